@@ -1,0 +1,168 @@
+"""Which weights exist: the plan that every kernel, layer and file shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dsae import kernels
+
+MAX_NNZ = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """Live edges of a weight matrix ``[out_features, in_features]`` in CSR form.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(out_features, in_features)``.
+    indptr : ndarray of int32, shape (out_features + 1,)
+        Row ``r`` owns the slots ``indptr[r]:indptr[r + 1]``.
+    indices : ndarray of int32, shape (nnz,)
+        Input of each slot, strictly increasing within a row.
+
+    Examples
+    --------
+    >>> t = Topology.from_mask([[1, 0, 1], [0, 1, 0]])
+    >>> t.nnz, t.density
+    (3, 0.5)
+    """
+
+    shape: tuple[int, int]
+    indptr: np.ndarray
+    indices: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in (self.indptr, self.indices):
+            array.setflags(write=False)
+
+    @classmethod
+    def full(cls, shape: tuple[int, int]) -> Topology:
+        """Every edge of ``shape``: the topology of a dense layer."""
+        n_out, n_in = shape
+        if n_out * n_in > MAX_NNZ:
+            raise ValueError(f"[Topology] a full {n_out} x {n_in} layer has more than 2**31 - 1 weights; lower density.")
+        indptr = np.arange(0, n_out * n_in + 1, n_in, dtype=np.int32) if n_in else np.zeros(n_out + 1, np.int32)
+        return cls(shape, indptr, np.tile(np.arange(n_in, dtype=np.int32), n_out))
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int]) -> Topology:
+        """No edge at all; what every sparse initialisation grows from."""
+        return cls(shape, np.zeros(shape[0] + 1, np.int32), np.zeros(0, np.int32))
+
+    @classmethod
+    def from_mask(cls, mask) -> Topology:
+        """The edges where the 2-D array ``mask`` is not zero."""
+        mask = np.asarray(mask) != 0
+        if mask.ndim != 2:
+            raise ValueError(f"[Topology] Expected a 2-D mask [out_features, in_features]; got {mask.ndim}-D.")
+        rows, cols = np.nonzero(mask)
+        return cls.from_edges((mask.shape[0], mask.shape[1]), rows, cols)
+
+    @classmethod
+    def from_edges(cls, shape: tuple[int, int], rows: np.ndarray, cols: np.ndarray) -> Topology:
+        """The edges ``(rows[i], cols[i])``, in any order, without repeats."""
+        rows, cols = np.asarray(rows), np.asarray(cols)
+        if rows.size and not (0 <= rows.min() and rows.max() < shape[0] and 0 <= cols.min() and cols.max() < shape[1]):
+            raise ValueError(f"[Topology] Every edge must lie inside shape {shape}.")
+        keys = np.sort(rows.astype(np.int64) * shape[1] + cols)
+        if keys.size and not np.all(np.diff(keys)):
+            raise ValueError("[Topology] An edge is given twice; each may appear once.")
+        counts = np.bincount(keys // max(shape[1], 1), minlength=shape[0])
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        return cls(shape, indptr, (keys % max(shape[1], 1)).astype(np.int32))
+
+    @property
+    def nnz(self) -> int:
+        """Number of live edges."""
+        return self.indices.size
+
+    @property
+    def size(self) -> int:
+        """Number of possible edges."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def density(self) -> float:
+        """Live share of the possible edges; 1 for a layer without any."""
+        return self.nnz / self.size if self.size else 1.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every possible edge lives, so that values are a row-major matrix."""
+        return self.nnz == self.size
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Output of each slot, int32 ``[nnz]``."""
+        return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
+
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """Position of each slot in the row-major dense matrix, int64 ``[nnz]``."""
+        return self.rows.astype(np.int64) * self.shape[1] + self.indices
+
+    @cached_property
+    def transpose(self) -> tuple[Topology, np.ndarray]:
+        """The transposed topology and, for each of its slots, the slot here."""
+        indptr, indices, slots = kernels.transpose(self.indptr, self.indices, self.shape[1])
+        return Topology((self.shape[1], self.shape[0]), indptr, indices), slots
+
+    def rewire(self, drop: np.ndarray, grow_rows: np.ndarray, grow_cols: np.ndarray) -> Rewiring:
+        """Take out the slots where ``drop`` is true and put in the dead edges given.
+
+        Parameters
+        ----------
+        drop : ndarray of bool, shape (nnz,)
+        grow_rows, grow_cols : ndarray of int, shape (n_grown,)
+            New edges in any order. An edge dropped in the same call may be grown again: its slot counts as new.
+
+        Returns
+        -------
+        Rewiring
+            In time O(nnz). If this topology knew its transpose, the new one is patched from it.
+        """
+        keep = ~np.asarray(drop, dtype=bool)
+        order = np.lexsort((grow_cols, grow_rows))
+        rows = np.ascontiguousarray(np.asarray(grow_rows)[order], dtype=np.int32)
+        cols = np.ascontiguousarray(np.asarray(grow_cols)[order], dtype=np.int32)
+        indptr, indices, source = kernels.rewire(self.indptr, self.indices, keep, rows, cols)
+        new = Topology(self.shape, indptr, indices)
+        if "transpose" in self.__dict__:
+            new.__dict__["transpose"] = self._patched_transpose(keep, rows, cols, source)
+        return Rewiring(self, new, source)
+
+    def _patched_transpose(self, keep, rows, cols, source) -> tuple[Topology, np.ndarray]:
+        old, slots = self.transpose
+        order = np.argsort(cols, kind="stable")
+        indptr, indices, patch = kernels.rewire(
+            old.indptr, old.indices, keep[slots], np.ascontiguousarray(cols[order]), np.ascontiguousarray(rows[order])
+        )
+        new_slots = kernels.patch_slots(slots, source, patch, order.astype(np.int32))
+        return Topology(old.shape, indptr, indices), new_slots
+
+
+@dataclass(frozen=True, eq=False)
+class Rewiring:
+    """A change of topology, and where each value comes from.
+
+    Parameters
+    ----------
+    old, new : Topology
+    source : ndarray of int32, shape (new.nnz,)
+        For every new slot the old slot, or -1 where the edge was grown.
+    """
+
+    old: Topology
+    new: Topology
+    source: np.ndarray
+
+    def move(self, values: np.ndarray, fill: float = 0.0) -> np.ndarray:
+        """``values`` of the old slots laid out for the new ones; ``fill`` where grown."""
+        if not values.size:
+            return np.full(self.source.shape, fill, values.dtype)
+        return np.where(self.source >= 0, values[np.maximum(self.source, 0)], values.dtype.type(fill))
