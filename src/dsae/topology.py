@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from dsae import kernels
 
@@ -166,3 +169,56 @@ class Rewiring:
         if not values.size:
             return np.full(self.source.shape, fill, values.dtype)
         return np.where(self.source >= 0, values[np.maximum(self.source, 0)], values.dtype.type(fill))
+
+
+class Layer(NamedTuple):
+    """One trained linear map: ``y = W x + bias`` with ``W`` at the topology's live edges.
+
+    Parameters
+    ----------
+    topology : Topology
+        Of shape ``(out_features, in_features)``.
+    values : ndarray of float32, shape (nnz,)
+    bias : ndarray of float32, shape (out_features,)
+    """
+
+    topology: Topology
+    values: np.ndarray
+    bias: np.ndarray
+
+    def to_csr(self) -> sp.csr_matrix:
+        """The weights as a scipy matrix ``[out_features, in_features]``."""
+        t = self.topology
+        return sp.csr_matrix((self.values, t.indices, t.indptr), shape=t.shape)
+
+    def to_dense(self) -> np.ndarray:
+        """The weights as an array ``[out_features, in_features]``."""
+        return self.to_csr().toarray()
+
+
+def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
+    """Live weights per layer for an overall density, small layers staying denser.
+
+    A layer's share is proportional to ``n_in + n_out``; a layer whose share exceeds its size becomes full and the rest
+    is solved again (Erdős-Rényi-Kernel: Mocanu et al. 2018, Evci et al. 2020). The sum is ``round(density * size)``.
+
+    Examples
+    --------
+    >>> erdos_renyi([(1000, 784), (30, 1000)], 0.05)
+    [25803, 14897]
+    """
+    sizes = np.array([n_out * n_in for n_out, n_in in shapes], dtype=np.int64)
+    weights = np.array([n_out + n_in for n_out, n_in in shapes], dtype=np.float64)
+    total = round(density * int(sizes.sum()))
+    full = np.zeros(sizes.size, bool)
+    while True:
+        left = total - sizes[full].sum()
+        share = np.where(full, sizes, left * weights / max(weights[~full].sum(), 1.0))
+        over = (share > sizes) & ~full
+        if not over.any():
+            break
+        full |= over
+    counts = np.floor(share).astype(np.int64)
+    by_remainder = np.argsort(counts - share, kind="stable")
+    counts[by_remainder[: total - int(counts.sum())]] += 1
+    return [int(count) for count in counts]

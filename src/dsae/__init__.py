@@ -1,0 +1,38 @@
+"""Deep sparse autoencoders: train with torch, run without it."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsae.compare import compare as compare
+    from dsae.estimator import DeepSparseAutoencoder as DeepSparseAutoencoder
+    from dsae.nn import Autoencoder as Autoencoder
+    from dsae.nn import SparseLinear as SparseLinear
+    from dsae.runtime import Runtime as Runtime
+    from dsae.runtime import load as load
+    from dsae.topology import Topology as Topology
+
+__version__ = version("dsae")
+
+_HOMES = {
+    "Autoencoder": "dsae.nn",
+    "DeepSparseAutoencoder": "dsae.estimator",
+    "Runtime": "dsae.runtime",
+    "SparseLinear": "dsae.nn",
+    "Topology": "dsae.topology",
+    "compare": "dsae.compare",
+    "load": "dsae.runtime",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dsae' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""Rows of data as users have them, and batches of them as models take them."""
+
+from dsae.data._check import check_rows as check_rows
+from dsae.data._source import ArraySource as ArraySource
+from dsae.data._check import Rows as Rows

@@ -1,0 +1,75 @@
+"""What counts as rows: one check, at the public verb."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+Rows = np.ndarray | sp.csr_matrix
+
+
+def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "the model's input width") -> Rows:
+    """``X`` as float32 rows, dense C-contiguous or CSR, or an error that says what to do.
+
+    Parameters
+    ----------
+    verb : str
+        Named in the message.
+    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+    n_features : int, optional
+        Columns asked for.
+    what : str
+        What that width is, for the message.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is not 2-D, has no row or column, has another width, holds NaN or infinity (also after the cast to
+        float32), or no numbers.
+    """
+    rows = _as_csr(X) if sp.issparse(X) else _as_dense(verb, X)
+    if rows.ndim != 2:
+        raise ValueError(
+            f"[{verb}] X must be 2-D, [n_samples, n_features]; got {rows.ndim}-D with shape {rows.shape}. "
+            "For one sample, use X.reshape(1, -1)."
+        )
+    if 0 in rows.shape:
+        raise ValueError(f"[{verb}] X must have at least one row and one column; got shape {rows.shape}.")
+    if n_features is not None and rows.shape[1] != n_features:
+        raise ValueError(f"[{verb}] X must have {n_features} columns, {what}; got shape {rows.shape}.")
+    _check_finite(verb, rows)
+    return rows
+
+
+def _as_csr(X: Any) -> sp.csr_matrix:
+    rows = sp.csr_matrix(X, dtype=np.float32)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows
+
+
+def _as_dense(verb: str, X: Any) -> np.ndarray:
+    array = np.asarray(X)
+    if np.iscomplexobj(array):
+        raise ValueError(f"[{verb}] X must hold real numbers; got dtype {array.dtype}. Complex data not supported.")
+    try:
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(array, dtype=np.float32) if array.ndim else array
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"[{verb}] X must hold numbers; got dtype {array.dtype}. Encode text or categories first, for instance with "
+            "scikit-learn's TfidfVectorizer or OneHotEncoder."
+        ) from None
+
+
+def _check_finite(verb: str, rows: Rows) -> None:
+    values = rows.data if sp.issparse(rows) else rows
+    if np.isfinite(values).all():
+        return
+    kind = "NaN" if np.isnan(values).any() else "infinity, or values beyond float32"
+    first = np.flatnonzero(~np.isfinite(values))[0]
+    row = np.searchsorted(rows.indptr, first, side="right") - 1 if sp.issparse(rows) else first // rows.shape[1]
+    raise ValueError(f"[{verb}] X must be finite; it holds {kind}, first in row {row}. Impute or drop such values first.")

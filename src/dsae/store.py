@@ -1,0 +1,275 @@
+"""The model folder: written whole or not at all, trusted in nothing when read. The format is in docs/format.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from dsae.config import AutoencoderConfig
+from dsae.topology import Layer, Topology
+
+FORMAT_VERSION = 1
+_UINT16_WIDTH = 2**16
+
+
+@dataclass(frozen=True)
+class Model:
+    """All that a trained autoencoder is, in plain arrays.
+
+    Parameters
+    ----------
+    config : AutoencoderConfig
+    layers : dict of str to Layer
+        By name, from the input to the output, as in ``config.layer_shapes``.
+    threshold : ndarray of float32, shape (n_components,), optional
+        Below it a latent of a ``batchtopk`` or ``jumprelu`` code is zero.
+    training : dict
+        The parameters it was fitted with, as JSON can hold them.
+    feature_names : list of str, optional
+    history : list of dict
+        One row per epoch.
+    metrics : dict
+    """
+
+    config: AutoencoderConfig
+    layers: dict[str, Layer]
+    threshold: np.ndarray | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    feature_names: list[str] | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def nnz(self) -> int:
+        """Live weights in all layers; biases are not counted."""
+        return sum(layer.topology.nnz for layer in self.layers.values())
+
+    @property
+    def density(self) -> float:
+        """Live share of all weights."""
+        return self.nnz / sum(layer.topology.size for layer in self.layers.values())
+
+
+def write(folder: str | Path, model: Model) -> Path:
+    """Save ``model`` as ``folder``; an older model there is replaced only by a whole new one.
+
+    Raises
+    ------
+    ValueError
+        If something that is not a model is in the way.
+    OSError
+        If the folder cannot be written.
+    """
+    target = Path(folder)
+    if target.exists() and not (target / "config.json").is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    except OSError as error:
+        raise OSError(f"[save] {target} cannot be written: {error.strerror}. Choose a writable folder.") from None
+    try:
+        temporary.chmod(0o755)
+        _write_files(temporary, model)
+        _swap(temporary, target)
+    except OSError as error:
+        raise OSError(f"[save] {target} cannot be written: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    old = temporary.with_name(temporary.name + ".old")
+    if target.exists():
+        target.rename(old)
+    try:
+        temporary.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_files(folder: Path, model: Model) -> None:
+    header = {
+        "format": "dsae",
+        "format_version": FORMAT_VERSION,
+        "model": model.config.to_dict(),
+        "training": model.training,
+        "feature_names": model.feature_names,
+    }
+    _write_text(folder / "config.json", json.dumps(header, indent=2) + "\n")
+    _write_text(folder / "metrics.json", json.dumps(model.metrics, indent=2) + "\n")
+    _write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in model.history))
+    _write_text(folder / "README.md", _card(model))
+    save_file(_tensors(model), folder / "model.safetensors")
+    with open(folder / "model.safetensors", "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _write_text(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _tensors(model: Model) -> dict[str, np.ndarray]:
+    tensors = {}
+    for name, (topology, values, bias) in model.layers.items():
+        tensors[f"{name}.values"] = np.ascontiguousarray(values, np.float32)
+        tensors[f"{name}.bias"] = np.ascontiguousarray(bias, np.float32)
+        if not topology.is_full:
+            small = topology.shape[1] <= _UINT16_WIDTH
+            tensors[f"{name}.indices"] = topology.indices.astype(np.uint16 if small else np.int32)
+            tensors[f"{name}.indptr"] = topology.indptr.astype(np.int32)
+    if model.threshold is not None:
+        tensors["code.threshold"] = np.ascontiguousarray(model.threshold, np.float32)
+    return tensors
+
+
+def _card(model: Model) -> str:
+    c = model.config
+    widths = "-".join(str(width) for width in (*c.encoder_widths, *c.decoder_widths[1:]))
+    lines = [
+        "# A deep sparse autoencoder",
+        "",
+        f"- layers: {widths}, {c.activation} hidden, {c.code_activation} code, {c.output_activation} output",
+        f"- weights: {model.nnz:,} non-zero, density {model.density:.4f}",
+        *(f"- {name}: {value:.6g}" for name, value in model.metrics.items() if isinstance(value, (int, float))),
+        "",
+        "```python",
+        "import dsae",
+        'codes = dsae.load("this folder").encode(X)  # needs numpy, no torch',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def read(folder: str | Path) -> Model:
+    """Load a model folder.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no model, was cut short, comes from a newer format, or contradicts itself.
+    OSError
+        If it cannot be read.
+    """
+    path = Path(folder)
+    if not (path / "config.json").is_file():
+        raise ValueError(f"[load] {path} is not a model folder: it has no config.json.")
+    header = _read_json(path / "config.json")
+    if not isinstance(header, dict) or header.get("format") != "dsae":
+        raise ValueError(f"[load] {path / 'config.json'} does not describe a dsae model.")
+    version = header.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise ValueError(f"[load] {path / 'config.json'} must give format_version as a whole number; got {version!r}.")
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"[load] {path} has format version {version}, newer than the {FORMAT_VERSION} that this dsae reads; upgrade dsae."
+        )
+    if not isinstance(header.get("model"), dict):
+        raise ValueError(f"[load] {path / 'config.json'} lacks the model's configuration.")
+    config = AutoencoderConfig.from_dict(header["model"])
+    layers, threshold = _read_tensors(path / "model.safetensors", config)
+    names = header.get("feature_names")
+    if names is not None and (not isinstance(names, list) or len(names) != config.n_features):
+        raise ValueError(f"[load] {path / 'config.json'} must name {config.n_features} features.")
+    history = path / "history.jsonl"
+    metrics = path / "metrics.json"
+    return Model(
+        config=config,
+        layers=layers,
+        threshold=threshold,
+        training=header.get("training") or {},
+        feature_names=names,
+        history=[_parse(history, line) for line in history.read_text("utf-8").splitlines()] if history.is_file() else [],
+        metrics=_read_json(metrics) if metrics.is_file() else {},
+    )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return _parse(path, path.read_text("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError(f"[load] {path} is not UTF-8 text; the folder is damaged.") from None
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"[load] {path} is not valid JSON ({error}); it was cut short or damaged.") from None
+
+
+def _read_tensors(path: Path, config: AutoencoderConfig) -> tuple[dict[str, Layer], np.ndarray | None]:
+    if not path.is_file():
+        raise ValueError(f"[load] {path} is missing; the model folder was cut short.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            unread = set(file.keys())
+
+            def take(key: str, kinds: tuple[str, ...], length: int | None) -> np.ndarray:
+                if key not in unread:
+                    raise ValueError(f"[load] {path} lacks the tensor {key}; the file is damaged.")
+                unread.remove(key)
+                view = file.get_slice(key)
+                shape, kind = view.get_shape(), view.get_dtype()
+                if kind not in kinds or len(shape) != 1 or (length is not None and shape[0] != length):
+                    raise ValueError(
+                        f"[load] {path}: {key} must be {' or '.join(kinds)} of shape ({'any' if length is None else length},); "
+                        f"got {kind} {tuple(shape)}."
+                    )
+                return file.get_tensor(key)
+
+            layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
+            threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
+            if unread:
+                raise ValueError(f"[load] {path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
+    except SafetensorError as error:
+        raise ValueError(f"[load] {path} is cut short or damaged ({error}).") from None
+    if (threshold is None) == (config.code_activation in ("batchtopk", "jumprelu")):
+        raise ValueError(f"[load] {path}: code.threshold must be there for batchtopk and jumprelu codes only.")
+    return layers, threshold
+
+
+def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: set[str]) -> Layer:
+    n_out, n_in = shape
+    bias = take(f"{name}.bias", ("F32",), n_out)
+    if f"{name}.indptr" not in unread:
+        values = take(f"{name}.values", ("F32",), n_out * n_in)
+        topology = Topology.full(shape)
+    else:
+        indptr = take(f"{name}.indptr", ("I32",), n_out + 1)
+        if indptr[0] != 0 or np.any(np.diff(indptr) < 0):
+            raise ValueError(f"[load] {path}: {name}.indptr must rise from 0.")
+        nnz = int(indptr[-1])
+        indices = take(f"{name}.indices", ("U16", "I32"), nnz).astype(np.int32)
+        topology = Topology(shape, np.array(indptr), indices)
+        _check_indices(path, name, topology)
+        values = take(f"{name}.values", ("F32",), nnz)
+    if not (np.isfinite(values).all() and np.isfinite(bias).all()):
+        raise ValueError(f"[load] {path}: the weights of {name} must be finite.")
+    return Layer(topology, values, bias)
+
+
+def _check_indices(path: Path, name: str, topology: Topology) -> None:
+    indices = topology.indices
+    if indices.size and (indices.min() < 0 or indices.max() >= topology.shape[1]):
+        raise ValueError(f"[load] {path}: {name}.indices must lie in 0..{topology.shape[1] - 1}.")
+    same_row = np.diff(topology.rows) == 0
+    if np.any(np.diff(indices)[same_row] <= 0):
+        raise ValueError(f"[load] {path}: {name}.indices must rise strictly within each row.")
