@@ -1,0 +1,41 @@
+// The kernels, one table of them for each instruction set.
+//
+// Their sources are compiled once per level. Headers therefore hold plain structs and functions of internal linkage
+// only: an inline function compiled for AVX-512 must never be the copy the linker keeps for everyone.
+#pragma once
+
+#include "csr.hpp"
+#include "panel.hpp"
+
+namespace dsae {
+
+// Rows into panels, and back. Lanes beyond the last row are zero.
+using Pack = void(Rows<const float>, Panels<float>);
+using PackCsr = void(const Csr&, const float* values, Panels<float>);
+using Unpack = void(Panels<const float>, Rows<float>);
+// y[p] = W x[p] + bias; bias may be null.
+using Spmm = void(const Csr&, const float* values, const float* bias, Panels<const float> x, Panels<float> y);
+// dw[slot] = <dy[:, row], x[:, column]>.
+using Sddmm = void(const Csr&, Panels<const float> dy, Panels<const float> x, float* dw);
+// y = W x + bias for one sample; bias may be null.
+using Spmv = void(const Csr&, const float* values, const float* bias, const float* x, float* y);
+// out[i] = values[slots[i]].
+using Gather = void(const float* values, const int32_t* slots, float* out, int64_t size);
+
+struct Kernels {
+  const char* isa;
+  Pack* pack;
+  PackCsr* pack_csr;
+  Unpack* unpack;
+  Spmm* spmm;
+  Sddmm* sddmm;
+  Spmv* spmv;
+  Gather* gather;
+};
+
+// The best level this CPU runs, or the one named; throws std::invalid_argument with the choices.
+const Kernels& choose(const char* name);
+// Levels this CPU runs, best first, ended by null.
+const Kernels* const* levels();
+
+}  // namespace dsae

@@ -1,0 +1,74 @@
+// What every kernel source includes: declarations and vectors inside the namespace of the level being compiled.
+#pragma once
+
+#include <utility>
+
+#include "kernels.hpp"
+
+#if defined(__AVX512F__)
+#define DSAE_LEVEL x86_64_v4
+#define DSAE_LEVEL_NAME "x86-64-v4"
+#elif defined(__AVX2__)
+#define DSAE_LEVEL x86_64_v3
+#define DSAE_LEVEL_NAME "x86-64-v3"
+#else
+#define DSAE_LEVEL baseline
+#define DSAE_LEVEL_NAME "baseline"
+#endif
+
+namespace dsae::DSAE_LEVEL {
+
+Pack pack;
+PackCsr pack_csr;
+Unpack unpack;
+Spmm spmm;
+Sddmm sddmm;
+Spmv spmv;
+Gather gather;
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16;
+#elif defined(__AVX__)
+constexpr int kWidth = 8;
+#else
+constexpr int kWidth = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(4 * kWidth)));
+typedef float UnalignedVec __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+
+inline Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
+inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
+
+// Lane i of the result: a[i] + a[i ^ D] where i & D is 0, else b[i] + b[i ^ D].
+template <int D, int... I>
+inline Vec fold(Vec a, Vec b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (I & D ? I + kWidth : I)...) +
+         __builtin_shufflevector(a, b, (I & D ? (I ^ D) + kWidth : I ^ D)...);
+}
+
+// Lane i of v[0] becomes the sum over the lanes of v[i]; the order of the additions does not depend on i.
+template <int D = kWidth / 2>
+inline Vec sums(Vec* v) {
+  for (int i = 0; i < D; ++i) v[i] = fold<D>(v[i], v[i + D], std::make_integer_sequence<int, kWidth>());
+  if constexpr (D > 1) return sums<D / 2>(v);
+  else return v[0];
+}
+
+template <int L>
+struct Lanes {
+  constexpr operator int() const { return L; }
+};
+
+// Calls body with the number of lanes as a constant.
+template <class Body>
+inline void with_lanes(int lanes, const Body& body) {
+  if (lanes == 16) body(Lanes<16>());
+  else if (lanes == 32) body(Lanes<32>());
+  else body(Lanes<64>());
+}
+
+}  // namespace
+}  // namespace dsae::DSAE_LEVEL

@@ -1,0 +1,8 @@
+#include "level.hpp"
+
+namespace dsae::DSAE_LEVEL {
+
+extern const Kernels kernels;
+const Kernels kernels = {DSAE_LEVEL_NAME, pack, pack_csr, unpack, spmm, sddmm, spmv, gather};
+
+}  // namespace dsae::DSAE_LEVEL
