@@ -1,0 +1,6 @@
+"""What a trained model looks at, and what its latents stand for."""
+
+from dsae.interpret._atoms import atoms as atoms
+from dsae.interpret._examples import TopExamples as TopExamples
+from dsae.interpret._examples import top_examples as top_examples
+from dsae.interpret._importance import feature_importances as feature_importances

@@ -1,0 +1,75 @@
+"""What a latent adds to the reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dsae.runtime import Runtime
+from dsae.store import Model
+
+
+def atoms(
+    model: Model | Runtime,
+    *,
+    latents: Sequence[int] | np.ndarray | None = None,
+    base: np.ndarray | None = None,
+    step: float | np.ndarray = 1.0,
+) -> np.ndarray:
+    """Decoder response to each latent alone: ``decode(base + step * e_i) - decode(base)``.
+
+    With the default base and step and a one-layer decoder that ends linearly, this is the decoder's column.
+    In a deeper decoder the response depends on where it is taken: the mean code as base and each latent's
+    standard deviation as step show what the latent does to a typical row.
+
+    Parameters
+    ----------
+    model : Model or Runtime
+    latents : sequence of int, optional
+        Which; all by default.
+    base : array-like, shape (n_components,), optional
+        Code to start from; zero by default.
+    step : float or array-like, shape (n_components,)
+        How far each latent moves.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_latents, n_features)
+
+    Raises
+    ------
+    ValueError
+        If a latent does not exist, or ``base`` or ``step`` has another width than the code.
+
+    Examples
+    --------
+    >>> from dsae.config import AutoencoderConfig
+    >>> from dsae.topology import Layer, Topology
+    >>> config = AutoencoderConfig(n_features=3, n_components=1)
+    >>> encoder = Layer(Topology.from_mask([[1, 0, 0]]), np.float32([1]), np.zeros(1, "f4"))
+    >>> decoder = Layer(Topology.from_mask([[1], [0], [1]]), np.float32([3, -1]), np.ones(3, "f4"))
+    >>> atoms(Model(config, {"encoder.0": encoder, "decoder.0": decoder}))
+    array([[ 3.,  0., -1.]], dtype=float32)
+    """
+    runtime = model if isinstance(model, Runtime) else Runtime(model)
+    width = runtime.config.n_components
+    chosen = np.arange(width) if latents is None else np.asarray(latents, dtype=np.intp).ravel()
+    if chosen.size and not (chosen.min() >= 0 and chosen.max() < width):
+        raise ValueError(f"[atoms] latents must lie in 0..{width - 1}; got {chosen.min()}..{chosen.max()}.")
+    start = _per_latent("base", 0.0 if base is None else base, width)
+    steps = _per_latent("step", step, width)
+    if not chosen.size:
+        return np.zeros((0, runtime.config.n_features), np.float32)
+    codes = np.repeat(start[None, :], chosen.size, axis=0)
+    codes[np.arange(chosen.size), chosen] += steps[chosen]
+    return runtime.decode(codes) - runtime.decode(start[None, :])
+
+
+def _per_latent(name: str, value, width: int) -> np.ndarray:
+    array = np.asarray(value, dtype=np.float32)
+    if array.shape not in ((), (width,)):
+        raise ValueError(
+            f"[atoms] {name} must be one number or {width}, one per latent; got shape {array.shape}."
+        )
+    return np.broadcast_to(array, (width,))

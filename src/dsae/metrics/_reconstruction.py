@@ -1,0 +1,265 @@
+"""How far reconstructions are from their rows, in sums that can be fed batch by batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+_VALUES_AT_ONCE = 2**20
+_CLIP = 1e-7
+
+
+class Reconstruction:
+    """Streaming reconstruction errors; the result does not depend on how the rows were cut into batches.
+
+    Sums are float64. The mean of the evaluation set, which FVU needs, is merged batch by batch (Chan, Golub &
+    LeVeque 1979), so nothing has to be read twice and far-off means cost no digits. A CSR batch is densified
+    in small pieces.
+
+    Parameters
+    ----------
+    cross_entropy : bool
+        Also sum the cross entropy, for which rows and reconstructions must lie in [0, 1].
+
+    Examples
+    --------
+    >>> r = Reconstruction()
+    >>> r.update([[0.0, 1.0]], [[0.0, 0.5]])
+    >>> r.update([[1.0, 0.0]], [[1.0, 0.0]])
+    >>> result = r.result()
+    >>> result["squared_error_per_row"], result["mse"], result["fvu"]
+    (0.125, 0.0625, 0.25)
+    """
+
+    def __init__(self, *, cross_entropy: bool = False) -> None:
+        self.n_samples = 0
+        self._cross_entropy = cross_entropy
+        self._mean = np.zeros(0)
+        self._spread = self._squared = self._cosine = self._entropy = 0.0
+
+    def update(self, X: Any, X_hat: Any) -> None:
+        """Add rows and their reconstructions.
+
+        Parameters
+        ----------
+        X, X_hat : array-like or scipy sparse, shape (n_samples, n_features)
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, or a cross entropy is asked for values outside [0, 1].
+        """
+        for x, x_hat in _pieces(X, X_hat):
+            if self.n_samples and x.shape[1] != self._mean.size:
+                raise ValueError(
+                    f"[update] X must have {self._mean.size} columns, like the rows before; got {x.shape}."
+                )
+            self._squared += float(np.square(x - x_hat).sum())
+            self._cosine += float(_row_cosines(x, x_hat).sum())
+            if self._cross_entropy:
+                self._entropy += _entropy(x, x_hat)
+            self._merge(x)
+
+    def _merge(self, x: np.ndarray) -> None:
+        n, n_new, mean = self.n_samples, x.shape[0], x.mean(axis=0)
+        if not n:
+            self._mean = np.zeros(x.shape[1])
+        step = mean - self._mean
+        self._spread += float(np.square(x - mean).sum()) + n * n_new / (n + n_new) * float(step @ step)
+        self._mean = self._mean + step * n_new / (n + n_new)
+        self.n_samples = n + n_new
+
+    def result(self) -> dict[str, float]:
+        """Errors over all rows so far.
+
+        Returns
+        -------
+        dict
+            ``mse`` (mean over rows and features), ``squared_error_per_row`` (summed over the features, mean
+            over rows), ``fvu`` (squared error over the squared distance from the mean of these rows; 0 for a
+            perfect reconstruction, infinite for an imperfect one of constant rows), ``cosine`` (between a row
+            and its reconstruction, mean over rows) and, where asked for, ``bce`` (nats per row).
+
+        Raises
+        ------
+        ValueError
+            If there were no rows.
+        """
+        if not self.n_samples:
+            raise ValueError("[result] No rows were given; call update first.")
+        n = self.n_samples
+        result = {
+            "mse": self._squared / (n * self._mean.size),
+            "squared_error_per_row": self._squared / n,
+            "fvu": _ratio(self._squared, self._spread),
+            "cosine": self._cosine / n,
+        }
+        return result | ({"bce": self._entropy / n} if self._cross_entropy else {})
+
+
+def evaluate(
+    reconstruct: Callable[[Any], np.ndarray], X: Any, *, batch_size: int = 1024, cross_entropy: bool = False
+) -> dict[str, float]:
+    """Errors of a model over all of ``X``, reconstructed batch by batch.
+
+    Parameters
+    ----------
+    reconstruct : callable
+        From rows to reconstructions, such as ``Runtime.reconstruct``.
+    X : ndarray or csr_matrix, shape (n_samples, n_features)
+    batch_size : int
+    cross_entropy : bool
+
+    Returns
+    -------
+    dict
+        As `Reconstruction.result` gives it.
+
+    Examples
+    --------
+    >>> evaluate(lambda rows: rows * 0.5, np.eye(4))["fvu"]
+    0.3333333333333333
+    """
+    errors = Reconstruction(cross_entropy=cross_entropy)
+    for start in range(0, X.shape[0], batch_size):
+        rows = X[start : start + batch_size]
+        errors.update(rows, reconstruct(rows))
+    return errors.result()
+
+
+def mse(X: Any, X_hat: Any) -> float:
+    """Mean squared error over rows and features.
+
+    Parameters
+    ----------
+    X, X_hat : array-like or scipy sparse, shape (n_samples, n_features)
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, here and in the other errors.
+
+    Examples
+    --------
+    >>> mse([[0.0, 1.0]], [[0.0, 0.5]])
+    0.125
+    """
+    return _of(X, X_hat)["mse"]
+
+
+def squared_error_per_row(X: Any, X_hat: Any) -> float:
+    """Squared error summed over the features, mean over rows (Hinton & Salakhutdinov 2006).
+
+    Examples
+    --------
+    >>> squared_error_per_row([[0.0, 1.0]], [[0.0, 0.5]])
+    0.25
+    """
+    return _of(X, X_hat)["squared_error_per_row"]
+
+
+def fvu(X: Any, X_hat: Any) -> float:
+    """Fraction of variance unexplained, about the mean of the rows given; ``1 - fvu`` is the score.
+
+    Examples
+    --------
+    >>> fvu([[0.0], [2.0]], [[1.0], [1.0]])
+    1.0
+    """
+    return _of(X, X_hat)["fvu"]
+
+
+def cosine(X: Any, X_hat: Any) -> float:
+    """Cosine between a row and its reconstruction, mean over rows; two zero rows agree, one scores 0.
+
+    Examples
+    --------
+    >>> cosine([[1.0, 0.0], [0.0, 2.0]], [[3.0, 0.0], [0.0, 0.0]])
+    0.5
+    """
+    return _of(X, X_hat)["cosine"]
+
+
+def bce(X: Any, X_hat: Any) -> float:
+    """Cross entropy per row in nats, ``-sum_j x_j log xhat_j + (1 - x_j) log(1 - xhat_j)``, mean over rows.
+
+    Reconstructions are clipped to [1e-7, 1 - 1e-7], the precision of float32. Values between 0 and 1 leave a
+    positive rest even when reconstructed perfectly.
+
+    Raises
+    ------
+    ValueError
+        If rows or reconstructions leave [0, 1].
+
+    Examples
+    --------
+    >>> round(bce([[0.0, 1.0]], [[0.5, 0.5]]), 4)
+    1.3863
+    """
+    errors = Reconstruction(cross_entropy=True)
+    errors.update(X, X_hat)
+    return errors.result()["bce"]
+
+
+def row_squared_errors(X: Any, X_hat: Any) -> np.ndarray:
+    """Squared error of each row, summed over its features: float64 ``[n_samples]``.
+
+    Examples
+    --------
+    >>> row_squared_errors([[0.0, 1.0], [1.0, 1.0]], [[0.0, 0.5], [1.0, 1.0]])
+    array([0.25, 0.  ])
+    """
+    return np.concatenate([np.square(x - x_hat).sum(axis=1) for x, x_hat in _pieces(X, X_hat)])
+
+
+def _of(X: Any, X_hat: Any) -> dict[str, float]:
+    errors = Reconstruction()
+    errors.update(X, X_hat)
+    return errors.result()
+
+
+def _pieces(X: Any, X_hat: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    X, X_hat = _rows(X), _rows(X_hat)
+    if X.shape != X_hat.shape or len(X.shape) != 2:
+        raise ValueError(f"X and X_hat must be 2-D and of one shape; got {X.shape} and {X_hat.shape}.")
+    step = max(1, _VALUES_AT_ONCE // max(X.shape[1], 1))
+    for start in range(0, X.shape[0], step):
+        piece = slice(start, start + step)
+        yield _float64(X[piece]), _float64(X_hat[piece])
+
+
+def _rows(X: Any) -> Any:
+    return X.tocsr() if sp.issparse(X) else np.asarray(X)
+
+
+def _float64(rows: Any) -> np.ndarray:
+    return np.asarray(rows.toarray() if sp.issparse(rows) else rows, dtype=np.float64)
+
+
+def _row_cosines(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
+    norms, norms_hat = np.linalg.norm(x, axis=1), np.linalg.norm(x_hat, axis=1)
+    product = norms * norms_hat
+    cosines = np.einsum("ij,ij->i", x, x_hat) / np.where(product > 0, product, 1.0)
+    return np.where(product > 0, cosines, (norms == norms_hat).astype(float))
+
+
+def _entropy(x: np.ndarray, x_hat: np.ndarray) -> float:
+    for name, values in (("X", x), ("X_hat", x_hat)):
+        low, high = values.min(), values.max()
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"[bce] {name} must lie in [0, 1] for a cross entropy; got values from {low:g} to {high:g}. "
+                "Scale the features into [0, 1], or use the squared error."
+            )
+    p = np.clip(x_hat, _CLIP, 1 - _CLIP)
+    return -float((x * np.log(p) + (1 - x) * np.log1p(-p)).sum())
+
+
+def _ratio(error: float, spread: float) -> float:
+    if spread > 0:
+        return error / spread
+    return 0.0 if error == 0 else math.inf
