@@ -48,11 +48,17 @@ def _as_csr(X: Any) -> sp.csr_matrix:
     if not rows.has_canonical_format:
         rows = rows.copy()
         rows.sum_duplicates()
+    if rows.indices.dtype != np.int32 and max(rows.nnz, rows.shape[1]) < 2**31:
+        short = (rows.data, rows.indices.astype(np.int32), rows.indptr.astype(np.int32))
+        rows = sp.csr_matrix(short, shape=rows.shape)
     return rows
 
 
 def _as_dense(verb: str, X: Any) -> np.ndarray:
-    array = np.asarray(X)
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        raise ValueError(f"[{verb}] X must be a table; got rows of different lengths.") from None
     if np.iscomplexobj(array):
         raise ValueError(f"[{verb}] X must hold real numbers; got dtype {array.dtype}. Complex data not supported.")
     try:

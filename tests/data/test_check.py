@@ -1,0 +1,89 @@
+"""One check stands between the user's data and everything else."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from dsae.data import check_rows
+
+ROWS = np.arange(12, dtype=np.float64).reshape(4, 3)
+SPARSE = sp.csr_matrix(np.eye(3))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ROWS,
+        ROWS.tolist(),
+        ROWS.astype(int),
+        np.asfortranarray(ROWS),
+        ROWS[::-1][::-1],
+        ROWS.astype(">f8"),
+        pd.DataFrame(ROWS, columns=["a", "b", "c"]),
+    ],
+)
+def test_dense_rows_become_contiguous_float32(given):
+    rows = check_rows("encode", given, 3)
+    assert isinstance(rows, np.ndarray)
+    assert rows.dtype == np.float32
+    assert rows.flags.c_contiguous
+    np.testing.assert_array_equal(rows, ROWS)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil"])
+@pytest.mark.parametrize("make", [sp.csr_matrix, sp.csr_array])
+def test_sparse_rows_become_csr_with_sorted_int32_indices(make, kind):
+    dense = np.diag([1.0, 2.0, 3.0])
+    rows = check_rows("encode", make(dense).asformat(kind), 3)
+    assert rows.format == "csr"
+    assert rows.dtype == np.float32
+    assert rows.indices.dtype == rows.indptr.dtype == np.int32
+    np.testing.assert_array_equal(rows.toarray(), dense)
+
+
+def test_long_indices_are_shortened():
+    wide = SPARSE.copy()
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    rows = check_rows("encode", wide, 3)
+    assert rows.indices.dtype == rows.indptr.dtype == np.int32
+
+
+def test_duplicates_are_summed_and_the_callers_matrix_is_left_alone():
+    given = sp.csr_matrix((np.ones(3, np.float32), np.array([2, 0, 2]), np.array([0, 3])), shape=(1, 3))
+    rows = check_rows("encode", given)
+    assert rows.toarray().tolist() == [[1, 0, 2]]
+    assert rows.indices.tolist() == [0, 2]
+    assert given.indices.tolist() == [2, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.zeros((32, 100)), r"X must have 3 columns, the model's input width; got shape \(32, 100\)\."),
+        (np.zeros(3), r"must be 2-D.*got 1-D with shape \(3,\)\. For one sample, use X\.reshape\(1, -1\)\."),
+        (np.zeros((2, 2, 3)), "got 3-D"),
+        (5.0, "got 0-D"),
+        (np.zeros((0, 3)), r"at least one row and one column; got shape \(0, 3\)"),
+        ([], "1-D"),
+        ([[]], "at least one row and one column"),
+        ([[0, 1, np.nan]], "holds NaN, first in row 0"),
+        ([[0, 1, 2], [0, np.inf, 2]], "infinity, or values beyond float32, first in row 1"),
+        ([[0, 1, 1e300]], "beyond float32"),
+        ([["a", "b", "c"]], "must hold numbers; got dtype <U1"),
+        ([[1, 2], [3]], "must be a table; got rows of different lengths"),
+        ([[{}, None, 3]], "must hold numbers; got dtype object"),
+        ([[1j, 2, 3]], "real numbers"),
+        (sp.csr_matrix((2, 4)), "3 columns"),
+        (sp.csr_matrix(np.array([[0, 0, 0], [0, np.nan, 0]])), "NaN, first in row 1"),
+        (sp.csr_matrix((0, 3)), "at least one row"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["encode", "fit"])
+def test_what_is_refused_is_said(verb, given, message):
+    with pytest.raises(ValueError, match=rf"^\[{verb}\] .*{message}"):
+        check_rows(verb, given, 3)
+
+
+def test_without_a_width_any_width_goes():
+    assert check_rows("fit", ROWS).shape == (4, 3)

@@ -1,0 +1,222 @@
+"""Files of rows: what is written reads back, and what is damaged is refused by name."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from dsae.data import read_rows, write_rows
+
+ROWS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+NAMES = ["alpha", 'quote "and, comma"', "naïve"]
+SPARSE = sp.random(9, 5, density=0.3, format="csr", dtype=np.float32, random_state=0)
+
+
+class _Standard:
+    """A standard stream of bytes."""
+
+    def __init__(self, content=b""):
+        self.buffer = io.BytesIO(content)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "csv"])
+def test_dense_rows_read_back_bit_for_bit(tmp_path, kind):
+    write_rows(tmp_path / f"x.{kind}", ROWS, NAMES)
+    rows, names = read_rows(tmp_path / f"x.{kind}")
+    np.testing.assert_array_equal(rows, ROWS)
+    assert rows.dtype == np.float32
+    assert rows.flags.c_contiguous
+    assert rows.flags.writeable
+    assert names == (NAMES if kind == "csv" else None)
+    assert [file.name for file in tmp_path.iterdir()] == [f"x.{kind}"]
+
+
+def test_csv_holds_the_shortest_digits_that_read_back(tmp_path):
+    write_rows(tmp_path / "x.csv", np.array([[0.1, 1e-30, -2]], np.float32), ["a", "b", "c"])
+    assert (tmp_path / "x.csv").read_text() == "a,b,c\n0.1,1e-30,-2.0\n"
+
+
+def test_sparse_rows_read_back(tmp_path):
+    write_rows(tmp_path / "x.npz", SPARSE)
+    rows, names = read_rows(tmp_path / "x.npz")
+    assert sp.isspmatrix_csr(rows)
+    assert names is None
+    np.testing.assert_array_equal(rows.toarray(), SPARSE.toarray())
+
+
+@pytest.mark.parametrize("make", [sp.csc_matrix, sp.csr_array, sp.csc_array])
+def test_the_kinds_of_scipy_matrix_that_become_csr(tmp_path, make):
+    sp.save_npz(tmp_path / "x.npz", make(SPARSE))
+    np.testing.assert_array_equal(read_rows(tmp_path / "x.npz")[0].toarray(), SPARSE.toarray())
+
+
+def test_an_archive_gives_its_only_array_or_x_or_the_one_named(tmp_path):
+    np.savez(tmp_path / "one.npz", anything=ROWS)
+    np.savez(tmp_path / "two.npz", X=ROWS, y=ROWS[:, :1])
+    assert read_rows(tmp_path / "one.npz")[0].shape == (7, 3)
+    assert read_rows(tmp_path / "two.npz")[0].shape == (7, 3)
+    assert read_rows(f"{tmp_path}/two.npz:y")[0].shape == (7, 1)
+    with pytest.raises(ValueError, match=r"has no array 'z'; it has X, y"):
+        read_rows(f"{tmp_path}/two.npz:z")
+    np.savez(tmp_path / "none.npz", a=ROWS, b=ROWS)
+    with pytest.raises(ValueError, match=r"got a, b\. Name one of several as .*none\.npz:KEY"):
+        read_rows(tmp_path / "none.npz")
+
+
+def test_csv_without_header_with_bom_blank_lines_and_crlf(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbf1,2\r\n\r\n3,4e2\r\n")
+    rows, names = read_rows(tmp_path / "x.csv")
+    assert rows.tolist() == [[1, 2], [3, 400]]
+    assert names is None
+
+
+def test_integers_and_booleans_become_floats(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[True, False]]))
+    assert read_rows(tmp_path / "x.npy", np.float64)[0].tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n3,x\n", r"x\.csv line 3, column 2 \(b\) must be a number; got 'x'\."),
+        ("1,2\n3,\n", r"line 2, column 2 must be a number; got ''\."),
+        ("a,b\n1,2\n3\n", r"line 3 has 1 fields; the first line has 2\."),
+        ("a,b,c\n1,2\n3,4\n", r"line 2 has 2 fields; the first line has 3\.|names 3 columns"),
+        ("a,b\n", "holds no rows"),
+        ("", "holds no rows"),
+        ("a,b\n1_0,2\n", "got '1_0'"),
+    ],
+)
+def test_a_csv_that_is_no_table_of_numbers_is_pointed_at(tmp_path, text, message):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_rows(tmp_path / "x.csv")
+
+
+def test_text_in_another_encoding_is_refused(tmp_path):
+    (tmp_path / "x.csv").write_bytes("größe\n1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="must be UTF-8 text"):
+        read_rows(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_a_file_cut_short_anywhere_is_refused(tmp_path, kind):
+    whole = tmp_path / f"x.{kind}"
+    write_rows(whole, ROWS)
+    content = whole.read_bytes()
+    for length in range(0, len(content), 7):
+        whole.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=rf"\[read\] .*x\.{kind} "):
+            read_rows(whole)
+
+
+def test_a_header_that_promises_too_much_is_refused_before_memory_is_asked_for(tmp_path):
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**4)}
+        )
+    with pytest.raises(ValueError, match="cut short"):
+        read_rows(tmp_path / "x.npy")
+
+
+def test_pickled_objects_are_never_loaded(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "x.npz", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    for kind in ("npy", "npz:arr_0"):
+        with pytest.raises(ValueError, match="only plain numbers are read"):
+            read_rows(f"{tmp_path}/x.{kind}")
+
+
+@pytest.mark.parametrize("array", [np.array([["a"]]), np.array([[1j]]), np.zeros(2, "f4,i4")])
+def test_arrays_of_anything_but_real_numbers_are_refused(tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(ValueError, match="must hold real numbers; got dtype"):
+        read_rows(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"indices": np.array([99], np.int32)},
+        {"indices": np.array([-1], np.int32)},
+        {"indptr": np.array([0, 5], np.int32)},
+        {"shape": np.array([2, 2, 2])},
+        {"shape": np.array([-1, 2])},
+        {"format": np.array(b"bsr")},
+        {"format": np.array(3)},
+        {"data": np.array(["x"])},
+    ],
+)
+def test_a_damaged_sparse_matrix_is_refused(tmp_path, damage):
+    whole = {
+        "format": np.array(b"csr"),
+        "shape": np.array([1, 2]),
+        "data": np.ones(1, np.float32),
+        "indices": np.array([1], np.int32),
+        "indptr": np.array([0, 1], np.int32),
+    }
+    np.savez(tmp_path / "x.npz", **whole)
+    assert read_rows(tmp_path / "x.npz")[0].toarray().tolist() == [[0, 1]]
+    np.savez(tmp_path / "x.npz", **{**whole, **damage})
+    with pytest.raises(ValueError, match=r"x\.npz"):
+        read_rows(tmp_path / "x.npz")
+
+
+def test_unknown_endings_and_missing_files_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"x\.xlsx must end in \.npy, \.npz or \.csv; got '\.xlsx'"):
+        read_rows("x.xlsx")
+    with pytest.raises(ValueError, match="got 'no ending'"):
+        write_rows(tmp_path / "x", ROWS)
+    with pytest.raises(FileNotFoundError, match=r"\[read\] .*gone\.npy does not exist"):
+        read_rows(tmp_path / "gone.npy")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(OSError, match=r"folder\.csv cannot be read"):
+        read_rows(tmp_path / "folder.csv")
+
+
+def test_what_cannot_be_written_is_said(tmp_path):
+    with pytest.raises(ValueError, match=r"a sparse matrix is written as \.npz"):
+        write_rows(tmp_path / "x.npy", SPARSE)
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; make it first"):
+        write_rows(tmp_path / "nowhere" / "x.npy", ROWS)
+    (tmp_path / "folder.npy").mkdir()
+    with pytest.raises(ValueError, match="exists and is not a file"):
+        write_rows(tmp_path / "folder.npy", ROWS)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"x\.npy cannot be written"):
+        write_rows(tmp_path / "file" / "x.npy", ROWS)
+
+
+def test_a_failed_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    write_rows(tmp_path / "x.csv", ROWS)
+    before = (tmp_path / "x.csv").read_bytes()
+
+    def full(file, *_):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dsae.data._files._write", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_rows(tmp_path / "x.csv", -ROWS)
+    assert (tmp_path / "x.csv").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["x.csv"]
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "csv"])
+def test_standard_streams_carry_every_kind(monkeypatch, kind):
+    monkeypatch.setattr(sys, "stdout", _Standard())
+    write_rows("-", ROWS, NAMES, kind=kind)
+    content = sys.stdout.buffer.getvalue()
+    monkeypatch.setattr(sys, "stdin", _Standard(content))
+    rows, names = read_rows("-")
+    np.testing.assert_array_equal(rows, ROWS)
+    assert names == (NAMES if kind == "csv" else None)
+
+
+def test_standard_output_carries_a_sparse_matrix(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", _Standard())
+    write_rows("-", SPARSE, kind="npz")
+    monkeypatch.setattr(sys, "stdin", _Standard(sys.stdout.buffer.getvalue()))
+    np.testing.assert_array_equal(read_rows("-")[0].toarray(), SPARSE.toarray())

@@ -1,0 +1,46 @@
+"""Batches cover the rows, each once, whatever the order and the number of workers."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from dsae.data import ArraySource
+
+ROWS = np.arange(22, dtype=np.float32).reshape(11, 2)
+SOURCES = [ArraySource(ROWS), ArraySource(sp.csr_matrix(ROWS))]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 50])
+def test_in_order_without_a_seed(source, batch_size):
+    batches = list(source.batches(batch_size))
+    assert all(isinstance(batch, np.ndarray) and len(batch) <= batch_size for batch in batches)
+    np.testing.assert_array_equal(np.concatenate(batches), ROWS)
+    assert (len(source), source.n_features) == (11, 2)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
+def test_a_seed_shuffles_and_repeats(source):
+    first, again, other = (np.concatenate(list(source.batches(4, seed=seed))) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(np.sort(first, axis=0), ROWS)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("world", [1, 2, 5, 20])
+def test_workers_share_the_rows_without_overlap(seed, world):
+    parts = [list(ArraySource(ROWS).batches(3, seed, rank, world)) for rank in range(world)]
+    rows = np.concatenate([batch for part in parts for batch in part])
+    np.testing.assert_array_equal(np.sort(rows, axis=0), ROWS)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
+def test_moments_are_the_columns_mean_and_deviation(density):
+    rng = np.random.default_rng(0)
+    X = (rng.normal(3, 2, (50, 4)) * (rng.random((50, 4)) < density)).astype(np.float32)
+    for source in (ArraySource(X), ArraySource(sp.csr_matrix(X))):
+        mean, deviation = source.moments()
+        np.testing.assert_allclose(mean, X.mean(axis=0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(deviation, X.std(axis=0), rtol=1e-4, atol=1e-6)
+        assert mean.dtype == deviation.dtype == np.float32
