@@ -29,7 +29,8 @@ def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
 def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
     """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``open_low``)."""
     is_number = isinstance(value, (int, float)) or hasattr(value, "__float__")
-    if not is_number or isinstance(value, (bool, str)) or not (low < value if open_low else low <= value) or value > high:
+    usable = is_number and not isinstance(value, (bool, str)) and math.isfinite(value)
+    if not usable or not (low < value if open_low else low <= value) or value > high:
         left = "(" if open_low else "["
         right = "inf)" if high == math.inf else f"{high:g}]"
         raise ValueError(f"{name} must be a number in {left}{low:g}, {right}; got {value!r}.")
