@@ -27,23 +27,26 @@ void sddmm_edges(const Csr& w, const float* dy, const float* x, float* dw, int64
   int64_t row = row_of(w, begin), last = w.indptr[row + 1];
   Dots<L> dots;
   dots.take(dy + row * L);
+  const auto column = [&](int64_t edge) { return x + int64_t{w.indices[edge]} * L; };
   for (int64_t group = begin; group < end; group += kWidth) {
-    Vec part[kWidth] = {};
+    const int64_t stop = group + kWidth < end ? group + kWidth : end;
     if (group + kWidth <= last && group + kWidth <= end) {
-      for (int i = 0; i < kWidth; ++i) part[i] = dots.with(x + int64_t{w.indices[group + i]} * L);
+      Vec part[kWidth];
+      for (int i = 0; i < kWidth; ++i) part[i] = dots.with(column(group + i));
+      store(dw + group, load(dw + group) + sums(part));
     } else {
-      for (int i = 0; i < kWidth && group + i < end; ++i) {
-        while (group + i >= last) {
+      Vec part[kWidth];
+      for (int64_t edge = group; edge < stop; ++edge) {
+        while (edge >= last) {
           last = w.indptr[++row + 1];
           dots.take(dy + row * L);
         }
-        part[i] = dots.with(x + int64_t{w.indices[group + i]} * L);
+        part[edge - group] = dots.with(column(edge));
       }
+      for (int64_t i = stop - group; i < kWidth; ++i) part[i] = Vec{};
+      const Vec sum = sums(part);
+      for (int64_t edge = group; edge < stop; ++edge) dw[edge] += sum[edge - group];
     }
-    const Vec sum = sums(part);
-    if (group + kWidth <= end) store(dw + group, load(dw + group) + sum);
-    else
-      for (int i = 0; group + i < end; ++i) dw[group + i] += sum[i];
   }
 }
 
