@@ -47,7 +47,7 @@ def lanes_for(n_rows: int) -> int:
     return next((lanes for lanes in LANES if n_rows <= lanes), LANES[-1])
 
 
-def empty_panels(n_rows: int, n_features: int) -> np.ndarray:
+def empty_panels(n_rows: int, n_features: int, lanes: int | None = None) -> np.ndarray:
     """An uninitialised stack of panels that holds ``n_rows`` samples."""
-    lanes = lanes_for(n_rows)
+    lanes = lanes or lanes_for(n_rows)
     return np.empty((-(-n_rows // lanes), n_features, lanes), np.float32)

@@ -222,3 +222,31 @@ def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
     by_remainder = np.argsort(counts - share, kind="stable")
     counts[by_remainder[: total - int(counts.sum())]] += 1
     return [int(count) for count in counts]
+
+
+def dead_edges(topology: Topology, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """``n`` distinct dead edges at random, ``rows, cols``; memory O(nnz + n) while fewer than half of the dead are asked."""
+    dead = topology.size - topology.nnz
+    rank = _distinct(dead, min(n, dead), rng)
+    dead_before = topology.flat - np.arange(topology.nnz)
+    flat = rank + np.searchsorted(dead_before, rank, side="right")
+    return flat // max(topology.shape[1], 1), flat % max(topology.shape[1], 1)
+
+
+def _distinct(population: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    if 2 * n > population:
+        return np.delete(np.arange(population), _distinct(population, population - n, rng))
+    chosen = np.empty(0, np.int64)
+    while chosen.size < n:
+        chosen = np.union1d(chosen, rng.integers(population, size=n + n // 8))
+    return np.delete(chosen, rng.permutation(chosen.size)[: chosen.size - n])
+
+
+def random_topology(shape: tuple[int, int], density: float, rng: np.random.Generator) -> Topology:
+    """``round(density * size)`` edges at random: growth from the empty set."""
+    nnz = round(density * shape[0] * shape[1])
+    if nnz > MAX_NNZ:
+        raise ValueError(f"[Topology] {nnz} live weights in a {shape[0]} x {shape[1]} layer exceed 2**31 - 1; lower density.")
+    if nnz == shape[0] * shape[1]:
+        return Topology.full(shape)
+    return Topology.from_edges(shape, *dead_edges(Topology.empty(shape), nnz, rng))

@@ -1,0 +1,7 @@
+"""Sparse layers and autoencoders for torch."""
+
+from dsae.nn._activations import ACTIVATIONS as ACTIVATIONS
+from dsae.nn._autoencoder import Autoencoder as Autoencoder
+from dsae.nn._autoencoder import Trace as Trace
+from dsae.nn._linear import SparseLinear as SparseLinear
+from dsae.nn._losses import LOSSES as LOSSES

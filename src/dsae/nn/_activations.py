@@ -1,0 +1,194 @@
+"""Activations on rows ``[batch, features]`` and panels ``[n_panels, features, lanes]`` alike: features are axis 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+
+
+class Activation(nn.Module):
+    """One non-linearity; a subclass says what it does and how a small change passes through."""
+
+    def tangent(self, code: Tensor, t: Tensor) -> Tensor:
+        """Change of the output ``code`` when the input changes by ``t``; by default where the unit is on."""
+        return t * (code != 0)
+
+
+class Identity(Activation):
+    """z."""
+
+    def tangent(self, code: Tensor, t: Tensor) -> Tensor:
+        """``t`` itself."""
+        return t
+
+    def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
+        """``z`` itself."""
+        return z
+
+
+class ReLU(Activation):
+    """max(z, 0)."""
+
+    def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
+        """Negative values become zero."""
+        return z.relu()
+
+
+class Sigmoid(Activation):
+    """1 / (1 + exp(-z)), each unit in 0..1."""
+
+    def tangent(self, code: Tensor, t: Tensor) -> Tensor:
+        """h (1 - h) t."""
+        return t * code * (1 - code)
+
+    def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
+        """Each unit by itself."""
+        return z.sigmoid()
+
+
+class Softmax(Activation):
+    """exp(z) / sum(exp(z)): a probability distribution over the units."""
+
+    def tangent(self, code: Tensor, t: Tensor) -> Tensor:
+        """h (t - <h, t>)."""
+        return code * (t - (code * t).sum(1, keepdim=True))
+
+    def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
+        """Over the features of each sample."""
+        return z.softmax(1)
+
+
+class TopK(Activation):
+    """The ``k`` largest of each sample, where positive; the rest is zero (Makhzani & Frey 2013; Gao et al. 2024)."""
+
+    def __init__(self, n_features: int, k: int) -> None:
+        super().__init__()
+        self.k = k
+
+    def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
+        """At most ``k`` non-zeros per sample."""
+        best, at = z.topk(self.k, dim=1)
+        return torch.zeros_like(z).scatter(1, at, best.relu())
+
+    def extra_repr(self) -> str:
+        """``k``, for ``print``."""
+        return f"k={self.k}"
+
+
+class BatchTopK(Activation):
+    """The ``k * batch`` largest of a whole batch in training; a threshold in use (Bussmann et al. 2024).
+
+    The threshold is the running mean of the smallest kept value, so that in use a row's code does not depend on the
+    other rows.
+    """
+
+    threshold: Tensor
+    n_updates: Tensor
+
+    def __init__(self, n_features: int, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.register_buffer("threshold", torch.zeros(()))
+        self.register_buffer("n_updates", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
+        """``n_rows`` tells how many samples of a stack of panels are real."""
+        if not self.training:
+            return z * (z > self.threshold)
+        n_rows = n_rows or (z.shape[0] if z.ndim == 2 else z.shape[0] * z.shape[2])
+        candidates = z.detach() if z.ndim == 2 else z.detach().transpose(1, 2).reshape(-1, z.shape[1])[:n_rows]
+        kept = candidates.flatten().topk(min(self.k * n_rows, candidates.numel()), sorted=False).values
+        smallest = kept.min().clamp(min=0)
+        self._follow(smallest)
+        code = z * ((z >= smallest) & (z > 0))
+        return code
+
+    @torch.no_grad()
+    def _follow(self, smallest: Tensor) -> None:
+        self.n_updates += 1
+        self.threshold += (smallest - self.threshold) / self.n_updates.clamp(max=100)
+
+    def extra_repr(self) -> str:
+        """``k``, for ``print``."""
+        return f"k={self.k}"
+
+
+class _Jump(Function):
+    """z where z > threshold; the threshold's gradient through a rectangle of the given bandwidth."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
+        ctx.save_for_backward(z, threshold)
+        ctx.bandwidth = bandwidth
+        return z * (z > threshold)
+
+    @staticmethod
+    def backward(ctx: Any, d_code: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        z, threshold = ctx.saved_tensors
+        near = ((z - threshold).abs() < ctx.bandwidth / 2) * d_code
+        d_threshold = (-threshold / ctx.bandwidth * near).sum_to_size(threshold.shape)
+        return d_code * (z > threshold), d_threshold, None
+
+
+class _Step(Function):
+    """1 where z > threshold; the threshold's gradient as in `_Jump`."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
+        ctx.save_for_backward(z, threshold)
+        ctx.bandwidth = bandwidth
+        return (z > threshold).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, d_step: Tensor) -> tuple[None, Tensor, None]:  # type: ignore[override]
+        z, threshold = ctx.saved_tensors
+        near = ((z - threshold).abs() < ctx.bandwidth / 2) * d_step
+        return None, (-1 / ctx.bandwidth * near).sum_to_size(threshold.shape), None
+
+
+class JumpReLU(Activation):
+    """z where it exceeds a learned positive threshold per latent, else zero (Rajamanoharan et al. 2024).
+
+    The straight-through estimators are those of the paper's equations 11 and 12 with a rectangle kernel.
+    """
+
+    def __init__(self, n_features: int, k: int | None = None, bandwidth: float = 0.1) -> None:
+        super().__init__()
+        self.k, self.bandwidth = k, bandwidth
+        self.log_threshold = nn.Parameter(torch.full((n_features,), -3.0))
+
+    @property
+    def threshold(self) -> Tensor:
+        """Threshold per latent, ``[n_features]``, positive."""
+        return self.log_threshold.exp()
+
+    def _like(self, z: Tensor) -> Tensor:
+        return self.threshold if z.ndim == 2 else self.threshold[:, None]
+
+    def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
+        """Each unit by itself."""
+        return _Jump.apply(z, self._like(z), self.bandwidth)  # type: ignore[return-value]
+
+    def l0(self, z: Tensor) -> Tensor:
+        """Mean number of units above their threshold, for rows ``z``; differentiable in the thresholds."""
+        return _Step.apply(z, self._like(z), self.bandwidth).sum(1).mean()  # type: ignore[union-attr]
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {
+    "identity": Identity,
+    "relu": ReLU,
+    "sigmoid": Sigmoid,
+    "softmax": Softmax,
+    "topk": TopK,
+    "batchtopk": BatchTopK,
+    "jumprelu": JumpReLU,
+}
+
+
+def activation(name: str, n_features: int, k: int | None = None) -> Activation:
+    """The module that the configuration calls ``name``."""
+    kind = ACTIVATIONS[name]
+    return kind(n_features, k) if name in ("topk", "batchtopk", "jumprelu") else kind()

@@ -1,0 +1,240 @@
+"""An autoencoder of any depth, made of sparse layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dsae import ops
+from dsae.config import AutoencoderConfig
+from dsae.nn._activations import activation
+from dsae.nn._linear import SparseLinear
+from dsae.topology import Layer, erdos_renyi
+
+_GAIN = {"relu": math.sqrt(2), "topk": math.sqrt(2), "batchtopk": math.sqrt(2), "jumprelu": math.sqrt(2)}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one forward pass leaves behind; rows ``[n_rows, f]`` or panels ``[n_panels, f, lanes]`` alike.
+
+    Parameters
+    ----------
+    input : Tensor
+        Centred input of the first encoder layer.
+    hidden : tuple of Tensor
+        Output of every encoder layer; the last is the code.
+    pre_code : Tensor
+        The code before its activation.
+    logits, output : Tensor
+        The last decoder layer before and after its activation.
+    target : Tensor, shape (n_rows, n_features)
+        What the output is compared with.
+    """
+
+    input: Tensor
+    hidden: tuple[Tensor, ...]
+    pre_code: Tensor
+    logits: Tensor
+    output: Tensor
+    target: Tensor
+
+    @property
+    def code(self) -> Tensor:
+        """The code, as rows."""
+        return self.rows(self.hidden[-1])
+
+    def rows(self, t: Tensor) -> Tensor:
+        """``t`` as rows ``[n_rows, f]``."""
+        return ops.unpack(t, self.target.shape[0]) if t.ndim == 3 else t
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder, independent and of any depth.
+
+    Parameters
+    ----------
+    config : AutoencoderConfig
+        Its density, spread over the layers, is that of the random initial topology.
+    generator : torch.Generator, optional
+        Draws edges and initial values.
+
+    Examples
+    --------
+    >>> model = Autoencoder(AutoencoderConfig(n_features=64, n_components=8, hidden_layer_sizes=(32,), density=0.1))
+    >>> model(torch.rand(5, 64)).shape, model.encode(torch.rand(5, 64)).shape
+    (torch.Size([5, 64]), torch.Size([5, 8]))
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: AutoencoderConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        counts = target_nnz(config)
+        halves: dict[str, list[SparseLinear]] = {"encoder": [], "decoder": []}
+        activations = []
+        for name, (n_out, n_in) in config.layer_shapes.items():
+            kind = config.activations[name]
+            layer = SparseLinear(n_in, n_out, density=counts[name] / (n_out * n_in), generator=generator)
+            layer.reset_parameters(_GAIN.get(kind, 1.0), generator)
+            halves[name.split(".")[0]].append(layer)
+            activations.append(activation(kind, n_out, config.k))
+        self.encoder = nn.ModuleList(halves["encoder"])
+        self.decoder = nn.ModuleList(halves["decoder"])
+        self.activations = nn.ModuleList(activations)
+        self.register_buffer("mean", torch.zeros(config.n_features))
+        self.register_buffer("scale", torch.ones(config.n_features))
+
+    @property
+    def layers(self) -> dict[str, SparseLinear]:
+        """The linear layers by name, from the input to the output."""
+        return dict(zip(self.config.layer_shapes, [*self.encoder, *self.decoder], strict=True))  # type: ignore[arg-type]
+
+    @property
+    def nnz(self) -> int:
+        """Live weights in all layers."""
+        return sum(layer.nnz for layer in self.layers.values())
+
+    @property
+    def density(self) -> float:
+        """Live share of all weights."""
+        return self.nnz / sum(layer.topology.size for layer in self.layers.values())
+
+    def names(self, half: str) -> list[str]:
+        """Layer names of ``"encoder"`` or ``"decoder"``, in order."""
+        return [name for name in self.config.layer_shapes if name.startswith(half)]
+
+    def steps(self, names: Sequence[str], x: Tensor, n_rows: int) -> list[tuple[Tensor, Tensor]]:
+        """Each named layer's output before and after its activation; ``x`` is rows or panels of ``n_rows`` samples."""
+        layers, activations = self.layers, dict(zip(self.config.layer_shapes, self.activations, strict=True))
+        out = []
+        for name in names:
+            z = layers[name](x)
+            x = activations[name](z, n_rows)
+            out.append((z, x))
+        return out
+
+    def enter(self, rows: Tensor) -> Tensor:
+        """Rows as panels, unless every layer runs dense."""
+        return rows if all(layer.executor == "dense" for layer in self.layers.values()) else ops.pack(rows)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes ``[batch, n_components]`` of rows ``[batch, n_features]``."""
+        code = self.steps(self.names("encoder"), self.enter(self.centred(x)), x.shape[0])[-1][1]
+        return ops.unpack(code, x.shape[0]) if code.ndim == 3 else code
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Rows ``[batch, n_features]`` from codes ``[batch, n_components]``."""
+        output = self.steps(self.names("decoder"), self.enter(code), code.shape[0])[-1][1]
+        return self._restored(ops.unpack(output, code.shape[0]) if output.ndim == 3 else output)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct rows ``[batch, n_features]``."""
+        trace = self.trace(x)
+        return self._restored(trace.rows(trace.output))
+
+    def trace(self, x: Tensor) -> Trace:
+        """One pass over rows ``[batch, n_features]``; what losses and penalties need is kept."""
+        entered = self.enter(self.centred(x))
+        encoded = self.steps(self.names("encoder"), entered, x.shape[0])
+        decoded = self.steps(self.names("decoder"), encoded[-1][1], x.shape[0])
+        return Trace(
+            input=entered,
+            hidden=tuple(after for _, after in encoded),
+            pre_code=encoded[-1][0],
+            logits=decoded[-1][0],
+            output=decoded[-1][1],
+            target=self.target(x),
+        )
+
+    def set_moments(self, mean: Tensor, scale: Tensor) -> None:
+        """Centre (and scale) inputs from now on; a linear output is brought back by the same numbers."""
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
+
+    def centred(self, x: Tensor) -> Tensor:
+        """``(x - mean) / scale``."""
+        return (x - self.mean) / self.scale
+
+    def target(self, x: Tensor) -> Tensor:
+        """What the output is compared with: the centred input, or the input itself where the output is not linear."""
+        return self.centred(x) if self.config.output_activation == "identity" else x
+
+    def _restored(self, output: Tensor) -> Tensor:
+        return output * self.scale + self.mean if self.config.output_activation == "identity" else output
+
+    def threshold(self) -> np.ndarray | None:
+        """Per latent, below what a batchtopk or jumprelu code is zero; None for other codes."""
+        if self.config.code_activation not in ("batchtopk", "jumprelu"):
+            return None
+        threshold: Tensor = self.activations[len(self.encoder) - 1].threshold  # type: ignore[assignment]
+        return threshold.detach().expand(self.config.n_components).cpu().numpy().copy()
+
+    def to_layers(self) -> dict[str, Layer]:
+        """The weights in plain arrays, centring and scaling folded into the first and the last layer."""
+        arrays = {name: _to_layer(layer) for name, layer in self.layers.items()}
+        return fold(arrays, self.config, self.mean.double().cpu().numpy(), self.scale.double().cpu().numpy())
+
+    @torch.no_grad()
+    def set_layers(self, layers: Mapping[str, Layer], threshold: np.ndarray | None = None) -> None:
+        """Take over folded weights, keeping this model's own centring and scaling; the reverse of `to_layers`.
+
+        Raises
+        ------
+        ValueError
+            If the layers' names or shapes are not this model's.
+        """
+        given = {name: layer.topology.shape for name, layer in layers.items()}
+        if given != self.config.layer_shapes:
+            raise ValueError(f"[Autoencoder] layers must be {self.config.layer_shapes}; got {given}.")
+        mean, scale = self.mean.double().cpu().numpy(), self.scale.double().cpu().numpy()
+        own = fold(layers, self.config, -mean / scale, 1 / scale)
+        for name, layer in self.layers.items():
+            topology, values, bias = own[name]
+            layer.set_extra_state({"indptr": torch.tensor(topology.indptr), "indices": torch.tensor(topology.indices)})
+            layer.values.copy_(torch.tensor(values))
+            layer.bias.copy_(torch.tensor(bias))  # type: ignore[union-attr]
+        if threshold is not None:
+            self._set_threshold(torch.tensor(threshold))
+
+    def _set_threshold(self, threshold: Tensor) -> None:
+        module = self.activations[len(self.encoder) - 1]
+        if self.config.code_activation == "jumprelu":
+            module.log_threshold.copy_(threshold.log())  # type: ignore[operator]
+        else:
+            module.threshold.copy_(threshold[0])  # type: ignore[operator]
+
+
+def target_nnz(config: AutoencoderConfig) -> dict[str, int]:
+    """Live weights that the configuration asks of each layer."""
+    shapes = config.layer_shapes
+    if isinstance(config.density, Mapping):
+        return {name: round(config.density.get(name, 1.0) * n_out * n_in) for name, (n_out, n_in) in shapes.items()}
+    counts = erdos_renyi(list(shapes.values()), config.density)
+    return {name: max(count, 1) for name, count in zip(shapes, counts, strict=True)}
+
+
+def _to_layer(layer: SparseLinear) -> Layer:
+    values = layer.values.detach().float().cpu().numpy().copy()
+    return Layer(layer.topology, values, layer.bias.detach().float().cpu().numpy().copy())  # type: ignore[union-attr]
+
+
+def fold(layers: Mapping[str, Layer], config: AutoencoderConfig, mean: np.ndarray, scale: np.ndarray) -> dict[str, Layer]:
+    """Layers that take ``x`` where the given ones took ``(x - mean) / scale``, and give back accordingly."""
+    folded = dict(layers)
+    first, last = next(iter(layers)), list(layers)[-1]
+    topology, values, bias = layers[first]
+    scaled = values / scale[topology.indices]
+    shift = np.bincount(topology.rows, scaled * mean[topology.indices], minlength=topology.shape[0])
+    folded[first] = Layer(topology, scaled.astype(np.float32), (bias - shift).astype(np.float32))
+    if config.output_activation == "identity":
+        topology, values, bias = layers[last]
+        folded[last] = Layer(topology, (values * scale[topology.rows]).astype(np.float32), (bias * scale + mean).astype(np.float32))
+    return folded

@@ -1,0 +1,12 @@
+"""Differentiable sparse products on panels: torch tensors in, torch tensors out.
+
+Each verb runs on the compiled kernels for float32 tensors on the CPU and on its plain-torch twin elsewhere (other
+devices, other dtypes). A stack of panels is ``[n_panels, features, lanes]``; see `dsae.kernels`.
+"""
+
+from dsae.ops._autograd import Tape as Tape
+from dsae.ops._autograd import dense as dense
+from dsae.ops._autograd import linear as linear
+from dsae.ops._autograd import pack as pack
+from dsae.ops._autograd import unpack as unpack
+from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk

@@ -1,0 +1,143 @@
+"""Derivatives: the gradient of a sparse product is two more sparse products."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from dsae.ops import _native, _torch
+from dsae.topology import Topology
+
+
+class Tape:
+    """Keeps a layer's input and output gradient of one backward pass, while ``recording``.
+
+    From the two, the gradient of an edge that does not exist can be had: ``sum(dy[:, row] * x[:, col])``.
+    """
+
+    def __init__(self) -> None:
+        self.recording = False
+        self.x: Tensor | None = None
+        self.dy: Tensor | None = None
+
+    def clear(self) -> None:
+        """Forget the tensors and stop recording."""
+        self.recording, self.x, self.dy = False, None, None
+
+
+def _backend(tensor: Tensor) -> ModuleType:
+    return _native if tensor.device.type == "cpu" and tensor.dtype == torch.float32 else _torch
+
+
+class _Linear(Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, tape: Tape | None) -> Tensor:
+        ctx.save_for_backward(values, x)
+        ctx.topology, ctx.tape = topology, tape
+        return _backend(x).spmm(values, bias, x, topology)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        values, x = ctx.saved_tensors
+        backend, topology = _backend(x), ctx.topology
+        if ctx.tape is not None and ctx.tape.recording:
+            ctx.tape.x, ctx.tape.dy = x.detach(), dy
+        need_values, need_bias, need_x = ctx.needs_input_grad[:3]
+        return (
+            backend.sddmm(dy, x, topology) if need_values else None,
+            dy.sum((0, 2)) if need_bias else None,
+            backend.spmm_transposed(values, dy, topology) if need_x else None,
+            None,
+            None,
+        )
+
+
+class _Pack(Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, lanes: int | None) -> Tensor:
+        ctx.n_rows = rows.shape[0]
+        return _backend(rows).pack(rows, lanes)
+
+    @staticmethod
+    def backward(ctx: Any, d_panels: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return unpack(d_panels, ctx.n_rows), None
+
+
+class _Unpack(Function):
+    @staticmethod
+    def forward(ctx: Any, panels: Tensor, n_rows: int) -> Tensor:
+        ctx.lanes = panels.shape[2]
+        return _backend(panels).unpack(panels, n_rows)
+
+    @staticmethod
+    def backward(ctx: Any, d_rows: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return pack(d_rows, ctx.lanes), None
+
+
+def pack(rows: Tensor, lanes: int | None = None) -> Tensor:
+    """Rows ``[batch, features]`` as panels ``[n_panels, features, lanes]``; the lanes left over are zero.
+
+    Examples
+    --------
+    >>> pack(torch.ones(20, 3)).shape
+    torch.Size([1, 3, 32])
+    """
+    return _Pack.apply(rows, lanes)  # type: ignore[return-value]
+
+
+def unpack(panels: Tensor, n_rows: int) -> Tensor:
+    """Panels ``[n_panels, features, lanes]`` as rows ``[n_rows, features]``, the reverse of `pack`.
+
+    Raises
+    ------
+    ValueError
+        If that many rows do not fill exactly that many panels.
+    """
+    if -(-n_rows // panels.shape[2]) != panels.shape[0]:
+        raise ValueError(f"[unpack] {n_rows} rows do not fill panels of shape {tuple(panels.shape)}.")
+    return _Unpack.apply(panels, n_rows)  # type: ignore[return-value]
+
+
+def linear(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, tape: Tape | None = None) -> Tensor:
+    """``W x + bias`` with ``W`` at the live edges of ``topology``.
+
+    Parameters
+    ----------
+    values : Tensor, shape (nnz,)
+    bias : Tensor, shape (out_features,), optional
+    x : Tensor, shape (n_panels, in_features, lanes)
+    topology : Topology
+        Of shape ``(out_features, in_features)``.
+    tape : Tape, optional
+        Keeps ``x`` and the output's gradient when it is recording.
+
+    Returns
+    -------
+    Tensor, shape (n_panels, out_features, lanes)
+
+    Raises
+    ------
+    ValueError
+        If ``x`` is no stack of panels of the layer's input width.
+    """
+    if x.ndim != 3 or x.shape[1] != topology.shape[1]:
+        raise ValueError(f"[linear] Expected panels [n_panels, {topology.shape[1]}, lanes]; got shape {tuple(x.shape)}.")
+    return _Linear.apply(values, bias, x, topology, tape)  # type: ignore[return-value]
+
+
+def dense(values: Tensor, topology: Topology, flat: Tensor | None = None) -> Tensor:
+    """``values`` scattered into a dense matrix ``[out_features, in_features]``; a view where the topology is full.
+
+    ``flat`` is ``topology.flat`` as a tensor, for callers that keep one.
+    """
+    if topology.is_full:
+        return values.view(topology.shape)
+    if flat is None:
+        flat = torch.tensor(topology.flat, device=values.device)
+    return values.new_zeros(topology.size).scatter(0, flat, values).view(topology.shape)

@@ -1,0 +1,47 @@
+"""The hooks that a training step offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dsae.nn import Autoencoder, SparseLinear, Trace
+from dsae.topology import Rewiring
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where a stage of training is.
+
+    Parameters
+    ----------
+    step : int
+        Steps done, from 1 to ``n_steps`` after the optimiser moved.
+    n_steps : int
+        Steps of the whole stage.
+    steps_per_epoch : int
+    """
+
+    step: int
+    n_steps: int
+    steps_per_epoch: int
+
+
+class Shrinker:
+    """Does nothing; each subclass overrides one of `penalty`, `prox` and `rewire`."""
+
+    def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
+        """A term of the loss."""
+        return 0.0
+
+    def prox(self, layers: Mapping[str, SparseLinear], learning_rate: float) -> None:
+        """A step on the values, after the optimiser's."""
+
+    def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
+        """New topologies by layer name, after the optimiser's step; gradients are still there."""
+        return {}
+
+    def moved(self, name: str, rewiring: Rewiring) -> None:
+        """Called when a layer has been rewired, by this shrinker or another: what is kept per edge must move along."""

@@ -1,0 +1,94 @@
+"""Terms of the loss. The loss itself is a mean over samples and features, so sums over units are divided by n_features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dsae.nn import Autoencoder, Trace
+from dsae.nn._activations import JumpReLU
+from dsae.shrink._base import Shrinker
+
+_EPS = 1e-6
+
+
+class L2(Shrinker):
+    """strength / 2 * sum(w^2) over the live weights: torch's ``weight_decay``, as a penalty."""
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+
+    def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
+        """Over all layers."""
+        return 0.5 * self.strength * sum(layer.values.square().sum() for layer in model.layers.values())
+
+
+class Contractive(Shrinker):
+    """strength * |J|_F^2 / n_features, J the Jacobian of the encoder (Rifai et al. 2011, eq. 2 and 3).
+
+    For any depth, |J|_F^2 is the mean of |J u|^2 over u ~ N(0, 1) (Hutchinson); each sample draws one u, and J u is
+    one more pass through the encoder.
+    """
+
+    def __init__(self, strength: float, seed: int) -> None:
+        self.strength = strength
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
+        """An unbiased estimate over the batch."""
+        return self.strength * self.squared_norm(model, trace) / model.config.n_features
+
+    def squared_norm(self, model: Autoencoder, trace: Trace) -> Tensor:
+        """Estimate of the mean over samples of |J|_F^2."""
+        t = torch.randn(trace.input.shape, generator=self._generator).to(trace.input)
+        for name, output, activation in zip(model.names("encoder"), trace.hidden, model.activations, strict=False):
+            t = activation.tangent(output, model.layers[name].tangent(t))  # type: ignore[operator]
+        return trace.rows(t).square().sum(1).mean()
+
+
+class TargetRate(Shrinker):
+    """Pulls the code's activation rate to a target.
+
+    For sigmoid codes, ``beta * sum_j KL(rate || mean activation of unit j)`` (Ng 2011, CS294A notes on sparse
+    autoencoders). For softmax codes, whose mean is always 1/n, the rate is that of each sample: the perplexity of the
+    distribution divided by n; excess over the target is penalised.
+
+    Parameters
+    ----------
+    rate : float
+        In (0, 1).
+    beta : float
+        Weight against half the summed squared error, as in Ng's notes.
+    """
+
+    def __init__(self, rate: float, beta: float = 3.0) -> None:
+        self.rate, self.beta = rate, beta
+
+    def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
+        """Summed over units, in the scale of the loss."""
+        code = trace.code
+        kind = model.config.code_activation
+        excess = self._entropy_excess(code) if kind == "softmax" else self._divergence(code)
+        return 2 * self.beta * excess / model.config.n_features
+
+    def _divergence(self, code: Tensor) -> Tensor:
+        mean, rate = code.mean(0).clamp(_EPS, 1 - _EPS), self.rate
+        return (rate * (rate / mean).log() + (1 - rate) * ((1 - rate) / (1 - mean)).log()).sum()
+
+    def _entropy_excess(self, code: Tensor) -> Tensor:
+        entropy = -(code * code.clamp(min=_EPS).log()).sum(1)
+        allowed = max(0.0, torch.tensor(self.rate * code.shape[1]).log().item())
+        return (entropy - allowed).relu().mean()
+
+
+class TargetL0(Shrinker):
+    """Pulls the mean number of active latents of a jumprelu code to ``k``: ``weight * (L0 / k - 1)^2``."""
+
+    def __init__(self, k: int, weight: float = 0.1) -> None:
+        self.k, self.weight = k, weight
+
+    def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
+        """Through the thresholds' straight-through estimator."""
+        jump = model.activations[len(model.encoder) - 1]
+        assert isinstance(jump, JumpReLU)
+        return self.weight * (jump.l0(trace.rows(trace.pre_code)) / self.k - 1).square()

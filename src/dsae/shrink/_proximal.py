@@ -1,0 +1,44 @@
+"""L1 regularisation by its proximal step: exact zeros, which then leave the topology."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from dsae.nn import SparseLinear
+from dsae.shrink._base import Clock, Shrinker
+from dsae.topology import Rewiring
+
+
+class L1(Shrinker):
+    """w <- sign(w) max(|w| - learning rate * strength, 0) after each step (Parikh & Boyd 2014, section 6.5.2).
+
+    Decoupled from Adam's scaling, as AdamW's weight decay is: ``strength`` is the pull towards zero in units of
+    Adam's usual step, so 0.1 is gentle and 1 kills every weight that the data does not hold up.
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+
+    @torch.no_grad()
+    def prox(self, layers: Mapping[str, SparseLinear], learning_rate: float) -> None:
+        """Soft-threshold the values of every layer."""
+        for layer in layers.values():
+            layer.values.copy_(torch.nn.functional.softshrink(layer.values, learning_rate * self.strength))
+
+
+class DropZeros(Shrinker):
+    """Takes the edges whose value is exactly zero out of the topology, every ``every`` steps and at the end."""
+
+    def __init__(self, every: int = 100) -> None:
+        self.every = every
+
+    def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
+        """Drop the zeros; nothing grows."""
+        if clock.step % self.every and clock.step != clock.n_steps:
+            return {}
+        zeros = {name: (layer.values.detach() == 0).cpu().numpy() for name, layer in layers.items()}
+        none = np.empty(0, np.int64)
+        return {name: layers[name].topology.rewire(zero, none, none) for name, zero in zeros.items() if zero.any()}

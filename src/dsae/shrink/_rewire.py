@@ -1,0 +1,104 @@
+"""Topology methods: drop score x grow score x schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dsae.nn import SparseLinear
+from dsae.shrink._base import Clock, Shrinker
+from dsae.shrink._schedule import Schedule
+from dsae.shrink._scores import AbsentGradient, Chance, Gradient, Magnitude, Saliency
+from dsae.topology import Rewiring
+
+
+@dataclass(frozen=True)
+class Method:
+    """A topology method by its three parts.
+
+    Parameters
+    ----------
+    drop : callable
+        Makes the score whose smallest edges go.
+    grow : callable
+        Makes the choice of dead edges, from a seed.
+    schedule : Schedule
+    """
+
+    drop: Callable[[], Magnitude]
+    grow: Callable[[int], Chance | AbsentGradient]
+    schedule: Schedule
+
+
+METHODS: dict[str, Method] = {
+    "random": Method(Magnitude, Chance, Schedule()),
+    "gradient": Method(Gradient, Chance, Schedule(start_dense=True)),
+    "saliency": Method(Saliency, Chance, Schedule(start_dense=True)),
+    "magnitude": Method(Magnitude, Chance, Schedule(start_dense=True)),
+    "set": Method(Magnitude, Chance, Schedule(share=0.3, every=0)),
+    "rigl": Method(Magnitude, AbsentGradient, Schedule(share=0.3, cosine=True)),
+}
+
+
+class Rewire(Shrinker):
+    """Drops and grows edges by a `Method`.
+
+    Parameters
+    ----------
+    method : Method
+    final : mapping of str to int
+        Live edges each layer ends with, exactly.
+    seed : int
+        For growth by chance.
+
+    Examples
+    --------
+    >>> Rewire(METHODS["set"], final={"encoder.0": 1000}, seed=0)
+    Rewire(schedule=Schedule(start_dense=False, share=0.3, cosine=False, every=0, until=0.75))
+    """
+
+    def __init__(self, method: Method, final: Mapping[str, int], seed: int) -> None:
+        self.schedule = method.schedule
+        self.final = dict(final)
+        self._drop, self._grow = method.drop(), method.grow(seed)
+        self._start: dict[str, int] = {}
+
+    def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
+        """Bring every layer to the number of edges that the schedule asks for, and exchange its share."""
+        self._drop.observe(layers)
+        if not self._start:
+            self._start = {name: layer.nnz for name, layer in layers.items()}
+        rewirings = {}
+        if self.schedule.due(clock):
+            rewirings = {name: self._rewire(name, layer, clock) for name, layer in layers.items()}
+        self._record(layers, clock)
+        return {name: rewiring for name, rewiring in rewirings.items() if rewiring is not None}
+
+    def _rewire(self, name: str, layer: SparseLinear, clock: Clock) -> Rewiring | None:
+        nnz = min(layer.nnz, self.schedule.nnz(clock, self._start[name], self.final[name]))
+        dead = layer.topology.size - layer.nnz
+        exchanged = min(self.schedule.exchanged(clock, nnz), dead + layer.nnz - nnz)
+        n_drop = layer.nnz - nnz + exchanged
+        if n_drop == 0:
+            return None
+        drop = torch.zeros(layer.nnz, dtype=torch.bool)
+        drop[self._drop.score(name, layer).topk(n_drop, largest=False, sorted=False).indices.cpu()] = True
+        rows, cols = self._grow.edges(layer, min(exchanged, dead)) if exchanged else (np.empty(0, np.int64),) * 2
+        return layer.topology.rewire(drop.numpy(), rows, cols)
+
+    def _record(self, layers: Mapping[str, SparseLinear], clock: Clock) -> None:
+        upcoming = Clock(clock.step + 1, clock.n_steps, clock.steps_per_epoch)
+        recording = self._grow.needs_tape and self.schedule.due(upcoming)
+        for layer in layers.values():
+            layer.tape.clear()
+            layer.tape.recording = recording
+
+    def moved(self, name: str, rewiring: Rewiring) -> None:
+        """The drop score follows."""
+        self._drop.moved(name, rewiring)
+
+    def __repr__(self) -> str:
+        return f"Rewire(schedule={self.schedule})"

@@ -1,0 +1,59 @@
+"""How many edges a layer has, and how many it exchanges, as training goes on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dsae.shrink._base import Clock
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When to rewire, how far the density has come, and what share of the edges is exchanged.
+
+    Parameters
+    ----------
+    start_dense : bool
+        Whether layers start full and shrink along the cubic curve of Zhu & Gupta (2017), eq. 1; otherwise they have
+        their final density from the first step.
+    share : float
+        Part of the live edges dropped and regrown at each update.
+    cosine : bool
+        Whether ``share`` falls to zero along a cosine (Evci et al. 2020, section 3) or stays.
+    every : int
+        Steps between updates; 0 means once per epoch. Short runs update more often, at least 30 times.
+    until : float
+        Part of training after which the topology is final.
+    """
+
+    start_dense: bool = False
+    share: float = 0.0
+    cosine: bool = False
+    every: int = 100
+    until: float = 0.75
+
+    def last(self, clock: Clock) -> int:
+        """The step of the last update."""
+        return max(1, math.floor(self.until * clock.n_steps))
+
+    def due(self, clock: Clock) -> bool:
+        """Whether this step updates the topology."""
+        last = self.last(clock)
+        if not (self.start_dense or self.share) or clock.step > last:
+            return False
+        every = self.every or clock.steps_per_epoch
+        every = max(1, min(every, last // 30))
+        return clock.step == last or clock.step % every == 0
+
+    def nnz(self, clock: Clock, start: int, final: int) -> int:
+        """Live edges that a layer should have now."""
+        if not self.start_dense:
+            return final
+        left = 1 - min(1.0, clock.step / self.last(clock))
+        return round(final + (start - final) * left**3)
+
+    def exchanged(self, clock: Clock, nnz: int) -> int:
+        """Live edges to be dropped and regrown now."""
+        done = min(1.0, clock.step / self.last(clock))
+        return round(nnz * self.share * (0.5 * (1 + math.cos(math.pi * done)) if self.cosine else 1.0))

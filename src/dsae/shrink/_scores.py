@@ -1,0 +1,90 @@
+"""What makes an edge worth keeping, and a dead edge worth growing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dsae import ops
+from dsae.nn import SparseLinear
+from dsae.nn._linear import move
+from dsae.topology import Rewiring, dead_edges
+
+
+class Magnitude:
+    """|w|: weak edges go."""
+
+    def observe(self, layers: Mapping[str, SparseLinear]) -> None:
+        """Look at one step's weights and gradients."""
+
+    def score(self, name: str, layer: SparseLinear) -> Tensor:
+        """One number per slot; the smallest go."""
+        return layer.values.detach().abs()
+
+    def moved(self, name: str, rewiring: Rewiring) -> None:
+        """Follow a rewiring."""
+
+
+class Gradient(Magnitude):
+    """|dL/dw|, literally, of the last batch."""
+
+    def score(self, name: str, layer: SparseLinear) -> Tensor:
+        """One number per slot; the smallest go."""
+        assert layer.values.grad is not None
+        return layer.values.grad.abs()
+
+
+class Saliency(Magnitude):
+    """Running mean of |w dL/dw|, the first-order change of the loss when the edge goes (Molchanov et al. 2017)."""
+
+    def __init__(self, decay: float = 0.99) -> None:
+        self.decay = decay
+        self._mean: dict[str, Tensor] = {}
+
+    def observe(self, layers: Mapping[str, SparseLinear]) -> None:
+        """Take one step's |w dL/dw| into the mean."""
+        for name, layer in layers.items():
+            assert layer.values.grad is not None
+            now = (layer.values.detach() * layer.values.grad).abs_()
+            mean = self._mean.setdefault(name, torch.zeros_like(now))
+            mean.lerp_(now, 1 - self.decay)
+
+    def score(self, name: str, layer: SparseLinear) -> Tensor:
+        """One number per slot; the smallest go."""
+        return self._mean[name]
+
+    def moved(self, name: str, rewiring: Rewiring) -> None:
+        """Follow a rewiring; a grown edge starts at zero."""
+        if name in self._mean:
+            self._mean[name] = move(self._mean[name], rewiring)
+
+
+class Chance:
+    """Dead edges grow at random."""
+
+    needs_tape = False
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def edges(self, layer: SparseLinear, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """``rows, cols`` of ``n`` dead edges."""
+        return dead_edges(layer.topology, n, self._rng)
+
+
+class AbsentGradient:
+    """The dead edges with the largest |dL/dw| of the last batch grow (Evci et al. 2020)."""
+
+    needs_tape = True
+
+    def __init__(self, seed: int) -> None:
+        self._by_chance = Chance(seed)
+
+    def edges(self, layer: SparseLinear, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """``rows, cols`` of ``n`` dead edges; at random where no gradient was taped."""
+        if layer.tape.x is None or layer.tape.dy is None:
+            return self._by_chance.edges(layer, n)
+        return ops.absent_gradient_topk(layer.tape.x, layer.tape.dy, layer.topology, n)
