@@ -1,0 +1,25 @@
+"""Random models of any shape."""
+
+import numpy as np
+import pytest
+
+from dsae.config import AutoencoderConfig
+from dsae.store import Model
+from dsae.topology import Layer, Topology
+
+
+@pytest.fixture(scope="session")
+def make_model():
+    def make(n_features=12, n_components=5, live=0.4, seed=0, model=None, **config):
+        rng = np.random.default_rng(seed)
+        architecture = AutoencoderConfig(n_features=n_features, n_components=n_components, **config)
+        layers = {}
+        for name, shape in architecture.layer_shapes.items():
+            topology = Topology.from_mask(rng.random(shape) < live)
+            values = rng.normal(0, 1, topology.nnz).astype(np.float32)
+            layers[name] = Layer(topology, values, rng.normal(0, 0.3, shape[0]).astype(np.float32))
+        gated = architecture.code_activation in ("batchtopk", "jumprelu")
+        threshold = rng.random(n_components).astype(np.float32) if gated else None
+        return Model(architecture, layers, threshold, **(model or {}))
+
+    return make

@@ -1,0 +1,163 @@
+"""The runtime computes what the formula says, whatever the density, the batch and the form of the rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import dsae
+from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS
+from dsae.runtime import Runtime, topk
+
+CODES = {name: {"k": 3} if name in ("topk", "batchtopk") else {} for name in CODE_ACTIVATIONS}
+
+
+def keep_largest(z, k):
+    out = np.zeros_like(z)
+    for row, kept in zip(z, out, strict=True):
+        best = sorted(range(row.size), key=lambda i: -row[i])[:k]
+        kept[best] = np.maximum(row[best], 0)
+    return out
+
+
+def activate(name, z, k, threshold):
+    """Every activation as its paper writes it, on rows, in float64."""
+    match name:
+        case "identity":
+            return z
+        case "relu":
+            return z * (z > 0)
+        case "sigmoid":
+            return 1 / (1 + np.exp(-z))
+        case "softmax":
+            return np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        case "topk":
+            return keep_largest(z, k)
+        case "batchtopk" | "jumprelu":
+            return z * (z > threshold)
+    raise AssertionError(name)
+
+
+def by_formula(model, rows, half=""):
+    rows = np.asarray(rows, np.float64)
+    for name, layer in model.layers.items():
+        if name.startswith(half):
+            z = rows @ layer.to_dense().astype(np.float64).T + layer.bias
+            rows = activate(model.config.activations[name], z, model.config.k, model.threshold)
+    return rows
+
+
+def close(actual, expected):
+    assert actual.dtype == np.float32
+    assert actual.flags.c_contiguous
+    np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5)
+
+
+def some_rows(n, width=12, seed=1):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(n, width)) * (rng.random((n, width)) < 0.5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
+@pytest.mark.parametrize("live", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("n_rows", [1, 2, 16, 17, 33, 65, 200])
+def test_equals_the_formula_for_every_code(make_model, code, live, n_rows):
+    model = make_model(live=live, hidden_layer_sizes=(9, 7), code_activation=code, **CODES[code])
+    runtime, rows = Runtime(model), some_rows(n_rows)
+    codes = runtime.encode(rows)
+    close(codes, by_formula(model, rows, "encoder"))
+    close(runtime.decode(codes), by_formula(model, codes, "decoder"))
+    close(runtime.reconstruct(rows), by_formula(model, rows))
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("output", HIDDEN_ACTIVATIONS)
+def test_equals_the_formula_for_every_hidden_and_output_activation(make_model, activation, output):
+    model = make_model(hidden_layer_sizes=(9,), activation=activation, output_activation=output)
+    rows = some_rows(40)
+    close(Runtime(model).reconstruct(rows), by_formula(model, rows))
+    close(Runtime(model).reconstruct(rows[:1]), by_formula(model, rows[:1]))
+
+
+@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
+def test_a_row_does_not_depend_on_its_batch(make_model, code):
+    runtime = Runtime(make_model(hidden_layer_sizes=(9,), code_activation=code, **CODES[code]))
+    rows = some_rows(1100)
+    codes = runtime.encode(rows)
+    for part in (slice(0, 1), slice(3, 20), slice(1000, 1100), slice(1023, 1025)):
+        close(runtime.encode(rows[part]), codes[part])
+    order = np.random.default_rng(0).permutation(1100)
+    close(runtime.encode(rows[order]), codes[order])
+
+
+@pytest.mark.parametrize("n_rows", [1, 20, 1100])
+def test_every_form_of_the_rows_gives_the_same(make_model, n_rows):
+    runtime = Runtime(make_model(hidden_layer_sizes=(9,)))
+    rows = some_rows(n_rows)
+    frozen = rows.copy()
+    frozen.setflags(write=False)
+    long = sp.csr_matrix(rows)
+    long.indices, long.indptr = long.indices.astype(np.int64), long.indptr.astype(np.int64)
+    expected = runtime.encode(rows)
+    forms = [frozen, rows.tolist(), np.asfortranarray(rows), rows.astype(np.float64), pd.DataFrame(rows)]
+    sparse = [
+        long,
+        *(sp.csr_matrix(rows).asformat(kind) for kind in ("csr", "csc", "coo")),
+        sp.csr_array(rows),
+    ]
+    for form in (*forms, *sparse):
+        np.testing.assert_array_equal(runtime.encode(form), expected)
+
+
+def test_reconstruct_is_decode_after_encode(make_model):
+    runtime, rows = Runtime(make_model(hidden_layer_sizes=(9,))), some_rows(50)
+    close(runtime.reconstruct(rows), runtime.decode(runtime.encode(rows)))
+
+
+def test_rows_are_left_alone(make_model):
+    rows = some_rows(20)
+    before = rows.copy()
+    Runtime(make_model(activation="relu", code_activation="identity")).reconstruct(rows)
+    np.testing.assert_array_equal(rows, before)
+
+
+def test_topk_gives_ties_to_the_lower_index():
+    z = np.array([[1, 2, 2, 2, -1]], np.float32)
+    assert topk(z, 2, axis=1).tolist() == [[0, 2, 2, 0, 0]]
+    assert topk(z, 9, axis=1).tolist() == [[1, 2, 2, 2, 0]]
+    assert topk(-z, 2, axis=1).tolist() == [[0, 0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("verb", "rows", "message"),
+    [
+        (
+            "encode",
+            np.zeros((32, 100)),
+            "X must have 12 columns, the model's input width; got shape (32, 100).",
+        ),
+        (
+            "reconstruct",
+            np.zeros((2, 5)),
+            "X must have 12 columns, the model's input width; got shape (2, 5).",
+        ),
+        ("decode", np.zeros((2, 12)), "X must have 5 columns, the code's width; got shape (2, 12)."),
+        ("encode", np.full((2, 12), np.nan), "X must be finite; it holds NaN, first in row 0."),
+        ("encode", np.full((2, 12), np.inf), "X must be finite; it holds infinity"),
+        ("decode", np.zeros((0, 5)), "X must have at least one row"),
+        ("encode", np.zeros(12), "For one sample, use X.reshape(1, -1)."),
+        ("encode", [["a"] * 12], "X must hold numbers"),
+    ],
+)
+def test_bad_rows_are_refused(make_model, verb, rows, message):
+    with pytest.raises(ValueError, match=rf"^\[{verb}\]") as caught:
+        getattr(Runtime(make_model()), verb)(rows)
+    assert message in str(caught.value)
+
+
+def test_a_saved_model_computes_the_same(make_model, tmp_path):
+    runtime = Runtime(make_model(hidden_layer_sizes=(9,), code_activation="jumprelu"))
+    runtime.save(tmp_path / "model")
+    loaded = dsae.load(tmp_path / "model")
+    assert isinstance(loaded, dsae.Runtime)
+    np.testing.assert_array_equal(loaded.reconstruct(some_rows(30)), runtime.reconstruct(some_rows(30)))
