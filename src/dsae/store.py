@@ -1,4 +1,4 @@
-"""The model folder: written whole or not at all, trusted in nothing when read. The format is in docs/format.md."""
+"""The model folder: written whole or not at all, trusted in nothing when read. See docs/format.md."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from dsae.config import AutoencoderConfig
+from dsae.config import AutoencoderConfig, known_keys
 from dsae.topology import Layer, Topology
 
 FORMAT_VERSION = 1
 _UINT16_WIDTH = 2**16
+_HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,17 @@ def write(folder: str | Path, model: Model) -> Path:
         If the folder cannot be written.
     """
     target = Path(folder)
-    if target.exists() and not (target / "config.json").is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
+    replaceable = (target / "config.json").is_file() or (target.is_dir() and not any(target.iterdir()))
+    if target.exists() and not replaceable:
+        raise ValueError(
+            f"[save] {target} exists and is not a model folder; choose another path or remove it."
+        )
     try:
         target.absolute().parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
     except OSError as error:
-        raise OSError(f"[save] {target} cannot be written: {error.strerror}. Choose a writable folder.") from None
+        reason = f"{error.strerror}. Choose a writable folder."
+        raise OSError(f"[save] {target} cannot be written: {reason}") from None
     try:
         temporary.chmod(0o755)
         _write_files(temporary, model)
@@ -147,7 +152,11 @@ def _card(model: Model) -> str:
         "",
         f"- layers: {widths}, {c.activation} hidden, {c.code_activation} code, {c.output_activation} output",
         f"- weights: {model.nnz:,} non-zero, density {model.density:.4f}",
-        *(f"- {name}: {value:.6g}" for name, value in model.metrics.items() if isinstance(value, (int, float))),
+        *(
+            f"- {name}: {value:.6g}"
+            for name, value in model.metrics.items()
+            if isinstance(value, int | float)
+        ),
         "",
         "```python",
         "import dsae",
@@ -171,41 +180,68 @@ def read(folder: str | Path) -> Model:
     path = Path(folder)
     if not (path / "config.json").is_file():
         raise ValueError(f"[load] {path} is not a model folder: it has no config.json.")
-    header = _read_json(path / "config.json")
-    if not isinstance(header, dict) or header.get("format") != "dsae":
-        raise ValueError(f"[load] {path / 'config.json'} does not describe a dsae model.")
-    version = header.get("format_version")
-    if not isinstance(version, int) or version < 1:
-        raise ValueError(f"[load] {path / 'config.json'} must give format_version as a whole number; got {version!r}.")
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"[load] {path} has format version {version}, newer than the {FORMAT_VERSION} that this dsae reads; upgrade dsae."
-        )
-    if not isinstance(header.get("model"), dict):
-        raise ValueError(f"[load] {path / 'config.json'} lacks the model's configuration.")
-    config = AutoencoderConfig.from_dict(header["model"])
+    header = _read_header(path)
+    config = _read_config(path / "config.json", header)
     layers, threshold = _read_tensors(path / "model.safetensors", config)
-    names = header.get("feature_names")
-    if names is not None and (not isinstance(names, list) or len(names) != config.n_features):
-        raise ValueError(f"[load] {path / 'config.json'} must name {config.n_features} features.")
     history = path / "history.jsonl"
     metrics = path / "metrics.json"
+    lines = _read_text(history).splitlines() if history.is_file() else []
     return Model(
         config=config,
         layers=layers,
         threshold=threshold,
         training=header.get("training") or {},
-        feature_names=names,
-        history=[_parse(history, line) for line in history.read_text("utf-8").splitlines()] if history.is_file() else [],
-        metrics=_read_json(metrics) if metrics.is_file() else {},
+        feature_names=header.get("feature_names"),
+        history=[_mapping(history, _parse(history, line)) for line in lines],
+        metrics=_mapping(metrics, _parse(metrics, _read_text(metrics))) if metrics.is_file() else {},
     )
 
 
-def _read_json(path: Path) -> Any:
+def _read_header(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    header = _parse(path, _read_text(path))
+    if not isinstance(header, dict) or header.get("format") != "dsae":
+        raise ValueError(f"[load] {path} does not describe a dsae model.")
+    version = header.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"[load] {path} must give format_version as a whole number; got {version!r}.")
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"[load] {folder} has format version {version}, newer than the {FORMAT_VERSION} that this dsae "
+            "reads; upgrade dsae."
+        )
+    return header
+
+
+def _read_config(path: Path, header: dict[str, Any]) -> AutoencoderConfig:
+    if not isinstance(header.get("model"), dict):
+        raise ValueError(f"[load] {path} lacks the model's configuration.")
     try:
-        return _parse(path, path.read_text("utf-8"))
+        known_keys("the file", header, _HEADER_KEYS)
+        config = AutoencoderConfig.from_dict(header["model"])
+    except ValueError as error:
+        raise ValueError(f"[load] {path}: {error}") from None
+    if not isinstance(header.get("training") or {}, dict):
+        raise ValueError(f"[load] {path}: training must be a mapping.")
+    names = header.get("feature_names")
+    if names is not None and not (
+        isinstance(names, list) and len(names) == config.n_features and all(isinstance(n, str) for n in names)
+    ):
+        raise ValueError(f"[load] {path} must name {config.n_features} features.")
+    return config
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"[load] {path} is not UTF-8 text; the folder is damaged.") from None
+
+
+def _mapping(path: Path, content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise ValueError(f"[load] {path} must hold mappings; got {type(content).__name__}.")
+    return content
 
 
 def _parse(path: Path, text: str) -> Any:
@@ -222,27 +258,36 @@ def _read_tensors(path: Path, config: AutoencoderConfig) -> tuple[dict[str, Laye
         with safe_open(path, framework="numpy") as file:
             unread = set(file.keys())
 
-            def take(key: str, kinds: tuple[str, ...], length: int | None) -> np.ndarray:
+            def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
                 if key not in unread:
                     raise ValueError(f"[load] {path} lacks the tensor {key}; the file is damaged.")
                 unread.remove(key)
                 view = file.get_slice(key)
                 shape, kind = view.get_shape(), view.get_dtype()
-                if kind not in kinds or len(shape) != 1 or (length is not None and shape[0] != length):
-                    raise ValueError(
-                        f"[load] {path}: {key} must be {' or '.join(kinds)} of shape ({'any' if length is None else length},); "
-                        f"got {kind} {tuple(shape)}."
-                    )
+                if kind not in kinds or shape != [length]:
+                    wanted = f"{' or '.join(kinds)} of shape ({length},)"
+                    raise ValueError(f"[load] {path}: {key} must be {wanted}; got {kind} {tuple(shape)}.")
                 return file.get_tensor(key)
 
-            layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
-            threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
+            layers = {
+                name: _read_layer(path, name, shape, take, unread)
+                for name, shape in config.layer_shapes.items()
+            }
+            threshold = (
+                take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
+            )
             if unread:
-                raise ValueError(f"[load] {path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
+                raise ValueError(
+                    f"[load] {path} holds tensors that the format does not know: {', '.join(sorted(unread))}."
+                )
     except SafetensorError as error:
         raise ValueError(f"[load] {path} is cut short or damaged ({error}).") from None
     if (threshold is None) == (config.code_activation in ("batchtopk", "jumprelu")):
-        raise ValueError(f"[load] {path}: code.threshold must be there for batchtopk and jumprelu codes only.")
+        raise ValueError(
+            f"[load] {path}: code.threshold must be there for batchtopk and jumprelu codes only."
+        )
+    if threshold is not None and np.isnan(threshold).any():
+        raise ValueError(f"[load] {path}: code.threshold must hold no NaN.")
     return layers, threshold
 
 
@@ -254,7 +299,7 @@ def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: set
         topology = Topology.full(shape)
     else:
         indptr = take(f"{name}.indptr", ("I32",), n_out + 1)
-        if indptr[0] != 0 or np.any(np.diff(indptr) < 0):
+        if indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):  # a difference of int32 would wrap around
             raise ValueError(f"[load] {path}: {name}.indptr must rise from 0.")
         nnz = int(indptr[-1])
         indices = take(f"{name}.indices", ("U16", "I32"), nnz).astype(np.int32)

@@ -1,0 +1,323 @@
+"""A model folder comes back as it was, is replaced whole or not at all, and is trusted in nothing."""
+
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from dsae import store
+from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS
+from dsae.topology import Layer, Topology
+
+SPARSE = {"n_features": 6, "n_components": 3, "live": 0.5}
+
+
+def same(left, right):
+    assert left.config == right.config
+    assert list(left.layers) == list(right.layers)
+    for name, layer in left.layers.items():
+        other = right.layers[name]
+        assert layer.topology.shape == other.topology.shape
+        for array, twin in zip((*layer[1:], *_plan(layer)), (*other[1:], *_plan(other)), strict=True):
+            assert array.dtype == twin.dtype
+            np.testing.assert_array_equal(array, twin)
+    np.testing.assert_array_equal(left.threshold, right.threshold)
+    assert (left.training, left.feature_names) == (right.training, right.feature_names)
+    assert (left.history, left.metrics) == (right.history, right.metrics)
+
+
+def _plan(layer):
+    return layer.topology.indptr, layer.topology.indices
+
+
+@pytest.fixture
+def folder(make_model, tmp_path):
+    return store.write(tmp_path / "model", make_model(**SPARSE, code_activation="jumprelu"))
+
+
+@pytest.fixture
+def change(folder):
+    """Rewrite one file of the folder by a function of what it holds."""
+
+    def change_(name, edit):
+        path = folder / name
+        if name.endswith(".safetensors"):
+            tensors = load_file(path)
+            save_file(edit(tensors) or tensors, path)
+        else:
+            content = json.loads(path.read_text())
+            path.write_text(json.dumps(edit(content) or content))
+        return folder
+
+    return change_
+
+
+@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("live", [0.0, 0.3, 1.0])
+def test_round_trip(make_model, tmp_path, code, activation, live):
+    k = {"k": 2} if code in ("topk", "batchtopk") else {}
+    extra = {
+        "training": {"shrink": "set", "max_iter": 3, "init": None},
+        "feature_names": [f"größe {i}" for i in range(12)],
+        "history": [{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 0.25}],
+        "metrics": {"fvu": 0.125},
+    }
+    model = make_model(live=live, code_activation=code, activation=activation, model=extra, **k)
+    same(store.read(store.write(tmp_path / "a" / "b" / "model", model)), model)
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["model"]
+
+
+def test_a_full_layer_stores_no_indices(make_model, tmp_path):
+    folder = store.write(tmp_path / "model", make_model(live=1.0))
+    assert set(load_file(folder / "model.safetensors")) == {
+        "encoder.0.values",
+        "encoder.0.bias",
+        "decoder.0.values",
+        "decoder.0.bias",
+    }
+
+
+def test_indices_are_as_short_as_the_layer_is_narrow(make_model, tmp_path):
+    wide = make_model(n_features=2**16 + 1, n_components=2, live=1e-4)
+    tensors = load_file(store.write(tmp_path / "wide", wide) / "model.safetensors")
+    assert tensors["encoder.0.indices"].dtype == np.int32
+    assert tensors["decoder.0.indices"].dtype == np.uint16
+    same(store.read(tmp_path / "wide"), wide)
+    edge = make_model(n_features=2**16, n_components=1, live=0)
+    last = Topology.from_edges((1, 2**16), np.array([0]), np.array([2**16 - 1]))
+    edge.layers["encoder.0"] = Layer(last, np.ones(1, np.float32), np.zeros(1, np.float32))
+    tensors = load_file(store.write(tmp_path / "edge", edge) / "model.safetensors")
+    assert tensors["encoder.0.indices"].dtype == np.uint16
+    same(store.read(tmp_path / "edge"), edge)
+
+
+def test_a_newer_model_replaces_an_older(make_model, tmp_path):
+    store.write(tmp_path / "model", make_model(seed=0))
+    newer = make_model(seed=1, n_components=2)
+    same(store.read(store.write(tmp_path / "model", newer)), newer)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("failing", ["save_file", "_write_text", "_swap"])
+def test_a_failed_writing_leaves_the_old_model(make_model, tmp_path, monkeypatch, failing):
+    old = make_model(seed=0)
+    store.write(tmp_path / "model", old)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, failing, full)
+    with pytest.raises(OSError, match=r"\[save\] .*model cannot be written: No space left on device\."):
+        store.write(tmp_path / "model", make_model(seed=1))
+    same(store.read(tmp_path / "model"), old)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_failed_rename_puts_the_old_model_back(make_model, tmp_path, monkeypatch):
+    old = make_model(seed=0)
+    store.write(tmp_path / "model", old)
+    rename = type(tmp_path).rename
+
+    def refuse_the_new(self, target):
+        if self.name.startswith(".model.") and not self.name.endswith(".old"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "rename", refuse_the_new)
+    with pytest.raises(OSError, match="Input/output error"):
+        store.write(tmp_path / "model", make_model(seed=1))
+    same(store.read(tmp_path / "model"), old)
+
+
+def test_what_is_no_model_is_not_overwritten(make_model, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("more")
+    for name in ("folder", "file"):
+        with pytest.raises(ValueError, match=rf"{name} exists and is not a model folder"):
+            store.write(tmp_path / name, make_model())
+    assert (tmp_path / "folder" / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_empty_folder_is_filled(make_model, tmp_path):
+    same(store.read(store.write(tmp_path, make_model())), make_model())
+
+
+def test_a_target_that_cannot_be_written_is_named(make_model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"\[save\] .*model cannot be written: .* Choose a writable folder\."):
+        store.write(tmp_path / "file" / "model", make_model())
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "metrics.json", "history.jsonl"])
+def test_a_file_cut_short_is_refused_by_name(make_model, tmp_path, name):
+    model = make_model(**SPARSE, model={"history": [{"epoch": 0}, {"epoch": 1}], "metrics": {"fvu": 0.5}})
+    folder = store.write(tmp_path / "model", model)
+    content = (folder / name).read_bytes()
+    lengths = range(0, len(content) - 1, 13)
+    for length in lengths:
+        if name == "history.jsonl" and content[:length].endswith((b"\n", b"}")):
+            continue
+        (folder / name).write_bytes(content[:length])
+        if not length and name == "history.jsonl":
+            assert store.read(folder).history == []
+            continue
+        with pytest.raises(ValueError, match=rf"^\[load\] .*{name}"):
+            store.read(folder)
+
+
+def test_a_missing_file_is_named_and_history_and_metrics_may_be_absent(folder):
+    for name in ("history.jsonl", "metrics.json", "README.md"):
+        (folder / name).unlink()
+    assert store.read(folder).history == []
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"model\.safetensors is missing; the model folder was cut short"):
+        store.read(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(ValueError, match=r"is not a model folder: it has no config\.json"):
+        store.read(folder)
+
+
+def setting(key, value):
+    def edit(header):
+        header["model"][key] = value
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda h: h | {"format_version": 2}, r"format version 2, newer than the 1 .* upgrade dsae"),
+        (lambda h: h | {"format_version": "1"}, "must give format_version as a whole number; got '1'"),
+        (lambda h: h | {"format_version": True}, "must give format_version as a whole number"),
+        (lambda h: h | {"format_version": 0}, "must give format_version as a whole number"),
+        (lambda h: h | {"format": "other"}, "does not describe a dsae model"),
+        (lambda h: [h], "does not describe a dsae model"),
+        (lambda h: h | {"model": None}, "lacks the model's configuration"),
+        (lambda h: h | {"feature_names": ["a"]}, "must name 6 features"),
+        (lambda h: h | {"feature_names": [1] * 6}, "must name 6 features"),
+        (lambda h: h | {"training": 3}, "training must be a mapping"),
+        (lambda h: h | {"colour": "red"}, r"has no setting 'colour'"),
+        (setting("n_component", 3), r"config\.json.*no setting 'n_component'. Did you mean 'n_components'"),
+        (setting("n_components", 4), r"encoder\.0\.bias must be F32 of shape \(4,\)"),
+        (setting("n_components", "3"), r"config\.json.*n_components must be a whole number"),
+        (setting("hidden_layer_sizes", None), r"config\.json.*hidden_layer_sizes"),
+        (setting("hidden_layer_sizes", [2]), r"encoder\.0\.bias"),
+        (setting("n_features", 10**12), r"threshold|bias|indptr|name"),
+        (setting("code_activation", "relu"), r"code\.threshold must be there for batchtopk and jumprelu"),
+        (setting("code_activation", ["relu"]), "code_activation must be one of"),
+        (setting("density", {"encoder.9": 1}), "density has no setting"),
+    ],
+)
+def test_a_config_that_contradicts_is_refused(change, edit, message):
+    folder = change("config.json", edit)
+    with pytest.raises(ValueError, match=message) as caught:
+        store.read(folder)
+    assert str(caught.value).startswith("[load] ")
+
+
+@pytest.mark.parametrize(("name", "content"), [("metrics.json", "[]"), ("history.jsonl", "[]\n")])
+def test_metrics_and_history_must_be_mappings(folder, name, content):
+    (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name} must hold"):
+        store.read(folder)
+
+
+def tensor(key, value):
+    def edit(tensors):
+        if value is None:
+            del tensors[key]
+        else:
+            tensors[key] = value(tensors[key]) if callable(value) else value
+
+    return edit
+
+
+def put(position, value):
+    def edit(array):
+        array = array.copy()
+        array[position] = value
+        return array
+
+    return edit
+
+
+def swap_first_two_of_a_row(tensors):
+    indptr, indices = tensors["encoder.0.indptr"], tensors["encoder.0.indices"].copy()
+    start = next(start for start, end in itertools.pairwise(indptr) if end - start >= 2)
+    indices[[start, start + 1]] = indices[[start + 1, start]]
+    tensors["encoder.0.indices"] = indices
+
+
+def repeat_an_index(tensors):
+    indptr, indices = tensors["encoder.0.indptr"], tensors["encoder.0.indices"].copy()
+    start = next(start for start, end in itertools.pairwise(indptr) if end - start >= 2)
+    indices[start + 1] = indices[start]
+    tensors["encoder.0.indices"] = indices
+
+
+# Every difference of neighbours in this one is positive, because int32 wraps around.
+_WRAPPING = np.array([0, 2**31 - 1, -2, 1], np.int32)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (tensor("encoder.0.bias", None), r"lacks the tensor encoder\.0\.bias"),
+        (tensor("encoder.0.values", None), r"lacks the tensor encoder\.0\.values"),
+        (tensor("encoder.0.indices", None), r"lacks the tensor encoder\.0\.indices"),
+        (tensor("encoder.0.indptr", None), r"encoder\.0\.values must be F32 of shape \(18,\)"),
+        (tensor("code.threshold", None), r"code\.threshold must be there"),
+        (tensor("code.threshold", np.zeros(4, np.float32)), r"code\.threshold must be F32 of shape \(3,\)"),
+        (tensor("code.threshold", np.full(3, np.nan, np.float32)), "must hold no NaN"),
+        (tensor("encoder.7.bias", np.zeros(3, np.float32)), r"format does not know: encoder\.7\.bias"),
+        (tensor("encoder.0.bias", np.zeros(3)), r"must be F32 of shape \(3,\); got F64 \(3,\)"),
+        (tensor("encoder.0.bias", np.zeros((3, 1), np.float32)), r"got F32 \(3, 1\)"),
+        (tensor("encoder.0.bias", np.zeros(2, np.float32)), r"must be F32 of shape \(3,\); got F32 \(2,\)"),
+        (tensor("encoder.0.values", lambda v: v[:-1]), r"encoder\.0\.values must be F32 of shape"),
+        (tensor("encoder.0.values", put(0, np.nan)), r"the weights of encoder\.0 must be finite"),
+        (tensor("encoder.0.bias", put(0, np.inf)), r"the weights of encoder\.0 must be finite"),
+        (tensor("encoder.0.indptr", lambda v: v[:-1]), r"encoder\.0\.indptr must be I32 of shape \(4,\)"),
+        (tensor("encoder.0.indptr", lambda v: v.astype(np.int64)), r"encoder\.0\.indptr must be I32"),
+        (tensor("encoder.0.indptr", put(0, 1)), r"encoder\.0\.indptr must rise from 0"),
+        (tensor("encoder.0.indptr", put(1, -1)), r"encoder\.0\.indptr must rise from 0"),
+        (tensor("encoder.0.indptr", put(1, 99)), r"encoder\.0\.indptr must rise from 0"),
+        (tensor("encoder.0.indptr", put(-1, 2**31 - 1)), r"encoder\.0\.indices must be U16 or I32 of shape"),
+        (tensor("encoder.0.indptr", _WRAPPING), r"encoder\.0\.indptr must rise from 0"),
+        (tensor("encoder.0.indices", put(0, 6)), r"encoder\.0\.indices must lie in 0\.\.5"),
+        (tensor("encoder.0.indices", lambda v: put(0, -1)(v.astype(np.int32))), r"must lie in 0\.\.5"),
+        (tensor("encoder.0.indices", lambda v: v.astype(np.float32)), "must be U16 or I32"),
+        (swap_first_two_of_a_row, r"encoder\.0\.indices must rise strictly within each row"),
+        (repeat_an_index, r"encoder\.0\.indices must rise strictly within each row"),
+    ],
+)
+def test_tensors_that_contradict_are_refused(change, edit, message):
+    folder = change("model.safetensors", edit)
+    with pytest.raises(ValueError, match=message) as caught:
+        store.read(folder)
+    assert str(caught.value).startswith("[load] ")
+    assert "model.safetensors" in str(caught.value)
+
+
+def test_every_single_changed_byte_is_refused_or_still_a_model(folder):
+    """No damage to the tensors leads to anything but a model of the same shapes or a ValueError."""
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    refused = 0
+    for position in range(0, len(content), 3):
+        damaged = bytearray(content)
+        damaged[position] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            model = store.read(folder)
+        except ValueError:
+            refused += 1
+        else:
+            for layer in model.layers.values():
+                layer.to_dense()
+    assert refused > 100
