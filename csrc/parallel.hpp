@@ -24,6 +24,14 @@ inline int max_threads() {
 #endif
 }
 
+inline void set_max_threads(int n) {
+#ifdef _OPENMP
+  omp_set_num_threads(n);
+#else
+  (void)n;
+#endif
+}
+
 // One subnormal operand slows a dot product eightfold; sparse layers collect them.
 class FlushSubnormals {
 #if defined(__SSE__)

@@ -1,5 +1,13 @@
 """The compiled kernels obey the laws of linear maps and agree with numpy, at every instruction set."""
 
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +17,7 @@ from dsae.topology import Topology
 LANES = kernels.LANES
 SHAPES = [(0, 0), (0, 3), (3, 0), (1, 1), (1, 40), (40, 1), (5, 7), (33, 70), (130, 257)]
 DENSITIES = [0.0, 0.03, 0.3, 1.0]
+BATCHES = (0, 1, 3)
 
 
 @pytest.fixture
@@ -35,35 +44,33 @@ def close(got, expected):
 cases = pytest.mark.parametrize("density", DENSITIES)
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")
 lanes = pytest.mark.parametrize("lanes", LANES)
-batches = pytest.mark.parametrize("n_panels", [0, 1, 3])
 
 
 @cases
 @shapes
 @lanes
-@batches
-@pytest.mark.parametrize("biased", [True, False])
-def test_spmm_is_the_product(rng, shape, density, lanes, n_panels, biased):
+def test_spmm_is_the_product(rng, shape, density, lanes):
     t = topology(rng, shape, density)
-    values, x = floats(rng, t.nnz), floats(rng, n_panels, shape[1], lanes)
-    bias = floats(rng, shape[0]) if biased else None
-    got, expected = np.full((2, n_panels, shape[0], lanes), np.nan, np.float32)
-    kernels.spmm(t.indptr, t.indices, values, bias, x, got)
-    _fallback.spmm(t.indptr, t.indices, values, bias, x, expected)
-    close(got, expected)
+    values = floats(rng, t.nnz)
+    for n_panels, bias in itertools.product(BATCHES, (None, floats(rng, shape[0]))):
+        x = floats(rng, n_panels, shape[1], lanes)
+        got, expected = np.full((2, n_panels, shape[0], lanes), np.nan, np.float32)
+        kernels.spmm(t.indptr, t.indices, values, bias, x, got)
+        _fallback.spmm(t.indptr, t.indices, values, bias, x, expected)
+        close(got, expected)
 
 
 @cases
 @shapes
 @lanes
-@batches
-def test_sddmm_is_the_gradient_at_the_live_edges(rng, shape, density, lanes, n_panels):
+def test_sddmm_is_the_gradient_at_the_live_edges(rng, shape, density, lanes):
     t = topology(rng, shape, density)
-    dy, x = floats(rng, n_panels, shape[0], lanes), floats(rng, n_panels, shape[1], lanes)
-    got, expected = np.full((2, t.nnz), np.nan, np.float32)
-    kernels.sddmm(t.indptr, t.indices, dy, x, got)
-    _fallback.sddmm(t.indptr, t.indices, dy, x, expected)
-    close(got, expected)
+    for n_panels in BATCHES:
+        dy, x = floats(rng, n_panels, shape[0], lanes), floats(rng, n_panels, shape[1], lanes)
+        got, expected = np.full((2, t.nnz), np.nan, np.float32)
+        kernels.sddmm(t.indptr, t.indices, dy, x, got)
+        _fallback.sddmm(t.indptr, t.indices, dy, x, expected)
+        close(got, expected)
 
 
 @cases
@@ -86,15 +93,14 @@ def test_adjoint_law(rng, shape, density, lanes):
 
 @cases
 @shapes
-@pytest.mark.parametrize("biased", [True, False])
-def test_spmv_is_the_product(rng, shape, density, biased):
+def test_spmv_is_the_product(rng, shape, density):
     t = topology(rng, shape, density)
     values, x = floats(rng, t.nnz), floats(rng, shape[1])
-    bias = floats(rng, shape[0]) if biased else None
-    got, expected = np.full((2, shape[0]), np.nan, np.float32)
-    kernels.spmv(t.indptr, t.indices, values, bias, x, got)
-    _fallback.spmv(t.indptr, t.indices, values, bias, x, expected)
-    close(got, expected)
+    for bias in (None, floats(rng, shape[0])):
+        got, expected = np.full((2, shape[0]), np.nan, np.float32)
+        kernels.spmv(t.indptr, t.indices, values, bias, x, got)
+        _fallback.spmv(t.indptr, t.indices, values, bias, x, expected)
+        close(got, expected)
 
 
 @lanes
@@ -148,8 +154,195 @@ def test_rewiring_moves_every_slot(rng, shape, density, share):
 
     transposed, slots = t.transpose
     order = np.argsort(cols, kind="stable").astype(np.int32)
-    _, _, patch = kernels.rewire(transposed.indptr, transposed.indices, ~drop[slots], cols[order], rows[order])
+    _, _, patch = kernels.rewire(
+        transposed.indptr, transposed.indices, ~drop[slots], cols[order], rows[order]
+    )
     patched = kernels.patch_slots(slots, got[2], patch, order)
     assert patched.dtype == np.int32
     np.testing.assert_array_equal(patched, kernels.transpose(got[0], got[1], shape[1])[2])
     np.testing.assert_array_equal(patched, _fallback.patch_slots(slots, got[2], patch, order))
+
+
+native = pytest.mark.skipif(not kernels.NATIVE, reason="the extension is not built")
+
+
+def python(code, **env):
+    """Run `code` in a fresh interpreter."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
+
+
+@native
+@pytest.mark.parametrize("level", ["baseline", "x86-64-v3", "x86-64-v4"])
+def test_every_instruction_set_obeys_the_laws(level):
+    run = python("from dsae import _kernels; print(_kernels.isa())", DSAE_ISA=level)
+    if "DSAE_ISA must be one of" in run.stderr:
+        pytest.skip(f"this CPU does not run {level}")
+    assert run.stdout.strip() == level
+    tests = ["-p", "no:cacheprovider", "-k", "product or gradient or adjoint or panels", __file__]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *tests],
+        env={**os.environ, "DSAE_ISA": level},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
+
+
+@native
+def test_an_unknown_instruction_set_is_refused():
+    run = python("from dsae import _kernels", DSAE_ISA="sse9")
+    assert run.returncode != 0
+    assert "ImportError: DSAE_ISA must be one of" in run.stderr
+    assert "baseline on this machine; got 'sse9'" in run.stderr
+
+
+@native
+def test_the_bits_do_not_depend_on_the_number_of_threads(rng):
+    """And torch's number of threads is ours: one OpenMP runtime is loaded."""
+    torch = pytest.importorskip("torch")
+    t = topology(rng, (301, 203), 0.4)
+    values, bias, one = floats(rng, t.nnz), floats(rng, 301), floats(rng, 203)
+    x, dy = floats(rng, 3, 203, 64), floats(rng, 3, 301, 64)
+    results = []
+    before = torch.get_num_threads()
+    try:
+        for n in (1, 2, 3, 7):
+            torch.set_num_threads(n)
+            assert kernels.threads() == n
+            y, dw, z = np.empty_like(dy), np.empty_like(values), np.empty_like(bias)
+            kernels.spmm(t.indptr, t.indices, values, bias, x, y)
+            kernels.sddmm(t.indptr, t.indices, dy, x, dw)
+            kernels.spmv(t.indptr, t.indices, values, bias, one, z)
+            results.append(y.tobytes() + dw.tobytes() + z.tobytes())
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(results)) == 1
+
+
+@native
+def test_subnormals_are_flushed_inside_and_only_inside():
+    t = Topology.full((1, 1))
+    tiny, y = np.full(1, 1e-30, np.float32), np.empty((1, 1, 16), np.float32)
+    kernels.spmm(t.indptr, t.indices, tiny, None, np.full((1, 1, 16), 1e-10, np.float32), y)
+    assert not y.any()
+    assert (tiny * np.float32(1e-10)).any()
+
+
+def arguments(rng):
+    """Right arguments of every kernel, by name."""
+    t = topology(rng, (4, 5), 0.5)
+    w, n = {"indptr": t.indptr, "indices": t.indices}, t.nnz
+    values, bias = floats(rng, n), floats(rng, 4)
+    x, y, slots = floats(rng, 2, 5, 16), floats(rng, 2, 4, 16), np.arange(n, dtype=np.int32)
+    none = np.zeros(0, np.int32)
+    return {
+        "pack": {"rows": floats(rng, 20, 5), "panels": x},
+        "pack_csr": {**w, "values": values, "panels": x},
+        "unpack": {"panels": x, "rows": floats(rng, 20, 5)},
+        "spmm": {**w, "values": values, "bias": bias, "x": x, "y": y},
+        "sddmm": {**w, "dy": y, "x": x, "dw": values},
+        "spmv": {**w, "values": values, "bias": bias, "x": floats(rng, 5), "y": floats(rng, 4)},
+        "gather": {"values": values, "slots": slots, "out": floats(rng, n)},
+        "transpose": {**w, "n_cols": 5},
+        "rewire": {**w, "keep": np.ones(n, bool), "grow_rows": none, "grow_cols": none},
+        "patch_slots": {"old_slots": slots, "source": slots, "patch": slots, "order": none},
+    }
+
+
+@native
+@pytest.mark.parametrize("name", arguments(np.random.default_rng(0)))
+def test_wrong_arrays_are_refused(rng, name):
+    """Each array in turn: another dtype, another rank, not contiguous."""
+    kernel, right = getattr(kernels, name), arguments(rng)[name]
+    kernel(**right)
+    for key, array in right.items():
+        if not isinstance(array, np.ndarray):
+            continue
+        wrong = [array.astype(np.complex64), array[None]]
+        if array.size > 1:
+            wrong.append(np.repeat(array, 2, axis=-1)[..., ::2])
+        for other in wrong:
+            with pytest.raises(ValueError, match=rf"\[{name}\] Expected {key} to be a C-contiguous"):
+                kernel(**{**right, key: other})
+
+
+@native
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("spmm", {"indptr": np.zeros(0, np.int32)}, "Expected indptr to have n_rows + 1 entries; got none."),
+        ("spmm", {"indptr": np.zeros(5, np.int32)}, "Expected indptr[-1] = "),
+        ("spmm", {"values": np.zeros(1, np.float32)}, "Expected values.size = "),
+        ("spmm", {"bias": np.zeros(3, np.float32)}, "Expected bias.size = 4, the number of rows; got 3."),
+        (
+            "spmm",
+            {"x": np.zeros((3, 5, 16), np.float32)},
+            "Expected y.shape[0] = 3, as many panels as x; got 2.",
+        ),
+        (
+            "spmm",
+            {"x": np.zeros((2, 5, 32), np.float32)},
+            "Expected y.shape[2] = 32, as many lanes as x; got 16.",
+        ),
+        (
+            "spmm",
+            {"y": np.zeros((2, 5, 16), np.float32)},
+            "Expected y.shape[1] = 4, the number of rows; got 5.",
+        ),
+        (
+            "spmm",
+            {"x": np.zeros((2, 5, 8), np.float32)},
+            "Expected x to be panels [n_panels, features, 16, 32 or 64]; got 8",
+        ),
+        ("sddmm", {"dy": np.zeros((2, 5, 16), np.float32)}, "Expected dy.shape[1] = 4"),
+        ("sddmm", {"dw": np.zeros(1, np.float32)}, "Expected dw.size = "),
+        ("spmv", {"y": np.zeros(3, np.float32)}, "Expected y.size = 4"),
+        ("gather", {"out": np.zeros(1, np.float32)}, "Expected out.size = "),
+        (
+            "pack",
+            {"rows": np.zeros((33, 5), np.float32)},
+            "Expected at most 32 rows, what the panels hold; got 33.",
+        ),
+        (
+            "unpack",
+            {"rows": np.zeros((2, 4), np.float32)},
+            "Expected rows.shape[1] = 5, the width of the panels; got 4.",
+        ),
+        (
+            "pack_csr",
+            {"panels": np.zeros((1, 1, 16), np.float32)},
+            "Expected indices in [0, 1); got one outside.",
+        ),
+        ("transpose", {"n_cols": 1}, "Expected indices in [0, 1); got one outside."),
+        ("rewire", {"keep": np.ones(1, bool)}, "Expected keep.size = "),
+        ("patch_slots", {"patch": np.zeros(1, np.int32)}, "Expected patch.size = "),
+    ],
+)
+def test_sizes_that_disagree_are_refused(rng, name, change, message):
+    with pytest.raises(ValueError, match=re.escape(f"[{name}] {message}")):
+        getattr(kernels, name)(**{**arguments(rng)[name], **change})
+
+
+@native
+@pytest.mark.parametrize(("rows", "cols"), [([1, 0], [0, 0]), ([0, 0], [1, 0]), ([0, 0], [1, 1])])
+def test_grown_edges_must_be_sorted(rng, rows, cols):
+    t = Topology.empty((2, 2))
+    grown = np.array(rows, np.int32), np.array(cols, np.int32)
+    with pytest.raises(ValueError, match=r"\[rewire\] Expected grown edges sorted by row, then column"):
+        kernels.rewire(t.indptr, t.indices, np.zeros(0, bool), *grown)
+
+
+@pytest.mark.skipif(
+    not shutil.which("cmake") or not shutil.which("c++"), reason="needs cmake and a C++ compiler"
+)
+def test_the_cpp_tests_pass(tmp_path):
+    source = Path(__file__).parents[1]
+    for command in (
+        ["cmake", "-S", source, "-B", tmp_path, "-DDSAE_BUILD_TESTS=ON"],
+        ["cmake", "--build", tmp_path, "--parallel", "2"],
+        [tmp_path / "dsae_tests"],
+    ):
+        run = subprocess.run(command, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+    assert ", 0 failed" in run.stdout
