@@ -1,0 +1,8 @@
+"""Training: stages of epochs of steps."""
+
+from dsae.train._loop import fit as fit
+from dsae.train._optim import swap_parameter as swap_parameter
+from dsae.train._stages import Stage as Stage
+from dsae.train._stages import joint as joint
+from dsae.train._stages import stagewise as stagewise
+from dsae.train._start import start_model as start_model

@@ -1,0 +1,49 @@
+"""One line that tells how far training is; nothing where nobody looks."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class ProgressLine:
+    """Epoch, loss, density, samples per second and time left, on stderr.
+
+    Parameters
+    ----------
+    n_steps : int
+        Of the whole training.
+    verbose : int
+        0 is silent; so is any level where stderr is not a terminal.
+    """
+
+    def __init__(self, n_steps: int, verbose: int) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not verbose or not console.is_terminal,
+        )
+        self._task = self._progress.add_task("fit", total=n_steps, status="")
+
+    def __enter__(self) -> ProgressLine:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def step(self) -> None:
+        """One mini-batch more."""
+        self._progress.advance(self._task)
+
+    def epoch(self, stage: str, row: dict) -> None:
+        """Show the newest history row."""
+        validation = f" validation {row['validation_loss']:.4g}" if "validation_loss" in row else ""
+        status = f"loss {row['loss']:.4g}{validation} density {row['density']:.3f} {row['samples_per_second']:,.0f}/s"
+        self._progress.update(self._task, description=f"{stage} epoch {row['epoch']}", status=status)

@@ -1,0 +1,111 @@
+"""A training plan is a tuple of stages; *joint* and *stagewise* are two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.shrink import L1, L2, METHODS, Contractive, DropZeros, Rewire, Shrinker, TargetL0, TargetRate
+
+_DEFAULT_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs in which some layers learn.
+
+    Parameters
+    ----------
+    name : str
+        As the history calls it.
+    epochs : int
+    layers : tuple of str
+        Names of the layers that learn; the others stay as they are.
+    temporary_decoder : bool
+        Whether the one layer that learns is compared, through a decoder thrown away afterwards, with its own input.
+    shrinkers : tuple of Shrinker
+    """
+
+    name: str
+    epochs: int
+    layers: tuple[str, ...]
+    temporary_decoder: bool = False
+    shrinkers: tuple[Shrinker, ...] = ()
+
+    @property
+    def last_rewiring(self) -> float:
+        """Part of the stage after which no method changes the topology any more."""
+        return max((s.schedule.until for s in self.shrinkers if isinstance(s, Rewire)), default=0.0)
+
+
+def joint(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Stage, ...]:
+    """Everything at once."""
+    shrinkers = (*_topology(train, final, seed), *_bounds(train, seed), *_code(model, train.target_rate))
+    return (Stage("joint", train.max_iter, tuple(model.layer_shapes), shrinkers=shrinkers),)
+
+
+def stagewise(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Stage, ...]:
+    """Encoder layer by layer, decoder, shrinking, activations.
+
+    The epochs are shared out 2 : 1 : 5 : 2, at least one each.
+
+    Raises
+    ------
+    ValueError
+        If ``max_iter`` is smaller than the number of stages.
+    """
+    names = tuple(model.layer_shapes)
+    encoder = [name for name in names if name.startswith("encoder")]
+    decoder = tuple(name for name in names if name.startswith("decoder"))
+    *layer_epochs, decoder_epochs, shrink_epochs, code_epochs = _share_out(
+        train.max_iter, [*[2 / len(encoder)] * len(encoder), 1, 5, 2]
+    )
+    rate = train.target_rate
+    if rate is None and model.code_activation in ("sigmoid", "softmax"):
+        rate = _DEFAULT_RATE
+    bounds = _bounds(train, seed)
+    return (
+        *(
+            Stage(f"train {name}", epochs, (name,), temporary_decoder=True)
+            for name, epochs in zip(encoder, layer_epochs, strict=True)
+        ),
+        Stage("train decoder", decoder_epochs, decoder),
+        Stage("shrink", shrink_epochs, names, shrinkers=(*_topology(train, final, seed), *bounds)),
+        Stage("sparsify activations", code_epochs, names, shrinkers=(*bounds, *_code(model, rate))),
+    )
+
+
+def _topology(train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Shrinker, ...]:
+    return () if train.shrink == "none" else (Rewire(METHODS[train.shrink], final, seed),)
+
+
+def _bounds(train: TrainConfig, seed: int) -> tuple[Shrinker, ...]:
+    found: list[Shrinker] = []
+    if train.l1:
+        found += [L1(train.l1), DropZeros()]
+    if train.l2:
+        found.append(L2(train.l2))
+    if train.contractive:
+        found.append(Contractive(train.contractive, seed))
+    return tuple(found)
+
+
+def _code(model: AutoencoderConfig, rate: float | None) -> tuple[Shrinker, ...]:
+    if rate is not None:
+        return (TargetRate(rate),)
+    if model.code_activation == "jumprelu" and model.k is not None:
+        return (TargetL0(model.k),)
+    return ()
+
+
+def _share_out(epochs: int, weights: list[float]) -> list[int]:
+    if epochs < len(weights):
+        raise ValueError(
+            f"schedule='stagewise' has {len(weights)} stages here and needs max_iter of at least as many epochs; got {epochs}."
+        )
+    shares = [1] * len(weights)
+    for _ in range(epochs - len(weights)):
+        behind = [weight / share for weight, share in zip(weights, shares, strict=True)]
+        shares[behind.index(max(behind))] += 1
+    return shares

@@ -1,0 +1,81 @@
+"""Step one of training: a model with its initial topology, at random or from weights that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.nn import Autoencoder
+from dsae.nn._autoencoder import target_nnz
+from dsae.shrink import METHODS
+from dsae.topology import Layer
+
+# A layer beyond this many weights never starts full: values, gradient and Adam's moments would take over 1 GiB.
+_LARGEST_DENSE_START = 1 << 26
+
+
+def start_model(
+    config: AutoencoderConfig,
+    train: TrainConfig,
+    generator: torch.Generator,
+    moments: tuple[np.ndarray, np.ndarray],
+    init: Mapping[str, Layer] | None = None,
+    threshold: np.ndarray | None = None,
+) -> Autoencoder:
+    """A model that is ready to train.
+
+    Parameters
+    ----------
+    config, train
+        Architecture and settings. Methods that shrink gradually start with full layers, where those fit in memory;
+        the others with the final number of edges.
+    generator : torch.Generator
+    moments : tuple of ndarray, shape (n_features,)
+        Mean and scale that inputs are brought to zero and one by.
+    init : mapping of str to Layer, optional
+        Weights to start from instead of random ones. Where the method does not shrink gradually, the largest by
+        magnitude are kept.
+    threshold : ndarray, shape (n_components,), optional
+        Of the code activation, to go with ``init``.
+    """
+    start = start_nnz(config, train)
+    sizes = {name: n_out * n_in for name, (n_out, n_in) in config.layer_shapes.items()}
+    initial = {name: count / sizes[name] for name, count in start.items()}
+    model = Autoencoder(config.replace(density=initial), generator)
+    model.config = config
+    model.set_moments(torch.from_numpy(moments[0]), torch.from_numpy(moments[1]))
+    if init is not None:
+        model.set_layers({name: _largest(layer, start[name]) for name, layer in init.items()}, threshold)
+    elif config.output_activation == "sigmoid":
+        _start_at_mean(model)
+    return model
+
+
+def start_nnz(config: AutoencoderConfig, train: TrainConfig) -> dict[str, int]:
+    """Live weights that each layer starts with."""
+    final = target_nnz(config)
+    if train.shrink == "none" or not METHODS[train.shrink].schedule.start_dense:
+        return final
+    return {
+        name: n_out * n_in if n_out * n_in <= _LARGEST_DENSE_START else max(2 * final[name], _LARGEST_DENSE_START)
+        for name, (n_out, n_in) in config.layer_shapes.items()
+    }
+
+
+@torch.no_grad()
+def _start_at_mean(model: Autoencoder) -> None:
+    last = list(model.layers.values())[-1]
+    last.bias.copy_(model.mean.clamp(0.01, 0.99).logit())  # type: ignore[union-attr]
+
+
+def _largest(layer: Layer, nnz: int) -> Layer:
+    topology, values, bias = layer
+    if topology.nnz <= nnz:
+        return layer
+    drop = np.zeros(topology.nnz, bool)
+    drop[np.argpartition(np.abs(values), topology.nnz - nnz)[: topology.nnz - nnz]] = True
+    none = np.empty(0, np.int64)
+    return Layer(topology.rewire(drop, none, none).new, values[~drop], bias)
