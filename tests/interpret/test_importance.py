@@ -31,14 +31,14 @@ def test_methods_follow_their_formulas(make_model, config):
 
 
 def test_an_input_without_edges_counts_nothing_and_a_runtime_serves_as_well(make_model):
-    model = make_model(density=0.2)
+    model = make_model(live=0.2)
     lonely = model.layers["encoder.0"].to_dense().any(axis=0)
     importances = feature_importances(Runtime(model))
     np.testing.assert_array_equal(importances > 0, lonely)
 
 
 def test_a_dead_end_counts_on_no_path(make_model):
-    model = make_model(hidden_layer_sizes=(6,), density=0.3, seed=3)
+    model = make_model(hidden_layer_sizes=(6,), live=0.3, seed=3)
     first, second = (model.layers[f"encoder.{i}"].to_dense() != 0 for i in (0, 1))
     reaches = (second.astype(int) @ first.astype(int)).any(axis=0)
     assert not reaches.all()
@@ -58,7 +58,7 @@ def test_scale_undoes_a_change_of_unit(make_model):
 
 
 def test_no_weights_tell_nothing_apart(make_model):
-    np.testing.assert_allclose(feature_importances(make_model(density=0.0)), np.full(12, 1 / 12))
+    np.testing.assert_allclose(feature_importances(make_model(live=0.0)), np.full(12, 1 / 12))
 
 
 def test_bad_arguments_are_refused(make_model):
