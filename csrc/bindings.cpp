@@ -37,7 +37,8 @@ struct Call {
   auto data(const char* what, const Array& a, size_t ndim) const {
     using U = std::conditional_t<std::is_same_v<Array, In>, const T, T>;
     if (a.dtype() != nb::dtype<T>() || a.ndim() != ndim || !contiguous(a))
-      fail(std::string(what) + " to be a C-contiguous " + std::to_string(ndim) + "-D " + type_name(nb::dtype<T>()) + " array",
+      fail(std::string(what) + " to be a C-contiguous " + std::to_string(ndim) + "-D " + type_name(nb::dtype<T>()) +
+               " array",
            std::to_string(a.ndim()) + "-D " + type_name(a.dtype()) + (contiguous(a) ? "" : ", not C-contiguous"));
     return static_cast<U*>(a.data());
   }
@@ -201,7 +202,8 @@ nb::tuple transpose(const In& indptr, const In& indices, int64_t n_cols) {
   call.inside("indices", w.indices, nnz, n_cols);
   auto new_indptr = integers(n_cols + 1), new_indices = integers(nnz), slots = integers(nnz);
   dsae::transpose(w, n_cols, new_indptr.get(), new_indices.get(), slots.get());
-  return nb::make_tuple(array(std::move(new_indptr), n_cols + 1), array(std::move(new_indices), nnz), array(std::move(slots), nnz));
+  return nb::make_tuple(array(std::move(new_indptr), n_cols + 1), array(std::move(new_indices), nnz),
+                        array(std::move(slots), nnz));
 }
 
 nb::tuple rewire(const In& indptr, const In& indices, const In& keep, const In& grow_rows, const In& grow_cols) {
@@ -219,7 +221,8 @@ nb::tuple rewire(const In& indptr, const In& indices, const In& keep, const In& 
   for (size_t slot = 0; slot < indices.size(); ++slot) nnz += kept[slot];
   auto new_indptr = integers(w.n_rows + 1), new_indices = integers(nnz), source = integers(nnz);
   dsae::rewire(w, kept, grown, new_indptr.get(), new_indices.get(), source.get());
-  return nb::make_tuple(array(std::move(new_indptr), w.n_rows + 1), array(std::move(new_indices), nnz), array(std::move(source), nnz));
+  return nb::make_tuple(array(std::move(new_indptr), w.n_rows + 1), array(std::move(new_indices), nnz),
+                        array(std::move(source), nnz));
 }
 
 Result patch_slots(const In& old_slots, const In& source, const In& patch, const In& order) {
@@ -243,16 +246,19 @@ NB_MODULE(_kernels, m) {
   m.def("isa", [] { return kernels->isa; });
   m.def("threads", &dsae::max_threads);
   m.def("pack", &pack, "rows"_a.noconvert(), "panels"_a.noconvert());
-  m.def("pack_csr", &pack_csr, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "panels"_a.noconvert());
+  m.def("pack_csr", &pack_csr, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+        "panels"_a.noconvert());
   m.def("unpack", &unpack, "panels"_a.noconvert(), "rows"_a.noconvert());
   m.def("spmm", &spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert().none(),
         "x"_a.noconvert(), "y"_a.noconvert());
-  m.def("sddmm", &sddmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "dy"_a.noconvert(), "x"_a.noconvert(), "dw"_a.noconvert());
+  m.def("sddmm", &sddmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "dy"_a.noconvert(), "x"_a.noconvert(),
+        "dw"_a.noconvert());
   m.def("spmv", &spmv, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert().none(),
         "x"_a.noconvert(), "y"_a.noconvert());
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("transpose", &transpose, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
   m.def("rewire", &rewire, "indptr"_a.noconvert(), "indices"_a.noconvert(), "keep"_a.noconvert(), "grow_rows"_a.noconvert(),
         "grow_cols"_a.noconvert());
-  m.def("patch_slots", &patch_slots, "old_slots"_a.noconvert(), "source"_a.noconvert(), "patch"_a.noconvert(), "order"_a.noconvert());
+  m.def("patch_slots", &patch_slots, "old_slots"_a.noconvert(), "source"_a.noconvert(), "patch"_a.noconvert(),
+        "order"_a.noconvert());
 }

@@ -1,4 +1,7 @@
 // Y = W X + b. One output row stays in registers over all its edges: one load per multiply-add, one store per output.
+// The bound is that load, a 64-byte line from L2. Zen 5 gives 0.55 lines a cycle: 150 GFLOP/s on two cores at 4096 inputs,
+// 190 at 784, where a quarter of the lines hit L1. Prefetching cost 5 to 50 %, sixteen chains or huge pages gained nothing,
+// and panels that straddle cache lines (numpy aligns to 16 bytes) cost 45 %.
 #include "level.hpp"
 #include "parallel.hpp"
 

@@ -21,10 +21,4 @@ void spmv(const Csr& w, const float* values, const float* bias, const float* x, 
   });
 }
 
-void gather(const float* values, const int32_t* slots, float* out, int64_t size) {
-  parallel_range(size, size, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) out[i] = values[slots[i]];
-  });
-}
-
 }  // namespace dsae::DSAE_LEVEL

@@ -153,7 +153,8 @@ void test_topology(const dsae::Kernels& k, const Matrix& m, const std::string& w
   }
   const dsae::Edges grown = {grow_rows.data(), grow_cols.data(), static_cast<int64_t>(grow_rows.size())};
   Ints new_indptr(m.n_rows + 1), new_indices(columns.size()), new_source(columns.size());
-  dsae::rewire(m.csr(), reinterpret_cast<bool*>(keep.data()), grown, new_indptr.data(), new_indices.data(), new_source.data());
+  dsae::rewire(m.csr(), reinterpret_cast<bool*>(keep.data()), grown, new_indptr.data(), new_indices.data(),
+               new_source.data());
   good = new_indices == columns && new_source == source;
   for (int64_t r = 0; r < m.n_rows; ++r)
     for (int64_t e = new_indptr[r]; e < new_indptr[r + 1]; ++e) good &= rows[e] == r;
@@ -168,11 +169,14 @@ void test_topology(const dsae::Kernels& k, const Matrix& m, const std::string& w
     for (int64_t g = 0; g < grown.count; ++g)
       if (grow_cols[g] == c) order.push_back(g), sorted_rows.push_back(grow_rows[g]), sorted_cols.push_back(c);
   const int64_t new_nnz = columns.size();
-  Ints patch(new_nnz), moved_slots(nnz), scratch(grown.count), got(new_nnz), expected(new_nnz), t_indptr(m.n_cols + 1), t_indices(new_nnz);
+  Ints t_indptr(m.n_cols + 1), t_indices(new_nnz), patch(new_nnz), got(new_nnz), expected(new_nnz);
+  Ints moved_slots(nnz), scratch(grown.count);
   dsae::rewire(transposed, reinterpret_cast<bool*>(keep_t.data()), {sorted_cols.data(), sorted_rows.data(), grown.count},
                t_indptr.data(), t_indices.data(), patch.data());
-  dsae::patch_slots(slots.data(), source.data(), patch.data(), order.data(), new_nnz, moved_slots.data(), scratch.data(), got.data());
-  dsae::transpose({new_indptr.data(), columns.data(), m.n_rows}, m.n_cols, t_indptr.data(), t_indices.data(), expected.data());
+  dsae::patch_slots(slots.data(), source.data(), patch.data(), order.data(), new_nnz, moved_slots.data(), scratch.data(),
+                    got.data());
+  dsae::transpose({new_indptr.data(), columns.data(), m.n_rows}, m.n_cols, t_indptr.data(), t_indices.data(),
+                  expected.data());
   check(got == expected, "patch_slots " + where);
 }
 
@@ -189,7 +193,8 @@ int main() {
         for (int lanes : {16, 32, 64}) {
           const std::string where = shape + ", lanes " + std::to_string(lanes);
           test_panels(**level, n_rows, n_cols, lanes, where);
-          for (int64_t count : {0, 1, 3}) test_products(**level, m, count, lanes, where + ", panels " + std::to_string(count));
+          for (int64_t count : {0, 1, 3})
+            test_products(**level, m, count, lanes, where + ", panels " + std::to_string(count));
         }
       }
   std::printf("%d passed, %d failed\n", passed, failed);
