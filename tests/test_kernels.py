@@ -154,9 +154,7 @@ def test_rewiring_moves_every_slot(rng, shape, density, share):
 
     transposed, slots = t.transpose
     order = np.argsort(cols, kind="stable").astype(np.int32)
-    _, _, patch = kernels.rewire(
-        transposed.indptr, transposed.indices, ~drop[slots], cols[order], rows[order]
-    )
+    _, _, patch = kernels.rewire(transposed.indptr, transposed.indices, ~drop[slots], cols[order], rows[order])
     patched = kernels.patch_slots(slots, got[2], patch, order)
     assert patched.dtype == np.int32
     np.testing.assert_array_equal(patched, kernels.transpose(got[0], got[1], shape[1])[2])
@@ -333,9 +331,7 @@ def test_grown_edges_must_be_sorted(rng, rows, cols):
         kernels.rewire(t.indptr, t.indices, np.zeros(0, bool), *grown)
 
 
-@pytest.mark.skipif(
-    not shutil.which("cmake") or not shutil.which("c++"), reason="needs cmake and a C++ compiler"
-)
+@pytest.mark.skipif(not shutil.which("cmake") or not shutil.which("c++"), reason="needs cmake and a C++ compiler")
 def test_the_cpp_tests_pass(tmp_path):
     source = Path(__file__).parents[1]
     for command in (
