@@ -71,17 +71,7 @@ def write(folder: str | Path, model: Model) -> Path:
         If the folder cannot be written.
     """
     target = Path(folder)
-    replaceable = (target / "config.json").is_file() or (target.is_dir() and not any(target.iterdir()))
-    if target.exists() and not replaceable:
-        raise ValueError(
-            f"[save] {target} exists and is not a model folder; choose another path or remove it."
-        )
-    try:
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
-    except OSError as error:
-        reason = f"{error.strerror}. Choose a writable folder."
-        raise OSError(f"[save] {target} cannot be written: {reason}") from None
+    temporary = _sibling(target)
     try:
         temporary.chmod(0o755)
         _write_files(temporary, model)
@@ -91,6 +81,23 @@ def write(folder: str | Path, model: Model) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def check_target(folder: str | Path) -> None:
+    """Raise what `write` would raise before its first file, so that nobody trains for a folder in the way."""
+    _sibling(Path(folder)).rmdir()
+
+
+def _sibling(target: Path) -> Path:
+    replaceable = (target / "config.json").is_file() or (target.is_dir() and not any(target.iterdir()))
+    if target.exists() and not replaceable:
+        raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    except OSError as error:
+        reason = f"{error.strerror}. Choose a writable folder."
+        raise OSError(f"[save] {target} cannot be written: {reason}") from None
 
 
 def _swap(temporary: Path, target: Path) -> None:
@@ -152,11 +159,7 @@ def _card(model: Model) -> str:
         "",
         f"- layers: {widths}, {c.activation} hidden, {c.code_activation} code, {c.output_activation} output",
         f"- weights: {model.nnz:,} non-zero, density {model.density:.4f}",
-        *(
-            f"- {name}: {value:.6g}"
-            for name, value in model.metrics.items()
-            if isinstance(value, int | float)
-        ),
+        *(f"- {name}: {value:.6g}" for name, value in model.metrics.items() if isinstance(value, int | float)),
         "",
         "```python",
         "import dsae",
@@ -269,13 +272,8 @@ def _read_tensors(path: Path, config: AutoencoderConfig) -> tuple[dict[str, Laye
                     raise ValueError(f"[load] {path}: {key} must be {wanted}; got {kind} {tuple(shape)}.")
                 return file.get_tensor(key)
 
-            layers = {
-                name: _read_layer(path, name, shape, take, unread)
-                for name, shape in config.layer_shapes.items()
-            }
-            threshold = (
-                take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
-            )
+            layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
+            threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
             if unread:
                 raise ValueError(
                     f"[load] {path} holds tensors that the format does not know: {', '.join(sorted(unread))}."
@@ -283,9 +281,7 @@ def _read_tensors(path: Path, config: AutoencoderConfig) -> tuple[dict[str, Laye
     except SafetensorError as error:
         raise ValueError(f"[load] {path} is cut short or damaged ({error}).") from None
     if (threshold is None) == (config.code_activation in ("batchtopk", "jumprelu")):
-        raise ValueError(
-            f"[load] {path}: code.threshold must be there for batchtopk and jumprelu codes only."
-        )
+        raise ValueError(f"[load] {path}: code.threshold must be there for batchtopk and jumprelu codes only.")
     if threshold is not None and np.isnan(threshold).any():
         raise ValueError(f"[load] {path}: code.threshold must hold no NaN.")
     return layers, threshold

@@ -1,0 +1,127 @@
+"""The command line: data to stdout or ``-o``, everything else to stderr, and exit codes that mean something.
+
+Only click is imported here: a command imports what it needs when it runs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+
+import click
+
+import dsae
+
+FINE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+COMMANDS = {
+    "demo": "_demo",
+    "fit": "_fit",
+    "encode": "_use",
+    "decode": "_use",
+    "reconstruct": "_use",
+    "evaluate": "_use",
+    "compare": "_study",
+    "report": "_study",
+    "info": "_info",
+}
+
+_EPILOG = """\b
+Data files are .npy, .npz or .csv; "-" is standard input or output.
+Exit codes: 0 fine, 1 the work failed, 2 wrong usage or bad input, 130 interrupted."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(import_module(f"dsae.cli.{COMMANDS[cmd_name]}"), cmd_name)
+
+
+@click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(dsae.__version__, prog_name="dsae")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_obj
+def cli(state: dict[str, bool], debug: bool) -> None:
+    """Deep sparse autoencoders: train them, use them, compare them, explain them."""
+    state["debug"] = debug
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(args))
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        0 fine, 1 the work failed, 2 wrong usage or bad input, 130 interrupted.
+    """
+    state = {"debug": False}
+    with _short_warnings():
+        try:
+            result = cli.main(args, prog_name="dsae", standalone_mode=False, obj=state)
+            sys.stdout.flush()
+            return result if isinstance(result, int) else FINE
+        except Exception as error:
+            if state["debug"]:
+                traceback.print_exc()
+            return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, click.Abort):
+        click.echo("dsae: interrupted", err=True)
+        return INTERRUPTED
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return MISUSED
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has left; python would complain once more when it flushes at exit.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    click.echo(f"dsae: {_one_line(error)}", err=True)
+    misuse = (ValueError, TypeError, FileNotFoundError, click.ClickException)
+    return MISUSED if isinstance(error, misuse) else FAILED
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        message = f"{error.format_message()} See {error.ctx.command_path} --help."
+    elif isinstance(error, click.ClickException):
+        message = error.format_message()
+    elif isinstance(error, MemoryError):
+        message = f"out of memory. {error}"
+    elif isinstance(error, (ValueError, TypeError, OSError, ImportError, ArithmeticError)):
+        message = str(error)
+    else:
+        message = f"{type(error).__name__}: {error} (dsae --debug shows where)"
+    return " ".join(message.split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Warnings as one line each, without the place in our source that nobody asked for."""
+    shown = warnings.showwarning
+    warnings.showwarning = lambda message, *_, **__: click.echo(f"dsae: warning: {message}", err=True)
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown

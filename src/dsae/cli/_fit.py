@@ -1,0 +1,64 @@
+"""The command that trains."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dsae.cli._options import fit_options, settings
+from dsae.cli._output import plain, show
+from dsae.cli._use import measure, rows_for
+
+if TYPE_CHECKING:
+    from dsae.runtime import Runtime
+
+_KEPT = ("mse", "fvu")
+
+
+@click.command()
+@click.argument("data")
+@click.option("-o", "--output", required=True, metavar="MODEL", help="Model folder to write.")
+@click.option("--test", metavar="FILE", help="Rows to evaluate the model on.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
+@fit_options
+def fit(data: str, output: str, test: str | None, as_json: bool, config: str | None, **given: Any) -> None:
+    """Train a deep sparse autoencoder on the rows in DATA.
+
+    Ctrl-C ends the training early; the model so far is written all the same, and the exit code is 130.
+    """
+    from dsae import store
+    from dsae.data import check_rows, read_rows
+
+    parameters = settings(config, given)
+    store.check_target(output)
+    X, names = read_rows(data)
+    rows = check_rows("fit", X)
+    runtime, seconds, interrupted = _fitted(rows, names, parameters)
+    results = {f"train_{name}": value for name, value in measure(runtime, rows).items() if name in _KEPT}
+    if test is not None:
+        tested = measure(runtime, rows_for(runtime, "evaluate", test))
+        results |= {f"test_{name}": value for name, value in tested.items() if name in _KEPT}
+    runtime.model.metrics.update(plain({**results, "fit_seconds": seconds}))
+    runtime.save(output)
+    model = runtime.model
+    facts = {"model": output, "density": model.density, "nnz": model.nnz, "epochs": len(model.history)}
+    show({**facts, "seconds": seconds, **results}, as_json)
+    if interrupted:
+        raise click.Abort
+
+
+def _fitted(rows: Any, names: list[str] | None, parameters: dict[str, Any]) -> tuple[Runtime, float, bool]:
+    from dsae.estimator import DeepSparseAutoencoder
+    from dsae.runtime import Runtime
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dsa = DeepSparseAutoencoder(**parameters).fit(rows)
+    for warning in caught:
+        click.echo(f"dsae: warning: {warning.message}", err=True)
+    interrupted = any("interrupted" in str(warning.message) for warning in caught)
+    model = dataclasses.replace(dsa.runtime_.model, feature_names=names)
+    return Runtime(model), dsa.fit_time_, interrupted

@@ -1,0 +1,90 @@
+"""The command that says what is installed, or what a model is."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dsae.cli._output import columns, show, text
+
+if TYPE_CHECKING:
+    from dsae.store import Model
+
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def info(model: str | None, as_json: bool) -> None:
+    """What MODEL is or, without one, what is installed."""
+    if model is None:
+        show(installation(), as_json)
+        return
+    from dsae import store
+
+    facts = describe(store.read(model))
+    if as_json:
+        show(facts, as_json)
+        return
+    layers = facts.pop("layers")
+    show(facts, as_json)
+    header = list(layers[0])
+    click.echo("\n" + columns([header, *([text(value) for value in layer.values()] for layer in layers)]))
+
+
+def installation() -> dict[str, Any]:
+    """Versions of dsae and what it stands on, and how its kernels run; torch is not imported to ask."""
+    from dsae import kernels
+
+    return {
+        "dsae": version("dsae"),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _LIBRARIES},
+        "kernels": kernels.isa(),
+        "native": kernels.NATIVE,
+        "threads": kernels.threads(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Size, metrics and layers of a model."""
+    from dsae import metrics
+
+    config = model.config
+    sparse, dense = (
+        metrics.bytes_in_memory(model.layers),
+        4 * sum(layer.topology.size + layer.bias.size for layer in model.layers.values()),
+    )
+    return {
+        "n_features": config.n_features,
+        "n_components": config.n_components,
+        "k": config.k,
+        "density": model.density,
+        "nnz": model.nnz,
+        "bytes_in_memory": sparse,
+        "bytes_if_dense": dense,
+        "epochs": len(model.history),
+        **model.metrics,
+        "layers": [
+            {
+                "layer": name,
+                "inputs": layer.topology.shape[1],
+                "outputs": layer.topology.shape[0],
+                "nnz": layer.topology.nnz,
+                "density": layer.topology.density,
+                "activation": config.activations[name],
+            }
+            for name, layer in model.layers.items()
+        ],
+    }

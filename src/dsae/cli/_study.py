@@ -1,0 +1,134 @@
+"""Commands that explain: a model beside its rivals, and a model in a report."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dsae.cli._options import fit_options, settings
+from dsae.cli._use import load_model, rows_for
+
+if TYPE_CHECKING:
+    from dsae.compare import Comparison
+
+_PIPE_WIDTH = 110
+
+
+class _ImageShape(click.ParamType):
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int] | bool:
+        if value == "none" or not isinstance(value, str):
+            return False
+        height, _, width = value.partition("x")
+        if not (height.isdigit() and width.isdigit()):
+            self.fail(f"must be height x width, such as 28x28, or none; got {value!r}.", param, ctx)
+        return int(height), int(width)
+
+
+_image_shape = click.option(
+    "--image-shape",
+    type=_ImageShape(),
+    help="Height and width if features are pixels, or none; square images are recognised.",
+)
+
+
+@click.command()
+@click.argument("train")
+@click.option("--test", metavar="FILE", help="Rows to measure on; by default a fifth of TRAIN is held out.")
+@click.option("-o", "--output", required=True, metavar="FOLDER", help="For model, report and figures.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable figures on stdout.")
+@_image_shape
+@fit_options
+def compare(
+    train: str,
+    test: str | None,
+    output: str,
+    as_json: bool,
+    image_shape: Any,
+    config: str | None,
+    **given: Any,
+) -> None:
+    """Train a deep sparse autoencoder, its dense and its narrow twin and PCA on the rows in TRAIN.
+
+    Writes model/, comparison.json and report.html into the folder.
+    """
+    from dsae.data import read_rows
+
+    parameters = settings(config, given)
+    X, names = read_rows(train)
+    X_test = None if test is None else read_rows(test)[0]
+    folder = made(output)
+    comparison = compared(X, X_test, parameters)
+    write_study(folder, comparison, feature_names=names, image_shape=image_shape)
+    print_study(comparison, as_json)
+    click.echo(f"report: {folder / 'report.html'}", err=True)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="HTML to write.")
+@_image_shape
+def report(model: str, data: str, output: str, image_shape: Any) -> None:
+    """Write one HTML file about MODEL and what it makes of the rows in DATA."""
+    from dsae.report import write_report
+
+    runtime = load_model(model)
+    rows = rows_for(runtime, "report", data)
+    write_report(output, runtime.model, rows, image_shape=image_shape)
+    click.echo(f"report: {output}", err=True)
+
+
+def made(folder: str) -> Path:
+    """The output folder, made before any work is done for it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{path} cannot be made: {error.strerror}. Choose a writable folder.") from None
+    return path
+
+
+def compared(X: Any, X_test: Any, parameters: dict[str, Any]) -> Comparison:
+    """`dsae.compare.compare`, ended by Ctrl-C: one model cut short would make the comparison a lie."""
+    from dsae.compare import compare as run
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Training was interrupted", RuntimeWarning)
+        try:
+            return run(X, X_test, **parameters)
+        except RuntimeWarning as warning:
+            if "interrupted" not in str(warning):
+                raise
+            raise click.Abort from None
+
+
+def write_study(
+    folder: Path, comparison: Comparison, feature_names: Sequence[str] | None = None, image_shape: Any = None
+) -> None:
+    """Write ``model/``, ``comparison.json`` and ``report.html`` into ``folder``."""
+    comparison.models[comparison.rows[0].name].save(folder / "model")
+    (folder / "comparison.json").write_text(comparison.to_json() + "\n", encoding="utf-8")
+    comparison.to_html(folder / "report.html", feature_names=feature_names, image_shape=image_shape)
+
+
+def print_study(comparison: Comparison, as_json: bool) -> None:
+    """The figures on stdout: a table, or JSON."""
+    from rich.console import Console
+
+    if as_json:
+        click.echo(comparison.to_json())
+    else:
+        Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(comparison.to_table())
