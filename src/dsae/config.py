@@ -8,6 +8,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,7 @@ def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
     """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``open_low``)."""
-    is_number = isinstance(value, (int, float)) or hasattr(value, "__float__")
-    usable = is_number and not isinstance(value, (bool, str)) and math.isfinite(value)
+    usable = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not usable or not (low < value if open_low else low <= value) or value > high:
         left = "(" if open_low else "["
         right = "inf)" if high == math.inf else f"{high:g}]"
@@ -118,13 +118,16 @@ class AutoencoderConfig:
     def _check_k(self) -> None:
         if self.k is None:
             if self.code_activation in ("topk", "batchtopk"):
-                raise ValueError(f"code_activation={self.code_activation!r} needs k, the non-zeros per code; got k=None.")
+                raise ValueError(
+                    f"code_activation={self.code_activation!r} needs k, the non-zeros per code; got k=None."
+                )
             return
         positive_int("k", self.k)
         object.__setattr__(self, "k", int(self.k))
         if self.k > self.n_components:
             raise ValueError(
-                f"k must be at most n_components, the width of the code; got k={self.k}, n_components={self.n_components}."
+                f"k must be at most n_components, the width of the code; got k={self.k}, "
+                f"n_components={self.n_components}."
             )
         if self.code_activation not in ("topk", "batchtopk", "jumprelu"):
             raise ValueError(
@@ -167,7 +170,10 @@ class AutoencoderConfig:
     def activations(self) -> dict[str, str]:
         """Activation that follows each layer, by layer name."""
         names = list(self.layer_shapes)
-        last = {f"encoder.{len(self.encoder_widths) - 2}": self.code_activation, names[-1]: self.output_activation}
+        last = {
+            f"encoder.{len(self.encoder_widths) - 2}": self.code_activation,
+            names[-1]: self.output_activation,
+        }
         return {name: last.get(name, self.activation) for name in names}
 
     def replace(self, **changes: Any) -> AutoencoderConfig:

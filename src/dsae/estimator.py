@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
@@ -64,8 +63,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     activation : {"relu", "sigmoid", "identity", "softmax"}
         Of the hidden layers.
     code_activation : {"identity", "relu", "sigmoid", "softmax", "topk", "batchtopk", "jumprelu"}
-        Of the code. ``topk`` keeps the ``k`` largest latents of a row (Makhzani & Frey 2013), ``batchtopk`` ``k`` per row
-        on average (Bussmann et al. 2024), ``jumprelu`` those above a learned threshold (Rajamanoharan et al. 2024).
+        Of the code. ``topk`` keeps the ``k`` largest latents of a row (Makhzani & Frey 2013), ``batchtopk`` ``k`` per
+        row on average (Bussmann et al. 2024), ``jumprelu`` those above a learned threshold (Rajamanoharan et al. 2024).
     output_activation : {"identity", "sigmoid", "relu", "softmax"}
         Of the reconstruction.
     loss : {"mse", "bce"}
@@ -139,6 +138,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     >>> dsa.transform(X).shape, round(dsa.density_, 3)
     ((1797, 8), 0.1)
     """
+
+    feature_names_in_: np.ndarray
 
     def __init__(
         self,
@@ -301,7 +302,9 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             if low < 0 or high > 1:
                 raise ValueError(f"[fit] loss='bce' needs X in [0, 1]; got values from {low:g} to {high:g}. Rescale X.")
         if train.target_rate is not None and model.code_activation not in ("sigmoid", "softmax"):
-            raise ValueError(f"target_rate is for sigmoid and softmax codes; got code_activation={model.code_activation!r}.")
+            raise ValueError(
+                f"target_rate is for sigmoid and softmax codes; got code_activation={model.code_activation!r}."
+            )
         return model, train
 
     def _start_from(self, config: AutoencoderConfig) -> store.Model | None:
@@ -320,7 +323,12 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
 
 def _train(
-    rows: Rows, model_config: AutoencoderConfig, config: TrainConfig, start: store.Model | None, seed: int, verbose: int
+    rows: Rows,
+    model_config: AutoencoderConfig,
+    config: TrainConfig,
+    start: store.Model | None,
+    seed: int,
+    verbose: int,
 ) -> tuple[list[dict[str, Any]], dict[str, Layer], np.ndarray | None]:
     try:
         import torch
@@ -346,7 +354,9 @@ def _split(rows: Rows, config: TrainConfig, seed: int) -> tuple[ArraySource, Arr
         return ArraySource(rows), None
     n_held_out = max(1, round(config.validation_fraction * rows.shape[0]))
     if n_held_out >= rows.shape[0]:
-        raise ValueError(f"[fit] early_stopping needs rows for training and for validation; got {rows.shape[0]} in all.")
+        raise ValueError(
+            f"[fit] early_stopping needs rows for training and for validation; got {rows.shape[0]} in all."
+        )
     order = np.random.default_rng(seed).permutation(rows.shape[0])
     return ArraySource(rows[order[n_held_out:]]), ArraySource(rows[order[:n_held_out]])
 
@@ -373,7 +383,9 @@ def _dense_layers(init: Any, config: AutoencoderConfig) -> dict[str, Layer]:
     try:
         pairs = [(np.asarray(weight, np.float32), np.asarray(bias, np.float32)) for weight, bias in init]
     except (TypeError, ValueError):
-        raise ValueError(f"init must be a fitted model, a model folder, or {expected}; got {type(init).__name__}.") from None
+        raise ValueError(
+            f"init must be a fitted model, a model folder, or {expected}; got {type(init).__name__}."
+        ) from None
     shapes = [weight.shape for weight, _ in pairs]
     if shapes != list(config.layer_shapes.values()) or any(bias.shape != weight.shape[:1] for weight, bias in pairs):
         raise ValueError(f"init must give {expected}; got weights of shape {shapes}.")

@@ -12,11 +12,11 @@ import warnings
 import numpy as np
 
 try:
-    from dsae import _kernels as _impl  # pyright: ignore[reportAttributeAccessIssue]
+    import dsae._kernels as _impl  # pyright: ignore[reportMissingImports]
 
     NATIVE = True
 except ImportError as error:  # no compiler at installation, or a runtime library is missing
-    from dsae import _fallback as _impl
+    import dsae._fallback as _impl
 
     NATIVE = False
     warnings.warn(

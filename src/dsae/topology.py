@@ -48,7 +48,9 @@ class Topology:
         """Every edge of ``shape``: the topology of a dense layer."""
         n_out, n_in = shape
         if n_out * n_in > MAX_NNZ:
-            raise ValueError(f"[Topology] a full {n_out} x {n_in} layer has more than 2**31 - 1 weights; lower density.")
+            raise ValueError(
+                f"[Topology] a full {n_out} x {n_in} layer has more than 2**31 - 1 weights; lower density."
+            )
         indptr = np.arange(0, n_out * n_in + 1, n_in, dtype=np.int32) if n_in else np.zeros(n_out + 1, np.int32)
         return cls(shape, indptr, np.tile(np.arange(n_in, dtype=np.int32), n_out))
 
@@ -70,7 +72,7 @@ class Topology:
     def from_edges(cls, shape: tuple[int, int], rows: np.ndarray, cols: np.ndarray) -> Topology:
         """The edges ``(rows[i], cols[i])``, in any order, without repeats."""
         rows, cols = np.asarray(rows), np.asarray(cols)
-        if rows.size and not (0 <= rows.min() and rows.max() < shape[0] and 0 <= cols.min() and cols.max() < shape[1]):
+        if rows.size and not (rows.min() >= 0 and rows.max() < shape[0] and cols.min() >= 0 and cols.max() < shape[1]):
             raise ValueError(f"[Topology] Every edge must lie inside shape {shape}.")
         keys = np.sort(rows.astype(np.int64) * shape[1] + cols)
         if keys.size and not np.all(np.diff(keys)):
@@ -143,7 +145,11 @@ class Topology:
         old, slots = self.transpose
         order = np.argsort(cols, kind="stable")
         indptr, indices, patch = kernels.rewire(
-            old.indptr, old.indices, keep[slots], np.ascontiguousarray(cols[order]), np.ascontiguousarray(rows[order])
+            old.indptr,
+            old.indices,
+            keep[slots],
+            np.ascontiguousarray(cols[order]),
+            np.ascontiguousarray(rows[order]),
         )
         new_slots = kernels.patch_slots(slots, source, patch, order.astype(np.int32))
         return Topology(old.shape, indptr, indices), new_slots
@@ -225,7 +231,7 @@ def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
 
 
 def dead_edges(topology: Topology, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """``n`` distinct dead edges at random, ``rows, cols``; memory O(nnz + n) while fewer than half of the dead are asked."""
+    """``n`` distinct dead edges at random, ``rows, cols``; memory O(nnz + n) up to half of all dead edges."""
     dead = topology.size - topology.nnz
     rank = _distinct(dead, min(n, dead), rng)
     dead_before = topology.flat - np.arange(topology.nnz)
@@ -246,7 +252,9 @@ def random_topology(shape: tuple[int, int], density: float, rng: np.random.Gener
     """``round(density * size)`` edges at random: growth from the empty set."""
     nnz = round(density * shape[0] * shape[1])
     if nnz > MAX_NNZ:
-        raise ValueError(f"[Topology] {nnz} live weights in a {shape[0]} x {shape[1]} layer exceed 2**31 - 1; lower density.")
+        raise ValueError(
+            f"[Topology] {nnz} live weights in a {shape[0]} x {shape[1]} layer exceed 2**31 - 1; lower density."
+        )
     if nnz == shape[0] * shape[1]:
         return Topology.full(shape)
     return Topology.from_edges(shape, *dead_edges(Topology.empty(shape), nnz, rng))

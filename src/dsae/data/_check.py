@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-Rows = np.ndarray | sp.csr_matrix
+# float32 ndarray or csr_matrix; scipy's own annotations do not know what either can do
+Rows = Any
 
 
 def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "the model's input width") -> Rows:
@@ -29,7 +30,7 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
         If ``X`` is not 2-D, has no row or column, has another width, holds NaN or infinity (also after the cast to
         float32), or no numbers.
     """
-    rows = _as_csr(X) if sp.issparse(X) else _as_dense(verb, X)
+    rows: Rows = _as_csr(X) if sp.issparse(X) else _as_dense(verb, X)
     if rows.ndim != 2:
         raise ValueError(
             f"[{verb}] X must be 2-D, [n_samples, n_features]; got {rows.ndim}-D with shape {rows.shape}. "
@@ -43,7 +44,7 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
     return rows
 
 
-def _as_csr(X: Any) -> sp.csr_matrix:
+def _as_csr(X: Any) -> Rows:
     rows = sp.csr_matrix(X, dtype=np.float32)
     if not rows.has_canonical_format:
         rows = rows.copy()
@@ -54,7 +55,7 @@ def _as_csr(X: Any) -> sp.csr_matrix:
     return rows
 
 
-def _as_dense(verb: str, X: Any) -> np.ndarray:
+def _as_dense(verb: str, X: Any) -> Rows:
     try:
         array = np.asarray(X)
     except ValueError:
@@ -66,8 +67,8 @@ def _as_dense(verb: str, X: Any) -> np.ndarray:
             return np.ascontiguousarray(array, dtype=np.float32) if array.ndim else array
     except (TypeError, ValueError):
         raise ValueError(
-            f"[{verb}] X must hold numbers; got dtype {array.dtype}. Encode text or categories first, for instance with "
-            "scikit-learn's TfidfVectorizer or OneHotEncoder."
+            f"[{verb}] X must hold numbers; got dtype {array.dtype}. Encode text or categories first, for instance "
+            "with scikit-learn's TfidfVectorizer or OneHotEncoder."
         ) from None
 
 
@@ -78,4 +79,6 @@ def _check_finite(verb: str, rows: Rows) -> None:
     kind = "NaN" if np.isnan(values).any() else "infinity, or values beyond float32"
     first = np.flatnonzero(~np.isfinite(values))[0]
     row = np.searchsorted(rows.indptr, first, side="right") - 1 if sp.issparse(rows) else first // rows.shape[1]
-    raise ValueError(f"[{verb}] X must be finite; it holds {kind}, first in row {row}. Impute or drop such values first.")
+    raise ValueError(
+        f"[{verb}] X must be finite; it holds {kind}, first in row {row}. Impute or drop such values first."
+    )

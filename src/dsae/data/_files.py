@@ -79,9 +79,7 @@ def read_rows(path: str | Path, dtype: Any = np.float32) -> tuple[Rows, list[str
 def _kind(verb: str, path: Path) -> str:
     kind = path.suffix.lower().removeprefix(".")
     if kind not in KINDS:
-        raise ValueError(
-            f"[{verb}] {path} must end in .npy, .npz or .csv; got {path.suffix or 'no ending'!r}."
-        )
+        raise ValueError(f"[{verb}] {path} must end in .npy, .npz or .csv; got {path.suffix or 'no ending'!r}.")
     return kind
 
 
@@ -151,26 +149,14 @@ def _choose(name: str, keys: list[str], key: str) -> str:
 
 def _read_sparse(name: str, archive: Any, dtype: Any) -> sp.csr_matrix:
     with _explained(name, ".npz archive"):
-        parts = {
-            key: archive[key]
-            for key in ("format", "shape", "data", "indices", "indptr")
-            if key in archive.files
-        }
-    kind = (
-        bytes(parts["format"].item()).decode("ascii", "replace")
-        if parts["format"].dtype.kind == "S"
-        else "unknown"
-    )
+        parts = {key: archive[key] for key in ("format", "shape", "data", "indices", "indptr") if key in archive.files}
+    kind = bytes(parts["format"].item()).decode("ascii", "replace") if parts["format"].dtype.kind == "S" else "unknown"
     if kind not in ("csr", "csc") or len(parts) < 5:
-        raise ValueError(
-            f"[read] {name} must hold a CSR matrix; got sparse format {kind!r}. Save X.tocsr() instead."
-        )
+        raise ValueError(f"[read] {name} must hold a CSR matrix; got sparse format {kind!r}. Save X.tocsr() instead.")
     values = _numbers(name, parts["data"], dtype)
     with _explained(name, "sparse .npz matrix"):
         make = sp.csr_matrix if kind == "csr" else sp.csc_matrix
-        matrix = make(
-            (values, parts["indices"], parts["indptr"]), shape=tuple(int(n) for n in parts["shape"])
-        )
+        matrix = make((values, parts["indices"], parts["indptr"]), shape=tuple(int(n) for n in parts["shape"]))
         # scipy's C code follows indices without looking, so that a damaged file would read beyond the arrays.
         matrix.check_format(full_check=True)
     rows = sp.csr_matrix(matrix)
@@ -198,15 +184,11 @@ def _read_csv(name: str, text: TextIO, dtype: Any) -> tuple[np.ndarray, list[str
         raise ValueError(f"[read] {name} must be UTF-8 text; byte {error.start} is not.") from None
     except (ValueError, csv.Error) as error:
         text.seek(0)
-        raise ValueError(
-            f"[read] {name} {_first_fault(text) or f'is no table of numbers ({error})'}"
-        ) from None
+        raise ValueError(f"[read] {name} {_first_fault(text) or f'is no table of numbers ({error})'}") from None
     if not rows.size:
         raise ValueError(f"[read] {name} holds no rows.")
     if named and len(header) != rows.shape[1]:
-        raise ValueError(
-            f"[read] {name} names {len(header)} columns, but its rows have {rows.shape[1]} fields."
-        )
+        raise ValueError(f"[read] {name} names {len(header)} columns, but its rows have {rows.shape[1]} fields.")
     return rows, [field.strip() for field in header] if named else None
 
 

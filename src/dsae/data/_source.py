@@ -45,7 +45,9 @@ class ArraySource:
         order = np.arange(n) if seed is None else np.random.default_rng(seed).permutation(n)
         order = order[rank::world]
         for start in range(0, order.size, batch_size):
-            chosen = order[start : start + batch_size] if seed is not None or world > 1 else slice(start, start + batch_size)
+            chosen = (
+                order[start : start + batch_size] if seed is not None or world > 1 else slice(start, start + batch_size)
+            )
             yield self._dense(self.X[chosen])
 
     @staticmethod
@@ -55,7 +57,9 @@ class ArraySource:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32; a CSR matrix is not densified."""
         if not sp.issparse(self.X):
-            return self.X.mean(axis=0, dtype=np.float64).astype(np.float32), self.X.std(axis=0, dtype=np.float64).astype(np.float32)
+            return self.X.mean(axis=0, dtype=np.float64).astype(np.float32), self.X.std(
+                axis=0, dtype=np.float64
+            ).astype(np.float32)
         X = self.X.astype(np.float64)
         mean = np.asarray(X.mean(axis=0)).ravel()
         square = np.asarray(X.multiply(X).mean(axis=0)).ravel()

@@ -17,6 +17,9 @@ from dsae.nn._linear import SparseLinear
 from dsae.topology import Layer, erdos_renyi
 
 _GAIN = {"relu": math.sqrt(2), "topk": math.sqrt(2), "batchtopk": math.sqrt(2), "jumprelu": math.sqrt(2)}
+# The first reconstruction is nearly the mean. Test MSE of 784-512-128-32 after 6 epochs on 20000 MNIST images, for
+# 1, 0.1, 0.01: dense 0.0200, 0.0136, 0.0135; density 0.05 0.0262, 0.0212, 0.0210.
+_LAST_GAIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,11 @@ class Autoencoder(nn.Module):
         counts = target_nnz(config)
         halves: dict[str, list[SparseLinear]] = {"encoder": [], "decoder": []}
         activations = []
+        last = list(config.layer_shapes)[-1]
         for name, (n_out, n_in) in config.layer_shapes.items():
             kind = config.activations[name]
             layer = SparseLinear(n_in, n_out, density=counts[name] / (n_out * n_in), generator=generator)
-            layer.reset_parameters(_GAIN.get(kind, 1.0), generator)
+            layer.reset_parameters(_LAST_GAIN if name == last else _GAIN.get(kind, 1.0), generator)
             halves[name.split(".")[0]].append(layer)
             activations.append(activation(kind, n_out, config.k))
         self.encoder = nn.ModuleList(halves["encoder"])
@@ -226,7 +230,9 @@ def _to_layer(layer: SparseLinear) -> Layer:
     return Layer(layer.topology, values, layer.bias.detach().float().cpu().numpy().copy())  # type: ignore[union-attr]
 
 
-def fold(layers: Mapping[str, Layer], config: AutoencoderConfig, mean: np.ndarray, scale: np.ndarray) -> dict[str, Layer]:
+def fold(
+    layers: Mapping[str, Layer], config: AutoencoderConfig, mean: np.ndarray, scale: np.ndarray
+) -> dict[str, Layer]:
     """Layers that take ``x`` where the given ones took ``(x - mean) / scale``, and give back accordingly."""
     folded = dict(layers)
     first, last = next(iter(layers)), list(layers)[-1]
@@ -236,5 +242,9 @@ def fold(layers: Mapping[str, Layer], config: AutoencoderConfig, mean: np.ndarra
     folded[first] = Layer(topology, scaled.astype(np.float32), (bias - shift).astype(np.float32))
     if config.output_activation == "identity":
         topology, values, bias = layers[last]
-        folded[last] = Layer(topology, (values * scale[topology.rows]).astype(np.float32), (bias * scale + mean).astype(np.float32))
+        folded[last] = Layer(
+            topology,
+            (values * scale[topology.rows]).astype(np.float32),
+            (bias * scale + mean).astype(np.float32),
+        )
     return folded

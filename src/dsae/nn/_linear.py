@@ -35,7 +35,7 @@ class SparseLinear(nn.Module):
     Attributes
     ----------
     values : Parameter, shape (nnz,)
-        Row by row in the topology's order. Initially uniform within ``1 / sqrt(live fan-in)``, `torch.nn.Linear`'s rule.
+        Row by row in the topology's order; at first uniform within ``1 / sqrt(live fan-in)``, as in `torch.nn.Linear`.
     bias : Parameter, shape (out_features,), or None
     topology : Topology
 
@@ -62,7 +62,9 @@ class SparseLinear(nn.Module):
             in_range("density", density, 0, 1, open_low=True)
             topology = random_topology((out_features, in_features), density, _numpy_rng(generator))
         elif topology.shape != (out_features, in_features):
-            raise ValueError(f"[SparseLinear] topology must have shape {(out_features, in_features)}; got {topology.shape}.")
+            raise ValueError(
+                f"[SparseLinear] topology must have shape {(out_features, in_features)}; got {topology.shape}."
+            )
         self.in_features, self.out_features = in_features, out_features
         self.values = nn.Parameter(torch.empty(topology.nnz))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
@@ -93,7 +95,9 @@ class SparseLinear(nn.Module):
         bias = weight.bias if isinstance(weight, nn.Linear) else None
         matrix = (weight.weight if isinstance(weight, nn.Linear) else weight).detach()
         if matrix.ndim != 2:
-            raise ValueError(f"[from_dense] Expected a weight [out_features, in_features]; got shape {tuple(matrix.shape)}.")
+            raise ValueError(
+                f"[from_dense] Expected a weight [out_features, in_features]; got shape {tuple(matrix.shape)}."
+            )
         mask = matrix != 0
         if density is not None:
             in_range("density", density, 0, 1, open_low=True)
@@ -167,8 +171,8 @@ class SparseLinear(nn.Module):
         """
         if x.ndim not in (1, 2, 3) or x.shape[1 if x.ndim > 1 else 0] != self.in_features:
             raise ValueError(
-                f"[SparseLinear] Expected rows [batch, {self.in_features}] or panels [n_panels, {self.in_features}, lanes]; "
-                f"got shape {tuple(x.shape)}."
+                f"[SparseLinear] Expected rows [batch, {self.in_features}] or panels "
+                f"[n_panels, {self.in_features}, lanes]; got shape {tuple(x.shape)}."
             )
         return self._affine(x[None], self.bias)[0] if x.ndim == 1 else self._affine(x, self.bias)
 
@@ -185,10 +189,7 @@ class SparseLinear(nn.Module):
 
     def _dense_affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
         weight = ops.dense(self.values, self.topology, self._flat_on(self.values.device))
-        if x.ndim == 2:
-            y = F.linear(x, weight, bias)
-        else:
-            y = weight @ x if bias is None else weight @ x + bias[:, None]
+        y = F.linear(x, weight, bias) if x.ndim == 2 else _panel_affine(weight, bias, x)
         if self.tape.recording and y.requires_grad:
             self.tape.x = x.detach()
             y.register_hook(self._keep_gradient)
@@ -235,6 +236,10 @@ class SparseLinear(nn.Module):
             f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, "
             f"density={self.density:.4g}, nnz={self.nnz}, executor={self.executor}"
         )
+
+
+def _panel_affine(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    return weight @ x if bias is None else weight @ x + bias[:, None]
 
 
 def move(values: Tensor, rewiring: Rewiring) -> Tensor:

@@ -36,7 +36,9 @@ def _backend(tensor: Tensor) -> ModuleType:
 
 class _Linear(Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, tape: Tape | None) -> Tensor:
+    def forward(
+        ctx: Any, values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, tape: Tape | None
+    ) -> Tensor:
         ctx.save_for_backward(values, x)
         ctx.topology, ctx.tape = topology, tape
         return _backend(x).spmm(values, bias, x, topology)
@@ -127,7 +129,9 @@ def linear(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, t
         If ``x`` is no stack of panels of the layer's input width.
     """
     if x.ndim != 3 or x.shape[1] != topology.shape[1]:
-        raise ValueError(f"[linear] Expected panels [n_panels, {topology.shape[1]}, lanes]; got shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"[linear] Expected panels [n_panels, {topology.shape[1]}, lanes]; got shape {tuple(x.shape)}."
+        )
     return _Linear.apply(values, bias, x, topology, tape)  # type: ignore[return-value]
 
 

@@ -31,7 +31,11 @@ def unpack(panels: Tensor, n_rows: int) -> Tensor:
 def _edges(topology: Topology, device: torch.device) -> Iterator[tuple[slice, Tensor, Tensor]]:
     for start in range(0, topology.nnz, _EDGES_AT_ONCE):
         chunk = slice(start, start + _EDGES_AT_ONCE)
-        yield chunk, torch.tensor(topology.rows[chunk], device=device), torch.tensor(topology.indices[chunk], device=device)
+        yield (
+            chunk,
+            torch.tensor(topology.rows[chunk], device=device),
+            torch.tensor(topology.indices[chunk], device=device),
+        )
 
 
 def spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> Tensor:

@@ -1,4 +1,4 @@
-"""Terms of the loss. The loss itself is a mean over samples and features, so sums over units are divided by n_features."""
+"""Terms of the loss, which is a mean over samples and features: sums over units are divided by n_features."""
 
 from __future__ import annotations
 

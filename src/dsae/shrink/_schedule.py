@@ -22,7 +22,7 @@ class Schedule:
     cosine : bool
         Whether ``share`` falls to zero along a cosine (Evci et al. 2020, section 3) or stays.
     every : int
-        Steps between updates; 0 means once per epoch. Short runs update more often, at least 30 times.
+        Steps between updates; short runs update more often, at least 30 times. 0 means once per epoch.
     until : float
         Part of training after which the topology is final.
     """
@@ -42,8 +42,7 @@ class Schedule:
         last = self.last(clock)
         if not (self.start_dense or self.share) or clock.step > last:
             return False
-        every = self.every or clock.steps_per_epoch
-        every = max(1, min(every, last // 30))
+        every = max(1, min(self.every, last // 30)) if self.every else clock.steps_per_epoch
         return clock.step == last or clock.step % every == 0
 
     def nnz(self, clock: Clock, start: int, final: int) -> int:

@@ -66,8 +66,8 @@ def fit(
             _run_stage(run, stage)
             if interrupt.asked:
                 warnings.warn(
-                    f"Training was interrupted in epoch {len(run.history)}, stage '{stage.name}'; the model keeps its best "
-                    f"weights so far, at density {model.density:.4g}.",
+                    f"Training was interrupted in epoch {len(run.history)}, stage '{stage.name}'; the model keeps its "
+                    f"best weights so far, at density {model.density:.4g}.",
                     RuntimeWarning,
                     stacklevel=3,
                 )
@@ -176,8 +176,8 @@ def _train_step(
     value = loss.item()
     if not math.isfinite(value):
         raise FloatingPointError(
-            f"[fit] The loss became {value} at step {clock.step} of stage '{stage.name}', epoch {len(run.history) + 1}. "
-            f"Lower learning_rate_init (now {run.config.learning_rate_init:g}), set scale=True if features differ in "
+            f"[fit] The loss became {value} at step {clock.step} of stage '{stage.name}', "
+            f"epoch {len(run.history) + 1}. Lower learning_rate_init (now {run.config.learning_rate_init:g}), set scale=True if features differ in "
             "scale, or lower l2 and contractive."
         )
     objective.backward()

@@ -26,5 +26,4 @@ def swap_parameter(optimizer: torch.optim.Optimizer, layer: SparseLinear, rewiri
 
 
 def _moved(value: object, old: Tensor, rewiring: Rewiring) -> object:
-    per_edge = isinstance(value, Tensor) and value.shape == old.shape and value.ndim == 1
-    return move(value, rewiring) if per_edge else value  # type: ignore[arg-type]
+    return move(value, rewiring) if isinstance(value, Tensor) and value.shape == old.shape else value

@@ -102,7 +102,8 @@ def _code(model: AutoencoderConfig, rate: float | None) -> tuple[Shrinker, ...]:
 def _share_out(epochs: int, weights: list[float]) -> list[int]:
     if epochs < len(weights):
         raise ValueError(
-            f"schedule='stagewise' has {len(weights)} stages here and needs max_iter of at least as many epochs; got {epochs}."
+            f"schedule='stagewise' has {len(weights)} stages here and needs max_iter of at least as many epochs; "
+            f"got {epochs}."
         )
     shares = [1] * len(weights)
     for _ in range(epochs - len(weights)):

@@ -1,0 +1,120 @@
+"""Native kernels equal plain torch, and derivatives are right."""
+
+import numpy as np
+import pytest
+import torch
+
+from dsae import ops
+from dsae.ops import _native, _torch
+from dsae.topology import Topology, random_topology
+
+SHAPES = [(1, 1), (5, 3), (3, 40), (33, 17), (70, 129)]
+DENSITIES = [0.0, 0.1, 0.5, 1.0]
+ROWS = [1, 16, 20, 64, 130]
+
+
+def make(shape, density, n_rows, dtype=torch.float32):
+    rng = np.random.default_rng(0)
+    topology = random_topology(shape, density, rng) if density else Topology.empty(shape)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(topology.nnz, generator=generator, dtype=dtype)
+    bias = torch.randn(shape[0], generator=generator, dtype=dtype)
+    x = torch.randn(n_rows, shape[1], generator=generator, dtype=dtype)
+    return topology, values, bias, x
+
+
+@pytest.mark.parametrize("n_rows", ROWS)
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_native_equals_plain_torch(shape, density, n_rows):
+    topology, values, bias, rows = make(shape, density, n_rows)
+    x = _torch.pack(rows)
+    torch.testing.assert_close(_native.pack(rows), x)
+    y = _torch.spmm(values, bias, x, topology)
+    torch.testing.assert_close(_native.spmm(values, bias, x, topology), y, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(_native.unpack(y, n_rows), _torch.unpack(y, n_rows))
+    torch.testing.assert_close(_native.sddmm(y, x, topology), _torch.sddmm(y, x, topology), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(
+        _native.spmm_transposed(values, y, topology),
+        _torch.spmm_transposed(values, y, topology),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradients_of_the_twin_are_exact(shape, density):
+    topology, values, bias, rows = make(shape, density, 5, torch.float64)
+    for tensor in (values, bias, rows):
+        tensor.requires_grad_(True)
+
+    def network(values, bias, rows):
+        return ops.unpack(ops.linear(values, bias, ops.pack(rows), topology), 5)
+
+    assert torch.autograd.gradcheck(network, (values, bias, rows))
+
+
+@pytest.mark.parametrize("n_rows", ROWS)
+def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows):
+    topology, values, bias, rows = make((33, 17), 0.3, n_rows)
+    for tensor in (values, bias, rows):
+        tensor.requires_grad_(True)
+    weight = torch.zeros(33 * 17)
+    sparse = ops.unpack(ops.linear(values, bias, ops.pack(rows), topology), n_rows)
+    dense = torch.nn.functional.linear(rows, ops.dense(values, topology), bias)
+    weight = torch.randn_like(sparse)
+    got = torch.autograd.grad((sparse * weight).sum(), (values, bias, rows))
+    wanted = torch.autograd.grad((dense * weight).sum(), (values, bias, rows))
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_rows", ROWS)
+def test_unpack_reverses_pack(n_rows):
+    rows = torch.randn(n_rows, 7)
+    assert torch.equal(ops.unpack(ops.pack(rows), n_rows), rows)
+
+
+def test_a_full_topology_is_a_view():
+    topology = Topology.full((3, 4))
+    values = torch.randn(12)
+    assert ops.dense(values, topology).data_ptr() == values.data_ptr()
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 10_000])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_growth_takes_the_largest_absent_gradients(shape, n, monkeypatch):
+    topology, _, _, x = make(shape, 0.3, 20)
+    dy = torch.randn(20, shape[0])
+    monkeypatch.setattr("dsae.ops._grow._TILE_WEIGHTS", 50)
+    rows, cols = ops.absent_gradient_topk(ops.pack(x), ops.pack(dy), topology, n)
+    gradient = (dy.T @ x).abs()
+    dead = torch.ones(shape, dtype=torch.bool)
+    dead.view(-1)[torch.tensor(topology.flat)] = False
+    wanted = min(n, int(dead.sum()))
+    assert len(set(zip(rows.tolist(), cols.tolist(), strict=True))) == wanted
+    assert dead[rows, cols].all()
+    best = gradient[dead].topk(wanted).values
+    torch.testing.assert_close(gradient[rows, cols].sort(descending=True).values, best, rtol=1e-4, atol=1e-5)
+
+
+def test_wrong_shapes_are_refused():
+    topology, values, bias, _ = make((5, 3), 0.5, 4)
+    with pytest.raises(ValueError, match=r"\[linear\] Expected panels \[n_panels, 3, lanes\]; got shape \(2, 4, 16\)"):
+        ops.linear(values, bias, torch.zeros(2, 4, 16), topology)
+    with pytest.raises(ValueError, match="40 rows do not fill"):
+        ops.unpack(torch.zeros(1, 4, 32), 40)
+
+
+def test_the_tape_keeps_input_and_output_gradient_only_while_recording():
+    topology, values, bias, rows = make((5, 3), 0.5, 4)
+    values.requires_grad_(True)
+    tape = ops.Tape()
+    ops.linear(values, bias, ops.pack(rows), topology, tape).sum().backward()
+    assert tape.x is None
+    tape.recording = True
+    ops.linear(values, bias, ops.pack(rows), topology, tape).sum().backward()
+    assert tape.x is not None
+    assert tape.dy is not None
+    assert tape.dy.shape == (1, 5, 16)

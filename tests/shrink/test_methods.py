@@ -1,0 +1,118 @@
+"""Every topology method keeps the same promises."""
+
+import numpy as np
+import pytest
+import torch
+
+from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
+from dsae.nn import Autoencoder
+from dsae.nn._autoencoder import target_nnz
+from dsae.shrink import METHODS, Clock, Rewire
+from dsae.train import start_model, swap_parameter
+
+NAMES = sorted(METHODS)
+N_STEPS = 120
+
+
+def run(name, density=0.1, seed=0, n_steps=N_STEPS, watch=lambda model, step: None):
+    """Adam on random targets, with the method's rewirings; the model at the end."""
+    config = AutoencoderConfig(n_features=30, n_components=6, hidden_layer_sizes=(20,), density=density)
+    moments = (np.zeros(30, np.float32), np.ones(30, np.float32))
+    model = start_model(config, TrainConfig(shrink=name), torch.Generator().manual_seed(seed), moments)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    rewire = Rewire(METHODS[name], target_nnz(config), seed)
+    x = torch.randn(64, 30, generator=torch.Generator().manual_seed(seed))
+    for step in range(1, n_steps + 1):
+        optimizer.zero_grad()
+        (model(x) - x).square().mean().backward()
+        optimizer.step()
+        for layer, rewiring in rewire.rewire(model.layers, Clock(step, n_steps, 4)).items():
+            swap_parameter(optimizer, model.layers[layer], rewiring)
+            rewire.moved(layer, rewiring)
+        watch(model, step)
+    return model
+
+
+def test_every_name_has_a_method():
+    assert {*NAMES, "none"} == set(SHRINK)
+
+
+@pytest.mark.parametrize("density", [0.02, 0.1, 0.55, 1.0, {"encoder.0": 0.2, "decoder.0": 0.5}])
+@pytest.mark.parametrize("name", NAMES)
+def test_density_promised_is_density_obtained(name, density):
+    model = run(name, density)
+    assert {layer: module.nnz for layer, module in model.layers.items()} == target_nnz(model.config)
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 7])
+@pytest.mark.parametrize("name", NAMES)
+def test_even_the_shortest_run_reaches_the_density(name, n_steps):
+    model = run(name, n_steps=n_steps)
+    assert {layer: module.nnz for layer, module in model.layers.items()} == target_nnz(model.config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_stay_sorted_and_distinct(name):
+    for module in run(name).layers.values():
+        t = module.topology
+        for row in range(t.shape[0]):
+            assert np.all(np.diff(t.indices[t.indptr[row] : t.indptr[row + 1]]) > 0)
+        assert t.indptr[-1] == module.values.numel()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_seed_repeats_the_run_bit_for_bit(name):
+    one, other = run(name, seed=5), run(name, seed=5)
+    for a, b in zip(one.layers.values(), other.layers.values(), strict=True):
+        assert np.array_equal(a.topology.indices, b.topology.indices)
+        assert torch.equal(a.values, b.values)
+    different = run(name, seed=6)
+    assert not torch.equal(one.layers["encoder.0"].values[:5], different.layers["encoder.0"].values[:5])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradual_methods_only_shrink_and_the_others_never_exceed_their_density(name):
+    seen = []
+    model = run(name, watch=lambda model, step: seen.append(model.nnz))
+    if METHODS[name].schedule.start_dense:
+        assert seen == sorted(seen, reverse=True)
+        assert seen[0] > 0.8 * model.nnz / model.density
+    else:
+        assert set(seen) == {model.nnz}
+
+
+@pytest.mark.parametrize(("name", "changes"), [("random", False), ("set", True), ("rigl", True)])
+def test_who_exchanges_edges(name, changes):
+    edges = []
+    run(name, watch=lambda model, step: edges.append(model.layers["encoder.0"].topology.indices))
+    assert (not np.array_equal(edges[0], edges[-1])) == changes
+
+
+@pytest.mark.parametrize("name", ["saliency", "magnitude", "gradient"])
+def test_what_goes_has_the_smallest_score(name):
+    model = Autoencoder(AutoencoderConfig(n_features=30, n_components=6))
+    x = torch.randn(64, 30)
+    (model(x) - x).square().mean().backward()
+    layer = model.layers["encoder.0"]
+    score = {
+        "magnitude": layer.values.abs(),
+        "gradient": layer.values.grad.abs(),
+        "saliency": (layer.values * layer.values.grad).abs(),
+    }[name].detach()
+    rewire = Rewire(METHODS[name], {"encoder.0": 20, "decoder.0": 20}, 0)
+    kept = rewire.rewire(model.layers, Clock(1, 1, 1))["encoder.0"].source
+    assert set(kept.tolist()) == set(score.topk(20).indices.tolist())
+
+
+def test_set_drops_the_weakest_and_grows_at_zero():
+    model = Autoencoder(AutoencoderConfig(n_features=30, n_components=6, density=0.2))
+    for layer in model.layers.values():
+        layer.values.grad = torch.zeros_like(layer.values)
+    layer = model.layers["encoder.0"]
+    weakest = set(layer.values.detach().abs().topk(round(0.3 * layer.nnz), largest=False).indices.tolist())
+    rewire = Rewire(METHODS["set"], {name: module.nnz for name, module in model.layers.items()}, 0)
+    rewiring = rewire.rewire(model.layers, Clock(5, 1000, 5))["encoder.0"]
+    kept = set(rewiring.source[rewiring.source >= 0].tolist())
+    assert kept == set(range(layer.nnz)) - weakest
+    layer.rewire(rewiring)
+    assert (layer.values[torch.tensor(rewiring.source < 0)] == 0).all()

@@ -1,0 +1,138 @@
+"""Every shrinker: one hook each; the penalties are what their papers say."""
+
+import numpy as np
+import pytest
+import torch
+
+from dsae import shrink
+from dsae.config import AutoencoderConfig
+from dsae.nn import Autoencoder
+from dsae.shrink import L1, L2, Clock, Contractive, DropZeros, Schedule, Shrinker, TargetL0, TargetRate
+
+KINDS = [
+    kind
+    for kind in vars(shrink).values()
+    if isinstance(kind, type) and issubclass(kind, Shrinker) and kind is not Shrinker
+]
+
+
+def model_and_trace(code="sigmoid", n_rows=40, **changes):
+    k = 2 if code in ("topk", "batchtopk", "jumprelu") else None
+    settings = {"n_features": 12, "n_components": 5, "density": 0.6} | changes
+    model = Autoencoder(AutoencoderConfig(code_activation=code, k=k, **settings))
+    return model, model.trace(torch.randn(n_rows, 12))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exactly_one_hook(kind):
+    assert len({"penalty", "prox", "rewire"} & set(vars(kind))) == 1
+
+
+def test_the_neutral_shrinker_does_nothing():
+    model, trace = model_and_trace()
+    before = model.layers["encoder.0"].values.clone()
+    neutral = Shrinker()
+    assert neutral.penalty(model, trace) == 0
+    neutral.prox(model.layers, 0.1)
+    assert neutral.rewire(model.layers, Clock(1, 1, 1)) == {}
+    assert torch.equal(before, model.layers["encoder.0"].values)
+
+
+def test_l1_is_the_proximal_operator():
+    model, _ = model_and_trace()
+    layer = model.layers["encoder.0"]
+    before = layer.values.detach().clone()
+    L1(0.5).prox(model.layers, 0.2)
+    torch.testing.assert_close(layer.values.detach(), before.sign() * (before.abs() - 0.1).clamp(min=0))
+    assert (layer.values == 0).any()
+
+
+def test_zeros_leave_the_topology_and_nothing_else_does():
+    model, _ = model_and_trace()
+    L1(1.0).prox(model.layers, 0.2)
+    dense = {name: layer.to_dense().weight for name, layer in model.layers.items()}
+    drop = DropZeros(every=10)
+    assert drop.rewire(model.layers, Clock(9, 100, 10)) == {}
+    for name, rewiring in drop.rewire(model.layers, Clock(10, 100, 10)).items():
+        model.layers[name].rewire(rewiring)
+    for name, layer in model.layers.items():
+        assert (layer.values != 0).all()
+        assert torch.equal(layer.to_dense().weight, dense[name])
+
+
+def test_l2_is_half_the_squared_norm():
+    model, trace = model_and_trace()
+    norm = sum(layer.values.detach().square().sum() for layer in model.layers.values())
+    torch.testing.assert_close(L2(0.3).penalty(model, trace).detach(), 0.15 * norm)
+
+
+@pytest.mark.parametrize("hidden", [(), (9,)])
+@pytest.mark.parametrize("code", ["identity", "relu", "sigmoid", "softmax", "topk", "jumprelu"])
+def test_contractive_estimates_the_jacobian_norm(code, hidden):
+    model, _ = model_and_trace(code, hidden_layer_sizes=hidden, activation="sigmoid")
+    x = torch.randn(1, 12)
+    jacobian = torch.autograd.functional.jacobian(lambda row: model.double().encode(row), x.double()).squeeze()
+    wanted = jacobian.square().sum().item()
+    model.float()
+    trace = model.trace(x.repeat(20_000, 1))
+    assert Contractive(1.0, 0).squared_norm(model, trace).item() == pytest.approx(wanted, rel=0.05, abs=1e-9)
+
+
+def test_contractive_for_one_sigmoid_layer_is_the_equation_of_the_paper():
+    model, trace = model_and_trace(n_rows=20_000)
+    h = trace.code
+    rows = model.layers["encoder.0"].to_dense().weight.square().sum(1)
+    wanted = ((h * (1 - h)).square() * rows).sum(1).mean() * 0.7 / 12
+    torch.testing.assert_close(Contractive(0.7, 0).penalty(model, trace), wanted, rtol=0.05, atol=0)
+
+
+def test_kl_penalty_is_ngs_formula():
+    model, trace = model_and_trace()
+    mean, rate = trace.code.detach().double().numpy().mean(0), 0.1
+    divergence = rate * np.log(rate / mean) + (1 - rate) * np.log((1 - rate) / (1 - mean))
+    assert TargetRate(rate, beta=3).penalty(model, trace).item() == pytest.approx(
+        2 * 3 * divergence.sum() / 12, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("code", ["sigmoid", "softmax"])
+def test_target_rate_draws_the_code_to_its_rate(code):
+    model, _ = model_and_trace(code)
+    optimizer = torch.optim.Adam(model.parameters(), 0.05)
+    x = torch.randn(40, 12)
+    for _ in range(200):
+        optimizer.zero_grad()
+        TargetRate(0.3).penalty(model, model.trace(x)).backward()
+        optimizer.step()
+    codes = model.encode(x).detach()
+    if code == "sigmoid":
+        np.testing.assert_allclose(codes.mean(0), 0.3, atol=0.02)
+    else:
+        perplexity = torch.exp(-(codes * codes.clamp(min=1e-9).log()).sum(1))
+        assert (perplexity / 5).mean() < 0.35
+
+
+def test_target_l0_moves_the_thresholds():
+    model, trace = model_and_trace("jumprelu")
+    shrinker = TargetL0(2)
+    l0 = (trace.code != 0).sum(1).float().mean()
+    assert shrinker.penalty(model, trace).item() == pytest.approx(0.1 * (l0.item() / 2 - 1) ** 2, rel=1e-4)
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    x = torch.randn(400, 12)
+    for _ in range(300):
+        optimizer.zero_grad()
+        shrinker.penalty(model, model.trace(x)).backward()
+        optimizer.step()
+    assert abs((model.encode(x) != 0).sum(1).float().mean() - 2) < 0.3
+
+
+def test_the_cubic_schedule():
+    schedule = Schedule(start_dense=True, until=0.5)
+    counts = [schedule.nnz(Clock(step, 200, 10), 1000, 100) for step in (0, 50, 100, 150)]
+    assert counts == [1000, round(100 + 900 * 0.125), 100, 100]
+
+
+def test_the_cosine_share():
+    schedule = Schedule(share=0.4, cosine=True, until=0.5)
+    assert [schedule.exchanged(Clock(step, 200, 10), 100) for step in (0, 50, 100)] == [40, 20, 0]
+    assert not schedule.due(Clock(101, 200, 10))
