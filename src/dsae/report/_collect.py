@@ -1,0 +1,176 @@
+"""Everything a report shows, as plain data that JSON can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from dsae import metrics
+from dsae.data import check_rows
+from dsae.report._pixels import find_image_shape, weight_map
+from dsae.report._samples import Samples, views
+from dsae.runtime import Runtime
+from dsae.store import Model
+
+_EPOCHS_SHOWN = 400
+_VALUES_AT_ONCE = 2**23
+_ROWS_KEPT = 4096
+_ENTROPY_LOSS = "bce"
+
+
+def collect(
+    model: Model,
+    X: Any,
+    *,
+    comparison: Any = None,
+    feature_names: Sequence[str] | None = None,
+    image_shape: tuple[int, int] | bool | None = None,
+) -> dict[str, Any]:
+    """What `render` shows, in numbers, strings, lists and dicts.
+
+    Parameters
+    ----------
+    model : dsae.store.Model
+    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        Rows to show the model on, better not the training rows.
+    comparison : Comparison, optional
+        As `dsae.compare.compare` returns it: its table, and its models' reconstructions beside the model's own.
+    feature_names : sequence of str, optional
+        By default the model's own.
+    image_shape : tuple of int, False or None
+        Height and width if the features are pixels. None recognises square images by themselves; False never does.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is not finite rows of the model's width, or names or shape do not fit it.
+    """
+    runtime = Runtime(model)
+    rows: Any = check_rows("write_report", X, model.config.n_features)
+    names = _names(model, feature_names)
+    shape = find_image_shape(rows, image_shape, named=names is not None)
+    samples, errors = _run(runtime, rows)
+    samples.names = [f"x{j}" for j in range(rows.shape[1])] if names is None else names
+    samples.image_shape = shape
+    return plain(
+        {
+            "version": version("dsae"),
+            "n_samples": rows.shape[0],
+            "n_features": rows.shape[1],
+            "n_components": model.config.n_components,
+            "image_shape": shape,
+            "model": _model(model),
+            "training": model.training,
+            "metrics": errors,
+            "history": _history(model.history),
+            "comparison": None if comparison is None else comparison.to_dict(),
+            **views(runtime, samples, {} if comparison is None else comparison.models),
+        }
+    )
+
+
+def _names(model: Model, feature_names: Sequence[str] | None) -> list[str] | None:
+    names = model.feature_names if feature_names is None else list(feature_names)
+    if names is not None and len(names) != model.config.n_features:
+        raise ValueError(
+            f"[write_report] feature_names must name {model.config.n_features} features; got {len(names)}."
+        )
+    return None if names is None else [str(name) for name in names]
+
+
+def _run(runtime: Runtime, rows: Any) -> tuple[Samples, dict[str, Any]]:
+    config = runtime.config
+    n, n_features = rows.shape
+    threshold = metrics.firing_threshold(config.code_activation, config.n_components)
+    entropy = runtime.model.training.get("loss") == _ENTROPY_LOSS
+    errors, activity = metrics.Reconstruction(cross_entropy=entropy), metrics.CodeActivity(threshold)
+    kept = np.unique(np.linspace(0, n - 1, min(n, _ROWS_KEPT)).astype(int))
+    row_errors, codes = np.empty(n), np.empty((kept.size, config.n_components), np.float32)
+    feature_errors = np.zeros(n_features)
+    step = max(1, min(1024, _VALUES_AT_ONCE // n_features))
+    for start in range(0, n, step):
+        x = rows[start : start + step]
+        code = runtime.encode(x)
+        x_hat = runtime.decode(code)
+        errors.update(x, x_hat)
+        activity.update(code)
+        row_errors[start : start + step] = metrics.row_squared_errors(x, x_hat)
+        feature_errors += np.square(np.asarray(x - x_hat, dtype=np.float64)).sum(axis=0)
+        here = (kept >= start) & (kept < start + step)
+        codes[here] = code[kept[here] - start]
+    samples = Samples(rows, kept, codes, activity.rates, threshold, row_errors, feature_errors / n)
+    return samples, {**errors.result(), **activity.result(), "threshold": threshold}
+
+
+def _model(model: Model) -> dict[str, Any]:
+    config = model.config
+    activations = config.activations
+    layers = [
+        {
+            "name": name,
+            "n_in": layer.topology.shape[1],
+            "n_out": layer.topology.shape[0],
+            "nnz": layer.topology.nnz,
+            "density": layer.topology.density,
+            "activation": activations[name],
+            "map": weight_map(layer),
+        }
+        for name, layer in model.layers.items()
+    ]
+    biases = sum(layer.bias.size for layer in model.layers.values())
+    size = sum(layer.topology.size for layer in model.layers.values())
+    return {
+        "widths": [*config.encoder_widths, *config.decoder_widths[1:]],
+        "code": len(config.encoder_widths) - 1,
+        "code_activation": config.code_activation,
+        "layers": layers,
+        "nnz": model.nnz,
+        "size": size,
+        "density": model.density,
+        "bytes_in_memory": metrics.bytes_in_memory(model.layers),
+        "dense_bytes_in_memory": 4 * (size + biases),
+    }
+
+
+def _history(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    rows = [row for row in history if "epoch" in row]
+    if not rows:
+        return None
+    stages = [
+        {"name": str(row.get("stage", "")), "x": row["epoch"]}
+        for before, row in zip([{}, *rows], rows, strict=False)
+        if row.get("stage") != before.get("stage")
+    ]
+    shown = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _EPOCHS_SHOWN)).astype(int))]
+    layers = {name: [row.get("densities", {}).get(name) for row in shown] for name in shown[-1].get("densities", {})}
+    return {
+        "epochs": [row["epoch"] for row in shown],
+        "stages": stages,
+        "seconds": rows[-1].get("seconds"),
+        "samples_per_second": rows[-1].get("samples_per_second"),
+        **{key: [row.get(key) for row in shown] for key in ("loss", "validation_loss", "density")},
+        "densities": layers,
+    }
+
+
+def plain(value: Any) -> Any:
+    """``value`` with numpy's numbers and arrays as Python's, and None where a number is not finite."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

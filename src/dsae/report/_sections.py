@@ -1,0 +1,261 @@
+"""The sections of the page; each returns its body, or nothing where it has nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from dsae.report import _svg
+from dsae.report._png import data_uri
+from dsae.report._table import comparison as comparison
+from dsae.report._text import number, percent, tag
+
+_LINES = 6
+
+
+def lead(text: str) -> str:
+    """What one sees in a section."""
+    return tag("p", text, class_="lead")
+
+
+def image(picture: dict[str, Any], alt: str, class_: str = "") -> str:
+    """A collected image."""
+    source = data_uri(picture["pixels"], picture["palette"])
+    return f'<img src="{source}" alt="{escape(alt)}" class="{class_}">'
+
+
+def bars(items: Sequence[dict[str, Any]], signed: bool = False, form=number) -> str:
+    """Horizontal bars; signed ones grow from the middle."""
+    top = max((abs(item["value"] or 0) for item in items), default=0) or 1
+    cells = []
+    for item in items:
+        value, name = item["value"] or 0, escape(item["name"])
+        width = abs(value) / top * (50 if signed else 100)
+        left = 50 - width if signed and value < 0 else 50 if signed else 0
+        bar = tag("i", style=f"left:{left:.1f}%;width:{width:.1f}%", class_="minus" if value < 0 else "plus")
+        track = tag("span", bar, class_="track signed" if signed else "track")
+        cells.append(f'<span title="{name}">{name}</span>{track}<span>{form(item["value"])}</span>')
+    return tag("div", *cells, class_="bars")
+
+
+def training(data: dict[str, Any]) -> str:
+    """Error and density over the epochs."""
+    history = data["history"]
+    if not history:
+        return ""
+    marks = [{**stage, "x": stage["x"]} for stage in history["stages"]] if len(history["stages"]) > 1 else []
+    epochs = {"x": history["epochs"]}
+    error = [
+        {**epochs, "name": "training error", "y": history["loss"], "style": "c1"},
+        {**epochs, "name": "validation error", "y": history["validation_loss"], "style": "c2"},
+    ]
+    error = [line for line in error if any(value is not None for value in line["y"])]
+    values = [v for line in error for v in line["y"] if v is not None]
+    log = bool(values) and min(values) > 0 and max(values) > 20 * min(values)
+    density = [{**epochs, "name": "all layers", "y": history["density"], "style": "c1"}]
+    others = list(history["densities"].items())[:_LINES] if len(history["densities"]) > 1 else []
+    density += [{**epochs, "name": name, "y": y, "style": f"c{2 + i % 5} thin"} for i, (name, y) in enumerate(others)]
+    figures = [
+        _chart("Error" + (" (logarithmic scale)" if log else ""), error, log=log, marks=marks),
+        _chart("Density: share of the weights that are left", density, from_zero=True, form=percent, marks=marks),
+    ]
+    text = f"{history['epochs'][-1]:,} epochs. Left, the error the training minimised; right, the zeros coming in."
+    return lead(text) + tag("div", *figures, class_="pair")
+
+
+def _chart(title: str, lines: list[dict[str, Any]], **options: Any) -> str:
+    legend = "".join(tag("span", escape(line["name"]), class_=line["style"]) for line in lines)
+    chart = _svg.line_chart(lines, x_label="epoch", **options)
+    return tag("div", tag("h3", title), tag("div", legend, class_="legend"), chart) if chart else ""
+
+
+def weights(data: dict[str, Any]) -> str:
+    """The network and a heat map per layer."""
+    model = data["model"]
+    layers = model["layers"]
+    drawing = _svg.hourglass(model["widths"], [layer["density"] for layer in layers], model["code"])
+    head = "<tr><th>Layer</th><th>Shape</th><th>Weights left</th><th>Density</th><th>Activation</th></tr>"
+    rows = "".join(
+        f"<tr><td>{escape(layer['name'])}</td><td>{layer['n_out']} × {layer['n_in']}</td><td>{layer['nnz']:,}</td>"
+        f"<td>{percent(layer['density'])}</td><td>{escape(layer['activation'])}</td></tr>"
+        for layer in layers
+    )
+    table = tag("div", tag("table", head, rows, class_="tight"), class_="scroll")
+    maps = "".join(
+        tag(
+            "figure",
+            image(layer["map"], f"weights of {layer['name']}", "weights"),
+            tag("figcaption", _map_note(layer)),
+        )
+        for layer in layers
+    )
+    text = (
+        "The network from input to output, with the code in orange. Below it, the weights of each layer: a row per "
+        "unit, a column per input, darker where weights are larger. Empty places are weights that do not exist."
+    )
+    pair = tag("div", drawing, table, class_="pair")
+    return lead(text) + pair + tag("div", maps, class_="cards", style="margin-top:20px")
+
+
+def _map_note(layer: dict[str, Any]) -> str:
+    return f"{escape(layer['name'])}: {layer['n_out']} × {layer['n_in']}, {percent(layer['density'])} left"
+
+
+def codes(data: dict[str, Any]) -> str:
+    """Histograms of the latents and their activation rates."""
+    view, values = data["codes"], data["metrics"]
+    if not view["latents"]:
+        return lead("Every latent is constant on these rows: the code carries nothing.")
+    figures = [
+        tag(
+            "figure",
+            _svg.histogram(latent["counts"], zero=latent["zero"]),
+            tag("figcaption", f"<b>{latent['latent']}</b> · {_latent_note(view, latent)}"),
+        )
+        for latent in view["latents"]
+    ]
+    rate_title = "Spread of each latent, largest first" if view["always"] else "Activation rate, busiest latent first"
+    top, last = (number if view["always"] else percent)(view["bars"][0]), view["bars"][-1]
+    bar_note = f"From {top} down to {(number if view['always'] else percent)(last)}."
+    summary = (
+        f"{number(values['mean_l0'])} of {data['n_components']:,} latents are active per row on average "
+        f"(median {values['median_l0']}, nine rows in ten at most {values['p90_l0']}); {values['dead_latents']} never "
+        f"fire in {values['n_samples']:,} rows and {values['constant_latents']} never change. {_firing(data)}"
+    )
+    chart = tag("figure", _svg.histogram(view["bars"], (560, 70)), tag("figcaption", bar_note))
+    shown = f"Values of {'the' if len(figures) < data['n_components'] else 'all'} {len(figures)} latents" + (
+        " that vary most" if len(figures) < data["n_components"] else ""
+    )
+    return (
+        lead(summary)
+        + tag("h3", rate_title)
+        + chart
+        + tag("h3", f"{shown}; the dashed line is zero", style="margin-top:18px")
+        + tag("div", *figures, class_="grid")
+    )
+
+
+def _latent_note(view: dict[str, Any], latent: dict[str, Any]) -> str:
+    span = f"{number(latent['low'])} to {number(latent['high'])}"
+    return span if view["always"] else f"fires in {percent(latent['rate'])}, {span}"
+
+
+def _firing(data: dict[str, Any]) -> str:
+    threshold = data["metrics"]["threshold"]
+    return f"A latent counts as active above {number(threshold)}." if threshold else "Active means not zero."
+
+
+def images(data: dict[str, Any]) -> str:
+    """Inputs and their reconstructions by each model."""
+    view = data["images"]
+    if not view:
+        return ""
+    columns = f"grid-template-columns:112px repeat({len(view['rows'])},1fr)"
+    lines = []
+    for line in view["lines"]:
+        note = f"<br><small>error {number(line['error'])}</small>" if line["error"] is not None else ""
+        lines.append(tag("b", escape(line["name"]), note))
+        lines += [
+            image(picture, f"{line['name']}, row {row}")
+            for picture, row in zip(line["images"], view["rows"], strict=True)
+        ]
+    text = "Rows of the data and what each model makes of them; the error is the mean squared error of these rows."
+    return lead(text) + tag("div", *lines, class_="strip", style=columns)
+
+
+def inputs(data: dict[str, Any]) -> str:
+    """The strongest inputs."""
+    view, n = data["inputs"], data["n_features"]
+    text = (
+        f"Strength of an input is the sum of its absolute weights in the first layer{_unit(data)}, as a share of all. "
+        f"{view['half']:,} of {n:,} inputs hold half of it; {view['unused']:,} have no weight left and are ignored."
+    )
+    if view["image"]:
+        picture = tag("figure", image(view["image"], "strength of each input", "map"), style="max-width:300px")
+        return lead(text + " The darker a pixel, the stronger.") + picture
+    half = (len(view["top"]) + 1) // 2
+    columns = [view["top"][:half], view["top"][half:]] if len(view["top"]) > 8 else [view["top"]]
+    return lead(text) + tag("div", *(tag("div", bars(c, form=percent)) for c in columns), class_="pair")
+
+
+def _unit(data: dict[str, Any]) -> str:
+    return ", each times the input's standard deviation" if data["standardised"] else ""
+
+
+def atoms(data: dict[str, Any]) -> str:
+    """A card per latent."""
+    cards = data["atoms"]
+    if not cards:
+        return ""
+    unit = " (in standard deviations of each feature)" if data["standardised"] else ""
+    seen = (
+        "Left, the atom: what the reconstruction gains (orange) and loses (blue) when the latent rises by one standard "
+        "deviation from a typical code. Right, the rows in which the latent is largest."
+        if data["image_shape"]
+        else "Each card shows the features that change most in the reconstruction when the latent rises by one "
+        f"standard deviation from a typical code{unit}."
+    )
+    few = f"The {len(cards)} latents that vary most. " if len(cards) < data["n_components"] else ""
+    return lead(few + seen) + tag("div", *(_card(card) for card in cards), class_="cards")
+
+
+def _card(card: dict[str, Any]) -> str:
+    side = tag("span", f"fires in {percent(card['rate'])}", class_="side") if card["rate"] < 1 else ""
+    head = tag("h3", f"Latent {card['latent']}", side)
+    if "image" in card:
+        thumbs = tag("div", *(image(p, "top row") for p in card["examples"]), class_="thumbs")
+        body = tag("div", image(card["image"], f"atom {card['latent']}"), thumbs, class_="atom")
+    else:
+        rows = ", ".join(str(row) for row in card["rows"])
+        body = bars(card["features"], signed=True) + tag("p", f"Largest in rows {rows}", class_="note")
+    return tag("div", head, body, class_="box")
+
+
+def errors(data: dict[str, Any]) -> str:
+    """Distribution of the error over rows and features."""
+    view = data["errors"]
+    rows = tag(
+        "figure",
+        tag("h3", "Rows"),
+        _svg.histogram(view["counts"], (560, 150)),
+        tag(
+            "figcaption",
+            f"Squared error per row, from 0 or the smallest to {number(view['high'])}: "
+            f"half of the rows below {number(view['median'])}, nine in ten below {number(view['p90'])}.",
+        ),
+    )
+    if view["image"]:
+        shown = tag("div", image(view["image"], "error of each pixel", "map"), style="max-width:240px")
+    else:
+        shown = bars(view["features"][:12], form=percent)
+    features = tag("figure", tag("h3", "Features, by their share of the squared error"), shown)
+    text = "How the error spreads: over rows, and over the features that cause most of it."
+    return lead(text) + tag("div", rows, features, class_="pair")
+
+
+def worst(data: dict[str, Any]) -> str:
+    """The rows the model fails on, and where."""
+    head = "<tr><th>Feature</th><th>Value</th><th>Made</th><th>Share of error</th></tr>"
+    boxes = []
+    for row in data["worst"]:
+        side = tag("span", f"error {number(row['error'])}, {number(row['times'])} × the mean", class_="side")
+        title = tag("h3", f"Row {row['row']}", side)
+        if "images" in row:
+            names = ("input", "made", "difference")
+            pictures = zip(row["images"], names, strict=True)
+            body = tag(
+                "div",
+                *(tag("figure", image(p, n), tag("figcaption", n)) for p, n in pictures),
+                class_="three",
+            )
+        else:
+            lines = "".join(
+                f'<tr><td class="name" title="{escape(f["name"])}">{escape(f["name"])}</td><td>{number(f["value"])}</td>'
+                f"<td>{number(f['reconstruction'])}</td><td>{percent(f['share'])}</td></tr>"
+                for f in row["features"]
+            )
+            body = tag("div", tag("table", head, lines, class_="tight"), class_="scroll")
+        boxes.append(tag("div", title, body, class_="box"))
+    text = "The rows with the largest squared error: outliers, rare kinds, or what the model has not learned."
+    return lead(text) + tag("div", *boxes, class_="cards wide")

@@ -1,0 +1,79 @@
+"""The comparison as a table, a few ratios, and what to know when reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from dsae.report._text import number, percent, size, tag, times
+
+# Key of a row, heading, form, and whether the smallest value is best (None: no best).
+_COLUMNS: tuple[tuple[str, str, Callable[[Any], str], bool | None], ...] = (
+    ("density", "Density", percent, None),
+    ("parameters", "Parameters", number, None),
+    ("squared_error_per_row", "Squared error per row", number, True),
+    ("fvu", "Variance unexplained", percent, True),
+    ("cosine", "Cosine", number, False),
+    ("bce", "Cross entropy, nats", number, True),
+    ("mean_l0", "Active latents", number, None),
+    ("dead_latents", "Dead latents", number, None),
+    ("bytes_on_disk", "On disk", size, True),
+    ("encode_us_per_row", "Encode, µs per row in batches", number, True),
+    ("encode_us_single_row", "Encode, µs alone", number, True),
+    ("fit_seconds", "Training, s", number, None),
+)
+
+
+def comparison(data: dict[str, Any]) -> str:
+    """The table of all models, if there is one."""
+    given = data["comparison"]
+    if not given:
+        return ""
+    rows = given["rows"]
+    columns = [column for column in _COLUMNS if any(row.get(column[0]) is not None for row in rows)]
+    head = "".join(tag("th", escape(name)) for name in ("Model", *(column[1] for column in columns)))
+    lines = "".join(_line(row, rows, columns) for row in rows)
+    text = (
+        "The same rows, epochs, batch size, learning rate and seed for every autoencoder. The dense twin is the same "
+        "network with all its weights; the narrow twin is dense, and so much thinner that it has as many parameters "
+        "as the sparse model; PCA is the linear code of the same width. Best values in green."
+    )
+    notes = "".join(tag("p", escape(str(note))) for note in given.get("notes", []))
+    return (
+        tag("p", text, class_="lead")
+        + tag("div", *_tiles(given.get("ratios", {})), class_="tiles")
+        + tag("div", tag("table", tag("tr", head), lines), class_="scroll")
+        + (tag("div", notes, class_="note") if notes else "")
+    )
+
+
+def _line(row: dict[str, Any], rows: list[dict[str, Any]], columns: list[Any]) -> str:
+    widths = "–".join(str(width) for width in row.get("widths") or [])
+    cells = [tag("td", escape(str(row["name"])), tag("small", escape(widths)))]
+    for key, _, form, smallest in columns:
+        value = row.get(key)
+        values = [other[key] for other in rows if other.get(key) is not None]
+        best = smallest is not None and value is not None and value == (min if smallest else max)(values)
+        cells.append(tag("td", form(value), class_="best") if best else tag("td", form(value)))
+    return tag("tr", *cells, class_="own") if row["name"] == "DSA" else tag("tr", *cells)
+
+
+def _tiles(ratios: dict[str, dict[str, float | None]]) -> list[str]:
+    tiles = []
+    for twin, values in ratios.items():
+        error = values.get("squared_error_per_row")
+        tiles.append(_tile("Squared error", times(error, "the error", "less"), f"of the {escape(twin)}"))
+    dense = ratios.get("dense twin", {})
+    for key, title, words in (
+        ("bytes_on_disk", "On disk", ("larger", "smaller")),
+        ("encode_us_per_row", "Encoding in batches", ("slower", "faster")),
+        ("encode_us_single_row", "Encoding one row", ("slower", "faster")),
+    ):
+        if dense.get(key):
+            tiles.append(_tile(title, times(dense[key], *words), "than the dense twin"))
+    return tiles
+
+
+def _tile(title: str, value: str, note: str) -> str:
+    return tag("div", f"<i>{title}</i><b>{value}</b><span>{note}</span>", class_="tile")

@@ -1,0 +1,62 @@
+"""From a model to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dsae.report._collect import collect
+from dsae.report._render import render
+from dsae.store import Model
+
+
+def write_report(
+    path: str | Path,
+    model: Model,
+    X: Any,
+    *,
+    comparison: Any = None,
+    feature_names: Sequence[str] | None = None,
+    image_shape: tuple[int, int] | bool | None = None,
+) -> Path:
+    """Write one self-contained HTML file about a model and what it makes of ``X``.
+
+    Below 5 MB whatever the model's size, without scripts, and without any request to a network.
+
+    Parameters
+    ----------
+    path : str or Path
+    model : dsae.store.Model
+    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        Rows to show it on, better not the training rows.
+    comparison : Comparison, optional
+        As `dsae.compare.compare` returns it.
+    feature_names : sequence of str, optional
+        By default the model's own.
+    image_shape : tuple of int, False or None
+        Height and width if the features are pixels. None recognises square images by themselves; False never does.
+
+    Returns
+    -------
+    Path
+        Of the file.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is not finite rows of the model's width, or names or shape do not fit it.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> write_report("report.html", dsa.runtime_.model, X_test)                         # doctest: +SKIP
+    """
+    path = Path(path)
+    page = render(collect(model, X, comparison=comparison, feature_names=feature_names, image_shape=image_shape))
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise OSError(f"[write_report] {path} cannot be written: {error.strerror}.") from None
+    return path
