@@ -1,0 +1,197 @@
+"""`dsae fit` is the estimator: every parameter reaches it, and the folder is the estimator's."""
+
+import inspect
+import json
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from dsae import DeepSparseAutoencoder, cli, load, store
+from dsae.cli._options import PARAMETERS, settings
+from dsae.data import write_rows
+
+QUICK = ["--n-components", 2, "--density", 0.5, "--max-iter", 2, "--random-state", 0]
+
+# A value other than the default for every parameter, as typed and as it must arrive.
+TYPED = {
+    "n_components": ("7", 7),
+    "hidden_layer_sizes": ("1024,256", (1024, 256)),
+    "decoder_layer_sizes": ("9", (9,)),
+    "activation": ("sigmoid", "sigmoid"),
+    "code_activation": ("topk", "topk"),
+    "output_activation": ("sigmoid", "sigmoid"),
+    "loss": ("bce", "bce"),
+    "density": ("encoder.0=0.05,decoder.1=0.1", {"encoder.0": 0.05, "decoder.1": 0.1}),
+    "shrink": ("rigl", "rigl"),
+    "l1": ("0.5", 0.5),
+    "l2": ("1e-3", 1e-3),
+    "contractive": ("0.1", 0.1),
+    "target_rate": ("0.05", 0.05),
+    "k": ("3", 3),
+    "schedule": ("stagewise", "stagewise"),
+    "init": ("folder", "folder"),
+    "max_iter": ("3", 3),
+    "batch_size": ("32", 32),
+    "learning_rate_init": ("0.01", 0.01),
+    "early_stopping": (True, True),
+    "validation_fraction": ("0.2", 0.2),
+    "n_iter_no_change": ("4", 4),
+    "tol": ("0.001", 0.001),
+    "scale": (True, True),
+    "random_state": ("5", 5),
+    "verbose": ("0", 0),
+}
+
+
+@pytest.fixture
+def received(monkeypatch, dsae, data, tmp_path):
+    """Parameters that the estimator gets from a command line."""
+
+    class ReceivedError(Exception):
+        pass
+
+    def receive(self, **parameters):
+        raise ReceivedError(parameters)
+
+    monkeypatch.setattr(DeepSparseAutoencoder, "__init__", receive)
+
+    def run(*args):
+        with pytest.raises(ReceivedError) as caught:
+            cli.cli.main(
+                ["fit", str(data), "-o", str(tmp_path / "m"), *map(str, args)],
+                standalone_mode=False,
+                obj={},
+            )
+        return caught.value.args[0]
+
+    return run
+
+
+def test_the_table_is_the_estimators_signature():
+    """But for verbose, whose line only a terminal shows, and warm_start, for which --init stands in."""
+    signature = inspect.signature(DeepSparseAutoencoder).parameters
+    defaults = {name: parameter.default for name, parameter in signature.items()}
+    assert {parameter.name: parameter.default for parameter in PARAMETERS} | {
+        "verbose": 0,
+        "warm_start": False,
+    } == defaults
+    assert set(TYPED) == {parameter.name for parameter in PARAMETERS}
+
+
+def test_every_parameter_reaches_the_estimator(received):
+    args = []
+    for name, (typed, _) in TYPED.items():
+        flag = f"--{name.replace('_', '-')}"
+        args += [flag] if typed is True else [flag, typed]
+    assert received(*args) == {name: value for name, (_, value) in TYPED.items()}
+
+
+def test_what_is_not_given_is_left_to_the_estimator(received):
+    assert received() == {"verbose": 1}
+    assert received("--no-scale", "--density", "0.1") == {"verbose": 1, "scale": False, "density": 0.1}
+
+
+def test_the_command_line_wins_over_the_file(received, tmp_path):
+    (tmp_path / "run.toml").write_text(
+        'shrink = "set"\nscale = true\nhidden_layer_sizes = [8]\nverbose = 0\n[density]\n"encoder.0" = 0.5\n'
+    )
+    assert received("--config", tmp_path / "run.toml", "--shrink", "rigl", "--no-scale") == {
+        "verbose": 0,
+        "shrink": "rigl",
+        "scale": False,
+        "hidden_layer_sizes": [8],
+        "density": {"encoder.0": 0.5},
+    }
+
+
+def test_an_unknown_key_in_the_file_is_refused(tmp_path):
+    (tmp_path / "run.toml").write_text("densty = 0.5\n")
+    with pytest.raises(ValueError, match=r"run\.toml has no setting 'densty'\. Did you mean 'density'\?"):
+        settings(str(tmp_path / "run.toml"), {})
+
+
+def test_a_missing_config_file_is_bad_input(dsae, data, tmp_path):
+    done = dsae("fit", data, "-o", tmp_path / "m", "--config", tmp_path / "gone.toml")
+    assert done.code == 2
+    assert "gone.toml" in done.err
+
+
+def test_fit_writes_the_estimators_model(dsae, data, rows, tmp_path):
+    done = dsae("fit", data, "-o", tmp_path / "m", "--test", data, "--json", *QUICK)
+    assert (done.code, done.err) == (0, "")
+    same = DeepSparseAutoencoder(n_components=2, density=0.5, max_iter=2, random_state=0).fit(rows)
+    model = store.read(tmp_path / "m")
+    np.testing.assert_array_equal(load(tmp_path / "m").encode(rows), same.transform(rows))
+    assert model.feature_names == ["alpha", "beta", "gamma", "delta"]
+    facts = json.loads(done.text)
+    assert facts["test_fvu"] == facts["train_fvu"] == pytest.approx(1 - same.score(rows))
+    assert model.metrics["test_fvu"] == facts["test_fvu"]
+    assert facts["epochs"] == 2
+
+
+def test_the_summary_is_a_table_without_json(dsae, data, tmp_path):
+    done = dsae("fit", data, "-o", tmp_path / "m", *QUICK)
+    assert "train fvu" in done.text
+    assert f"{tmp_path}/m" in done.text
+
+
+def test_fit_goes_on_from_a_model(dsae, model, data, tmp_path):
+    done = dsae("fit", data, "-o", tmp_path / "new", *QUICK, "--init", model, "--hidden-layer-sizes", 6, "--json")
+    assert done.code == 0, done.err
+
+
+def test_rows_of_test_must_be_the_models(dsae, data, tmp_path):
+    write_rows(tmp_path / "narrow.npy", np.ones((3, 3), np.float32))
+    done = dsae("fit", data, "-o", tmp_path / "m", "--test", tmp_path / "narrow.npy", *QUICK)
+    assert done.code == 2
+    assert "[evaluate] X must have 4 columns" in done.err
+
+
+def test_divergence_exits_1(dsae, data, tmp_path):
+    done = dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--max-iter", 50, "--learning-rate-init", 1e30)
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "m").exists()
+
+
+def test_without_torch_the_way_to_get_it_is_said(dsae, data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    done = dsae("fit", data, "-o", tmp_path / "m", *QUICK)
+    assert done.code == 1
+    assert done.err.startswith("dsae: ")
+    assert 'pip install "dsae[train]"' in done.err
+
+
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """Ctrl-C at the third mini-batch."""
+    from dsae.train._progress import ProgressLine
+
+    steps = []
+
+    def step(self):
+        steps.append(1)
+        if len(steps) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ProgressLine, "step", step)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_an_interrupted_fit_keeps_its_model_and_exits_130(dsae, data, tmp_path):
+    done = dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--max-iter", 1000, "--batch-size", 8, "--json")
+    assert done.code == 130
+    assert done.err.startswith("dsae: warning: Training was interrupted in epoch 1")
+    assert done.err.endswith("dsae: interrupted\n")
+    assert json.loads(done.text)["epochs"] == 1
+    assert len(store.read(tmp_path / "m").history) == 1
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_an_interrupted_comparison_is_none(dsae, data, tmp_path):
+    done = dsae("compare", data, "-o", tmp_path / "study", *QUICK, "--batch-size", 8)
+    assert done.code == 130
+    assert done.err.endswith("dsae: interrupted\n")
+    assert not list((tmp_path / "study").iterdir())

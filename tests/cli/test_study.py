@@ -1,0 +1,45 @@
+"""The commands that explain write a model, its figures and its report."""
+
+import json
+
+import pytest
+
+from dsae import load
+
+NAMES = ["DSA", "dense twin", "narrow twin", "PCA"]
+
+
+def names_of(comparison):
+    return [row["name"] for row in comparison["rows"]]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_compare(dsae, data, rows, tmp_path, as_json):
+    folder = tmp_path / "study"
+    quick = ["--n-components", 2, "--hidden-layer-sizes", 8, "--density", 0.5, "--max-iter", 1, "--verbose", 0]
+    done = dsae("compare", data, "--test", data, "-o", folder, *quick, *(["--json"] if as_json else []))
+    assert done.code == 0, done.err
+    assert done.err == f"report: {folder}/report.html\n"
+    written = json.loads((folder / "comparison.json").read_text())
+    assert names_of(written) == NAMES
+    if as_json:
+        assert json.loads(done.text) == written
+    else:
+        assert all(name in done.text for name in NAMES)
+    report = (folder / "report.html").read_text()
+    assert "narrow twin" in report
+    assert "gamma" in report
+    assert load(folder / "model").encode(rows).shape == (40, 2)
+
+
+def test_demo(dsae, tmp_path):
+    done = dsae("demo", "-o", tmp_path / "demo", "--max-iter", 1, "--json")
+    assert done.code == 0, done.err
+    assert names_of(json.loads(done.text)) == NAMES
+    assert done.err.endswith(f"the report in {tmp_path}/demo/report.html.\n")
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {
+        "model",
+        "comparison.json",
+        "report.html",
+    }
+    assert load(tmp_path / "demo" / "model").model.density == pytest.approx(0.05, abs=1e-3)

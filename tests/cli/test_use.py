@@ -1,0 +1,114 @@
+"""Commands that use a model give what the runtime gives."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dsae import load
+from dsae.data import read_rows, write_rows
+
+MAIN = [sys.executable, "-c", "from dsae.cli import main; main()"]
+
+
+def from_csv(text):
+    return np.loadtxt(io.StringIO(text), delimiter=",", skiprows=1, dtype=np.float32)
+
+
+def test_encode_decode_and_reconstruct_are_the_runtimes(dsae, model, data, rows, tmp_path):
+    runtime, codes = load(model), tmp_path / "codes.npy"
+    assert dsae("encode", model, data, "-o", codes).code == 0
+    np.testing.assert_array_equal(np.load(codes), runtime.encode(rows))
+    decoded = dsae("decode", model, codes)
+    np.testing.assert_array_equal(from_csv(decoded.text), runtime.decode(runtime.encode(rows)))
+    reconstructed = dsae("reconstruct", model, data)
+    np.testing.assert_array_equal(from_csv(reconstructed.text), runtime.reconstruct(rows))
+
+
+def test_columns_are_named_after_latents_and_features(dsae, model, data, tmp_path):
+    assert dsae("encode", model, data).text.startswith("dsa0,dsa1\n")
+    assert dsae("reconstruct", model, data).text.startswith("alpha,beta,gamma,delta\n")
+    dsae("encode", model, data, "-o", tmp_path / "codes.csv")
+    assert read_rows(tmp_path / "codes.csv")[1] == ["dsa0", "dsa1"]
+
+
+def test_features_without_names_are_numbered(dsae, make_model, data, tmp_path):
+    from dsae import store
+
+    nameless = store.write(tmp_path / "nameless", make_model(4, 2))
+    assert dsae("reconstruct", nameless, data).text.startswith("x0,x1,x2,x3\n")
+
+
+def test_standard_streams_make_a_pipe(model, data, rows):
+    encode = subprocess.run(
+        [*MAIN, "encode", model, "-", "--format", "npy"], input=data.read_bytes(), capture_output=True
+    )
+    decode = subprocess.run([*MAIN, "decode", model, "-"], input=encode.stdout, capture_output=True)
+    assert (encode.returncode, decode.returncode) == (0, 0)
+    assert encode.stderr == decode.stderr == b""
+    np.testing.assert_array_equal(from_csv(decode.stdout.decode()), load(model).reconstruct(rows))
+
+
+def test_a_reader_that_leaves_is_no_drama(model, data):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*MAIN, "encode", model, data], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_columns_in_another_order_are_refused(dsae, model, rows, tmp_path):
+    write_rows(tmp_path / "other.csv", rows, ["alpha", "gamma", "beta", "delta"])
+    done = dsae("encode", model, tmp_path / "other.csv")
+    assert done.code == 2
+    assert done.err == (f"dsae: [encode] {tmp_path}/other.csv column 2 must be 'beta', as in training; got 'gamma'.\n")
+
+
+def test_evaluate_measures(dsae, model, data, rows):
+    facts = json.loads(dsae("evaluate", model, data, "--json").text)
+    runtime = load(model)
+    assert facts["mse"] == pytest.approx(np.mean((rows - runtime.reconstruct(rows)) ** 2), rel=1e-5)
+    assert facts["nnz"] == runtime.model.nnz
+    assert facts["n_samples"] == 40
+    assert facts["mean_l0"] == np.mean(np.sum(runtime.encode(rows) != 0, axis=1))
+    assert {"squared_error_per_row", "fvu", "cosine", "density", "dead_latents", "ms_per_row"} <= set(facts)
+    shown = dsae("evaluate", model, data).text
+    assert "squared error per row" in shown
+
+
+def test_an_infinite_error_is_null_in_json(dsae, model, tmp_path):
+    write_rows(tmp_path / "constant.npy", np.ones((3, 4), np.float32))
+    facts = json.loads(dsae("evaluate", model, tmp_path / "constant.npy", "--json").text)
+    assert facts["fvu"] is None
+
+
+def test_info_tells_what_is_installed(dsae):
+    facts = json.loads(dsae("info", "--json").text)
+    assert {"dsae", "python", "numpy", "torch", "kernels", "native", "threads"} <= set(facts)
+    assert "numpy" in dsae("info").text
+
+
+def test_info_tells_what_a_model_is(dsae, model):
+    facts = json.loads(dsae("info", model, "--json").text)
+    assert facts["nnz"] == load(model).model.nnz
+    assert [layer["layer"] for layer in facts["layers"]] == [
+        "encoder.0",
+        "encoder.1",
+        "decoder.0",
+        "decoder.1",
+    ]
+    shown = dsae("info", model).text
+    assert "encoder.0" in shown
+    assert "identity" in shown
+
+
+def test_report_writes_html(dsae, model, data, tmp_path):
+    done = dsae("report", model, data, "-o", tmp_path / "r.html", "--image-shape", "2x2")
+    assert (done.code, done.out) == (0, b"")
+    assert (tmp_path / "r.html").read_text().startswith("<!")
+    assert "must be height x width" in dsae("report", model, data, "--image-shape", "2").err
+    assert dsae("report", model, data, "-o", tmp_path / "r.html", "--image-shape", "none").code == 0

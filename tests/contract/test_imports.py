@@ -1,0 +1,93 @@
+"""Using a model needs no torch, help needs nothing at all, and the top of the package is small."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import dsae
+from dsae import store
+
+TORCH = ("torch",)
+HEAVY = ("torch", "sklearn", "scipy", "numpy", "rich", "safetensors")
+
+
+def imported_by(code, names, *args):
+    """Which of the modules ``names`` a fresh interpreter holds after ``code``."""
+    ask = f"\nimport sys; print(*[name for name in {names!r} if name in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code + ask, *map(str, args)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr.split()
+
+
+@pytest.fixture
+def folder(make_model, tmp_path):
+    return store.write(tmp_path / "model", make_model(n_features=4, hidden_layer_sizes=(6,), live=0.7))
+
+
+def test_this_check_can_fail():
+    assert imported_by("import torch", TORCH) == ["torch"]
+    assert "sklearn" in imported_by("import sklearn.base, rich", HEAVY)
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert imported_by("import dsae", HEAVY) == []
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["fit", "--help"], ["compare", "--help"]])
+def test_help_imports_nothing_heavy(args):
+    assert imported_by(f"from dsae.cli import run; assert run({args}) == 0", HEAVY) == []
+
+
+def test_a_model_runs_without_torch(folder):
+    code = "import dsae, numpy, sys; dsae.load(sys.argv[1]).reconstruct(numpy.ones((3, 4)))"
+    assert imported_by(code, ("torch", "sklearn", "rich"), folder) == []
+
+
+def test_a_report_needs_no_torch(folder, tmp_path):
+    code = (
+        "import sys, numpy, dsae; from dsae.report import write_report;"
+        "write_report(sys.argv[2], dsae.load(sys.argv[1]).model, numpy.random.default_rng(0).random((9, 4)))"
+    )
+    assert imported_by(code, TORCH, folder, tmp_path / "report.html") == []
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "reconstruct", "evaluate", "report", "info"])
+def test_commands_that_use_a_model_need_no_torch(folder, tmp_path, command):
+    import numpy as np
+
+    width = 5 if command == "decode" else 4
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((9, width)))
+    args = [command, folder] if command == "info" else [command, folder, tmp_path / "x.npy"]
+    args += ["-o", tmp_path / "report.html"] if command == "report" else []
+    code = "import sys; from dsae.cli import run; assert run(sys.argv[1:]) == 0"
+    assert set(imported_by(code, TORCH, *args)) <= {"report:", str(tmp_path / "report.html")}
+
+
+def test_info_about_the_installation_does_not_import_torch():
+    assert imported_by("from dsae.cli import run; assert run(['info']) == 0", TORCH) == []
+
+
+def test_the_top_of_the_package_is_small():
+    assert len(dsae.__all__) <= 12
+    assert set(dsae.__all__) <= set(dir(dsae))
+
+
+_SHADOWED = pytest.mark.xfail(
+    strict=True, reason="importing the module dsae.compare puts it in the place of the function dsae.compare"
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=_SHADOWED if name == "compare" else ()) for name in dsae._HOMES]
+)
+def test_every_public_name_resolves_and_stays(name):
+    """Also the second time: importing its home must not put something else in its place."""
+    home = import_module(dsae._HOMES[name])
+    assert getattr(dsae, name) is getattr(home, name)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'dsae' has no attribute 'Autoencodr'"):
+        dsae.Autoencodr  # noqa: B018
