@@ -29,7 +29,7 @@ PALETTES = {
 
 
 def png(pixels: np.ndarray, palette: str = "gray") -> bytes:
-    """An 8-bit palette PNG.
+    r"""An 8-bit palette PNG.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def png(pixels: np.ndarray, palette: str = "gray") -> bytes:
     Examples
     --------
     >>> png([[0, 255]])[:4]
-    b'\\x89PNG'
+    b'\x89PNG'
     """
     image = np.asarray(pixels, dtype=np.uint8)
     height, width = image.shape

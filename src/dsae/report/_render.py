@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from dsae.report import _sections
-from dsae.report._text import number, percent, size, tag, times
+from dsae.report._text import DASH, factor, number, percent, size, tag
 
 _SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
     ("comparison", "Against ordinary autoencoders", _sections.comparison),
@@ -79,7 +79,7 @@ def _tiles(data: dict[str, Any]) -> list[str]:
         (
             "In memory",
             size(model["bytes_in_memory"]),
-            f"{times(model['bytes_in_memory'] / model['dense_bytes_in_memory'], 'the size', 'smaller')} than dense"
+            f"{factor(model['bytes_in_memory'] / model['dense_bytes_in_memory'])} smaller than dense"
             if model["bytes_in_memory"] < model["dense_bytes_in_memory"]
             else "as a dense model",
         ),
@@ -97,7 +97,7 @@ def _tiles(data: dict[str, Any]) -> list[str]:
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
-        return "–"
+        return DASH
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
 
 

@@ -17,11 +17,12 @@ from dsae.runtime import Runtime
 _LATENTS_SHOWN = 32
 _CARDS_SHOWN = 24
 _FEATURES_PER_CARD = 7
-_EXAMPLES_PER_CARD = 6
+_EXAMPLES_PER_CARD = 9
 _IMAGES_SHOWN = 12
 _INPUTS_SHOWN = 20
 _WORST_SHOWN = 6
 _BINS = 30
+_TAIL = 0.005  # left out of a histogram at either end: one outlier would squeeze all the rest
 _BARS_SHOWN = 256
 
 
@@ -64,14 +65,14 @@ class Samples:
 
 def views(runtime: Runtime, samples: Samples, others: Mapping[str, Any]) -> dict[str, Any]:
     """All views of the rows by section; ``others`` are further models to show beside this one."""
-    _, spread = ArraySource(samples.rows).moments()
+    mean, spread = ArraySource(samples.rows).moments()
     # Table columns have units of their own; pixels share one, and so do the counts of a sparse matrix.
     mixed = samples.image_shape is None and not sp.issparse(samples.rows)
     return {
         "standardised": mixed,
         "codes": _codes(samples),
         "images": _images(runtime, samples, others) if samples.image_shape else None,
-        "inputs": _inputs(runtime, samples, spread if mixed else None),
+        "inputs": _inputs(runtime, samples, mean, spread if mixed else None),
         "atoms": _atoms(runtime, samples, spread if mixed else None),
         "errors": _errors(samples, spread),
         "worst": _worst(runtime, samples),
@@ -101,7 +102,8 @@ def _latent(samples: Samples, latent: int) -> dict[str, Any]:
     values = samples.codes[:, latent].astype(np.float64)
     # A spike of exact zeros would flatten everything else.
     shown = values[values != 0] if samples.threshold == 0 and (values == 0).mean() > 0.02 else values
-    counts, edges = np.histogram(shown, bins=_BINS)
+    low, high = np.quantile(shown, [_TAIL, 1 - _TAIL])
+    counts, edges = np.histogram(shown, bins=_BINS, range=(low, high))
     width = edges[-1] - edges[0]
     return {
         "latent": latent,
@@ -136,13 +138,15 @@ def _images(runtime: Runtime, samples: Samples, others: Mapping[str, Any]) -> di
     }
 
 
-def _inputs(runtime: Runtime, samples: Samples, spread: np.ndarray | None) -> dict[str, Any]:
+def _inputs(runtime: Runtime, samples: Samples, mean: np.ndarray, spread: np.ndarray | None) -> dict[str, Any]:
     importances = feature_importances(runtime, scale=spread)
     order = np.argsort(-importances, kind="stable")
+    shape = samples.image_shape
     half = int(np.searchsorted(np.cumsum(importances[order]), 0.5)) + 1
     return {
         "top": [{"name": samples.names[j], "value": importances[j]} for j in order[:_INPUTS_SHOWN]],
-        "image": _pixels.heat(importances, samples.image_shape) if samples.image_shape else None,
+        "image": _pixels.heat(importances, shape) if shape else None,
+        "mean": _pixels.gray(mean, shape, float(mean.min()), float(mean.max())) if shape else None,
         "half": min(half, importances.size),
         "unused": int((importances == 0).sum()),
     }
@@ -185,14 +189,16 @@ def _errors(samples: Samples, spread: np.ndarray) -> dict[str, Any]:
     unexplained = samples.feature_errors / np.where(variance > 0, variance, 1)
     varies = variance > 1e-12
     order = np.argsort(-samples.feature_errors, kind="stable")[:_INPUTS_SHOWN]
-    counts, edges = np.histogram(samples.row_errors, bins=40)
-    median, p90 = np.quantile(samples.row_errors, [0.5, 0.9])
+    low, median, p90, p99, high = np.quantile(samples.row_errors, [0, 0.5, 0.9, 0.99, 1])
+    counts, _ = np.histogram(samples.row_errors, bins=40, range=(low, p99))
     total = samples.feature_errors.sum()
     return {
         "counts": counts,
-        "high": edges[-1],
+        "low": low,
         "median": median,
         "p90": p90,
+        "p99": p99,
+        "high": high,
         "features": [
             {
                 "name": samples.names[j],

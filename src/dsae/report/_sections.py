@@ -9,9 +9,10 @@ from typing import Any
 from dsae.report import _svg
 from dsae.report._png import data_uri
 from dsae.report._table import comparison as comparison
-from dsae.report._text import number, percent, tag
+from dsae.report._text import TIMES, number, percent, tag
 
-_LINES = 6
+_ROWS_NAMED = 5
+_LINES = 6  # as many colours as the style sheet has beside the first
 
 
 def lead(text: str) -> str:
@@ -25,9 +26,9 @@ def image(picture: dict[str, Any], alt: str, class_: str = "") -> str:
     return f'<img src="{source}" alt="{escape(alt)}" class="{class_}">'
 
 
-def bars(items: Sequence[dict[str, Any]], signed: bool = False, form=number) -> str:
-    """Horizontal bars; signed ones grow from the middle."""
-    top = max((abs(item["value"] or 0) for item in items), default=0) or 1
+def bars(items: Sequence[dict[str, Any]], signed: bool = False, form=number, top: float | None = None) -> str:
+    """Horizontal bars, full at ``top``, by default the largest; signed ones grow from the middle."""
+    top = top or max((abs(item["value"] or 0) for item in items), default=0) or 1
     cells = []
     for item in items:
         value, name = item["value"] or 0, escape(item["name"])
@@ -44,7 +45,7 @@ def training(data: dict[str, Any]) -> str:
     history = data["history"]
     if not history:
         return ""
-    marks = [{**stage, "x": stage["x"]} for stage in history["stages"]] if len(history["stages"]) > 1 else []
+    marks = history["stages"] if len(history["stages"]) > 1 else []
     epochs = {"x": history["epochs"]}
     error = [
         {**epochs, "name": "training error", "y": history["loss"], "style": "c1"},
@@ -55,7 +56,7 @@ def training(data: dict[str, Any]) -> str:
     log = bool(values) and min(values) > 0 and max(values) > 20 * min(values)
     density = [{**epochs, "name": "all layers", "y": history["density"], "style": "c1"}]
     others = list(history["densities"].items())[:_LINES] if len(history["densities"]) > 1 else []
-    density += [{**epochs, "name": name, "y": y, "style": f"c{2 + i % 5} thin"} for i, (name, y) in enumerate(others)]
+    density += [{**epochs, "name": name, "y": y, "style": f"c{2 + i} thin"} for i, (name, y) in enumerate(others)]
     figures = [
         _chart("Error" + (" (logarithmic scale)" if log else ""), error, log=log, marks=marks),
         _chart("Density: share of the weights that are left", density, from_zero=True, form=percent, marks=marks),
@@ -77,8 +78,8 @@ def weights(data: dict[str, Any]) -> str:
     drawing = _svg.hourglass(model["widths"], [layer["density"] for layer in layers], model["code"])
     head = "<tr><th>Layer</th><th>Shape</th><th>Weights left</th><th>Density</th><th>Activation</th></tr>"
     rows = "".join(
-        f"<tr><td>{escape(layer['name'])}</td><td>{layer['n_out']} × {layer['n_in']}</td><td>{layer['nnz']:,}</td>"
-        f"<td>{percent(layer['density'])}</td><td>{escape(layer['activation'])}</td></tr>"
+        f"<tr><td>{escape(layer['name'])}</td><td>{layer['n_out']} {TIMES} {layer['n_in']}</td>"
+        f"<td>{layer['nnz']:,}</td><td>{percent(layer['density'])}</td><td>{escape(layer['activation'])}</td></tr>"
         for layer in layers
     )
     table = tag("div", tag("table", head, rows, class_="tight"), class_="scroll")
@@ -99,12 +100,12 @@ def weights(data: dict[str, Any]) -> str:
 
 
 def _map_note(layer: dict[str, Any]) -> str:
-    return f"{escape(layer['name'])}: {layer['n_out']} × {layer['n_in']}, {percent(layer['density'])} left"
+    return f"{escape(layer['name'])}: {layer['n_out']} {TIMES} {layer['n_in']}, {percent(layer['density'])} left"
 
 
 def codes(data: dict[str, Any]) -> str:
     """Histograms of the latents and their activation rates."""
-    view, values = data["codes"], data["metrics"]
+    view = data["codes"]
     if not view["latents"]:
         return lead("Every latent is constant on these rows: the code carries nothing.")
     figures = [
@@ -118,11 +119,7 @@ def codes(data: dict[str, Any]) -> str:
     rate_title = "Spread of each latent, largest first" if view["always"] else "Activation rate, busiest latent first"
     top, last = (number if view["always"] else percent)(view["bars"][0]), view["bars"][-1]
     bar_note = f"From {top} down to {(number if view['always'] else percent)(last)}."
-    summary = (
-        f"{number(values['mean_l0'])} of {data['n_components']:,} latents are active per row on average "
-        f"(median {values['median_l0']}, nine rows in ten at most {values['p90_l0']}); {values['dead_latents']} never "
-        f"fire in {values['n_samples']:,} rows and {values['constant_latents']} never change. {_firing(data)}"
-    )
+    summary = _code_summary(data)
     chart = tag("figure", _svg.histogram(view["bars"], (560, 70)), tag("figcaption", bar_note))
     shown = f"Values of {'the' if len(figures) < data['n_components'] else 'all'} {len(figures)} latents" + (
         " that vary most" if len(figures) < data["n_components"] else ""
@@ -131,9 +128,28 @@ def codes(data: dict[str, Any]) -> str:
         lead(summary)
         + tag("h3", rate_title)
         + chart
-        + tag("h3", f"{shown}; the dashed line is zero", style="margin-top:18px")
+        + tag("h3", f"{shown} (the middle 99 %; the dashed line is zero)", style="margin-top:18px")
         + tag("div", *figures, class_="grid")
     )
+
+
+def _code_summary(data: dict[str, Any]) -> str:
+    values = data["metrics"]
+    if data["codes"]["always"]:
+        active = f"Every latent is active in each of {values['n_samples']:,} rows: the code is dense."
+    else:
+        active = (
+            f"{number(values['mean_l0'])} of {data['n_components']:,} latents are active per row on average (median "
+            f"{values['median_l0']}, nine rows in ten at most {values['p90_l0']}). {_count(values['dead_latents'])} "
+            f"never active in {values['n_samples']:,} rows."
+        )
+    stuck = values["constant_latents"] - values["dead_latents"]
+    constant = f" {_count(stuck)} active but constant." if stuck > 0 else ""
+    return f"{active}{constant} {_firing(data)}"
+
+
+def _count(n: int) -> str:
+    return {0: "None is", 1: "One is"}.get(n, f"{n:,} are")
 
 
 def _latent_note(view: dict[str, Any], latent: dict[str, Any]) -> str:
@@ -172,11 +188,14 @@ def inputs(data: dict[str, Any]) -> str:
         f"{view['half']:,} of {n:,} inputs hold half of it; {view['unused']:,} have no weight left and are ignored."
     )
     if view["image"]:
-        picture = tag("figure", image(view["image"], "strength of each input", "map"), style="max-width:300px")
-        return lead(text + " The darker a pixel, the stronger.") + picture
+        pictures = (view["image"], "strength of each input"), (view["mean"], "mean of the rows, to compare")
+        figures = [tag("figure", image(p, name, "map"), tag("figcaption", name)) for p, name in pictures]
+        return lead(text) + tag("div", *figures, class_="two")
     half = (len(view["top"]) + 1) // 2
     columns = [view["top"][:half], view["top"][half:]] if len(view["top"]) > 8 else [view["top"]]
-    return lead(text) + tag("div", *(tag("div", bars(c, form=percent)) for c in columns), class_="pair")
+    return lead(text) + tag(
+        "div", *(tag("div", bars(c, form=percent, top=view["top"][0]["value"])) for c in columns), class_="pair"
+    )
 
 
 def _unit(data: dict[str, Any]) -> str:
@@ -207,7 +226,7 @@ def _card(card: dict[str, Any]) -> str:
         thumbs = tag("div", *(image(p, "top row") for p in card["examples"]), class_="thumbs")
         body = tag("div", image(card["image"], f"atom {card['latent']}"), thumbs, class_="atom")
     else:
-        rows = ", ".join(str(row) for row in card["rows"])
+        rows = ", ".join(str(row) for row in card["rows"][:_ROWS_NAMED])
         body = bars(card["features"], signed=True) + tag("p", f"Largest in rows {rows}", class_="note")
     return tag("div", head, body, class_="box")
 
@@ -221,8 +240,9 @@ def errors(data: dict[str, Any]) -> str:
         _svg.histogram(view["counts"], (560, 150)),
         tag(
             "figcaption",
-            f"Squared error per row, from 0 or the smallest to {number(view['high'])}: "
-            f"half of the rows below {number(view['median'])}, nine in ten below {number(view['p90'])}.",
+            f"Squared error per row, from {number(view['low'])} to {number(view['p99'])}. Half of the rows lie below "
+            f"{number(view['median'])}, nine in ten below {number(view['p90'])}; the last in a hundred, left out here, "
+            f"reach {number(view['high'])}.",
         ),
     )
     if view["image"]:
@@ -236,13 +256,13 @@ def errors(data: dict[str, Any]) -> str:
 
 def worst(data: dict[str, Any]) -> str:
     """The rows the model fails on, and where."""
-    head = "<tr><th>Feature</th><th>Value</th><th>Made</th><th>Share of error</th></tr>"
+    head = "<tr><th>Feature</th><th>Value</th><th>Output</th><th>Share of error</th></tr>"
     boxes = []
     for row in data["worst"]:
-        side = tag("span", f"error {number(row['error'])}, {number(row['times'])} × the mean", class_="side")
+        side = tag("span", f"error {number(row['error'])}, {number(row['times'])} {TIMES} the mean", class_="side")
         title = tag("h3", f"Row {row['row']}", side)
         if "images" in row:
-            names = ("input", "made", "difference")
+            names = ("input", "output", "difference")
             pictures = zip(row["images"], names, strict=True)
             body = tag(
                 "div",
@@ -251,8 +271,8 @@ def worst(data: dict[str, Any]) -> str:
             )
         else:
             lines = "".join(
-                f'<tr><td class="name" title="{escape(f["name"])}">{escape(f["name"])}</td><td>{number(f["value"])}</td>'
-                f"<td>{number(f['reconstruction'])}</td><td>{percent(f['share'])}</td></tr>"
+                f'<tr><td class="name" title="{escape(f["name"])}">{escape(f["name"])}</td>'
+                f"<td>{number(f['value'])}</td><td>{number(f['reconstruction'])}</td><td>{percent(f['share'])}</td></tr>"
                 for f in row["features"]
             )
             body = tag("div", tag("table", head, lines, class_="tight"), class_="scroll")

@@ -18,7 +18,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     Examples
     --------
     >>> ticks(0, 9)
-    [0.0, 2.0, 4.0, 6.0, 8.0]
+    [0, 2, 4, 6, 8]
     """
     if not high > low:
         return [low]
@@ -72,10 +72,11 @@ def line_chart(
     low, high = _room(low, high, log)
     place = _scale(min(xs), max(xs), _LEFT, size[0] - _RIGHT), _scale(low, high, size[1] - _BOTTOM, _TOP, log)
     parts = _axes(place, (min(xs), max(xs)), log_ticks(low, high) if log else ticks(low, high), form, size, x_label)
-    for mark in marks:
-        x = place[0](mark["x"])
+    for i, mark in enumerate(marks):
+        x, late = place[0](mark["x"]), place[0](mark["x"]) > 0.7 * size[0]
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{size[1] - _BOTTOM}"/>')
-        parts.append(f'<text class="tick" x="{x + 4:.1f}" y="{_TOP + 9}">{escape(mark["name"])}</text>')
+        place_text = f'class="tick end" x="{x - 4:.1f}"' if late else f'class="tick" x="{x + 4:.1f}"'
+        parts.append(f'<text {place_text} y="{_TOP + 9 + 14 * (i % 4)}">{escape(mark["name"])}</text>')
     for s in series:
         at = [(place[0](x), place[1](y)) for x, y in zip(s["x"], s["y"], strict=True) if y is not None]
         if len(at) == 1:

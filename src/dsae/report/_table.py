@@ -6,7 +6,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from dsae.report._text import number, percent, size, tag, times
+from dsae.report._text import factor, number, percent, size, tag
 
 # Key of a row, heading, form, and whether the smallest value is best (None: no best).
 _COLUMNS: tuple[tuple[str, str, Callable[[Any], str], bool | None], ...] = (
@@ -42,7 +42,7 @@ def comparison(data: dict[str, Any]) -> str:
     notes = "".join(tag("p", escape(str(note))) for note in given.get("notes", []))
     return (
         tag("p", text, class_="lead")
-        + tag("div", *_tiles(given.get("ratios", {})), class_="tiles")
+        + tag("div", *_tiles(given.get("ratios", {})), class_="tiles small-tiles")
         + tag("div", tag("table", tag("tr", head), lines), class_="scroll")
         + (tag("div", notes, class_="note") if notes else "")
     )
@@ -60,20 +60,24 @@ def _line(row: dict[str, Any], rows: list[dict[str, Any]], columns: list[Any]) -
 
 
 def _tiles(ratios: dict[str, dict[str, float | None]]) -> list[str]:
-    tiles = []
-    for twin, values in ratios.items():
-        error = values.get("squared_error_per_row")
-        tiles.append(_tile("Squared error", times(error, "the error", "less"), f"of the {escape(twin)}"))
-    dense = ratios.get("dense twin", {})
-    for key, title, words in (
-        ("bytes_on_disk", "On disk", ("larger", "smaller")),
-        ("encode_us_per_row", "Encoding in batches", ("slower", "faster")),
-        ("encode_us_single_row", "Encoding one row", ("slower", "faster")),
+    tiles = [
+        _tile("Squared error", values.get("squared_error_per_row"), "the error of", "less error than", twin)
+        for twin, values in ratios.items()
+    ]
+    for key, title, more, less in (
+        ("bytes_on_disk", "On disk", "larger", "smaller"),
+        ("encode_us_per_row", "Encoding in batches", "slower", "faster"),
+        ("encode_us_single_row", "Encoding one row", "slower", "faster"),
+        ("fit_seconds", "Training", "slower", "faster"),
     ):
-        if dense.get(key):
-            tiles.append(_tile(title, times(dense[key], *words), "than the dense twin"))
-    return tiles
+        ratio = ratios.get("dense twin", {}).get(key)
+        tiles.append(_tile(title, ratio, f"{more} than", f"{less} than", "dense twin"))
+    return [tile for tile in tiles if tile]
 
 
-def _tile(title: str, value: str, note: str) -> str:
-    return tag("div", f"<i>{title}</i><b>{value}</b><span>{note}</span>", class_="tile")
+def _tile(title: str, ratio: float | None, more: str, less: str, other: str) -> str:
+    if not ratio:
+        return ""
+    than = escape(other if other.isupper() else f"the {other}")
+    note = f"{more if ratio >= 1 else less} {than}"
+    return tag("div", f"<i>{title}</i><b>{factor(ratio)}</b><span>{note}</span>", class_="tile")

@@ -1,0 +1,204 @@
+"""The report as a whole: plain data in, one safe and self-contained page out."""
+
+import json
+import re
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from dsae import metrics
+from dsae.config import CODE_ACTIVATIONS, AutoencoderConfig
+from dsae.report import collect, render, write_report
+from dsae.runtime import Runtime
+from dsae.store import Model
+from dsae.topology import Layer, Topology
+
+NASTY = "<script>alert('x')</script>\"&"
+VOID = {"meta", "img", "br", "line", "rect", "circle", "polyline", "polygon"}
+
+
+class Page(HTMLParser):
+    """Tags, sources and text of a page; refuses tags that do not nest."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.sources, self.text = [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for key, value in attrs if key in ("src", "href", "xlink:href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def history(n=5, stage="joint", **extra):
+    return [
+        {"stage": stage, "epoch": i + 1, "loss": 1 / (i + 1), "density": 0.5, "densities": {"encoder.0": 0.5}}
+        | {"learning_rate": 0.001, "seconds": float(i), "samples_per_second": 1e4}
+        | extra
+        for i in range(n)
+    ]
+
+
+def rows(n=40, n_features=12):
+    return np.random.default_rng(0).normal(0, 1, (n, n_features)).astype(np.float32)
+
+
+def comparison(model):
+    row = {"widths": (12, 5, 12), "density": 0.4, "squared_error_per_row": 1.5, "fvu": 0.2, "bce": None}
+    given = {
+        "rows": [{"name": "DSA", **row}, {"name": "dense twin", **row, "fvu": None}],
+        "ratios": {"dense twin": {"squared_error_per_row": 1.25, "bytes_on_disk": 0.1, "fit_seconds": None}},
+        "notes": ["measured on a calm day"],
+    }
+    models = {"DSA": Runtime(model), "dense twin": Runtime(model)}
+    return SimpleNamespace(models=models, to_dict=lambda: given)
+
+
+def page_of(model, X, **options):
+    data = collect(model, X, **options)
+    json.dumps(data, allow_nan=False)
+    html = render(data)
+    page = Page(html)
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
+    assert "url(" not in html
+    assert not re.search(r'="[^"]*\b(nan|inf)\b', html)
+    assert len(html) < 5e6
+    return html, page
+
+
+@pytest.mark.parametrize("activation", CODE_ACTIVATIONS)
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_every_kind_of_code_and_rows(make_model, activation, kind):
+    k = 2 if activation in ("topk", "batchtopk", "jumprelu") else None
+    model = make_model(hidden_layer_sizes=(8,), code_activation=activation, k=k, model={"history": history()})
+    html, _ = page_of(model, kind(rows()))
+    assert "Training" in html
+
+
+def test_figures_are_the_evaluation_sets(make_model):
+    model, X = make_model(), rows(3000)
+    data = collect(model, X)
+    runtime = Runtime(model)
+    assert data["metrics"]["fvu"] == pytest.approx(metrics.fvu(X, runtime.reconstruct(X)))
+    assert data["metrics"]["mean_l0"] == pytest.approx(metrics.mean_l0(runtime.encode(X)))
+    errors = metrics.row_squared_errors(X, runtime.reconstruct(X))
+    assert [row["row"] for row in data["worst"]] == np.argsort(-errors)[:6].tolist()
+    assert data["worst"][0]["error"] == pytest.approx(errors.max(), rel=1e-5)
+    assert sum(feature["value"] for feature in data["errors"]["features"]) == pytest.approx(1)
+
+
+def test_cross_entropy_is_collected_where_it_was_the_loss(make_model):
+    model = make_model(output_activation="sigmoid", model={"training": {"loss": "bce"}})
+    assert collect(model, np.abs(np.tanh(rows())))["metrics"]["bce"] > 0
+
+
+def test_sections_appear_when_there_is_something_to_show(make_model):
+    model = make_model()
+    plain, _ = page_of(model, rows())
+    assert 'id="training"' not in plain
+    assert 'id="comparison"' not in plain
+    assert 'id="images"' not in plain
+    full = make_model(model={"history": history(validation_loss=0.1)})
+    html, page = page_of(full, rows(), comparison=comparison(full), image_shape=(3, 4))
+    for section in ("training", "comparison", "images", "weights", "codes", "atoms", "inputs", "errors", "worst"):
+        assert f'<section id="{section}">' in html
+        assert f"#{section}" in page.sources
+    text = " ".join(page.text)
+    assert "measured on a calm day" in text
+    assert "validation error" in text
+    assert "1.25" in text
+
+
+def test_names_cannot_break_out(make_model):
+    training = {"shrink": NASTY, NASTY: 1}
+    model = make_model(model={"history": history(3) + history(3, stage=NASTY), "training": training})
+    given = comparison(model)
+    given.to_dict()["notes"].append(NASTY)
+    given.to_dict()["rows"][1]["name"] = NASTY
+    given.to_dict()["ratios"][NASTY] = {"squared_error_per_row": 2.0}
+    given.models[NASTY] = given.models.pop("dense twin")
+    html, page = page_of(model, rows(), comparison=given, feature_names=[f"{NASTY}{j}" for j in range(12)])
+    assert "<script" not in html
+    assert sum(NASTY in text for text in page.text) > 20
+    page_of(model, rows(), comparison=given, image_shape=(3, 4))
+
+
+def test_feature_names_come_from_the_model_unless_given(make_model):
+    model = make_model(model={"feature_names": [f"gene{j}" for j in range(12)]})
+    assert "gene3" in page_of(model, rows())[0]
+    html, _ = page_of(model, rows(), feature_names=[f"word{j}" for j in range(12)])
+    assert "word3" in html
+    assert "gene3" not in html
+    with pytest.raises(ValueError, match="feature_names must name 12 features; got 2"):
+        collect(model, rows(), feature_names=["a", "b"])
+
+
+@pytest.mark.parametrize("X", [rows(1), np.zeros((3, 12)), np.ones((50, 12))], ids=["one row", "zeros", "constant"])
+@pytest.mark.parametrize("live", [0.0, 0.4, 1.1])
+@pytest.mark.parametrize("shape", [None, (3, 4)])
+def test_degenerate_rows_and_weights(make_model, X, live, shape):
+    model = make_model(live=live, n_components=1, model={"history": history(1)})
+    page_of(model, X, image_shape=shape, comparison=comparison(model))
+
+
+def test_huge_codes(make_model):
+    page_of(make_model(), 1e17 * rows())
+
+
+def test_a_perfect_model():
+    layers = {
+        name: Layer(Topology.from_mask(np.eye(12)), np.ones(12, np.float32), np.zeros(12, np.float32))
+        for name in ("encoder.0", "decoder.0")
+    }
+    html, _ = page_of(Model(AutoencoderConfig(n_features=12, n_components=12), layers), rows())
+    assert "100 %" in html
+
+
+def test_many_features_many_latents_and_many_epochs_stay_small():
+    rng = np.random.default_rng(0)
+    n_features, width = 200_000, 3000
+    config = AutoencoderConfig(n_features=n_features, n_components=width, code_activation="relu")
+    layers = {}
+    for name, (n_out, n_in) in config.layer_shapes.items():
+        flat = np.unique(rng.integers(0, n_out * n_in, 40_000))
+        topology = Topology.from_edges((n_out, n_in), flat // n_in, flat % n_in)
+        values = rng.normal(0, 1, topology.nnz).astype(np.float32)
+        layers[name] = Layer(topology, values, np.zeros(n_out, np.float32))
+    X = sp.random(30, n_features, 0.001, format="csr", dtype=np.float32, random_state=0)
+    html, _ = page_of(Model(config, layers, history=history(3000)), X)
+    assert len(html) < 1e6
+    html, _ = page_of(Model(config, layers), X, image_shape=(400, 500))
+    assert len(html) < 3e6
+
+
+def test_incomplete_history_is_shown_as_far_as_it_goes(make_model):
+    page_of(make_model(model={"history": [{"epoch": 1}, {"epoch": 2, "loss": float("nan")}]}), rows())
+    page_of(make_model(model={"history": [{"note": "no epoch"}]}), rows())
+
+
+def test_write_report_writes_the_page(make_model, tmp_path):
+    path = write_report(tmp_path / "report.html", make_model(), rows())
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    with pytest.raises(OSError, match=r"\[write_report\] .* cannot be written"):
+        write_report(tmp_path / "no" / "report.html", make_model(), rows())
+
+
+def test_bad_rows_are_refused(make_model):
+    with pytest.raises(ValueError, match=r"\[write_report\] X must have 12 columns"):
+        collect(make_model(), rows(4, 11))
