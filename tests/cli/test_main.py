@@ -1,8 +1,10 @@
 """Exit codes mean something, and an error is one line."""
 
+import os
+
 import pytest
 
-from dsae.cli import COMMANDS
+from dsae.cli import COMMANDS, main
 
 
 def one_line(done, message):
@@ -110,3 +112,14 @@ def test_a_warning_is_one_line_on_stderr(dsae, model, monkeypatch):
 
     monkeypatch.setattr(store, "read", read)
     assert dsae("info", model, "--json").err == "dsae: warning: deprecated thing\n"
+
+
+@pytest.mark.parametrize(("given", "then"), [(None, "passive"), ("active", "active")])
+def test_waiting_threads_sleep_unless_told_otherwise(monkeypatch, given, then):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert os.environ["OMP_WAIT_POLICY"] == then
