@@ -122,6 +122,13 @@ def test_a_seed_repeats_split_and_models(comparison):
     assert not np.array_equal(compare(data(), random_state=1, **SETTINGS).X_test, comparison.X_test)
 
 
+@pytest.mark.parametrize("random_state", [None, 3, np.random.RandomState(0)])
+def test_all_models_have_one_seed(random_state):
+    settings = {**SETTINGS, "density": 1.0, "shrink": "none"}
+    own, dense, narrow, _ = compare(data(), random_state=random_state, **settings).rows
+    assert own.mse == pytest.approx(dense.mse, rel=1e-6) == pytest.approx(narrow.mse, rel=1e-6)
+
+
 def test_given_test_rows_are_used_and_not_trained_on():
     X = data()
     result = compare(X[:60], X[60:], random_state=0, **SETTINGS)
