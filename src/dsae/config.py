@@ -30,7 +30,8 @@ def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
 def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
     """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``open_low``)."""
     usable = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not usable or not (low < value if open_low else low <= value) or value > high:
+    number = float(value) if usable else math.nan
+    if not (low < number if open_low else low <= number) or not number <= high:
         left = "(" if open_low else "["
         right = "inf)" if high == math.inf else f"{high:g}]"
         raise ValueError(f"{name} must be a number in {left}{low:g}, {right}; got {value!r}.")

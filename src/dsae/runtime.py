@@ -93,7 +93,7 @@ class Runtime:
             kernels.pack(rows, x)
         for name in names:
             topology, values, bias = self.layers[name]
-            y = np.empty((x.shape[0], topology.shape[0], x.shape[2]), np.float32)
+            y = kernels.aligned((x.shape[0], topology.shape[0], x.shape[2]))
             kernels.spmm(topology.indptr, topology.indices, values, bias, x, y)
             x = self._activate(name, y, axis=1)
         kernels.unpack(np.ascontiguousarray(x), out)

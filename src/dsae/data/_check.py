@@ -45,7 +45,7 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
 
 
 def _as_csr(X: Any) -> Rows:
-    rows = sp.csr_matrix(X, dtype=np.float32)
+    rows: Rows = sp.csr_matrix(X, dtype=np.float32)
     if not rows.has_canonical_format:
         rows = rows.copy()
         rows.sum_duplicates()

@@ -177,8 +177,8 @@ def _train_step(
     if not math.isfinite(value):
         raise FloatingPointError(
             f"[fit] The loss became {value} at step {clock.step} of stage '{stage.name}', "
-            f"epoch {len(run.history) + 1}. Lower learning_rate_init (now {run.config.learning_rate_init:g}), set scale=True if features differ in "
-            "scale, or lower l2 and contractive."
+            f"epoch {len(run.history) + 1}. Lower learning_rate_init (now {run.config.learning_rate_init:g}), "
+            "set scale=True if features differ in scale, or lower l2 and contractive."
         )
     objective.backward()
     optimizer.step()

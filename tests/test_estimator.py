@@ -1,0 +1,270 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import dsae
+from dsae import DeepSparseAutoencoder
+from dsae.config import CODE_ACTIVATIONS
+from dsae.nn import SparseLinear
+from dsae.nn._autoencoder import target_nnz
+
+
+def rows(n_rows=150, n_features=16, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 3)) @ rng.normal(size=(3, n_features)) + 0.05 * rng.normal(size=(n_rows, n_features))
+    return np.maximum(X, 0).astype(np.float32)
+
+
+X = rows()
+
+
+def small(**changes):
+    settings = {"n_components": 4, "hidden_layer_sizes": (12,), "density": 0.3, "max_iter": 15, "batch_size": 32}
+    return DeepSparseAutoencoder(**settings | {"learning_rate_init": 0.01, "random_state": 0} | changes)
+
+
+def test_the_readme_of_the_class():
+    dsa = small()
+    codes = dsa.fit_transform(X)
+    assert codes.shape == (150, 4)
+    assert codes.dtype == np.float32
+    assert dsa.inverse_transform(codes).shape == X.shape
+    error = ((X - dsa.inverse_transform(codes)) ** 2).sum() / ((X - X.mean(0)) ** 2).sum()
+    assert dsa.score(X) == pytest.approx(1 - error, abs=1e-5)
+    assert dsa.score(X) > 0.4
+    assert dsa.n_features_in_ == 16
+    assert dsa.n_iter_ == len(dsa.history_) == 15
+    assert dsa.nnz_ == sum(target_nnz(dsa.runtime_.config).values())
+    assert dsa.density_ == pytest.approx(0.3, abs=0.005)
+    assert dsa.feature_importances_.sum() == pytest.approx(1)
+    assert list(dsa.get_feature_names_out()) == [f"deepsparseautoencoder{i}" for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    "same", [sp.csr_matrix(X), sp.csc_matrix(X), sp.coo_array(X), X.astype(np.float64), pd.DataFrame(X), X.tolist()]
+)
+def test_every_kind_of_input_is_the_same_data(same):
+    dsa = small().fit(same)
+    np.testing.assert_allclose(dsa.transform(same), small().fit(X).transform(X), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_columns", [5000])
+def test_a_sparse_matrix_is_never_densified_whole(n_columns, monkeypatch):
+    wide = sp.random(300, n_columns, 0.01, format="csr", dtype=np.float32, random_state=0)
+    seen = []
+    original = sp.csr_matrix.toarray
+    monkeypatch.setattr(sp.csr_matrix, "toarray", lambda self, *a, **k: seen.append(self.shape[0]) or original(self))
+    small(max_iter=1, density=0.01, shrink="random").fit(wide).transform(wide)
+    assert 0 < max(seen) <= 32
+
+
+@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
+def test_every_code_activation_trains(code):
+    k = 2 if code in ("topk", "batchtopk", "jumprelu") else None
+    dsa = small(code_activation=code, k=k, max_iter=60).fit(X)
+    assert dsa.score(X) > 0.2
+    if code in ("topk", "batchtopk"):
+        assert (dsa.transform(X) != 0).sum(1).mean() <= 2.5
+
+
+def test_bce_with_a_sigmoid_output():
+    unit = X / X.max()
+    dsa = small(loss="bce", output_activation="sigmoid").fit(unit)
+    assert dsa.score(unit) > 0.3
+    back = dsa.inverse_transform(dsa.transform(unit))
+    assert back.min() >= 0
+    assert back.max() <= 1
+
+
+def test_scaling_gives_every_feature_its_say():
+    uneven = X * np.logspace(-3, 3, 16, dtype=np.float32)
+    weights = 1 / uneven.var(axis=0)
+
+    def weighted_error(dsa):
+        return (((uneven - dsa.inverse_transform(dsa.transform(uneven))) ** 2).mean(0) * weights).mean()
+
+    assert weighted_error(small(scale=True).fit(uneven)) < weighted_error(small().fit(uneven))
+
+
+def test_pipeline_clone_grid_search_pickle():
+    y = X[:, 0] > X[:, 0].mean()
+    pipeline = make_pipeline(StandardScaler(), small(max_iter=3), LogisticRegression())
+    search = GridSearchCV(pipeline, {"deepsparseautoencoder__density": [0.2, 0.5]}, cv=2).fit(X, y)
+    assert search.best_score_ > 0.5
+    dsa = search.best_estimator_[1]
+    assert clone(dsa).get_params() == dsa.get_params()
+    again = pickle.loads(pickle.dumps(dsa))
+    np.testing.assert_array_equal(again.transform(X), dsa.transform(X))
+
+
+def test_a_random_state_repeats_bit_for_bit():
+    np.testing.assert_array_equal(small().fit(X).transform(X), small().fit(X).transform(X))
+    assert not np.array_equal(small().fit(X).transform(X), small(random_state=1).fit(X).transform(X))
+
+
+def test_density_by_layer():
+    dsa = small(density={"encoder.0": 0.1, "decoder.1": 0.25}).fit(X)
+    densities = {name: layer.topology.density for name, layer in dsa.runtime_.layers.items()}
+    assert densities == pytest.approx({"encoder.0": 0.1, "encoder.1": 1, "decoder.0": 1, "decoder.1": 0.25}, abs=0.005)
+
+
+def test_density_one_is_the_ordinary_autoencoder():
+    dsa = small(density=1.0, shrink="none").fit(X)
+    assert dsa.nnz_ == 2 * (16 * 12 + 12 * 4)
+
+
+def test_save_and_load(tmp_path):
+    named = pd.DataFrame(X, columns=[f"gene {i}" for i in range(16)])
+    dsa = small(code_activation="batchtopk", k=2).fit(named)
+    dsa.save(tmp_path / "model")
+    again = DeepSparseAutoencoder.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.transform(named), dsa.transform(named))
+    np.testing.assert_array_equal(dsae.load(tmp_path / "model").encode(X), dsa.transform(named))
+    assert list(again.feature_names_in_) == list(named.columns)
+    assert again.get_params()["density"] == 0.3
+    assert again.n_iter_ == 15
+    assert again.set_params(warm_start=True, max_iter=2).fit(named).n_iter_ == 17
+
+
+@pytest.mark.parametrize("kind", ["estimator", "runtime", "folder", "weights"])
+def test_init_starts_from_a_model(kind, tmp_path):
+    first = small(max_iter=40).fit(X)
+    pairs = [(layer.to_dense(), layer.bias) for layer in first.runtime_.layers.values()]
+    init = {"estimator": first, "runtime": first.runtime_, "folder": tmp_path / "model", "weights": pairs}[kind]
+    first.save(tmp_path / "model")
+    settings = {"max_iter": 1, "learning_rate_init": 1e-6}
+    again = small(init=init, **settings).fit(X)
+    assert again.score(X) == pytest.approx(first.score(X), abs=1e-3)
+    assert again.nnz_ == first.nnz_
+
+
+def test_init_from_dense_weights_keeps_the_largest_where_the_method_starts_sparse():
+    dense = small(density=1.0, shrink="none").fit(X)
+    dsa = small(init=dense, shrink="random", max_iter=1, learning_rate_init=1e-9).fit(X)
+    layer, full = dsa.runtime_.layers["encoder.0"], dense.runtime_.layers["encoder.0"].to_dense()
+    kept = np.sort(np.abs(layer.values))
+    np.testing.assert_allclose(kept, np.sort(np.abs(full).ravel())[-kept.size :], atol=1e-5)
+
+
+def test_warm_start_goes_on():
+    dsa = small(warm_start=True, max_iter=3).fit(X)
+    before = dsa.score(X)
+    dsa.fit(X)
+    assert dsa.n_iter_ == 6
+    assert [row["epoch"] for row in dsa.history_] == [1, 2, 3, 4, 5, 6]
+    assert dsa.score(X) > before
+
+
+@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+@pytest.mark.parametrize("extra", [{}, {"early_stopping": True}, {"l1": 0.05}, {"l2": 1e-4}, {"contractive": 0.1}])
+def test_settings_go_together(schedule, extra):
+    dsa = small(schedule=schedule, max_iter=20, **extra).fit(X)
+    assert dsa.density_ <= 0.303
+    assert dsa.score(X) > 0.2
+
+
+def test_the_contractive_penalty_flattens_the_code():
+    def norm(dsa):
+        codes = dsa.transform(X)[:, :, None]
+        W = dsa.runtime_.layers["encoder.0"].to_dense()
+        return np.linalg.norm(codes * (1 - codes) * W, axis=(1, 2)).mean()
+
+    settings = {"code_activation": "sigmoid", "hidden_layer_sizes": (), "max_iter": 60}
+    assert norm(small(contractive=20.0, **settings).fit(X)) < 0.5 * norm(small(**settings).fit(X))
+
+
+def test_target_rate_makes_a_sigmoid_code_sparse():
+    dsa = small(code_activation="sigmoid", target_rate=0.1, max_iter=150).fit(X)
+    assert dsa.transform(X).mean() == pytest.approx(0.1, abs=0.06)
+
+
+BAD_DATA = {
+    "wrong width": (X[:, :5], r"\[encode\] X must have 16 columns, the model's input width; got shape \(150, 5\)"),
+    "nan": (np.where(X > 0, X, np.nan), r"must be finite; it holds NaN, first in row \d"),
+    "inf": (np.where(X > 0, X, np.inf), "must be finite; it holds infinity"),
+    "no rows": (X[:0], "must have at least one row"),
+    "one dimension": (X[0], r"must be 2-D, \[n_samples, n_features\]; got 1-D with shape \(16,\)"),
+    "text": (np.array([["a"] * 16]), "must hold numbers; got dtype <U1"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BAD_DATA))
+def test_bad_data_is_refused_in_use(kind):
+    bad, message = BAD_DATA[kind]
+    with pytest.raises(ValueError, match=message):
+        small(max_iter=1).fit(X).transform(bad)
+
+
+@pytest.mark.parametrize("kind", sorted(set(BAD_DATA) - {"wrong width"}))
+def test_bad_data_is_refused_in_training(kind):
+    bad, message = BAD_DATA[kind]
+    with pytest.raises(ValueError, match=r"\[fit\] X " + message.removeprefix(r"\[fit\] X ")):
+        small().fit(bad)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"density": 0}, r"density must be a number in \(0, 1\]; got 0"),
+        ({"density": 1.5}, r"density must be a number in \(0, 1\]; got 1.5"),
+        ({"density": {"encoder.7": 0.1}}, "density has no setting 'encoder.7'"),
+        (
+            {"shrink": "prune"},
+            "shrink must be one of random, gradient, saliency, magnitude, set, rigl, none; got 'prune'",
+        ),
+        ({"shrink": "none"}, r"shrink='none' keeps every weight and needs density=1.0; got density=0.3"),
+        ({"code_activation": "topk", "k": 5}, "k must be at most n_components, the width of the code; got k=5"),
+        ({"code_activation": "topk"}, "needs k, the non-zeros per code"),
+        ({"k": 3}, "k has a meaning for code_activation topk, batchtopk and jumprelu"),
+        ({"activation": "rellu"}, "Did you mean 'relu'"),
+        ({"loss": "bce"}, "loss='bce' needs output_activation='sigmoid'"),
+        ({"loss": "bce", "output_activation": "sigmoid"}, r"needs X in \[0, 1\]; got values from 0"),
+        ({"target_rate": 0.1}, "target_rate is for sigmoid and softmax codes"),
+        ({"max_iter": 0}, "max_iter must be a whole number of at least 1; got 0"),
+        ({"n_components": 2.5}, "n_components must be a whole number"),
+        ({"hidden_layer_sizes": (0,)}, "every width in hidden_layer_sizes must be a whole number"),
+        ({"learning_rate_init": -1}, r"learning_rate_init must be a number in \(0, inf\)"),
+        ({"init": [(np.eye(3), np.zeros(3))]}, r"init must give one \(weight \[out, in\], bias \[out\]\)"),
+        ({"init": 5}, "init must be a fitted model, a model folder, or"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        small(**settings).fit(X)
+
+
+def test_an_unfitted_model_says_so(tmp_path):
+    for call in (lambda d: d.transform(X), lambda d: d.save(tmp_path / "m"), lambda d: d.score(X)):
+        with pytest.raises(NotFittedError):
+            call(small())
+
+
+def test_training_without_torch_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(ImportError, match=r'pip install "dsae\[train\]"'):
+        small().fit(X)
+
+
+def test_a_layer_of_the_user_s_own_trains_in_any_torch_module():
+    import torch
+
+    module = torch.nn.Sequential(SparseLinear(16, 8, density=0.3), torch.nn.ReLU(), SparseLinear(8, 16, density=0.3))
+    optimizer = torch.optim.Adam(module.parameters(), 0.01)
+    x = torch.from_numpy(X)
+    losses = []
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss = (module(x) - x).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
