@@ -185,7 +185,7 @@ def inputs(data: dict[str, Any]) -> str:
     view, n = data["inputs"], data["n_features"]
     text = (
         f"Strength of an input is the sum of its absolute weights in the first layer{_unit(data)}, as a share of all. "
-        f"{view['half']:,} of {n:,} inputs hold half of it; {view['unused']:,} have no weight left and are ignored."
+        f"{view['half']:,} of {n:,} inputs hold half of it; {_unused(view['unused'])}"
     )
     if view["image"]:
         pictures = (view["image"], "strength of each input"), (view["mean"], "mean of the rows, to compare")
@@ -196,6 +196,10 @@ def inputs(data: dict[str, Any]) -> str:
     return lead(text) + tag(
         "div", *(tag("div", bars(c, form=percent, top=view["top"][0]["value"])) for c in columns), class_="pair"
     )
+
+
+def _unused(n: int) -> str:
+    return f"{n:,} have no weight left and are ignored." if n else "every input has some weight left."
 
 
 def _unit(data: dict[str, Any]) -> str:
