@@ -117,8 +117,7 @@ class Comparison:
         own = self[SPARSE]
         return {
             other.name: {
-                key: getattr(own, key) / getattr(other, key) if getattr(other, key) else None
-                for key in _RATIOS
+                key: getattr(own, key) / getattr(other, key) if getattr(other, key) else None for key in _RATIOS
             }
             for other in self.rows
             if other is not own
@@ -127,10 +126,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Rows, ratios and notes as JSON can hold them; None where a number is not finite."""
         rows = [
-            {
-                key: None if isinstance(v, float) and not math.isfinite(v) else v
-                for key, v in asdict(row).items()
-            }
+            {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in asdict(row).items()}
             for row in self.rows
         ]
         return {"rows": rows, "ratios": self.ratios, "notes": self.notes}
@@ -141,9 +137,7 @@ class Comparison:
 
     def to_table(self) -> Table:
         """The same for a terminal, a column per model."""
-        table = Table(
-            "", *(row.name for row in self.rows), caption="\n".join(self.notes), caption_justify="left"
-        )
+        table = Table("", *(row.name for row in self.rows), caption="\n".join(self.notes), caption_justify="left")
         for column in table.columns[1:]:
             column.justify = "right"
         for key in asdict(self.rows[0]):
@@ -157,9 +151,7 @@ class Comparison:
         return write_report(path, self.models[SPARSE].model, self.X_test, comparison=self, **options)
 
 
-def compare(
-    X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int = 1, **params: Any
-) -> Comparison:
+def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int = 1, **params: Any) -> Comparison:
     """Fit a DSA and its rivals on the same rows and measure them on the same held-out rows.
 
     The dense twin is the same network with all its weights and no L1; the narrow twin is dense and thinner,
@@ -265,9 +257,7 @@ def _fastest(model: Any, test: Any) -> tuple[Callable, Callable]:
     dense = DenseEncoder(model).encode
 
     def faster(rows: Any, repeats: int) -> Callable:
-        return min(
-            (model.encode, dense), key=lambda f: metrics.seconds_per_call(lambda: f(rows), repeats=repeats)
-        )
+        return min((model.encode, dense), key=lambda f: metrics.seconds_per_call(lambda: f(rows), repeats=repeats))
 
     return faster(test[:_ROWS_TIMED], 5), faster(test[:1], 51)
 
@@ -300,9 +290,7 @@ def _size(model: Any) -> dict[str, Any]:
 
 def _activity(model: Any, test: Any) -> dict[str, Any]:
     linear = isinstance(model, LinearModel)
-    activation, width = (
-        ("identity", 1) if linear else (model.config.code_activation, model.config.n_components)
-    )
+    activation, width = ("identity", 1) if linear else (model.config.code_activation, model.config.n_components)
     activity = metrics.CodeActivity(metrics.firing_threshold(activation, width))
     for start in range(0, test.shape[0], _ROWS_TIMED):
         activity.update(model.encode(test[start : start + _ROWS_TIMED]))

@@ -52,9 +52,7 @@ def test_scale_undoes_a_change_of_unit(make_model):
     model.layers["encoder.0"] = type(model.layers["encoder.0"])(
         topology, (values / scale[topology.indices]).astype(np.float32), bias
     )
-    np.testing.assert_allclose(
-        feature_importances(model, scale=scale), feature_importances(make_model()), rtol=1e-5
-    )
+    np.testing.assert_allclose(feature_importances(model, scale=scale), feature_importances(make_model()), rtol=1e-5)
 
 
 def test_no_weights_tell_nothing_apart(make_model):

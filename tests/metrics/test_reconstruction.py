@@ -58,9 +58,7 @@ def test_fvu_keeps_its_digits_far_from_zero():
     errors = metrics.Reconstruction()
     for row in X:
         errors.update(row[None], np.full((1, 3), 1e6))
-    assert errors.result()["fvu"] == pytest.approx(
-        ((X - 1e6) ** 2).sum() / ((X - X.mean(0)) ** 2).sum(), rel=1e-9
-    )
+    assert errors.result()["fvu"] == pytest.approx(((X - 1e6) ** 2).sum() / ((X - X.mean(0)) ** 2).sum(), rel=1e-9)
 
 
 def test_the_mean_leaves_all_variance_unexplained():

@@ -69,7 +69,5 @@ def atoms(
 def _per_latent(name: str, value, width: int) -> np.ndarray:
     array = np.asarray(value, dtype=np.float32)
     if array.shape not in ((), (width,)):
-        raise ValueError(
-            f"[atoms] {name} must be one number or {width}, one per latent; got shape {array.shape}."
-        )
+        raise ValueError(f"[atoms] {name} must be one number or {width}, one per latent; got shape {array.shape}.")
     return np.broadcast_to(array, (width,))

@@ -27,9 +27,7 @@ class TopExamples(NamedTuple):
     codes: np.ndarray
 
 
-def top_examples(
-    model: Model | Runtime, X: Any, *, n_examples: int = 20, batch_size: int = 4096
-) -> TopExamples:
+def top_examples(model: Model | Runtime, X: Any, *, n_examples: int = 20, batch_size: int = 4096) -> TopExamples:
     """Rows with the largest activation of each latent; of equal ones the earlier row comes first.
 
     Parameters

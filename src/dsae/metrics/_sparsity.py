@@ -85,9 +85,7 @@ class CodeActivity:
         codes = np.asarray(codes)
         if codes.ndim != 2 or (self.n_samples and codes.shape[1] != self._fired.size):
             width = f", {self._fired.size} wide as before" if self.n_samples else ""
-            raise ValueError(
-                f"[update] codes must be 2-D, [n_samples, n_components]{width}; got shape {codes.shape}."
-            )
+            raise ValueError(f"[update] codes must be 2-D, [n_samples, n_components]{width}; got shape {codes.shape}.")
         if not codes.shape[0]:
             return
         fired = np.abs(codes) > self.threshold
