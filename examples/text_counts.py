@@ -20,7 +20,7 @@ TOPICS = {
 
 def make_documents(n: int, rng: np.random.Generator) -> list[str]:
     """Sixty words each, from two topics, and a few that all share."""
-    common = "the people time year thing work day part place way".split()
+    common = ["the", "people", "time", "year", "thing", "work", "day", "part", "place", "way"]
     vocabularies = [words.split() for words in TOPICS.values()]
     documents = []
     for _ in range(n):
@@ -34,9 +34,8 @@ rng = np.random.default_rng(0)
 vectoriser = TfidfVectorizer()
 X = vectoriser.fit_transform(make_documents(600, rng))
 X_test = vectoriser.transform(make_documents(200, rng))
-print(
-    f"{X.shape[0]} documents, {X.shape[1]} words, {X.nnz / np.prod(X.shape):.0%} of the table filled: {type(X).__name__}"
-)
+filled = X.nnz / np.prod(X.shape)
+print(f"{type(X).__name__}: {X.shape[0]} documents, {X.shape[1]} words, {filled:.0%} of the table filled")
 
 dsa = DeepSparseAutoencoder(
     n_components=6,

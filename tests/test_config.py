@@ -10,9 +10,7 @@ from dsae.config import AutoencoderConfig, TrainConfig, read_toml
 
 
 def make(**changes):
-    return AutoencoderConfig(
-        **{"n_features": 20, "n_components": 4, "hidden_layer_sizes": (10, 6), **changes}
-    )
+    return AutoencoderConfig(**{"n_features": 20, "n_components": 4, "hidden_layer_sizes": (10, 6), **changes})
 
 
 @pytest.mark.parametrize(

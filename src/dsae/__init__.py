@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsae.compare import compare as compare
+    from dsae.comparison import compare as compare
     from dsae.estimator import DeepSparseAutoencoder as DeepSparseAutoencoder
     from dsae.nn import Autoencoder as Autoencoder
     from dsae.nn import SparseLinear as SparseLinear
@@ -21,7 +21,7 @@ _HOMES = {
     "Runtime": "dsae.runtime",
     "SparseLinear": "dsae.nn",
     "Topology": "dsae.topology",
-    "compare": "dsae.compare",
+    "compare": "dsae.comparison",
     "load": "dsae.runtime",
 }
 

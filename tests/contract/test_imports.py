@@ -74,14 +74,7 @@ def test_the_top_of_the_package_is_small():
     assert set(dsae.__all__) <= set(dir(dsae))
 
 
-_SHADOWED = pytest.mark.xfail(
-    strict=True, reason="importing the module dsae.compare puts it in the place of the function dsae.compare"
-)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=_SHADOWED if name == "compare" else ()) for name in dsae._HOMES]
-)
+@pytest.mark.parametrize("name", dsae._HOMES)
 def test_every_public_name_resolves_and_stays(name):
     """Also the second time: importing its home must not put something else in its place."""
     home = import_module(dsae._HOMES[name])

@@ -114,9 +114,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path, kind):
 
 def test_a_header_that_promises_too_much_is_refused_before_memory_is_asked_for(tmp_path):
     with open(tmp_path / "x.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**4)}
-        )
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**4)})
     with pytest.raises(ValueError, match="cut short"):
         read_rows(tmp_path / "x.npy")
 

@@ -43,7 +43,7 @@ def test_native_equals_plain_torch(shape, density, n_rows):
 
 
 @pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 20), (17, 9)])
 def test_gradients_of_the_twin_are_exact(shape, density):
     topology, values, bias, rows = make(shape, density, 5, torch.float64)
     for tensor in (values, bias, rows):

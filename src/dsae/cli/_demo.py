@@ -9,7 +9,7 @@ import click
 from dsae.cli._study import compared, made, print_study, write_study
 
 if TYPE_CHECKING:
-    from dsae.compare import Comparison
+    from dsae.comparison import Comparison
 
 _SETTINGS = {
     "hidden_layer_sizes": (512, 256),

@@ -14,7 +14,7 @@ from dsae.cli._options import fit_options, settings
 from dsae.cli._use import load_model, rows_for
 
 if TYPE_CHECKING:
-    from dsae.compare import Comparison
+    from dsae.comparison import Comparison
 
 _PIPE_WIDTH = 110
 
@@ -102,8 +102,8 @@ def made(folder: str) -> Path:
 
 
 def compared(X: Any, X_test: Any, parameters: dict[str, Any]) -> Comparison:
-    """`dsae.compare.compare`, ended by Ctrl-C: one model cut short would make the comparison a lie."""
-    from dsae.compare import compare as run
+    """`dsae.compare`, ended by Ctrl-C: one model cut short would make the comparison a lie."""
+    from dsae.comparison import compare as run
 
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Training was interrupted", RuntimeWarning)

@@ -38,7 +38,7 @@ def collect(
     X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
         Rows to show the model on, better not the training rows.
     comparison : Comparison, optional
-        As `dsae.compare.compare` returns it: its table, and its models' reconstructions beside the model's own.
+        As `dsae.compare` returns it: its table, and its models' reconstructions beside the model's own.
     feature_names : sequence of str, optional
         By default the model's own.
     image_shape : tuple of int, False or None

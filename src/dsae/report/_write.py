@@ -31,7 +31,7 @@ def write_report(
     X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
         Rows to show it on, better not the training rows.
     comparison : Comparison, optional
-        As `dsae.compare.compare` returns it.
+        As `dsae.compare` returns it.
     feature_names : sequence of str, optional
         By default the model's own.
     image_shape : tuple of int, False or None

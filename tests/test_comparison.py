@@ -13,7 +13,7 @@ from rich.console import Console
 
 from dsae import metrics
 from dsae._baselines import DenseEncoder, LinearModel, narrow_widths
-from dsae.compare import DENSE, LINEAR, NARROW, SPARSE, compare
+from dsae.comparison import DENSE, LINEAR, NARROW, SPARSE, compare
 from dsae.config import CODE_ACTIVATIONS, AutoencoderConfig
 from dsae.runtime import Runtime
 
