@@ -14,7 +14,7 @@ namespace dsae {
 namespace {
 
 // Work (multiply-adds, or bytes moved) below which waking a second thread costs more than it saves.
-constexpr int64_t kWorkPerThread = 1 << 15;
+constexpr int64_t kWorkPerThread = 1 << 17;
 
 inline int max_threads() {
 #ifdef _OPENMP
