@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -248,10 +250,21 @@ def test_an_unfitted_model_says_so(tmp_path):
             call(small())
 
 
-def test_training_without_torch_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(ImportError, match=r'pip install "dsae\[train\]"'):
-        small().fit(X)
+def test_training_without_torch_says_what_to_install():
+    code = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+sys.meta_path.insert(0, NoTorch())
+import dsae
+dsae.DeepSparseAutoencoder().fit([[1.0]])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 'Training needs torch: pip install "dsae[train]"' in done.stderr
 
 
 def test_a_layer_of_the_user_s_own_trains_in_any_torch_module():
@@ -268,3 +281,124 @@ def test_a_layer_of_the_user_s_own_trains_in_any_torch_module():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("shrink", ["random", "gradient", "saliency", "magnitude", "set", "rigl"])
+def test_l1_goes_with_every_method(shrink, early_stopping):
+    dsa = small(shrink=shrink, l1=1e-6, max_iter=90, early_stopping=early_stopping).fit(X)
+    assert dsa.density_ == pytest.approx(0.3, abs=0.08)
+    assert all((layer.values != 0).all() for layer in dsa.runtime_.layers.values())
+
+
+def test_strong_l1_with_early_stopping_stores_no_zeros():
+    dsa = small(density=1.0, shrink="none", l1=2.0, early_stopping=True, n_iter_no_change=2).fit(X)
+    assert dsa.density_ < 1
+    assert all((layer.values != 0).all() for layer in dsa.runtime_.layers.values())
+
+
+@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+def test_random_state_decides_everything(schedule):
+    import torch
+
+    codes = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        codes.append(small(schedule=schedule).fit(X).transform(X))
+    np.testing.assert_array_equal(*codes)
+
+
+def test_early_stopping_counts_the_target_rate():
+    settings = {"code_activation": "sigmoid", "target_rate": 0.1, "max_iter": 150, "early_stopping": True}
+    assert small(**settings).fit(X).transform(X).mean() == pytest.approx(0.1, abs=0.08)
+
+
+def test_stagewise_ends_with_a_sparse_code():
+    settings = {"code_activation": "sigmoid", "max_iter": 150, "schedule": "stagewise"}
+    sparse = small(**settings).fit(X).transform(X).mean()
+    assert sparse < 0.7 * small(**settings, target_rate=0.4).fit(X).transform(X).mean()
+
+
+def test_l2_keeps_weights_small():
+    def norm(dsa):
+        return sum((layer.values**2).sum() for layer in dsa.runtime_.layers.values())
+
+    assert norm(small(l2=0.01, max_iter=40).fit(X)) < 0.8 * norm(small(max_iter=40).fit(X))
+
+
+def test_validation_rows_are_not_trained_on(monkeypatch):
+    from dsae.data import ArraySource
+
+    seen = []
+    original = ArraySource.batches
+
+    def spy(self, *args, **kwargs):
+        for batch in original(self, *args, **kwargs):
+            seen.append((len(self), batch.copy()))
+            yield batch
+
+    monkeypatch.setattr(ArraySource, "batches", spy)
+    small(early_stopping=True, max_iter=2, validation_fraction=0.2).fit(X)
+    trained = [{row.tobytes() for row in batch} for size, batch in seen if size == 120]
+    judged = {row.tobytes() for size, batch in seen if size == 30 for row in batch}
+    assert len(judged) == 30
+    assert not judged & set().union(*trained)
+    assert trained[0] != trained[4], "every epoch has an order of its own"
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    dsa = small(max_iter=np.int64(2), learning_rate_init=np.float32(0.01), batch_size=np.int32(50)).fit(X)
+    assert DeepSparseAutoencoder.load(dsa.save(tmp_path / "m")).n_iter_ == 2
+
+
+def test_init_from_a_model_with_another_code():
+    first = small(code_activation="jumprelu", k=2, max_iter=2).fit(X)
+    assert small(init=first, max_iter=5).fit(X).score(X) > 0
+
+
+@pytest.mark.parametrize("shrink", ["saliency", "random", "set", "rigl"])
+def test_a_larger_density_than_before_is_reached_too(shrink):
+    first = small(density=0.1, max_iter=2).fit(X)
+    assert small(init=first, density=0.5, shrink=shrink).fit(X).density_ == pytest.approx(0.5, abs=0.005)
+
+
+def test_warm_start_counts_its_own_epochs():
+    first = small(max_iter=2).fit(X)
+    assert small(init=first, warm_start=True, max_iter=3).fit(X).n_iter_ == 3
+
+
+def test_a_constant_column_is_not_blown_up_by_scaling():
+    sparse = sp.csr_matrix(np.column_stack([X, np.full(len(X), 123.456, np.float32)]))
+    dsa = small(scale=True).fit(sparse)
+    assert max(np.abs(layer.values).max() for layer in dsa.runtime_.layers.values()) < 100
+
+
+def test_target_rate_of_one_is_refused():
+    with pytest.raises(ValueError, match="target_rate must be below 1"):
+        small(code_activation="sigmoid", target_rate=1.0).fit(X)
+
+
+def test_init_of_another_shape_is_refused():
+    first = small(max_iter=1).fit(X)
+    with pytest.raises(
+        ValueError, match=r"\[fit\] The model to start from \(init or warm_start\) must have the layers"
+    ):
+        small(init=first, hidden_layer_sizes=()).fit(X)
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was():
+    dsa = small(max_iter=1).fit(X)
+    with pytest.raises(FloatingPointError):
+        dsa.set_params(learning_rate_init=1e30, max_iter=5).fit(X[:, :5])
+    assert dsa.n_features_in_ == 16
+    assert np.isfinite(dsa.score(X))
+
+
+def test_saving_follows_a_link_and_is_readable_by_others(tmp_path):
+    dsa = small(max_iter=1).fit(X)
+    dsa.save(tmp_path / "run1")
+    (tmp_path / "latest").symlink_to(tmp_path / "run1")
+    dsa.save(tmp_path / "latest")
+    assert (tmp_path / "latest").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"run1", "latest"}
+    assert len({path.stat().st_mode for path in (tmp_path / "run1").iterdir()}) == 1

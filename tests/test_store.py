@@ -289,11 +289,11 @@ _WRAPPING = np.array([0, 2**31 - 1, -2, 1], np.int32)
         (tensor("encoder.0.indptr", put(1, 99)), r"encoder\.0\.indptr must rise from 0"),
         (tensor("encoder.0.indptr", put(-1, 2**31 - 1)), r"encoder\.0\.indices must be U16 or I32 of shape"),
         (tensor("encoder.0.indptr", _WRAPPING), r"encoder\.0\.indptr must rise from 0"),
-        (tensor("encoder.0.indices", put(0, 6)), r"encoder\.0\.indices must lie in 0\.\.5"),
-        (tensor("encoder.0.indices", lambda v: put(0, -1)(v.astype(np.int32))), r"must lie in 0\.\.5"),
+        (tensor("encoder.0.indices", put(0, 6)), r"encoder\.0 is damaged.*inside shape \(\d+, 6\)"),
+        (tensor("encoder.0.indices", lambda v: put(0, -1)(v.astype(np.int32))), r"inside shape \(\d+, 6\)"),
         (tensor("encoder.0.indices", lambda v: v.astype(np.float32)), "must be U16 or I32"),
-        (swap_first_two_of_a_row, r"encoder\.0\.indices must rise strictly within each row"),
-        (repeat_an_index, r"encoder\.0\.indices must rise strictly within each row"),
+        (swap_first_two_of_a_row, r"encoder\.0 is damaged.*rise strictly within each row"),
+        (repeat_an_index, r"encoder\.0 is damaged.*rise strictly within each row"),
     ],
 )
 def test_tensors_that_contradict_are_refused(change, edit, message):

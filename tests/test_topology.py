@@ -174,3 +174,39 @@ def test_erdos_renyi_gives_the_density_promised_and_no_layer_more_than_it_holds(
 def test_erdos_renyi_keeps_small_layers_denser():
     wide, narrow = erdos_renyi([(1000, 784), (30, 1000)], 0.05)
     assert narrow / 30_000 > 5 * wide / 784_000
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices", "message"),
+    [
+        ([0, 1, 2], [0, 2**30], "inside shape"),
+        ([0, 1, 2], [0, -1], "inside shape"),
+        ([0, 2, 2], [1, 1], "rise strictly within each row"),
+        ([0, 2, 2], [2, 0], "rise strictly within each row"),
+        ([0, 2, 1], [0, 1], "indptr must have 3 numbers that rise from 0 to 2"),
+        ([0, 2], [0, 1], "indptr must have 3 numbers"),
+        ([0, 1, 3], [0, 1], "indptr must have 3 numbers"),
+    ],
+)
+def test_edges_that_kernels_could_not_follow_are_refused(indptr, indices, message):
+    with pytest.raises(ValueError, match=message):
+        Topology((2, 3), np.array(indptr), np.array(indices))
+
+
+def test_empty_rows_and_falling_indices_across_rows_are_fine():
+    topology = Topology((5, 3), np.array([0, 0, 2, 2, 3, 3]), np.array([1, 2, 0]))
+    assert topology.nnz == 3
+
+
+def test_a_topology_does_not_lock_its_callers_arrays():
+    indptr, indices = np.array([0, 1], np.int32), np.array([0], np.int32)
+    Topology((1, 1), indptr, indices)
+    indices[0] = 0
+
+
+def test_growing_what_lives_is_refused():
+    topology = Topology.from_mask([[1, 0, 1]])
+    with pytest.raises(ValueError, match="an edge may appear once"):
+        topology.rewire(np.zeros(2, bool), np.array([0]), np.array([0]))
+    with pytest.raises(ValueError, match="inside shape"):
+        topology.rewire(np.zeros(2, bool), np.array([0]), np.array([2**30]))

@@ -224,10 +224,22 @@ class TrainConfig:
             in_range(name, getattr(self, name), 0)
         if self.target_rate is not None:
             in_range("target_rate", self.target_rate, 0, 1, open_low=True)
+            if self.target_rate == 1:
+                raise ValueError("target_rate must be below 1: at 1 every unit would always be on.")
         for name in ("max_iter", "batch_size", "n_iter_no_change"):
             positive_int(name, getattr(self, name))
         in_range("learning_rate_init", self.learning_rate_init, 0, open_low=True)
         in_range("validation_fraction", self.validation_fraction, 0, 0.9, open_low=True)
+        self._use_plain_numbers()
+
+    def _use_plain_numbers(self) -> None:
+        """numpy's numbers, as grid searches give them, are not what JSON can hold."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, (bool, int, float)):
+                object.__setattr__(self, field.name, type(field.default)(value))
+            elif value is not None and not isinstance(value, str):
+                object.__setattr__(self, field.name, float(value))
 
 
 def read_toml(path: str | Path, allowed: tuple[str, ...]) -> dict[str, Any]:

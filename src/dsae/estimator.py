@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from dsae import store
 from dsae.config import AutoencoderConfig, TrainConfig
-from dsae.data import ArraySource, Rows, check_rows
+from dsae.data import Rows, check_rows
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
@@ -221,17 +223,16 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             If the loss is no longer a number.
         """
         begun = time.perf_counter()
+        fit_rows = _trainer()
         rows = check_rows("fit", X)
         model_config, train_config = self._configs(rows)
         start = self._start_from(model_config)
+        earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
+        model, history = fit_rows(rows, model_config, train_config, start, self._seed(), self.verbose)
         _check_feature_names(self, X, reset=True)
         self.n_features_in_ = rows.shape[1]
-        history, layers, threshold = _train(rows, model_config, train_config, start, self._seed(), self.verbose)
-        earlier = start.history if self.warm_start and start is not None else []
-        model = store.Model(
-            config=model_config,
-            layers=layers,
-            threshold=threshold,
+        model = replace(
+            model,
             training={name: getattr(train_config, name) for name in _TRAIN_FIELDS},
             feature_names=[str(name) for name in getattr(self, "feature_names_in_", [])] or None,
             history=_appended(earlier, history),
@@ -293,7 +294,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def _configs(self, rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
         model = AutoencoderConfig(n_features=rows.shape[1], **{name: getattr(self, name) for name in _MODEL_FIELDS})
         train = TrainConfig(**{name: getattr(self, name) for name in _TRAIN_FIELDS})
-        if train.shrink == "none" and model.density != 1.0:
+        densities = model.density.values() if isinstance(model.density, Mapping) else (model.density,)
+        if train.shrink == "none" and any(density != 1 for density in densities):
             raise ValueError(f"shrink='none' keeps every weight and needs density=1.0; got density={self.density!r}.")
         if train.loss == "bce":
             if model.output_activation != "sigmoid":
@@ -322,43 +324,14 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         return tags
 
 
-def _train(
-    rows: Rows,
-    model_config: AutoencoderConfig,
-    config: TrainConfig,
-    start: store.Model | None,
-    seed: int,
-    verbose: int,
-) -> tuple[list[dict[str, Any]], dict[str, Layer], np.ndarray | None]:
+def _trainer() -> Callable[..., tuple[store.Model, list[dict[str, Any]]]]:
     try:
-        import torch
+        import_module("torch")
     except ImportError:
         raise ImportError('Training needs torch: pip install "dsae[train]". Trained models run without it.') from None
-    from dsae import train
-    from dsae.nn._autoencoder import target_nnz
+    from dsae.train import fit_rows
 
-    training, validation = _split(rows, config, seed)
-    mean, deviation = training.moments()
-    scale = np.where(deviation > 0, deviation, 1).astype(np.float32) if config.scale else np.ones_like(mean)
-    generator = torch.Generator().manual_seed(seed)
-    layers, threshold = (None, None) if start is None else (start.layers, start.threshold)
-    model = train.start_model(model_config, config, generator, (mean, scale), layers, threshold)
-    plan = {"joint": train.joint, "stagewise": train.stagewise}[config.schedule]
-    stages = plan(model_config, config, target_nnz(model_config), seed)
-    history = train.fit(model, training, stages, config, seed, validation, verbose)
-    return history, model.to_layers(), model.threshold()
-
-
-def _split(rows: Rows, config: TrainConfig, seed: int) -> tuple[ArraySource, ArraySource | None]:
-    if not config.early_stopping:
-        return ArraySource(rows), None
-    n_held_out = max(1, round(config.validation_fraction * rows.shape[0]))
-    if n_held_out >= rows.shape[0]:
-        raise ValueError(
-            f"[fit] early_stopping needs rows for training and for validation; got {rows.shape[0]} in all."
-        )
-    order = np.random.default_rng(seed).permutation(rows.shape[0])
-    return ArraySource(rows[order[n_held_out:]]), ArraySource(rows[order[:n_held_out]])
+    return fit_rows
 
 
 def _appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:

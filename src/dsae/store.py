@@ -70,7 +70,10 @@ def write(folder: str | Path, model: Model) -> Path:
     OSError
         If the folder cannot be written.
     """
-    target = Path(folder)
+    target = Path(folder).resolve()
+    for name, (_, values, bias) in model.layers.items():
+        if not (np.isfinite(values).all() and np.isfinite(bias).all()):
+            raise ValueError(f"[save] The weights of {name} must be finite; the model diverged and cannot be saved.")
     temporary = _sibling(target)
     try:
         temporary.chmod(0o755)
@@ -126,6 +129,7 @@ def _write_files(folder: Path, model: Model) -> None:
     _write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in model.history))
     _write_text(folder / "README.md", _card(model))
     save_file(_tensors(model), folder / "model.safetensors")
+    shutil.copymode(folder / "config.json", folder / "model.safetensors")
     with open(folder / "model.safetensors", "rb") as file:
         os.fsync(file.fileno())
 
@@ -299,18 +303,11 @@ def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: set
             raise ValueError(f"[load] {path}: {name}.indptr must rise from 0.")
         nnz = int(indptr[-1])
         indices = take(f"{name}.indices", ("U16", "I32"), nnz).astype(np.int32)
-        topology = Topology(shape, np.array(indptr), indices)
-        _check_indices(path, name, topology)
+        try:
+            topology = Topology(shape, np.array(indptr), indices)
+        except ValueError as error:
+            raise ValueError(f"[load] {path}: {name} is damaged. {error}") from None
         values = take(f"{name}.values", ("F32",), nnz)
     if not (np.isfinite(values).all() and np.isfinite(bias).all()):
         raise ValueError(f"[load] {path}: the weights of {name} must be finite.")
     return Layer(topology, values, bias)
-
-
-def _check_indices(path: Path, name: str, topology: Topology) -> None:
-    indices = topology.indices
-    if indices.size and (indices.min() < 0 or indices.max() >= topology.shape[1]):
-        raise ValueError(f"[load] {path}: {name}.indices must lie in 0..{topology.shape[1] - 1}.")
-    same_row = np.diff(topology.rows) == 0
-    if np.any(np.diff(indices)[same_row] <= 0):
-        raise ValueError(f"[load] {path}: {name}.indices must rise strictly within each row.")

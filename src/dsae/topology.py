@@ -40,8 +40,27 @@ class Topology:
     indices: np.ndarray
 
     def __post_init__(self) -> None:
-        for array in (self.indptr, self.indices):
+        for name in ("indptr", "indices"):
+            array = np.ascontiguousarray(getattr(self, name), dtype=np.int32).view()
             array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        self._check()
+
+    def _check(self) -> None:
+        indptr, indices, (n_out, n_in) = self.indptr, self.indices, self.shape
+        steps = np.diff(indptr.astype(np.int64))
+        if indptr.shape != (n_out + 1,) or indptr[0] != 0 or (steps < 0).any() or indptr[-1] != indices.size:
+            raise ValueError(f"[Topology] indptr must have {n_out + 1} numbers that rise from 0 to {indices.size}.")
+        if indices.size and (indices.min() < 0 or indices.max() >= n_in):
+            raise ValueError(f"[Topology] Every edge must lie inside shape {self.shape}.")
+        rises = np.diff(indices) > 0
+        rises[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < indices.size)] - 1] = True
+        if not rises.all():
+            raise ValueError("[Topology] indices must rise strictly within each row; an edge may appear once.")
+
+    def bare(self) -> Topology:
+        """The same edges without what has been cached on the way."""
+        return Topology(self.shape, self.indptr, self.indices)
 
     @classmethod
     def full(cls, shape: tuple[int, int]) -> Topology:

@@ -195,3 +195,15 @@ def test_an_interrupted_comparison_is_none(dsae, data, tmp_path):
     assert done.code == 130
     assert done.err.endswith("dsae: interrupted\n")
     assert not list((tmp_path / "study").iterdir())
+
+
+def test_a_bad_test_file_is_refused_before_training(dsae, data, tmp_path, monkeypatch):
+    from dsae.estimator import DeepSparseAutoencoder
+
+    monkeypatch.setattr(DeepSparseAutoencoder, "fit", lambda *a: pytest.fail("trained first"))
+    narrow = tmp_path / "narrow.npy"
+    np.save(narrow, np.zeros((3, 2), np.float32))
+    for test, message in ((tmp_path / "none.npy", "does not exist"), (narrow, "as many as DATA")):
+        done = dsae("fit", data, "-o", tmp_path / "m", "--test", test, *QUICK)
+        assert done.code == 2
+        assert message in done.err

@@ -117,3 +117,22 @@ def test_topology_of_another_shape_is_refused():
 def test_a_layer_beyond_the_index_range_is_refused():
     with pytest.raises(ValueError, match="lower density"):
         SparseLinear(100_000, 100_000)
+
+
+@pytest.mark.parametrize("other", [(21, 10), (20, 11)])
+def test_the_state_of_another_shape_is_refused(other):
+    with pytest.raises(ValueError, match=r"Expected a layer of shape \(10, 20\); got"):
+        SparseLinear(20, 10, density=0.1, bias=False).load_state_dict(SparseLinear(*other, bias=False).state_dict())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64])
+@pytest.mark.parametrize("density", [0.1, 1.0])
+def test_input_of_another_dtype_is_cast(dtype, density):
+    layer, x = SparseLinear(20, 10, density=density), torch.randint(3, (4, 20))
+    torch.testing.assert_close(layer(x.to(dtype)), layer(x.float()))
+
+
+def test_autocast():
+    with torch.autocast("cpu", torch.bfloat16):
+        y = nn.Sequential(nn.Linear(20, 20), SparseLinear(20, 10, density=0.2))(torch.randn(4, 20))
+    assert torch.isfinite(y).all()

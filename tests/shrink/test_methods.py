@@ -7,8 +7,10 @@ import torch
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder
 from dsae.nn._autoencoder import target_nnz
-from dsae.shrink import METHODS, Clock, Rewire
+from dsae.shrink import METHODS, Clock, Contractive, Rewire
+from dsae.shrink._scores import AbsentGradient
 from dsae.train import start_model, swap_parameter
+from dsae.train._start import start_nnz
 
 NAMES = sorted(METHODS)
 N_STEPS = 120
@@ -116,3 +118,45 @@ def test_set_drops_the_weakest_and_grows_at_zero():
     assert kept == set(range(layer.nnz)) - weakest
     layer.rewire(rewiring)
     assert (layer.values[torch.tensor(rewiring.source < 0)] == 0).all()
+
+
+@pytest.mark.parametrize("n_steps", [40, 400])
+def test_rigl_grows_by_the_gradient_in_runs_of_any_length(n_steps, monkeypatch):
+    by_chance = []
+    original = AbsentGradient.edges
+
+    def spy(self, layer, n):
+        by_chance.append(layer.tape.x is None)
+        return original(self, layer, n)
+
+    monkeypatch.setattr(AbsentGradient, "edges", spy)
+    run("rigl", n_steps=n_steps)
+    assert sum(by_chance) <= 4, "only an update in the first step has no gradient yet"
+    assert len(by_chance) > 40
+
+
+@pytest.mark.parametrize("density", [0.1, 0.6])
+def test_the_tape_holds_the_gradient_of_the_loss(density):
+    model = Autoencoder(AutoencoderConfig(n_features=30, n_components=6, density=density, code_activation="sigmoid"))
+    layer = model.layers["encoder.0"]
+    layer.tape.recording = True
+    x = torch.randn(64, 30)
+    trace = model.trace(x)
+    (
+        (model._restored(trace.rows(trace.output)) - x).square().mean() + Contractive(0.0, 0).penalty(model, trace)
+    ).backward()
+    dy, inputs = layer.tape.dy, layer.tape.x
+    dense = dy.T @ inputs if dy.ndim == 2 else torch.einsum("pol,pil->oi", dy, inputs)
+    live = dense.view(-1)[torch.from_numpy(layer.topology.flat)]
+    torch.testing.assert_close(live, layer.values.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_layer_too_large_to_start_full_starts_sparse(monkeypatch):
+    monkeypatch.setattr("dsae.train._start._LARGEST_DENSE_START", 100)
+    config = AutoencoderConfig(n_features=30, n_components=6, hidden_layer_sizes=(20,), density=0.7)
+    start = start_nnz(config, TrainConfig(shrink="magnitude"))
+    assert all(
+        count <= n_out * n_in for count, (n_out, n_in) in zip(start.values(), config.layer_shapes.values(), strict=True)
+    )
+    sparse = start_nnz(config.replace(density=0.05), TrainConfig(shrink="magnitude"))
+    assert sparse["encoder.0"] == 100

@@ -36,6 +36,8 @@ def fit(data: str, output: str, test: str | None, as_json: bool, config: str | N
     store.check_target(output)
     X, names = read_rows(data)
     rows = check_rows("fit", X)
+    if test is not None:
+        check_rows("evaluate", read_rows(test)[0], rows.shape[1], "as many as DATA")
     runtime, seconds, interrupted = _fitted(rows, names, parameters)
     results = {f"train_{name}": value for name, value in measure(runtime, rows).items() if name in _KEPT}
     if test is not None:

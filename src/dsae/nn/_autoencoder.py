@@ -202,7 +202,7 @@ class Autoencoder(nn.Module):
         own = fold(layers, self.config, -mean / scale, 1 / scale)
         for name, layer in self.layers.items():
             topology, values, bias = own[name]
-            layer.set_extra_state({"indptr": torch.tensor(topology.indptr), "indices": torch.tensor(topology.indices)})
+            layer.adopt(topology)
             layer.values.copy_(torch.tensor(values))
             layer.bias.copy_(torch.tensor(bias))  # type: ignore[union-attr]
         if threshold is not None:
@@ -220,14 +220,15 @@ def target_nnz(config: AutoencoderConfig) -> dict[str, int]:
     """Live weights that the configuration asks of each layer."""
     shapes = config.layer_shapes
     if isinstance(config.density, Mapping):
-        return {name: round(config.density.get(name, 1.0) * n_out * n_in) for name, (n_out, n_in) in shapes.items()}
+        asked = {name: config.density.get(name, 1.0) for name in shapes}
+        return {name: max(round(asked[name] * n_out * n_in), 1) for name, (n_out, n_in) in shapes.items()}
     counts = erdos_renyi(list(shapes.values()), config.density)
     return {name: max(count, 1) for name, count in zip(shapes, counts, strict=True)}
 
 
 def _to_layer(layer: SparseLinear) -> Layer:
     values = layer.values.detach().float().cpu().numpy().copy()
-    return Layer(layer.topology, values, layer.bias.detach().float().cpu().numpy().copy())  # type: ignore[union-attr]
+    return Layer(layer.topology.bare(), values, layer.bias.detach().float().cpu().numpy().copy())  # type: ignore[union-attr]
 
 
 def fold(

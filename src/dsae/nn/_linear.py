@@ -103,7 +103,7 @@ class SparseLinear(nn.Module):
             in_range("density", density, 0, 1, open_low=True)
             keep = matrix.abs().flatten().topk(round(density * matrix.numel())).indices
             mask = torch.zeros(matrix.numel(), dtype=torch.bool, device=matrix.device).index_fill(0, keep, True)
-            mask = mask.view_as(matrix)
+            mask = mask.view_as(matrix) & (matrix != 0)
         topology = Topology.from_mask(mask.cpu().numpy())
         layer = cls(matrix.shape[1], matrix.shape[0], bias=bias is not None, topology=topology).to(matrix)
         with torch.no_grad():
@@ -174,24 +174,25 @@ class SparseLinear(nn.Module):
                 f"[SparseLinear] Expected rows [batch, {self.in_features}] or panels "
                 f"[n_panels, {self.in_features}, lanes]; got shape {tuple(x.shape)}."
             )
-        return self._affine(x[None], self.bias)[0] if x.ndim == 1 else self._affine(x, self.bias)
+        return self._affine(x[None], self.bias, self.tape)[0] if x.ndim == 1 else self._affine(x, self.bias, self.tape)
 
     def tangent(self, t: Tensor) -> Tensor:
         """``W t``, the change of the output when the input changes by ``t``."""
-        return self._affine(t, None)
+        return self._affine(t, None, None)
 
-    def _affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
+    def _affine(self, x: Tensor, bias: Tensor | None, tape: ops.Tape | None) -> Tensor:
+        x = x.to(self.values.dtype)
         if self.executor == "dense":
-            return self._dense_affine(x, bias)
+            return self._dense_affine(x, bias, tape)
         if x.ndim == 3:
-            return ops.linear(self.values, bias, x, self.topology, self.tape)
-        return ops.unpack(ops.linear(self.values, bias, ops.pack(x), self.topology, self.tape), x.shape[0])
+            return ops.linear(self.values, bias, x, self.topology, tape)
+        return ops.unpack(ops.linear(self.values, bias, ops.pack(x), self.topology, tape), x.shape[0])
 
-    def _dense_affine(self, x: Tensor, bias: Tensor | None) -> Tensor:
+    def _dense_affine(self, x: Tensor, bias: Tensor | None, tape: ops.Tape | None) -> Tensor:
         weight = ops.dense(self.values, self.topology, self._flat_on(self.values.device))
         y = F.linear(x, weight, bias) if x.ndim == 2 else _panel_affine(weight, bias, x)
-        if self.tape.recording and y.requires_grad:
-            self.tape.x = x.detach()
+        if tape is not None and tape.recording and y.requires_grad:
+            tape.x = x.detach()
             y.register_hook(self._keep_gradient)
         return y
 
@@ -202,23 +203,31 @@ class SparseLinear(nn.Module):
         if self.topology.is_full:
             return None
         if self._flat is None or self._flat.device != device:
-            self._flat = torch.tensor(self.topology.flat, device=device)
+            self._flat = torch.from_numpy(self.topology.flat).to(device)
         return self._flat
 
     def _set_topology(self, topology: Topology) -> None:
         self._topology = topology
         self._flat: Tensor | None = None
-        self.tape.clear()
+        self.tape.x = self.tape.dy = None
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The topology, for ``state_dict``."""
         t = self.topology
-        return {"indptr": torch.tensor(t.indptr), "indices": torch.tensor(t.indices)}
+        return {"shape": torch.tensor(t.shape), "indptr": torch.tensor(t.indptr), "indices": torch.tensor(t.indices)}
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take the topology of a ``state_dict``; ``values`` is replaced where its length differs."""
         shape = (self.out_features, self.in_features)
-        topology = Topology(shape, state["indptr"].cpu().numpy().copy(), state["indices"].cpu().numpy().copy())
+        if tuple(state["shape"].tolist()) != shape:
+            raise ValueError(
+                f"[load_state_dict] Expected a layer of shape {shape}; got {tuple(state['shape'].tolist())}."
+            )
+        topology = Topology(shape, state["indptr"].cpu().numpy(), state["indices"].cpu().numpy())
+        self.adopt(topology)
+
+    def adopt(self, topology: Topology) -> None:
+        """Take over a topology, the values yet to be filled in; ``values`` is replaced where its length differs."""
         if topology.nnz != self.nnz:
             self.values = nn.Parameter(self.values.new_zeros(topology.nnz), requires_grad=self.values.requires_grad)
         self._set_topology(topology)

@@ -30,15 +30,33 @@ class L1(Shrinker):
 
 
 class DropZeros(Shrinker):
-    """Takes the edges whose value is exactly zero out of the topology, every ``every`` steps and at the end."""
+    """Takes the edges whose value is exactly zero out of the topology, every ``every`` steps and at the end.
+
+    An edge that another method grew in this very step is zero because it is new: its layer waits for the next step.
+    """
 
     def __init__(self, every: int = 100) -> None:
         self.every = every
+        self._waiting: set[str] = set()
+        self._grown: set[str] = set()
 
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
         """Drop the zeros; nothing grows."""
-        if clock.step % self.every and clock.step != clock.n_steps:
-            return {}
-        zeros = {name: (layer.values.detach() == 0).cpu().numpy() for name, layer in layers.items()}
+        if clock.step % self.every == 0 or clock.step == clock.n_steps:
+            self._waiting = set(layers)
+        ready = self._waiting - self._grown
+        self._waiting -= ready
+        self._grown.clear()
+        return self.zeros({name: layer for name, layer in layers.items() if name in ready})
+
+    def moved(self, name: str, rewiring: Rewiring) -> None:
+        """Take note of layers in which edges grew."""
+        if (rewiring.source < 0).any():
+            self._grown.add(name)
+
+    @staticmethod
+    def zeros(layers: Mapping[str, SparseLinear]) -> dict[str, Rewiring]:
+        """The rewiring that takes out the zeros of each layer that has any."""
+        found = {name: (layer.values.detach() == 0).cpu().numpy() for name, layer in layers.items()}
         none = np.empty(0, np.int64)
-        return {name: layers[name].topology.rewire(zero, none, none) for name, zero in zeros.items() if zero.any()}
+        return {name: layers[name].topology.rewire(zero, none, none) for name, zero in found.items() if zero.any()}

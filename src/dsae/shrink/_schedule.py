@@ -33,6 +33,11 @@ class Schedule:
     every: int = 100
     until: float = 0.75
 
+    @property
+    def settled(self) -> float:
+        """Part of training after which the topology stays."""
+        return self.until if self.start_dense or self.share else 0.0
+
     def last(self, clock: Clock) -> int:
         """The step of the last update."""
         return max(1, math.floor(self.until * clock.n_steps))

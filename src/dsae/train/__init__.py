@@ -1,5 +1,6 @@
 """Training: stages of epochs of steps."""
 
+from dsae.train._fit import fit_rows as fit_rows
 from dsae.train._loop import fit as fit
 from dsae.train._optim import swap_parameter as swap_parameter
 from dsae.train._stages import Stage as Stage

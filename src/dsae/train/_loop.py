@@ -17,7 +17,7 @@ from dsae import ops
 from dsae.config import TrainConfig
 from dsae.data import ArraySource
 from dsae.nn import LOSSES, Autoencoder, SparseLinear
-from dsae.shrink import Clock
+from dsae.shrink import Clock, DropZeros
 from dsae.train._interrupt import Interrupt
 from dsae.train._optim import swap_parameter
 from dsae.train._progress import ProgressLine
@@ -92,7 +92,7 @@ class _Run:
 
 @dataclass
 class _Patience:
-    """The best weights by validation loss, and how long ago they were found."""
+    """The best weights by validation loss, penalties included, and how long ago they were found."""
 
     tol: float
     best: float = math.inf
@@ -107,7 +107,7 @@ class _Patience:
 
 def _run_stage(run: _Run, stage: Stage) -> None:
     layers = {name: run.model.layers[name] for name in stage.layers}
-    extra = _temporary_decoder(layers[stage.layers[0]]) if stage.temporary_decoder else None
+    extra = _temporary_decoder(layers[stage.layers[0]], run.seed) if stage.temporary_decoder else None
     parameters = _trainable(run.model, stage, extra)
     optimizer = torch.optim.Adam(parameters, lr=run.config.learning_rate_init, fused=True)
     patience = _Patience(run.config.tol)
@@ -116,15 +116,18 @@ def _run_stage(run: _Run, stage: Stage) -> None:
         row = _run_epoch(run, stage, layers, extra, optimizer, epoch * run.steps_per_epoch, n_steps)
         settled = (epoch + 1) / stage.epochs >= stage.last_rewiring
         if run.validation is not None and not stage.temporary_decoder:
-            row["validation_loss"] = _evaluate(run.model, run.validation, run.config)
+            row["validation_loss"], objective = _evaluate(run, stage, run.validation)
             if settled:
-                patience.see(row["validation_loss"], run.model)
+                patience.see(objective, run.model)
         run.history.append(row)
         run.progress.epoch(stage.name, row)
         if run.interrupt.asked or patience.epochs_since >= run.config.n_iter_no_change:
             break
     if patience.weights is not None:
         run.model.load_state_dict(patience.weights)
+    if any(isinstance(shrinker, DropZeros) for shrinker in stage.shrinkers):
+        for name, rewiring in DropZeros.zeros(layers).items():
+            layers[name].rewire(rewiring)
     run.model.requires_grad_(True)
 
 
@@ -174,9 +177,9 @@ def _train_step(
     optimizer.zero_grad()
     loss, objective = _objective(run, stage, extra, x)
     value = loss.item()
-    if not math.isfinite(value):
+    if not math.isfinite(objective.item()):
         raise FloatingPointError(
-            f"[fit] The loss became {value} at step {clock.step} of stage '{stage.name}', "
+            f"[fit] The loss became {objective.item()} at step {clock.step} of stage '{stage.name}', "
             f"epoch {len(run.history) + 1}. Lower learning_rate_init (now {run.config.learning_rate_init:g}), "
             "set scale=True if features differ in scale, or lower l2 and contractive."
         )
@@ -216,8 +219,10 @@ def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor)
     return nn.functional.mse_loss(back, z)
 
 
-def _temporary_decoder(layer: SparseLinear) -> SparseLinear:
-    return SparseLinear(layer.out_features, layer.in_features, topology=layer.topology.transpose[0])
+def _temporary_decoder(layer: SparseLinear, seed: int) -> SparseLinear:
+    generator = torch.Generator().manual_seed(seed)
+    topology = layer.topology.transpose[0]
+    return SparseLinear(layer.out_features, layer.in_features, topology=topology, generator=generator)
 
 
 def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> list[nn.Parameter]:
@@ -236,10 +241,12 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float, clock: Clock) -> No
 
 
 @torch.no_grad()
-def _evaluate(model: Autoencoder, source: ArraySource, config: TrainConfig) -> float:
-    model.eval()
-    total = 0.0
-    for batch in source.batches(config.batch_size, seed=0):
-        x = torch.from_numpy(batch)
-        total += LOSSES[config.loss](model.trace(x)).item() * len(x)
-    return total / len(source)
+def _evaluate(run: _Run, stage: Stage, source: ArraySource) -> tuple[float, float]:
+    """Mean loss over ``source``, without and with the penalties."""
+    run.model.eval()
+    losses = torch.zeros(2, dtype=torch.float64)
+    for batch in source.batches(run.config.batch_size, seed=0):
+        parts = _objective(run, stage, None, torch.from_numpy(batch))
+        losses += torch.stack(parts).double() * len(batch)
+    loss, objective = (losses / len(source)).tolist()
+    return loss, objective

@@ -36,7 +36,7 @@ class Stage:
     @property
     def last_rewiring(self) -> float:
         """Part of the stage after which no method changes the topology any more."""
-        return max((s.schedule.until for s in self.shrinkers if isinstance(s, Rewire)), default=0.0)
+        return max((s.schedule.settled for s in self.shrinkers if isinstance(s, Rewire)), default=0.0)
 
 
 def joint(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Stage, ...]:

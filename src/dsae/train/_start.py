@@ -11,7 +11,7 @@ from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS
-from dsae.topology import Layer
+from dsae.topology import Layer, dead_edges
 
 # A layer beyond this many weights never starts full: values, gradient and Adam's moments would take over 1 GiB.
 _LARGEST_DENSE_START = 1 << 26
@@ -37,7 +37,7 @@ def start_model(
         Mean and scale that inputs are brought to zero and one by.
     init : mapping of str to Layer, optional
         Weights to start from instead of random ones. Where the method does not shrink gradually, the largest by
-        magnitude are kept.
+        magnitude are kept; where there are fewer than asked for, zeros are added at random.
     threshold : ndarray, shape (n_components,), optional
         Of the code activation, to go with ``init``.
     """
@@ -48,7 +48,9 @@ def start_model(
     model.config = config
     model.set_moments(torch.from_numpy(moments[0]), torch.from_numpy(moments[1]))
     if init is not None:
-        model.set_layers({name: _largest(layer, start[name]) for name, layer in init.items()}, threshold)
+        final, rng = target_nnz(config), np.random.default_rng(generator.initial_seed())
+        fitted = {name: _grown(_largest(init[name], start[name]), final[name], rng) for name in init}
+        model.set_layers(fitted, threshold)
     elif config.output_activation == "sigmoid":
         _start_at_mean(model)
     return model
@@ -60,7 +62,7 @@ def start_nnz(config: AutoencoderConfig, train: TrainConfig) -> dict[str, int]:
     if train.shrink == "none" or not METHODS[train.shrink].schedule.start_dense:
         return final
     return {
-        name: n_out * n_in if n_out * n_in <= _LARGEST_DENSE_START else max(2 * final[name], _LARGEST_DENSE_START)
+        name: min(n_out * n_in, max(2 * final[name], _LARGEST_DENSE_START))
         for name, (n_out, n_in) in config.layer_shapes.items()
     }
 
@@ -79,3 +81,12 @@ def _largest(layer: Layer, nnz: int) -> Layer:
     drop[np.argpartition(np.abs(values), topology.nnz - nnz)[: topology.nnz - nnz]] = True
     none = np.empty(0, np.int64)
     return Layer(topology.rewire(drop, none, none).new, values[~drop], bias)
+
+
+def _grown(layer: Layer, nnz: int, rng: np.random.Generator) -> Layer:
+    topology, values, bias = layer
+    if topology.nnz >= nnz:
+        return layer
+    edges = dead_edges(topology, nnz - topology.nnz, rng)
+    rewiring = topology.rewire(np.zeros(topology.nnz, bool), *edges)
+    return Layer(rewiring.new, rewiring.move(values), bias)

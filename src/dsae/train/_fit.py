@@ -1,0 +1,82 @@
+"""From checked rows and settings to a trained model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.data import ArraySource, Rows
+from dsae.nn._autoencoder import target_nnz
+from dsae.store import Model
+from dsae.train._loop import fit
+from dsae.train._stages import joint, stagewise
+from dsae.train._start import start_model
+
+_PLANS = {"joint": joint, "stagewise": stagewise}
+
+
+def fit_rows(
+    rows: Rows,
+    model_config: AutoencoderConfig,
+    config: TrainConfig,
+    start: Model | None = None,
+    seed: int = 0,
+    verbose: int = 0,
+) -> tuple[Model, list[dict[str, Any]]]:
+    """Train a model of ``model_config`` on ``rows``.
+
+    Parameters
+    ----------
+    rows : ndarray or csr_matrix of float32, shape (n_samples, n_features)
+    model_config, config
+        Architecture and settings.
+    start : Model, optional
+        Whose weights to start from; its threshold counts where the code activation is the same.
+    seed : int
+    verbose : int
+
+    Returns
+    -------
+    model : Model
+        Weights only: centring and scaling are folded in.
+    history : list of dict
+    """
+    training, validation = _split(rows, config, seed)
+    generator = torch.Generator().manual_seed(seed)
+    layers = threshold = None
+    if start is not None:
+        if start.config.layer_shapes != model_config.layer_shapes:
+            raise ValueError(
+                f"[fit] The model to start from (init or warm_start) must have the layers {model_config.layer_shapes}; "
+                f"got {start.config.layer_shapes}. Give the same widths, or start anew."
+            )
+        layers = start.layers
+        threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
+    model = start_model(model_config, config, generator, _moments(training, config), layers, threshold)
+    stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
+    history = fit(model, training, stages, config, seed, validation, verbose)
+    return Model(model_config, model.to_layers(), model.threshold()), history
+
+
+def _moments(source: ArraySource, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+    mean, deviation = source.moments()
+    if not config.scale:
+        return mean, np.ones_like(mean)
+    varies = deviation > 1e-6 * np.abs(mean)  # below that it is rounding
+    usual = np.median(deviation[varies]) if varies.any() else 1
+    return mean, np.where(varies, deviation, usual).astype(np.float32)
+
+
+def _split(rows: Rows, config: TrainConfig, seed: int) -> tuple[ArraySource, ArraySource | None]:
+    if not config.early_stopping:
+        return ArraySource(rows), None
+    n_held_out = max(1, round(config.validation_fraction * rows.shape[0]))
+    if n_held_out >= rows.shape[0]:
+        raise ValueError(
+            f"[fit] early_stopping needs rows for training and for validation; got {rows.shape[0]} in all."
+        )
+    order = np.random.default_rng(seed).permutation(rows.shape[0])
+    return ArraySource(rows[order[n_held_out:]]), ArraySource(rows[order[:n_held_out]])
