@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard csrc/*.cpp csrc/*.hpp)
 
-.PHONY: demo test check bench examples clean
+.PHONY: demo test check bench clean
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
