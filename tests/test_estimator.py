@@ -402,3 +402,10 @@ def test_saving_follows_a_link_and_is_readable_by_others(tmp_path):
     assert (tmp_path / "latest").is_symlink()
     assert {path.name for path in tmp_path.iterdir()} == {"run1", "latest"}
     assert len({path.stat().st_mode for path in (tmp_path / "run1").iterdir()}) == 1
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1e-4, 1e-2, 1e2, 1e6])
+def test_the_unit_of_the_data_does_not_matter(unit):
+    assert small().fit(X * np.float32(unit)).score(X * np.float32(unit)) == pytest.approx(
+        small().fit(X).score(X), abs=0.02
+    )

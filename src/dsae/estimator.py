@@ -108,7 +108,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     validation_fraction, n_iter_no_change, tol
         See ``early_stopping``.
     scale : bool
-        Whether features are brought to unit variance inside the model; they are always centred.
+        Whether features are brought to unit variance inside the model. They are always centred, and all measured in
+        the power of 100 nearest to their common spread; losses in ``history_`` are in these units.
     random_state : int, RandomState or None
         Makes a run repeat bit for bit at a fixed number of threads.
     verbose : int

@@ -64,10 +64,16 @@ def fit_rows(
 def _moments(source: ArraySource, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
     mean, deviation = source.moments()
     if not config.scale:
-        return mean, np.ones_like(mean)
+        return mean, np.full_like(mean, _common_unit(deviation))
     varies = deviation > 1e-6 * np.abs(mean)  # below that it is rounding
     usual = np.median(deviation[varies]) if varies.any() else 1
     return mean, np.where(varies, deviation, usual).astype(np.float32)
+
+
+def _common_unit(deviation: np.ndarray) -> float:
+    """The power of 100 nearest to the spread of the data: Adam's steps and initial weights suit data near one."""
+    spread = np.sqrt(np.mean(np.square(deviation, dtype=np.float64)))
+    return float(np.float32(100.0 ** np.round(np.log10(spread) / 2))) if spread > 0 else 1.0
 
 
 def _split(rows: Rows, config: TrainConfig, seed: int) -> tuple[ArraySource, ArraySource | None]:
