@@ -43,3 +43,19 @@ def test_demo(dsae, tmp_path):
         "report.html",
     }
     assert load(tmp_path / "demo" / "model").model.density == pytest.approx(0.05, abs=1e-3)
+
+
+def test_a_shape_that_does_not_fit_is_refused_before_training(dsae, data, tmp_path, monkeypatch):
+    from dsae import comparison
+
+    monkeypatch.setattr(comparison, "compare", lambda *a, **k: pytest.fail("trained first"))
+    done = dsae("compare", data, "-o", tmp_path / "study", "--image-shape", "3x3")
+    assert done.code == 2
+    assert "--image-shape 3x3 does not hold the 4 columns" in done.err
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_report_can_go_to_stdout(dsae, model, data):
+    done = dsae("report", model, data, "-o", "-")
+    assert done.code == 0, done.err
+    assert done.text.rstrip().endswith("</html>")

@@ -63,6 +63,10 @@ def compare(
     parameters = settings(config, given)
     X, names = read_rows(train)
     X_test = None if test is None else read_rows(test)[0]
+    if image_shape and image_shape[0] * image_shape[1] != X.shape[1]:
+        raise ValueError(
+            f"--image-shape {image_shape[0]}x{image_shape[1]} does not hold the {X.shape[1]} columns of {train}."
+        )
     folder = made(output)
     comparison = compared(X, X_test, parameters)
     write_study(folder, comparison, feature_names=names, image_shape=image_shape)
@@ -77,10 +81,13 @@ def compare(
 @_image_shape
 def report(model: str, data: str, output: str, image_shape: Any) -> None:
     """Write one HTML file about MODEL and what it makes of the rows in DATA."""
-    from dsae.report import write_report
+    from dsae.report import collect, render, write_report
 
     runtime = load_model(model)
     rows = rows_for(runtime, "report", data)
+    if output == "-":
+        click.echo(render(collect(runtime.model, rows, image_shape=image_shape)))
+        return
     write_report(output, runtime.model, rows, image_shape=image_shape)
     click.echo(f"report: {output}", err=True)
 
