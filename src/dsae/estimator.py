@@ -20,7 +20,6 @@ from dsae.data import Rows, check_rows
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
-from dsae.topology import Layer, Topology
 
 _MODEL_FIELDS = (
     "n_components",
@@ -349,22 +348,6 @@ def _as_model(init: Any, config: AutoencoderConfig) -> store.Model:
         return init.model
     if isinstance(init, (str, Path)):
         return store.read(init)
-    return store.Model(config=config, layers=_dense_layers(init, config))
+    from dsae.train import dense_layers
 
-
-def _dense_layers(init: Any, config: AutoencoderConfig) -> dict[str, Layer]:
-    expected = f"one (weight [out, in], bias [out]) for each of {config.layer_shapes}"
-    try:
-        pairs = [(np.asarray(weight, np.float32), np.asarray(bias, np.float32)) for weight, bias in init]
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"init must be a fitted model, a model folder, or {expected}; got {type(init).__name__}."
-        ) from None
-    shapes = [weight.shape for weight, _ in pairs]
-    if shapes != list(config.layer_shapes.values()) or any(bias.shape != weight.shape[:1] for weight, bias in pairs):
-        raise ValueError(f"init must give {expected}; got weights of shape {shapes}.")
-    layers = {}
-    for name, (weight, bias) in zip(config.layer_shapes, pairs, strict=True):
-        topology = Topology.from_mask(weight)
-        layers[name] = Layer(topology, weight[weight != 0], bias)
-    return layers
+    return store.Model(config=config, layers=dense_layers(init, config))

@@ -14,7 +14,7 @@ from dsae import ops
 from dsae.config import in_range
 from dsae.topology import Rewiring, Topology, random_topology
 
-# Above this density a dense matrix product beats the sparse kernels; docs/design/crossover.md has the measurement.
+# Above this density a dense matrix product beats the sparse kernels; docs/design/kernels.md says why.
 DENSE_ABOVE = 0.35
 
 

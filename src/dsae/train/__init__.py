@@ -6,4 +6,5 @@ from dsae.train._optim import swap_parameter as swap_parameter
 from dsae.train._stages import Stage as Stage
 from dsae.train._stages import joint as joint
 from dsae.train._stages import stagewise as stagewise
+from dsae.train._start import dense_layers as dense_layers
 from dsae.train._start import start_model as start_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS
-from dsae.topology import Layer, dead_edges
+from dsae.topology import Layer, Topology, dead_edges
 
 # A layer beyond this many weights never starts full: values, gradient and Adam's moments would take over 1 GiB.
 _LARGEST_DENSE_START = 1 << 26
@@ -90,3 +91,28 @@ def _grown(layer: Layer, nnz: int, rng: np.random.Generator) -> Layer:
     edges = dead_edges(topology, nnz - topology.nnz, rng)
     rewiring = topology.rewire(np.zeros(topology.nnz, bool), *edges)
     return Layer(rewiring.new, rewiring.move(values), bias)
+
+
+def dense_layers(init: Any, config: AutoencoderConfig) -> dict[str, Layer]:
+    """Layers from one ``(weight [out, in], bias [out])`` each, in order; weights that are zero do not live.
+
+    Raises
+    ------
+    ValueError
+        If ``init`` is something else, or of other shapes than ``config`` says.
+    """
+    expected = f"one (weight [out, in], bias [out]) for each of {config.layer_shapes}"
+    try:
+        pairs = [(np.asarray(weight, np.float32), np.asarray(bias, np.float32)) for weight, bias in init]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"init must be a fitted model, a model folder, or {expected}; got {type(init).__name__}."
+        ) from None
+    shapes = [weight.shape for weight, _ in pairs]
+    if shapes != list(config.layer_shapes.values()) or any(bias.shape != weight.shape[:1] for weight, bias in pairs):
+        raise ValueError(f"init must give {expected}; got weights of shape {shapes}.")
+    layers = {}
+    for name, (weight, bias) in zip(config.layer_shapes, pairs, strict=True):
+        topology = Topology.from_mask(weight)
+        layers[name] = Layer(topology, weight[weight != 0], bias)
+    return layers
