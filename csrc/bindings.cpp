@@ -9,6 +9,7 @@
 
 #include "kernels.hpp"
 #include "parallel.hpp"
+#include "pool.hpp"
 #include "rewire.hpp"
 
 namespace nb = nanobind;
@@ -174,6 +175,30 @@ void sddmm(const In& indptr, const In& indices, const In& dy, const In& x, const
   kernels->sddmm(w, left, right, to);
 }
 
+void backward(const In& indptr, const In& indices, const In& values, const In& dy, const In& x, const Out& dx, const Out& dw) {
+  const Call call{"backward"};
+  const auto w = call.csr(indptr, indices);
+  const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
+  const auto to = call.vector<float>("dw", dw, "the size of indices", indices.size());
+  const auto left = call.panels<const float>("dy", dy);
+  const auto right = call.panels<const float>("x", x);
+  const auto product = call.panels<float>("dx", dx);
+  call.same_batch(right, left, "dy");
+  call.same_batch(right, product, "dx");
+  call.equal("x.shape[1]", right.width, "the number of rows", w.n_rows);
+  call.equal("dx.shape[1]", product.width, "the number of rows", w.n_rows);
+  nb::gil_scoped_release release;
+  kernels->backward(w, data, left, right, product, to);
+}
+
+void sum_samples(const In& panels, const Out& sums) {
+  const Call call{"sum_samples"};
+  const auto from = call.panels<const float>("panels", panels);
+  const auto to = call.vector<float>("sums", sums, "the width of the panels", from.width);
+  nb::gil_scoped_release release;
+  kernels->sum_samples(from, to);
+}
+
 void spmv(const In& indptr, const In& indices, const In& values, const std::optional<In>& bias, const In& x, const Out& y) {
   const Call call{"spmv"};
   const auto w = call.csr(indptr, indices);
@@ -192,6 +217,16 @@ void gather(const In& values, const In& slots, const Out& out) {
   const auto to = call.vector<float>("out", out, "the size of slots", slots.size());
   nb::gil_scoped_release release;
   kernels->gather(from, index, to, slots.size());
+}
+
+void scatter(const In& values, const In& slots, const Out& out) {
+  const Call call{"scatter"};
+  const auto from = call.data<float>("values", values, 1);
+  const auto index = call.vector<const int32_t>("slots", slots, "the size of values", values.size());
+  const auto to = call.vector<float>("out", out, "the size of values", values.size());
+  call.inside("slots", index, slots.size(), out.size());
+  nb::gil_scoped_release release;
+  kernels->scatter(from, index, to, slots.size());
 }
 
 nb::tuple transpose(const In& indptr, const In& indices, int64_t n_cols) {
@@ -239,12 +274,26 @@ Result patch_slots(const In& old_slots, const In& source, const In& patch, const
   return array(std::move(slots), nnz);
 }
 
+nb::ndarray<nb::numpy, float, nb::ndim<1>> empty(size_t size) {
+  struct Owned {
+    void* data;
+    size_t bytes;
+    ~Owned() { dsae::give_back(data, bytes); }
+  };
+  auto owned = std::unique_ptr<Owned>(new Owned{dsae::take(size * sizeof(float)), size * sizeof(float)});
+  float* data = static_cast<float*>(owned->data);
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Owned*>(p); });
+  owned.release();
+  return {data, {size}, owner};
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, m) {
   kernels = &dsae::choose(std::getenv("DSAE_ISA"));
   m.def("isa", [] { return kernels->isa; });
   m.def("threads", &dsae::max_threads);
+  m.def("empty", &empty, "size"_a);
   m.def("pack", &pack, "rows"_a.noconvert(), "panels"_a.noconvert());
   m.def("pack_csr", &pack_csr, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
         "panels"_a.noconvert());
@@ -253,9 +302,13 @@ NB_MODULE(_kernels, m) {
         "x"_a.noconvert(), "y"_a.noconvert());
   m.def("sddmm", &sddmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "dy"_a.noconvert(), "x"_a.noconvert(),
         "dw"_a.noconvert());
+  m.def("backward", &backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "dy"_a.noconvert(),
+        "x"_a.noconvert(), "dx"_a.noconvert(), "dw"_a.noconvert());
+  m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert());
   m.def("spmv", &spmv, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert().none(),
         "x"_a.noconvert(), "y"_a.noconvert());
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
+  m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("transpose", &transpose, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
   m.def("rewire", &rewire, "indptr"_a.noconvert(), "indices"_a.noconvert(), "keep"_a.noconvert(), "grow_rows"_a.noconvert(),
         "grow_cols"_a.noconvert());

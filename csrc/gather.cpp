@@ -1,4 +1,4 @@
-// The refresh of transposed values. Slots of one column lie a row apart, those of the next beside them: the lines in use
+// The refresh of transposed values, and the way back for their gradient. Slots of one column lie a row apart, those of the next beside them: the lines in use
 // stay in L2.
 #include "level.hpp"
 #include "parallel.hpp"
@@ -8,6 +8,12 @@ namespace dsae::DSAE_LEVEL {
 void gather(const float* values, const int32_t* slots, float* out, int64_t size) {
   parallel_range(size, size, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) out[i] = values[slots[i]];
+  });
+}
+
+void scatter(const float* values, const int32_t* slots, float* out, int64_t size) {
+  parallel_range(size, size, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[slots[i]] = values[i];
   });
 }
 

@@ -13,13 +13,18 @@ namespace dsae {
 using Pack = void(Rows<const float>, Panels<float>);
 using PackCsr = void(const Csr&, const float* values, Panels<float>);
 using Unpack = void(Panels<const float>, Rows<float>);
+// Every feature's sum over all panels and lanes.
+using SumSamples = void(Panels<const float>, float* sums);
 // y[p] = W x[p] + bias; bias may be null.
 using Spmm = void(const Csr&, const float* values, const float* bias, Panels<const float> x, Panels<float> y);
 // dw[slot] = <dy[:, row], x[:, column]>.
 using Sddmm = void(const Csr&, Panels<const float> dy, Panels<const float> x, float* dw);
+// Both halves of a backward pass, `w` the transpose of the layer's matrix: dx[p] = w dy[p], and dw in its slots.
+using Backward = void(const Csr& w, const float* values, Panels<const float> dy, Panels<const float> x, Panels<float> dx,
+                      float* dw);
 // y = W x + bias for one sample; bias may be null.
 using Spmv = void(const Csr&, const float* values, const float* bias, const float* x, float* y);
-// out[i] = values[slots[i]].
+// out[i] = values[slots[i]], and its reverse, out[slots[i]] = values[i].
 using Gather = void(const float* values, const int32_t* slots, float* out, int64_t size);
 
 struct Kernels {
@@ -27,10 +32,12 @@ struct Kernels {
   Pack* pack;
   PackCsr* pack_csr;
   Unpack* unpack;
+  SumSamples* sum_samples;
   Spmm* spmm;
   Sddmm* sddmm;
+  Backward* backward;
   Spmv* spmv;
-  Gather* gather;
+  Gather *gather, *scatter;
 };
 
 // The best level this CPU runs, or the one named; throws std::invalid_argument with the choices.

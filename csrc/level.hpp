@@ -21,10 +21,12 @@ namespace dsae::DSAE_LEVEL {
 Pack pack;
 PackCsr pack_csr;
 Unpack unpack;
+SumSamples sum_samples;
 Spmm spmm;
 Sddmm sddmm;
+Backward backward;
 Spmv spmv;
-Gather gather;
+Gather gather, scatter;
 
 namespace {
 
@@ -49,11 +51,15 @@ inline Vec fold(Vec a, Vec b, std::integer_sequence<int, I...>) {
          __builtin_shufflevector(a, b, (I & D ? (I ^ D) + kWidth : I ^ D)...);
 }
 
-// Lane i of v[0] becomes the sum over the lanes of v[i]; the order of the additions does not depend on i.
-template <int D = kWidth / 2>
+// Lane i of the result is the sum over the lanes of v[i % K], whatever i added in the same order.
+template <int K, int D = kWidth / 2>
 inline Vec sums(Vec* v) {
-  for (int i = 0; i < D; ++i) v[i] = fold<D>(v[i], v[i + D], std::make_integer_sequence<int, kWidth>());
-  if constexpr (D > 1) return sums<D / 2>(v);
+  constexpr auto lanes = std::make_integer_sequence<int, kWidth>();
+  if constexpr (K > D)
+    for (int i = 0; i < D; ++i) v[i] = fold<D>(v[i], v[i + D], lanes);
+  else
+    for (int i = 0; i < K; ++i) v[i] = fold<D>(v[i], v[i], lanes);
+  if constexpr (D > 1) return sums<K < D ? K : D, D / 2>(v);
   else return v[0];
 }
 

@@ -1,67 +1,81 @@
-// dW = dY X^T at the live edges. A row of dY stays in registers; as many edges as a vector has lanes end together, so
-// that their horizontal sums are one transposed addition tree.
+// dW = dY X^T at the live edges, and dX = W^T dY in the same pass over the transposed topology: the line that the one
+// needs the other has just loaded. A row of the one factor stays in registers; the dot products of several edges end
+// together, so that their horizontal sums are one transposed addition tree.
 #include "level.hpp"
-#include "parallel.hpp"
+#include "tiles.hpp"
 
 namespace dsae::DSAE_LEVEL {
 namespace {
 
-template <int L>
+constexpr int kTail = 4;
+
+// One row: `own` is its panel row, `other` the panel that its columns point into.
+template <int L, bool Product>
 struct Dots {
   static constexpr int N = L / kWidth;
-  Vec dy[N];
+  const int32_t* indices;
+  const float *values, *other;
+  Vec own[N], product[N];
 
-  void take(const float* row) {
-    for (int n = 0; n < N; ++n) dy[n] = load(row + n * kWidth);
-  }
-  Vec with(const float* x) const {
-    Vec sum = dy[0] * load(x);
-    for (int n = 1; n < N; ++n) sum += dy[n] * load(x + n * kWidth);
-    return sum;
+  // K edges from `edge`, of which the first `count` exist.
+  template <int K>
+  Vec dots(int64_t edge, int64_t count = K) {
+    Vec part[K] = {};
+    for (int n = 0; n < N; ++n)
+      for (int k = 0; k < K; ++k) {
+        if (k >= count) continue;
+        const Vec line = load(other + int64_t{indices[edge + k]} * L + n * kWidth);
+        if constexpr (Product) product[n] += values[edge + k] * line;
+        part[k] += own[n] * line;
+      }
+    return sums<K>(part);
   }
 };
 
-// Edges [begin, end) of one panel, added to dw.
-template <int L>
-void sddmm_edges(const Csr& w, const float* dy, const float* x, float* dw, int64_t begin, int64_t end) {
-  int64_t row = row_of(w, begin), last = w.indptr[row + 1];
-  Dots<L> dots;
-  dots.take(dy + row * L);
-  const auto column = [&](int64_t edge) { return x + int64_t{w.indices[edge]} * L; };
-  for (int64_t group = begin; group < end; group += kWidth) {
-    const int64_t stop = group + kWidth < end ? group + kWidth : end;
-    if (group + kWidth <= last && group + kWidth <= end) {
-      Vec part[kWidth];
-      for (int i = 0; i < kWidth; ++i) part[i] = dots.with(column(group + i));
-      store(dw + group, load(dw + group) + sums(part));
-    } else {
-      Vec part[kWidth];
-      for (int64_t edge = group; edge < stop; ++edge) {
-        while (edge >= last) {
-          last = w.indptr[++row + 1];
-          dots.take(dy + row * L);
-        }
-        part[edge - group] = dots.with(column(edge));
-      }
-      for (int64_t i = stop - group; i < kWidth; ++i) part[i] = Vec{};
-      const Vec sum = sums(part);
-      for (int64_t edge = group; edge < stop; ++edge) dw[edge] += sum[edge - group];
-    }
+template <int L, bool Product>
+inline void dot_row(const Csr& w, const float* values, const float* own, const float* other, float* product, float* dots,
+                    const Visit& at) {
+  using R = Dots<L, Product>;
+  R row = {w.indices, values, other, {}, {}};
+  for (int n = 0; n < R::N; ++n) {
+    row.own[n] = load(own + n * kWidth);
+    if (Product && !at.fresh) row.product[n] = load(product + n * kWidth);
   }
+  int64_t edge = at.first;
+  for (; edge + kWidth <= at.last; edge += kWidth) {
+    const Vec sum = row.template dots<kWidth>(edge);
+    store(dots + edge, at.panel ? load(dots + edge) + sum : sum);
+  }
+  for (; edge < at.last; edge += kTail) {
+    const int64_t count = at.last - edge < kTail ? at.last - edge : kTail;
+    const Vec sum = row.template dots<kTail>(edge, count);
+    for (int k = 0; k < count; ++k) dots[edge + k] = at.panel ? dots[edge + k] + sum[k] : sum[k];
+  }
+  if constexpr (Product)
+    for (int n = 0; n < R::N; ++n) store(product + n * kWidth, row.product[n]);
+}
+
+template <bool Product>
+void dot_rows(const Csr& w, const float* values, Panels<const float> own, Panels<const float> other, float* product,
+              float* dots) {
+  if (!own.count)
+    for (int64_t edge = 0; edge < w.indptr[w.n_rows]; ++edge) dots[edge] = 0;
+  with_lanes(own.lanes, [&](auto lanes) {
+    for_each_visit(w, other, [&](const Visit& at) {
+      const int64_t row = (at.panel * own.width + at.row) * lanes;
+      dot_row<lanes, Product>(w, values, own.data + row, other.data + at.panel * other.width * lanes, product + row, dots, at);
+    });
+  });
 }
 
 }  // namespace
 
 void sddmm(const Csr& w, Panels<const float> dy, Panels<const float> x, float* dw) {
-  const int64_t nnz = w.indptr[w.n_rows];
-  parallel_range(nnz, nnz * x.lanes * x.count, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) dw[i] = 0;
-    if (begin == end) return;
-    for (int64_t p = 0; p < x.count; ++p)
-      with_lanes(x.lanes, [&](auto lanes) {
-        sddmm_edges<lanes>(w, dy.data + p * dy.width * lanes, x.data + p * x.width * lanes, dw, begin, end);
-      });
-  });
+  dot_rows<false>(w, nullptr, dy, x, nullptr, dw);
+}
+
+void backward(const Csr& w, const float* values, Panels<const float> dy, Panels<const float> x, Panels<float> dx, float* dw) {
+  dot_rows<true>(w, values, x, dy, dx.data, dw);
 }
 
 }  // namespace dsae::DSAE_LEVEL

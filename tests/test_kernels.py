@@ -93,6 +93,49 @@ def test_adjoint_law(rng, shape, density, lanes):
 
 @cases
 @shapes
+@lanes
+def test_backward_is_both_products(rng, shape, density, lanes):
+    t = topology(rng, shape, density)
+    values = floats(rng, t.nnz)
+    for n_panels in BATCHES:
+        dy, x = floats(rng, n_panels, shape[1], lanes), floats(rng, n_panels, shape[0], lanes)
+        got = np.full_like(x, np.nan), np.full_like(values, np.nan)
+        expected = np.empty_like(x), np.empty_like(values)
+        kernels.backward(t.indptr, t.indices, values, dy, x, *got)
+        _fallback.backward(t.indptr, t.indices, values, dy, x, *expected)
+        for one, other in zip(got, expected, strict=True):
+            close(one, other)
+
+
+@lanes
+def test_products_of_a_matrix_wider_than_the_cache(rng, lanes):
+    """Such a matrix is visited block by block of its columns."""
+    shape, n_panels = (5, 9000), 2
+    t = topology(rng, shape, 0.05)
+    values, x, y = floats(rng, t.nnz), floats(rng, n_panels, shape[1], lanes), floats(rng, n_panels, shape[0], lanes)
+    for name, arguments, outputs in (
+        ("spmm", (values, None, x), (y,)),
+        ("sddmm", (y, x), (values,)),
+        ("backward", (values, x, y), (y, values)),
+    ):
+        got, expected = ([np.full_like(out, np.nan) for out in outputs] for _ in range(2))
+        getattr(kernels, name)(t.indptr, t.indices, *arguments, *got)
+        getattr(_fallback, name)(t.indptr, t.indices, *arguments, *expected)
+        for one, other in zip(got, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-3)
+
+
+@lanes
+@pytest.mark.parametrize("width", [0, 1, 37])
+def test_sum_samples_is_the_sum(rng, width, lanes):
+    for n_panels in BATCHES:
+        panels, sums = floats(rng, n_panels, width, lanes), np.full(width, np.nan, np.float32)
+        kernels.sum_samples(panels, sums)
+        close(sums, panels.sum((0, 2)))
+
+
+@cases
+@shapes
 def test_spmv_is_the_product(rng, shape, density):
     t = topology(rng, shape, density)
     values, x = floats(rng, t.nnz), floats(rng, shape[1])
@@ -135,6 +178,9 @@ def test_transpose_and_gather(rng, shape, density):
     moved = np.empty_like(values)
     kernels.gather(values, got[2], moved)
     np.testing.assert_array_equal(moved, values[got[2]])
+    back = np.empty_like(values)
+    kernels.scatter(moved, got[2], back)
+    np.testing.assert_array_equal(back, values)
 
 
 @cases
@@ -209,10 +255,13 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rng):
             torch.set_num_threads(n)
             assert kernels.threads() == n
             y, dw, z = np.empty_like(dy), np.empty_like(values), np.empty_like(bias)
+            product, dots, sums = np.empty_like(dy), np.empty_like(values), np.empty_like(one)
             kernels.spmm(t.indptr, t.indices, values, bias, x, y)
             kernels.sddmm(t.indptr, t.indices, dy, x, dw)
             kernels.spmv(t.indptr, t.indices, values, bias, one, z)
-            results.append(y.tobytes() + dw.tobytes() + z.tobytes())
+            kernels.backward(t.indptr, t.indices, values, x, dy, product, dots)
+            kernels.sum_samples(x, sums)
+            results.append(b"".join(out.tobytes() for out in (y, dw, z, product, dots, sums)))
     finally:
         torch.set_num_threads(before)
     assert len(set(results)) == 1
@@ -240,8 +289,11 @@ def arguments(rng):
         "unpack": {"panels": x, "rows": floats(rng, 20, 5)},
         "spmm": {**w, "values": values, "bias": bias, "x": x, "y": y},
         "sddmm": {**w, "dy": y, "x": x, "dw": values},
+        "backward": {**w, "values": values, "dy": x, "x": y, "dx": floats(rng, 2, 4, 16), "dw": floats(rng, n)},
+        "sum_samples": {"panels": x, "sums": floats(rng, 5)},
         "spmv": {**w, "values": values, "bias": bias, "x": floats(rng, 5), "y": floats(rng, 4)},
         "gather": {"values": values, "slots": slots, "out": floats(rng, n)},
+        "scatter": {"values": values, "slots": slots, "out": floats(rng, n)},
         "transpose": {**w, "n_cols": 5},
         "rewire": {**w, "keep": np.ones(n, bool), "grow_rows": none, "grow_cols": none},
         "patch_slots": {"old_slots": slots, "source": slots, "patch": slots, "order": none},
@@ -296,6 +348,16 @@ def test_wrong_arrays_are_refused(rng, name):
         ("sddmm", {"dy": np.zeros((2, 5, 16), np.float32)}, "Expected dy.shape[1] = 4"),
         ("sddmm", {"dw": np.zeros(1, np.float32)}, "Expected dw.size = "),
         ("spmv", {"y": np.zeros(3, np.float32)}, "Expected y.size = 4"),
+        ("backward", {"dw": np.zeros(1, np.float32)}, "Expected dw.size = "),
+        ("backward", {"x": np.zeros((2, 5, 16), np.float32)}, "Expected x.shape[1] = 4, the number of rows; got 5."),
+        ("backward", {"dx": np.zeros((2, 5, 16), np.float32)}, "Expected dx.shape[1] = 4, the number of rows; got 5."),
+        ("backward", {"dy": np.zeros((3, 5, 16), np.float32)}, "Expected dy.shape[0] = 2, as many panels as x; got 3."),
+        ("sum_samples", {"sums": np.zeros(1, np.float32)}, "Expected sums.size = 5, the width of the panels; got 1."),
+        (
+            "scatter",
+            {"slots": np.full(1, 9, np.int32), "values": np.zeros(1, np.float32), "out": np.zeros(1, np.float32)},
+            "Expected slots in [0, 1); got one outside.",
+        ),
         ("gather", {"out": np.zeros(1, np.float32)}, "Expected out.size = "),
         (
             "pack",
@@ -329,6 +391,21 @@ def test_grown_edges_must_be_sorted(rng, rows, cols):
     grown = np.array(rows, np.int32), np.array(cols, np.int32)
     with pytest.raises(ValueError, match=r"\[rewire\] Expected grown edges sorted by row, then column"):
         kernels.rewire(t.indptr, t.indices, np.zeros(0, bool), *grown)
+
+
+def test_arrays_are_aligned_and_their_memory_is_used_again():
+    first = kernels.aligned((300, 1000))
+    assert (first.shape, first.dtype) == ((300, 1000), np.float32)
+    at = first.ctypes.data
+    assert not kernels.NATIVE or at % 64 == 0
+    kept, view = kernels.aligned((300, 1000)), first[10:]
+    assert not np.shares_memory(first, kept)
+    del first
+    view[...], kept[...] = 1, 2
+    assert (view == 1).all()
+    del view
+    assert not kernels.NATIVE or kernels.aligned((300, 1001)).ctypes.data == at
+    assert kernels.aligned((0, 5)).shape == (0, 5)
 
 
 @pytest.mark.skipif(not shutil.which("cmake") or not shutil.which("c++"), reason="needs cmake and a C++ compiler")

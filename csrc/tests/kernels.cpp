@@ -96,6 +96,17 @@ void test_products(const dsae::Kernels& k, const Matrix& m, int64_t count, int l
     k.spmm(m.csr(), values.data(), bias.data(), px, {out, count, m.n_rows, lanes});
   });
   run("sddmm " + where, dw, [&](float* out) { k.sddmm(m.csr(), pdy, px, out); });
+  // The same matrix as the transpose of a layer's: its rows are inputs, its columns outputs.
+  std::vector<double> product(y.size()), both;
+  for (size_t i = 0; i < y.size(); ++i) product[i] = y[i] - bias[i / lanes % m.n_rows];
+  both = product;
+  both.insert(both.end(), dw.begin(), dw.end());
+  run("backward " + where, both, [&](float* out) {
+    k.backward(m.csr(), values.data(), px, pdy, {out, count, m.n_rows, lanes}, out + product.size());
+  });
+  std::vector<double> sums(m.n_rows);
+  for (size_t i = 0; i < dy.size(); ++i) sums[i / lanes % m.n_rows] += dy[i];
+  run("sum_samples " + where, sums, [&](float* out) { k.sum_samples(pdy, out); });
   run("spmv " + where, v, [&](float* out) { k.spmv(m.csr(), values.data(), bias.data(), one.data(), out); });
 }
 
@@ -136,6 +147,10 @@ void test_topology(const dsae::Kernels& k, const Matrix& m, const std::string& w
   std::vector<double> moved(nnz);
   for (int64_t e = 0; e < nnz; ++e) moved[e] = values[slots[e]];
   run("gather " + where, moved, [&](float* out) { k.gather(values.data(), slots.data(), out, nnz); });
+
+  std::vector<double> back(nnz);
+  for (int64_t e = 0; e < nnz; ++e) back[slots[e]] = values[e];
+  run("scatter " + where, back, [&](float* out) { k.scatter(values.data(), slots.data(), out, nnz); });
 
   // Drop every other slot, grow every third dead edge, then a dropped one again.
   std::vector<char> old(m.n_rows * m.n_cols), keep(nnz);
@@ -197,6 +212,11 @@ int main() {
             test_products(**level, m, count, lanes, where + ", panels " + std::to_string(count));
         }
       }
+  // Wide enough to be visited in blocks of columns.
+  const Matrix wide(5, 9000, 0.05);
+  for (auto level = dsae::levels(); *level; ++level)
+    for (int lanes : {16, 32, 64})
+      test_products(**level, wide, 2, lanes, std::string((*level)->isa) + " 5x9000, lanes " + std::to_string(lanes));
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed != 0;
 }

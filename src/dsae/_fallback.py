@@ -25,6 +25,11 @@ def _matrix(indptr, indices, values, n_in: int) -> sp.csr_matrix:
     return sp.csr_matrix((values, indices, indptr), shape=(indptr.size - 1, n_in))
 
 
+def empty(size):
+    """An uninitialised float32 vector."""
+    return np.empty(size, np.float32)
+
+
 def pack(rows, panels) -> None:
     """Rows ``[b, f]`` into panels ``[p, f, lanes]``; the lanes left over are zero."""
     n_panels, width, lanes = panels.shape
@@ -61,6 +66,17 @@ def sddmm(indptr, indices, dy, x, dw) -> None:
         dw[edges] = np.einsum("pel,pel->e", dy[:, rows[edges]], x[:, indices[edges]])
 
 
+def backward(indptr, indices, values, dy, x, dx, dw) -> None:
+    """``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, col]>``, ``W`` the transpose of a layer's matrix."""
+    spmm(indptr, indices, values, None, dy, dx)
+    sddmm(indptr, indices, x, dy, dw)
+
+
+def sum_samples(panels, sums) -> None:
+    """Every feature's sum over all panels and lanes."""
+    sums[:] = panels.sum((0, 2))
+
+
 def spmv(indptr, indices, values, bias, x, y) -> None:
     """``y = W x + bias`` for one sample."""
     y[:] = _matrix(indptr, indices, values, x.size) @ x
@@ -71,6 +87,11 @@ def spmv(indptr, indices, values, bias, x, y) -> None:
 def gather(values, slots, out) -> None:
     """``out[i] = values[slots[i]]``."""
     np.take(values, slots, out=out)
+
+
+def scatter(values, slots, out) -> None:
+    """``out[slots[i]] = values[i]``."""
+    out[slots] = values
 
 
 def transpose(indptr, indices, n_cols: int):

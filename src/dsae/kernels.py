@@ -32,13 +32,17 @@ except ImportError as error:  # no compiler at installation, or a runtime librar
 
 isa = _impl.isa
 threads = _impl.threads
+empty = _impl.empty
 pack = _impl.pack
 pack_csr = _impl.pack_csr
 unpack = _impl.unpack
 spmm = _impl.spmm
 sddmm = _impl.sddmm
+backward = _impl.backward
+sum_samples = _impl.sum_samples
 spmv = _impl.spmv
 gather = _impl.gather
+scatter = _impl.scatter
 transpose = _impl.transpose
 rewire = _impl.rewire
 patch_slots = _impl.patch_slots
@@ -58,11 +62,9 @@ def empty_panels(n_rows: int, n_features: int, lanes: int | None = None) -> np.n
 
 
 def aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """An uninitialised float32 array that starts on a cache line.
+    """An uninitialised float32 array on a cache line, from memory that is kept for the next when it is freed.
 
-    numpy aligns to 16 bytes only; loads that touch two lines made spmm take 4.2 ms, not 2.85, at 4096 x 4096.
+    numpy aligns to 16 bytes only; loads that touch two lines made spmm take 4.2 ms, not 2.85, at 4096 x 4096. Fresh
+    pages for every array of a step cost as much as the kernels.
     """
-    size = math.prod(shape)
-    raw = np.empty(size + 16, np.float32)
-    start = -raw.ctypes.data % 64 // raw.itemsize
-    return raw[start : start + size].reshape(shape)
+    return empty(math.prod(shape)).reshape(shape)

@@ -34,12 +34,12 @@ def test_native_equals_plain_torch(shape, density, n_rows):
     torch.testing.assert_close(_native.spmm(values, bias, x, topology), y, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(_native.unpack(y, n_rows), _torch.unpack(y, n_rows))
     torch.testing.assert_close(_native.sddmm(y, x, topology), _torch.sddmm(y, x, topology), rtol=1e-4, atol=1e-3)
-    torch.testing.assert_close(
-        _native.spmm_transposed(values, y, topology),
-        _torch.spmm_transposed(values, y, topology),
-        rtol=1e-4,
-        atol=1e-4,
-    )
+    torch.testing.assert_close(_native.sum_samples(y), _torch.sum_samples(y), rtol=1e-4, atol=1e-4)
+    dx = _torch.spmm_transposed(values, y, topology)
+    torch.testing.assert_close(_native.spmm_transposed(values, y, topology), dx, rtol=1e-4, atol=1e-4)
+    both = zip(_native.backward(values, y, x, topology), _torch.backward(values, y, x, topology), strict=True)
+    for got, expected in both:
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("density", DENSITIES)
@@ -49,25 +49,32 @@ def test_gradients_of_the_twin_are_exact(shape, density):
     for tensor in (values, bias, rows):
         tensor.requires_grad_(True)
 
-    def network(values, bias, rows):
+    def on_panels(values, bias, rows):
         return ops.unpack(ops.linear(values, bias, ops.pack(rows), topology), 5)
 
-    assert torch.autograd.gradcheck(network, (values, bias, rows))
+    def on_rows(values, bias, rows):
+        return ops.linear(values, bias, rows, topology)
+
+    assert torch.autograd.gradcheck(on_panels, (values, bias, rows))
+    assert torch.autograd.gradcheck(on_rows, (values, bias, rows))
 
 
 @pytest.mark.parametrize("n_rows", ROWS)
-def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows):
-    topology, values, bias, rows = make((33, 17), 0.3, n_rows)
-    for tensor in (values, bias, rows):
-        tensor.requires_grad_(True)
-    weight = torch.zeros(33 * 17)
-    sparse = ops.unpack(ops.linear(values, bias, ops.pack(rows), topology), n_rows)
+@pytest.mark.parametrize("needed", [(0,), (1,), (2,), (0, 2), (0, 1, 2)])
+def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows, needed):
+    """Whichever of values, bias and input need one."""
+    topology, *inputs = make((33, 17), 0.3, n_rows)
+    wanted_of = [inputs[i].requires_grad_(True) for i in needed]
+    values, bias, rows = inputs
     dense = torch.nn.functional.linear(rows, ops.dense(values, topology), bias)
-    weight = torch.randn_like(sparse)
-    got = torch.autograd.grad((sparse * weight).sum(), (values, bias, rows))
-    wanted = torch.autograd.grad((dense * weight).sum(), (values, bias, rows))
-    for one, other in zip(got, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    weight = torch.randn_like(dense)
+    wanted = torch.autograd.grad((dense * weight).sum(), wanted_of)
+    on_panels = ops.unpack(ops.linear(values, bias, ops.pack(rows), topology), n_rows)
+    for sparse in (on_panels, ops.linear(values, bias, rows, topology)):
+        torch.testing.assert_close(sparse, dense, rtol=1e-4, atol=1e-4)
+        got = torch.autograd.grad((sparse * weight).sum(), wanted_of)
+        for one, other in zip(got, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("n_rows", ROWS)
@@ -101,7 +108,9 @@ def test_growth_takes_the_largest_absent_gradients(shape, n, monkeypatch):
 
 def test_wrong_shapes_are_refused():
     topology, values, bias, _ = make((5, 3), 0.5, 4)
-    with pytest.raises(ValueError, match=r"\[linear\] Expected panels \[n_panels, 3, lanes\]; got shape \(2, 4, 16\)"):
+    with pytest.raises(
+        ValueError, match=r"\[linear\] .* \[n_panels, 3, lanes\] or rows \[batch, 3\]; got shape \(2, 4, 16\)"
+    ):
         ops.linear(values, bias, torch.zeros(2, 4, 16), topology)
     with pytest.raises(ValueError, match="40 rows do not fill"):
         ops.unpack(torch.zeros(1, 4, 32), 40)

@@ -184,9 +184,7 @@ class SparseLinear(nn.Module):
         x = x.to(self.values.dtype)
         if self.executor == "dense":
             return self._dense_affine(x, bias, tape)
-        if x.ndim == 3:
-            return ops.linear(self.values, bias, x, self.topology, tape)
-        return ops.unpack(ops.linear(self.values, bias, ops.pack(x), self.topology, tape), x.shape[0])
+        return ops.linear(self.values, bias, x, self.topology, tape)
 
     def _dense_affine(self, x: Tensor, bias: Tensor | None, tape: ops.Tape | None) -> Tensor:
         weight = ops.dense(self.values, self.topology, self._flat_on(self.values.device))

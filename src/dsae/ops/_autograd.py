@@ -35,29 +35,41 @@ def _backend(tensor: Tensor) -> ModuleType:
 
 
 class _Linear(Function):
+    """Rows are packed at the entrance and unpacked at the exit, here rather than by `pack` and `unpack`: one node of the
+    graph, not three."""
+
     @staticmethod
     def forward(
         ctx: Any, values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, tape: Tape | None
     ) -> Tensor:
-        ctx.save_for_backward(values, x)
+        backend = _backend(x)
+        ctx.n_rows = x.shape[0] if x.ndim == 2 else None
+        panels = backend.pack(x) if x.ndim == 2 else x
+        ctx.save_for_backward(values, panels)
         ctx.topology, ctx.tape = topology, tape
-        return _backend(x).spmm(values, bias, x, topology)
+        y = backend.spmm(values, bias, panels, topology)
+        return y if ctx.n_rows is None else backend.unpack(y, ctx.n_rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         values, x = ctx.saved_tensors
         backend, topology = _backend(x), ctx.topology
+        if ctx.n_rows is not None:
+            dy = backend.pack(dy, x.shape[2])
         if ctx.tape is not None and ctx.tape.recording:
             ctx.tape.x, ctx.tape.dy = x.detach(), dy
         need_values, need_bias, need_x = ctx.needs_input_grad[:3]
-        return (
-            backend.sddmm(dy, x, topology) if need_values else None,
-            dy.sum((0, 2)) if need_bias else None,
-            backend.spmm_transposed(values, dy, topology) if need_x else None,
-            None,
-            None,
-        )
+        d_values = dx = None
+        if need_values and need_x:
+            d_values, dx = backend.backward(values, dy, x, topology)
+        elif need_values:
+            d_values = backend.sddmm(dy, x, topology)
+        elif need_x:
+            dx = backend.spmm_transposed(values, dy, topology)
+        if dx is not None and ctx.n_rows is not None:
+            dx = backend.unpack(dx, ctx.n_rows)
+        return d_values, backend.sum_samples(dy) if need_bias else None, dx, None, None
 
 
 class _Pack(Function):
@@ -113,7 +125,8 @@ def linear(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, t
     ----------
     values : Tensor, shape (nnz,)
     bias : Tensor, shape (out_features,), optional
-    x : Tensor, shape (n_panels, in_features, lanes)
+    x : Tensor, shape (n_panels, in_features, lanes) or (batch, in_features)
+        Panels or rows.
     topology : Topology
         Of shape ``(out_features, in_features)``.
     tape : Tape, optional
@@ -121,16 +134,18 @@ def linear(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, t
 
     Returns
     -------
-    Tensor, shape (n_panels, out_features, lanes)
+    Tensor, shape (n_panels, out_features, lanes) or (batch, out_features)
+        Of the same kind as ``x``.
 
     Raises
     ------
     ValueError
-        If ``x`` is no stack of panels of the layer's input width.
+        If ``x`` is neither panels nor rows of the layer's input width.
     """
-    if x.ndim != 3 or x.shape[1] != topology.shape[1]:
+    if x.ndim not in (2, 3) or x.shape[1] != topology.shape[1]:
         raise ValueError(
-            f"[linear] Expected panels [n_panels, {topology.shape[1]}, lanes]; got shape {tuple(x.shape)}."
+            f"[linear] Expected panels [n_panels, {topology.shape[1]}, lanes] or rows [batch, {topology.shape[1]}]; "
+            f"got shape {tuple(x.shape)}."
         )
     return _Linear.apply(values, bias, x, topology, tape)  # type: ignore[return-value]
 

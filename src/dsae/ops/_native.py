@@ -23,29 +23,47 @@ def pack(rows: Tensor, lanes: int | None = None) -> Tensor:
 
 def unpack(panels: Tensor, n_rows: int) -> Tensor:
     """The first ``n_rows`` samples of panels as rows ``[n_rows, f]``."""
-    rows = torch.empty(n_rows, panels.shape[1])
-    kernels.unpack(_array(panels), rows.numpy())
-    return rows
+    rows = kernels.aligned((n_rows, panels.shape[1]))
+    kernels.unpack(_array(panels), rows)
+    return torch.from_numpy(rows)
+
+
+def sum_samples(panels: Tensor) -> Tensor:
+    """Every feature's sum over all samples, ``[f]``."""
+    sums = torch.empty(panels.shape[1])
+    kernels.sum_samples(_array(panels), sums.numpy())
+    return sums
 
 
 def spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> Tensor:
     """``W x + bias`` for panels ``x``."""
-    y = torch.empty(x.shape[0], topology.shape[0], x.shape[2])
+    y = kernels.aligned((x.shape[0], topology.shape[0], x.shape[2]))
     bias_array = None if bias is None else _array(bias)
-    kernels.spmm(topology.indptr, topology.indices, _array(values), bias_array, _array(x), y.numpy())
-    return y
+    kernels.spmm(topology.indptr, topology.indices, _array(values), bias_array, _array(x), y)
+    return torch.from_numpy(y)
 
 
 def spmm_transposed(values: Tensor, dy: Tensor, topology: Topology) -> Tensor:
     """``W^T dy``: the same product on the cached transpose, its values refreshed."""
     transposed, slots = topology.transpose
-    moved = torch.empty_like(values)
-    kernels.gather(_array(values), slots, moved.numpy())
-    return spmm(moved, None, dy, transposed)
+    moved = kernels.aligned(slots.shape)
+    kernels.gather(_array(values), slots, moved)
+    return spmm(torch.from_numpy(moved), None, dy, transposed)
 
 
 def sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
     """``<dy, x>`` at the live edges, ``[nnz]``."""
-    dw = torch.empty(topology.nnz)
-    kernels.sddmm(topology.indptr, topology.indices, _array(dy), _array(x), dw.numpy())
-    return dw
+    dw = kernels.aligned((topology.nnz,))
+    kernels.sddmm(topology.indptr, topology.indices, _array(dy), _array(x), dw)
+    return torch.from_numpy(dw)
+
+
+def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
+    """`sddmm` and `spmm_transposed` in one pass over the edges, ``[nnz]`` and ``[p, f, lanes]``."""
+    transposed, slots = topology.transpose
+    moved, dw, dx = (kernels.aligned(shape) for shape in (slots.shape, slots.shape, x.shape))
+    kernels.gather(_array(values), slots, moved)
+    kernels.backward(transposed.indptr, transposed.indices, moved, _array(dy), _array(x), dx, dw)
+    in_order = moved  # the transposed values have done their work
+    kernels.scatter(dw, slots, in_order)
+    return torch.from_numpy(in_order), torch.from_numpy(dx)

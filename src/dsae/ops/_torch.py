@@ -38,6 +38,11 @@ def _edges(topology: Topology, device: torch.device) -> Iterator[tuple[slice, Te
         )
 
 
+def sum_samples(panels: Tensor) -> Tensor:
+    """Every feature's sum over all samples, ``[f]``."""
+    return panels.sum((0, 2))
+
+
 def spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> Tensor:
     """``W x + bias`` for panels ``x``."""
     y = x.new_zeros(x.shape[0], topology.shape[0], x.shape[2])
@@ -60,3 +65,8 @@ def sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
     for chunk, rows, cols in _edges(topology, x.device):
         dw[chunk] = (dy[:, rows] * x[:, cols]).sum((0, 2))
     return dw
+
+
+def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
+    """`sddmm` and `spmm_transposed`, ``[nnz]`` and ``[p, f, lanes]``."""
+    return sddmm(dy, x, topology), spmm_transposed(values, dy, topology)
