@@ -37,7 +37,7 @@ class Trace:
     logits, output : Tensor
         The last decoder layer before and after its activation.
     target : Tensor, shape (n_rows, n_features)
-        What the output is compared with.
+        What the output is compared with: the centred input, or the input itself where the output is not linear.
     """
 
     input: Tensor
@@ -146,7 +146,8 @@ class Autoencoder(nn.Module):
 
     def trace(self, x: Tensor) -> Trace:
         """One pass over rows ``[batch, n_features]``; what losses and penalties need is kept."""
-        entered = self.enter(self.centred(x))
+        centred = self.centred(x)
+        entered = self.enter(centred)
         encoded = self.steps(self.names("encoder"), entered, x.shape[0])
         decoded = self.steps(self.names("decoder"), encoded[-1][1], x.shape[0])
         return Trace(
@@ -155,7 +156,7 @@ class Autoencoder(nn.Module):
             pre_code=encoded[-1][0],
             logits=decoded[-1][0],
             output=decoded[-1][1],
-            target=self.target(x),
+            target=centred if self.config.output_activation == "identity" else x,
         )
 
     def set_moments(self, mean: Tensor, scale: Tensor) -> None:
@@ -165,11 +166,7 @@ class Autoencoder(nn.Module):
 
     def centred(self, x: Tensor) -> Tensor:
         """``(x - mean) / scale``."""
-        return (x - self.mean) / self.scale
-
-    def target(self, x: Tensor) -> Tensor:
-        """What the output is compared with: the centred input, or the input itself where the output is not linear."""
-        return self.centred(x) if self.config.output_activation == "identity" else x
+        return (x - self.mean).div_(self.scale)
 
     def _restored(self, output: Tensor) -> Tensor:
         return output * self.scale + self.mean if self.config.output_activation == "identity" else output
