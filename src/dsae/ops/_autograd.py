@@ -35,8 +35,7 @@ def _backend(tensor: Tensor) -> ModuleType:
 
 
 class _Linear(Function):
-    """Rows are packed at the entrance and unpacked at the exit, here rather than by `pack` and `unpack`: one node of the
-    graph, not three."""
+    """Packs rows at the entrance and unpacks them at the exit by itself: one node of the graph, not three."""
 
     @staticmethod
     def forward(
