@@ -33,15 +33,15 @@ except ImportError as error:  # no compiler at installation, or a runtime librar
 isa = _impl.isa
 threads = _impl.threads
 pack = _impl.pack
-pack_csr = _impl.pack_csr
 unpack = _impl.unpack
 spmm = _impl.spmm
 sddmm = _impl.sddmm
-spmv = _impl.spmv
 gather = _impl.gather
 transpose = _impl.transpose
 rewire = _impl.rewire
 patch_slots = _impl.patch_slots
+activate = _impl.activate
+Network = _impl.Network
 
 LANES = (16, 32, 64)
 
