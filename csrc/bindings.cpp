@@ -2,12 +2,15 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
 
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels.hpp"
+#include "network.hpp"
 #include "parallel.hpp"
 #include "pool.hpp"
 #include "rewire.hpp"
@@ -50,6 +53,12 @@ struct Call {
     if (w.n_rows < 0) fail("indptr to have n_rows + 1 entries", "none");
     equal("indptr[-1]", w.indptr[w.n_rows], "the size of indices", indices.size());
     return w;
+  }
+
+  void rising(const dsae::Csr& w) const {
+    bool bad = w.indptr[0] != 0;
+    for (int64_t row = 0; row < w.n_rows; ++row) bad |= w.indptr[row] > w.indptr[row + 1];
+    if (bad) fail("indptr to rise from 0", "another order");
   }
 
   template <class T, class Array>
@@ -131,17 +140,6 @@ void pack(const In& rows, const Out& panels) {
   kernels->pack(from, to);
 }
 
-void pack_csr(const In& indptr, const In& indices, const In& values, const Out& panels) {
-  const Call call{"pack_csr"};
-  const auto rows = call.csr(indptr, indices);
-  const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
-  const auto to = call.panels<float>("panels", panels);
-  call.fits(rows.n_rows, to);
-  call.inside("indices", rows.indices, indices.size(), to.width);
-  nb::gil_scoped_release release;
-  kernels->pack_csr(rows, data, to);
-}
-
 void unpack(const In& panels, const Out& rows) {
   const Call call{"unpack"};
   const auto from = call.panels<const float>("panels", panels);
@@ -197,17 +195,6 @@ void sum_samples(const In& panels, const Out& sums) {
   const auto to = call.vector<float>("sums", sums, "the width of the panels", from.width);
   nb::gil_scoped_release release;
   kernels->sum_samples(from, to);
-}
-
-void spmv(const In& indptr, const In& indices, const In& values, const std::optional<In>& bias, const In& x, const Out& y) {
-  const Call call{"spmv"};
-  const auto w = call.csr(indptr, indices);
-  const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
-  const auto b = bias ? call.vector<const float>("bias", *bias, "the number of rows", w.n_rows) : nullptr;
-  const auto from = call.data<float>("x", x, 1);
-  const auto to = call.vector<float>("y", y, "the number of rows", w.n_rows);
-  nb::gil_scoped_release release;
-  kernels->spmv(w, data, b, from, to);
 }
 
 void gather(const In& values, const In& slots, const Out& out) {
@@ -287,6 +274,85 @@ nb::ndarray<nb::numpy, float, nb::ndim<1>> empty(size_t size) {
   return {data, {size}, owner};
 }
 
+dsae::Activation activation(const Call& call, const std::string& name, int64_t k, const std::optional<In>& thresholds,
+                            int64_t width) {
+  using A = dsae::Activation;
+  const auto with = [&](A::Kind kind) { return A{kind, k, nullptr}; };
+  if (name == "identity") return with(A::identity);
+  if (name == "relu") return with(A::relu);
+  if (name == "sigmoid") return with(A::sigmoid);
+  if (name == "softmax") return with(A::softmax);
+  if (name == "topk" && k > 0) return with(A::topk);
+  if ((name == "batchtopk" || name == "jumprelu") && thresholds)
+    return {A::threshold, k, call.vector<const float>("thresholds", *thresholds, "the number of units", width)};
+  call.fail("an activation, with its k or thresholds", name);
+}
+
+void activate(const Out& rows, const std::string& name, int64_t k, const std::optional<In>& thresholds) {
+  const Call call{"activate"};
+  float* data = call.data<float>("rows", rows, 2);
+  const dsae::Panels<float> z = {data, static_cast<int64_t>(rows.shape(0)), static_cast<int64_t>(rows.shape(1)), 1};
+  const auto chosen = activation(call, name, k, thresholds, z.width);
+  nb::gil_scoped_release release;
+  const dsae::FlushSubnormals flush;
+  kernels->activate(chosen, z);
+}
+
+// The layers of a model, checked when added; keeps their arrays alive.
+class Network {
+ public:
+  Network() = default;
+  Network(const Network&) = delete;
+
+  void add(const In& indptr, const In& indices, const In& values, const In& bias, int64_t n_in, const std::string& name,
+           int64_t k, const std::optional<In>& thresholds) {
+    const Call call{"Network"};
+    const auto w = call.csr(indptr, indices);
+    const int64_t nnz = indices.size(), size = network_.size();
+    if (size) call.equal("n_in", n_in, "what the layer before gives", network_[size - 1].w.n_rows);
+    call.rising(w);
+    call.inside("indices", w.indices, nnz, n_in);
+    network_.add({w, n_in, call.vector<const float>("values", values, "the size of indices", nnz),
+                  call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
+                  activation(call, name, k, thresholds, w.n_rows)});
+    for (const In* array : {&indptr, &indices, &values, &bias}) kept_.push_back(*array);
+    if (thresholds) kept_.push_back(*thresholds);
+  }
+
+  bool run(int64_t begin, int64_t end, const In& rows, const Out& out) const {
+    const Call call{"run"};
+    const float* x = call.data<float>("rows", rows, 2);
+    const auto y = span(call, begin, end, rows.shape(0), out);
+    call.equal("rows.shape[1]", rows.shape(1), "the width of the first layer", network_[begin].n_in);
+    nb::gil_scoped_release release;
+    return network_.run(begin, end, {y.count, x, {}, nullptr}, y);
+  }
+
+  bool run_csr(int64_t begin, int64_t end, const In& indptr, const In& indices, const In& values, const Out& out) const {
+    const Call call{"run_csr"};
+    const auto x = call.csr(indptr, indices);
+    const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
+    const auto y = span(call, begin, end, x.n_rows, out);
+    call.rising(x);
+    call.inside("indices", x.indices, indices.size(), network_[begin].n_in);
+    nb::gil_scoped_release release;
+    return network_.run(begin, end, {y.count, nullptr, x, data}, y);
+  }
+
+ private:
+  dsae::Rows<float> span(const Call& call, int64_t begin, int64_t end, int64_t n_rows, const Out& out) const {
+    if (begin < 0 || begin >= end || end > network_.size())
+      call.fail("layers within [0, " + std::to_string(network_.size()) + ")", std::to_string(begin) + ":" + std::to_string(end));
+    const dsae::Rows<float> y = {call.data<float>("out", out, 2), n_rows, network_[end - 1].w.n_rows};
+    call.equal("out.shape[0]", out.shape(0), "the number of rows", y.count);
+    call.equal("out.shape[1]", out.shape(1), "the width of the last layer", y.width);
+    return y;
+  }
+
+  dsae::Network network_{*kernels};
+  std::vector<In> kept_;
+};
+
 }  // namespace
 
 NB_MODULE(_kernels, m) {
@@ -295,8 +361,6 @@ NB_MODULE(_kernels, m) {
   m.def("threads", &dsae::max_threads);
   m.def("empty", &empty, "size"_a);
   m.def("pack", &pack, "rows"_a.noconvert(), "panels"_a.noconvert());
-  m.def("pack_csr", &pack_csr, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-        "panels"_a.noconvert());
   m.def("unpack", &unpack, "panels"_a.noconvert(), "rows"_a.noconvert());
   m.def("spmm", &spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert().none(),
         "x"_a.noconvert(), "y"_a.noconvert());
@@ -305,8 +369,6 @@ NB_MODULE(_kernels, m) {
   m.def("backward", &backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "dy"_a.noconvert(),
         "x"_a.noconvert(), "dx"_a.noconvert(), "dw"_a.noconvert());
   m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert());
-  m.def("spmv", &spmv, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert().none(),
-        "x"_a.noconvert(), "y"_a.noconvert());
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("transpose", &transpose, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
@@ -314,4 +376,12 @@ NB_MODULE(_kernels, m) {
         "grow_cols"_a.noconvert());
   m.def("patch_slots", &patch_slots, "old_slots"_a.noconvert(), "source"_a.noconvert(), "patch"_a.noconvert(),
         "order"_a.noconvert());
+  m.def("activate", &activate, "rows"_a.noconvert(), "activation"_a, "k"_a, "thresholds"_a.noconvert().none());
+  nb::class_<Network>(m, "Network")
+      .def(nb::init<>())
+      .def("add", &Network::add, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+           "bias"_a.noconvert(), "n_in"_a, "activation"_a, "k"_a, "thresholds"_a.noconvert().none())
+      .def("run", &Network::run, "begin"_a, "end"_a, "rows"_a.noconvert(), "out"_a.noconvert())
+      .def("run_csr", &Network::run_csr, "begin"_a, "end"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(),
+           "values"_a.noconvert(), "out"_a.noconvert());
 }

@@ -27,6 +27,32 @@ using Spmv = void(const Csr&, const float* values, const float* bias, const floa
 // out[i] = values[slots[i]], and its reverse, out[slots[i]] = values[i].
 using Gather = void(const float* values, const int32_t* slots, float* out, int64_t size);
 
+// How many numbers are not zero, and whether none is NaN or infinity.
+struct Scan {
+  int64_t live;
+  bool finite;
+};
+using ScanNumbers = Scan(const float* x, int64_t size);
+// The numbers that are not zero and where they are: how many. Both outputs have room for all.
+using Compress = int64_t(const float* x, int64_t size, int32_t* indices, float* values);
+
+// One sample by its numbers that are not zero.
+struct Live {
+  const int32_t* indices;
+  const float* values;
+  int64_t count;
+};
+// y = bias + the columns of W at the live inputs; `wt` is the transpose, with its values.
+using Columns = void(const Csr& wt, const float* values, const float* bias, int64_t n_out, Live x, float* y);
+
+struct Activation {
+  enum Kind { identity, relu, sigmoid, threshold, softmax, topk } kind;
+  int64_t k;               // of topk
+  const float* thresholds;  // one per unit; of threshold
+};
+// In place; at most how many numbers are not zero afterwards. Rows are panels of one lane; softmax and topk take only these.
+using Activate = int64_t(const Activation&, Panels<float>);
+
 struct Kernels {
   const char* isa;
   Pack* pack;
@@ -38,6 +64,11 @@ struct Kernels {
   Backward* backward;
   Spmv* spmv;
   Gather *gather, *scatter;
+  ScanNumbers* scan;
+  Compress* compress;
+  Columns* columns;
+  Activate* activate;
+  int width;  // floats in a vector
 };
 
 // The best level this CPU runs, or the one named; throws std::invalid_argument with the choices.

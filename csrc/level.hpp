@@ -27,6 +27,10 @@ Sddmm sddmm;
 Backward backward;
 Spmv spmv;
 Gather gather, scatter;
+ScanNumbers scan;
+Compress compress;
+Columns columns;
+Activate activate;
 
 namespace {
 
@@ -43,6 +47,12 @@ typedef float UnalignedVec __attribute__((vector_size(4 * kWidth), aligned(4), m
 
 inline Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
+
+inline int32_t bits_of(float x) {
+  int32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+  return bits;
+}
 
 // Lane i of the result: a[i] + a[i ^ D] where i & D is 0, else b[i] + b[i ^ D].
 template <int D, int... I>

@@ -3,7 +3,7 @@
 namespace dsae::DSAE_LEVEL {
 
 extern const Kernels kernels;
-const Kernels kernels = {DSAE_LEVEL_NAME, pack, pack_csr, unpack, sum_samples, spmm, sddmm, backward, spmv,
-                          gather,        scatter};
+const Kernels kernels = {DSAE_LEVEL_NAME, pack,   pack_csr, unpack, sum_samples, spmm,    sddmm,    backward, spmv,
+                          gather,          scatter, scan,     compress, columns,   activate, kWidth};
 
 }  // namespace dsae::DSAE_LEVEL

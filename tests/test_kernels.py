@@ -18,6 +18,7 @@ LANES = kernels.LANES
 SHAPES = [(0, 0), (0, 3), (3, 0), (1, 1), (1, 40), (40, 1), (5, 7), (33, 70), (130, 257)]
 DENSITIES = [0.0, 0.03, 0.3, 1.0]
 BATCHES = (0, 1, 3)
+NETWORK = Path(__file__).with_name("test_network.py")
 
 
 @pytest.fixture
@@ -134,18 +135,6 @@ def test_sum_samples_is_the_sum(rng, width, lanes):
         close(sums, panels.sum((0, 2)))
 
 
-@cases
-@shapes
-def test_spmv_is_the_product(rng, shape, density):
-    t = topology(rng, shape, density)
-    values, x = floats(rng, t.nnz), floats(rng, shape[1])
-    for bias in (None, floats(rng, shape[0])):
-        got, expected = np.full((2, shape[0]), np.nan, np.float32)
-        kernels.spmv(t.indptr, t.indices, values, bias, x, got)
-        _fallback.spmv(t.indptr, t.indices, values, bias, x, expected)
-        close(got, expected)
-
-
 @lanes
 @pytest.mark.parametrize("n_rows", [0, 1, 16, 33, 64, 130])
 @pytest.mark.parametrize("width", [0, 1, 16, 37])
@@ -158,12 +147,6 @@ def test_panels_hold_the_rows(rng, n_rows, width, lanes):
     back = np.empty_like(rows)
     kernels.unpack(got, back)
     np.testing.assert_array_equal(back, rows)
-
-    csr = topology(rng, (n_rows, width), 0.3)
-    values = floats(rng, csr.nnz)
-    kernels.pack_csr(csr.indptr, csr.indices, values, got)
-    _fallback.pack_csr(csr.indptr, csr.indices, values, expected)
-    np.testing.assert_array_equal(got, expected)
 
 
 @cases
@@ -223,7 +206,14 @@ def test_every_instruction_set_obeys_the_laws(level):
     if "DSAE_ISA must be one of" in run.stderr:
         pytest.skip(f"this CPU does not run {level}")
     assert run.stdout.strip() == level
-    tests = ["-p", "no:cacheprovider", "-k", "product or gradient or adjoint or panels", __file__]
+    tests = [
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "product or gradient or adjoint or panels or network",
+        __file__,
+        str(NETWORK),
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *tests],
         env={**os.environ, "DSAE_ISA": level},
@@ -246,7 +236,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rng):
     """And torch's number of threads is ours: one OpenMP runtime is loaded."""
     torch = pytest.importorskip("torch")
     t = topology(rng, (301, 203), 0.4)
-    values, bias, one = floats(rng, t.nnz), floats(rng, 301), floats(rng, 203)
+    values, bias = floats(rng, t.nnz), floats(rng, 301)
     x, dy = floats(rng, 3, 203, 64), floats(rng, 3, 301, 64)
     results = []
     before = torch.get_num_threads()
@@ -254,14 +244,13 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rng):
         for n in (1, 2, 3, 7):
             torch.set_num_threads(n)
             assert kernels.threads() == n
-            y, dw, z = np.empty_like(dy), np.empty_like(values), np.empty_like(bias)
-            product, dots, sums = np.empty_like(dy), np.empty_like(values), np.empty_like(one)
+            y, dw = np.empty_like(dy), np.empty_like(values)
+            product, dots, sums = np.empty_like(dy), np.empty_like(values), np.empty(203, np.float32)
             kernels.spmm(t.indptr, t.indices, values, bias, x, y)
             kernels.sddmm(t.indptr, t.indices, dy, x, dw)
-            kernels.spmv(t.indptr, t.indices, values, bias, one, z)
             kernels.backward(t.indptr, t.indices, values, x, dy, product, dots)
             kernels.sum_samples(x, sums)
-            results.append(b"".join(out.tobytes() for out in (y, dw, z, product, dots, sums)))
+            results.append(b"".join(out.tobytes() for out in (y, dw, product, dots, sums)))
     finally:
         torch.set_num_threads(before)
     assert len(set(results)) == 1
@@ -285,17 +274,16 @@ def arguments(rng):
     none = np.zeros(0, np.int32)
     return {
         "pack": {"rows": floats(rng, 20, 5), "panels": x},
-        "pack_csr": {**w, "values": values, "panels": x},
         "unpack": {"panels": x, "rows": floats(rng, 20, 5)},
         "spmm": {**w, "values": values, "bias": bias, "x": x, "y": y},
         "sddmm": {**w, "dy": y, "x": x, "dw": values},
         "backward": {**w, "values": values, "dy": x, "x": y, "dx": floats(rng, 2, 4, 16), "dw": floats(rng, n)},
         "sum_samples": {"panels": x, "sums": floats(rng, 5)},
-        "spmv": {**w, "values": values, "bias": bias, "x": floats(rng, 5), "y": floats(rng, 4)},
         "gather": {"values": values, "slots": slots, "out": floats(rng, n)},
         "scatter": {"values": values, "slots": slots, "out": floats(rng, n)},
         "transpose": {**w, "n_cols": 5},
         "rewire": {**w, "keep": np.ones(n, bool), "grow_rows": none, "grow_cols": none},
+        "activate": {"rows": floats(rng, 2, 4), "activation": "jumprelu", "k": 0, "thresholds": bias},
         "patch_slots": {"old_slots": slots, "source": slots, "patch": slots, "order": none},
     }
 
@@ -347,7 +335,6 @@ def test_wrong_arrays_are_refused(rng, name):
         ),
         ("sddmm", {"dy": np.zeros((2, 5, 16), np.float32)}, "Expected dy.shape[1] = 4"),
         ("sddmm", {"dw": np.zeros(1, np.float32)}, "Expected dw.size = "),
-        ("spmv", {"y": np.zeros(3, np.float32)}, "Expected y.size = 4"),
         ("backward", {"dw": np.zeros(1, np.float32)}, "Expected dw.size = "),
         ("backward", {"x": np.zeros((2, 5, 16), np.float32)}, "Expected x.shape[1] = 4, the number of rows; got 5."),
         ("backward", {"dx": np.zeros((2, 5, 16), np.float32)}, "Expected dx.shape[1] = 4, the number of rows; got 5."),
@@ -369,13 +356,16 @@ def test_wrong_arrays_are_refused(rng, name):
             {"rows": np.zeros((2, 4), np.float32)},
             "Expected rows.shape[1] = 5, the width of the panels; got 4.",
         ),
-        (
-            "pack_csr",
-            {"panels": np.zeros((1, 1, 16), np.float32)},
-            "Expected indices in [0, 1); got one outside.",
-        ),
         ("transpose", {"n_cols": 1}, "Expected indices in [0, 1); got one outside."),
         ("rewire", {"keep": np.ones(1, bool)}, "Expected keep.size = "),
+        (
+            "activate",
+            {"thresholds": np.zeros(3, np.float32)},
+            "Expected thresholds.size = 4, the number of units; got 3.",
+        ),
+        ("activate", {"thresholds": None}, "Expected an activation, with its k or thresholds; got jumprelu."),
+        ("activate", {"activation": "topk"}, "Expected an activation, with its k or thresholds; got topk."),
+        ("activate", {"activation": "tanh"}, "Expected an activation, with its k or thresholds; got tanh."),
         ("patch_slots", {"patch": np.zeros(1, np.int32)}, "Expected patch.size = "),
     ],
 )

@@ -1,5 +1,9 @@
 """The runtime computes what the formula says, whatever the density, the batch and the form of the rows."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +11,7 @@ import scipy.sparse as sp
 
 import dsae
 from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS
-from dsae.runtime import Runtime, topk
+from dsae.runtime import Runtime
 
 CODES = {name: {"k": 3} if name in ("topk", "batchtopk") else {} for name in CODE_ACTIVATIONS}
 
@@ -121,11 +125,51 @@ def test_rows_are_left_alone(make_model):
     np.testing.assert_array_equal(rows, before)
 
 
-def test_topk_gives_ties_to_the_lower_index():
-    z = np.array([[1, 2, 2, 2, -1]], np.float32)
-    assert topk(z, 2, axis=1).tolist() == [[0, 2, 2, 0, 0]]
-    assert topk(z, 9, axis=1).tolist() == [[1, 2, 2, 2, 0]]
-    assert topk(-z, 2, axis=1).tolist() == [[0, 0, 0, 0, 1]]
+@pytest.mark.parametrize("live", [0.3, 1.0])
+@pytest.mark.parametrize("n_rows", [1, 2, 17, 64, 65, 1000])
+def test_sparse_codes_decode_as_dense_ones(make_model, live, n_rows):
+    """Whether a chunk of them goes by columns or by panels; some rows are empty."""
+    model = make_model(live=live, n_components=40, hidden_layer_sizes=(9,), code_activation="topk", k=2)
+    for density in (0.02, 0.3):
+        codes = some_rows(n_rows, 40) * (np.random.default_rng(2).random((n_rows, 40)) < density)
+        codes[:: max(n_rows // 3, 2)] = 0
+        expected = by_formula(model, codes, "decoder")
+        close(Runtime(model).decode(codes), expected)
+        for form in (sp.csr_matrix, sp.csr_array, sp.csc_matrix):
+            close(Runtime(model).decode(form(codes)), expected)
+
+
+@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
+def test_wide_sparse_codes_reconstruct(make_model, code):
+    k = {"k": 3} if "topk" in code else {}
+    model = make_model(n_components=200, code_activation=code, **k)
+    if model.threshold is not None:
+        model.threshold[:] = 4
+    rows = some_rows(100)
+    close(Runtime(model).reconstruct(rows), by_formula(model, rows))
+
+
+def test_threads_may_share_a_runtime(make_model):
+    runtime = Runtime(make_model(n_components=40, hidden_layer_sizes=(30,), code_activation="topk", k=2))
+    batches = [some_rows(n, seed=n) for _ in range(8) for n in (1, 40, 5000, 3000)]
+    expected = [Runtime(runtime.model).reconstruct(batch) for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        for got, wanted in zip(pool.map(runtime.reconstruct, batches), expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_copy_computes_the_same(make_model):
+    runtime, rows = Runtime(make_model()), some_rows(3)
+    codes = runtime.encode(rows)
+    for copy in (pickle.loads(pickle.dumps(runtime)), deepcopy(runtime)):
+        np.testing.assert_array_equal(copy.encode(rows), codes)
+
+
+def test_repr_tells_architecture_and_size(make_model):
+    runtime = Runtime(make_model(live=1.0, hidden_layer_sizes=(9,), code_activation="topk", k=2))
+    nnz, widths = 2 * (12 * 9 + 9 * 5), 9 + 5 + 9 + 12
+    n_bytes = 4 * (2 * nnz + 2 * widths + 4)  # values and indices, biases and indptr
+    assert repr(runtime) == f"Runtime(12-9-5-9-12, topk code, density 1, {nnz} weights, {n_bytes:,} bytes)"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +188,14 @@ def test_topk_gives_ties_to_the_lower_index():
         ("decode", np.zeros((2, 12)), "X must have 5 columns, the code's width; got shape (2, 12)."),
         ("encode", np.full((2, 12), np.nan), "X must be finite; it holds NaN, first in row 0."),
         ("encode", np.full((2, 12), np.inf), "X must be finite; it holds infinity"),
+        ("encode", np.full((2, 12), 1e39), "X must be finite; it holds infinity, or values beyond float32"),
+        (
+            "encode",
+            np.repeat(np.float32([0, np.nan]), [290, 10])[:, None].repeat(12, 1),
+            "it holds NaN, first in row 290.",
+        ),
+        ("decode", sp.csr_matrix([[0, 0, 1.0, 0, 0], [0, 0, np.nan, 0, 0]]), "it holds NaN, first in row 1."),
+        ("decode", sp.csr_matrix((2, 12)), "X must have 5 columns, the code's width; got shape (2, 12)."),
         ("decode", np.zeros((0, 5)), "X must have at least one row"),
         ("encode", np.zeros(12), "For one sample, use X.reshape(1, -1)."),
         ("encode", [["a"] * 12], "X must hold numbers"),

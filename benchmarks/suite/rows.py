@@ -22,6 +22,7 @@ ROWS = (1, 8, 32, 256, 4096)
 WIDTHS, CODE, DENSITY = (784, 1024, 256), 32, 0.05
 LATENTS, K, FEATURES = 4096, 32, 784
 OURS, EAGER, ONNX = "dsae", "torch eager, dense", "onnxruntime, dense"
+OURS_ZEROS, ZEROS = "dsae, 80 % zeros", 0.8  # of a row, as in an image of a digit
 OURS_SPARSE, OURS_DENSE, MODULE = "dsae, sparse codes", "dsae, dense codes", "torch eager, dense"
 
 
@@ -58,6 +59,8 @@ def _encoding(rows: tuple[int, ...], settings: Settings, advance: Callable[[str]
         if session is not None:
             calls[ONNX] = lambda x=x: session.run(None, {"x": x})[0]
         _check(calls)
+        with_zeros = np.where(np.random.default_rng(1).random(x.shape) < ZEROS, np.float32(0), x)
+        calls[OURS_ZEROS] = lambda x=with_zeros: runtime.encode(x)
         found.append({"rows": n, "us": _microseconds(calls, settings)})
     return found
 

@@ -110,6 +110,80 @@ void test_products(const dsae::Kernels& k, const Matrix& m, int64_t count, int l
   run("spmv " + where, v, [&](float* out) { k.spmv(m.csr(), values.data(), bias.data(), one.data(), out); });
 }
 
+// The live columns of a sparse sample, found and summed.
+void test_columns(const dsae::Kernels& k, const Matrix& m, double share, const std::string& where) {
+  const Matrix t(m.n_cols, m.n_rows, m.nnz() ? 0.4 : 0);  // rows of t are columns of W
+  const Floats values = floats(t.nnz()), bias = floats(m.n_rows);
+  Floats x = floats(m.n_cols);
+  std::uniform_real_distribution<double> uniform;
+  for (float& number : x)
+    if (uniform(engine) >= share) number = uniform(engine) < 0.5 ? 0.0f : -0.0f;
+  std::vector<double> y(bias.begin(), bias.end());
+  Ints live;
+  for (int64_t c = 0; c < m.n_cols; ++c) {
+    if (x[c]) live.push_back(c);
+    for (int64_t e = t.indptr[c]; e < t.indptr[c + 1]; ++e) y[t.indices[e]] += double(values[e]) * x[c];
+  }
+  Ints indices(x.size());
+  Floats numbers(x.size());
+  const int64_t count = k.compress(x.data(), x.size(), indices.data(), numbers.data());
+  bool good = count == static_cast<int64_t>(live.size());
+  for (int64_t i = 0; good && i < count; ++i) good = indices[i] == live[i] && numbers[i] == x[live[i]];
+  check(good, "compress " + where);
+  const dsae::Scan scan = k.scan(x.data(), x.size());
+  check(scan.live == count && scan.finite, "scan " + where);
+  run("columns " + where, y, [&](float* out) {
+    k.columns(t.csr(), values.data(), bias.data(), m.n_rows, {indices.data(), numbers.data(), count}, out);
+  });
+  for (float special : {INFINITY, -INFINITY, NAN}) {
+    if (x.empty()) continue;
+    x.back() = special;
+    check(!k.scan(x.data(), x.size()).finite, "scan for special numbers " + where);
+  }
+}
+
+double activated(dsae::Activation::Kind kind, double z, double threshold) {
+  switch (kind) {
+    case dsae::Activation::relu: return z > 0 ? z : 0;
+    case dsae::Activation::sigmoid: return 1 / (1 + std::exp(-z));
+    case dsae::Activation::threshold: return z > threshold ? z : 0;
+    default: return z;
+  }
+}
+
+void test_activations(const dsae::Kernels& k, int64_t count, int64_t width, int lanes, const std::string& where) {
+  const Floats z = floats(count * width * lanes), thresholds = floats(width);
+  using A = dsae::Activation;
+  const auto matches = [&](A::Kind kind, const std::vector<double>& expected) {
+    Floats out = z;
+    const int64_t live = k.activate({kind, 3, thresholds.data()}, {out.data(), count, width, lanes});
+    int64_t nonzero = 0;
+    for (float number : out) nonzero += number != 0;
+    const bool counted = kind == A::identity || kind == A::softmax ? live >= nonzero : live == nonzero;
+    check(close(out, expected) && counted, "activation " + std::to_string(kind) + " " + where);
+  };
+  std::vector<double> expected(z.size());
+  for (auto kind : {A::identity, A::relu, A::sigmoid, A::threshold}) {
+    for (size_t i = 0; i < z.size(); ++i) expected[i] = activated(kind, z[i], thresholds[i / lanes % width]);
+    matches(kind, expected);
+  }
+  if (lanes > 1) return;
+  std::vector<double> largest(z.size());
+  for (int64_t row = 0; row < count; ++row) {
+    double sum = 0;
+    for (int64_t i = 0; i < width; ++i) sum += std::exp(double(z[row * width + i]));
+    for (int64_t i = 0; i < width; ++i) {
+      const float here = z[row * width + i];
+      int64_t above = 0;
+      for (int64_t j = 0; j < width; ++j) above += z[row * width + j] > here;
+      expected[row * width + i] = std::exp(double(here)) / sum;
+      largest[row * width + i] = above < 3 && here > 0 ? here : 0;
+    }
+  }
+  matches(A::softmax, expected);
+  matches(A::topk, largest);
+}
+
 void test_panels(const dsae::Kernels& k, int64_t n_rows, int64_t width, int lanes, const std::string& where) {
   const Floats rows = floats(n_rows * width);
   const int64_t count = (n_rows + lanes - 1) / lanes;
@@ -205,6 +279,8 @@ int main() {
         const std::string shape = std::string((*level)->isa) + " " + std::to_string(n_rows) + "x" + std::to_string(n_cols) +
                                   " density " + std::to_string(density);
         test_topology(**level, m, shape);
+        for (double share : {0.0, 0.1, 1.0}) test_columns(**level, m, share, shape + ", live " + std::to_string(share));
+        for (int lanes : {1, 16, 32}) test_activations(**level, n_rows, n_cols, lanes, shape + ", lanes " + std::to_string(lanes));
         for (int lanes : {16, 32, 64}) {
           const std::string where = shape + ", lanes " + std::to_string(lanes);
           test_panels(**level, n_rows, n_cols, lanes, where);

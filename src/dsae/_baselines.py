@@ -137,11 +137,12 @@ class DenseEncoder:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         encoder = {name: layer for name, layer in runtime.layers.items() if name.startswith("encoder.")}
-        self._weights = {name: (layer.to_dense(), layer.bias[:, None]) for name, layer in encoder.items()}
+        self._weights = {name: (layer.to_dense().T, layer.bias) for name, layer in encoder.items()}
 
     def encode(self, X: Any) -> np.ndarray:
         """Codes of rows, equal to the runtime's up to rounding."""
-        x: Any = check_rows("encode", X, self._runtime.config.n_features).T
+        x: Any = check_rows("encode", X, self._runtime.config.n_features)
         for name, (weights, bias) in self._weights.items():
-            x = self._runtime._activate(name, np.asarray(weights @ x + bias)[None], axis=1)[0]
-        return x.T
+            x = np.asarray(x @ weights) + bias
+            self._runtime._activate(name, x)
+        return x

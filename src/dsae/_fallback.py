@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import expit, softmax
 
 _EDGES_AT_ONCE = 4096
 
@@ -36,11 +37,6 @@ def pack(rows, panels) -> None:
     padded = np.zeros((n_panels * lanes, width), np.float32)
     padded[: rows.shape[0]] = rows
     panels[:] = padded.reshape(n_panels, lanes, width).transpose(0, 2, 1)
-
-
-def pack_csr(indptr, indices, values, panels) -> None:
-    """The same from CSR rows."""
-    pack(_matrix(indptr, indices, values, panels.shape[1]).toarray(), panels)
 
 
 def unpack(panels, rows) -> None:
@@ -75,13 +71,6 @@ def backward(indptr, indices, values, dy, x, dx, dw) -> None:
 def sum_samples(panels, sums) -> None:
     """Every feature's sum over all panels and lanes."""
     sums[:] = panels.sum((0, 2))
-
-
-def spmv(indptr, indices, values, bias, x, y) -> None:
-    """``y = W x + bias`` for one sample."""
-    y[:] = _matrix(indptr, indices, values, x.size) @ x
-    if bias is not None:
-        y += bias
 
 
 def gather(values, slots, out) -> None:
@@ -128,3 +117,50 @@ def patch_slots(old_slots, source, patch, order):
     slots[kept] = moved[old_slots[patch[kept]]]
     slots[~kept] = grown[order]
     return slots
+
+
+def activate(rows, activation: str, k: int, thresholds) -> None:
+    """Apply an activation to rows ``[b, f]``, in place."""
+    match activation:
+        case "relu":
+            np.maximum(rows, 0, out=rows)
+        case "sigmoid":
+            expit(rows, out=rows)
+        case "softmax":
+            rows[:] = softmax(rows, axis=1)
+        case "topk":
+            _keep_largest(rows, k)
+        case "batchtopk" | "jumprelu":
+            rows[rows <= thresholds] = 0
+
+
+def _keep_largest(rows, k: int) -> None:
+    np.maximum(rows, 0, out=rows)
+    dead = np.argsort(-rows, axis=1, kind="stable")[:, k:]
+    np.put_along_axis(rows, dead, 0, axis=1)
+
+
+class Network:
+    """Layers in a row: rows ``[b, f]`` go through some of them in one call."""
+
+    def __init__(self) -> None:
+        self._layers = []
+
+    def add(self, indptr, indices, values, bias, n_in: int, activation: str, k: int, thresholds) -> None:
+        """Put a layer behind the others; ``k`` is topk's, ``thresholds`` those of batchtopk and jumprelu."""
+        self._layers.append((_matrix(indptr, indices, values, n_in), bias, (activation, k, thresholds)))
+
+    def run(self, begin: int, end: int, rows, out) -> bool:
+        """Rows through layers ``begin:end``; False, and ``out`` unfinished, where they hold NaN or infinity."""
+        if not np.isfinite(rows.data if sp.issparse(rows) else rows).all():
+            return False
+        for W, bias, activation in self._layers[begin:end]:
+            product = rows @ W.T
+            rows = np.ascontiguousarray(product.toarray() if sp.issparse(product) else product) + bias
+            activate(rows, *activation)
+        out[:] = rows
+        return True
+
+    def run_csr(self, begin: int, end: int, indptr, indices, values, out) -> bool:
+        """The same for CSR rows."""
+        return self.run(begin, end, _matrix(indptr, indices, values, self._layers[begin][0].shape[1]), out)

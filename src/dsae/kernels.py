@@ -34,18 +34,18 @@ isa = _impl.isa
 threads = _impl.threads
 empty = _impl.empty
 pack = _impl.pack
-pack_csr = _impl.pack_csr
 unpack = _impl.unpack
 spmm = _impl.spmm
 sddmm = _impl.sddmm
 backward = _impl.backward
 sum_samples = _impl.sum_samples
-spmv = _impl.spmv
 gather = _impl.gather
 scatter = _impl.scatter
 transpose = _impl.transpose
 rewire = _impl.rewire
 patch_slots = _impl.patch_slots
+activate = _impl.activate
+Network = _impl.Network
 
 LANES = (16, 32, 64)
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit
 
 from dsae import kernels, store
 from dsae.config import AutoencoderConfig
-from dsae.data import Rows, check_rows
+from dsae.data import as_rows, check_finite
 from dsae.topology import Layer
-
-_ROWS_AT_ONCE = 1024
 
 
 class Runtime:
-    """Encodes, decodes and reconstructs; never imports torch.
+    """Encodes, decodes and reconstructs; never imports torch. Threads may share one.
 
     Parameters
     ----------
     model : dsae.store.Model
+        Its arrays are used where they are; do not change them.
 
     Examples
     --------
@@ -33,6 +31,16 @@ class Runtime:
 
     def __init__(self, model: store.Model) -> None:
         self.model = model
+
+    def __repr__(self) -> str:
+        c, m = self.config, self.model
+        widths = "-".join(str(width) for width in (*c.encoder_widths, *c.decoder_widths[1:]))
+        size = sum(a.nbytes for t, values, bias in self.layers.values() for a in (t.indptr, t.indices, values, bias))
+        code = f"{c.code_activation} code"
+        return f"Runtime({widths}, {code}, density {m.density:.3g}, {m.nnz:,} weights, {size:,} bytes)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runtime, (self.model,)
 
     @property
     def config(self) -> AutoencoderConfig:
@@ -60,61 +68,57 @@ class Runtime:
         ValueError
             If ``X`` is not finite rows of the model's width.
         """
-        return self._run("encode", "encoder", check_rows("encode", X, self.config.n_features))
+        return self._run("encode", X, 0, self._n_encoder)
 
     def decode(self, codes: Any) -> np.ndarray:
-        """Rows from codes, the reverse of `encode`: float32 ``[n_samples, n_features]``."""
-        return self._run("decode", "decoder", check_rows("decode", codes, self.config.n_components, "the code's width"))
+        """Rows from codes, the reverse of `encode`: float32 ``[n_samples, n_features]``.
+
+        Codes that are mostly zeros, in an array or a scipy CSR matrix, cost the columns of their non-zeros only.
+        """
+        return self._run("decode", codes, self._n_encoder, len(self.layers), "the code's width")
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """``decode(encode(X))`` in one pass: float32 ``[n_samples, n_features]``."""
-        return self._run("reconstruct", "", check_rows("reconstruct", X, self.config.n_features))
+        return self._run("reconstruct", X, 0, len(self.layers))
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder; see `dsae.store.write`."""
         return store.write(folder, self.model)
 
-    def _run(self, verb: str, half: str, rows: Rows) -> np.ndarray:
-        names = [name for name in self.layers if name.startswith(half)]
-        out = np.empty((rows.shape[0], self.layers[names[-1]].topology.shape[0]), np.float32)
-        if rows.shape[0] == 1:
-            out[0] = self._run_one(names, _dense(rows)[0])
-            return out
-        for chunk in _chunks(rows.shape[0]):
-            self._run_panels(names, rows[chunk], out[chunk])
-        return out
+    @cached_property
+    def _n_encoder(self) -> int:
+        return sum(name.startswith("encoder") for name in self.layers)
 
-    def _run_panels(self, names: list[str], rows: Rows, out: np.ndarray) -> None:
-        n = rows.shape[0]
-        x = kernels.empty_panels(n, rows.shape[1])
+    @cached_property
+    def _widths(self) -> tuple[int, ...]:
+        return (self.config.n_features, *(layer.topology.shape[0] for layer in self.layers.values()))
+
+    @cached_property
+    def _network(self) -> Any:
+        network = kernels.Network()
+        for name, (topology, values, bias) in self.layers.items():
+            arrays = (topology.indptr, topology.indices, values, bias)
+            network.add(*arrays, topology.shape[1], *self._activation(name))
+        return network
+
+    def _activation(self, name: str) -> tuple[str, int, np.ndarray | None]:
+        kind = self.config.activations[name]
+        return kind, self.config.k or 0, self.model.threshold if kind in ("batchtopk", "jumprelu") else None
+
+    def _activate(self, name: str, rows: np.ndarray) -> None:
+        kernels.activate(rows, *self._activation(name))
+
+    def _run(self, verb: str, X: Any, begin: int, end: int, what: str = "the model's input width") -> np.ndarray:
+        n_in, n_out = self._widths[begin], self._widths[end]
+        rows = as_rows(verb, X, n_in, what)
+        out = np.empty((rows.shape[0], n_out), np.float32)
         if sp.issparse(rows):
-            kernels.pack_csr(rows.indptr, rows.indices, rows.data, x)
+            finite = self._network.run_csr(begin, end, rows.indptr, rows.indices, rows.data, out)
         else:
-            kernels.pack(rows, x)
-        for name in names:
-            topology, values, bias = self.layers[name]
-            y = kernels.aligned((x.shape[0], topology.shape[0], x.shape[2]))
-            kernels.spmm(topology.indptr, topology.indices, values, bias, x, y)
-            x = self._activate(name, y, axis=1)
-        kernels.unpack(np.ascontiguousarray(x), out)
-
-    def _run_one(self, names: list[str], x: np.ndarray) -> np.ndarray:
-        for name in names:
-            topology, values, bias = self.layers[name]
-            y = np.empty(topology.shape[0], np.float32)
-            kernels.spmv(topology.indptr, topology.indices, values, bias, x, y)
-            x = self._activate(name, y, axis=0)
-        return x
-
-    def _activate(self, name: str, z: np.ndarray, axis: int) -> np.ndarray:
-        activation = self.config.activations[name]
-        if activation == "topk":
-            return topk(z, self.config.k or 0, axis)
-        if activation in ("batchtopk", "jumprelu"):
-            assert self.model.threshold is not None
-            threshold = self.model.threshold[:, None] if axis == 1 else self.model.threshold
-            return np.where(z > threshold, z, np.float32(0))
-        return ACTIVATIONS[activation](z, axis)
+            finite = self._network.run(begin, end, rows, out)
+        if not finite:
+            check_finite(verb, rows)
+        return out
 
 
 def load(folder: str | Path) -> Runtime:
@@ -126,35 +130,3 @@ def load(folder: str | Path) -> Runtime:
         If the folder is not a whole model of a known format.
     """
     return Runtime(store.read(folder))
-
-
-def _chunks(n_rows: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS_AT_ONCE) for start in range(0, n_rows, _ROWS_AT_ONCE))
-
-
-def _dense(rows: Rows) -> np.ndarray:
-    return rows.toarray() if sp.issparse(rows) else rows
-
-
-def _softmax(z: np.ndarray, axis: int) -> np.ndarray:
-    e = np.exp(z - z.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-def topk(z: np.ndarray, k: int, axis: int) -> np.ndarray:
-    """The ``k`` largest along ``axis`` where positive, zero elsewhere (Gao et al. 2024); ties go to the lower index."""
-    if k >= z.shape[axis]:
-        return np.maximum(z, 0)
-    order = np.argsort(-z, axis=axis, kind="stable")
-    best = np.take(order, range(k), axis=axis)
-    code = np.zeros_like(z)
-    np.put_along_axis(code, best, np.maximum(np.take_along_axis(z, best, axis), 0), axis)
-    return code
-
-
-ACTIVATIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "identity": lambda z, axis: z,
-    "relu": lambda z, axis: np.maximum(z, np.float32(0)),
-    "sigmoid": lambda z, axis: expit(z),
-    "softmax": _softmax,
-}

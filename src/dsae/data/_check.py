@@ -30,6 +30,13 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
         If ``X`` is not 2-D, has no row or column, has another width, holds NaN or infinity (also after the cast to
         float32), or no numbers.
     """
+    rows = as_rows(verb, X, n_features, what)
+    check_finite(verb, rows)
+    return rows
+
+
+def as_rows(verb: str, X: Any, n_features: int | None, what: str) -> Rows:
+    """`check_rows` for who looks for NaN and infinity on the way."""
     rows: Rows = _as_csr(X) if sp.issparse(X) else _as_dense(verb, X)
     if rows.ndim != 2:
         raise ValueError(
@@ -40,7 +47,6 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
         raise ValueError(f"[{verb}] X must have at least one row and one column; got shape {rows.shape}.")
     if n_features is not None and rows.shape[1] != n_features:
         raise ValueError(f"[{verb}] X must have {n_features} columns, {what}; got shape {rows.shape}.")
-    _check_finite(verb, rows)
     return rows
 
 
@@ -56,6 +62,8 @@ def _as_csr(X: Any) -> Rows:
 
 
 def _as_dense(verb: str, X: Any) -> Rows:
+    if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim and X.flags.c_contiguous:
+        return X
     try:
         array = np.asarray(X)
     except ValueError:
@@ -72,7 +80,8 @@ def _as_dense(verb: str, X: Any) -> Rows:
         ) from None
 
 
-def _check_finite(verb: str, rows: Rows) -> None:
+def check_finite(verb: str, rows: Rows) -> None:
+    """Raise where ``rows`` holds NaN or infinity."""
     values = rows.data if sp.issparse(rows) else rows
     if np.isfinite(values).all():
         return

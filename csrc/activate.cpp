@@ -1,0 +1,108 @@
+// Activations, in place. Those of a unit by itself take panels of any width, one lane included; softmax and topk take rows.
+#include "level.hpp"
+
+namespace dsae::DSAE_LEVEL {
+namespace {
+
+// f(number) for each; how many are not zero afterwards.
+template <class F>
+inline int64_t each(float* x, int64_t size, const F& f) {
+  int32_t live = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    x[i] = f(x[i]);
+    live += x[i] != 0;
+  }
+  return live;
+}
+
+// exp within 2 units in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2] (Cephes). Vectorises.
+inline float exponential(float x) {
+  x = x > 88.0f ? 88.0f : x < -87.0f ? -87.0f : x;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+  const float n = (x * 1.44269504088896341f + kRound) - kRound;
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+  float power;
+  __builtin_memcpy(&power, &bits, 4);
+  return (p * r * r + r + 1.0f) * power;
+}
+
+inline float keep_above(float x, float threshold) { return x > threshold ? x : 0.0f; }
+
+int64_t above_threshold(const float* thresholds, Panels<float> z) {
+  int64_t live = 0;
+  for (int64_t p = 0; p < z.count; ++p) {
+    float* x = z.data + p * z.width * z.lanes;
+    if (z.lanes == 1) {
+      for (int64_t f = 0; f < z.width; ++f) live += (x[f] = keep_above(x[f], thresholds[f])) != 0;
+      continue;
+    }
+    for (int64_t f = 0; f < z.width; ++f)
+      live += each(x + f * z.lanes, z.lanes, [&](float number) { return keep_above(number, thresholds[f]); });
+  }
+  return live;
+}
+
+void softmax(float* x, int64_t size) {
+  if (!size) return;
+  constexpr int kChains = 16;
+  float best[kChains], sum[kChains] = {};
+  for (float& b : best) b = x[0];
+  const auto over = [&](auto f) {
+    int64_t i = 0;
+    for (; i + kChains <= size; i += kChains)
+      for (int j = 0; j < kChains; ++j) f(j, x[i + j]);
+    for (int j = 0; i < size; ++i, ++j) f(j, x[i]);
+  };
+  over([&](int j, float& number) { best[j] = number < best[j] ? best[j] : number; });
+  for (int j = 1; j < kChains; ++j) best[0] = best[j] < best[0] ? best[0] : best[j];
+  over([&](int j, float& number) { sum[j] += number = exponential(number - best[0]); });
+  for (int j = 1; j < kChains; ++j) sum[0] += sum[j];
+  const float scale = 1 / sum[0];
+  for (int64_t i = 0; i < size; ++i) x[i] *= scale;
+}
+
+inline int64_t at_least(const float* x, int64_t size, int32_t bits) {
+  int32_t count = 0;
+  for (int64_t i = 0; i < size; ++i) count += bits_of(x[i]) >= bits;
+  return count;
+}
+
+// Positive floats are ordered as their bits are, so the k-th largest is found bit by bit, by counting alone.
+int64_t topk(float* x, int64_t size, int64_t k) {
+  int32_t kth = 0;
+  for (int bit = 30; bit >= 0; --bit)
+    if (at_least(x, size, kth | 1 << bit) >= k) kth |= 1 << bit;
+  int64_t ties = kth ? k - at_least(x, size, kth + 1) : 0;
+  if (kth && at_least(x, size, kth) > k)  // ties go to the lower index
+    for (int64_t i = 0; i < size; ++i)
+      if (bits_of(x[i]) == kth && ties-- <= 0) x[i] = 0;
+  return each(x, size, [&](float number) { return bits_of(number) >= kth ? number : 0.0f; });
+}
+
+}  // namespace
+
+int64_t activate(const Activation& activation, Panels<float> z) {
+  const int64_t size = z.count * z.width * z.lanes;
+  int64_t live = 0;
+  switch (activation.kind) {
+    case Activation::identity: return size;
+    case Activation::relu: return each(z.data, size, [](float x) { return x < 0 ? 0.0f : x; });
+    case Activation::sigmoid: return each(z.data, size, [](float x) { return 1 / (1 + exponential(-x)); });
+    case Activation::threshold: return above_threshold(activation.thresholds, z);
+    case Activation::softmax:
+      for (int64_t row = 0; row < z.count; ++row) softmax(z.data + row * z.width, z.width);
+      return size;
+    case Activation::topk:
+      for (int64_t row = 0; row < z.count; ++row) live += topk(z.data + row * z.width, z.width, activation.k);
+  }
+  return live;
+}
+
+}  // namespace dsae::DSAE_LEVEL
