@@ -1,136 +1,24 @@
 // The door to Python: checks every argument once, lets go of the GIL, calls a kernel.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
+#include "arrays.hpp"
+
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <memory>
-#include <string>
 #include <vector>
 
+#include "grow.hpp"
 #include "kernels.hpp"
 #include "network.hpp"
 #include "parallel.hpp"
-#include "pool.hpp"
 #include "rewire.hpp"
 
-namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace {
 
-using In = nb::ndarray<nb::ro, nb::device::cpu>;
-using Out = nb::ndarray<nb::device::cpu>;
-using Result = nb::ndarray<nb::numpy, int32_t, nb::ndim<1>>;
-
 const dsae::Kernels* kernels;
-
-// Expectations of one call; what fails says which verb, what it wanted and what it got.
-struct Call {
-  const char* name;
-
-  [[noreturn]] void fail(const std::string& expected, const std::string& got) const {
-    throw std::invalid_argument("[" + std::string(name) + "] Expected " + expected + "; got " + got + ".");
-  }
-  void equal(const char* what, int64_t got, const char* of, int64_t expected) const {
-    if (got != expected) fail(std::string(what) + " = " + std::to_string(expected) + ", " + of, std::to_string(got));
-  }
-
-  template <class T, class Array>
-  auto data(const char* what, const Array& a, size_t ndim) const {
-    using U = std::conditional_t<std::is_same_v<Array, In>, const T, T>;
-    if (a.dtype() != nb::dtype<T>() || a.ndim() != ndim || !contiguous(a))
-      fail(std::string(what) + " to be a C-contiguous " + std::to_string(ndim) + "-D " + type_name(nb::dtype<T>()) +
-               " array",
-           std::to_string(a.ndim()) + "-D " + type_name(a.dtype()) + (contiguous(a) ? "" : ", not C-contiguous"));
-    return static_cast<U*>(a.data());
-  }
-
-  dsae::Csr csr(const In& indptr, const In& indices) const {
-    const dsae::Csr w = {data<int32_t>("indptr", indptr, 1), data<int32_t>("indices", indices, 1),
-                         static_cast<int64_t>(indptr.size()) - 1};
-    if (w.n_rows < 0) fail("indptr to have n_rows + 1 entries", "none");
-    equal("indptr[-1]", w.indptr[w.n_rows], "the size of indices", indices.size());
-    return w;
-  }
-
-  void rising(const dsae::Csr& w) const {
-    bool bad = w.indptr[0] != 0;
-    for (int64_t row = 0; row < w.n_rows; ++row) bad |= w.indptr[row] > w.indptr[row + 1];
-    if (bad) fail("indptr to rise from 0", "another order");
-  }
-
-  template <class T, class Array>
-  T* vector(const char* what, const Array& a, const char* of, int64_t size) const {
-    T* p = data<std::remove_const_t<T>>(what, a, 1);
-    equal((std::string(what) + ".size").c_str(), a.size(), of, size);
-    return p;
-  }
-
-  template <class T, class Array>
-  dsae::Panels<T> panels(const char* what, const Array& a) const {
-    T* p = data<float>(what, a, 3);
-    const int64_t lanes = a.shape(2);
-    if (lanes != 16 && lanes != 32 && lanes != 64)
-      fail(std::string(what) + " to be panels [n_panels, features, 16, 32 or 64]", std::to_string(lanes) + " lanes");
-    return {p, static_cast<int64_t>(a.shape(0)), static_cast<int64_t>(a.shape(1)), static_cast<int>(lanes)};
-  }
-
-  template <class T, class Array, class P>
-  dsae::Rows<T> rows(const Array& a, const P& panels) const {
-    const dsae::Rows<T> r = {data<float>("rows", a, 2), static_cast<int64_t>(a.shape(0)), static_cast<int64_t>(a.shape(1))};
-    equal("rows.shape[1]", r.width, "the width of the panels", panels.width);
-    fits(r.count, panels);
-    return r;
-  }
-
-  template <class P>
-  void fits(int64_t n_rows, const P& panels) const {
-    if (n_rows > panels.count * panels.lanes)
-      fail("at most " + std::to_string(panels.count * panels.lanes) + " rows, what the panels hold", std::to_string(n_rows));
-  }
-
-  template <class A, class B>
-  void same_batch(const A& x, const B& y, const char* what) const {
-    equal((std::string(what) + ".shape[0]").c_str(), y.count, "as many panels as x", x.count);
-    equal((std::string(what) + ".shape[2]").c_str(), y.lanes, "as many lanes as x", x.lanes);
-  }
-
-  // Every index in [0, size).
-  void inside(const char* what, const int32_t* index, int64_t count, int64_t size) const {
-    bool bad = false;
-    for (int64_t i = 0; i < count; ++i) bad |= index[i] < 0 || index[i] >= size;
-    if (bad) fail(std::string(what) + " in [0, " + std::to_string(size) + ")", "one outside");
-  }
-
- private:
-  template <class Array>
-  static bool contiguous(const Array& a) {
-    int64_t expected = 1;
-    if (!a.size()) return true;
-    for (size_t i = a.ndim(); i--; expected *= a.shape(i))
-      if (a.shape(i) != 1 && a.stride(i) != expected) return false;
-    return true;
-  }
-  static std::string type_name(nb::dlpack::dtype t) {
-    if (t == nb::dtype<bool>()) return "bool";
-    const auto code = static_cast<nb::dlpack::dtype_code>(t.code);
-    const char* kind = code == nb::dlpack::dtype_code::Int    ? "int"
-                       : code == nb::dlpack::dtype_code::UInt ? "uint"
-                       : code == nb::dlpack::dtype_code::Float ? "float"
-                                                               : "other";
-    return kind + std::to_string(t.bits);
-  }
-};
-
-Result array(std::unique_ptr<int32_t[]> data, int64_t size) {
-  int32_t* p = data.release();
-  nb::capsule owner(p, [](void* q) noexcept { delete[] static_cast<int32_t*>(q); });
-  return Result(p, {static_cast<size_t>(size)}, owner);
-}
-
-std::unique_ptr<int32_t[]> integers(int64_t size) { return std::unique_ptr<int32_t[]>(new int32_t[size ? size : 1]); }
 
 void pack(const In& rows, const Out& panels) {
   const Call call{"pack"};
@@ -223,55 +111,103 @@ nb::tuple transpose(const In& indptr, const In& indices, int64_t n_cols) {
   if (n_cols < 0) call.fail("n_cols >= 0", std::to_string(n_cols));
   call.inside("indices", w.indices, nnz, n_cols);
   auto new_indptr = integers(n_cols + 1), new_indices = integers(nnz), slots = integers(nnz);
-  dsae::transpose(w, n_cols, new_indptr.get(), new_indices.get(), slots.get());
-  return nb::make_tuple(array(std::move(new_indptr), n_cols + 1), array(std::move(new_indices), nnz),
-                        array(std::move(slots), nnz));
+  {
+    nb::gil_scoped_release release;
+    dsae::transpose(w, n_cols, new_indptr->data, new_indices->data, slots->data);
+  }
+  return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)), array(std::move(slots)));
 }
 
-nb::tuple rewire(const In& indptr, const In& indices, const In& keep, const In& grow_rows, const In& grow_cols) {
+int fault(const In& indptr, const In& indices, int64_t n_cols) {
+  const Call call{"fault"};
+  const dsae::Csr w = {call.data<int32_t>("indptr", indptr, 1), call.data<int32_t>("indices", indices, 1),
+                       static_cast<int64_t>(indptr.size()) - 1};
+  if (w.n_rows < 0) call.fail("indptr to have n_rows + 1 entries", "none");
+  return static_cast<int>(dsae::find_fault(w, indices.size(), n_cols));
+}
+
+nb::tuple rewire(const In& indptr, const In& indices, const In& keep, const In& grown_indptr, const In& grown_indices) {
   const Call call{"rewire"};
   const auto w = call.csr(indptr, indices);
   const auto kept = call.vector<const bool>("keep", keep, "the size of indices", indices.size());
-  const auto rows = call.data<int32_t>("grow_rows", grow_rows, 1);
-  const auto cols = call.vector<const int32_t>("grow_cols", grow_cols, "the size of grow_rows", grow_rows.size());
-  const dsae::Edges grown = {rows, cols, static_cast<int64_t>(grow_rows.size())};
-  call.inside("grow_rows", rows, grown.count, w.n_rows);
-  for (int64_t i = 1; i < grown.count; ++i)
-    if (rows[i - 1] > rows[i] || (rows[i - 1] == rows[i] && cols[i - 1] >= cols[i]))
-      call.fail("grown edges sorted by row, then column, without repeats", "edge " + std::to_string(i) + " out of order");
-  int64_t nnz = grown.count;
-  for (size_t slot = 0; slot < indices.size(); ++slot) nnz += kept[slot];
-  auto new_indptr = integers(w.n_rows + 1), new_indices = integers(nnz), source = integers(nnz);
-  dsae::rewire(w, kept, grown, new_indptr.get(), new_indices.get(), source.get());
-  return nb::make_tuple(array(std::move(new_indptr), w.n_rows + 1), array(std::move(new_indices), nnz),
-                        array(std::move(source), nnz));
+  const dsae::Csr grown = {
+      call.vector<const int32_t>("grown_indptr", grown_indptr, "the size of indptr", indptr.size()),
+      call.data<int32_t>("grown_indices", grown_indices, 1), w.n_rows};
+  call.equal("grown_indptr[-1]", grown.indptr[w.n_rows], "the size of grown_indices", grown_indices.size());
+  auto new_indptr = integers(w.n_rows + 1);
+  const int64_t nnz = dsae::count_rewired(w, kept, grown, new_indptr->data);
+  if (nnz > INT32_MAX) call.fail("at most 2**31 - 1 edges", std::to_string(nnz));
+  auto new_indices = integers(nnz), source = integers(nnz);
+  {
+    nb::gil_scoped_release release;
+    dsae::rewire(w, kept, grown, new_indptr->data, new_indices->data, source->data);
+  }
+  return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)), array(std::move(source)));
 }
 
-Result patch_slots(const In& old_slots, const In& source, const In& patch, const In& order) {
-  const Call call{"patch_slots"};
-  const int64_t old_nnz = old_slots.size(), nnz = source.size();
-  const auto old = call.data<int32_t>("old_slots", old_slots, 1);
-  const auto from = call.data<int32_t>("source", source, 1);
-  const auto patched = call.vector<const int32_t>("patch", patch, "the size of source", nnz);
-  int64_t n_grown = 0;
-  for (int64_t slot = 0; slot < nnz; ++slot) n_grown += from[slot] < 0;
-  const auto sorted = call.vector<const int32_t>("order", order, "the number of grown edges", n_grown);
-  auto moved = integers(old_nnz), grown = integers(n_grown), slots = integers(nnz);
-  dsae::patch_slots(old, from, patched, sorted, nnz, moved.get(), grown.get(), slots.get());
-  return array(std::move(slots), nnz);
+void move(const In& values, const In& source, const Out& out) {
+  const Call call{"move"};
+  const auto from = call.data<float>("values", values, 1);
+  const auto slots = call.data<int32_t>("source", source, 1);
+  const auto to = call.vector<float>("out", out, "the size of source", source.size());
+  nb::gil_scoped_release release;
+  dsae::move(from, values.size(), slots, source.size(), to);
 }
 
-nb::ndarray<nb::numpy, float, nb::ndim<1>> empty(size_t size) {
-  struct Owned {
-    void* data;
-    size_t bytes;
-    ~Owned() { dsae::give_back(data, bytes); }
-  };
-  auto owned = std::unique_ptr<Owned>(new Owned{dsae::take(size * sizeof(float)), size * sizeof(float)});
-  float* data = static_cast<float*>(owned->data);
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Owned*>(p); });
-  owned.release();
-  return {data, {size}, owner};
+void smallest(const In& scores, int64_t n, const Out& chosen) {
+  const Call call{"smallest"};
+  const auto from = call.data<float>("scores", scores, 1);
+  const auto to = call.vector<bool>("chosen", chosen, "the size of scores", scores.size());
+  const int64_t size = scores.size();
+  if (n < 0 || n > size) call.fail("n in [0, " + std::to_string(size) + "]", std::to_string(n));
+  nb::gil_scoped_release release;
+  dsae::smallest(from, size, n, to);
+}
+
+// Edges that can be looked for among dead ones.
+dsae::Csr sound(const Call& call, const In& indptr, const In& indices, int64_t n_cols) {
+  const auto w = call.csr(indptr, indices);
+  if (n_cols < 0 || dsae::find_fault(w, indices.size(), n_cols) != dsae::Fault::none)
+    call.fail("sorted, distinct edges within " + std::to_string(n_cols) + " columns", "others");
+  return w;
+}
+
+nb::tuple draw_dead(const In& indptr, const In& indices, int64_t n_cols, int64_t n, uint64_t seed) {
+  const Call call{"draw_dead"};
+  const auto w = sound(call, indptr, indices, n_cols);
+  const int64_t most = std::min<int64_t>(w.n_rows * n_cols - indices.size(), INT32_MAX);
+  if (n < 0 || n > most) call.fail("n in [0, " + std::to_string(most) + "]", std::to_string(n));
+  auto new_indptr = integers(w.n_rows + 1), new_indices = integers(n);
+  {
+    nb::gil_scoped_release release;
+    dsae::draw_counts(w, n_cols, n, seed, new_indptr->data);
+    dsae::draw_columns(w, n_cols, seed, new_indptr->data, new_indices->data);
+  }
+  return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)));
+}
+
+auto empty(size_t size) { return array(std::make_unique<Owned<float>>(size)); }
+
+nb::tuple first_dead(const In& indptr, const In& indices, const In& order, const In& lengths) {
+  const Call call{"first_dead"};
+  const int64_t n_cols = order.size();
+  const auto cols = call.data<int32_t>("order", order, 1);
+  const auto w = sound(call, indptr, indices, n_cols);
+  const auto first = call.vector<const int32_t>("lengths", lengths, "the number of rows", w.n_rows);
+  std::vector<bool> seen(n_cols);
+  call.inside("order", cols, n_cols, n_cols);
+  for (int64_t i = 0; i < n_cols; ++i) seen[cols[i]] = true;
+  if (std::find(seen.begin(), seen.end(), false) != seen.end()) call.fail("order to name every column", "one missing");
+  call.inside("lengths", first, w.n_rows, n_cols + 1);
+  auto new_indptr = integers(w.n_rows + 1);
+  const int64_t n = dsae::count_first(w, n_cols, cols, first, new_indptr->data);
+  if (n > INT32_MAX) call.fail("at most 2**31 - 1 edges", std::to_string(n));
+  auto new_indices = integers(n);
+  {
+    nb::gil_scoped_release release;
+    dsae::first_columns(w, n_cols, cols, first, new_indptr->data, new_indices->data);
+  }
+  return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)));
 }
 
 dsae::Activation activation(const Call& call, const std::string& name, int64_t k, const std::optional<In>& thresholds,
@@ -372,10 +308,14 @@ NB_MODULE(_kernels, m) {
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("transpose", &transpose, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
-  m.def("rewire", &rewire, "indptr"_a.noconvert(), "indices"_a.noconvert(), "keep"_a.noconvert(), "grow_rows"_a.noconvert(),
-        "grow_cols"_a.noconvert());
-  m.def("patch_slots", &patch_slots, "old_slots"_a.noconvert(), "source"_a.noconvert(), "patch"_a.noconvert(),
-        "order"_a.noconvert());
+  m.def("fault", &fault, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
+  m.def("rewire", &rewire, "indptr"_a.noconvert(), "indices"_a.noconvert(), "keep"_a.noconvert(),
+        "grown_indptr"_a.noconvert(), "grown_indices"_a.noconvert());
+  m.def("move", &move, "values"_a.noconvert(), "source"_a.noconvert(), "out"_a.noconvert());
+  m.def("smallest", &smallest, "scores"_a.noconvert(), "n"_a, "chosen"_a.noconvert());
+  m.def("draw_dead", &draw_dead, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a, "n"_a, "seed"_a);
+  m.def("first_dead", &first_dead, "indptr"_a.noconvert(), "indices"_a.noconvert(), "order"_a.noconvert(),
+        "lengths"_a.noconvert());
   m.def("activate", &activate, "rows"_a.noconvert(), "activation"_a, "k"_a, "thresholds"_a.noconvert().none());
   nb::class_<Network>(m, "Network")
       .def(nb::init<>())

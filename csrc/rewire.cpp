@@ -1,52 +1,133 @@
 #include "rewire.hpp"
 
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "parallel.hpp"
+
 namespace dsae {
+namespace {
+
+struct Merge {
+  const int32_t *kept, *slots;  // of one row, in order
+  int64_t n_kept;
+  const int32_t* grown;
+  int64_t n_grown;
+
+  // Without a branch on the order of the two, which no predictor could guess.
+  void operator()(int32_t* indices, int32_t* source) const {
+    int64_t k = 0, g = 0;
+    while (k < n_kept && g < n_grown) {
+      const bool grow = grown[g] < kept[k];
+      indices[k + g] = grow ? grown[g] : kept[k];
+      source[k + g] = grow ? -1 : slots[k];
+      g += grow;
+      k += !grow;
+    }
+    for (; k < n_kept; ++k) indices[k + g] = kept[k], source[k + g] = slots[k];
+    for (; g < n_grown; ++g) indices[k + g] = grown[g], source[k + g] = -1;
+  }
+};
+
+}  // namespace
+
+Fault find_fault(const Csr& w, int64_t nnz, int64_t n_cols) {
+  bool rises = w.indptr[0] == 0 && w.indptr[w.n_rows] == nnz;
+  for (int64_t row = 0; row < w.n_rows; ++row) rises &= w.indptr[row] <= w.indptr[row + 1];
+  if (!rises) return Fault::indptr;
+  bool inside = true;
+  int32_t falls = 0;  // an integer: four are compared at once
+  for (int64_t row = 0; row < w.n_rows; ++row) {
+    const int32_t begin = w.indptr[row], end = w.indptr[row + 1];
+    for (int32_t slot = begin + 1; slot < end; ++slot) falls |= w.indices[slot - 1] >= w.indices[slot];
+    if (begin < end) inside &= w.indices[begin] >= 0 && w.indices[end - 1] < n_cols;  // of a row in order
+  }
+  if (!falls) return inside ? Fault::none : Fault::outside;
+  for (int64_t slot = 0; slot < nnz; ++slot) inside &= w.indices[slot] >= 0 && w.indices[slot] < n_cols;
+  return inside ? Fault::order : Fault::outside;
+}
 
 void transpose(const Csr& w, int64_t n_cols, int32_t* indptr, int32_t* indices, int32_t* slots) {
-  const int64_t nnz = w.indptr[w.n_rows];
-  for (int64_t col = 0; col <= n_cols; ++col) indptr[col] = 0;
-  for (int64_t slot = 0; slot < nnz; ++slot) ++indptr[w.indices[slot] + 1];
-  for (int64_t col = 0; col < n_cols; ++col) indptr[col + 1] += indptr[col];
-  for (int64_t row = 0; row < w.n_rows; ++row)
-    for (int32_t slot = w.indptr[row]; slot < w.indptr[row + 1]; ++slot) {
-      const int32_t to = indptr[w.indices[slot]]++;
-      indices[to] = static_cast<int32_t>(row);
-      slots[to] = slot;
+  // Rows in as many parts as there are threads, each with its own cursors; these take no more memory than the edges.
+  const int64_t nnz = w.indptr[w.n_rows], total = cost(w);
+  const int64_t parts = std::clamp<int64_t>(nnz / std::max<int64_t>(n_cols, 1), 1, max_threads());
+  std::vector<int32_t> cursors(parts * n_cols);
+  const auto for_rows = [&](const auto& body) {
+    parallel(4 * nnz, [&](int thread, int n) {
+      for (int64_t part = thread; part < parts; part += n) {
+        const int64_t end = row_at_cost(w, total * (part + 1) / parts);
+        for (int64_t row = row_at_cost(w, total * part / parts); row < end; ++row) body(row, cursors.data() + part * n_cols);
+      }
+    });
+  };
+  for_rows([&](int64_t row, int32_t* counts) {
+    for (int32_t slot = w.indptr[row]; slot < w.indptr[row + 1]; ++slot) ++counts[w.indices[slot]];
+  });
+  int32_t to = 0;
+  for (int64_t col = 0; col < n_cols; ++col) {
+    indptr[col] = to;
+    for (int64_t part = 0; part < parts; ++part) {
+      const int32_t count = cursors[part * n_cols + col];
+      cursors[part * n_cols + col] = to;
+      to += count;
     }
-  for (int64_t col = n_cols; col > 0; --col) indptr[col] = indptr[col - 1];  // the cursors ran one row ahead
-  indptr[0] = 0;
+  }
+  indptr[n_cols] = to;
+  for_rows([&](int64_t row, int32_t* cursor) {
+    for (int32_t slot = w.indptr[row]; slot < w.indptr[row + 1]; ++slot) {
+      const int32_t at = cursor[w.indices[slot]]++;
+      indices[at] = static_cast<int32_t>(row);
+      slots[at] = slot;
+    }
+  });
 }
 
-void rewire(const Csr& w, const bool* keep, const Edges& grown, int32_t* indptr, int32_t* indices, int32_t* source) {
-  int32_t to = 0;
-  int64_t next = 0;
-  const auto put = [&](int32_t col, int32_t from) {
-    indices[to] = col;
-    source[to++] = from;
-  };
+int64_t count_rewired(const Csr& w, const bool* keep, const Csr& grown, int32_t* indptr) {
+  int64_t total = 0;
   indptr[0] = 0;
   for (int64_t row = 0; row < w.n_rows; ++row) {
-    for (int32_t slot = w.indptr[row]; slot < w.indptr[row + 1]; ++slot) {
-      if (!keep[slot]) continue;
-      for (; next < grown.count && grown.rows[next] == row && grown.cols[next] < w.indices[slot]; ++next)
-        put(grown.cols[next], -1);
-      put(w.indices[slot], slot);
-    }
-    for (; next < grown.count && grown.rows[next] == row; ++next) put(grown.cols[next], -1);
-    indptr[row + 1] = to;
+    int32_t count = grown.indptr[row + 1] - grown.indptr[row];
+    for (int32_t slot = w.indptr[row]; slot < w.indptr[row + 1]; ++slot) count += keep[slot];
+    indptr[row + 1] = static_cast<int32_t>(total += count);
   }
+  return total;
 }
 
-void patch_slots(const int32_t* old_slots, const int32_t* source, const int32_t* patch, const int32_t* order, int64_t nnz,
-                 int32_t* moved, int32_t* grown, int32_t* slots) {
-  int64_t n_grown = 0;
-  for (int32_t slot = 0; slot < nnz; ++slot) {
-    if (source[slot] < 0) grown[n_grown++] = slot;
-    else moved[source[slot]] = slot;
-  }
-  int64_t next = 0;
-  for (int64_t slot = 0; slot < nnz; ++slot)
-    slots[slot] = patch[slot] < 0 ? grown[order[next++]] : moved[old_slots[patch[slot]]];
+void rewire(const Csr& w, const bool* keep, const Csr& grown, const int32_t* indptr, int32_t* indices, int32_t* source) {
+  const int64_t total = cost(w);
+  parallel(2 * total, [&](int thread, int n) {
+    std::vector<int32_t> kept, slots;
+    const int64_t end = row_at_cost(w, total * (thread + 1) / n);
+    for (int64_t row = row_at_cost(w, total * thread / n); row < end; ++row) {
+      const size_t size = w.indptr[row + 1] - w.indptr[row];
+      if (kept.size() < size) kept.resize(size), slots.resize(size);
+      int64_t n_kept = 0;
+      for (int32_t slot = w.indptr[row]; slot < w.indptr[row + 1]; ++slot) {
+        kept[n_kept] = w.indices[slot];
+        slots[n_kept] = slot;
+        n_kept += keep[slot];
+      }
+      const Merge merge = {kept.data(), slots.data(), n_kept, grown.indices + grown.indptr[row],
+                           grown.indptr[row + 1] - grown.indptr[row]};
+      merge(indices + indptr[row], source + indptr[row]);
+    }
+  });
+}
+
+void move(const float* values, int64_t old_nnz, const int32_t* source, int64_t nnz, float* out) {
+  if (!old_nnz) return std::fill(out, out + nnz, 0.0f);
+  parallel_range(nnz, nnz, [&](int64_t begin, int64_t end) {
+    for (int64_t slot = begin; slot < end; ++slot) {
+      // A mask instead of a branch, which no predictor could guess (0.5 ms, not 2.1, at 840,000 slots).
+      const auto from = static_cast<uint32_t>(source[slot]);
+      const uint32_t kept = 0u - (from < static_cast<uint64_t>(old_nnz));
+      uint32_t bits;
+      std::memcpy(&bits, values + (from & kept), sizeof bits);
+      bits &= kept;
+      std::memcpy(out + slot, &bits, sizeof bits);
+    }
+  });
 }
 
 }  // namespace dsae

@@ -174,20 +174,84 @@ def test_rewiring_moves_every_slot(rng, shape, density, share):
     drop = rng.random(t.nnz) < share
     dead = np.ones(shape, bool)
     dead.flat[t.flat[~drop]] = False
-    rows, cols = np.nonzero(dead & (rng.random(shape) < share))
-    rows, cols = rows.astype(np.int32), cols.astype(np.int32)
-    got = kernels.rewire(t.indptr, t.indices, ~drop, rows, cols)
-    for a, b in zip(got, _fallback.rewire(t.indptr, t.indices, ~drop, rows, cols), strict=True):
+    grown = Topology.from_mask(dead & (rng.random(shape) < share))
+    got = kernels.rewire(t.indptr, t.indices, ~drop, grown.indptr, grown.indices)
+    for a, b in zip(got, _fallback.rewire(t.indptr, t.indices, ~drop, grown.indptr, grown.indices), strict=True):
         assert a.dtype == np.int32
         np.testing.assert_array_equal(a, b)
+    values, moved = floats(rng, t.nnz), np.full((2, got[2].size), np.nan, np.float32)
+    kernels.move(values, got[2], moved[0])
+    _fallback.move(values, got[2], moved[1])
+    np.testing.assert_array_equal(*moved)
 
-    transposed, slots = t.transpose
-    order = np.argsort(cols, kind="stable").astype(np.int32)
-    _, _, patch = kernels.rewire(transposed.indptr, transposed.indices, ~drop[slots], cols[order], rows[order])
-    patched = kernels.patch_slots(slots, got[2], patch, order)
-    assert patched.dtype == np.int32
-    np.testing.assert_array_equal(patched, kernels.transpose(got[0], got[1], shape[1])[2])
-    np.testing.assert_array_equal(patched, _fallback.patch_slots(slots, got[2], patch, order))
+
+@cases
+@shapes
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 1.0])
+def test_the_same_dead_edges_are_drawn_everywhere(rng, shape, density, share):
+    t = topology(rng, shape, density)
+    n = round(share * (t.size - t.nnz))
+    for seed in (0, 7, 2**64 - 1):
+        got = kernels.draw_dead(t.indptr, t.indices, shape[1], n, seed)
+        for a, b in zip(got, _fallback.draw_dead(t.indptr, t.indices, shape[1], n, seed), strict=True):
+            assert a.dtype == b.dtype == np.int32
+            np.testing.assert_array_equal(a, b)
+
+
+@cases
+@shapes
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+def test_the_first_dead_edges_are_the_same_everywhere(rng, shape, density, share):
+    t = topology(rng, shape, density)
+    order = rng.permutation(shape[1]).astype(np.int32)
+    lengths = np.round(share * shape[1] * rng.random(shape[0])).astype(np.int32)
+    got = kernels.first_dead(t.indptr, t.indices, order, lengths)
+    for a, b in zip(got, _fallback.first_dead(t.indptr, t.indices, order, lengths), strict=True):
+        assert a.dtype == b.dtype == np.int32
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("n", [10, 5000, 200_000])
+def test_the_same_dead_edges_are_drawn_from_wide_rows(n):
+    t = Topology.empty((2000, 30_000))
+    got = kernels.draw_dead(t.indptr, t.indices, 30_000, n, 1)
+    for a, b in zip(got, _fallback.draw_dead(t.indptr, t.indices, 30_000, n, 1), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 100, 5000])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_smallest_are_the_same_everywhere(rng, size, share):
+    scores = rng.choice([0.0, -0.0, 1.0, -1.0, np.nan, -np.nan, np.inf, -np.inf, 1e-42, 3e38], size).astype(np.float32)
+    scores[: size // 2] += floats(rng, size // 2)
+    got, expected = np.ones((2, size), bool)
+    kernels.smallest(scores, round(share * size), got)
+    _fallback.smallest(scores, round(share * size), expected)
+    np.testing.assert_array_equal(got, expected)
+
+
+FAULTS = [
+    ([0, 1, 2], [0, 2**30], 2),
+    ([0, 1, 2], [0, -1], 2),
+    ([0, 2, 2], [-1, 1], 2),
+    ([0, 2, 2], [1, 1], 3),
+    ([0, 2, 2], [2, 0], 3),
+    ([0, 2, 2], [5, 0], 2),
+    ([0, 2, 1], [0, 1], 1),
+    ([0, -1, 2], [0, 1], 1),
+    ([1, 1, 2], [0, 1], 1),
+    ([0, 1, 3], [0, 1], 1),
+    ([0, 2**31 - 1, 2], [0, 1], 1),
+    ([0, 1, 2], [2, 0], 0),
+    ([0, 0, 0], [], 0),
+    ([0], [], 0),
+]
+
+
+@pytest.mark.parametrize(("indptr", "indices", "fault"), FAULTS)
+def test_faults_are_found(indptr, indices, fault):
+    arrays = np.array(indptr, np.int32), np.array(indices, np.int32)
+    assert kernels.fault(*arrays, 3) == _fallback.fault(*arrays, 3) == fault
 
 
 native = pytest.mark.skipif(not kernels.NATIVE, reason="the extension is not built")
@@ -250,7 +314,12 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rng):
             kernels.sddmm(t.indptr, t.indices, dy, x, dw)
             kernels.backward(t.indptr, t.indices, values, x, dy, product, dots)
             kernels.sum_samples(x, sums)
-            results.append(b"".join(out.tobytes() for out in (y, dw, product, dots, sums)))
+            drawn = kernels.draw_dead(t.indptr, t.indices, 203, 30_000, 0)
+            rewired = kernels.rewire(t.indptr, t.indices, values > 0, *drawn)
+            moved = np.empty(rewired[2].size, np.float32)
+            kernels.move(values, rewired[2], moved)
+            outs = (y, dw, product, dots, sums, *drawn, *rewired, moved)
+            results.append(b"".join(out.tobytes() for out in outs))
     finally:
         torch.set_num_threads(before)
     assert len(set(results)) == 1
@@ -271,7 +340,6 @@ def arguments(rng):
     w, n = {"indptr": t.indptr, "indices": t.indices}, t.nnz
     values, bias = floats(rng, n), floats(rng, 4)
     x, y, slots = floats(rng, 2, 5, 16), floats(rng, 2, 4, 16), np.arange(n, dtype=np.int32)
-    none = np.zeros(0, np.int32)
     return {
         "pack": {"rows": floats(rng, 20, 5), "panels": x},
         "unpack": {"panels": x, "rows": floats(rng, 20, 5)},
@@ -282,9 +350,13 @@ def arguments(rng):
         "gather": {"values": values, "slots": slots, "out": floats(rng, n)},
         "scatter": {"values": values, "slots": slots, "out": floats(rng, n)},
         "transpose": {**w, "n_cols": 5},
-        "rewire": {**w, "keep": np.ones(n, bool), "grow_rows": none, "grow_cols": none},
+        "fault": {**w, "n_cols": 5},
+        "rewire": {**w, "keep": np.ones(n, bool), "grown_indptr": t.indptr, "grown_indices": t.indices},
+        "move": {"values": values, "source": slots, "out": floats(rng, n)},
+        "smallest": {"scores": values, "n": 1, "chosen": np.ones(n, bool)},
+        "draw_dead": {**w, "n_cols": 5, "n": 1, "seed": 0},
+        "first_dead": {**w, "order": np.arange(5, dtype=np.int32), "lengths": np.full(4, 5, np.int32)},
         "activate": {"rows": floats(rng, 2, 4), "activation": "jumprelu", "k": 0, "thresholds": bias},
-        "patch_slots": {"old_slots": slots, "source": slots, "patch": slots, "order": none},
     }
 
 
@@ -358,6 +430,22 @@ def test_wrong_arrays_are_refused(rng, name):
         ),
         ("transpose", {"n_cols": 1}, "Expected indices in [0, 1); got one outside."),
         ("rewire", {"keep": np.ones(1, bool)}, "Expected keep.size = "),
+        ("rewire", {"grown_indptr": np.zeros(1, np.int32)}, "Expected grown_indptr.size = 5, the size of indptr"),
+        (
+            "rewire",
+            {"grown_indices": np.zeros(1, np.int32)},
+            "Expected grown_indptr[-1] = 1, the size of grown_indices",
+        ),
+        ("move", {"out": np.zeros(1, np.float32)}, "Expected out.size = "),
+        ("smallest", {"chosen": np.zeros(1, bool)}, "Expected chosen.size = "),
+        ("smallest", {"n": -1}, "Expected n in [0, "),
+        ("smallest", {"n": 21}, "Expected n in [0, "),
+        ("draw_dead", {"n": 21}, "Expected n in [0, "),
+        ("first_dead", {"order": np.array([0, 1, 2, 3, 3], np.int32)}, "Expected order to name every column; got one"),
+        ("first_dead", {"order": np.array([0, 1, 2, 3, 5], np.int32)}, "Expected order in [0, 5); got one outside."),
+        ("first_dead", {"lengths": np.zeros(3, np.int32)}, "Expected lengths.size = 4, the number of rows; got 3."),
+        ("first_dead", {"lengths": np.full(4, 6, np.int32)}, "Expected lengths in [0, 6); got one outside."),
+        ("draw_dead", {"n_cols": 1}, "Expected sorted, distinct edges within 1 columns; got others."),
         (
             "activate",
             {"thresholds": np.zeros(3, np.float32)},
@@ -366,21 +454,11 @@ def test_wrong_arrays_are_refused(rng, name):
         ("activate", {"thresholds": None}, "Expected an activation, with its k or thresholds; got jumprelu."),
         ("activate", {"activation": "topk"}, "Expected an activation, with its k or thresholds; got topk."),
         ("activate", {"activation": "tanh"}, "Expected an activation, with its k or thresholds; got tanh."),
-        ("patch_slots", {"patch": np.zeros(1, np.int32)}, "Expected patch.size = "),
     ],
 )
 def test_sizes_that_disagree_are_refused(rng, name, change, message):
     with pytest.raises(ValueError, match=re.escape(f"[{name}] {message}")):
         getattr(kernels, name)(**{**arguments(rng)[name], **change})
-
-
-@native
-@pytest.mark.parametrize(("rows", "cols"), [([1, 0], [0, 0]), ([0, 0], [1, 0]), ([0, 0], [1, 1])])
-def test_grown_edges_must_be_sorted(rng, rows, cols):
-    t = Topology.empty((2, 2))
-    grown = np.array(rows, np.int32), np.array(cols, np.int32)
-    with pytest.raises(ValueError, match=r"\[rewire\] Expected grown edges sorted by row, then column"):
-        kernels.rewire(t.indptr, t.indices, np.zeros(0, bool), *grown)
 
 
 def test_arrays_are_aligned_and_their_memory_is_used_again():

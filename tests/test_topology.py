@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from dsae.topology import Layer, Topology, erdos_renyi
+from dsae.topology import Layer, Rewiring, Topology, dead_edges, erdos_renyi, promising_edges, weakest
 
 SHAPES = [(1, 1), (1, 7), (7, 1), (5, 8), (64, 33), (40, 129)]
 DENSITIES = [0.0, 0.01, 0.3, 0.9, 1.0]
@@ -78,50 +79,148 @@ def test_the_transpose_is_the_masks_and_knows_its_slots(shape, density):
     assert topology.transpose[0] is transposed
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0)])
 @pytest.mark.parametrize("density", DENSITIES)
 @pytest.mark.parametrize("dropped", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("grown", [0.0, 0.3, 1.0])
-def test_rewiring_is_set_arithmetic_and_patches_the_transpose(shape, density, dropped, grown):
+def test_rewiring_is_set_arithmetic(shape, density, dropped, grown):
     mask, rng = make_mask(shape, density), np.random.default_rng(2)
     drop_mask = mask & (rng.random(shape) < dropped)
     grow_mask = (~mask | drop_mask) & (rng.random(shape) < grown)
-    topology = Topology.from_mask(mask)
-    topology.transpose  # noqa: B018  so that the new one is patched from it
-    rows, cols = np.nonzero(grow_mask)
-    order = rng.permutation(rows.size)
 
-    rewiring = topology.rewire(drop_mask[mask], rows[order], cols[order])
+    rewiring = Topology.from_mask(mask).rewire(drop_mask[mask], Topology.from_mask(grow_mask))
 
     new = rewiring.new
     assert is_well_formed(new)
     np.testing.assert_array_equal(mask_of(new), (mask & ~drop_mask) | grow_mask)
-    assert "transpose" in new.__dict__
-    patched, patched_slots = new.transpose
-    fresh, fresh_slots = Topology(new.shape, new.indptr, new.indices).transpose
-    np.testing.assert_array_equal(patched.indptr, fresh.indptr)
-    np.testing.assert_array_equal(patched.indices, fresh.indices)
-    np.testing.assert_array_equal(patched_slots, fresh_slots)
-
     weights = rng.normal(size=shape).astype(np.float32)
-    moved = rewiring.move(weights[mask], fill=-7)
+    moved = rewiring.move(weights[mask])
     assert moved.dtype == np.float32
-    expected = np.where(grow_mask, np.float32(-7), weights)
-    np.testing.assert_array_equal(moved, expected[mask_of(new)])
+    np.testing.assert_array_equal(moved, np.where(grow_mask, 0, weights)[mask_of(new)])
 
 
-def test_a_topology_without_a_known_transpose_does_not_make_one_when_rewired():
+def test_rewiring_without_growth_only_drops():
     topology = Topology.from_mask(make_mask((5, 8), 0.5))
-    rewiring = topology.rewire(np.zeros(topology.nnz, bool), np.array([], int), np.array([], int))
-    assert "transpose" not in rewiring.new.__dict__
-    np.testing.assert_array_equal(rewiring.source, np.arange(topology.nnz))
+    drop = np.arange(topology.nnz) % 3 == 0
+    rewiring = topology.rewire(drop)
+    np.testing.assert_array_equal(rewiring.source, np.flatnonzero(~drop))
 
 
 def test_an_edge_dropped_and_grown_at_once_counts_as_new():
     topology = Topology.full((2, 2))
-    rewiring = topology.rewire(np.array([True, False, False, False]), np.array([0]), np.array([0]))
+    rewiring = topology.rewire(np.array([True, False, False, False]), Topology.from_mask([[1, 0], [0, 0]]))
     assert rewiring.source.tolist() == [-1, 1, 2, 3]
-    assert rewiring.move(np.ones(4)).tolist() == [0, 1, 1, 1]
+    assert rewiring.move(np.ones(4, np.float32)).tolist() == [0, 1, 1, 1]
+
+
+def test_a_rewiring_reads_nothing_beyond_the_old_slots():
+    topology = Topology.full((1, 3))
+    rewiring = Rewiring(topology, topology, np.array([0, -5, 3], np.int32))
+    assert rewiring.move(np.ones(3, np.float32)).tolist() == [1, 0, 0]
+
+
+def dead_share(topology, share):
+    return round(share * (topology.size - topology.nnz))
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0), (3, 5000)])
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.2, 0.7, 1.0])
+def test_dead_edges_are_as_many_as_asked_for_distinct_dead_and_repeatable(shape, density, share):
+    topology = Topology.from_mask(make_mask(shape, density))
+    n = dead_share(topology, share)
+    drawn = dead_edges(topology, n, np.random.default_rng(3))
+    assert is_well_formed(drawn)
+    assert drawn.nnz == n
+    assert not (mask_of(drawn) & mask_of(topology)).any()
+    again = dead_edges(topology, n, np.random.default_rng(3))
+    np.testing.assert_array_equal(again.indptr, drawn.indptr)
+    np.testing.assert_array_equal(again.indices, drawn.indices)
+    assert dead_edges(topology, topology.size + 1, np.random.default_rng(3)).nnz == topology.size - topology.nnz
+
+
+def test_another_seed_draws_other_edges():
+    topology, rng = Topology.from_mask(make_mask((40, 129), 0.3)), np.random.default_rng(3)
+    one, other = dead_edges(topology, 500, rng), dead_edges(topology, 500, rng)
+    assert 0 < (mask_of(one) & mask_of(other)).sum() < 250
+
+
+@pytest.mark.parametrize("shape", [(6, 11), (3, 300), (50, 2)])
+@pytest.mark.parametrize("n", [1, 5, 40, 60])
+def test_every_dead_edge_and_every_pair_of_them_is_equally_likely(shape, n):
+    """Chi-squared over edges, over the pair of an edge and its next, and over the number in the first row."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros(shape, bool)
+    mask[:2] = rng.random((2, shape[1])) < 0.5
+    topology, dead = Topology.from_mask(mask), np.flatnonzero(~mask)
+    n, repeats = min(n, dead.size - 1), 4000
+    drawn = np.array([mask_of(dead_edges(topology, n, rng)).flat[dead] for _ in range(repeats)])
+    share = n / dead.size
+    assert is_chance(drawn.sum(0), repeats * share, repeats * share * (1 - share))
+    both = share * (n - 1) / (dead.size - 1)
+    assert is_chance((drawn[:, :-1] & drawn[:, 1:]).sum(0), repeats * both, repeats * both * (1 - both))
+    n_first = int((~mask[0]).sum())
+    law = scipy.stats.hypergeom(dead.size, n_first, n)
+    in_first = np.cumsum(np.bincount(drawn[:, :n_first].sum(1), minlength=n_first + 1)) / repeats
+    assert np.abs(in_first - law.cdf(np.arange(n_first + 1))).max() < 2 / np.sqrt(repeats)
+
+
+def is_chance(counts, mean, variance):
+    """Whether the squared distances from the mean are what chance makes them, within five standard errors."""
+    if variance == 0:
+        return np.all(counts == mean)
+    spread = ((counts - mean) ** 2).mean() / variance
+    return abs(spread - 1) < 5 * np.sqrt(3 / counts.size) and abs(counts.mean() - mean) < 5 * np.sqrt(variance)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0), (3, 5000)])
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_promising_edges_are_dead_and_have_the_largest_products(shape, density, share):
+    topology, rng = Topology.from_mask(make_mask(shape, density)), np.random.default_rng(5)
+    rows, cols = (np.exp(rng.normal(0, 2, size)).astype(np.float32) for size in shape)
+    rows[rng.random(rows.size) < 0.2] = 0
+    cols[rng.random(cols.size) < 0.2] = 0
+    n = round(share * topology.size)
+    found = promising_edges(topology, rows, cols, n)
+    assert is_well_formed(found)
+    product, live, chosen = rows[:, None] * cols.astype(np.float64), mask_of(topology), mask_of(found)
+    assert not (chosen & live).any()
+    assert (product[chosen] > 0).all()
+    assert chosen.sum() <= n
+    left_out = product[~live & ~chosen].max(initial=0)
+    above = product > left_out * 2 ** (2 / 64)
+    np.testing.assert_array_equal(chosen & above, ~live & above)
+    if share == 1:
+        np.testing.assert_array_equal(chosen, ~live & (product > 0))
+    elif topology.size > 1000 and density < 1:
+        assert chosen.sum() + live[product >= product[chosen].min(initial=np.inf)].sum() > min(0.9 * n, n - 100)
+
+
+@pytest.mark.parametrize("norm", [0.0, 1e-45, 1.0, 3e38, np.inf, np.nan])
+def test_norms_of_any_size_can_be_compared(norm):
+    norms = np.array([1, norm], np.float32)
+    found = promising_edges(Topology.empty((2, 2)), norms, norms, 4)
+    assert found.nnz == (4 if norm > 0 else 1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("levels", [1, 3, 10**6])
+def test_the_weakest_are_the_first_of_a_stable_sort(size, share, levels):
+    rng = np.random.default_rng(4)
+    scores = (rng.integers(-levels, levels + 1, size) / 3).astype(np.float32)
+    scores[rng.random(size) < 0.1] = rng.choice(np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42]))
+    n = round(share * size)
+    np.testing.assert_array_equal(np.flatnonzero(weakest(scores, n)), np.sort(np.argsort(scores, kind="stable")[:n]))
+
+
+def test_an_update_leaves_nothing_behind_on_the_topologies():
+    topology = Topology.from_mask(make_mask((40, 129), 0.3))
+    bare = set(topology.__dict__)
+    grown = dead_edges(topology, 100, np.random.default_rng(0))
+    rewiring = topology.rewire(weakest(np.ones(topology.nnz, np.float32), 100), grown)
+    assert set(topology.__dict__) == set(rewiring.new.__dict__) == set(grown.__dict__) == bare
 
 
 def test_a_topology_cannot_be_written_into():
@@ -207,6 +306,6 @@ def test_a_topology_does_not_lock_its_callers_arrays():
 def test_growing_what_lives_is_refused():
     topology = Topology.from_mask([[1, 0, 1]])
     with pytest.raises(ValueError, match="an edge may appear once"):
-        topology.rewire(np.zeros(2, bool), np.array([0]), np.array([0]))
-    with pytest.raises(ValueError, match="inside shape"):
-        topology.rewire(np.zeros(2, bool), np.array([0]), np.array([2**30]))
+        topology.rewire(np.zeros(2, bool), Topology.from_mask([[1, 0, 0]]))
+    with pytest.raises(ValueError, match=r"\[rewire\] grown must have shape \(1, 3\); got \(3, 1\)"):
+        topology.rewire(np.zeros(2, bool), Topology.empty((3, 1)))

@@ -91,32 +91,115 @@ def transpose(indptr, indices, n_cols: int):
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), rows[slots], slots
 
 
-def rewire(indptr, indices, keep, grow_rows, grow_cols):
+def fault(indptr, indices, n_cols: int) -> int:
+    """What keeps the arrays from being a topology: 0 nothing, 1 indptr, 2 an edge outside, 3 the order in a row."""
+    if indptr[0] != 0 or (np.diff(indptr.astype(np.int64)) < 0).any() or indptr[-1] != indices.size:
+        return 1
+    if indices.size and (indices.min() < 0 or indices.max() >= n_cols):
+        return 2
+    rises = np.diff(indices) > 0
+    rises[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < indices.size)] - 1] = True
+    return 0 if rises.all() else 3
+
+
+def _rows(indptr) -> np.ndarray:
+    return np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+
+
+def _starts(counts) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+
+
+def rewire(indptr, indices, keep, grown_indptr, grown_indices):
     """Kept slots merged with the grown edges: ``indptr, indices, source``."""
-    n_rows = indptr.size - 1
-    rows = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(indptr))[keep]
-    all_rows = np.concatenate([rows, grow_rows.astype(np.int64)])
-    all_cols = np.concatenate([indices[keep], grow_cols])
-    source = np.concatenate([np.flatnonzero(keep), np.full(grow_rows.size, -1)])
-    order = np.lexsort((all_cols, all_rows))
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(all_rows, minlength=n_rows))]).astype(np.int32)
-    return indptr, all_cols[order].astype(np.int32), source[order].astype(np.int32)
+    rows = np.concatenate([_rows(indptr)[keep], _rows(grown_indptr)])
+    cols = np.concatenate([indices[keep], grown_indices])
+    source = np.concatenate([np.flatnonzero(keep), np.full(grown_indices.size, -1)])
+    order = np.lexsort((cols, rows))
+    counts = np.bincount(rows, minlength=indptr.size - 1)
+    return _starts(counts), cols[order].astype(np.int32), source[order].astype(np.int32)
 
 
-def patch_slots(old_slots, source, patch, order):
-    """Slot map of a patched transpose.
+def move(values, source, out) -> None:
+    """``out[slot] = values[source[slot]]``, or 0 where an edge was grown."""
+    kept = source >= 0
+    out[:] = 0
+    out[kept] = values[source[kept]]
 
-    ``source`` is the rewiring of the matrix, ``patch`` that of its transpose; ``order`` sorts the grown edges
-    (numbered by row) by column.
-    """
-    grown = np.flatnonzero(source < 0)
-    moved = np.empty(max(old_slots.size, 1), np.int32)
-    moved[source[source >= 0]] = np.flatnonzero(source >= 0)
-    slots = np.empty(patch.size, np.int32)
-    kept = patch >= 0
-    slots[kept] = moved[old_slots[patch[kept]]]
-    slots[~kept] = grown[order]
-    return slots
+
+def smallest(scores, n: int, chosen) -> None:
+    """Marks the ``n`` smallest scores; of equal ones the first, NaN last."""
+    chosen[:] = False
+    chosen[np.argsort(scores, kind="stable")[:n]] = True
+
+
+_STEP = 0x9E3779B97F4A7C15
+
+
+def draw_dead(indptr, indices, n_cols: int, n: int, seed: int):
+    """``n`` distinct dead edges at random: ``indptr, indices``, the very edges that the extension draws."""
+    counts = _draw_counts(np.diff(indptr), n_cols, n, seed)
+    row_seeds = _mix(np.uint64(seed) - np.arange(1, counts.size + 1, dtype=np.uint64) * np.uint64(_STEP))
+    columns = [
+        _draw_columns(indices[indptr[row] : indptr[row + 1]], n_cols, int(counts[row]), row_seeds[row])
+        for row in np.flatnonzero(counts)
+    ]
+    return _starts(counts), np.concatenate([np.empty(0, np.int32), *columns]).astype(np.int32)
+
+
+def _mix(z):
+    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return z ^ z >> np.uint64(31)
+
+
+def _random(seed, start: int, size: int):
+    """SplitMix64: numbers ``start`` and on of a seed's stream."""
+    return _mix(np.uint64(seed) + np.arange(start + 1, start + size + 1, dtype=np.uint64) * np.uint64(_STEP))
+
+
+def _below(x, n: int):
+    """``x n / 2^64``, for n below 2^32."""
+    low = (x & np.uint64(2**32 - 1)) * np.uint64(n) >> np.uint64(32)
+    return ((x >> np.uint64(32)) * np.uint64(n) + low >> np.uint64(32)).astype(np.int64)
+
+
+def _draw_counts(live, n_cols: int, n: int, seed: int):
+    n_rows, dead = live.size, live.size * n_cols - int(live.sum())
+    leave_out = 2 * n > dead
+    used, left, start = live.tolist(), dead - n if leave_out else n, 0
+    while left:
+        x = _random(seed, start, size := 2 * left + 16)
+        start += size
+        places = _below(x * np.uint64(n_rows), n_cols)
+        for row, place in zip(_below(x, n_rows).tolist(), places.tolist(), strict=True):
+            if left and place >= used[row]:
+                used[row] += 1
+                left -= 1
+    return n_cols - np.array(used, np.int64) if leave_out else np.array(used, np.int64) - live
+
+
+def _draw_columns(live, n_cols: int, n: int, seed):
+    dead = n_cols - live.size
+    leave_out = 2 * n > dead
+    wanted, start, drawn = dead - n if leave_out else n, 0, np.empty(0, np.int64)
+    while drawn.size < wanted:
+        size = 2 * (wanted - drawn.size) * n_cols // dead + 8
+        cols = _below(_random(seed, start, size), n_cols)
+        start += size
+        drawn = np.concatenate([drawn, cols[~np.isin(cols, live)]])
+        drawn = drawn[np.sort(np.unique(drawn, return_index=True)[1])][:wanted]
+    if leave_out:
+        return np.setdiff1d(np.arange(n_cols), np.concatenate([live, drawn]))
+    return np.sort(drawn)
+
+
+def first_dead(indptr, indices, order, lengths):
+    """The dead edges among the first ``lengths[row]`` columns of ``order``: ``indptr, indices``."""
+    columns = [
+        np.setdiff1d(order[:length], indices[indptr[row] : indptr[row + 1]]) for row, length in enumerate(lengths)
+    ]
+    return _starts([row.size for row in columns]), np.concatenate([np.empty(0, np.int32), *columns])
 
 
 def activate(rows, activation: str, k: int, thresholds) -> None:

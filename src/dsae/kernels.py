@@ -42,8 +42,12 @@ sum_samples = _impl.sum_samples
 gather = _impl.gather
 scatter = _impl.scatter
 transpose = _impl.transpose
+fault = _impl.fault
 rewire = _impl.rewire
-patch_slots = _impl.patch_slots
+move = _impl.move
+smallest = _impl.smallest
+draw_dead = _impl.draw_dead
+first_dead = _impl.first_dead
 activate = _impl.activate
 Network = _impl.Network
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,15 +49,14 @@ class Topology:
 
     def _check(self) -> None:
         indptr, indices, (n_out, n_in) = self.indptr, self.indices, self.shape
-        steps = np.diff(indptr.astype(np.int64))
-        if indptr.shape != (n_out + 1,) or indptr[0] != 0 or (steps < 0).any() or indptr[-1] != indices.size:
-            raise ValueError(f"[Topology] indptr must have {n_out + 1} numbers that rise from 0 to {indices.size}.")
-        if indices.size and (indices.min() < 0 or indices.max() >= n_in):
-            raise ValueError(f"[Topology] Every edge must lie inside shape {self.shape}.")
-        rises = np.diff(indices) > 0
-        rises[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < indices.size)] - 1] = True
-        if not rises.all():
-            raise ValueError("[Topology] indices must rise strictly within each row; an edge may appear once.")
+        fault = 1 if indptr.shape != (n_out + 1,) else kernels.fault(indptr, indices, n_in)
+        if fault:
+            facts = (
+                f"indptr must have {n_out + 1} numbers that rise from 0 to {indices.size}.",
+                f"Every edge must lie inside shape {self.shape}.",
+                "indices must rise strictly within each row; an edge may appear once.",
+            )
+            raise ValueError(f"[Topology] {facts[fault - 1]}")
 
     def bare(self) -> Topology:
         """The same edges without what has been cached on the way."""
@@ -136,42 +136,31 @@ class Topology:
         indptr, indices, slots = kernels.transpose(self.indptr, self.indices, self.shape[1])
         return Topology((self.shape[1], self.shape[0]), indptr, indices), slots
 
-    def rewire(self, drop: np.ndarray, grow_rows: np.ndarray, grow_cols: np.ndarray) -> Rewiring:
-        """Take out the slots where ``drop`` is true and put in the dead edges given.
+    def rewire(self, drop: np.ndarray, grown: Topology | None = None) -> Rewiring:
+        """Take out the slots where ``drop`` is true and put in the dead edges of ``grown``.
 
         Parameters
         ----------
         drop : ndarray of bool, shape (nnz,)
-        grow_rows, grow_cols : ndarray of int, shape (n_grown,)
-            New edges in any order. An edge dropped in the same call may be grown again: its slot counts as new.
+        grown : Topology, optional
+            New edges, of the same shape. An edge dropped in the same call may be grown again: its slot counts as new.
 
         Returns
         -------
         Rewiring
-            In time O(nnz). If this topology knew its transpose, the new one is patched from it.
-        """
-        keep = ~np.asarray(drop, dtype=bool)
-        order = np.lexsort((grow_cols, grow_rows))
-        rows = np.ascontiguousarray(np.asarray(grow_rows)[order], dtype=np.int32)
-        cols = np.ascontiguousarray(np.asarray(grow_cols)[order], dtype=np.int32)
-        indptr, indices, source = kernels.rewire(self.indptr, self.indices, keep, rows, cols)
-        new = Topology(self.shape, indptr, indices)
-        if "transpose" in self.__dict__:
-            new.__dict__["transpose"] = self._patched_transpose(keep, rows, cols, source)
-        return Rewiring(self, new, source)
+            In time O(nnz).
 
-    def _patched_transpose(self, keep, rows, cols, source) -> tuple[Topology, np.ndarray]:
-        old, slots = self.transpose
-        order = np.argsort(cols, kind="stable")
-        indptr, indices, patch = kernels.rewire(
-            old.indptr,
-            old.indices,
-            keep[slots],
-            np.ascontiguousarray(cols[order]),
-            np.ascontiguousarray(rows[order]),
-        )
-        new_slots = kernels.patch_slots(slots, source, patch, order.astype(np.int32))
-        return Topology(old.shape, indptr, indices), new_slots
+        Raises
+        ------
+        ValueError
+            If ``grown`` is of another shape, or has an edge that lives on.
+        """
+        grown = Topology.empty(self.shape) if grown is None else grown
+        if grown.shape != self.shape:
+            raise ValueError(f"[rewire] grown must have shape {self.shape}; got {grown.shape}.")
+        keep = ~np.asarray(drop, dtype=bool)
+        indptr, indices, source = kernels.rewire(self.indptr, self.indices, keep, grown.indptr, grown.indices)
+        return Rewiring(self, Topology(self.shape, indptr, indices), source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,11 +178,11 @@ class Rewiring:
     new: Topology
     source: np.ndarray
 
-    def move(self, values: np.ndarray, fill: float = 0.0) -> np.ndarray:
-        """``values`` of the old slots laid out for the new ones; ``fill`` where grown."""
-        if not values.size:
-            return np.full(self.source.shape, fill, values.dtype)
-        return np.where(self.source >= 0, values[np.maximum(self.source, 0)], values.dtype.type(fill))
+    def move(self, values: np.ndarray) -> np.ndarray:
+        """``values`` (float32) of the old slots laid out for the new ones; zero where grown."""
+        moved = kernels.aligned(self.source.shape)
+        kernels.move(values, self.source, moved)
+        return moved
 
 
 class Layer(NamedTuple):
@@ -249,22 +238,57 @@ def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
     return [int(count) for count in counts]
 
 
-def dead_edges(topology: Topology, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """``n`` distinct dead edges at random, ``rows, cols``; memory O(nnz + n) up to half of all dead edges."""
-    dead = topology.size - topology.nnz
-    rank = _distinct(dead, min(n, dead), rng)
-    dead_before = topology.flat - np.arange(topology.nnz)
-    flat = rank + np.searchsorted(dead_before, rank, side="right")
-    return flat // max(topology.shape[1], 1), flat % max(topology.shape[1], 1)
+def dead_edges(topology: Topology, n: int, rng: np.random.Generator) -> Topology:
+    """``n`` distinct dead edges at random, every set of them equally likely; all of them where there are fewer.
+
+    In time O(nnz + n), and the same edges with and without the compiled kernels.
+    """
+    n = min(n, topology.size - topology.nnz)
+    seed = int(rng.integers(2**63))
+    return Topology(topology.shape, *kernels.draw_dead(topology.indptr, topology.indices, topology.shape[1], n, seed))
 
 
-def _distinct(population: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    if 2 * n > population:
-        return np.delete(np.arange(population), _distinct(population, population - n, rng))
-    chosen = np.empty(0, np.int64)
-    while chosen.size < n:
-        chosen = np.union1d(chosen, rng.integers(population, size=n + n // 8))
-    return np.delete(chosen, rng.permutation(chosen.size)[: chosen.size - n])
+def promising_edges(topology: Topology, out_norms: np.ndarray, in_norms: np.ndarray, n_edges: int) -> Topology:
+    """The dead ones of the at most ``n_edges`` edges with the largest ``out_norms[row] * in_norms[col]``.
+
+    Nothing of the matrix' size is formed. Norms are compared in 64ths of an octave: what ties there goes in together or
+    stays out together. An edge whose product is zero stays out.
+    """
+    rows, cols = _levels(out_norms), _levels(in_norms)
+    ascending = np.sort(cols[in_norms > 0])
+    levels, counts = np.unique(rows[out_norms > 0], return_counts=True)
+
+    def columns_for(levels: np.ndarray, threshold: int) -> np.ndarray:
+        return ascending.size - np.searchsorted(ascending, threshold - levels)
+
+    def fits(threshold: int) -> bool:
+        return bool(counts @ columns_for(levels, threshold) <= n_edges)
+
+    # float32 spans 2^-149 to 2^128
+    threshold = bisect_left(range(-(1 << 15), 1 << 15), True, key=fits) - (1 << 15)
+    lengths = np.where(out_norms > 0, columns_for(rows, threshold), 0).astype(np.int32)
+    order = np.argsort(-cols, kind="stable").astype(np.int32)
+    return Topology(topology.shape, *kernels.first_dead(topology.indptr, topology.indices, order, lengths))
+
+
+def _levels(norms: np.ndarray) -> np.ndarray:
+    """Logarithms in 64ths of an octave; those of zero, infinity and NaN below or above all others."""
+    least, largest = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max
+    clipped = np.where(norms > 0, np.clip(norms, least, largest), least).astype(np.float64)
+    return np.where(norms > 0, np.floor(64 * np.log2(clipped)), -(1 << 15)).astype(np.int64)
+
+
+def weakest(scores: np.ndarray, n: int) -> np.ndarray:
+    """Mask of the ``n`` smallest of ``scores`` (float32, one per slot); of equal ones the first, NaN last.
+
+    Examples
+    --------
+    >>> weakest(np.array([2, 1, 3, 1, 1], np.float32), 2)
+    array([False,  True, False,  True, False])
+    """
+    chosen = np.empty(scores.shape, bool)
+    kernels.smallest(scores, n, chosen)
+    return chosen
 
 
 def random_topology(shape: tuple[int, int], density: float, rng: np.random.Generator) -> Topology:
@@ -274,6 +298,4 @@ def random_topology(shape: tuple[int, int], density: float, rng: np.random.Gener
         raise ValueError(
             f"[Topology] {nnz} live weights in a {shape[0]} x {shape[1]} layer exceed 2**31 - 1; lower density."
         )
-    if nnz == shape[0] * shape[1]:
-        return Topology.full(shape)
-    return Topology.from_edges(shape, *dead_edges(Topology.empty(shape), nnz, rng))
+    return dead_edges(Topology.empty(shape), nnz, rng)

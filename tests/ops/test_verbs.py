@@ -6,7 +6,7 @@ import torch
 
 from dsae import ops
 from dsae.ops import _native, _torch
-from dsae.topology import Topology, random_topology
+from dsae.topology import Topology, promising_edges, random_topology
 
 SHAPES = [(1, 1), (5, 3), (3, 40), (33, 17), (70, 129)]
 DENSITIES = [0.0, 0.1, 0.5, 1.0]
@@ -89,21 +89,61 @@ def test_a_full_topology_is_a_view():
     assert ops.dense(values, topology).data_ptr() == values.data_ptr()
 
 
+def absent_gradient(x, dy, topology):
+    """|dL/dw| of every edge, -1 where one lives."""
+    gradient = (dy.T @ x).abs()
+    gradient.view(-1)[torch.tensor(topology.flat)] = -1
+    return gradient
+
+
+def grow(x, dy, topology, n, seed=0):
+    """The mask of what is grown."""
+    grown = ops.absent_gradient_topk(x, dy, topology, n, np.random.default_rng(seed))
+    mask = torch.zeros(topology.shape, dtype=torch.bool)
+    mask.view(-1)[torch.tensor(grown.flat)] = True
+    return mask
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("n", [0, 1, 7, 10_000])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_growth_takes_the_largest_absent_gradients(shape, n, monkeypatch):
-    topology, _, _, x = make(shape, 0.3, 20)
-    dy = torch.randn(20, shape[0])
-    monkeypatch.setattr("dsae.ops._grow._TILE_WEIGHTS", 50)
-    rows, cols = ops.absent_gradient_topk(ops.pack(x), ops.pack(dy), topology, n)
-    gradient = (dy.T @ x).abs()
-    dead = torch.ones(shape, dtype=torch.bool)
-    dead.view(-1)[torch.tensor(topology.flat)] = False
-    wanted = min(n, int(dead.sum()))
-    assert len(set(zip(rows.tolist(), cols.tolist(), strict=True))) == wanted
-    assert dead[rows, cols].all()
-    best = gradient[dead].topk(wanted).values
-    torch.testing.assert_close(gradient[rows, cols].sort(descending=True).values, best, rtol=1e-4, atol=1e-5)
+def test_growth_takes_the_largest_absent_gradients(shape, n, packed, dtype):
+    topology, _, _, x = make(shape, 0.3, 20, dtype)
+    dy = torch.randn(20, shape[0], dtype=dtype)
+    mask = grow(*(ops.pack(x), ops.pack(dy)) if packed else (x, dy), topology, n)
+    gradient = absent_gradient(x, dy, topology)
+    wanted = min(n, topology.size - topology.nnz)
+    assert mask.sum() == wanted
+    best = gradient.view(-1).topk(wanted).values
+    torch.testing.assert_close(gradient[mask].sort(descending=True).values, best, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 50, 2000])
+def test_growth_of_a_large_layer_takes_the_best_of_what_could_be_large(n, monkeypatch):
+    monkeypatch.setattr("dsae.ops._grow._ALWAYS_SCORED", 100)
+    topology, _, _, x = make((70, 129), 0.1, 20)
+    x, dy = x * torch.rand(129), torch.randn(20, 70) * torch.rand(70)
+    n_edges = topology.nnz + n + 100
+    candidates = promising_edges(topology, dy.norm(dim=0).numpy(), x.norm(dim=0).numpy(), n_edges)
+    assert candidates.nnz < n_edges < topology.size
+    mask = grow(x, dy, topology, n)
+    scores = absent_gradient(x, dy, topology)
+    best = scores.view(-1)[torch.tensor(candidates.flat)].topk(n).values
+    torch.testing.assert_close(scores[mask].sort(descending=True).values, best, rtol=1e-4, atol=1e-5)
+    assert torch.equal(mask, grow(x, dy, topology, n, seed=6)), "chance has no say"
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_growth_without_a_gradient_is_by_chance_and_as_much_as_asked_for(value):
+    topology, _, _, x = make((70, 129), 0.1, 20)
+    dy = torch.full((20, 70), value)
+    dy[:, 3] = 1.0
+    mask = grow(x, dy, topology, 300)
+    assert mask.sum() == 300
+    assert not mask.view(-1)[torch.tensor(topology.flat)].any()
+    assert mask[3].sum() == 129 - topology.indptr[4] + topology.indptr[3]
+    assert not torch.equal(mask, grow(x, dy, topology, 300, seed=6))
 
 
 def test_wrong_shapes_are_refused():

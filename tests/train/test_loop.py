@@ -34,8 +34,9 @@ def train(schedule="joint", config=CONFIG, validation=None, X=None, **settings):
     return model, history
 
 
-def test_swapping_a_parameter_moves_adams_moments_with_their_edges():
-    layer = SparseLinear(6, 5, density=0.5)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_swapping_a_parameter_moves_adams_moments_with_their_edges(dtype):
+    layer = SparseLinear(6, 5, density=0.5).to(dtype)
     optimizer = torch.optim.Adam(layer.parameters(), 0.1)
     for _ in range(3):
         optimizer.zero_grad()
@@ -44,8 +45,8 @@ def test_swapping_a_parameter_moves_adams_moments_with_their_edges():
     old = optimizer.state[layer.values]
     moments, step, values = old["exp_avg"].clone(), old["step"].clone(), layer.values.detach().clone()
     drop = np.zeros(15, bool)
-    drop[[0, 4, 9]] = True
-    rewiring = layer.topology.rewire(drop, *dead_edges(layer.topology, 5, np.random.default_rng(0)))
+    drop[[1, 4, 9]] = True
+    rewiring = layer.topology.rewire(drop, dead_edges(layer.topology, 5, np.random.default_rng(0)))
     swap_parameter(optimizer, layer, rewiring)
     state, source = optimizer.state[layer.values], torch.tensor(rewiring.source).long()
     grown = source < 0

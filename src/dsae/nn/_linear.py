@@ -251,10 +251,13 @@ def _panel_affine(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
 
 def move(values: Tensor, rewiring: Rewiring) -> Tensor:
     """One number per old slot, laid out for the new slots; zero where an edge was grown."""
-    source = torch.tensor(rewiring.source, dtype=torch.int64, device=values.device)
-    if not values.numel():
-        return values.new_zeros(source.shape)
-    return values[source.clamp(min=0)].masked_fill_(source < 0, 0)
+    if values.device.type == "cpu" and values.dtype == torch.float32:
+        return torch.from_numpy(rewiring.move(values.detach().contiguous().numpy()))
+    source = torch.tensor(rewiring.source, device=values.device)
+    kept = source >= 0
+    moved = values.new_zeros(source.shape)
+    moved[kept] = values[source[kept]]
+    return moved
 
 
 def _numpy_rng(generator: torch.Generator | None) -> np.random.Generator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 
 from dsae.nn import SparseLinear
@@ -58,5 +57,4 @@ class DropZeros(Shrinker):
     def zeros(layers: Mapping[str, SparseLinear]) -> dict[str, Rewiring]:
         """The rewiring that takes out the zeros of each layer that has any."""
         found = {name: (layer.values.detach() == 0).cpu().numpy() for name, layer in layers.items()}
-        none = np.empty(0, np.int64)
-        return {name: layers[name].topology.rewire(zero, none, none) for name, zero in found.items() if zero.any()}
+        return {name: layers[name].topology.rewire(zero) for name, zero in found.items() if zero.any()}

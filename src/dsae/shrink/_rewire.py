@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from dsae.nn import SparseLinear
 from dsae.shrink._base import Clock, Shrinker
 from dsae.shrink._schedule import Schedule
 from dsae.shrink._scores import AbsentGradient, Chance, Gradient, Magnitude, Saliency
-from dsae.topology import Rewiring
+from dsae.topology import Rewiring, weakest
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Method:
     """
 
     drop: Callable[[], Magnitude]
-    grow: Callable[[int], Chance | AbsentGradient]
+    grow: Callable[[int], Chance]
     schedule: Schedule
 
 
@@ -84,10 +81,9 @@ class Rewire(Shrinker):
         n_drop = layer.nnz - nnz + exchanged
         if n_drop == 0:
             return None
-        drop = torch.zeros(layer.nnz, dtype=torch.bool)
-        drop[self._drop.score(name, layer).topk(n_drop, largest=False, sorted=False).indices.cpu()] = True
-        rows, cols = self._grow.edges(layer, min(exchanged, dead)) if exchanged else (np.empty(0, np.int64),) * 2
-        return layer.topology.rewire(drop.numpy(), rows, cols)
+        drop = weakest(self._drop.score(name, layer).float().cpu().numpy(), n_drop)
+        grown = self._grow.edges(layer, min(exchanged, dead)) if exchanged else None
+        return layer.topology.rewire(drop, grown)
 
     def _record(self, layers: Mapping[str, SparseLinear], clock: Clock) -> None:
         upcoming = Clock(clock.step + 1, clock.n_steps, clock.steps_per_epoch)

@@ -11,7 +11,7 @@ from torch import Tensor
 from dsae import ops
 from dsae.nn import SparseLinear
 from dsae.nn._linear import move
-from dsae.topology import Rewiring, dead_edges
+from dsae.topology import Rewiring, Topology, dead_edges
 
 
 class Magnitude:
@@ -70,21 +70,21 @@ class Chance:
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
 
-    def edges(self, layer: SparseLinear, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """``rows, cols`` of ``n`` dead edges."""
+    def edges(self, layer: SparseLinear, n: int) -> Topology:
+        """``n`` dead edges."""
         return dead_edges(layer.topology, n, self._rng)
 
 
-class AbsentGradient:
-    """The dead edges with the largest |dL/dw| of the last batch grow (Evci et al. 2020)."""
+class AbsentGradient(Chance):
+    """The dead edges with the largest |dL/dw| of the last batch grow (Evci et al. 2020), or nearly: see `ops`.
+
+    At random where no gradient was taped.
+    """
 
     needs_tape = True
 
-    def __init__(self, seed: int) -> None:
-        self._by_chance = Chance(seed)
-
-    def edges(self, layer: SparseLinear, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """``rows, cols`` of ``n`` dead edges; at random where no gradient was taped."""
+    def edges(self, layer: SparseLinear, n: int) -> Topology:
+        """``n`` dead edges."""
         if layer.tape.x is None or layer.tape.dy is None:
-            return self._by_chance.edges(layer, n)
-        return ops.absent_gradient_topk(layer.tape.x, layer.tape.dy, layer.topology, n)
+            return super().edges(layer, n)
+        return ops.absent_gradient_topk(layer.tape.x, layer.tape.dy, layer.topology, n, self._rng)

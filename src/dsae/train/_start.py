@@ -12,7 +12,7 @@ from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS
-from dsae.topology import Layer, Topology, dead_edges
+from dsae.topology import Layer, Topology, dead_edges, weakest
 
 # A layer beyond this many weights never starts full: values, gradient and Adam's moments would take over 1 GiB.
 _LARGEST_DENSE_START = 1 << 26
@@ -78,18 +78,15 @@ def _largest(layer: Layer, nnz: int) -> Layer:
     topology, values, bias = layer
     if topology.nnz <= nnz:
         return layer
-    drop = np.zeros(topology.nnz, bool)
-    drop[np.argpartition(np.abs(values), topology.nnz - nnz)[: topology.nnz - nnz]] = True
-    none = np.empty(0, np.int64)
-    return Layer(topology.rewire(drop, none, none).new, values[~drop], bias)
+    rewiring = topology.rewire(weakest(np.abs(values), topology.nnz - nnz))
+    return Layer(rewiring.new, rewiring.move(values), bias)
 
 
 def _grown(layer: Layer, nnz: int, rng: np.random.Generator) -> Layer:
     topology, values, bias = layer
     if topology.nnz >= nnz:
         return layer
-    edges = dead_edges(topology, nnz - topology.nnz, rng)
-    rewiring = topology.rewire(np.zeros(topology.nnz, bool), *edges)
+    rewiring = topology.rewire(np.zeros(topology.nnz, bool), dead_edges(topology, nnz - topology.nnz, rng))
     return Layer(rewiring.new, rewiring.move(values), bias)
 
 
