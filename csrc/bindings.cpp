@@ -99,7 +99,6 @@ void scatter(const In& values, const In& slots, const Out& out) {
   const auto from = call.data<float>("values", values, 1);
   const auto index = call.vector<const int32_t>("slots", slots, "the size of values", values.size());
   const auto to = call.vector<float>("out", out, "the size of values", values.size());
-  call.inside("slots", index, slots.size(), out.size());
   nb::gil_scoped_release release;
   kernels->scatter(from, index, to, slots.size());
 }

@@ -412,11 +412,6 @@ def test_wrong_arrays_are_refused(rng, name):
         ("backward", {"dx": np.zeros((2, 5, 16), np.float32)}, "Expected dx.shape[1] = 4, the number of rows; got 5."),
         ("backward", {"dy": np.zeros((3, 5, 16), np.float32)}, "Expected dy.shape[0] = 2, as many panels as x; got 3."),
         ("sum_samples", {"sums": np.zeros(1, np.float32)}, "Expected sums.size = 5, the width of the panels; got 1."),
-        (
-            "scatter",
-            {"slots": np.full(1, 9, np.int32), "values": np.zeros(1, np.float32), "out": np.zeros(1, np.float32)},
-            "Expected slots in [0, 1); got one outside.",
-        ),
         ("gather", {"out": np.zeros(1, np.float32)}, "Expected out.size = "),
         (
             "pack",

@@ -15,7 +15,7 @@ from dsae.config import in_range
 from dsae.topology import Rewiring, Topology, random_topology
 
 # Above this density a dense matrix product beats the sparse kernels; docs/design/kernels.md says why.
-DENSE_ABOVE = 0.35
+DENSE_ABOVE = 0.5
 
 
 class SparseLinear(nn.Module):
@@ -66,7 +66,7 @@ class SparseLinear(nn.Module):
                 f"[SparseLinear] topology must have shape {(out_features, in_features)}; got {topology.shape}."
             )
         self.in_features, self.out_features = in_features, out_features
-        self.values = nn.Parameter(torch.empty(topology.nnz))
+        self.values = nn.Parameter(ops.empty(topology.nnz))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         self.tape = ops.Tape()
         self._set_topology(topology)
@@ -227,7 +227,8 @@ class SparseLinear(nn.Module):
     def adopt(self, topology: Topology) -> None:
         """Take over a topology, the values yet to be filled in; ``values`` is replaced where its length differs."""
         if topology.nnz != self.nnz:
-            self.values = nn.Parameter(self.values.new_zeros(topology.nnz), requires_grad=self.values.requires_grad)
+            values = ops.empty(topology.nnz).zero_().to(self.values)
+            self.values = nn.Parameter(values, requires_grad=self.values.requires_grad)
         self._set_topology(topology)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

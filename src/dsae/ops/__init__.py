@@ -10,3 +10,4 @@ from dsae.ops._autograd import linear as linear
 from dsae.ops._autograd import pack as pack
 from dsae.ops._autograd import unpack as unpack
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk
+from dsae.ops._native import empty as empty

@@ -14,6 +14,11 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
+def empty(*shape: int) -> Tensor:
+    """Uninitialised, on a cache line, in huge pages where large: gathers miss no page table there."""
+    return torch.from_numpy(kernels.aligned(shape))
+
+
 def pack(rows: Tensor, lanes: int | None = None) -> Tensor:
     """Rows ``[b, f]`` as panels ``[p, f, lanes]``."""
     panels = kernels.empty_panels(rows.shape[0], rows.shape[1], lanes)
