@@ -61,16 +61,21 @@ inline Vec fold(Vec a, Vec b, std::integer_sequence<int, I...>) {
          __builtin_shufflevector(a, b, (I & D ? (I ^ D) + kWidth : I ^ D)...);
 }
 
+// Every lane becomes the sum over the lanes that differ from it in the bits from D on.
+template <int D>
+inline Vec across(Vec v) {
+  if constexpr (D < kWidth) return across<2 * D>(fold<D>(v, v, std::make_integer_sequence<int, kWidth>()));
+  else return v;
+}
+
 // Lane i of the result is the sum over the lanes of v[i % K], whatever i added in the same order.
-template <int K, int D = kWidth / 2>
+template <int K, int D = K / 2>
 inline Vec sums(Vec* v) {
-  constexpr auto lanes = std::make_integer_sequence<int, kWidth>();
-  if constexpr (K > D)
-    for (int i = 0; i < D; ++i) v[i] = fold<D>(v[i], v[i + D], lanes);
-  else
-    for (int i = 0; i < K; ++i) v[i] = fold<D>(v[i], v[i], lanes);
-  if constexpr (D > 1) return sums<K < D ? K : D, D / 2>(v);
-  else return v[0];
+  if constexpr (D == 0) return across<K>(v[0]);
+  else {
+    for (int i = 0; i < D; ++i) v[i] = fold<D>(v[i], v[i + D], std::make_integer_sequence<int, kWidth>());
+    return sums<K, D / 2>(v);
+  }
 }
 
 template <int L>

@@ -9,7 +9,7 @@ from page.common import Bar, figure, save, shapes, table
 
 TITLE = "The kernels against the machine's bound"
 KERNELS = {"spmm": "#c0392b", "sddmm": "#239b56", "backward": "#7d3c98", "whole": "#999999"}
-USED = ("spmm", "backward")  # what a layer's forward and backward pass consists of
+USED = ("spmm", "sddmm", "backward")
 LABELS = {"whole": "whole layer, panels in and out"}
 WHY = """
 A kernel that keeps an output row of a panel in registers loads one 64-byte line for each multiply-add, and nothing else

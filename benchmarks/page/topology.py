@@ -11,10 +11,10 @@ TITLE = "What a topology update costs"
 NAMES = {"set": "SET", "rigl": "RigL"}
 PARTS = {"plain": "step", "taped": "step before", "update": "update", "after": "step after"}
 WHY = """
-An update drops and grows edges, moves values and Adam's moments with their edges, and patches the transpose instead of
-sorting anew, all in time proportional to the live weights. RigL besides looks for the largest gradients among the edges
-that do not exist: one dense product, formed in tiles and never held whole. The step before an update keeps two
-references for that, the step after finds its arrays in no cache.
+An update drops and grows edges, moves values and Adam's moments with their edges, and makes the transpose anew, which
+is faster than to patch it; all in time proportional to the live weights. RigL besides takes the gradient of edges that
+do not exist, for as many candidates as there are live weights: those for which it could be largest. The step before an
+update keeps two references for that, the step after finds its arrays in no cache.
 """
 
 

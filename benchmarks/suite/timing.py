@@ -86,7 +86,7 @@ def bursts(calls: dict[str, Call], seconds: float, each: float = 0.05) -> dict[s
     begun = time.perf_counter()
     while not taken[next(iter(calls))] or time.perf_counter() - begun < seconds:
         for name, call in calls.items():
-            time.sleep(_SETTLE)
+            time.sleep(10 * _SETTLE)
             warm = time.perf_counter()
             while time.perf_counter() - warm < each / 5:
                 call()

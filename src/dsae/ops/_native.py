@@ -11,7 +11,8 @@ from dsae.topology import Topology
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
+    tensor = tensor.detach() if tensor.requires_grad else tensor
+    return (tensor if tensor.is_contiguous() else tensor.contiguous()).numpy()
 
 
 def empty(*shape: int) -> Tensor:
