@@ -9,8 +9,9 @@ from page.common import short, table
 
 TITLE = "Taking turns with torch"
 WHY = """
-Both use the same OpenMP runtime and the same threads, so a call finds them awake. A second copy of the runtime would
-bring threads of its own, which wait for the cores that the first one's still spin on.
+Both use the same OpenMP runtime and the same threads, so a call finds them awake. What is left is the cache: each
+product finds the other's data in L2. A second copy of the runtime would bring threads of its own, which wait for the
+cores that the first one's still spin on.
 """
 
 
