@@ -196,8 +196,8 @@ def test_repr_tells_architecture_and_size(make_model):
         ),
         ("decode", sp.csr_matrix([[0, 0, 1.0, 0, 0], [0, 0, np.nan, 0, 0]]), "it holds NaN, first in row 1."),
         ("decode", sp.csr_matrix((2, 12)), "X must have 5 columns, the code's width; got shape (2, 12)."),
-        ("decode", np.zeros((0, 5)), "X must have at least one row"),
-        ("encode", np.zeros(12), "For one sample, use X.reshape(1, -1)."),
+        ("decode", np.zeros((0, 5)), "X has 0 sample(s) (shape=(0, 5))"),
+        ("encode", np.zeros(12), "Reshape your data: X.reshape(1, -1) for one sample."),
         ("encode", [["a"] * 12], "X must hold numbers"),
     ],
 )

@@ -243,8 +243,7 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
     def transform(self, X: Any) -> np.ndarray:
         """Codes ``[n_samples, n_components]`` of rows ``X [n_samples, n_features]``."""
-        check_is_fitted(self)
-        _check_feature_names(self, X, reset=False)
+        self._check_columns(X)
         return self.runtime_.encode(X)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -254,9 +253,19 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
     def score(self, X: Any, y: Any = None) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect."""
-        check_is_fitted(self)
+        self._check_columns(X)
         rows = check_rows("score", X, self.n_features_in_)
         return 1.0 - evaluate(self.runtime_.reconstruct, rows)["fvu"]
+
+    def _check_columns(self, X: Any) -> None:
+        check_is_fitted(self)
+        _check_feature_names(self, X, reset=False)
+        shape = getattr(X, "shape", ())
+        if len(shape) == 2 and shape[1] not in (0, self.n_features_in_):
+            raise ValueError(
+                f"X has {shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "
+                "input."
+            )
 
     def save(self, folder: str | Path) -> Path:
         """Write a model folder; see docs/format.md."""

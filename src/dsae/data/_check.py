@@ -28,7 +28,9 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
     ------
     ValueError
         If ``X`` is not 2-D, has no row or column, has another width, holds NaN or infinity (also after the cast to
-        float32), or no numbers.
+        float32), or text.
+    TypeError
+        If ``X`` holds objects that are no numbers.
     """
     rows = as_rows(verb, X, n_features, what)
     check_finite(verb, rows)
@@ -41,10 +43,11 @@ def as_rows(verb: str, X: Any, n_features: int | None, what: str) -> Rows:
     if rows.ndim != 2:
         raise ValueError(
             f"[{verb}] X must be 2-D, [n_samples, n_features]; got {rows.ndim}-D with shape {rows.shape}. "
-            "For one sample, use X.reshape(1, -1)."
+            "Reshape your data: X.reshape(1, -1) for one sample."
         )
     if 0 in rows.shape:
-        raise ValueError(f"[{verb}] X must have at least one row and one column; got shape {rows.shape}.")
+        missing = "feature" if rows.shape[0] else "sample"
+        raise ValueError(f"[{verb}] X has 0 {missing}(s) (shape={rows.shape}) while a minimum of 1 is required.")
     if n_features is not None and rows.shape[1] != n_features:
         raise ValueError(f"[{verb}] X must have {n_features} columns, {what}; got shape {rows.shape}.")
     return rows
@@ -73,10 +76,10 @@ def _as_dense(verb: str, X: Any) -> Rows:
     try:
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(array, dtype=np.float32) if array.ndim else array
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"[{verb}] X must hold numbers; got dtype {array.dtype}. Encode text or categories first, for instance "
-            "with scikit-learn's TfidfVectorizer or OneHotEncoder."
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"[{verb}] X must hold numbers; got dtype {array.dtype} ({error}). Encode text or categories first, for "
+            "instance with scikit-learn's TfidfVectorizer or OneHotEncoder."
         ) from None
 
 
