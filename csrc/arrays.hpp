@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -119,7 +120,7 @@ template <class T>
 struct Owned {
   size_t size;
   T* data;
-  explicit Owned(size_t size) : size(size), data(static_cast<T*>(dsae::take(size * sizeof(T)))) {}
+  explicit Owned(size_t size) : size(size), data(static_cast<T*>(dsae::take(size < SIZE_MAX / sizeof(T) ? size * sizeof(T) : SIZE_MAX))) {}
   Owned(const Owned&) = delete;
   ~Owned() { dsae::give_back(data, size * sizeof(T)); }
 };

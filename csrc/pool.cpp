@@ -1,5 +1,6 @@
 #include "pool.hpp"
 
+#include <cstdint>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -43,6 +44,7 @@ void* fresh(size_t size) {
 }  // namespace
 
 void* take(size_t bytes) {
+  if (bytes > PTRDIFF_MAX / 2) throw std::bad_alloc();
   const size_t size = rounded(bytes);
   if (size >= kSmall) {
     const std::lock_guard lock(mutex);

@@ -456,6 +456,12 @@ def test_sizes_that_disagree_are_refused(rng, name, change, message):
         getattr(kernels, name)(**{**arguments(rng)[name], **change})
 
 
+@pytest.mark.parametrize("size", [2**62, 2**60])
+def test_what_no_memory_holds_is_refused(size):
+    with pytest.raises((MemoryError, ValueError)):
+        kernels.empty(size)
+
+
 def test_arrays_are_aligned_and_their_memory_is_used_again():
     first = kernels.aligned((300, 1000))
     assert (first.shape, first.dtype) == ((300, 1000), np.float32)

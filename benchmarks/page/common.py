@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
-mpl.use("svg")
 mpl.rcParams |= {
     "svg.fonttype": "none",
     "svg.hashsalt": "dsae",  # the same figures give the same file
@@ -25,10 +27,6 @@ mpl.rcParams |= {
     "lines.marker": "o",
     "lines.markersize": 4,
 }
-import matplotlib.pyplot as plt  # noqa: E402  (after the backend is chosen)
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import LogLocator, NullLocator  # noqa: E402
 
 OURS = "dsae"
 COLOURS = {
@@ -103,8 +101,8 @@ def figure(n: int, columns: int, height: float = 3.2) -> tuple[Figure, list[Axes
     """A figure with ``n`` plots."""
     lines = -(-n // columns)
     width = 4.4 * columns if columns > 1 else 6.0
-    made, axes = plt.subplots(lines, columns, figsize=(width, height * lines), squeeze=False)
-    flat = list(axes.flat)
+    made = Figure(figsize=(width, height * lines))
+    flat = list(made.subplots(lines, columns, squeeze=False).flat)
     for unused in flat[n:]:
         unused.set_visible(False)
     return made, flat[:n]
@@ -133,5 +131,4 @@ def save(made: Figure, axes: Axes, images: Path, name: str, columns: int = 6) ->
     made.tight_layout(rect=(0, foot, 1, 1))
     images.mkdir(parents=True, exist_ok=True)
     made.savefig(images / f"{name}.svg", metadata={"Date": None, "Creator": None}, facecolor="white")
-    plt.close(made)
     return f"![{name}](img/{name}.svg)\n"

@@ -24,6 +24,7 @@ width, n_rows = 200_000, 64
 layer = SparseLinear(width, width, density=1e-5)
 optimizer = torch.optim.Adam(layer.parameters(), lr=1e-3)
 for method in ("set", "rigl"):
+    before = layer.topology.indices
     shrinker = Rewire(METHODS[method], final={"layer": layer.nnz}, seed=0)
     for step in range(1, 4):
         optimizer.zero_grad()
@@ -33,6 +34,7 @@ for method in ("set", "rigl"):
         for name, rewiring in shrinker.rewire({"layer": layer}, Clock(step, 4, 1)).items():
             swap_parameter(optimizer, layer, rewiring)
     assert layer.nnz == 400_000
+    assert not (layer.topology.indices == before).all()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
