@@ -221,7 +221,7 @@ def test_bad_data_is_refused_in_training(kind):
         ({"density": {"encoder.7": 0.1}}, "density has no setting 'encoder.7'"),
         (
             {"shrink": "prune"},
-            "shrink must be one of random, gradient, saliency, magnitude, set, rigl, none; got 'prune'",
+            "shrink must be one of random, gradient, saliency, magnitude, tempered, set, rigl, granet, none; got 'prune'",
         ),
         ({"shrink": "none"}, r"shrink='none' keeps every weight and needs density=1.0; got density=0.3"),
         ({"code_activation": "topk", "k": 5}, "k must be at most n_components, the width of the code; got k=5"),
@@ -284,7 +284,7 @@ def test_a_layer_of_the_user_s_own_trains_in_any_torch_module():
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("shrink", ["random", "gradient", "saliency", "magnitude", "set", "rigl"])
+@pytest.mark.parametrize("shrink", ["random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet"])
 def test_l1_goes_with_every_method(shrink, early_stopping):
     dsa = small(shrink=shrink, l1=1e-6, max_iter=90, early_stopping=early_stopping).fit(X)
     assert dsa.density_ == pytest.approx(0.3, abs=0.08)
@@ -356,7 +356,7 @@ def test_init_from_a_model_with_another_code():
     assert small(init=first, max_iter=5).fit(X).score(X) > 0
 
 
-@pytest.mark.parametrize("shrink", ["saliency", "random", "set", "rigl"])
+@pytest.mark.parametrize("shrink", ["tempered", "saliency", "random", "set", "rigl", "granet"])
 def test_a_larger_density_than_before_is_reached_too(shrink):
     first = small(density=0.1, max_iter=2).fit(X)
     assert small(init=first, density=0.5, shrink=shrink).fit(X).density_ == pytest.approx(0.5, abs=0.005)

@@ -21,7 +21,7 @@ _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
 def describe(threads: int) -> dict[str, Any]:
     """Everything that a part's figures depend on, but the time of day."""
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "caches": _caches(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
@@ -60,7 +60,8 @@ def _cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """As the system calls it, with family and model."""
     info = _cpuinfo()
     name = info.get("model name", platform.processor() or platform.machine())
     family, model = info.get("cpu family"), info.get("model")

@@ -15,7 +15,7 @@ from typing import Any
 HIDDEN_ACTIVATIONS = ("identity", "relu", "sigmoid", "softmax")
 CODE_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "topk", "batchtopk", "jumprelu")
 LOSSES = ("mse", "bce")
-SHRINK = ("random", "gradient", "saliency", "magnitude", "set", "rigl", "none")
+SHRINK = ("random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet", "none")
 SCHEDULES = ("joint", "stagewise")
 
 

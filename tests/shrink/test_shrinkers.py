@@ -1,5 +1,7 @@
 """Every shrinker: one hook each; the penalties are what their papers say."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def test_the_neutral_shrinker_does_nothing():
     before = model.layers["encoder.0"].values.clone()
     neutral = Shrinker()
     assert neutral.penalty(model, trace) == 0
-    neutral.prox(model.layers, 0.1)
+    neutral.prox(model.layers, dict.fromkeys(model.layers, 0.1))
     assert neutral.rewire(model.layers, Clock(1, 1, 1)) == {}
     assert torch.equal(before, model.layers["encoder.0"].values)
 
@@ -42,14 +44,14 @@ def test_l1_is_the_proximal_operator():
     model, _ = model_and_trace()
     layer = model.layers["encoder.0"]
     before = layer.values.detach().clone()
-    L1(0.5).prox(model.layers, 0.2)
+    L1(0.5).prox(model.layers, dict.fromkeys(model.layers, 0.2))
     torch.testing.assert_close(layer.values.detach(), before.sign() * (before.abs() - 0.1).clamp(min=0))
     assert (layer.values == 0).any()
 
 
 def test_zeros_leave_the_topology_and_nothing_else_does():
     model, _ = model_and_trace()
-    L1(1.0).prox(model.layers, 0.2)
+    L1(1.0).prox(model.layers, dict.fromkeys(model.layers, 0.2))
     dense = {name: layer.to_dense().weight for name, layer in model.layers.items()}
     drop = DropZeros(every=10)
     assert drop.rewire(model.layers, Clock(9, 100, 10)) == {}
@@ -127,7 +129,7 @@ def test_target_l0_moves_the_thresholds():
 
 
 def test_the_cubic_schedule():
-    schedule = Schedule(start_dense=True, until=0.5)
+    schedule = Schedule(start=math.inf, until=0.5)
     counts = [schedule.nnz(Clock(step, 200, 10), 1000, 100) for step in (0, 50, 100, 150)]
     assert counts == [1000, round(100 + 900 * 0.125), 100, 100]
 

@@ -36,8 +36,8 @@ class Shrinker:
         """A term of the loss."""
         return 0.0
 
-    def prox(self, layers: Mapping[str, SparseLinear], learning_rate: float) -> None:
-        """A step on the values, after the optimiser's."""
+    def prox(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> None:
+        """A step on the values, after the optimiser's, whose learning rates by layer name are ``rates``."""
 
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
         """New topologies by layer name, after the optimiser's step; gradients are still there."""

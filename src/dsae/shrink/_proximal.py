@@ -22,10 +22,10 @@ class L1(Shrinker):
         self.strength = strength
 
     @torch.no_grad()
-    def prox(self, layers: Mapping[str, SparseLinear], learning_rate: float) -> None:
+    def prox(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> None:
         """Soft-threshold the values of every layer."""
-        for layer in layers.values():
-            layer.values.copy_(torch.nn.functional.softshrink(layer.values, learning_rate * self.strength))
+        for name, layer in layers.items():
+            layer.values.copy_(torch.nn.functional.softshrink(layer.values, rates[name] * self.strength))
 
 
 class DropZeros(Shrinker):

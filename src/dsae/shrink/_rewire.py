@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from dsae.nn import SparseLinear
 from dsae.shrink._base import Clock, Shrinker
 from dsae.shrink._schedule import Schedule
-from dsae.shrink._scores import AbsentGradient, Chance, Gradient, Magnitude, Saliency
+from dsae.shrink._scores import AbsentGradient, Chance, Gradient, Magnitude, Saliency, Tempered
 from dsae.topology import Rewiring, weakest
 
 
@@ -32,11 +33,13 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "random": Method(Magnitude, Chance, Schedule()),
-    "gradient": Method(Gradient, Chance, Schedule(start_dense=True)),
-    "saliency": Method(Saliency, Chance, Schedule(start_dense=True)),
-    "magnitude": Method(Magnitude, Chance, Schedule(start_dense=True)),
+    "gradient": Method(Gradient, Chance, Schedule(start=inf)),
+    "saliency": Method(Saliency, Chance, Schedule(start=inf)),
+    "magnitude": Method(Magnitude, Chance, Schedule(start=inf)),
+    "tempered": Method(Tempered, Chance, Schedule(start=inf)),
     "set": Method(Magnitude, Chance, Schedule(share=0.3, every=0)),
     "rigl": Method(Magnitude, AbsentGradient, Schedule(share=0.3, cosine=True)),
+    "granet": Method(Tempered, AbsentGradient, Schedule(start=2, share=0.3, cosine=True)),
 }
 
 
@@ -54,7 +57,7 @@ class Rewire(Shrinker):
     Examples
     --------
     >>> Rewire(METHODS["set"], final={"encoder.0": 1000}, seed=0)
-    Rewire(schedule=Schedule(start_dense=False, share=0.3, cosine=False, every=0, until=0.75))
+    Rewire(schedule=Schedule(start=1.0, share=0.3, cosine=False, every=0, until=0.75))
     """
 
     def __init__(self, method: Method, final: Mapping[str, int], seed: int) -> None:

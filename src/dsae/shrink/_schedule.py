@@ -14,9 +14,9 @@ class Schedule:
 
     Parameters
     ----------
-    start_dense : bool
-        Whether layers start full and shrink along the cubic curve of Zhu & Gupta (2017), eq. 1; otherwise they have
-        their final density from the first step.
+    start : float
+        Live edges at the first step, as a multiple of the final ones (at most all): ``inf`` starts full. What is too
+        many leaves along the cubic curve of Zhu & Gupta (2017), eq. 1.
     share : float
         Part of the live edges dropped and regrown at each update.
     cosine : bool
@@ -27,16 +27,21 @@ class Schedule:
         Part of training after which the topology is final.
     """
 
-    start_dense: bool = False
+    start: float = 1.0
     share: float = 0.0
     cosine: bool = False
     every: int = 100
     until: float = 0.75
 
     @property
+    def still(self) -> bool:
+        """Whether the topology never changes."""
+        return self.start == 1 and not self.share
+
+    @property
     def settled(self) -> float:
         """Part of training after which the topology stays."""
-        return self.until if self.start_dense or self.share else 0.0
+        return 0.0 if self.still else self.until
 
     def last(self, clock: Clock) -> int:
         """The step of the last update."""
@@ -45,15 +50,13 @@ class Schedule:
     def due(self, clock: Clock) -> bool:
         """Whether this step updates the topology."""
         last = self.last(clock)
-        if not (self.start_dense or self.share) or clock.step > last:
+        if self.still or clock.step > last:
             return False
         every = max(1, min(self.every, last // 30)) if self.every else clock.steps_per_epoch
         return clock.step == last or clock.step % every == 0
 
     def nnz(self, clock: Clock, start: int, final: int) -> int:
         """Live edges that a layer should have now."""
-        if not self.start_dense:
-            return final
         left = 1 - min(1.0, clock.step / self.last(clock))
         return round(final + (start - final) * left**3)
 

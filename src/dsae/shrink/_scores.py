@@ -45,12 +45,15 @@ class Saliency(Magnitude):
         self._mean: dict[str, Tensor] = {}
 
     def observe(self, layers: Mapping[str, SparseLinear]) -> None:
-        """Take one step's |w dL/dw| into the mean."""
+        """Take one step into the mean."""
         for name, layer in layers.items():
-            assert layer.values.grad is not None
-            now = (layer.values.detach() * layer.values.grad).abs_()
-            mean = self._mean.setdefault(name, torch.zeros_like(now))
-            mean.lerp_(now, 1 - self.decay)
+            now = self._now(layer)
+            self._mean.setdefault(name, torch.zeros_like(now)).lerp_(now, 1 - self.decay)
+
+    @staticmethod
+    def _now(layer: SparseLinear) -> Tensor:
+        assert layer.values.grad is not None
+        return (layer.values.detach() * layer.values.grad).abs_()
 
     def score(self, name: str, layer: SparseLinear) -> Tensor:
         """One number per slot; the smallest go."""
@@ -60,6 +63,25 @@ class Saliency(Magnitude):
         """Follow a rewiring; a grown edge starts at zero."""
         if name in self._mean:
             self._mean[name] = move(self._mean[name], rewiring)
+
+
+class Tempered(Saliency):
+    """|w| (running mean of |dL/dw|)^(1/4): saliency that trusts the weight more than the gradient.
+
+    A converged weight's gradient is noise around zero, yet its size tells how much the data use the edge; the power
+    was chosen by measurement (docs/design/shrinking.md).
+    """
+
+    power = 0.25
+
+    @staticmethod
+    def _now(layer: SparseLinear) -> Tensor:
+        assert layer.values.grad is not None
+        return layer.values.grad.abs()
+
+    def score(self, name: str, layer: SparseLinear) -> Tensor:
+        """One number per slot; the smallest go."""
+        return layer.values.detach().abs() * self._mean[name] ** self.power
 
 
 class Chance:

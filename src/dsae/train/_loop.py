@@ -19,9 +19,11 @@ from dsae.data import ArraySource
 from dsae.nn import LOSSES, Autoencoder, SparseLinear
 from dsae.shrink import Clock, DropZeros
 from dsae.train._interrupt import Interrupt
-from dsae.train._optim import swap_parameter
+from dsae.train._optim import adam, set_rates, swap_parameter
 from dsae.train._progress import ProgressLine
 from dsae.train._stages import Stage
+
+_WARM_UP = 0.05  # of the steps of a stage
 
 
 def fit(
@@ -109,7 +111,7 @@ def _run_stage(run: _Run, stage: Stage) -> None:
     layers = {name: run.model.layers[name] for name in stage.layers}
     extra = _temporary_decoder(layers[stage.layers[0]], run.seed) if stage.temporary_decoder else None
     parameters = _trainable(run.model, stage, extra)
-    optimizer = torch.optim.Adam(parameters, lr=run.config.learning_rate_init, fused=True)
+    optimizer = adam(_learning(layers, extra), parameters)
     patience = _Patience(run.config.tol)
     n_steps = stage.epochs * run.steps_per_epoch
     for epoch in range(stage.epochs):
@@ -146,8 +148,8 @@ def _run_epoch(
         step += 1
         x = torch.from_numpy(batch)
         clock = Clock(step, n_steps, run.steps_per_epoch)
-        _set_rate(optimizer, run.config.learning_rate_init, clock)
-        loss = _train_step(run, stage, layers, extra, optimizer, x, clock)
+        rates = set_rates(optimizer, _learning(layers, extra), _rate(run.config.learning_rate_init, clock))
+        loss = _train_step(run, stage, layers, extra, optimizer, rates, x, clock)
         total, n_seen = total + loss * len(x), n_seen + len(x)
         run.progress.step()
         if run.interrupt.asked:
@@ -159,7 +161,7 @@ def _run_epoch(
         "loss": total / n_seen,
         "density": run.model.density,
         "densities": {name: layer.density for name, layer in run.model.layers.items()},
-        "learning_rate": optimizer.param_groups[0]["lr"],
+        "learning_rate": _rate(run.config.learning_rate_init, clock),
         "seconds": now - run.started,
         "samples_per_second": n_seen / (now - begun),
     }
@@ -171,6 +173,7 @@ def _train_step(
     layers: dict[str, SparseLinear],
     extra: SparseLinear | None,
     optimizer: torch.optim.Optimizer,
+    rates: dict[str, float],
     x: Tensor,
     clock: Clock,
 ) -> float:
@@ -186,7 +189,7 @@ def _train_step(
     objective.backward()
     optimizer.step()
     for shrinker in stage.shrinkers:
-        shrinker.prox(layers, optimizer.param_groups[0]["lr"])
+        shrinker.prox(layers, rates)
     for shrinker in stage.shrinkers:
         for name, rewiring in shrinker.rewire(layers, clock).items():
             swap_parameter(optimizer, layers[name], rewiring)
@@ -235,9 +238,14 @@ def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> 
     return parameters if extra is None else [*parameters, *extra.parameters()]
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float, clock: Clock) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = 0.5 * rate * (1 + math.cos(math.pi * (clock.step - 1) / clock.n_steps))
+def _learning(layers: dict[str, SparseLinear], extra: SparseLinear | None) -> dict[str, SparseLinear]:
+    return layers if extra is None else {**layers, "temporary decoder": extra}
+
+
+def _rate(initial: float, clock: Clock) -> float:
+    """Linear warm-up, then a cosine down to zero; a layer that starts sparse would not survive its large first steps."""
+    warm = min(1.0, clock.step / (_WARM_UP * clock.n_steps))
+    return 0.5 * initial * warm * (1 + math.cos(math.pi * (clock.step - 1) / clock.n_steps))
 
 
 @torch.no_grad()

@@ -60,10 +60,11 @@ def start_model(
 def start_nnz(config: AutoencoderConfig, train: TrainConfig) -> dict[str, int]:
     """Live weights that each layer starts with."""
     final = target_nnz(config)
-    if train.shrink == "none" or not METHODS[train.shrink].schedule.start_dense:
+    if train.shrink == "none":
         return final
+    start = METHODS[train.shrink].schedule.start
     return {
-        name: min(n_out * n_in, max(2 * final[name], _LARGEST_DENSE_START))
+        name: round(min(n_out * n_in, start * final[name], max(2 * final[name], _LARGEST_DENSE_START)))
         for name, (n_out, n_in) in config.layer_shapes.items()
     }
 

@@ -1,0 +1,117 @@
+"""The data of the result tables: from files in the folder that DSAE_DATA names, else downloaded by scikit-learn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.datasets import fetch_20newsgroups, fetch_openml, load_digits
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.model_selection import train_test_split
+
+
+@dataclass(frozen=True)
+class Data:
+    """One data set, split.
+
+    Parameters
+    ----------
+    train, test : ndarray or csr_matrix of float32
+    y_train, y_test : ndarray of int
+    """
+
+    train: Any
+    test: Any
+    y_train: np.ndarray
+    y_test: np.ndarray
+
+
+@cache
+def load(name: str) -> Data:
+    """The data set called ``name``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it cannot be downloaded and there is no such file in ``DSAE_DATA``.
+    """
+    return _SETS[name]()
+
+
+def _mnist() -> Data:
+    """60,000 and 10,000 images of 784 pixels in 0..1, the official split."""
+    file = _file("mnist.npz")
+    if file is not None:
+        z = np.load(file)
+        parts = z["x_train"], z["x_test"], z["y_train"], z["y_test"]
+    else:
+        X, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)
+        parts = X[:60_000], X[60_000:], y[:60_000], y[60_000:]
+    train, test, y_train, y_test = parts
+    return Data(_unit(train), _unit(test), y_train.astype(int), y_test.astype(int))
+
+
+def _unit(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def _news() -> Data:
+    """20 Newsgroups by date: log(1 + count) of the 10,000 commonest words of the training part."""
+    file = _file("newsgroups20.npz")
+    if file is not None:
+        z = np.load(file)
+        train, test, y_train, y_test = _csr(z, "x_train"), _csr(z, "x_test"), z["y_train"], z["y_test"]
+    else:
+        texts, y_train, y_test = {}, *(fetch_20newsgroups(subset=part).target for part in ("train", "test"))
+        for part in ("train", "test"):
+            texts[part] = fetch_20newsgroups(subset=part, remove=("headers", "quotes")).data
+        words = CountVectorizer(max_features=10_000, stop_words="english", token_pattern=r"[a-zA-Z]{2,}")
+        train, test = words.fit_transform(texts["train"]), words.transform(texts["test"])
+    return Data(_log(train), _log(test), y_train.astype(int), y_test.astype(int))
+
+
+def _cells() -> Data:
+    """Mouse bladder cells: log(1 + count) of 20,670 genes, a fifth held out, stratified by cell type."""
+    file = _file("singlecell_bladder.npz")
+    if file is None:
+        raise FileNotFoundError(
+            "The gene counts (2,100 mouse bladder cells, Han et al. 2018, as selected by scDeepCluster) have no "
+            "download that scikit-learn knows: put singlecell_bladder.npz into a folder and name it in DSAE_DATA."
+        )
+    z = np.load(file)
+    return _split(_log(_csr(z, "x")), z["y"].astype(int))
+
+
+def _digits() -> Data:
+    """scikit-learn's 8 x 8 digits in 0..1, a fifth held out."""
+    X, y = load_digits(return_X_y=True)
+    return _split((X / 16).astype(np.float32), y)
+
+
+def _split(X: Any, y: np.ndarray) -> Data:
+    train, test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=0, stratify=y)
+    return Data(train, test, y_train, y_test)
+
+
+def _file(name: str) -> Path | None:
+    folder = os.environ.get("DSAE_DATA")
+    path = Path(folder) / name if folder else None
+    return path if path is not None and path.exists() else None
+
+
+def _csr(z: Any, name: str) -> sp.csr_matrix:
+    parts = (z[f"{name}_data"], z[f"{name}_indices"], z[f"{name}_indptr"])
+    return sp.csr_matrix(parts, shape=tuple(z[f"{name}_shape"]))
+
+
+def _log(counts: sp.csr_matrix) -> sp.csr_matrix:
+    return sp.csr_matrix(counts.astype(np.float32).log1p())
+
+
+_SETS: dict[str, Callable[[], Data]] = {"mnist": _mnist, "news": _news, "cells": _cells, "digits": _digits}
