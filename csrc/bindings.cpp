@@ -103,6 +103,20 @@ void scatter(const In& values, const In& slots, const Out& out) {
   kernels->scatter(from, index, to, slots.size());
 }
 
+void adam(const In& indptr, const In& indices, const In& grad, const Out& values, const Out& mean, const Out& square,
+          float rate, float beta1, float beta2, float epsilon, float root) {
+  const Call call{"adam"};
+  const auto w = call.csr(indptr, indices);
+  call.rising(w);
+  const int64_t nnz = indices.size();
+  const auto g = call.vector<const float>("grad", grad, "the size of indices", nnz);
+  const auto data = call.vector<float>("values", values, "the size of indices", nnz);
+  const auto m = call.vector<float>("mean", mean, "the size of indices", nnz);
+  const auto v = call.vector<float>("square", square, "the size of indices", nnz);
+  nb::gil_scoped_release release;
+  kernels->adam(w, nnz, {rate, beta1, beta2, epsilon, root}, g, data, m, v);
+}
+
 nb::tuple transpose(const In& indptr, const In& indices, int64_t n_cols) {
   const Call call{"transpose"};
   const auto w = call.csr(indptr, indices);
@@ -304,6 +318,8 @@ NB_MODULE(_kernels, m) {
   m.def("backward", &backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "dy"_a.noconvert(),
         "x"_a.noconvert(), "dx"_a.noconvert(), "dw"_a.noconvert());
   m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert());
+  m.def("adam", &adam, "indptr"_a.noconvert(), "indices"_a.noconvert(), "grad"_a.noconvert(), "values"_a.noconvert(),
+        "mean"_a.noconvert(), "square"_a.noconvert(), "rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "root"_a);
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("transpose", &transpose, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);

@@ -27,6 +27,13 @@ using Spmv = void(const Csr&, const float* values, const float* bias, const floa
 // out[i] = values[slots[i]], and its reverse, out[slots[i]] = values[i].
 using Gather = void(const float* values, const int32_t* slots, float* out, int64_t size);
 
+// One step of Adam (Kingma & Ba 2015, algorithm 1): rate / max(fan-in of the row, mean fan-in) is the rate of an edge,
+// corrected for the first moment's start at zero; root is the correction of the second moment's square root.
+struct AdamStep {
+  float rate, beta1, beta2, epsilon, root;
+};
+using Adam = void(const Csr&, int64_t nnz, const AdamStep&, const float* grad, float* values, float* mean, float* square);
+
 // How many numbers are not zero, and whether none is NaN or infinity.
 struct Scan {
   int64_t live;
@@ -64,6 +71,7 @@ struct Kernels {
   Backward* backward;
   Spmv* spmv;
   Gather *gather, *scatter;
+  Adam* adam;
   ScanNumbers* scan;
   Compress* compress;
   Columns* columns;

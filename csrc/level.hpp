@@ -27,6 +27,7 @@ Sddmm sddmm;
 Backward backward;
 Spmv spmv;
 Gather gather, scatter;
+Adam adam;
 ScanNumbers scan;
 Compress compress;
 Columns columns;

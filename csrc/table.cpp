@@ -4,6 +4,6 @@ namespace dsae::DSAE_LEVEL {
 
 extern const Kernels kernels;
 const Kernels kernels = {DSAE_LEVEL_NAME, pack,   pack_csr, unpack, sum_samples, spmm,    sddmm,    backward, spmv,
-                          gather,          scatter, scan,     compress, columns,   activate, kWidth};
+                          gather,          scatter, adam, scan,     compress, columns,   activate, kWidth};
 
 }  // namespace dsae::DSAE_LEVEL

@@ -349,6 +349,8 @@ def arguments(rng):
         "sum_samples": {"panels": x, "sums": floats(rng, 5)},
         "gather": {"values": values, "slots": slots, "out": floats(rng, n)},
         "scatter": {"values": values, "slots": slots, "out": floats(rng, n)},
+        "adam": {**w, "grad": values, "values": floats(rng, n), "mean": floats(rng, n), "square": floats(rng, n) ** 2}
+        | {"rate": 0.1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "root": 1.0},
         "transpose": {**w, "n_cols": 5},
         "fault": {**w, "n_cols": 5},
         "rewire": {**w, "keep": np.ones(n, bool), "grown_indptr": t.indptr, "grown_indices": t.indices},
@@ -412,6 +414,8 @@ def test_wrong_arrays_are_refused(rng, name):
         ("backward", {"dx": np.zeros((2, 5, 16), np.float32)}, "Expected dx.shape[1] = 4, the number of rows; got 5."),
         ("backward", {"dy": np.zeros((3, 5, 16), np.float32)}, "Expected dy.shape[0] = 2, as many panels as x; got 3."),
         ("sum_samples", {"sums": np.zeros(1, np.float32)}, "Expected sums.size = 5, the width of the panels; got 1."),
+        ("adam", {"grad": np.zeros(1, np.float32)}, "Expected grad.size = "),
+        ("adam", {"square": np.zeros(1, np.float32)}, "Expected square.size = "),
         ("gather", {"out": np.zeros(1, np.float32)}, "Expected out.size = "),
         (
             "pack",

@@ -14,7 +14,7 @@ from dsae.config import AutoencoderConfig
 from dsae.nn import LOSSES, Autoencoder
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS, Clock, Rewire
-from dsae.train import swap_parameter
+from dsae.train import SparseAdam, swap_parameter
 from suite.contestants import DENSE
 from suite.timing import Settings, progress, turns
 
@@ -34,7 +34,7 @@ class SparseTraining:
         generator = torch.Generator().manual_seed(0)
         self.x, self.model = x, Autoencoder(config, generator).train()
         self.layers = self.model.layers
-        self.optimizer = adam(self.layers, self.model.parameters())
+        self.optimizer = SparseAdam(self.layers, self.model.parameters())
         self.shrinkers = (Rewire(METHODS[method], target_nnz(config), seed=0),)
         self.round = 0
 
@@ -50,7 +50,7 @@ class SparseTraining:
     def _step(self, count: int) -> None:
         """As `dsae.train` does it."""
         clock = Clock(count, 10**6 * EVERY, EVERY)
-        rates = set_rates(self.optimizer, self.layers, 1e-3)
+        self.optimizer.set_rate(1e-3)
         self.optimizer.zero_grad()
         trace = self.model.trace(self.x)
         loss = LOSSES["mse"](trace)
@@ -59,7 +59,7 @@ class SparseTraining:
         objective.backward()
         self.optimizer.step()
         for shrinker in self.shrinkers:
-            shrinker.prox(self.layers, rates)
+            shrinker.prox(self.layers, self.optimizer.rates())
         for shrinker in self.shrinkers:
             for name, rewiring in shrinker.rewire(self.layers, clock).items():
                 swap_parameter(self.optimizer, self.layers[name], rewiring)

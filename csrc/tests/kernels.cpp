@@ -233,6 +233,31 @@ void test_topology(const dsae::Kernels& k, const Matrix& m, const std::string& w
   run("scatter " + where, back, [&](float* out) { k.scatter(values.data(), slots.data(), out, nnz); });
 }
 
+void test_adam(const dsae::Kernels& k, const Matrix& m, const std::string& where) {
+  const int64_t nnz = m.nnz();
+  const Floats grad = floats(nnz), start = floats(nnz), mean = floats(nnz);
+  Floats square = floats(nnz);
+  for (float& v : square) v *= v;
+  const dsae::AdamStep step = {0.3f, 0.9f, 0.999f, 1e-8f, 1.5f};
+  std::vector<double> moved(nnz), first(nnz), second(nnz);
+  for (int64_t e = 0; e < nnz; ++e) {
+    const double fan_in = m.indptr[m.rows[e] + 1] - m.indptr[m.rows[e]], typical = 1.0 * nnz / m.n_rows;
+    first[e] = 0.9 * mean[e] + 0.1 * grad[e];
+    second[e] = 0.999 * square[e] + 0.001 * grad[e] * grad[e];
+    moved[e] = start[e] - 0.3 / std::max(fan_in, typical) * first[e] / (std::sqrt(second[e]) * 1.5 + 1e-8);
+  }
+  const auto after = [&](int which) {
+    return [&, which](float* out) {
+      Floats state[3] = {start, mean, square};
+      k.adam(m.csr(), nnz, step, grad.data(), state[0].data(), state[1].data(), state[2].data());
+      std::copy(state[which].begin(), state[which].end(), out);
+    };
+  };
+  run("adam, values " + where, moved, after(0));
+  run("adam, mean " + where, first, after(1));
+  run("adam, square " + where, second, after(2));
+}
+
 void test_faults(const Matrix& m, const std::string& where) {
   const auto fault = [&](const Matrix& changed) { return dsae::find_fault(changed.csr(), m.nnz(), m.n_cols); };
   check(fault(m) == dsae::Fault::none, "no fault " + where);
@@ -354,6 +379,7 @@ int main() {
         const std::string shape = std::string((*level)->isa) + " " + std::to_string(n_rows) + "x" + std::to_string(n_cols) +
                                   " density " + std::to_string(density);
         test_topology(**level, m, shape);
+        test_adam(**level, m, shape);
         for (double share : {0.0, 0.1, 1.0}) test_columns(**level, m, share, shape + ", live " + std::to_string(share));
         for (int lanes : {1, 16, 32}) test_activations(**level, n_rows, n_cols, lanes, shape + ", lanes " + std::to_string(lanes));
         test_faults(m, shape);

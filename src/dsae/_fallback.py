@@ -83,6 +83,16 @@ def scatter(values, slots, out) -> None:
     out[slots] = values
 
 
+def adam(indptr, indices, grad, values, mean, square, rate, beta1, beta2, epsilon, root) -> None:
+    """One step of Adam; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``."""
+    fan_in = np.diff(indptr)
+    rates = np.repeat(rate / np.maximum(fan_in, max(indices.size / max(fan_in.size, 1), 1e-30)), fan_in)
+    mean += (1 - beta1) * (grad - mean)
+    square *= beta2
+    square += (1 - beta2) * grad**2
+    values -= (rates * mean / (np.sqrt(square) * root + epsilon)).astype(np.float32)
+
+
 def transpose(indptr, indices, n_cols: int):
     """CSR of the transpose, and the slot that each of its slots comes from."""
     slots = np.argsort(indices, kind="stable").astype(np.int32)

@@ -41,6 +41,7 @@ backward = _impl.backward
 sum_samples = _impl.sum_samples
 gather = _impl.gather
 scatter = _impl.scatter
+adam = _impl.adam
 transpose = _impl.transpose
 fault = _impl.fault
 rewire = _impl.rewire

@@ -43,6 +43,7 @@ def test_swapping_a_parameter_moves_adams_moments_with_their_edges(dtype):
         layer(torch.randn(7, 6)).square().sum().backward()
         optimizer.step()
     old = optimizer.state[layer.values]
+    squares = old["exp_avg_sq"].clone()
     moments, step, values = old["exp_avg"].clone(), old["step"].clone(), layer.values.detach().clone()
     drop = np.zeros(15, bool)
     drop[[1, 4, 9]] = True
@@ -53,8 +54,10 @@ def test_swapping_a_parameter_moves_adams_moments_with_their_edges(dtype):
     assert grown.sum() == 5
     torch.testing.assert_close(state["exp_avg"][~grown], moments[source[~grown]])
     torch.testing.assert_close(layer.values.detach()[~grown], values[source[~grown]])
-    for moved in (state["exp_avg"], state["exp_avg_sq"], layer.values):
+    for moved in (state["exp_avg"], layer.values):
         assert (moved[grown] == 0).all()
+    torch.testing.assert_close(state["exp_avg_sq"][~grown], squares[source[~grown]])
+    torch.testing.assert_close(state["exp_avg_sq"][grown], squares.mean().expand(5))
     assert state["step"] == step
     assert any(p is layer.values for p in optimizer.param_groups[0]["params"])
     assert len(optimizer.state) == 2

@@ -4,6 +4,8 @@ Each verb runs on the compiled kernels for float32 tensors on the CPU and on its
 devices, other dtypes). A stack of panels is ``[n_panels, features, lanes]``; see `dsae.kernels`.
 """
 
+from dsae.ops._adam import adam_step as adam_step
+from dsae.ops._adam import edge_rates as edge_rates
 from dsae.ops._autograd import Tape as Tape
 from dsae.ops._autograd import dense as dense
 from dsae.ops._autograd import linear as linear

@@ -73,3 +73,11 @@ def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple
     in_order = moved  # the transposed values have done their work
     kernels.scatter(dw, slots, in_order)
     return torch.from_numpy(in_order), torch.from_numpy(dx)
+
+
+def adam(
+    values: Tensor, grad: Tensor, mean: Tensor, square: Tensor, topology: Topology, settings: tuple[float, ...]
+) -> None:
+    """Adam's step in place; ``settings`` as the kernel takes them."""
+    arrays = (_array(grad), values.detach().numpy(), mean.numpy(), square.numpy())
+    kernels.adam(topology.indptr, topology.indices, *arrays, *settings)

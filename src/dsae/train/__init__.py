@@ -2,8 +2,7 @@
 
 from dsae.train._fit import fit_rows as fit_rows
 from dsae.train._loop import fit as fit
-from dsae.train._optim import adam as adam
-from dsae.train._optim import set_rates as set_rates
+from dsae.train._optim import SparseAdam as SparseAdam
 from dsae.train._optim import swap_parameter as swap_parameter
 from dsae.train._stages import Stage as Stage
 from dsae.train._stages import joint as joint

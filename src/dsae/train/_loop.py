@@ -19,7 +19,7 @@ from dsae.data import ArraySource
 from dsae.nn import LOSSES, Autoencoder, SparseLinear
 from dsae.shrink import Clock, DropZeros
 from dsae.train._interrupt import Interrupt
-from dsae.train._optim import adam, set_rates, swap_parameter
+from dsae.train._optim import SparseAdam, swap_parameter
 from dsae.train._progress import ProgressLine
 from dsae.train._stages import Stage
 
@@ -111,7 +111,7 @@ def _run_stage(run: _Run, stage: Stage) -> None:
     layers = {name: run.model.layers[name] for name in stage.layers}
     extra = _temporary_decoder(layers[stage.layers[0]], run.seed) if stage.temporary_decoder else None
     parameters = _trainable(run.model, stage, extra)
-    optimizer = adam(_learning(layers, extra), parameters)
+    optimizer = SparseAdam(_learning(layers, extra), parameters)
     patience = _Patience(run.config.tol)
     n_steps = stage.epochs * run.steps_per_epoch
     for epoch in range(stage.epochs):
@@ -138,7 +138,7 @@ def _run_epoch(
     stage: Stage,
     layers: dict[str, SparseLinear],
     extra: SparseLinear | None,
-    optimizer: torch.optim.Optimizer,
+    optimizer: SparseAdam,
     step: int,
     n_steps: int,
 ) -> dict[str, Any]:
@@ -148,8 +148,8 @@ def _run_epoch(
         step += 1
         x = torch.from_numpy(batch)
         clock = Clock(step, n_steps, run.steps_per_epoch)
-        rates = set_rates(optimizer, _learning(layers, extra), _rate(run.config.learning_rate_init, clock))
-        loss = _train_step(run, stage, layers, extra, optimizer, rates, x, clock)
+        optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
+        loss = _train_step(run, stage, layers, extra, optimizer, x, clock)
         total, n_seen = total + loss * len(x), n_seen + len(x)
         run.progress.step()
         if run.interrupt.asked:
@@ -172,8 +172,7 @@ def _train_step(
     stage: Stage,
     layers: dict[str, SparseLinear],
     extra: SparseLinear | None,
-    optimizer: torch.optim.Optimizer,
-    rates: dict[str, float],
+    optimizer: SparseAdam,
     x: Tensor,
     clock: Clock,
 ) -> float:
@@ -189,7 +188,7 @@ def _train_step(
     objective.backward()
     optimizer.step()
     for shrinker in stage.shrinkers:
-        shrinker.prox(layers, rates)
+        shrinker.prox(layers, optimizer.rates())
     for shrinker in stage.shrinkers:
         for name, rewiring in shrinker.rewire(layers, clock).items():
             swap_parameter(optimizer, layers[name], rewiring)

@@ -2,37 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dsae import ops
 from dsae.nn import SparseLinear
 from dsae.nn._linear import move
-from dsae.topology import Rewiring
-
-# Of the rule that an edge's step grows as its unit loses inputs; docs/design/shrinking.md has the measurements.
-_RATE_EXPONENT = 1.0
+from dsae.topology import Rewiring, Topology
 
 
-def adam(layers: Mapping[str, SparseLinear], others: Iterable[nn.Parameter]) -> torch.optim.Adam:
-    """Adam with a group, and so a learning rate, for the values of each layer, and one for all ``others``."""
-    groups: list[dict] = [{"params": [layer.values], "layer": name} for name, layer in layers.items()]
-    rest = [p for p in others if not any(p is layer.values for layer in layers.values())]
-    return torch.optim.Adam([*groups, {"params": rest}], fused=True)
+class SparseAdam(torch.optim.Optimizer):
+    """Adam whose steps grow as units lose inputs.
 
+    A unit with a tenth of the inputs needs ten times the step to change as much: Adam's rate goes with ``1 / fan-in``
+    (Yang et al. 2022, table 8), and with the live fan-in where weights are sparse (Dey et al. 2024, "Sparse maximal
+    update parameterization"). Here it is that of each row, so units that a growing method favours do not overshoot.
 
-def set_rates(optimizer: torch.optim.Optimizer, layers: Mapping[str, SparseLinear], rate: float) -> dict[str, float]:
-    """Set the learning rate of every layer's values to ``rate / density``, of the others to ``rate``.
-
-    A unit with a tenth of the inputs needs ten times the step to change as much: the rule ``1 / fan-in`` of Adam's
-    learning rate (Yang et al. 2022, table 8) for the live fan-in (Dey et al. 2024, "Sparse maximal update
-    parameterization", table 1).
+    Parameters
+    ----------
+    layers : mapping of str to SparseLinear
+        Whose values have such rates; a full layer has the rate itself.
+    others : iterable of Parameter
+        Biases, thresholds: at the rate itself. Values of ``layers`` among them are skipped.
+    lr, betas, eps
+        As in `torch.optim.Adam`.
     """
-    rates = {name: rate * layer.density**-_RATE_EXPONENT for name, layer in layers.items()}
-    for group in optimizer.param_groups:
-        group["lr"] = rates.get(group.get("layer", ""), rate)
-    return rates
+
+    def __init__(
+        self,
+        layers: Mapping[str, SparseLinear],
+        others: Iterable[nn.Parameter] = (),
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        self.layers = dict(layers)
+        values = {id(layer.values) for layer in self.layers.values()}
+        groups: list[dict[str, Any]] = [
+            {"params": [layer.values], "layer": name} for name, layer in self.layers.items()
+        ]
+        rest = [p for p in others if id(p) not in values]
+        super().__init__([*groups, *([{"params": rest}] if rest else [])], {"lr": lr, "layer": None})
+        self.betas, self.eps = betas, eps
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate from now on."""
+        for group in self.param_groups:
+            group["lr"] = rate
+
+    def rates(self) -> dict[str, float]:
+        """Mean learning rate of each layer's values."""
+        named = {group["layer"]: group["lr"] for group in self.param_groups if group["layer"] is not None}
+        return {name: rate * self._dilution(self.layers[name].topology) for name, rate in named.items()}
+
+    @staticmethod
+    def _dilution(topology: Topology) -> float:
+        return topology.size / max(topology.nnz, 1)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Move every parameter that has a gradient."""
+        for group in self.param_groups:
+            topology = None if group["layer"] is None else self.layers[group["layer"]].topology
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, group["lr"], topology)
+
+    def _move(self, parameter: nn.Parameter, rate: float, topology: Topology | None) -> None:
+        state = self.state[parameter]
+        if not state:
+            state |= {"step": 0, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
+        state["step"] += 1
+        ops.adam_step(
+            parameter,
+            parameter.grad,  # type: ignore[arg-type]
+            state["exp_avg"],
+            state["exp_avg_sq"],
+            rate=rate,
+            betas=self.betas,
+            epsilon=self.eps,
+            step=state["step"],
+            topology=topology,
+        )
 
 
 def swap_parameter(optimizer: torch.optim.Optimizer, layer: SparseLinear, rewiring: Rewiring) -> None:

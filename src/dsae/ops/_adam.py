@@ -1,0 +1,57 @@
+"""Adam's step for live weights: every edge at the rate that its unit's inputs allow."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dsae.ops import _native
+from dsae.topology import Topology
+
+
+@torch.no_grad()
+def adam_step(
+    parameter: Tensor,
+    grad: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    *,
+    rate: float,
+    betas: tuple[float, float],
+    epsilon: float,
+    step: int,
+    topology: Topology | None = None,
+) -> None:
+    """One step of Adam in place (Kingma & Ba 2015, algorithm 1).
+
+    Parameters
+    ----------
+    parameter, grad, mean, square : Tensor
+        What learns, its gradient and its two moments, all of one shape.
+    rate, betas, epsilon
+        As in `torch.optim.Adam`.
+    step : int
+        From 1 on.
+    topology : Topology, optional
+        Of the layer whose values ``parameter`` is. An edge then has the rate ``rate * n_in / fan_in``, ``fan_in`` the
+        live inputs of its row or, where these are fewer, the mean over rows.
+    """
+    first, root = 1 - betas[0] ** step, (1 - betas[1] ** step) ** -0.5
+    if topology is not None and topology.nnz == 0:
+        return
+    if topology is not None and parameter.device.type == "cpu" and parameter.dtype == torch.float32:
+        scaled = rate * topology.shape[1] / first
+        return _native.adam(parameter, grad, mean, square, topology, (scaled, *betas, epsilon, root))
+    mean.lerp_(grad, 1 - betas[0])
+    square.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])
+    change = mean / (square.sqrt() * root + epsilon)
+    if topology is not None:
+        change *= torch.tensor(edge_rates(topology), device=change.device, dtype=change.dtype)
+    parameter.sub_(change, alpha=rate / first)
+
+
+def edge_rates(topology: Topology) -> np.ndarray:
+    """``n_in / max(fan-in of the row, mean fan-in)`` of every edge, ``[nnz]``."""
+    fan_in = np.diff(topology.indptr)
+    return np.repeat(topology.shape[1] / np.maximum(fan_in, topology.nnz / max(fan_in.size, 1)), fan_in)
