@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH := .venv-bench
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard csrc/*.cpp csrc/*.hpp)
 
-.PHONY: demo test check sanitize bench clean
+.PHONY: demo test check sanitize bench results clean
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -35,6 +35,16 @@ sanitize: $(STAMP)
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/run.py $(PARTS)
 	$(BENCH)/bin/python benchmarks/publish.py
+
+# docs/results.md from scratch, about two hours; a stopped run goes on where it was. `make results-methods` does one table.
+# DSAE_DATA=folder reads the data sets from files instead of downloading them.
+results: $(BENCH)/.installed
+	$(BENCH)/bin/python -m experiments.run
+	$(BENCH)/bin/python -m experiments.publish
+
+results-%: $(BENCH)/.installed
+	$(BENCH)/bin/python -m experiments.run $*
+	$(BENCH)/bin/python -m experiments.publish
 
 # The peers live apart from the tests' environment; one that cannot be installed is left out of the comparison.
 $(BENCH)/.installed: PIP = $(BENCH)/bin/python -m pip install --quiet -c constraints.txt -c benchmarks/constraints.txt

@@ -201,7 +201,7 @@ class TrainConfig:
     """How a model is fitted; every field is a parameter of `DeepSparseAutoencoder`, described there."""
 
     loss: str = "mse"
-    shrink: str = "saliency"
+    shrink: str = "tempered"
     l1: float = 0.0
     l2: float = 0.0
     contractive: float = 0.0
@@ -209,7 +209,7 @@ class TrainConfig:
     schedule: str = "joint"
     max_iter: int = 10
     batch_size: int = 256
-    learning_rate_init: float = 1e-3
+    learning_rate_init: float = 2e-3
     early_stopping: bool = False
     validation_fraction: float = 0.1
     n_iter_no_change: int = 10
@@ -240,6 +240,35 @@ class TrainConfig:
                 object.__setattr__(self, field.name, type(field.default)(value))
             elif value is not None and not isinstance(value, str):
                 object.__setattr__(self, field.name, float(value))
+
+
+def automatic_widths(n_features: int, n_components: int, code_activation: str) -> tuple[int, ...]:
+    """Hidden widths where none are given: one layer, wider than the code by far; none before a code that is itself wide.
+
+    Parameters
+    ----------
+    n_features, n_components, code_activation
+        As in `AutoencoderConfig`. Codes by topk, batchtopk and jumprelu are dictionaries, which have a linear encoder.
+
+    Examples
+    --------
+    >>> automatic_widths(784, 32, "identity"), automatic_widths(784, 4096, "topk")
+    ((1024, 256), ())
+    """
+    if code_activation in ("topk", "batchtopk", "jumprelu") or n_components >= n_features:
+        return ()
+    return (1024, 256)
+
+
+def automatic_epochs(n_samples: int, batch_size: int) -> int:
+    """Epochs where no number is given: at least 10, and as many as make 2,000 steps, up to 200.
+
+    Examples
+    --------
+    >>> automatic_epochs(60_000, 256), automatic_epochs(1_000, 256)
+    (10, 200)
+    """
+    return max(10, min(200, math.ceil(2_000 / math.ceil(n_samples / batch_size))))
 
 
 def read_toml(path: str | Path, allowed: tuple[str, ...]) -> dict[str, Any]:

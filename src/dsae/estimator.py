@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from dsae import store
-from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.config import AutoencoderConfig, TrainConfig, automatic_epochs, automatic_widths, one_of
 from dsae.data import Rows, check_rows
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
@@ -57,8 +57,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     ----------
     n_components : int
         Width of the code.
-    hidden_layer_sizes : sequence of int
-        Widths of the encoder's hidden layers, from the input to the code.
+    hidden_layer_sizes : sequence of int, or "auto"
+        Widths of the encoder's hidden layers, from the input to the code; see `dsae.config.automatic_widths`.
     decoder_layer_sizes : sequence of int, optional
         Widths of the decoder's hidden layers, from the code to the output; by default the encoder's, mirrored.
     activation : {"relu", "sigmoid", "identity", "softmax"}
@@ -73,11 +73,13 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     density : float or mapping of str to float
         Share of the weights that live when training ends, in (0, 1], reached to the edge. A number is spread over the
         layers by Erdős-Rényi-Kernel; a mapping names layers (``{"encoder.0": 0.05}``) and leaves the others dense.
-    shrink : {"saliency", "magnitude", "gradient", "random", "set", "rigl", "none"}
-        How the living weights are chosen. ``saliency`` (running mean of ``|w dL/dw|``), ``magnitude`` (``|w|``) and
-        ``gradient`` (``|dL/dw|``) start dense and shrink along a cubic curve (Zhu & Gupta 2017); ``random`` draws them
-        once; ``set`` (Mocanu et al. 2018) and ``rigl`` (Evci et al. 2020) start at the final density and exchange
-        edges while training. ``none`` leaves the weights alone and needs ``density=1``.
+    shrink : {"tempered", "saliency", "magnitude", "gradient", "random", "set", "rigl", "granet", "none"}
+        How the living weights are chosen. ``tempered`` (``|w|`` times the fourth root of the running mean of
+        ``|dL/dw|``), ``saliency`` (running mean of ``|w dL/dw|``), ``magnitude`` (``|w|``) and ``gradient``
+        (``|dL/dw|``) start dense and shrink along a cubic curve (Zhu & Gupta 2017). The others are sparse from the
+        first step: ``random`` draws once; ``set`` (Mocanu et al. 2018) and ``rigl`` (Evci et al. 2020) exchange edges
+        while training; ``granet`` (Liu et al. 2021) does so while it shrinks from twice the final density.
+        ``none`` leaves the weights alone and needs ``density=1``.
     l1 : float
         Strength of the proximal L1 step in units of the learning rate: 0.1 is gentle. Weights that become exactly zero
         leave the topology, so the density may end lower than asked.
@@ -95,12 +97,13 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     init : DeepSparseAutoencoder, Runtime, str, Path or sequence, optional
         Weights to start from: a fitted model, a model folder, or one ``(weight [out, in], bias [out])`` per layer from
         the input to the output.
-    max_iter : int
-        Epochs.
+    max_iter : int or "auto"
+        Epochs; see `dsae.config.automatic_epochs`.
     batch_size : int
         Rows per step.
     learning_rate_init : float
-        Of Adam; it falls to zero along a cosine.
+        Of Adam for a full layer; in a sparse one an edge's rate is that over the live share of its unit's inputs. It
+        rises over the first twentieth of the steps and falls to zero along a cosine.
     early_stopping : bool
         Hold out ``validation_fraction`` of the rows, keep the weights that do best there, and stop after
         ``n_iter_no_change`` epochs without a relative improvement of ``tol``. Counted once the density is reached.
@@ -147,14 +150,14 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self,
         n_components: int = 32,
         *,
-        hidden_layer_sizes: Sequence[int] = (),
+        hidden_layer_sizes: Sequence[int] | str = "auto",
         decoder_layer_sizes: Sequence[int] | None = None,
         activation: str = "relu",
         code_activation: str = "identity",
         output_activation: str = "identity",
         loss: str = "mse",
         density: float | Mapping[str, float] = 0.05,
-        shrink: str = "saliency",
+        shrink: str = "tempered",
         l1: float = 0.0,
         l2: float = 0.0,
         contractive: float = 0.0,
@@ -162,9 +165,9 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         k: int | None = None,
         schedule: str = "joint",
         init: Any = None,
-        max_iter: int = 10,
+        max_iter: int | str = "auto",
         batch_size: int = 256,
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float = 2e-3,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -301,8 +304,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self.history_, self.n_iter_ = model.history, len(model.history)
 
     def _configs(self, rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
-        model = AutoencoderConfig(n_features=rows.shape[1], **{name: getattr(self, name) for name in _MODEL_FIELDS})
-        train = TrainConfig(**{name: getattr(self, name) for name in _TRAIN_FIELDS})
+        model = AutoencoderConfig(n_features=rows.shape[1], **self._settings(_MODEL_FIELDS, rows.shape))
+        train = TrainConfig(**self._settings(_TRAIN_FIELDS, rows.shape))
         densities = model.density.values() if isinstance(model.density, Mapping) else (model.density,)
         if train.shrink == "none" and any(density != 1 for density in densities):
             raise ValueError(f"shrink='none' keeps every weight and needs density=1.0; got density={self.density!r}.")
@@ -317,6 +320,16 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
                 f"target_rate is for sigmoid and softmax codes; got code_activation={model.code_activation!r}."
             )
         return model, train
+
+    def _settings(self, names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in names}
+        if isinstance(given.get("hidden_layer_sizes"), str):
+            one_of("hidden_layer_sizes", self.hidden_layer_sizes, ("auto",))
+            given["hidden_layer_sizes"] = automatic_widths(shape[1], self.n_components, self.code_activation)
+        if isinstance(given.get("max_iter"), str):
+            one_of("max_iter", self.max_iter, ("auto",))
+            given["max_iter"] = automatic_epochs(shape[0], self.batch_size)
+        return given
 
     def _start_from(self, config: AutoencoderConfig) -> store.Model | None:
         if self.warm_start and hasattr(self, "runtime_"):

@@ -13,11 +13,20 @@ from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, SCHEDULES,
 class _Widths(click.ParamType):
     name = "WIDTHS"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...] | str:
+        if value == "auto":
+            return value
         try:
             return tuple(int(width) for width in value.split(",") if width.strip())
         except ValueError:
             self.fail(f"must be whole numbers between commas, such as 1024,256; got {value!r}.", param, ctx)
+
+
+class _Epochs(click.ParamType):
+    name = "EPOCHS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        return value if value == "auto" else click.INT.convert(value, param, ctx)
 
 
 class _Density(click.ParamType):
@@ -48,14 +57,16 @@ class Parameter(NamedTuple):
 
 PARAMETERS = (
     Parameter("n_components", 32, int, "Width of the code."),
-    Parameter("hidden_layer_sizes", (), _Widths(), "Widths of the encoder's hidden layers, such as 1024,256."),
+    Parameter(
+        "hidden_layer_sizes", "auto", _Widths(), "Widths of the encoder's hidden layers, such as 1024,256, or auto."
+    ),
     Parameter("decoder_layer_sizes", None, _Widths(), "Those of the decoder; by default the encoder's, mirrored."),
     Parameter("activation", "relu", click.Choice(HIDDEN_ACTIVATIONS), "Of the hidden layers."),
     Parameter("code_activation", "identity", click.Choice(CODE_ACTIVATIONS), "Of the code."),
     Parameter("output_activation", "identity", click.Choice(HIDDEN_ACTIVATIONS), "Of the reconstruction."),
     Parameter("loss", "mse", click.Choice(LOSSES), "Squared error or binary cross entropy."),
     Parameter("density", 0.05, _Density(), "Share of the weights that live, or encoder.0=0.05,decoder.1=0.1."),
-    Parameter("shrink", "saliency", click.Choice(SHRINK), "How the living weights are chosen."),
+    Parameter("shrink", "tempered", click.Choice(SHRINK), "How the living weights are chosen."),
     Parameter("l1", 0.0, float, "Strength of the proximal L1 step, which makes exact zeros."),
     Parameter("l2", 0.0, float, "Strength of the L2 penalty."),
     Parameter("contractive", 0.0, float, "Strength of the contractive penalty."),
@@ -63,9 +74,9 @@ PARAMETERS = (
     Parameter("k", None, int, "Non-zeros per code, for topk, batchtopk and jumprelu."),
     Parameter("schedule", "joint", click.Choice(SCHEDULES), "All layers at once, or one after the other."),
     Parameter("init", None, click.Path(), "Model folder to start from."),
-    Parameter("max_iter", 10, int, "Epochs."),
+    Parameter("max_iter", "auto", _Epochs(), "Epochs."),
     Parameter("batch_size", 256, int, "Rows per step."),
-    Parameter("learning_rate_init", 1e-3, float, "Of Adam, at the start."),
+    Parameter("learning_rate_init", 2e-3, float, "Of Adam, at the start."),
     Parameter("early_stopping", False, bool, "Stop when held-out rows get no better."),
     Parameter("validation_fraction", 0.1, float, "Share of the rows held out."),
     Parameter("n_iter_no_change", 10, int, "Epochs without improvement before stopping."),
