@@ -114,18 +114,25 @@ def test_target_rate_draws_the_code_to_its_rate(code):
         assert (perplexity / 5).mean() < 0.35
 
 
-def test_target_l0_moves_the_thresholds():
-    model, trace = model_and_trace("jumprelu")
+def test_target_l0_gives_the_first_batch_its_l0_and_charges_what_it_takes():
+    model, trace = model_and_trace("jumprelu", n_rows=400)
+    model.train()
     shrinker = TargetL0(2)
-    l0 = (trace.code != 0).sum(1).float().mean()
-    assert shrinker.penalty(model, trace).item() == pytest.approx(0.1 * (l0.item() / 2 - 1) ** 2, rel=1e-4)
-    optimizer = torch.optim.Adam(model.parameters(), 0.02)
-    x = torch.randn(400, 12)
-    for _ in range(300):
-        optimizer.zero_grad()
-        shrinker.penalty(model, model.trace(x)).backward()
-        optimizer.step()
-    assert abs((model.encode(x) != 0).sum(1).float().mean() - 2) < 0.3
+    shrinker.penalty(model, trace)
+    x = trace.target
+    assert abs((model.encode(x) != 0).sum(1).float().mean() - 2) < 0.05
+    for _ in range(5):
+        with torch.no_grad():
+            model.activations[0].log_threshold -= 0.1
+        before, excess = shrinker.price, (model.encode(x) != 0).sum(1).float().mean() / 2 - 1
+        value = shrinker.penalty(model, model.trace(x))
+        assert shrinker.price == pytest.approx(before + 1e-3 * min(excess.item(), 1), rel=1e-4)
+        wanted = x.var(0, correction=0).mean() * (shrinker.price * excess + 0.1 * excess**2)
+        assert value.item() == pytest.approx(wanted.item(), rel=1e-4)
+    model.eval()
+    before = shrinker.price
+    shrinker.penalty(model, model.trace(x))
+    assert shrinker.price == before
 
 
 def test_the_cubic_schedule():

@@ -7,3 +7,5 @@ from dsae.data._check import check_rows as check_rows
 from dsae.data._files import read_rows as read_rows
 from dsae.data._files import write_rows as write_rows
 from dsae.data._source import ArraySource as ArraySource
+from dsae.data._synthetic import SparseFeatures as SparseFeatures
+from dsae.data._synthetic import make_sparse_features as make_sparse_features

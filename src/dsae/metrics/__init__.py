@@ -14,6 +14,7 @@ from dsae.metrics._reconstruction import fvu as fvu
 from dsae.metrics._reconstruction import mse as mse
 from dsae.metrics._reconstruction import row_squared_errors as row_squared_errors
 from dsae.metrics._reconstruction import squared_error_per_row as squared_error_per_row
+from dsae.metrics._recovery import recovery as recovery
 from dsae.metrics._sparsity import CodeActivity as CodeActivity
 from dsae.metrics._sparsity import activation_rates as activation_rates
 from dsae.metrics._sparsity import dead_latents as dead_latents

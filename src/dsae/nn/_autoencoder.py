@@ -34,8 +34,10 @@ class Trace:
         Output of every encoder layer; the last is the code.
     pre_code : Tensor
         The code before its activation.
-    logits, output : Tensor
-        The last decoder layer before and after its activation.
+    decoded : tuple of Tensor
+        Output of every decoder layer; the last is the reconstruction.
+    logits : Tensor
+        The reconstruction before its activation.
     target : Tensor, shape (n_rows, n_features)
         What the output is compared with: the centred input, or the input itself where the output is not linear.
     """
@@ -43,9 +45,14 @@ class Trace:
     input: Tensor
     hidden: tuple[Tensor, ...]
     pre_code: Tensor
+    decoded: tuple[Tensor, ...]
     logits: Tensor
-    output: Tensor
     target: Tensor
+
+    @property
+    def output(self) -> Tensor:
+        """The reconstruction."""
+        return self.decoded[-1]
 
     @property
     def code(self) -> Tensor:
@@ -154,8 +161,8 @@ class Autoencoder(nn.Module):
             input=entered,
             hidden=tuple(after for _, after in encoded),
             pre_code=encoded[-1][0],
+            decoded=tuple(after for _, after in decoded),
             logits=decoded[-1][0],
-            output=decoded[-1][1],
             target=centred if self.config.output_activation == "identity" else x,
         )
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsae.config import AutoencoderConfig, TrainConfig
-from dsae.shrink import L1, L2, METHODS, Contractive, DropZeros, Rewire, Shrinker, TargetL0, TargetRate
+from dsae.shrink import L1, L2, METHODS, AuxK, Contractive, DropZeros, Rewire, Shrinker, TargetL0, TargetRate
 
 _DEFAULT_RATE = 0.05
+_DEAD_AFTER = 200  # times the samples in which the average latent fires once
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def _code(model: AutoencoderConfig, rate: float | None) -> tuple[Shrinker, ...]:
         return (TargetRate(rate),)
     if model.code_activation == "jumprelu" and model.k is not None:
         return (TargetL0(model.k),)
+    if model.code_activation in ("topk", "batchtopk") and model.k is not None:
+        return (AuxK(round(_DEAD_AFTER * model.n_components / model.k)),)
     return ()
 
 

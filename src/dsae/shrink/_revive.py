@@ -1,0 +1,86 @@
+"""A term of the loss that brings dead latents back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dsae.nn import Autoencoder, Trace
+from dsae.shrink._base import Shrinker
+
+_LIFT = 0.01
+
+
+class AuxK(Shrinker):
+    """Dead latents reconstruct what is left over: ``weight * var(x) * |e - e'|^2 / |e|^2`` (Gao et al. 2024, eq. 7).
+
+    e is the residual of the batch, as a target only, and e' what the ``n_features / 2`` largest pre-activations of dead
+    latents add to the output: their product with the decoder's Jacobian at the row's own code, which for one linear
+    layer is its matrix. The pre-activations are taken as they are. After a ReLU, as in the paper, a latent that is dead
+    because it is negative everywhere would get no gradient and stay dead.
+
+    One that is far below would still not come back: e' is then a constant, and the decoder makes it vanish sooner than
+    the bias can rise by Adam's steps. So in training a dead latent's bias also rises, by 1 % of what its largest
+    pre-activation in the batch lacks to the largest that any latent has there, until it fires.
+
+    Parameters
+    ----------
+    dead_after : int
+        Samples without firing after which a latent counts as dead.
+    weight : float
+        1/32 in the paper; the factor var(x), the variance of the target, brings the quotient to the scale of the loss.
+
+    Attributes
+    ----------
+    idle : Tensor of int64, shape (n_components,), or None
+        Samples seen in training since each latent last fired.
+    """
+
+    def __init__(self, dead_after: int, weight: float = 1 / 32) -> None:
+        self.weight, self.dead_after = weight, dead_after
+        self.idle: Tensor | None = None
+
+    def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
+        """0 while no latent is dead; only in training does the clock go on."""
+        if model.training:
+            self._tick(trace)
+        dead = self.dead()
+        if not dead.numel():
+            return 0.0
+        if model.training:
+            self._lift(model, trace, dead)
+        residual = (trace.target - trace.rows(trace.output)).detach()
+        scale = trace.target.var(0, correction=0).mean()
+        left = residual.square().mean().clamp(min=1e-6 * scale)
+        error = (trace.rows(self._added(model, trace, dead)) - residual).square().mean()
+        return self.weight * scale * (error / left.clamp(min=torch.finfo(left.dtype).tiny))
+
+    def dead(self) -> Tensor:
+        """Which latents have not fired for ``dead_after`` samples."""
+        return (
+            torch.empty(0, dtype=torch.int64) if self.idle is None else (self.idle >= self.dead_after).nonzero()[:, 0]
+        )
+
+    @torch.no_grad()
+    def _tick(self, trace: Trace) -> None:
+        code = trace.code
+        if self.idle is None:
+            self.idle = torch.zeros(code.shape[1], dtype=torch.int64, device=code.device)
+        self.idle += code.shape[0]
+        self.idle[(code != 0).any(0)] = 0
+
+    @torch.no_grad()
+    def _lift(self, model: Autoencoder, trace: Trace, dead: Tensor) -> None:
+        largest = trace.hidden[-1].max()
+        highest = trace.pre_code[:, dead].transpose(0, 1).flatten(1).amax(1)
+        bias: Tensor = model.encoder[-1].bias  # type: ignore[assignment]
+        bias[dead] += _LIFT * (largest - highest).clamp(min=0)
+
+    def _added(self, model: Autoencoder, trace: Trace, dead: Tensor) -> Tensor:
+        k = min(max(1, model.config.n_features // 2), dead.numel())
+        best, at = trace.pre_code[:, dead].topk(k, dim=1)
+        t = torch.zeros_like(trace.pre_code).scatter(1, dead[at], best)
+        decoders = zip(model.decoder, trace.decoded, model.activations[len(model.encoder) :], strict=True)
+        for layer, output, activation in decoders:
+            t = activation.tangent(output.detach(), layer.tangent(t))  # type: ignore[operator]
+        return t
