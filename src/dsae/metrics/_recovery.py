@@ -44,7 +44,8 @@ def recovery(codes, atoms, true_codes, true_atoms) -> dict[str, float]:
     """
     found, truth = _fires(codes), _fires(true_codes)
     similar = _cosines(atoms, true_atoms)
-    if found.shape[0] != truth.shape[0] or similar.shape != (found.shape[1], truth.shape[1]):
+    shapes = np.array([found.shape, truth.shape])
+    if shapes[0, 0] != shapes[1, 0] or similar.shape != tuple(shapes[:, 1]):
         raise ValueError(
             "[recovery] codes must be [n_samples, n_latents], atoms [n_latents, n_features], true_codes [n_samples, "
             f"n_true] and true_atoms [n_true, n_features]; got {found.shape}, {np.shape(atoms)}, {truth.shape} and "

@@ -113,4 +113,4 @@ class TargetL0(Shrinker):
         self._begun = True
         ratio = (z / jump.threshold).flatten()
         factor = ratio.topk(min(self.k * z.shape[0], ratio.numel()), sorted=False).values.min()
-        jump.log_threshold += factor.clamp(min=1e-3).log()
+        jump.log_threshold.add_(factor.clamp(min=1e-3).log())

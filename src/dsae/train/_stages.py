@@ -95,11 +95,10 @@ def _bounds(train: TrainConfig, seed: int) -> tuple[Shrinker, ...]:
 def _code(model: AutoencoderConfig, rate: float | None) -> tuple[Shrinker, ...]:
     if rate is not None:
         return (TargetRate(rate),)
-    if model.code_activation == "jumprelu" and model.k is not None:
-        return (TargetL0(model.k),)
-    if model.code_activation in ("topk", "batchtopk") and model.k is not None:
-        return (AuxK(round(_DEAD_AFTER * model.n_components / model.k)),)
-    return ()
+    if model.k is None:
+        return ()
+    revive = AuxK(round(_DEAD_AFTER * model.n_components / model.k))
+    return (TargetL0(model.k), revive) if model.code_activation == "jumprelu" else (revive,)
 
 
 def _share_out(epochs: int, weights: list[float]) -> list[int]:
