@@ -25,6 +25,7 @@ def same(left, right):
             assert array.dtype == twin.dtype
             np.testing.assert_array_equal(array, twin)
     np.testing.assert_array_equal(left.threshold, right.threshold)
+    np.testing.assert_array_equal(left.importance, right.importance)
     assert (left.training, left.feature_names) == (right.training, right.feature_names)
     assert (left.history, left.metrics) == (right.history, right.metrics)
 
@@ -65,6 +66,7 @@ def test_round_trip(make_model, tmp_path, code, activation, live):
         "feature_names": [f"größe {i}" for i in range(12)],
         "history": [{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 0.25}],
         "metrics": {"fvu": 0.125},
+        "importance": np.linspace(0, 1, 12, dtype=np.float32) if live else None,
     }
     model = make_model(live=live, code_activation=code, activation=activation, model=extra, **k)
     same(store.read(store.write(tmp_path / "a" / "b" / "model", model)), model)
@@ -275,6 +277,9 @@ _WRAPPING = np.array([0, 2**31 - 1, -2, 1], np.int32)
         (tensor("code.threshold", None), r"code\.threshold must be there"),
         (tensor("code.threshold", np.zeros(4, np.float32)), r"code\.threshold must be F32 of shape \(3,\)"),
         (tensor("code.threshold", np.full(3, np.nan, np.float32)), "must hold no NaN"),
+        (tensor("input.importance", np.zeros(5, np.float32)), r"input\.importance must be F32 of shape \(6,\)"),
+        (tensor("input.importance", np.full(6, np.inf, np.float32)), r"input\.importance must hold finite numbers"),
+        (tensor("input.importance", np.full(6, -1, np.float32)), r"input\.importance must hold finite numbers"),
         (tensor("encoder.7.bias", np.zeros(3, np.float32)), r"format does not know: encoder\.7\.bias"),
         (tensor("encoder.0.bias", np.zeros(3)), r"must be F32 of shape \(3,\); got F64 \(3,\)"),
         (tensor("encoder.0.bias", np.zeros((3, 1), np.float32)), r"got F32 \(3, 1\)"),

@@ -130,7 +130,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     history_ : list of dict
         One row per epoch: loss, density, learning rate, seconds.
     feature_importances_ : ndarray of shape (n_features_in_,)
-        See `dsae.interpret.feature_importances`.
+        How strongly the reconstruction answers to each input, gathered while training; not negative, sum 1. See
+        `dsae.interpret.feature_importances`.
     n_features_in_ : int
     fit_time_ : float
         Seconds.
@@ -334,7 +335,7 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def _start_from(self, config: AutoencoderConfig) -> store.Model | None:
         if self.warm_start and hasattr(self, "runtime_"):
             return self.runtime_.model
-        return None if self.init is None else _as_model(self.init, config)
+        return None if self.init is None else replace(_as_model(self.init, config), importance=None)
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))

@@ -39,6 +39,8 @@ class Model:
     history : list of dict
         One row per epoch.
     metrics : dict
+    importance : ndarray of float32, shape (n_features,), optional
+        What training saw of each input, not negative; see `dsae.interpret.feature_importances`.
     """
 
     config: AutoencoderConfig
@@ -48,6 +50,7 @@ class Model:
     feature_names: list[str] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
+    importance: np.ndarray | None = None
 
     @property
     def nnz(self) -> int:
@@ -152,6 +155,8 @@ def _tensors(model: Model) -> dict[str, np.ndarray]:
             tensors[f"{name}.indptr"] = topology.indptr.astype(np.int32)
     if model.threshold is not None:
         tensors["code.threshold"] = np.ascontiguousarray(model.threshold, np.float32)
+    if model.importance is not None:
+        tensors["input.importance"] = np.ascontiguousarray(model.importance, np.float32)
     return tensors
 
 
@@ -189,7 +194,7 @@ def read(folder: str | Path) -> Model:
         raise ValueError(f"[load] {path} is not a model folder: it has no config.json.")
     header = _read_header(path)
     config = _read_config(path / "config.json", header)
-    layers, threshold = _read_tensors(path / "model.safetensors", config)
+    layers, threshold, importance = _read_tensors(path / "model.safetensors", config)
     history = path / "history.jsonl"
     metrics = path / "metrics.json"
     lines = _read_text(history).splitlines() if history.is_file() else []
@@ -201,6 +206,7 @@ def read(folder: str | Path) -> Model:
         feature_names=header.get("feature_names"),
         history=[_mapping(history, _parse(history, line)) for line in lines],
         metrics=_mapping(metrics, _parse(metrics, _read_text(metrics))) if metrics.is_file() else {},
+        importance=importance,
     )
 
 
@@ -258,7 +264,9 @@ def _parse(path: Path, text: str) -> Any:
         raise ValueError(f"[load] {path} is not valid JSON ({error}); it was cut short or damaged.") from None
 
 
-def _read_tensors(path: Path, config: AutoencoderConfig) -> tuple[dict[str, Layer], np.ndarray | None]:
+def _read_tensors(
+    path: Path, config: AutoencoderConfig
+) -> tuple[dict[str, Layer], np.ndarray | None, np.ndarray | None]:
     if not path.is_file():
         raise ValueError(f"[load] {path} is missing; the model folder was cut short.")
     try:
@@ -278,6 +286,7 @@ def _read_tensors(path: Path, config: AutoencoderConfig) -> tuple[dict[str, Laye
 
             layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
             threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
+            importance = take("input.importance", ("F32",), config.n_features) if "input.importance" in unread else None
             if unread:
                 raise ValueError(
                     f"[load] {path} holds tensors that the format does not know: {', '.join(sorted(unread))}."
@@ -288,7 +297,9 @@ def _read_tensors(path: Path, config: AutoencoderConfig) -> tuple[dict[str, Laye
         raise ValueError(f"[load] {path}: code.threshold must be there for batchtopk and jumprelu codes only.")
     if threshold is not None and np.isnan(threshold).any():
         raise ValueError(f"[load] {path}: code.threshold must hold no NaN.")
-    return layers, threshold
+    if importance is not None and not (np.isfinite(importance).all() and (importance >= 0).all()):
+        raise ValueError(f"[load] {path}: input.importance must hold finite numbers of at least 0.")
+    return layers, threshold, importance
 
 
 def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: set[str]) -> Layer:

@@ -60,8 +60,18 @@ def test_no_weights_tell_nothing_apart(make_model):
 
 
 def test_bad_arguments_are_refused(make_model):
-    with pytest.raises(ValueError, match="method must be one of strength, path; got 'paths'"):
+    with pytest.raises(ValueError, match="method must be one of sensitivity, strength, path; got 'paths'"):
         feature_importances(make_model(), method="paths")
     for scale in (np.ones(3), -np.ones(12), np.full(12, np.nan)):
         with pytest.raises(ValueError, match="scale must hold 12 numbers"):
             feature_importances(make_model(), scale=scale)
+
+
+def test_what_training_gathered_is_taken_as_it_is_and_strength_stands_in(make_model):
+    gathered = np.arange(12, dtype=np.float32)
+    model = make_model(model={"importance": gathered})
+    for scale in (None, np.linspace(1, 2, 12)):
+        np.testing.assert_allclose(feature_importances(Runtime(model), scale=scale), gathered / 66)
+    plain = make_model()
+    np.testing.assert_array_equal(feature_importances(plain), feature_importances(plain, method="strength"))
+    np.testing.assert_array_equal(feature_importances(model, method="strength"), feature_importances(plain))

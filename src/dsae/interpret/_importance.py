@@ -10,25 +10,31 @@ from dsae.store import Model
 
 
 def feature_importances(
-    model: Model | Runtime, *, method: str = "strength", scale: np.ndarray | None = None
+    model: Model | Runtime, *, method: str = "sensitivity", scale: np.ndarray | None = None
 ) -> np.ndarray:
-    """Importance of every input, from the encoder's weights.
+    """Importance of every input.
 
     Parameters
     ----------
     model : Model or Runtime
-    method : {"strength", "path"}
+    method : {"sensitivity", "strength", "path"}
+        ``sensitivity`` is what training gathered: how strongly the reconstruction answers to the input, the root mean
+        square of its column of the Jacobian ``d x^ / d x`` (a derivative-based sensitivity measure, Sobol & Kucherenko
+        2009), less where the input varies less than most, as a running mean over epochs. A model that carries none,
+        built by hand or saved by an older version, is judged by its ``strength``.
         ``strength`` is ``sum_r |W_rj|`` over the first encoder layer, the neuron strength of QuickSelection
         (Atashgahi et al. 2022). ``path`` adds up all paths to the code, ``1^T |W_L| ... |W_1|``: an input
         whose edges end in hidden units that lead nowhere counts nothing.
     scale : array-like, shape (n_features,), optional
-        Spread of each input, such as its standard deviation. Weights are per unit of the input; with this
-        they are per unit of its spread, which compares inputs measured in different units.
+        Spread of each input, such as its standard deviation, for the two methods that read weights. Weights are per
+        unit of the input; with this they are per unit of its spread, which compares inputs measured in different
+        units. What training gathered is in the model's own unit already (``scale=True`` of the estimator makes that
+        the standard deviation), and is not changed.
 
     Returns
     -------
     ndarray of float64, shape (n_features,)
-        Not negative, sum 1; uniform where no weight is left to tell inputs apart.
+        Not negative, sum 1; uniform where nothing is left to tell inputs apart.
 
     Raises
     ------
@@ -41,19 +47,32 @@ def feature_importances(
     >>> from dsae.topology import Layer, Topology
     >>> layer = Layer(Topology.from_mask([[1, 1, 0]]), np.float32([3, -1]), np.zeros(1, "f4"))
     >>> config = AutoencoderConfig(n_features=3, n_components=1)
-    >>> feature_importances(Model(config, {"encoder.0": layer}))
+    >>> feature_importances(Model(config, {"encoder.0": layer}), method="strength")
     array([0.75, 0.25, 0.  ])
     """
-    one_of("method", method, ("strength", "path"))
+    one_of("method", method, ("sensitivity", "strength", "path"))
+    if isinstance(model, Runtime):
+        model = model.model
+    if scale is not None:
+        scale = _checked(scale, model.config.n_features)
+    if method == "sensitivity" and model.importance is not None:
+        return _shares(model.importance.astype(np.float64))
+    strength = _strength(model, deep=method == "path")
+    return _shares(strength if scale is None else strength * scale)
+
+
+def _strength(model: Model, *, deep: bool) -> np.ndarray:
     encoder = [layer for name, layer in model.layers.items() if name.startswith("encoder.")]
-    used = encoder if method == "path" else encoder[:1]
+    used = encoder if deep else encoder[:1]
     strength = np.ones(used[-1].topology.shape[0])
     for layer in reversed(used):
         strength = abs(layer.to_csr()).T.astype(np.float64) @ strength
-    if scale is not None:
-        strength = strength * _checked(scale, strength.size)
-    total = strength.sum()
-    return strength / total if total > 0 else np.full(strength.size, 1 / strength.size)
+    return strength
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+    total = values.sum()
+    return values / total if total > 0 else np.full(values.size, 1 / values.size)
 
 
 def _checked(scale: np.ndarray, n_features: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from dsae.data import ArraySource, Rows
 from dsae.nn._autoencoder import target_nnz
 from dsae.store import Model
 from dsae.train._loop import fit
+from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
 from dsae.train._start import start_model
 
@@ -34,40 +35,42 @@ def fit_rows(
     model_config, config
         Architecture and settings.
     start : Model, optional
-        Whose weights to start from; its threshold counts where the code activation is the same.
+        Whose weights to start from; its threshold counts where the code activation is the same, and its importance,
+        where it has one, goes on from there.
     seed : int
     verbose : int
 
     Returns
     -------
     model : Model
-        Weights only: centring and scaling are folded in.
+        Weights and importance: centring and scaling are folded in.
     history : list of dict
     """
     training, validation = _split(rows, config, seed)
     generator = torch.Generator().manual_seed(seed)
-    layers = threshold = None
+    layers = threshold = earlier = None
     if start is not None:
         if start.config.layer_shapes != model_config.layer_shapes:
             raise ValueError(
                 f"[fit] The model to start from (init or warm_start) must have the layers {model_config.layer_shapes}; "
                 f"got {start.config.layer_shapes}. Give the same widths, or start anew."
             )
-        layers = start.layers
+        layers, earlier = start.layers, start.importance
         threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
-    model = start_model(model_config, config, generator, _moments(training, config), layers, threshold)
+    mean, deviation = training.moments()
+    model = start_model(model_config, config, generator, (mean, _scale(mean, deviation, config)), layers, threshold)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
-    history = fit(model, training, stages, config, seed, validation, verbose)
-    return Model(model_config, model.to_layers(), model.threshold()), history
+    observer = Sensitivity(training, deviation, config.batch_size, seed, earlier)
+    history = fit(model, training, stages, config, seed, validation, verbose, observer)
+    return Model(model_config, model.to_layers(), model.threshold(), importance=observer.importance), history
 
 
-def _moments(source: ArraySource, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
-    mean, deviation = source.moments()
+def _scale(mean: np.ndarray, deviation: np.ndarray, config: TrainConfig) -> np.ndarray:
     if not config.scale:
-        return mean, np.full_like(mean, _common_unit(deviation))
+        return np.full_like(mean, _common_unit(deviation))
     varies = deviation > 1e-6 * np.abs(mean)  # below that it is rounding
     usual = np.median(deviation[varies]) if varies.any() else 1
-    return mean, np.where(varies, deviation, usual).astype(np.float32)
+    return np.where(varies, deviation, usual).astype(np.float32)
 
 
 def _common_unit(deviation: np.ndarray) -> float:

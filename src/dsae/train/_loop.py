@@ -21,6 +21,7 @@ from dsae.shrink import Clock, DropZeros
 from dsae.train._interrupt import Interrupt
 from dsae.train._optim import SparseAdam, swap_parameter
 from dsae.train._progress import ProgressLine
+from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import Stage
 
 _WARM_UP = 0.05  # of the steps of a stage
@@ -34,6 +35,7 @@ def fit(
     seed: int = 0,
     validation: ArraySource | None = None,
     verbose: int = 0,
+    observer: Sensitivity | None = None,
 ) -> list[dict[str, Any]]:
     """Train ``model`` in place.
 
@@ -49,6 +51,8 @@ def fit(
         Its loss decides when to stop early and which weights are kept.
     verbose : int
         0 is silent.
+    observer : Sensitivity, optional
+        Sees the model after every epoch in which the network as a whole was trained.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def fit(
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     n_steps = sum(stage.epochs for stage in stages) * steps_per_epoch
     with Interrupt() as interrupt, ProgressLine(n_steps, verbose) as progress:
-        run = _Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch)
+        run = _Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer)
         for stage in stages:
             _run_stage(run, stage)
             if interrupt.asked:
@@ -88,6 +92,7 @@ class _Run:
     interrupt: Interrupt
     progress: ProgressLine
     steps_per_epoch: int
+    observer: Sensitivity | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
@@ -123,6 +128,8 @@ def _run_stage(run: _Run, stage: Stage) -> None:
                 patience.see(objective, run.model)
         run.history.append(row)
         run.progress.epoch(stage.name, row)
+        if run.observer is not None and not stage.temporary_decoder:
+            run.observer.see(run.model)
         if run.interrupt.asked or patience.epochs_since >= run.config.n_iter_no_change:
             break
     if patience.weights is not None:

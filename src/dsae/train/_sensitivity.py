@@ -1,0 +1,83 @@
+"""What the reconstruction owes to each input, watched while the model learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from dsae.data import ArraySource
+from dsae.nn import Autoencoder
+
+_ROWS = 512
+# Share of the newest epoch in the running mean: the noise of one epoch's probes goes, the dense start is forgotten.
+_NEWEST = 0.2
+
+
+class Sensitivity:
+    """Running mean, over epochs, of how strongly the reconstruction answers to each input.
+
+    For input ``j`` it is ``r_j sqrt(E |d x^ / d x_j|^2)``, the root mean square of a column of the Jacobian, a
+    derivative-based sensitivity measure (Sobol & Kucherenko 2009); with ``v`` of independent random signs
+    ``E (v^T J)_j^2`` is the square of the column's norm (Hutchinson 1990), so that a row of data costs one pass
+    backward. ``x`` is measured as in training, centred and in the model's own unit. ``r_j = min(1, s_j / median s)``
+    with the standard deviations ``s`` of the inputs that vary: a derivative tells nothing of an input that never moves.
+
+    Parameters
+    ----------
+    source : ArraySource
+        Rows of training; up to 512 are drawn anew for every epoch.
+    deviation : ndarray of float32, shape (n_features,)
+        Standard deviation of every input, in the unit of the data.
+    batch_size : int
+    seed : int
+    earlier : ndarray, shape (n_features,), optional
+        Where the running mean goes on from.
+    """
+
+    def __init__(
+        self, source: ArraySource, deviation: np.ndarray, batch_size: int, seed: int, earlier: np.ndarray | None = None
+    ) -> None:
+        self._source, self._deviation, self._batch_size = source, deviation.astype(np.float64), batch_size
+        self._rng = np.random.default_rng(seed)
+        self._mean = None if earlier is None else earlier.astype(np.float64)
+
+    @property
+    def importance(self) -> np.ndarray | None:
+        """Share of every input, float32, sum 1; None as long as nothing was seen."""
+        return None if self._mean is None else (self._mean / self._mean.sum()).astype(np.float32)
+
+    def see(self, model: Autoencoder) -> None:
+        """Take one epoch into the mean; ``model`` stays as it is."""
+        newest = self._reach(model) * np.sqrt(self._mean_square(model))
+        total = newest.sum()
+        if not (np.isfinite(total) and total > 0):
+            return
+        newest /= total
+        self._mean = newest if self._mean is None else (1 - _NEWEST) * self._mean + _NEWEST * newest
+
+    def _reach(self, model: Autoencoder) -> np.ndarray:
+        spread = self._deviation / model.scale.double().cpu().numpy()
+        varies = self._deviation > 1e-6 * np.abs(model.mean.double().cpu().numpy())  # below that it is rounding
+        return np.where(varies, np.minimum(1, spread / np.median(spread[varies])), 0) if varies.any() else spread
+
+    def _mean_square(self, model: Autoencoder) -> np.ndarray:
+        n_rows = min(len(self._source), _ROWS)
+        chosen = np.sort(self._rng.choice(len(self._source), n_rows, replace=False))
+        training = model.training
+        model.eval()
+        total = torch.zeros(self._source.n_features, dtype=torch.float64)
+        for batch in ArraySource(self._source.X[chosen]).batches(self._batch_size):
+            total += self._gradient(model, torch.from_numpy(batch)).double().square().sum(dim=0)
+        model.train(training)
+        return total.numpy() / n_rows
+
+    def _gradient(self, model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
+        """``v^T J`` per row, both sides of the Jacobian in the model's own unit."""
+        x = x.clone().requires_grad_(True)
+        trace = model.trace(x)
+        output = trace.rows(trace.output)
+        signs = torch.from_numpy(self._rng.choice(np.array([-1, 1], np.float32), size=tuple(output.shape)))
+        if model.config.output_activation != "identity":
+            signs /= model.scale
+        (gradient,) = torch.autograd.grad((signs * output).sum(), x)
+        return gradient * model.scale
