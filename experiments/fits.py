@@ -5,9 +5,10 @@ from __future__ import annotations
 from statistics import mean, stdev
 from typing import Any
 
+from experiments.datasets import Data
+
 from dsae import DeepSparseAutoencoder
 from dsae.metrics import evaluate
-from experiments.datasets import Data
 
 
 def fit(data: Data, settings: dict[str, Any]) -> DeepSparseAutoencoder:

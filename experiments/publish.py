@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from pathlib import Path
 
 from experiments.run import RESULTS, ROOT, TABLES
 
@@ -16,9 +15,9 @@ HEAD = """# Results
 <!-- Written by `python -m experiments.publish` from experiments/results; `make results` runs everything anew. -->
 
 How small the error of a sparse autoencoder is, at which density and in what time: against its dense twin, between the
-methods of choosing weights, and against published tables. `make results` repeats all of it (about two hours on two cores,
-resumable), `make results-TABLE` one table. Data come from scikit-learn's downloads, or from the folder that `DSAE_DATA`
-names. Wins and losses are both reported.
+methods of choosing weights, and against published tables. `make results` repeats all of it (about two hours on two
+cores, resumable), `make results-TABLE` one table. Data come from scikit-learn's downloads, or from the folder
+that `DSAE_DATA` names. Wins and losses are both reported.
 """
 
 

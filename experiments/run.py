@@ -119,7 +119,6 @@ def _measure(table: str, job: dict, cores: list[int], answer: Any) -> None:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(len(cores))
     import torch
-
     from experiments.datasets import load
 
     torch.set_num_threads(len(cores))

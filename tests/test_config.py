@@ -123,7 +123,8 @@ def test_unknown_and_missing_keys():
     [
         (
             {"shrink": "prune"},
-            "shrink must be one of random, gradient, saliency, magnitude, tempered, set, rigl, granet, none; got 'prune'.",
+            "shrink must be one of random, gradient, saliency, magnitude, tempered, set, rigl, granet, none; "
+            "got 'prune'.",
         ),
         ({"shrink": ["set"]}, "shrink must be one of"),
         ({"loss": "mae"}, "loss must be one of mse, bce; got 'mae'. Did you mean 'mse'?"),

@@ -221,7 +221,8 @@ def test_bad_data_is_refused_in_training(kind):
         ({"density": {"encoder.7": 0.1}}, "density has no setting 'encoder.7'"),
         (
             {"shrink": "prune"},
-            "shrink must be one of random, gradient, saliency, magnitude, tempered, set, rigl, granet, none; got 'prune'",
+            "shrink must be one of random, gradient, saliency, magnitude, tempered, set, rigl, granet, none; "
+            "got 'prune'",
         ),
         ({"shrink": "none"}, r"shrink='none' keeps every weight and needs density=1.0; got density=0.3"),
         ({"code_activation": "topk", "k": 5}, "k must be at most n_components, the width of the code; got k=5"),

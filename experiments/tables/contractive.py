@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks.page.common import table
 from experiments import fits
 
@@ -53,13 +52,17 @@ def render(rows: list[dict], images: Path) -> str:
     for strength in STRENGTHS:
         norms = [result["jacobian"] for result in fits.where(rows, contractive=strength)]
         lines.append(
-            (f"DSA, `contractive={strength:g}`", fits.spread(norms), f"{plain * len(norms) / sum(norms):.1f}")
-            + (f"{fits.average(rows, 'saturated', contractive=strength):.1f}",)
-            + (f"{fits.average(rows, 'squared_error_per_row', contractive=strength):.2f}",)
+            (
+                f"DSA, `contractive={strength:g}`",
+                fits.spread(norms),
+                f"{plain * len(norms) / sum(norms):.1f}",
+                f"{fits.average(rows, 'saturated', contractive=strength):.1f}",
+                f"{fits.average(rows, 'squared_error_per_row', contractive=strength):.2f}",
+            )
         )
     header = ("", "mean norm of dh/dx", "plain over contractive", "saturated units, %", "squared error per image")
     return (
-        "784-1000-784, sigmoid code and output, cross entropy, density 0.1; mean Frobenius norm of the encoder's Jacobian on "
-        f"the test images, three seeds. To reach: a ratio of at least {BAR}. Saturated: below 0.05 or above 0.95.\n\n"
-        + table(header, lines)
+        "784-1000-784, sigmoid code and output, cross entropy, density 0.1; mean Frobenius norm of the encoder's "
+        f"Jacobian on the test images, three seeds. To reach: a ratio of at least {BAR}. Saturated: below 0.05 "
+        f"or above 0.95.\n\n" + table(header, lines)
     )

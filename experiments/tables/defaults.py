@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.page.common import table
-from dsae._baselines import LinearModel
 from experiments import fits
+
+from dsae._baselines import LinearModel
 
 TITLE = "No tuning: against PCA of the same code size"
 
@@ -54,11 +55,19 @@ def render(rows: list[dict], images: Path) -> str:
             verdict = f"{fvu / pca['fvu']:.3f}" + ("" if fvu < pca["fvu"] else " (PCA wins)")
             seconds = fits.average(rows, "fit_seconds", data=data, density=density)
             lines.append(
-                ("", n, f"DSA, density {density:g}", widths, f"{found[0]['nnz']:,}")
-                + (fits.spread([result["fvu"] for result in found]), verdict, f"{seconds:.0f}")
+                (
+                    "",
+                    n,
+                    f"DSA, density {density:g}",
+                    widths,
+                    f"{found[0]['nnz']:,}",
+                    fits.spread([result["fvu"] for result in found]),
+                    verdict,
+                    f"{seconds:.0f}",
+                )
             )
     header = ("", "code", "", "hidden layers", "weights", "test FVU", "of PCA's", "fit, s")
     return (
-        "Nothing but `n_components` and `density` is given; FVU of held-out rows (a fifth, or the official split), three "
-        "seeds, one core.\n\n" + table(header, lines, left=1)
+        "Nothing but `n_components` and `density` is given; FVU of held-out rows (a fifth, or the official split), "
+        "three seeds, one core.\n\n" + table(header, lines, left=1)
     )

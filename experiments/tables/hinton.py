@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.page.common import table
-from dsae._baselines import LinearModel
 from experiments import fits
+
+from dsae._baselines import LinearModel
 
 TITLE = "Thirty numbers for an image (Hinton & Salakhutdinov 2006)"
 
@@ -51,7 +52,7 @@ def render(rows: list[dict], images: Path) -> str:
         )
     return (
         "784-1000-500-250-30 and back, squared error per image of the 10,000 test images, pixels in 0..1. Theirs: "
-        "2,837,000 weights, layer-wise pretraining, then conjugate gradients. Ours: all layers at once from random weights, "
-        f"{SETTINGS['max_iter']} epochs of the default method, sigmoid output, mean squared error; three seeds.\n\n"
-        + table(("", "density", "weights", "squared error per image", ""), lines)
+        "2,837,000 weights, layer-wise pretraining, then conjugate gradients. Ours: all layers at once from random "
+        f"weights, {SETTINGS['max_iter']} epochs of the default method, sigmoid output, mean squared error; "
+        f"three seeds.\n\n" + table(("", "density", "weights", "squared error per image", ""), lines)
     )

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.page.common import table
+from experiments import fits
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.page.common import table
 from dsae import DeepSparseAutoencoder
 from dsae.nn import SparseLinear
 from dsae.train import SparseAdam
-from experiments import fits
 
 TITLE = "Stacked sparse autoencoders (Ng et al., UFLDL)"
 
@@ -89,12 +89,17 @@ def render(rows: list[dict], images: Path) -> str:
     values = {key: [row["result"][key] for row in rows] for key in ("before", "after", "mean_activation", "nnz")}
     met = all(sum(values[key]) / len(rows) >= PUBLISHED[key] for key in PUBLISHED)
     lines.append(
-        (f"DSA: {'met' if met else 'missed'}", f"{values['nnz'][0]:,}")
-        + tuple(fits.spread(values[key], 4) for key in ("before", "after"))
+        (
+            f"DSA: {'met' if met else 'missed'}",
+            f"{values['nnz'][0]:,}",
+            fits.spread(values["before"], 4),
+            fits.spread(values["after"], 4),
+        )
     )
     return (
-        "Two autoencoders with 200 sigmoid units each, `target_rate=0.1`, the second fitted on the first one's codes, density "
-        "0.1; then a softmax classifier on the second one's codes (before), then all layers trained together by cross "
+        "Two autoencoders with 200 sigmoid units each, `target_rate=0.1`, the second fitted on the first one's codes, "
+        "density 0.1; then a softmax classifier on the second one's codes (before), then all layers trained "
+        "together by cross "
         "entropy, the zeros kept (after). Accuracy on MNIST's test images, %, three seeds; mean activation "
         f"{sum(values['mean_activation']) / len(rows):.3f}.\n\n"
         + table(("", "weights of the encoders", "before fine-tuning", "after"), lines)

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from benchmarks.page.common import table
+from experiments import fits
+from experiments.datasets import Data
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.page.common import table
 from dsae.runtime import Runtime
-from experiments import fits
-from experiments.datasets import Data
 
 TITLE = "Sparse codes, then a linear classifier (Makhzani & Frey 2013)"
 
@@ -76,8 +76,8 @@ def render(rows: list[dict], images: Path) -> str:
             (f"DSA, k {K}", f"{density:g}", f"{found[0]['nnz']:,}", fits.spread(errors), f"{verdict} ({used})")
         )
     return (
-        f"1000 latents, {K} of them kept in training, alpha times as many in use; 50,000 images to train, 10,000 to choose "
-        "alpha and the classifier's C, 10,000 to test. Test error of logistic regression on the codes, %, no fine-tuning; "
-        f"theirs after 5000 epochs of SGD, ours after {SETTINGS['max_iter']}. Three seeds.\n\n"
+        f"1000 latents, {K} of them kept in training, alpha times as many in use; 50,000 images to train, 10,000 to "
+        "choose alpha and the classifier's C, 10,000 to test. Test error of logistic regression on the codes, %, no "
+        f"fine-tuning; theirs after 5000 epochs of SGD, ours after {SETTINGS['max_iter']}. Three seeds.\n\n"
         + table(("", "density", "weights", "test error, %", ""), lines)
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.page.common import figure, save, table
-from dsae.config import SHRINK
 from experiments import fits
+
+from dsae.config import SHRINK
 
 TITLE = "Every method, every density"
 
@@ -52,10 +53,12 @@ def render(rows: list[dict], images: Path) -> str:
     header = ("", *(f"density {d:g}" for d in DENSITIES))
     seconds = fits.average(rows, "fit_seconds", shrink="none")
     return (
-        "MNIST, 784-1024-256-32 mirrored, 10 epochs, default settings but for `shrink` and `density`; test MSE x 1000 per "
-        f"pixel, mean ± standard deviation of three seeds. The dense twin has {1000 * dense:.2f}. `gradient` is the rule "
-        "as the source of the method states it, |dL/dw| of one batch; it drops weights that are large and settled, and is "
-        "reported as it is. The best of each column is bold.\n\n"
+        "MNIST, 784-1024-256-32 mirrored, 10 epochs, default settings but for `shrink` and `density`; test MSE x 1000 "
+        f"per pixel, mean ± standard deviation of three seeds. The dense twin has {1000 * dense:.2f}. "
+        f"`gradient` is the "
+        "rule as the source of the method states it, |dL/dw| of one batch; it drops weights that are large and "
+        "settled, "
+        "and is reported as it is. The best of each column is bold.\n\n"
         + table(header, errors)
         + f"\nTraining, seconds on one core (dense twin {seconds:.0f}); two runs shared the machine.\n\n"
         + table(header, times)

@@ -6,8 +6,9 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.page.common import figure, save, table
-from dsae._baselines import LinearModel, narrow_widths
 from experiments import fits
+
+from dsae._baselines import LinearModel, narrow_widths
 
 TITLE = "Error at a fraction of the weights"
 ALONE = True  # its times are compared
@@ -100,8 +101,16 @@ def _table(rows: list[dict], data: str) -> str:
             epochs = EPOCHS[data] if what == "sparse" else LONGER[data][density]
             verdict = f"≤ {bar:g}: {'met' if ratio <= bar else '**missed**'}"
             lines.append(
-                (f"DSA, density {density:g}", epochs, "default", *_cells(found), f"**{ratio:.3f}**")
-                + (f"{time:.1f}", f"{time / seconds:.2f}", verdict)
+                (
+                    f"DSA, density {density:g}",
+                    epochs,
+                    "default",
+                    *_cells(found),
+                    f"**{ratio:.3f}**",
+                    f"{time:.1f}",
+                    f"{time / seconds:.2f}",
+                    verdict,
+                )
             )
     for what in ("narrow", "PCA"):
         found = fits.where(rows, data=data, what=what)

@@ -58,8 +58,16 @@ def render(rows: list[dict], images: Path) -> str:
         epochs = wanted.get("epochs", LONG if "wide" in wanted else SHORT)
         verdict = f"≤ {BAR:g}: {'met' if ratio <= BAR else 'missed'}" if epochs == LONG else ""
         lines.append(
-            (name, epochs, f"{found[0]['nnz']:,}", fits.spread([r["mse"] for r in found]), f"{ratio:.3f}")
-            + (f"{time:.1f}", f"{time / seconds:.2f}", verdict)
+            (
+                name,
+                epochs,
+                f"{found[0]['nnz']:,}",
+                fits.spread([r["mse"] for r in found]),
+                f"{ratio:.3f}",
+                f"{time:.1f}",
+                f"{time / seconds:.2f}",
+                verdict,
+            )
         )
         ax.plot(
             [r["fit_seconds"] for r in found],
@@ -71,8 +79,9 @@ def render(rows: list[dict], images: Path) -> str:
     ax.set(xlabel="training, s", ylabel="test MSE")
     header = ("", "epochs", "weights", "test MSE", "of the dense error", "fit, s", "of its time", "bar")
     return (
-        "MNIST, 784-1024-256-32 at density 0.05. `granet` starts at twice the final density, drops by the tempered score "
-        "and regrows by the gradient of dead weights; the others have their final density throughout. No layer is ever "
+        "MNIST, 784-1024-256-32 at density 0.05. `granet` starts at twice the final density, drops by the tempered "
+        "score and regrows by the gradient of dead weights; the others have their final density throughout. No "
+        "layer is ever "
         "dense, so all of them also train layers that would not fit. Three seeds; times are medians.\n\n"
         + table(header, lines)
         + "\n"

@@ -243,7 +243,7 @@ class TrainConfig:
 
 
 def automatic_widths(n_features: int, n_components: int, code_activation: str) -> tuple[int, ...]:
-    """Hidden widths where none are given: one layer, wider than the code by far; none before a code that is itself wide.
+    """Hidden widths where none are given: two layers, wide as sparse layers may be; none before a code that is wide.
 
     Parameters
     ----------

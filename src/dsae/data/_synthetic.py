@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import ndtri
-from sklearn.utils import check_random_state
 
 from dsae.config import in_range, positive_int
 
@@ -116,6 +115,8 @@ def make_sparse_features(
             f"[make_sparse_features] {n_trees} trees with {branching} children in {depth} levels need {in_tree} atoms; "
             f"got n_atoms={n_atoms}."
         )
+    from sklearn.utils import check_random_state  # heavy, and using a model needs none of it
+
     rng = np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     parents = _trees(n_atoms, in_tree, n_trees, branching, rng)
     asked = _zipf(n_atoms, exponent, max_rate, min_rate)

@@ -249,7 +249,7 @@ def _learning(layers: dict[str, SparseLinear], extra: SparseLinear | None) -> di
 
 
 def _rate(initial: float, clock: Clock) -> float:
-    """Linear warm-up, then a cosine down to zero; a layer that starts sparse would not survive its large first steps."""
+    """Linear warm-up, then a cosine down to zero; layers that start sparse would not survive large first steps."""
     warm = min(1.0, clock.step / (_WARM_UP * clock.n_steps))
     return 0.5 * initial * warm * (1 + math.cos(math.pi * (clock.step - 1) / clock.n_steps))
 
