@@ -51,6 +51,8 @@ class Network {
   class Pass;
 
   static const Columns& columns(const Node&);
+  // How many numbers are not zero; false where one is NaN or infinity.
+  bool count(const Samples& x, int64_t width, int64_t& live) const;
   const Kernels& kernels_;
   std::deque<Node> layers_;  // a node never moves
 };

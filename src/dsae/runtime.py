@@ -78,7 +78,9 @@ class Runtime:
         return self._run("decode", codes, self._n_encoder, len(self.layers), "the code's width")
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """``decode(encode(X))`` in one pass: float32 ``[n_samples, n_features]``."""
+        """``decode(encode(X))`` as float32 ``[n_samples, n_features]``."""
+        if self.config.code_activation in ("batchtopk", "jumprelu"):  # whose zeros are counted between the halves
+            return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
         return self._run("reconstruct", X, 0, len(self.layers))
 
     def save(self, folder: str | Path) -> Path:

@@ -80,3 +80,9 @@ def test_a_layer_without_edges_and_a_parameter_without_gradient_stay():
     layer.bias.grad = None
     SparseAdam({"layer": layer}, layer.parameters()).step()
     assert (layer.bias == 0).all()
+
+
+def test_a_full_layer_of_many_inputs_has_the_rate_of_1024():
+    layer = SparseLinear(4096, 2)
+    assert SparseAdam({"layer": layer}, lr=0.1).rates() == pytest.approx({"layer": 0.1 / 4})
+    np.testing.assert_allclose(ops.edge_rates(layer.topology), 1 / 4)

@@ -6,6 +6,7 @@ devices, other dtypes). A stack of panels is ``[n_panels, features, lanes]``; se
 
 from dsae.ops._adam import adam_step as adam_step
 from dsae.ops._adam import edge_rates as edge_rates
+from dsae.ops._adam import reference as reference
 from dsae.ops._autograd import Tape as Tape
 from dsae.ops._autograd import dense as dense
 from dsae.ops._autograd import linear as linear

@@ -9,6 +9,8 @@ from torch import Tensor
 from dsae.ops import _native
 from dsae.topology import Topology
 
+_WIDEST = 1024
+
 
 @torch.no_grad()
 def adam_step(
@@ -34,14 +36,14 @@ def adam_step(
     step : int
         From 1 on.
     topology : Topology, optional
-        Of the layer whose values ``parameter`` is. An edge then has the rate ``rate * n_in / fan_in``, ``fan_in`` the
-        live inputs of its row or, where these are fewer, the mean over rows.
+        Of the layer whose values ``parameter`` is. An edge then has the rate ``rate * min(n_in, 1024) / fan_in``,
+        ``fan_in`` the live inputs of its row or, where these are fewer, the mean over rows.
     """
     first, root = 1 - betas[0] ** step, (1 - betas[1] ** step) ** -0.5
     if topology is not None and topology.nnz == 0:
         return
     if topology is not None and parameter.device.type == "cpu" and parameter.dtype == torch.float32:
-        scaled = rate * topology.shape[1] / first
+        scaled = rate * reference(topology) / first
         return _native.adam(parameter, grad, mean, square, topology, (scaled, *betas, epsilon, root))
     mean.lerp_(grad, 1 - betas[0])
     square.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])
@@ -51,7 +53,12 @@ def adam_step(
     parameter.sub_(change, alpha=rate / first)
 
 
+def reference(topology: Topology) -> int:
+    """Fan-in at which an edge has the rate itself: that of a full layer, but at most 1024."""
+    return min(topology.shape[1], _WIDEST)
+
+
 def edge_rates(topology: Topology) -> np.ndarray:
-    """``n_in / max(fan-in of the row, mean fan-in)`` of every edge, ``[nnz]``."""
+    """``min(n_in, 1024) / max(fan-in of the row, mean fan-in)`` of every edge, ``[nnz]``."""
     fan_in = np.diff(topology.indptr)
-    return np.repeat(topology.shape[1] / np.maximum(fan_in, topology.nnz / max(fan_in.size, 1)), fan_in)
+    return np.repeat(reference(topology) / np.maximum(fan_in, topology.nnz / max(fan_in.size, 1)), fan_in)

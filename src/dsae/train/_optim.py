@@ -24,7 +24,7 @@ class SparseAdam(torch.optim.Optimizer):
     Parameters
     ----------
     layers : mapping of str to SparseLinear
-        Whose values have such rates; a full layer has the rate itself.
+        Whose values have such rates; a full layer of up to 1024 inputs has the rate itself.
     others : iterable of Parameter
         Biases, thresholds: at the rate itself. Values of ``layers`` among them are skipped.
     lr, betas, eps
@@ -56,11 +56,11 @@ class SparseAdam(torch.optim.Optimizer):
     def rates(self) -> dict[str, float]:
         """Mean learning rate of each layer's values."""
         named = {group["layer"]: group["lr"] for group in self.param_groups if group["layer"] is not None}
-        return {name: rate * self._dilution(self.layers[name].topology) for name, rate in named.items()}
+        return {name: rate * self._per_edge(self.layers[name].topology) for name, rate in named.items()}
 
     @staticmethod
-    def _dilution(topology: Topology) -> float:
-        return topology.size / max(topology.nnz, 1)
+    def _per_edge(topology: Topology) -> float:
+        return ops.reference(topology) * topology.shape[0] / max(topology.nnz, 1)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
