@@ -38,13 +38,13 @@ bench: $(BENCH)/.installed
 
 # docs/results.md from scratch, about two hours; a stopped run goes on where it was. `make results-methods` does one table.
 # DSAE_DATA=folder reads the data sets from files instead of downloading them.
-results: $(BENCH)/.installed
-	$(BENCH)/bin/python -m experiments.run
-	$(BENCH)/bin/python -m experiments.publish
+results: $(STAMP)
+	$(BIN)/python -m experiments.run
+	$(BIN)/python -m experiments.publish
 
-results-%: $(BENCH)/.installed
-	$(BENCH)/bin/python -m experiments.run $*
-	$(BENCH)/bin/python -m experiments.publish
+results-%: $(STAMP)
+	$(BIN)/python -m experiments.run $*
+	$(BIN)/python -m experiments.publish
 
 # The peers live apart from the tests' environment; one that cannot be installed is left out of the comparison.
 $(BENCH)/.installed: PIP = $(BENCH)/bin/python -m pip install --quiet -c constraints.txt -c benchmarks/constraints.txt

@@ -56,6 +56,7 @@ def _run_table(table: str, path: Path) -> None:
     module = import_module(f"experiments.tables.{table}")
     jobs = module.jobs()
     done = _done(path)
+    path.write_text("".join(json.dumps(row) + "\n" for row in done.values()), encoding="utf-8")
     waiting = [job for job in jobs if _key(job) not in done]
     console.print(f"{table}: {len(jobs)} runs, {len(waiting)} to do")
     # timings that are compared need the machine for themselves; where errors alone count, each core takes a run

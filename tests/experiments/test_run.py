@@ -1,0 +1,64 @@
+"""Tables of results are lists of runs that can be stopped and gone on with."""
+
+import json
+from importlib import import_module
+
+import pytest
+
+from experiments import run
+
+tables = pytest.mark.parametrize("table", run.TABLES)
+
+
+@tables
+def test_a_table_is_a_list_of_distinct_runs_with_seeds(table):
+    jobs = import_module(f"experiments.tables.{table}").jobs()
+    keys = [run._key(job) for job in jobs]
+    assert len(set(keys)) == len(keys) > 1
+    assert all("seed" in job and json.loads(run._key(job)) == job for job in jobs)
+
+
+@tables
+def test_a_table_has_a_title_of_its_own(table):
+    titles = [import_module(f"experiments.tables.{name}").TITLE for name in run.TABLES]
+    assert titles.count(import_module(f"experiments.tables.{table}").TITLE) == 1
+
+
+class _Table:
+    """Stands for experiments.tables.methods; run 2 fails while ``broken``."""
+
+    TITLE, ALONE = "a table", True
+
+    def __init__(self):
+        self.broken, self.ran = True, []
+
+    def jobs(self):
+        return [{"seed": seed} for seed in range(4)]
+
+
+@pytest.fixture
+def table(monkeypatch, tmp_path):
+    module = _Table()
+
+    def in_a_process(name, job, cores):
+        module.ran.append(job["seed"])
+        return "it broke" if module.broken and job["seed"] == 2 else {"error": 0.5 * job["seed"], "run_seconds": 1}
+
+    monkeypatch.setattr(run, "import_module", lambda name: module)
+    monkeypatch.setattr(run, "_in_a_process", in_a_process)
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
+    return module
+
+
+def test_a_stopped_table_goes_on_where_it_was(table, tmp_path):
+    path = tmp_path / "methods.jsonl"
+    with pytest.raises(SystemExit, match="methods: it broke"):
+        run._run_table("methods", path)
+    assert table.ran == [0, 1, 2]
+    assert not (tmp_path / "results").exists(), "an unfinished table is not published"
+    path.write_text(path.read_text() + '{"job": {"seed": 3}, "resu')  # killed while writing
+    table.broken, table.ran = False, []
+    run._run_table("methods", path)
+    assert table.ran == [2, 3]
+    rows = json.loads((tmp_path / "results" / "methods.json").read_text())["rows"]
+    assert [(row["job"]["seed"], row["result"]["error"]) for row in rows] == [(0, 0), (1, 0.5), (2, 1), (3, 1.5)]
