@@ -100,6 +100,8 @@ def make_sparse_features(
     >>> bool(np.allclose(made.X, made.codes @ made.atoms, atol=1e-4))
     True
     """
+    from sklearn.utils import check_random_state  # the runtime reads this package and needs no scikit-learn
+
     for name, value in (("n_samples", n_samples), ("n_features", n_features), ("n_atoms", n_atoms), ("rank", rank)):
         positive_int(name, value)
     in_range("max_rate", max_rate, 0, 0.99, open_low=True)
