@@ -17,7 +17,7 @@ WIDTHS = {"n_components": 32, "hidden_layer_sizes": [1024, 256]}
 METHODS = ("random", "set", "rigl", "granet")
 # as many live weights in layers twice as wide
 WIDE = {"hidden_layer_sizes": [2048, 512], "density": 0.0227}
-RATES = (1e-3, 2e-3, 4e-3)
+RATES = (4e-3, 6e-3)
 SEEDS = range(3)
 
 

@@ -209,7 +209,7 @@ class TrainConfig:
     schedule: str = "joint"
     max_iter: int = 10
     batch_size: int = 256
-    learning_rate_init: float = 2e-3
+    learning_rate_init: float = 3e-3
     early_stopping: bool = False
     validation_fraction: float = 0.1
     n_iter_no_change: int = 10
@@ -261,14 +261,14 @@ def automatic_widths(n_features: int, n_components: int, code_activation: str) -
 
 
 def automatic_epochs(n_samples: int, batch_size: int) -> int:
-    """Epochs where no number is given: at least 10, and as many as make 2,000 steps, up to 200.
+    """Epochs where no number is given: at least 10, and as many as make 2,000 steps, up to 50.
 
     Examples
     --------
     >>> automatic_epochs(60_000, 256), automatic_epochs(1_000, 256)
-    (10, 200)
+    (10, 50)
     """
-    return max(10, min(200, math.ceil(2_000 / math.ceil(n_samples / batch_size))))
+    return max(10, min(50, math.ceil(2_000 / math.ceil(n_samples / batch_size))))
 
 
 def read_toml(path: str | Path, allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -168,7 +168,7 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         init: Any = None,
         max_iter: int | str = "auto",
         batch_size: int = 256,
-        learning_rate_init: float = 2e-3,
+        learning_rate_init: float = 3e-3,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,

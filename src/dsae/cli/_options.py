@@ -76,7 +76,7 @@ PARAMETERS = (
     Parameter("init", None, click.Path(), "Model folder to start from."),
     Parameter("max_iter", "auto", _Epochs(), "Epochs."),
     Parameter("batch_size", 256, int, "Rows per step."),
-    Parameter("learning_rate_init", 2e-3, float, "Of Adam, at the start."),
+    Parameter("learning_rate_init", 3e-3, float, "Of Adam, at the start."),
     Parameter("early_stopping", False, bool, "Stop when held-out rows get no better."),
     Parameter("validation_fraction", 0.1, float, "Share of the rows held out."),
     Parameter("n_iter_no_change", 10, int, "Epochs without improvement before stopping."),
