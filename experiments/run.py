@@ -1,4 +1,4 @@
-"""Run the experiments behind docs/results.md: python -m experiments.run [TABLES] [--seeds 3].
+"""Run the experiments behind docs/results.md: python -m experiments.run [TABLES] [--afresh].
 
 A table is a list of runs. Every finished run is a line in build/results, so that an interrupted table goes on where it
 stopped; a table that is complete is written to experiments/results, from which `python -m experiments.publish` makes

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.page.common import table
+
 from experiments import fits
 
 TITLE = "Contraction (Rifai et al. 2011)"

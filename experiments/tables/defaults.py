@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.page.common import table
-from experiments import fits
 
 from dsae._baselines import LinearModel
+from experiments import fits
 
 TITLE = "No tuning: against PCA of the same code size"
 

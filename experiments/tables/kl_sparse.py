@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmarks.page.common import table
-from experiments import fits
 from sklearn.linear_model import LogisticRegression
 
 from dsae import DeepSparseAutoencoder
 from dsae.nn import SparseLinear
 from dsae.train import SparseAdam
+from experiments import fits
 
 TITLE = "Stacked sparse autoencoders (Ng et al., UFLDL)"
 

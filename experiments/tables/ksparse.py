@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.page.common import table
-from experiments import fits
 from experiments.datasets import Data
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from dsae.runtime import Runtime
+from experiments import fits
 
 TITLE = "Sparse codes, then a linear classifier (Makhzani & Frey 2013)"
 

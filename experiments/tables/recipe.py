@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.page.common import figure, save, table
-from experiments import fits
 
 from dsae._baselines import LinearModel, narrow_widths
+from experiments import fits
 
 TITLE = "Error at a fraction of the weights"
 ALONE = True  # its times are compared

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.page.common import figure, save, table
+
 from experiments import fits
 
 TITLE = "Sparse from the first step"

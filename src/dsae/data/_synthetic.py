@@ -117,7 +117,6 @@ def make_sparse_features(
             f"[make_sparse_features] {n_trees} trees with {branching} children in {depth} levels need {in_tree} atoms; "
             f"got n_atoms={n_atoms}."
         )
-    from sklearn.utils import check_random_state  # heavy, and using a model needs none of it
 
     rng = np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     parents = _trees(n_atoms, in_tree, n_trees, branching, rng)
