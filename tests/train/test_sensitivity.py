@@ -82,7 +82,8 @@ def test_the_order_of_the_features_hardly_matters():
         np.mean([fitted(data, random_state=seed).feature_importances_ for seed in range(8)], axis=0)
         for data in (X, X[:, order])
     )
-    assert np.corrcoef(plain[order], permuted)[0, 1] > 0.9
+    assert np.corrcoef(plain[order], permuted)[0, 1] > 0.8  # another order is another draw of the first weights
+    assert np.corrcoef(plain, permuted)[0, 1] < 0.5
 
 
 def test_units_do_not_matter_where_features_are_scaled():
