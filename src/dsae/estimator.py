@@ -10,47 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_feature_names, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae.config import AutoencoderConfig, TrainConfig, automatic_epochs, automatic_widths, one_of
-from dsae.data import Rows, check_rows
+from dsae._advice import advise_on_data, advise_on_model
+from dsae._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
+from dsae._manners import Manners, column_names, refuse_frames, refuse_unknown
+from dsae._settings import MODEL_FIELDS, TRAIN_FIELDS, configure
+from dsae.config import AutoencoderConfig
+from dsae.data import check_rows
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
-_MODEL_FIELDS = (
-    "n_components",
-    "hidden_layer_sizes",
-    "decoder_layer_sizes",
-    "activation",
-    "code_activation",
-    "output_activation",
-    "k",
-    "density",
-)
-_TRAIN_FIELDS = (
-    "loss",
-    "shrink",
-    "l1",
-    "l2",
-    "contractive",
-    "target_rate",
-    "schedule",
-    "max_iter",
-    "batch_size",
-    "learning_rate_init",
-    "early_stopping",
-    "validation_fraction",
-    "n_iter_no_change",
-    "tol",
-    "scale",
-)
 
-
-class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Manners):
     """An autoencoder of any depth whose zero weights are not stored, read or multiplied.
 
     Parameters
@@ -118,6 +94,9 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         1 shows a progress line on a terminal.
     warm_start : bool
         Whether `fit` goes on from the last fit.
+    sparse_output : bool
+        Whether `transform` gives a scipy CSR matrix, for codes with zeros: relu, topk, batchtopk and jumprelu. It is
+        made a few rows at a time. Data frames cannot hold it: leave `set_output` at its default.
 
     Attributes
     ----------
@@ -145,7 +124,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     ((1797, 8), 0.1)
     """
 
-    feature_names_in_: np.ndarray
+    runtime_: Runtime
+    history_: list[dict[str, Any]]
 
     def __init__(
         self,
@@ -177,6 +157,7 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         random_state: Any = None,
         verbose: int = 0,
         warm_start: bool = False,
+        sparse_output: bool = False,
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -205,8 +186,10 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
+        self.sparse_output = sparse_output
 
-    def fit(self, X: Any, y: Any = None) -> DeepSparseAutoencoder:
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None, **unknown: Any) -> DeepSparseAutoencoder:
         """Train on rows.
 
         Parameters
@@ -214,6 +197,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
             A sparse matrix is densified one mini-batch at a time.
         y : ignored
+        **unknown
+            Refused; ``sample_weight`` with advice.
 
         Returns
         -------
@@ -223,53 +208,85 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         ------
         ValueError
             If a parameter or ``X`` is not what it should be.
+        TypeError
+            If it is given anything else.
         FloatingPointError
             If the loss is no longer a number.
+
+        Warns
+        -----
+        UserWarning
+            About constant features, columns of one name, units without edges, and a model that learned nothing.
         """
+        refuse_unknown("fit", unknown)
         begun = time.perf_counter()
         fit_rows = _trainer()
         rows = check_rows("fit", X)
-        model_config, train_config = self._configs(rows)
+        names = column_names(X)
+        model_config, train_config = configure(self.get_params(deep=False), rows)
+        advise_on_data(rows, names)
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
-        model, history = fit_rows(rows, model_config, train_config, start, self._seed(), self.verbose)
-        _check_feature_names(self, X, reset=True)
-        self.n_features_in_ = rows.shape[1]
-        model = replace(
-            model,
-            training={name: getattr(train_config, name) for name in _TRAIN_FIELDS},
-            feature_names=[str(name) for name in getattr(self, "feature_names_in_", [])] or None,
-            history=_appended(earlier, history),
-        )
-        self._adopt(model)
+        training = {name: getattr(train_config, name) for name in TRAIN_FIELDS}
+
+        def described(model: store.Model, history: list[dict[str, Any]]) -> store.Model:
+            history = _appended(earlier, history)
+            return replace(model, training=training, feature_names=names, history=history)
+
+        epochs = EpochTasks(self, X, train_config.max_iter, lambda *trained: _fitted(described(*trained)))
+        model, history = fit_rows(rows, model_config, train_config, start, self._seed(), self.verbose, epochs)
+        self._adopt(described(model, history))
         self.fit_time_ = time.perf_counter() - begun
+        advise_on_model(rows, self.runtime_)
+        epochs.finish()
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Codes ``[n_samples, n_components]`` of rows ``X [n_samples, n_features]``."""
+    def transform(self, X: Any, k: int | None = None) -> Any:
+        """Codes of rows.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        k : int, optional
+            Non-zeros per code, other than trained for; see `dsae.Runtime.encode`.
+
+        Returns
+        -------
+        ndarray of float32, or csr_matrix with ``sparse_output``, shape (n_samples, n_components)
+        """
         self._check_columns(X)
-        return self.runtime_.encode(X)
+        if self.sparse_output:
+            refuse_frames(self)
+        return self.runtime_.encode(X, k=k, sparse_output=self.sparse_output)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows ``[n_samples, n_features]`` from codes ``X [n_samples, n_components]``."""
+        """Rows ``[n_samples, n_features]`` from codes ``X [n_samples, n_components]``, dense or CSR."""
         check_is_fitted(self)
         return self.runtime_.decode(X)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def reconstruction_error(self, X: Any, per_feature: bool = False) -> np.ndarray:
+        """Mean squared error of each row, ``[n_samples]``, or the error of every value, ``[n_samples, n_features]``.
+
+        See `dsae.Runtime.reconstruction_error`.
+        """
+        self._check_columns(X)
+        return self.runtime_.reconstruction_error(X, per_feature=per_feature)
+
+    def score_samples(self, X: Any, scale: Any = None) -> np.ndarray:
+        """How usual each row is, ``[n_samples]``: minus its squared error, higher is more normal.
+
+        ``scale``, such as the standard deviation of every feature, makes errors comparable between features; see
+        `dsae.Runtime.score_samples`.
+        """
+        self._check_columns(X)
+        return self.runtime_.score_samples(X, scale=scale)
+
+    def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect."""
+        refuse_unknown("score", unknown)
         self._check_columns(X)
         rows = check_rows("score", X, self.n_features_in_)
         return 1.0 - evaluate(self.runtime_.reconstruct, rows)["fvu"]
-
-    def _check_columns(self, X: Any) -> None:
-        check_is_fitted(self)
-        _check_feature_names(self, X, reset=False)
-        shape = getattr(X, "shape", ())
-        if len(shape) == 2 and shape[1] not in (0, self.n_features_in_):
-            raise ValueError(
-                f"X has {shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "
-                "input."
-            )
 
     def save(self, folder: str | Path) -> Path:
         """Write a model folder; see docs/format.md."""
@@ -280,12 +297,9 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def load(cls, folder: str | Path) -> DeepSparseAutoencoder:
         """The fitted estimator of a model folder, for use or for more training."""
         model = store.read(folder)
-        given = {name: getattr(model.config, name) for name in _MODEL_FIELDS}
-        given |= {name: value for name, value in model.training.items() if name in _TRAIN_FIELDS}
+        given = {name: getattr(model.config, name) for name in MODEL_FIELDS}
+        given |= {name: value for name, value in model.training.items() if name in TRAIN_FIELDS}
         estimator = cls(**given)
-        if model.feature_names is not None:
-            estimator.feature_names_in_ = np.asarray(model.feature_names, dtype=object)
-        estimator.n_features_in_ = model.config.n_features
         estimator._adopt(model)
         return estimator
 
@@ -300,37 +314,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         return self.runtime_.config.n_components
 
     def _adopt(self, model: store.Model) -> None:
-        self.runtime_ = Runtime(model)
-        self.density_, self.nnz_ = model.density, model.nnz
-        self.history_, self.n_iter_ = model.history, len(model.history)
-
-    def _configs(self, rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
-        model = AutoencoderConfig(n_features=rows.shape[1], **self._settings(_MODEL_FIELDS, rows.shape))
-        train = TrainConfig(**self._settings(_TRAIN_FIELDS, rows.shape))
-        densities = model.density.values() if isinstance(model.density, Mapping) else (model.density,)
-        if train.shrink == "none" and any(density != 1 for density in densities):
-            raise ValueError(f"shrink='none' keeps every weight and needs density=1.0; got density={self.density!r}.")
-        if train.loss == "bce":
-            if model.output_activation != "sigmoid":
-                raise ValueError(f"loss='bce' needs output_activation='sigmoid'; got {model.output_activation!r}.")
-            low, high = rows.min(), rows.max()
-            if low < 0 or high > 1:
-                raise ValueError(f"[fit] loss='bce' needs X in [0, 1]; got values from {low:g} to {high:g}. Rescale X.")
-        if train.target_rate is not None and model.code_activation not in ("sigmoid", "softmax"):
-            raise ValueError(
-                f"target_rate is for sigmoid and softmax codes; got code_activation={model.code_activation!r}."
-            )
-        return model, train
-
-    def _settings(self, names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, Any]:
-        given = {name: getattr(self, name) for name in names}
-        if isinstance(given.get("hidden_layer_sizes"), str):
-            one_of("hidden_layer_sizes", self.hidden_layer_sizes, ("auto",))
-            given["hidden_layer_sizes"] = automatic_widths(shape[1], self.n_components, self.code_activation)
-        if isinstance(given.get("max_iter"), str):
-            one_of("max_iter", self.max_iter, ("auto",))
-            given["max_iter"] = automatic_epochs(shape[0], self.batch_size)
-        return given
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(_fitted(model))
 
     def _start_from(self, config: AutoencoderConfig) -> store.Model | None:
         if self.warm_start and hasattr(self, "runtime_"):
@@ -355,6 +340,19 @@ def _trainer() -> Callable[..., tuple[store.Model, list[dict[str, Any]]]]:
     from dsae.train import fit_rows
 
     return fit_rows
+
+
+def _fitted(model: store.Model) -> dict[str, Any]:
+    """What makes an estimator a fitted one."""
+    names = model.feature_names
+    return {
+        "runtime_": Runtime(model),
+        "density_": model.density,
+        "nnz_": model.nnz,
+        "history_": model.history,
+        "n_iter_": len(model.history),
+        "n_features_in_": model.config.n_features,
+    } | ({} if names is None else {"feature_names_in_": np.asarray(names, dtype=object)})
 
 
 def _appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:

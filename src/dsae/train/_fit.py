@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,12 +12,20 @@ from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource, Rows
 from dsae.nn._autoencoder import target_nnz
 from dsae.store import Model
-from dsae.train._loop import fit
+from dsae.train._loop import Watch, fit
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
 from dsae.train._start import start_model
 
 _PLANS = {"joint": joint, "stagewise": stagewise}
+
+
+class Epochs(Protocol):
+    """Who is told when an epoch begins and when it has ended, and then may ask what was trained so far."""
+
+    def begin(self) -> None: ...
+
+    def end(self, trained: Callable[[], tuple[Model, list[dict[str, Any]]]]) -> bool: ...
 
 
 def fit_rows(
@@ -26,6 +35,7 @@ def fit_rows(
     start: Model | None = None,
     seed: int = 0,
     verbose: int = 0,
+    epochs: Epochs | None = None,
 ) -> tuple[Model, list[dict[str, Any]]]:
     """Train a model of ``model_config`` on ``rows``.
 
@@ -39,6 +49,8 @@ def fit_rows(
         where it has one, goes on from there.
     seed : int
     verbose : int
+    epochs : Epochs, optional
+        Is told of every epoch, and may end the training.
 
     Returns
     -------
@@ -61,8 +73,13 @@ def fit_rows(
     model = start_model(model_config, config, generator, (mean, _scale(mean, deviation, config)), layers, threshold)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
     observer = Sensitivity(training, deviation, config.batch_size, seed, earlier)
-    history = fit(model, training, stages, config, seed, validation, verbose, observer)
-    return Model(model_config, model.to_layers(), model.threshold(), importance=observer.importance), history
+
+    def trained() -> Model:
+        return Model(model_config, model.to_layers(), model.threshold(), importance=observer.importance)
+
+    watch = None if epochs is None else Watch(epochs.begin, lambda history: epochs.end(lambda: (trained(), history)))
+    history = fit(model, training, stages, config, seed, validation, verbose, observer, watch)
+    return trained(), history
 
 
 def _scale(mean: np.ndarray, deviation: np.ndarray, config: TrainConfig) -> np.ndarray:

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ def fit(
     validation: ArraySource | None = None,
     verbose: int = 0,
     observer: Sensitivity | None = None,
+    watch: Watch | None = None,
 ) -> list[dict[str, Any]]:
     """Train ``model`` in place.
 
@@ -53,6 +54,8 @@ def fit(
         0 is silent.
     observer : Sensitivity, optional
         Sees the model after every epoch in which the network as a whole was trained.
+    watch : Watch, optional
+        Is told of every epoch, and may end the training.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def fit(
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     n_steps = sum(stage.epochs for stage in stages) * steps_per_epoch
     with Interrupt() as interrupt, ProgressLine(n_steps, verbose) as progress:
-        run = _Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer)
+        run = _Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer, watch)
         for stage in stages:
             _run_stage(run, stage)
             if interrupt.asked:
@@ -78,8 +81,18 @@ def fit(
                     stacklevel=3,
                 )
                 break
+            if run.stopped:
+                break
     model.eval()
     return run.history
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told when an epoch begins and, with the history, when it has ended; true asks for no more of them."""
+
+    begin: Callable[[], object]
+    end: Callable[[list[dict[str, Any]]], bool]
 
 
 @dataclass
@@ -93,6 +106,8 @@ class _Run:
     progress: ProgressLine
     steps_per_epoch: int
     observer: Sensitivity | None = None
+    watch: Watch | None = None
+    stopped: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
@@ -120,6 +135,8 @@ def _run_stage(run: _Run, stage: Stage) -> None:
     patience = _Patience(run.config.tol)
     n_steps = stage.epochs * run.steps_per_epoch
     for epoch in range(stage.epochs):
+        if run.watch is not None:
+            run.watch.begin()
         row = _run_epoch(run, stage, layers, extra, optimizer, epoch * run.steps_per_epoch, n_steps)
         settled = (epoch + 1) / stage.epochs >= stage.last_rewiring
         if run.validation is not None and not stage.temporary_decoder:
@@ -130,7 +147,8 @@ def _run_stage(run: _Run, stage: Stage) -> None:
         run.progress.epoch(stage.name, row)
         if run.observer is not None and not stage.temporary_decoder:
             run.observer.see(run.model)
-        if run.interrupt.asked or patience.epochs_since >= run.config.n_iter_no_change:
+        run.stopped = run.watch is not None and run.watch.end(run.history)
+        if run.stopped or run.interrupt.asked or patience.epochs_since >= run.config.n_iter_no_change:
             break
     if patience.weights is not None:
         run.model.load_state_dict(patience.weights)
