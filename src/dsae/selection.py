@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,9 @@ class DSAFeatureSelector(SelectorMixin, Manners):
             self.estimator_ = model
         else:
             given = self.estimator
-            base = DeepSparseAutoencoder(**_DEFAULTS, random_state=self.random_state) if given is None else clone(given)
+            base: Any = (
+                DeepSparseAutoencoder(**_DEFAULTS, random_state=self.random_state) if given is None else clone(given)
+            )
             self.estimator_ = base.fit(X)
             model, names = base.runtime_, getattr(base, "feature_names_in_", None)
         n_features = model.config.n_features
@@ -127,7 +128,7 @@ def _fitted(estimator: Any) -> Runtime:
 def _wanted(given: Any, n_features: int) -> int:
     if given is None:
         return max(1, round(_SHARE * n_features))
-    if isinstance(given, Integral):
+    if hasattr(given, "__index__"):
         positive_int("n_features_to_select", given)
         if given > n_features:
             raise ValueError(f"n_features_to_select must be at most {n_features}, the features of X; got {given}.")
