@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from sklearn.base import OutlierMixin, clone
 from sklearn.utils import check_random_state
 
+from dsae._fallback import Network
 from dsae._manners import Manners, column_names, refuse_unknown
 from dsae.config import did_you_mean, in_range, positive_int
 from dsae.data import ArraySource, Rows, check_rows
@@ -25,6 +26,7 @@ _MEMBER = {
 }
 _DENSITY, _EDGES = 0.2, 4  # live share of the weights, and of a unit of few inputs at least so many
 _MAX_SAMPLES = 256
+_VALUES_AT_ONCE = 2**18
 _DEVIATIONS = 3.0
 _MAD = 1.4826  # a normal deviate's standard deviation is that times its median absolute deviation
 
@@ -105,24 +107,24 @@ class DSAOutlierDetector(OutlierMixin, Manners):
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Minus the distance of each row, float32 ``[n_samples]``: higher is more normal, about -2 is usual."""
+        """Minus the distance of each row, ``[n_samples]``: higher is more normal, about -2 is usual."""
         return self._scores(self._checked("score_samples", X))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """``score_samples(X) - offset_``: outliers are below 0."""
-        return self._scores(self._checked("decision_function", X)) - np.float32(self.offset_)
+        return self._scores(self._checked("decision_function", X)) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
         """-1 for outliers and 1 for the others, ``[n_samples]``."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def explain(self, X: Any) -> np.ndarray:
-        """What each feature adds to the error of each row, float32 ``[n_samples, n_features]``; 1 is usual.
+        """What each feature adds to the error of each row, ``[n_samples, n_features]``; 1 is usual.
 
         The median over the autoencoders, of squared errors over what is usual in that feature.
         """
         rows = self._checked("explain", X)
-        return np.median([usual.errors(rows) for usual in self._usual], axis=0).astype(np.float32)
+        return np.median([usual.errors(rows) for usual in self._usual], axis=0)
 
     def _check_parameters(self) -> None:
         positive_int("n_estimators", self.n_estimators)
@@ -165,7 +167,7 @@ class DSAOutlierDetector(OutlierMixin, Manners):
         return self._squash(rows.toarray() if sp.issparse(rows) else rows)
 
     def _scores(self, rows: Rows) -> np.ndarray:
-        return -np.median([usual.distances(rows) for usual in self._usual], axis=0).astype(np.float32)
+        return -np.median([usual.distances(rows) for usual in self._usual], axis=0)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -200,34 +202,61 @@ def _pulled_in(values: np.ndarray) -> np.ndarray:
 
 
 class _Usual(NamedTuple):
-    """What is usual for a model: its mean squared error per feature, and where its codes lie."""
+    """What is usual for a model: its mean squared error per feature, and where its codes lie.
+
+    Computed by numpy in float64: of a distance users expect that it is the same to the last digit however many rows
+    come at once, and the kernels' sums in float32 are not.
+    """
 
     runtime: Runtime
+    network: Network
     error: np.ndarray
     center: np.ndarray
     whitening: np.ndarray
 
     @classmethod
     def of(cls, runtime: Runtime, rows: Rows) -> _Usual:
-        error = runtime.reconstruction_error(rows, per_feature=True).mean(axis=0, dtype=np.float64)
-        codes = runtime.encode(rows).astype(np.float64)
+        blank = cls(runtime, runtime._filled(Network()), np.ones(rows.shape[1]), np.zeros(0), np.zeros(0))
+        parts = [(errors.sum(axis=0), codes) for errors, codes in blank._run(rows)]
+        error, codes = sum(part for part, _ in parts) / rows.shape[0], np.concatenate([codes for _, codes in parts])
         spread, axes = np.linalg.eigh(np.atleast_2d(np.cov(codes.T, bias=True)))
         seen = spread > 1e-6 * max(spread.max(), 1e-30)
         whitening = axes[:, seen] / np.sqrt(spread[seen] * max(seen.sum(), 1))
-        return cls(runtime, np.maximum(error, 1e-6 * max(error.max(), 1e-30)), codes.mean(axis=0), whitening)
+        return blank._replace(
+            error=np.maximum(error, 1e-6 * max(error.max(), 1e-30)), center=codes.mean(axis=0), whitening=whitening
+        )
 
     def errors(self, rows: Rows) -> np.ndarray:
-        return self.runtime.reconstruction_error(rows, per_feature=True) / self.error
+        """Squared errors over the usual ones, ``[n_samples, n_features]``."""
+        return np.concatenate([errors / self.error for errors, _ in self._run(rows)])
 
     def distances(self, rows: Rows) -> np.ndarray:
-        error = -self.runtime.score_samples(rows, scale=np.sqrt(self.error)).astype(np.float64)
-        codes = (self.runtime.encode(rows) - self.center) @ self.whitening
-        return error + np.square(codes).sum(axis=1)
+        """Mean of these, plus the squared distance of the code, ``[n_samples]``."""
+        return np.concatenate(
+            [
+                (errors / self.error).mean(axis=1) + np.square((codes - self.center) @ self.whitening).sum(axis=1)
+                for errors, codes in self._run(rows)
+            ]
+        )
+
+    def _run(self, rows: Rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Squared errors and codes, some rows at a time."""
+        step = max(1, _VALUES_AT_ONCE // rows.shape[1])
+        for start in range(0, rows.shape[0], step):
+            x = rows[start : start + step].astype(np.float64)
+            codes = self._through(0, self.runtime._n_encoder, x)
+            x_hat = self._through(self.runtime._n_encoder, len(self.runtime.layers), codes)
+            yield np.square((x.toarray() if sp.issparse(x) else x) - x_hat), codes
+
+    def _through(self, begin: int, end: int, rows: Rows) -> np.ndarray:
+        out = np.empty((rows.shape[0], self.runtime._widths[end]))
+        self.network.run(begin, end, rows, out)
+        return out
 
 
 def _offset(scores: np.ndarray, contamination: str | float) -> float:
     if not isinstance(contamination, str):
         return float(np.percentile(scores, 100.0 * contamination))
-    roots = np.cbrt(-scores.astype(np.float64))
+    roots = np.cbrt(-scores)
     middle = np.median(roots)
     return -float((middle + _DEVIATIONS * _MAD * np.median(np.abs(roots - middle))) ** 3)

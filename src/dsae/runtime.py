@@ -188,7 +188,10 @@ class Runtime:
 
     @cached_property
     def _network(self) -> Any:
-        network = kernels.Network()
+        return self._filled(kernels.Network())
+
+    def _filled(self, network: Any) -> Any:
+        """``network`` with the layers put into it."""
         for name, (topology, values, bias) in self.layers.items():
             arrays = (topology.indptr, topology.indices, values, bias)
             network.add(*arrays, topology.shape[1], *self._activation(name))

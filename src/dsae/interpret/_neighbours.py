@@ -89,7 +89,7 @@ class CodeIndex:
 
     def _among(self, queries: Rows, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         product = queries @ self._codes.T
-        product = np.asarray(product.toarray() if sp.issparse(product) else product, dtype=np.float64)
+        product = np.asarray(product.toarray() if sp.issparse(product) else product)
         squared = np.maximum(_squares(queries)[:, None] + self._squares - 2 * product, 0)
         distances = (np.sqrt(squared) if self.metric == "euclidean" else 1 - product).astype(np.float32)
         bound = np.partition(distances, n_rows - 1, axis=1)[:, n_rows - 1 : n_rows]
@@ -100,7 +100,8 @@ class CodeIndex:
         if self._runtime is not None:
             sparse = self._runtime.config.code_activation in ("topk", "batchtopk", "jumprelu")
             codes = self._runtime.encode(codes, sparse_output=sparse)
-        rows = check_rows(verb, codes, width, "as many as the index")
+        # float64: of float32 the difference of two equal rows' squares and product is not 0 but 1e-3.
+        rows = check_rows(verb, codes, width, "as many as the index").astype(np.float64)
         return rows if self.metric == "euclidean" else _unit(rows)
 
 
@@ -111,11 +112,11 @@ def _first(distances: np.ndarray, limit: np.ndarray, n_rows: int) -> np.ndarray:
 
 
 def _squares(rows: Rows) -> np.ndarray:
-    squares = rows.power(2).sum(axis=1, dtype=np.float64) if sp.issparse(rows) else np.einsum("ij,ij->i", rows, rows)
-    return np.asarray(squares, dtype=np.float64).ravel()
+    squares = rows.power(2).sum(axis=1) if sp.issparse(rows) else np.einsum("ij,ij->i", rows, rows)
+    return np.asarray(squares).ravel()
 
 
 def _unit(rows: Rows) -> Rows:
     norms = np.sqrt(_squares(rows))
-    inverse = (1 / np.where(norms > 0, norms, 1)).astype(np.float32)
+    inverse = 1 / np.where(norms > 0, norms, 1)
     return sp.diags_array(inverse).tocsr() @ rows if sp.issparse(rows) else rows * inverse[:, None]
