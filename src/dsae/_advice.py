@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
 
-from dsae._manners import listed
+from dsae._manners import listed, warn
 from dsae.data import Rows
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
@@ -32,9 +31,9 @@ def advise_on_data(rows: Rows, names: list[str] | None) -> None:
     constant = [j for j, value in _constants(rows) if names is not None or value != 0]
     if constant:
         shown = listed([str(j) if names is None else repr(names[j]) for j in constant])
-        _warn(
-            f"{len(constant)} of {rows.shape[1]} features are constant (columns {shown}): nothing is to be learnt "
-            "from them. Drop them, or check how they were made."
+        warn(
+            f"[fit] {len(constant)} of {rows.shape[1]} features are constant (columns {shown}): nothing is to be "
+            "learnt from them. Drop them, or check how they were made."
         )
 
 
@@ -59,7 +58,7 @@ def advise_on_model(rows: Rows, runtime: Runtime) -> None:
     After few steps there is nothing to say.
     """
     n_epochs, batch_size = len(runtime.model.history), runtime.model.training["batch_size"]
-    if n_epochs * math.ceil(rows.shape[0] / batch_size) >= _FEW_STEPS:
+    if n_epochs * math.ceil(_n_rows(rows) / batch_size) >= _FEW_STEPS:
         _advise_on_edges(runtime)
         _advise_on_error(rows, runtime)
 
@@ -71,9 +70,9 @@ def _advise_on_edges(runtime: Runtime) -> None:
         if n_lost > bearable * n_units
     ]
     if lost:
-        _warn(
-            f"At density {runtime.model.density:.3g} many units have no edge left: {listed(lost)}. Raise density, or "
-            "make the layers narrower."
+        warn(
+            f"[fit] At density {runtime.model.density:.3g} many units have no edge left: {listed(lost)}. Raise density, "
+            "or make the layers narrower."
         )
 
 
@@ -89,15 +88,21 @@ def _without_edges(runtime: Runtime) -> Iterator[tuple[str, int, int, float]]:
 
 
 def _advise_on_error(rows: Rows, runtime: Runtime) -> None:
-    sample = rows[:: math.ceil(rows.shape[0] / _ROWS)]
-    fvu = evaluate(runtime.reconstruct, sample)["fvu"]
+    fvu = evaluate(runtime.reconstruct, _sample(rows))["fvu"]
     if 1 < fvu < math.inf:
-        _warn(
-            f"The reconstruction is no better than the mean of the rows (FVU {fvu:.3g}). Try another "
+        warn(
+            f"[fit] The reconstruction is no better than the mean of the rows (FVU {fvu:.3g}). Try another "
             f"learning_rate_init (now {runtime.model.training['learning_rate_init']:g}), more epochs, more density, or "
             "scale=True if features differ in scale."
         )
 
 
-def _warn(message: str) -> None:
-    warnings.warn(f"[fit] {message}", UserWarning, stacklevel=6)
+def _n_rows(rows: Rows) -> int:
+    """Of rows in memory, or of a source of rows."""
+    return rows.shape[0] if hasattr(rows, "shape") else len(rows)
+
+
+def _sample(rows: Rows) -> Rows:
+    if hasattr(rows, "sample"):
+        return rows.sample(min(_ROWS, len(rows)), np.random.default_rng(0))
+    return rows[:: math.ceil(rows.shape[0] / _ROWS)]

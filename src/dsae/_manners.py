@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +43,8 @@ class Manners(BaseEstimator):
     def _check_columns(self, X: Any) -> None:
         """Refuse other columns than those of `fit`."""
         check_is_fitted(self)
-        _check_feature_names(self, X, reset=False)
+        if not _repeated_names(X):
+            _check_feature_names(self, X, reset=False)
         shape = getattr(X, "shape", ())
         if len(shape) == 2 and shape[1] not in (0, self.n_features_in_):
             raise ValueError(
@@ -51,25 +54,36 @@ class Manners(BaseEstimator):
 
 
 def column_names(X: Any) -> list[str] | None:
-    """Names of the columns of a data frame; None where they are no strings, or ``X`` is no data frame.
+    """Names of the columns of a data frame; None where they are no strings or not unique, or ``X`` is no data frame.
 
     Warns
     -----
     UserWarning
         If two columns have one name.
     """
-    names = _get_feature_names(X)
-    if names is None:
-        return None
-    unique, counts = np.unique(names.astype(str), return_counts=True)
-    if (counts > 1).any():
-        warnings.warn(
-            f"[fit] X must have columns of different names, or reports cannot tell them apart; got "
-            f"{listed([repr(str(name)) for name in unique[counts > 1]])} more than once. Rename them.",
-            UserWarning,
-            stacklevel=4,
+    repeated = _repeated_names(X)
+    if repeated:
+        warn(
+            f"[fit] X must have columns of different names; got {listed([repr(name) for name in repeated])} more than "
+            "once. Names are left aside, and columns told by their place. Rename them."
         )
-    return [str(name) for name in names]
+        return None
+    names = _get_feature_names(X)
+    return None if names is None else [str(name) for name in names]
+
+
+def _repeated_names(X: Any) -> list[str]:
+    """Names that more than one column has; scikit-learn refuses to read such frames from version 1.9 on."""
+    counts = Counter(map(str, getattr(X, "columns", ())))
+    return [name for name, count in counts.items() if count > 1]
+
+
+def warn(message: str) -> None:
+    """A UserWarning that points to the first line outside of dsae and scikit-learn."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("dsae", "sklearn"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def listed(names: list[str]) -> str:
