@@ -71,8 +71,8 @@ def _advise_on_edges(runtime: Runtime) -> None:
     ]
     if lost:
         warn(
-            f"[fit] At density {runtime.model.density:.3g} many units have no edge left: {listed(lost)}. Raise density, "
-            "or make the layers narrower."
+            f"[fit] At density {runtime.model.density:.3g} many units have no edge left: {listed(lost)}. Raise "
+            "density, or make the layers narrower."
         )
 
 
