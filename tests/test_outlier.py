@@ -75,7 +75,9 @@ def test_the_feature_that_is_off_is_named(detector):
 
 def test_a_constant_feature_that_moves_is_an_outlier():
     constant = np.column_stack([X, np.full(len(X), 3.0)])
-    detector = DSAOutlierDetector(n_estimators=2, random_state=0).fit(constant)
+    with pytest.warns(UserWarning, match="1 of 7 features are constant") as told:
+        detector = DSAOutlierDetector(n_estimators=2, random_state=0).fit(constant)
+    assert len(told) == 1
     moved = constant[100:101].copy()
     moved[0, 6] = 9.0
     assert detector.score_samples(moved) < detector.score_samples(constant).min()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 from sklearn.base import OutlierMixin, clone
 from sklearn.utils import check_random_state
 
+from dsae._advice import advise_on_data
 from dsae._fallback import Network
 from dsae._manners import Manners, column_names, refuse_unknown
 from dsae.config import did_you_mean, in_range, positive_int
@@ -95,9 +97,12 @@ class DSAOutlierDetector(OutlierMixin, Manners):
         refuse_unknown("fit", unknown)
         self._check_parameters()
         rows, names = check_rows("fit", X), column_names(X)
+        advise_on_data(rows, names)
         self._squash = None if sp.issparse(rows) else _Squash.fitted(rows)
         rows = self._squashed(rows)
-        self.estimators_ = [member.fit(some) for member, some in self._members(rows)]
+        with warnings.catch_warnings():  # of a sample's constant features; those of all rows have been told
+            warnings.filterwarnings("ignore", r"\[fit\]", UserWarning)
+            self.estimators_ = [member.fit(some) for member, some in self._members(rows)]
         self._usual = [_Usual.of(member.runtime_, rows) for member in self.estimators_]
         self.n_features_in_ = rows.shape[1]
         vars(self).pop("feature_names_in_", None)
