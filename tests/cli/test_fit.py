@@ -70,12 +70,13 @@ def received(monkeypatch, dsae, data, tmp_path):
 
 
 def test_the_table_is_the_estimators_signature():
-    """But for verbose, whose line only a terminal shows, and warm_start, for which --init stands in."""
+    """But for verbose, which only a terminal shows, warm_start (--init) and sparse_output (dsae encode --sparse)."""
     signature = inspect.signature(DeepSparseAutoencoder).parameters
     defaults = {name: parameter.default for name, parameter in signature.items()}
     assert {parameter.name: parameter.default for parameter in PARAMETERS} | {
         "verbose": 0,
         "warm_start": False,
+        "sparse_output": False,
     } == defaults
     assert set(TYPED) == {parameter.name for parameter in PARAMETERS}
 
