@@ -45,8 +45,12 @@ def test_signs_are_scikit_learns(detector):
     np.testing.assert_array_equal(DSAOutlierDetector(random_state=0).fit_predict(X), detector.predict(X))
 
 
-def test_a_usual_row_is_at_two(detector):
-    assert -3.5 < np.median(detector.score_samples(X)) < -0.5
+@pytest.mark.parametrize("seed", [0, 1])
+def test_errors_and_codes_weigh_the_same(seed):
+    """Each is one on average over the rows of the fit."""
+    detector = DSAOutlierDetector(n_estimators=1, random_state=seed).fit(X)
+    assert detector.score_samples(X).mean() == pytest.approx(-2, rel=1e-6)
+    assert detector.explain(X).mean(axis=0) == pytest.approx(np.ones(6), rel=1e-6)
 
 
 @pytest.mark.parametrize("contamination", [0.02, 0.1, 0.5])
