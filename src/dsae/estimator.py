@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -20,10 +21,12 @@ from dsae._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
 from dsae._manners import Manners, column_names, refuse_frames, refuse_unknown
 from dsae._settings import MODEL_FIELDS, TRAIN_FIELDS, configure
 from dsae.config import AutoencoderConfig
-from dsae.data import check_rows
+from dsae.data import check_rows, check_source, is_source
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
+
+_ROWS_AT_ONCE = 4096  # of a source
 
 
 class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Manners):
@@ -194,8 +197,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
         Parameters
         ----------
-        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
-            A sparse matrix is densified one mini-batch at a time.
+        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), or a source
+            A sparse matrix is densified one mini-batch at a time. What does not fit in memory is given as
+            ``dsae.data.open_rows("folder/")``, here and to `transform` and `score`.
         y : ignored
         **unknown
             Refused; ``sample_weight`` with advice.
@@ -221,8 +225,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()
         fit_rows = _trainer()
-        rows = check_rows("fit", X)
-        names = column_names(X)
+        rows = X if is_source(X) else check_rows("fit", X)
+        names = X.column_names if is_source(X) else column_names(X)
         model_config, train_config = configure(self.get_params(deep=False), rows)
         advise_on_data(rows, names)
         start = self._start_from(model_config)
@@ -257,7 +261,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         self._check_columns(X)
         if self.sparse_output:
             refuse_frames(self)
-        return self.runtime_.encode(X, k=k, sparse_output=self.sparse_output)
+        parts = (batch for batch in X.batches(_ROWS_AT_ONCE)) if is_source(X) else (X,)
+        codes = [self.runtime_.encode(rows, k=k, sparse_output=self.sparse_output) for rows in parts]
+        return codes[0] if len(codes) == 1 else sp.vstack(codes, "csr") if self.sparse_output else np.concatenate(codes)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Rows ``[n_samples, n_features]`` from codes ``X [n_samples, n_components]``, dense or CSR."""
@@ -285,8 +291,15 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect."""
         refuse_unknown("score", unknown)
         self._check_columns(X)
-        rows = check_rows("score", X, self.n_features_in_)
+        rows = X if is_source(X) else check_rows("score", X, self.n_features_in_)
         return 1.0 - evaluate(self.runtime_.reconstruct, rows)["fvu"]
+
+    def _check_columns(self, X: Any) -> None:
+        check_is_fitted(self)
+        if is_source(X):
+            check_source("transform", X, self.n_features_in_, list(getattr(self, "feature_names_in_", [])))
+        else:
+            super()._check_columns(X)
 
     def save(self, folder: str | Path) -> Path:
         """Write a model folder; see docs/format.md."""

@@ -1,13 +1,15 @@
 """Files of rows: what is written reads back, and what is damaged is refused by name."""
 
 import io
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from dsae.data import read_rows, write_rows
+from dsae.data import read_rows, write_rows, writing
 
 ROWS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
 NAMES = ["alpha", 'quote "and, comma"', "naïve"]
@@ -74,7 +76,7 @@ def test_csv_without_header_with_bom_blank_lines_and_crlf(tmp_path):
 
 def test_integers_and_booleans_become_floats(tmp_path):
     np.save(tmp_path / "x.npy", np.array([[True, False]]))
-    assert read_rows(tmp_path / "x.npy", np.float64)[0].tolist() == [[1.0, 0.0]]
+    assert read_rows(tmp_path / "x.npy")[0].tolist() == [[1.0, 0.0]]
 
 
 @pytest.mark.parametrize(
@@ -163,15 +165,17 @@ def test_a_damaged_sparse_matrix_is_refused(tmp_path, damage):
 
 
 def test_unknown_endings_and_missing_files_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"x\.xlsx must end in \.npy, \.npz or \.csv; got '\.xlsx'"):
+    with pytest.raises(
+        ValueError, match=r"x\.xlsx must end in \.npy, \.npz, .*\.h5ad, or be a folder .*; got '\.xlsx'"
+    ):
         read_rows("x.xlsx")
     with pytest.raises(ValueError, match="got 'no ending'"):
         write_rows(tmp_path / "x", ROWS)
     with pytest.raises(FileNotFoundError, match=r"\[read\] .*gone\.npy does not exist"):
         read_rows(tmp_path / "gone.npy")
-    (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(OSError, match=r"folder\.csv cannot be read"):
-        read_rows(tmp_path / "folder.csv")
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(ValueError, match=r"pipe\.npy must be a file"):
+        read_rows(tmp_path / "pipe.npy")
 
 
 def test_what_cannot_be_written_is_said(tmp_path):
@@ -187,19 +191,52 @@ def test_what_cannot_be_written_is_said(tmp_path):
         write_rows(tmp_path / "file" / "x.npy", ROWS)
 
 
-def test_a_failed_writing_leaves_the_old_file(tmp_path, monkeypatch):
-    write_rows(tmp_path / "x.csv", ROWS)
-    before = (tmp_path / "x.csv").read_bytes()
+KINDS = ["npy", "npz", "csv", "parquet", "arrow", "mtx", "h5ad"]
 
-    def full(file, *_):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dsae.data._files._write", full)
-    with pytest.raises(OSError, match="No space left on device"):
-        write_rows(tmp_path / "x.csv", -ROWS)
-    assert (tmp_path / "x.csv").read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["x.csv"]
+def _write_half(path):
+    with writing(path, 14, ["a", "b", "c"]) as writer:
+        writer.write(-ROWS)
+        raise OSError("[read] gone")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_failed_reading_leaves_the_old_file(tmp_path, kind):
+    path = tmp_path / f"x.{kind}"
+    write_rows(path, ROWS)
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=r"^\[read\] gone$"):
+        _write_half(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from dsae.data import writing
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    with writing(sys.argv[1], 4000, ["a", "b", "c"]) as writer:
+        for seed in range(4):
+            writer.write(np.random.default_rng(seed).normal(size=(1000, 3)).astype(np.float32))
+except OSError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_is_full_leaves_the_old_file(tmp_path, kind):
+    """A limit on the size of files fails as a full disk does, in the midst of writing."""
+    path = tmp_path / f"x.{kind}"
+    write_rows(path, ROWS)
+    before = path.read_bytes()
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"[write] {path} cannot be written: "), done.stderr
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "csv"])

@@ -36,7 +36,8 @@ COMMANDS = {
 }
 
 _EPILOG = """\b
-Data files are .npy, .npz or .csv; "-" is standard input or output.
+Data files are .npy, .npz, .csv, .mtx, .parquet, .arrow, .feather, .h5ad or folders of one kind; "-" is standard
+input or output.
 Exit codes: 0 fine, 1 the work failed, 2 wrong usage or bad input, 130 interrupted."""
 
 

@@ -10,7 +10,7 @@ import click
 
 from dsae.cli._options import fit_options, settings
 from dsae.cli._output import plain, show
-from dsae.cli._use import measure, rows_for
+from dsae.cli._use import id_column, measure, source_for
 
 if TYPE_CHECKING:
     from dsae.runtime import Runtime
@@ -23,26 +23,38 @@ _KEPT = ("mse", "fvu")
 @click.option("-o", "--output", required=True, metavar="MODEL", help="Model folder to write.")
 @click.option("--test", metavar="FILE", help="Rows to evaluate the model on.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
+@id_column
 @fit_options
-def fit(data: str, output: str, test: str | None, as_json: bool, config: str | None, **given: Any) -> None:
-    """Train a deep sparse autoencoder on the rows in DATA.
+def fit(
+    data: str,
+    output: str,
+    test: str | None,
+    as_json: bool,
+    id_column: str | None,
+    config: str | None,
+    **given: Any,
+) -> None:
+    """Train a deep sparse autoencoder on the rows in DATA, a file or a folder of files.
+
+    Up to 256 MiB of float32 are read into memory; more is read anew in every epoch, piece by piece.
 
     Ctrl-C ends the training early; the model so far is written all the same, and the exit code is 130.
     """
     from dsae import store
-    from dsae.data import check_rows, read_rows
+    from dsae.data import check_source, open_rows
 
     parameters = settings(config, given)
     store.check_target(output)
-    X, names = read_rows(data)
-    rows = check_rows("fit", X)
+    source = open_rows(data, id_column)
     if test is not None:
-        check_rows("evaluate", read_rows(test)[0], rows.shape[1], "as many as DATA")
-    runtime, seconds, interrupted = _fitted(rows, names, parameters)
+        tested = open_rows(test, id_column)
+        check_source("evaluate", tested, source.n_features, source.column_names, "as many as DATA")
+    rows = source.read() if source.is_small else source
+    runtime, seconds, interrupted = _fitted(rows, source.column_names, parameters)
     results = {f"train_{name}": value for name, value in measure(runtime, rows).items() if name in _KEPT}
     if test is not None:
-        tested = measure(runtime, rows_for(runtime, "evaluate", test))
-        results |= {f"test_{name}": value for name, value in tested.items() if name in _KEPT}
+        test_metrics = measure(runtime, source_for(runtime, "evaluate", test, id_column))
+        results |= {f"test_{name}": value for name, value in test_metrics.items() if name in _KEPT}
     runtime.model.metrics.update(plain({**results, "fit_seconds": seconds}))
     runtime.save(output)
     model = runtime.model

@@ -1,13 +1,17 @@
-"""What commands print."""
+"""What commands print, and where they write."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from dsae.data import StreamSource
 
 
 def show(facts: Mapping[str, Any], as_json: bool) -> None:
@@ -49,3 +53,29 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 def _padded(field: str, width: int, column: int) -> str:
     return field.rjust(width) if column and field[:1].isdigit() else field.ljust(width)
+
+
+def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[StreamSource, str | Path]]:
+    """Which rows go to which file: all to the one named, or those of each file of ``source`` to one in a folder.
+
+    Raises
+    ------
+    ValueError
+        If the folder is the one that the rows come from.
+    OSError
+        If it cannot be made.
+    """
+    from dsae.data import is_kind
+
+    folder = Path(output)
+    to_folder = folder.is_dir() or output.endswith(("/", "\\")) or (source.is_folder and not is_kind(folder))
+    if output == "-" or not to_folder:
+        return [(source, output)]
+    files = source.files()
+    if any(file.path.resolve().parent == folder.resolve() for file in files):
+        raise ValueError(f"[write] {output} is where the data are; choose another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"[write] {output} cannot be made: {error.strerror}. Choose a writable folder.") from None
+    return [(file, folder / file.path.with_suffix(f".{kind or file.kind}").name) for file in files]

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._output import show
+from dsae.cli._output import show, targets
 
 if TYPE_CHECKING:
-    from dsae.data import Rows
+    from dsae.data import Rows, StreamSource
     from dsae.runtime import Runtime
 
 
+id_column = click.option("--id-column", metavar="NAME", help="Column that names the rows; by default the one of text.")
+
+
 def _transformation(command: Any) -> Any:
+    kinds = click.Choice(["npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad"])
     for decorate in (
-        click.option("--format", "kind", type=click.Choice(["npy", "npz", "csv"]), help="Of what is written."),
+        id_column,
+        click.option("--format", "kind", type=kinds, help="Of what is written."),
         click.option(
             "-o",
             "--output",
             default="-",
             metavar="FILE",
-            help='File to write; by default "-", csv to stdout.',
+            help='File to write, or a folder for files of the kind of DATA; by default "-", csv to stdout.',
         ),
         click.argument("data"),
         click.argument("model"),
@@ -35,41 +41,46 @@ def _transformation(command: Any) -> Any:
 @_transformation
 @click.option("--k", type=int, help="Non-zeros per topk code, other than trained for.")
 @click.option("--sparse", is_flag=True, help="Codes as a CSR matrix, for .npz.")
-def encode(model: str, data: str, output: str, kind: str | None, k: int | None, sparse: bool) -> None:
-    """Codes of the rows in DATA."""
-    from dsae.data import write_rows
-
+def encode(
+    model: str, data: str, output: str, kind: str | None, id_column: str | None, k: int | None, sparse: bool
+) -> None:
+    """Codes of the rows in DATA, a file or a folder of files."""
     runtime = load_model(model)
-    codes = runtime.encode(rows_for(runtime, "encode", data), k=k, sparse_output=sparse)
-    write_rows(output, codes, [f"dsa{i}" for i in range(codes.shape[1])], kind)
+    names = [f"dsa{i}" for i in range(runtime.config.n_components)]
+
+    def codes(rows: Any) -> Any:
+        return runtime.encode(rows, k=k, sparse_output=sparse)
+
+    transform(source_for(runtime, "encode", data, id_column), codes, names, output, kind, sparse)
 
 
 @_transformation
-def decode(model: str, data: str, output: str, kind: str | None) -> None:
+def decode(model: str, data: str, output: str, kind: str | None, id_column: str | None) -> None:
     """Rows from the codes in DATA."""
-    from dsae.data import read_rows, write_rows
+    from dsae.data import check_source, open_rows
 
-    runtime = load_model(model)
-    write_rows(output, runtime.decode(read_rows(data)[0]), feature_names(runtime), kind)
+    runtime, source = load_model(model), open_rows(data, id_column)
+    check_source("decode", source, runtime.config.n_components, what="the code's width")
+    transform(source, runtime.decode, feature_names(runtime), output, kind)
 
 
 @_transformation
-def reconstruct(model: str, data: str, output: str, kind: str | None) -> None:
+def reconstruct(model: str, data: str, output: str, kind: str | None, id_column: str | None) -> None:
     """The rows in DATA, encoded and decoded."""
-    from dsae.data import write_rows
-
     runtime = load_model(model)
-    write_rows(output, runtime.reconstruct(rows_for(runtime, "reconstruct", data)), feature_names(runtime), kind)
+    source = source_for(runtime, "reconstruct", data, id_column)
+    transform(source, runtime.reconstruct, feature_names(runtime), output, kind)
 
 
 @click.command()
 @click.argument("model")
 @click.argument("data")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def evaluate(model: str, data: str, as_json: bool) -> None:
+@id_column
+def evaluate(model: str, data: str, as_json: bool, id_column: str | None) -> None:
     """How well MODEL reconstructs DATA, and what it costs."""
     runtime = load_model(model)
-    show(measure(runtime, rows_for(runtime, "evaluate", data)), as_json)
+    show(measure(runtime, source_for(runtime, "evaluate", data, id_column)), as_json)
 
 
 def load_model(model: str) -> Runtime:
@@ -85,35 +96,58 @@ def feature_names(runtime: Runtime) -> list[str]:
 
 
 def rows_for(runtime: Runtime, verb: str, path: str) -> Rows:
-    """Rows from a file, checked to be what the model was fitted with.
+    """`source_for`, in memory."""
+    return source_for(runtime, verb, path).read()
+
+
+def source_for(runtime: Runtime, verb: str, path: str, id_column: str | None = None) -> StreamSource:
+    """Rows of a file or folder, of the width and with the names that the model was fitted with.
 
     Raises
     ------
     ValueError
         If the file names columns and they are not the model's, in its order.
     """
-    from dsae.data import check_rows, read_rows
+    from dsae.data import check_source, open_rows
 
-    X, names = read_rows(path)
-    rows = check_rows(verb, X, runtime.config.n_features)
-    known = runtime.model.feature_names
-    if names is not None and known is not None:
-        for i, (name, expected) in enumerate(zip(names, known, strict=True), 1):
-            if name != expected:
-                raise ValueError(f"[{verb}] {path} column {i} must be {expected!r}, as in training; got {name!r}.")
-    return rows
+    source = open_rows(path, id_column)
+    check_source(verb, source, runtime.config.n_features, runtime.model.feature_names)
+    return source
 
 
-def measure(runtime: Runtime, rows: Rows, batch_size: int = 1024) -> dict[str, Any]:
+def transform(
+    source: StreamSource,
+    verb: Callable[[Any], Any],
+    names: Sequence[str],
+    output: str,
+    kind: str | None = None,
+    sparse: bool = False,
+) -> None:
+    """Write what ``verb`` makes of the rows, in pieces and with their ids: to one file, or to one for each of a folder.
+
+    Raises
+    ------
+    ValueError
+        If the output folder is where the data are.
+    """
+    from dsae.data import writing
+
+    for part, target in targets(source, output, kind):
+        with writing(target, len(part), names, part.id_name, kind) as writer:
+            for chunk in part.chunks():
+                writer.write(verb(chunk.rows), chunk.ids)
+
+
+def measure(runtime: Runtime, rows: Any, batch_size: int = 1024) -> dict[str, Any]:
     """Errors of reconstruction, sparsity of weights and codes, and time, over all rows, a batch at a time."""
     from dsae import metrics
-    from dsae.data import ArraySource
+    from dsae.data import ArraySource, is_source
 
     config, layers = runtime.config, runtime.layers
     errors = metrics.Reconstruction(cross_entropy=runtime.model.training.get("loss") == "bce")
     activity = metrics.CodeActivity(metrics.firing_threshold(config.code_activation, config.n_components))
     seconds = 0.0
-    for batch in ArraySource(rows).batches(batch_size):
+    for batch in (rows if is_source(rows) else ArraySource(rows)).batches(batch_size):
         begun = time.perf_counter()
         codes = runtime.encode(batch)
         X_hat = runtime.decode(codes)

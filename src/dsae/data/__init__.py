@@ -4,8 +4,14 @@ from dsae.data._check import Rows as Rows
 from dsae.data._check import as_rows as as_rows
 from dsae.data._check import check_finite as check_finite
 from dsae.data._check import check_rows as check_rows
-from dsae.data._files import read_rows as read_rows
-from dsae.data._files import write_rows as write_rows
+from dsae.data._check import check_source as check_source
+from dsae.data._open import is_source as is_source
+from dsae.data._open import open_rows as open_rows
+from dsae.data._open import read_rows as read_rows
 from dsae.data._source import ArraySource as ArraySource
+from dsae.data._stream import StreamSource as StreamSource
 from dsae.data._synthetic import SparseFeatures as SparseFeatures
 from dsae.data._synthetic import make_sparse_features as make_sparse_features
+from dsae.data._write import is_kind as is_kind
+from dsae.data._write import write_rows as write_rows
+from dsae.data._write import writing as writing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
         If ``X`` is not 2-D, has no row or column, has another width, holds NaN or infinity (also after the cast to
         float32), or text.
     TypeError
-        If ``X`` holds objects that are no numbers.
+        If ``X`` holds objects that are no numbers, or is a path.
     """
     rows = as_rows(verb, X, n_features, what)
     check_finite(verb, rows)
@@ -39,6 +40,8 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
 
 def as_rows(verb: str, X: Any, n_features: int | None, what: str) -> Rows:
     """`check_rows` for who looks for NaN and infinity on the way."""
+    if isinstance(X, (str, Path)):
+        raise TypeError(f"[{verb}] X must be rows, not the path of a file; got {str(X)!r}. Use dsae.data.open_rows.")
     rows: Rows = _as_csr(X) if sp.issparse(X) else _as_dense(verb, X)
     if rows.ndim != 2:
         raise ValueError(
@@ -94,3 +97,18 @@ def check_finite(verb: str, rows: Rows) -> None:
     raise ValueError(
         f"[{verb}] X must be finite; it holds {kind}, first in row {row}. Impute or drop such values first."
     )
+
+
+def check_source(
+    verb: str,
+    source: Any,
+    n_features: int,
+    column_names: list[str] | None = None,
+    what: str = "the model's input width",
+) -> None:
+    """Raise unless the rows of ``source`` have so many columns, and, where both have names, these in this order."""
+    if source.n_features != n_features:
+        raise ValueError(f"[{verb}] X must have {n_features} columns, {what}; got {source.n_features} in {source}.")
+    for i, (name, known) in enumerate(zip(source.column_names or (), column_names or (), strict=False), 1):
+        if name != known:
+            raise ValueError(f"[{verb}] {source} column {i} must be {known!r}, as in training; got {name!r}.")

@@ -64,3 +64,7 @@ class ArraySource:
         mean = np.asarray(X.mean(axis=0)).ravel()
         square = np.asarray(X.multiply(X).mean(axis=0)).ravel()
         return mean.astype(np.float32), np.sqrt(np.maximum(square - mean**2, 0)).astype(np.float32)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        """``n`` random rows, in order."""
+        return self.X[np.sort(rng.choice(len(self), n, replace=False))]

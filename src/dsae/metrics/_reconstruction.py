@@ -110,7 +110,7 @@ def evaluate(
     ----------
     reconstruct : callable
         From rows to reconstructions, such as ``Runtime.reconstruct``.
-    X : ndarray or csr_matrix, shape (n_samples, n_features)
+    X : ndarray or csr_matrix, shape (n_samples, n_features), or a source of such rows
     batch_size : int
     cross_entropy : bool
 
@@ -125,8 +125,8 @@ def evaluate(
     0.3333333333333333
     """
     errors = Reconstruction(cross_entropy=cross_entropy)
-    for start in range(0, X.shape[0], batch_size):
-        rows = X[start : start + batch_size]
+    slices = (X[start : start + batch_size] for start in range(0, X.shape[0], batch_size))
+    for rows in X.batches(batch_size) if hasattr(X, "batches") else slices:
         errors.update(rows, reconstruct(rows))
     return errors.result()
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
-from dsae.data import ArraySource, Rows
+from dsae.data import ArraySource, Rows, StreamSource, is_source
 from dsae.nn._autoencoder import target_nnz
 from dsae.store import Model
 from dsae.train._loop import Watch, fit
@@ -29,7 +29,7 @@ class Epochs(Protocol):
 
 
 def fit_rows(
-    rows: Rows,
+    rows: Rows | StreamSource,
     model_config: AutoencoderConfig,
     config: TrainConfig,
     start: Model | None = None,
@@ -41,7 +41,7 @@ def fit_rows(
 
     Parameters
     ----------
-    rows : ndarray or csr_matrix of float32, shape (n_samples, n_features)
+    rows : ndarray or csr_matrix of float32, shape (n_samples, n_features), or a source of such rows
     model_config, config
         Architecture and settings.
     start : Model, optional
@@ -58,7 +58,7 @@ def fit_rows(
         Weights and importance: centring and scaling are folded in.
     history : list of dict
     """
-    training, validation = _split(rows, config, seed)
+    training, validation = _split(rows if is_source(rows) else ArraySource(rows), config, seed)
     generator = torch.Generator().manual_seed(seed)
     layers = threshold = earlier = None
     if start is not None:
@@ -96,13 +96,14 @@ def _common_unit(deviation: np.ndarray) -> float:
     return float(np.float32(100.0 ** np.round(np.log10(spread) / 2))) if spread > 0 else 1.0
 
 
-def _split(rows: Rows, config: TrainConfig, seed: int) -> tuple[ArraySource, ArraySource | None]:
+def _split(source: Any, config: TrainConfig, seed: int) -> tuple[Any, Any]:
     if not config.early_stopping:
-        return ArraySource(rows), None
-    n_held_out = max(1, round(config.validation_fraction * rows.shape[0]))
-    if n_held_out >= rows.shape[0]:
-        raise ValueError(
-            f"[fit] early_stopping needs rows for training and for validation; got {rows.shape[0]} in all."
-        )
-    order = np.random.default_rng(seed).permutation(rows.shape[0])
-    return ArraySource(rows[order[n_held_out:]]), ArraySource(rows[order[:n_held_out]])
+        return source, None
+    if isinstance(source, StreamSource):
+        return source.split(config.validation_fraction, seed)
+    n_rows = len(source)
+    n_held_out = max(1, round(config.validation_fraction * n_rows))
+    if n_held_out >= n_rows:
+        raise ValueError(f"[fit] early_stopping needs rows for training and for validation; got {n_rows} in all.")
+    order = np.random.default_rng(seed).permutation(n_rows)
+    return ArraySource(source.X[order[n_held_out:]]), ArraySource(source.X[order[:n_held_out]])

@@ -61,15 +61,14 @@ class Sensitivity:
         return np.where(varies, np.minimum(1, spread / np.median(spread[varies])), 0) if varies.any() else spread
 
     def _mean_square(self, model: Autoencoder) -> np.ndarray:
-        n_rows = min(len(self._source), _ROWS)
-        chosen = np.sort(self._rng.choice(len(self._source), n_rows, replace=False))
+        rows = self._source.sample(min(len(self._source), _ROWS), self._rng)
         training = model.training
         model.eval()
         total = torch.zeros(self._source.n_features, dtype=torch.float64)
-        for batch in ArraySource(self._source.X[chosen]).batches(self._batch_size):
+        for batch in ArraySource(rows).batches(self._batch_size):
             total += self._gradient(model, torch.from_numpy(batch)).double().square().sum(dim=0)
         model.train(training)
-        return total.numpy() / n_rows
+        return total.numpy() / rows.shape[0]
 
     def _gradient(self, model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
         """``v^T J`` per row, both sides of the Jacobian in the model's own unit."""

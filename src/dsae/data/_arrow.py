@@ -1,0 +1,227 @@
+"""Parquet, Arrow and Feather; the only file that imports pyarrow."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from dsae.data._scan import Chunk, Scan, check_shape, rows_at_once
+
+_INDEX = "__index_level_0__"  # where pandas keeps an index that has no name
+_MOST_ROWS_PER_BYTE = 1 << 17  # run lengths pack a page of equal values into a few bytes
+
+
+def pyarrow(what: str) -> Any:
+    """The package, or how to get it."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ImportError(f'{what} needs pyarrow: pip install "dsae[arrow]".') from None
+    return pyarrow
+
+
+class ArrowScan(Scan):
+    """Rows of a ``.parquet`` (a part is a row group) or of an Arrow file, ``.arrow`` or ``.feather`` (a record batch).
+
+    Parameters
+    ----------
+    path : str or Path
+    kind : {"parquet", "arrow", "feather"}
+    id_column : str, optional
+        Column of row ids; by default the only one of text, or the one of pandas' index.
+    """
+
+    def __init__(self, path: str | Path, kind: str, id_column: str | None = None) -> None:
+        super().__init__(path)
+        self.kind = kind
+        self._pa = pyarrow(f".{kind}")
+        with self._explained():
+            self._file = _Parquet(self._pa, self.path) if kind == "parquet" else _Ipc(self._pa, self.path)
+            if not 0 <= self._file.n_rows <= _MOST_ROWS_PER_BYTE * self._stamp[1]:
+                raise ValueError(f"{self._file.n_rows} rows in {self._stamp[1]} bytes")
+            schema = self._file.schema
+            fields = {field.name: field.type for field in schema}
+        if len(fields) != len(schema):
+            raise ValueError(f"[read] {self.name} must name every column differently; got {', '.join(schema.names)}.")
+        self.id_name = self._find_ids(fields, id_column)
+        self.column_names = [name for name in fields if name != self.id_name]
+        self.n_features = len(self.column_names)
+        check_shape(self.name, (self._file.n_rows, self.n_features))
+
+    def _find_ids(self, fields: dict[str, Any], id_column: str | None) -> str | None:
+        if id_column is not None and id_column not in fields:
+            raise ValueError(f"[read] {self.name} has no column {id_column!r} for row ids; it has {', '.join(fields)}.")
+        others = {name: kind for name, kind in fields.items() if not self._is_number(kind) and name != id_column}
+        if id_column is None:
+            texts = [name for name, kind in others.items() if self._is_text(kind)]
+            id_column = _INDEX if _INDEX in fields else texts[0] if len(texts) == 1 else None
+            others.pop(id_column or "", None)
+        if others:
+            raise ValueError(
+                f"[read] {self.name} must hold numbers and at most one column of row ids; got "
+                f"{', '.join(f'{name} ({kind})' for name, kind in others.items())}. Name the ids by id_column, and "
+                "encode or drop the others."
+            )
+        return id_column
+
+    def _is_number(self, kind: Any) -> bool:
+        types = self._pa.types
+        return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+
+    def _is_text(self, kind: Any) -> bool:
+        types = self._pa.types
+        return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+    def __len__(self) -> int:
+        return self._file.n_rows
+
+    @property
+    def n_parts(self) -> int:
+        """Row groups or record batches."""
+        return self._file.n_parts
+
+    def _read(self, part: int) -> Iterator[Chunk]:
+        columns = [*(self.column_names or []), *([] if self.id_name is None else [self.id_name])]
+        start = self._file.starts[part]
+        with self._explained():
+            for batch in self._file.batches(part, columns, rows_at_once(self.n_features)):
+                if batch.num_rows:
+                    batch.validate(full=True)
+                    yield self._chunk(start, batch)
+                start += batch.num_rows
+
+    def _chunk(self, start: int, batch: Any) -> Chunk:
+        pa = self._pa
+        rows = np.empty((self.n_features, batch.num_rows), np.float32)
+        for row, name in zip(rows, self.column_names or (), strict=True):
+            column = batch.column(name)
+            if pa.types.is_decimal(column.type):
+                column = column.cast(pa.float64())
+            row[:] = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+        ids = None if self.id_name is None else np.array(batch.column(self.id_name).to_pylist(), dtype=object)
+        return Chunk(start, rows.T, ids)
+
+    def _explained(self) -> Any:
+        return _Explained(self.name, self.kind, self._pa)
+
+
+class _Explained:
+    """Arrow's own errors as ours."""
+
+    def __init__(self, name: str, kind: str, pa: Any) -> None:
+        self._name, self._kind, self._pa = name, kind, pa
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: Any, error: Any, _: Any) -> None:
+        damaged = (self._pa.ArrowException, ValueError, KeyError, IndexError, OverflowError, MemoryError, TypeError)
+        if isinstance(error, damaged) or (isinstance(error, OSError) and error.errno is None):
+            short = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"[read] {self._name} must be a whole .{self._kind} file; it was cut short or is damaged ({short}). "
+                "Write it again."
+            ) from None
+
+
+class _Parquet:
+    def __init__(self, pa: Any, path: Path) -> None:
+        # Buffered: a column of a row group is read page by page, so that a row group may be larger than memory.
+        self._file = pa.parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False, memory_map=False)
+        meta = self._file.metadata
+        sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+        if min(sizes, default=0) < 0 or sum(sizes) != meta.num_rows:
+            raise ValueError("row groups that do not add up")
+        self.starts, self.n_rows, self.n_parts = _starts(sizes), meta.num_rows, len(sizes)
+        self.schema = self._file.schema_arrow
+
+    def batches(self, part: int, columns: Sequence[str], n_rows: int) -> Iterator[Any]:
+        return self._file.iter_batches(n_rows, row_groups=[part], columns=list(columns), use_threads=False)
+
+
+class _Ipc:
+    def __init__(self, pa: Any, path: Path) -> None:
+        self._pa, self._path = pa, path
+        with pa.OSFile(str(path)) as file:
+            reader = pa.ipc.open_file(file)
+            self.schema = reader.schema
+            self.n_parts = reader.num_record_batches
+            if self.n_parts > path.stat().st_size // 8:
+                raise ValueError(f"{self.n_parts} record batches")
+        sizes = self._sizes()
+        self.starts, self.n_rows = _starts(sizes), sum(sizes)
+
+    def _sizes(self) -> list[int]:
+        """Rows of each batch, of which only one column is read for it."""
+        options = self._pa.ipc.IpcReadOptions(included_fields=[0], use_threads=False)
+        with self._pa.OSFile(str(self._path)) as file:
+            reader = self._pa.ipc.open_file(file, options=options)
+            return [reader.get_batch(i).num_rows for i in range(self.n_parts)]
+
+    def batches(self, part: int, columns: Sequence[str], n_rows: int) -> Iterator[Any]:
+        options = self._pa.ipc.IpcReadOptions(use_threads=False)
+        with self._pa.OSFile(str(self._path)) as file:
+            batch = self._pa.ipc.open_file(file, options=options).get_batch(part)
+        for start in range(0, batch.num_rows, n_rows):
+            yield batch.select(columns).slice(start, n_rows)
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+    return [0, *np.cumsum(sizes).tolist()][: len(sizes)]
+
+
+def parse_csv(content: bytes, n_columns: int, ids: int | None) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Lines of numbers, and of ids in one column; None where pyarrow is missing or refuses them."""
+    try:
+        import pyarrow as pa
+        from pyarrow import csv
+    except ImportError:
+        return None
+    names = [str(i) for i in range(n_columns)]
+    types = {name: pa.string() if i == ids else pa.float32() for i, name in enumerate(names)}
+    try:
+        table = csv.read_csv(
+            io.BytesIO(content),
+            csv.ReadOptions(column_names=names, use_threads=False, block_size=len(content) + 1),
+            csv.ParseOptions(),
+            csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
+        )
+    except (pa.ArrowException, UnicodeDecodeError):
+        return None
+    rows = np.empty((n_columns - (ids is not None), table.num_rows), np.float32)
+    for row, name in zip(rows, [name for i, name in enumerate(names) if i != ids], strict=True):
+        row[:] = table.column(name).to_numpy()
+    found = None if ids is None else np.array(table.column(str(ids)).to_pylist(), dtype=object)
+    return rows.T, found
+
+
+class ArrowWriter:
+    """Chunks into a Parquet or Arrow file."""
+
+    def __init__(self, file: BinaryIO, kind: str, column_names: Sequence[str], id_name: str | None) -> None:
+        self._pa = pyarrow(f".{kind}")
+        self._names, self._id_name, self._file, self._kind = list(column_names), id_name, file, kind
+        self._writer: Any = None
+        if len({*column_names, id_name}) != len(column_names) + 1:
+            raise ValueError(f"[write] columns must be named differently; got {', '.join(map(str, column_names))}.")
+
+    def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
+        """Add rows."""
+        columns = {name: self._pa.array(column) for name, column in zip(self._names, rows.T.copy(), strict=True)}
+        if ids is not None and self._id_name is not None:
+            columns = {self._id_name: self._pa.array(ids.tolist()), **columns}
+        batch = self._pa.record_batch(columns)
+        if self._writer is None:
+            make = self._pa.parquet.ParquetWriter if self._kind == "parquet" else self._pa.ipc.new_file
+            self._writer = make(self._file, batch.schema)
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        """Write what comes last."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,252 @@
+"""AnnData files, by their layout on disk; the only file that imports h5py.
+
+Of anndata's own reader, everything but X comes into memory; here nothing does but the rows asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import scipy.sparse as sp
+
+from dsae.data._npy import check_real, check_sparse
+from dsae.data._scan import MemoryScan, Scan, SpanScan, check_shape, rows_at_once
+
+_MOST_INFLATION = 1100  # as for deflate
+_TEXT = {"encoding-type": "string-array", "encoding-version": "0.2.0"}
+_FRAME = {"encoding-type": "dataframe", "encoding-version": "0.2.0"}
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise ImportError('.h5ad needs h5py: pip install "dsae[anndata]".') from None
+    return h5py
+
+
+def open_h5ad(path: str | Path) -> Scan:
+    """The rows of X: observations, with their names as ids and the variables' names as columns.
+
+    CSR and dense matrices are read in pieces; a CSC matrix has no rows to read, so it comes into memory as CSR.
+    """
+    name = str(path)
+    with _opened(path) as file:
+        X = file["X"]
+        kind = _text(X.attrs.get("encoding-type", "array"))
+        if kind == "csc_matrix":
+            names = _names(file, "var")
+            return MemoryScan(path, "h5ad", _whole(name, X), names)
+    return H5adScan(path)
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    """The file; what h5py says of damage becomes a message of ours."""
+    h5py = _h5py()
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, MemoryError, ValueError) as error:
+        if str(error).startswith("[read]"):
+            raise
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"[read] {path} must be a whole .h5ad file; it was cut short or is damaged ({why}). Write it again."
+        ) from None
+
+
+class H5adScan(SpanScan):
+    """Rows of X, dense or CSR, read in pieces."""
+
+    kind = "h5ad"
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        with _opened(self.path) as file:
+            X = file["X"]
+            self._sparse = _text(X.attrs.get("encoding-type", "array")) == "csr_matrix"
+            shape = X.attrs["shape"] if self._sparse else X.shape
+            shape = tuple(int(n) for n in shape)
+            check_shape(self.name, shape)
+            self.n_rows, self.n_features = shape
+            self._width = self.n_features
+            if self._sparse:
+                self._check_parts(X)
+            else:
+                _check_dataset(self.name, X)
+            self.column_names = _names(file, "var")
+            if self.column_names is not None and len(self.column_names) != self.n_features:
+                raise ValueError(f"{len(self.column_names)} names for {self.n_features} columns")
+            self._obs = _index(file, "obs")
+            if self._obs is not None:
+                self.id_name = self._obs.rsplit("/", 1)[1]
+                if file[self._obs].shape != (self.n_rows,):
+                    raise ValueError(f"{file[self._obs].shape} names for {self.n_rows} rows")
+
+    def _check_parts(self, X: Any) -> None:
+        for part in ("data", "indices", "indptr"):
+            _check_dataset(self.name, X[part])
+        n = X["data"].shape[0]
+        if X["indptr"].shape != (self.n_rows + 1,) or X["indices"].shape != (n,) or self.n_features >= 2**31:
+            raise ValueError("the parts of X do not fit together")
+        self._width = max(1, 2 * n // self.n_rows)
+
+    @property
+    def _span(self) -> int:
+        return rows_at_once(self._width)
+
+    def _rows(self, start: int, stop: int) -> Any:
+        with _opened(self.path) as file:
+            X = file["X"]
+            if not self._sparse:
+                return X[start:stop]
+            indptr = X["indptr"][start : stop + 1].astype(np.int64)
+            first, last = int(indptr[0]), int(indptr[-1])
+            if not 0 <= first <= last <= X["data"].shape[0]:
+                raise ValueError("row pointers outside of the matrix")
+            parts = (X["data"][first:last], X["indices"][first:last], indptr - first)
+            check_sparse(stop - start, self.n_features, *parts, by_row=True)
+            rows = sp.csr_matrix(_short(parts), shape=(stop - start, self.n_features))
+            rows.sum_duplicates()
+            return rows
+
+    def _ids(self, start: int, stop: int) -> np.ndarray | None:
+        if self._obs is None:
+            return None
+        with _opened(self.path) as file:
+            return _strings(file[self._obs][start:stop])
+
+
+def _short(parts: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    values, indices, indptr = parts
+    return values, indices.astype(np.int32), indptr.astype(np.int32)
+
+
+def _whole(name: str, X: Any) -> sp.csr_matrix:
+    for part in ("data", "indices", "indptr"):
+        _check_dataset(name, X[part])
+    n_rows, n_columns = (int(n) for n in X.attrs["shape"])
+    parts = (X["data"][:], X["indices"][:], X["indptr"][:])
+    check_sparse(n_rows, n_columns, *parts, by_row=False)
+    rows = sp.csr_matrix(sp.csc_matrix(parts, shape=(n_rows, n_columns)), dtype=np.float32)
+    rows.sum_duplicates()
+    return rows
+
+
+def _check_dataset(name: str, data: Any) -> None:
+    """Raise where it is not of real numbers, or promises more than what is stored for it."""
+    if data.dtype.kind != "O":
+        check_real(name, data.dtype)
+    nominal = data.dtype.itemsize * int(np.prod([int(n) for n in data.shape], dtype=object))
+    if nominal > _MOST_INFLATION * data.id.get_storage_size() + 1024 or data.is_virtual or data.external:
+        raise ValueError(f"{data.name} promises {data.shape} of {data.id.get_storage_size()} bytes")
+
+
+def _index(file: Any, frame: str) -> str | None:
+    """Where the names of observations or variables are."""
+    if frame not in file or "_index" not in file[frame].attrs:
+        return None
+    at = f"/{frame}/{_text(file[frame].attrs['_index'])}"
+    if not hasattr(file[at], "shape"):
+        return None
+    _check_dataset(file.filename, file[at])
+    return at
+
+
+def _names(file: Any, frame: str) -> list[str] | None:
+    at = _index(file, frame)
+    return None if at is None else [str(name) for name in _strings(file[at][:])]
+
+
+def _strings(values: Any) -> np.ndarray:
+    texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values.tolist()]
+    return np.array(texts, dtype=object)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+class H5adWriter:
+    """Chunks into the X of an AnnData file."""
+
+    def __init__(self, file: BinaryIO, n_rows: int, column_names: Sequence[str], id_name: str | None) -> None:
+        h5py = _h5py()
+        self._disk = _Disk(file)
+        self._file = h5py.File(self._disk, "w")
+        self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        shape = (n_rows, len(column_names))
+        self._X = self._file.create_dataset("X", shape, np.float32)
+        self._X.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        self._n, self._text = 0, h5py.string_dtype()
+        self._obs = self._frame("obs", "_index" if id_name is None else id_name, n_rows)
+        self._frame("var", "_index", shape[1])[:] = list(column_names)
+        for empty in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
+            self._file.create_group(empty).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+
+    def _frame(self, name: str, index: str, n: int) -> Any:
+        group = self._file.create_group(name)
+        group.attrs.update({**_FRAME, "_index": index, "column-order": np.array([], dtype="S1")})
+        names = group.create_dataset(index, (n,), self._text)
+        names.attrs.update(_TEXT)
+        return names
+
+    def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
+        """Add rows; those without an id are numbered."""
+        span = slice(self._n, self._n + len(rows))
+        self._X[span] = rows
+        self._obs[span] = [str(i) for i in (range(span.start, span.stop) if ids is None else ids)]
+        self._n = span.stop
+        self._disk.check()
+
+    def close(self) -> None:
+        """Write what comes last."""
+        self._file.close()
+        self._disk.check()
+
+
+class _Disk(io.RawIOBase):
+    """A file that keeps its errors to itself until `check`: HDF5, told of one, ends the process with a crash."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error there was."""
+        if self._error is not None:
+            raise self._error
+
+    def _try(self, call: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return call(*args)
+        except OSError as error:
+            self._error = self._error or error
+            return None
+
+    def write(self, data: Any, /) -> int:
+        self._try(self._file.write, data)
+        return len(data)
+
+    def readinto(self, buffer: Any, /) -> int:
+        return self._try(self._file.readinto, buffer) or 0  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._try(self._file.seek, offset, whence) or 0
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None, /) -> int:
+        return self._try(self._file.truncate, size) or 0
+
+    def flush(self) -> None:
+        self._try(self._file.flush)

@@ -1,0 +1,63 @@
+"""What comes next is made in the background while what came last is in use."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_END = object()
+
+
+class _Failure:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def prefetched(items: Iterator[T], depth: int, waited: Callable[[float], object] = bool) -> Iterator[T]:
+    """``items``, made by a thread that stays up to ``depth`` of them ahead.
+
+    The thread ends with the items, with their error, which is raised here, or when this iterator is closed.
+
+    Parameters
+    ----------
+    items : iterator
+    depth : int
+    waited : callable, optional
+        Told the seconds for which each item was waited for.
+    """
+    ready: queue.Queue[Any] = queue.Queue(max(1, depth))
+    stopped = threading.Event()
+    thread = threading.Thread(target=_produce, args=(items, ready, stopped), name="dsae-prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            begun = time.perf_counter()
+            item = ready.get()
+            waited(time.perf_counter() - begun)
+            if isinstance(item, _Failure):
+                raise item.error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stopped.set()
+        while not ready.empty():  # what waits for a place gets one, and sees that it is over
+            ready.get()
+        thread.join()
+
+
+def _produce(items: Iterator[Any], ready: queue.Queue[Any], stopped: threading.Event) -> None:
+    last: Any = _END
+    try:
+        for item in items:
+            ready.put(item)
+            if stopped.is_set():
+                break
+    except BaseException as error:
+        last = _Failure(error)
+    if not stopped.is_set():
+        ready.put(last)

@@ -1,0 +1,226 @@
+"""Rows into files, whole or in pieces; a file is replaced when all of it is written, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.lib import format as npy
+
+from dsae.data._arrow import ArrowWriter
+from dsae.data._check import Rows
+from dsae.data._h5ad import H5adWriter
+from dsae.data._market import MarketWriter
+
+KINDS = ("npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad")
+TO_STDOUT = ("npy", "npz", "csv")
+_CSV_ROWS_AT_ONCE = 4096
+
+
+class Writer(Protocol):
+    """What takes rows, with their ids where there are any, one chunk after another."""
+
+    def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
+        """Add rows."""
+
+    def close(self) -> None:
+        """Write what comes last."""
+
+
+@contextlib.contextmanager
+def writing(
+    path: str | Path,
+    n_rows: int,
+    column_names: Sequence[str],
+    id_name: str | None = None,
+    kind: str | None = None,
+) -> Iterator[Writer]:
+    """A writer to a file of ``n_rows`` rows; the file takes its name when the last row is written.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``-`` is standard output, for ``npy, npz, csv``.
+    n_rows : int
+    column_names : sequence of str
+        ``.npy``, ``.npz`` and ``.mtx`` have no place for them.
+    id_name : str, optional
+        What the column of row ids is called, where rows have ids; the same three have no place for them either.
+    kind : str, optional
+        One of ``KINDS``; by default what ``path`` ends in, and csv for standard output.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown.
+    OSError
+        If the file cannot be written; what was there before is left as it was.
+    """
+    with _target(path, kind or ("csv" if str(path) == "-" else kind_of("write", path))) as (file, kind):
+        if kind in ("parquet", "arrow", "feather"):
+            writer: Writer = ArrowWriter(file, kind, column_names, id_name)
+        elif kind == "mtx":
+            writer = MarketWriter(file, n_rows, len(column_names))
+        elif kind == "h5ad":
+            writer = H5adWriter(file, n_rows, column_names, id_name)
+        elif kind == "csv":
+            writer = _CsvWriter(file, column_names, id_name)
+        else:
+            writer = (_NpzWriter if kind == "npz" else _NpyWriter)(file, (n_rows, len(column_names)))
+        try:
+            yield writer
+        except BaseException:
+            with contextlib.suppress(Exception):
+                writer.close()
+            raise
+        writer.close()
+
+
+def write_rows(
+    path: str | Path, array: Rows, column_names: Sequence[str] | None = None, kind: str | None = None
+) -> None:
+    """Write rows to a file of the kinds that `read_rows` knows, by a sibling file and a rename.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``-`` is standard output.
+    array : ndarray or csr_matrix, shape (n_samples, n_columns)
+        A CSR matrix goes to ``.npz`` only, as `scipy.sparse.save_npz` writes it.
+    column_names : sequence of str, optional
+        By default a ``.csv`` has no header, and other kinds number their columns.
+    kind : str, optional
+        By default what ``path`` ends in, and csv for standard output.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown or cannot hold the array.
+    OSError
+        If the file cannot be written; what was there before is left as it was.
+    """
+    kind = kind or ("csv" if str(path) == "-" else kind_of("write", path))
+    if sp.issparse(array):
+        if kind != "npz":
+            raise ValueError(f"[write] {path}: a sparse matrix is written as .npz; got .{kind}.")
+        with _target(path, kind) as (file, _):
+            sp.save_npz(file, array)
+        return
+    array = np.asarray(array)
+    if column_names is None and kind == "csv":
+        with _target(path, kind) as (file, _):
+            _write_lines(file, array)
+        return
+    names = column_names if column_names is not None else [f"x{i}" for i in range(array.shape[1])]
+    with writing(path, array.shape[0], names, kind=kind) as writer:
+        writer.write(array)
+
+
+def is_kind(path: str | Path) -> bool:
+    """Whether ``path`` ends in one of the kinds."""
+    return Path(path).suffix.lower().removeprefix(".") in KINDS
+
+
+def kind_of(verb: str, path: str | Path) -> str:
+    """What ``path`` ends in.
+
+    Raises
+    ------
+    ValueError
+        If it is none of the kinds.
+    """
+    ending = Path(path).suffix
+    if not is_kind(path):
+        known = ", ".join(f".{kind}" for kind in KINDS)
+        raise ValueError(f"[{verb}] {path} must end in {known}; got {ending or 'no ending'!r}.")
+    return ending.lower().removeprefix(".")
+
+
+@contextlib.contextmanager
+def _target(path: str | Path, kind: str) -> Iterator[tuple[BinaryIO, str]]:
+    if str(path) == "-":
+        if kind not in TO_STDOUT:
+            raise ValueError(f"[write] standard output takes {', '.join(TO_STDOUT)}; got {kind}. Name a file.")
+        yield sys.stdout.buffer, kind
+        sys.stdout.buffer.flush()
+        return
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise ValueError(f"[write] {path} exists and is not a file; choose another path.")
+    with _replacing(path, target) as file:
+        yield file, kind
+
+
+@contextlib.contextmanager
+def _replacing(path: str | Path, target: Path) -> Iterator[BinaryIO]:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w+b") as file:
+            yield file
+        os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if not isinstance(error, OSError) or str(error).startswith("[read]"):
+            raise
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(
+                f"[write] {path} cannot be written: {target.parent} does not exist; make it first."
+            ) from None
+        raise OSError(f"[write] {path} cannot be written: {error.strerror or error}.") from None
+
+
+class _NpyWriter:
+    def __init__(self, file: BinaryIO, shape: tuple[int, int]) -> None:
+        self._file = file
+        # Not numpy.save: it asks where the file stands, which a pipe cannot say.
+        npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+
+    def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
+        self._file.write(np.ascontiguousarray(rows, "<f4").data)
+
+    def close(self) -> None:
+        """All is written."""
+
+
+class _NpzWriter(_NpyWriter):
+    def __init__(self, file: BinaryIO, shape: tuple[int, int]) -> None:
+        self._archive = zipfile.ZipFile(file, "w")
+        member: Any = self._archive.open("X.npy", "w", force_zip64=True)
+        super().__init__(member, shape)
+
+    def close(self) -> None:
+        self._file.close()
+        self._archive.close()
+
+
+class _CsvWriter:
+    def __init__(self, file: BinaryIO, column_names: Sequence[str], id_name: str | None) -> None:
+        self._file, self._with_ids = file, id_name is not None
+        _write_lines(file, np.array([column_names if id_name is None else [id_name, *column_names]], object))
+
+    def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
+        _write_lines(self._file, rows, ids if self._with_ids else None)
+
+    def close(self) -> None:
+        """All is written."""
+
+
+def _write_lines(file: BinaryIO, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
+    for start in range(0, rows.shape[0], _CSV_ROWS_AT_ONCE):
+        # As text numpy gives the shortest digits that read back as the same float32.
+        fields = rows[start : start + _CSV_ROWS_AT_ONCE].astype(str).tolist()
+        if ids is not None:
+            fields = [[str(i), *row] for i, row in zip(ids[start : start + _CSV_ROWS_AT_ONCE], fields, strict=True)]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(fields)
+        file.write(text.getvalue().encode())
