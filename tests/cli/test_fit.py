@@ -208,3 +208,20 @@ def test_a_bad_test_file_is_refused_before_training(dsae, data, tmp_path, monkey
         done = dsae("fit", data, "-o", tmp_path / "m", "--test", test, *QUICK)
         assert done.code == 2
         assert message in done.err
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_fit_takes_a_folder_read_at_once_or_in_pieces(dsae, rows, tmp_path, monkeypatch, small):
+    (tmp_path / "in").mkdir()
+    for i in range(4):
+        write_rows(tmp_path / "in" / f"{i}.parquet", rows[10 * i : 10 * i + 10], ["alpha", "beta", "gamma", "delta"])
+    if not small:
+        monkeypatch.setattr("dsae.data._stream._SMALL", 0)
+    kinds = []
+    fit = DeepSparseAutoencoder.fit
+    monkeypatch.setattr(DeepSparseAutoencoder, "fit", lambda self, X: kinds.append(type(X).__name__) or fit(self, X))
+    done = dsae("fit", tmp_path / "in", "-o", tmp_path / "m", "--test", tmp_path / "in", *QUICK, "--json")
+    assert (done.code, done.err) == (0, "")
+    assert kinds == ["ndarray" if small else "StreamSource"]
+    assert store.read(tmp_path / "m").feature_names == ["alpha", "beta", "gamma", "delta"]
+    assert json.loads(done.text)["train_fvu"] == json.loads(done.text)["test_fvu"]

@@ -8,9 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from dsae import load
-from dsae.data import read_rows, write_rows
+from dsae.data import open_rows, read_rows, write_rows, writing
 
 MAIN = [sys.executable, "-c", "from dsae.cli import main; main()"]
 
@@ -112,3 +113,82 @@ def test_report_writes_html(dsae, model, data, tmp_path):
     assert (tmp_path / "r.html").read_text().startswith("<!")
     assert "must be height x width" in dsae("report", model, data, "--image-shape", "2").err
     assert dsae("report", model, data, "-o", tmp_path / "r.html", "--image-shape", "none").code == 0
+
+
+IDS = np.array([f"row {i}" for i in range(40)], dtype=object)
+
+
+def write(path, rows, names=("alpha", "beta", "gamma", "delta"), ids=IDS, id_name="id"):
+    with writing(path, len(rows), names, id_name) as writer:
+        for start in range(0, len(rows), 15):
+            piece = slice(start, start + 15)
+            writer.write(rows[piece], ids[piece])
+
+
+@pytest.mark.parametrize("command", ["encode", "reconstruct"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow", "feather", "h5ad", "npy", "npz", "mtx"])
+def test_the_same_kind_comes_out_with_ids_and_names(dsae, model, rows, tmp_path, kind, command):
+    write(tmp_path / f"x.{kind}", rows)
+    (tmp_path / "out").mkdir()
+    assert dsae(command, model, tmp_path / f"x.{kind}", "-o", tmp_path / "out").err == ""
+    source = open_rows(tmp_path / "out" / f"x.{kind}")
+    expected = getattr(load(model), command)(rows)
+    found = source.read()
+    np.testing.assert_array_equal(found.toarray() if sp.issparse(found) else found, expected)
+    if kind not in ("npy", "npz", "mtx"):
+        names = ["dsa0", "dsa1"] if command == "encode" else ["alpha", "beta", "gamma", "delta"]
+        assert source.column_names == names
+        assert np.concatenate([chunk.ids for chunk in source.chunks()]).tolist() == IDS.tolist()
+
+
+def test_a_folder_in_is_a_folder_out(dsae, model, rows, tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(4):
+        write(tmp_path / "in" / f"{i}.parquet", rows[10 * i : 10 * i + 10], ids=IDS[:10])
+    assert dsae("encode", model, tmp_path / "in", "-o", tmp_path / "out").err == ""
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [f"{i}.parquet" for i in range(4)]
+    np.testing.assert_array_equal(open_rows(tmp_path / "out").read(), load(model).encode(rows))
+    assert dsae("decode", model, tmp_path / "out", "-o", tmp_path / "one.npy").err == ""
+    assert np.load(tmp_path / "one.npy").shape == (40, 4)
+    dsae("encode", model, tmp_path / "in", "-o", f"{tmp_path}/csv/", "--format", "csv")
+    assert read_rows(tmp_path / "csv")[1] == ["dsa0", "dsa1"]
+    assert json.loads(dsae("evaluate", model, tmp_path / "in", "--json").text)["n_samples"] == 40
+
+
+def test_rows_are_not_written_among_those_they_come_from(dsae, model, rows, tmp_path):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in" / "x.npy", rows)
+    for data in (tmp_path / "in", tmp_path / "in" / "x.npy"):
+        done = dsae("encode", model, data, "-o", tmp_path / "in")
+        assert done.code == 2
+        assert done.err == f"dsae: [write] {tmp_path}/in is where the data are; choose another folder.\n"
+    assert read_rows(tmp_path / "in" / "x.npy")[0].shape == (40, 4)
+
+
+def test_a_column_of_ids_is_named(dsae, model, rows, tmp_path):
+    write(
+        tmp_path / "x.csv",
+        np.c_[np.arange(40, dtype=np.float32), rows],
+        ("n", "alpha", "beta", "gamma", "delta"),
+        id_name=None,
+    )
+    assert dsae("encode", model, tmp_path / "x.csv").code == 2
+    done = dsae("encode", model, tmp_path / "x.csv", "--id-column", "n")
+    assert done.text.startswith("n,dsa0,dsa1\n0.0,")
+
+
+def test_a_stream_that_breaks_off_leaves_the_old_codes(dsae, model, rows, tmp_path):
+    codes = tmp_path / "codes.parquet"
+    codes.write_bytes(b"old")
+    rows[33, 2] = np.nan
+    write(tmp_path / "x.parquet", rows)
+    done = dsae("encode", model, tmp_path / "x.parquet", "-o", codes)
+    assert done.code == 2
+    assert "x.parquet must hold finite numbers; row 33" in done.err
+    assert codes.read_bytes() == b"old"
+
+
+def test_standard_output_takes_what_needs_no_going_back(dsae, model, data):
+    done = dsae("encode", model, data, "--format", "parquet")
+    assert (done.code, done.out) == (2, b"")
+    assert "standard output takes npy, npz, csv; got parquet" in done.err

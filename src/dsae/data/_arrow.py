@@ -85,17 +85,17 @@ class ArrowScan(Scan):
         """Row groups or record batches."""
         return self._file.n_parts
 
-    def _read(self, part: int) -> Iterator[Chunk]:
-        columns = [*(self.column_names or []), *([] if self.id_name is None else [self.id_name])]
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
+        columns = [*(self.column_names or []), *([self.id_name] if ids and self.id_name is not None else [])]
         start = self._file.starts[part]
         with self._explained():
             for batch in self._file.batches(part, columns, rows_at_once(self.n_features)):
                 if batch.num_rows:
                     batch.validate(full=True)
-                    yield self._chunk(start, batch)
+                    yield self._chunk(start, batch, ids)
                 start += batch.num_rows
 
-    def _chunk(self, start: int, batch: Any) -> Chunk:
+    def _chunk(self, start: int, batch: Any, ids: bool) -> Chunk:
         pa = self._pa
         rows = np.empty((self.n_features, batch.num_rows), np.float32)
         for row, name in zip(rows, self.column_names or (), strict=True):
@@ -103,8 +103,9 @@ class ArrowScan(Scan):
             if pa.types.is_decimal(column.type):
                 column = column.cast(pa.float64())
             row[:] = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-        ids = None if self.id_name is None else np.array(batch.column(self.id_name).to_pylist(), dtype=object)
-        return Chunk(start, rows.T, ids)
+        if not ids or self.id_name is None:
+            return Chunk(start, rows.T)
+        return Chunk(start, rows.T, np.array(batch.column(self.id_name).to_pylist(), dtype=object))
 
     def _explained(self) -> Any:
         return _Explained(self.name, self.kind, self._pa)

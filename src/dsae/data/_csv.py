@@ -111,7 +111,7 @@ class CsvScan(Scan):
         """Blocks of lines."""
         return len(self._index[1])
 
-    def _read(self, part: int) -> Iterator[Chunk]:
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         step = rows_at_once(self.n_features)
         start = part * step
         wanted = min(step, len(self) - start)

@@ -46,15 +46,15 @@ class FolderScan(Scan):
         """Parts of all files."""
         return sum(scan.n_parts for scan in self.scans)
 
-    def read(self, part: int) -> Iterator[Chunk]:
+    def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
         """Chunks of a part, its rows numbered through all files."""
         firsts = [0, *accumulate(scan.n_parts for scan in self.scans)]
         at = bisect_right(firsts, part) - 1
         before = sum(len(scan) for scan in self.scans[:at])
-        for chunk in self.scans[at].read(part - firsts[at]):
+        for chunk in self.scans[at].read(part - firsts[at], ids):
             yield chunk._replace(start=before + chunk.start)
 
-    def _read(self, part: int) -> Iterator[Chunk]:
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         raise NotImplementedError
 
 

@@ -174,7 +174,7 @@ class ZippedScan(Scan):
         """One: what is compressed is read from its beginning."""
         return 1
 
-    def _read(self, part: int) -> Iterator[Chunk]:
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         step = rows_at_once(self.n_features)
         with zipfile.ZipFile(self.path) as archive, self._opened(archive) as (file, header):
             for start in range(0, self._n_rows, step):
@@ -254,7 +254,7 @@ def read_sparse(name: str, archive: zipfile.ZipFile, dtype: Any = np.float32) ->
             f"[read] {name} must hold a CSR matrix; got sparse format {kind!r}. Save X.tocsr() instead."
         )
     shape, values, indices, indptr = (read_array(name, archive, key) for key in ("shape", "data", "indices", "indptr"))
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         parts = (values.astype(dtype), indices, indptr)
     if shape.size != 2 or not {shape.dtype.kind, indices.dtype.kind, indptr.dtype.kind} <= set("iu"):
         raise ValueError("shape, indices and indptr must be integers")

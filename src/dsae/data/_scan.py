@@ -70,11 +70,11 @@ class Scan(ABC):
         """Parts that `read` can begin with."""
 
     @abstractmethod
-    def _read(self, part: int) -> Iterator[Chunk]:
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         """Chunks of a part as they are in the file."""
 
-    def read(self, part: int) -> Iterator[Chunk]:
-        """Chunks of a part, in order, as finite float32 rows.
+    def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
+        """Chunks of a part, in order, as finite float32 rows; where ``ids`` are asked for, with them.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Scan(ABC):
         OSError
             If the file has changed since the scan was made.
         """
-        chunks = self._read(part)
+        chunks = self._read(part, ids)
         while True:
             try:
                 chunk = next(chunks, None)
@@ -95,7 +95,7 @@ class Scan(ABC):
                 return
             yield chunk._replace(rows=_finite(self.name, chunk.start, chunk.rows))
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, ids: bool = True) -> Iterator[Chunk]:
         """All chunks in order.
 
         Raises
@@ -105,7 +105,7 @@ class Scan(ABC):
         """
         n = 0
         for part in range(self.n_parts):
-            for chunk in self.read(part):
+            for chunk in self.read(part, ids):
                 n += chunk.rows.shape[0]
                 yield chunk
         if n != len(self):
@@ -139,10 +139,10 @@ class SpanScan(Scan):
         """Number of spans."""
         return -(-self.n_rows // self._span)
 
-    def _read(self, part: int) -> Iterator[Chunk]:
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         start = part * self._span
         stop = min(start + self._span, self.n_rows)
-        yield Chunk(start, self._rows(start, stop), self._ids(start, stop))
+        yield Chunk(start, self._rows(start, stop), self._ids(start, stop) if ids else None)
 
     @abstractmethod
     def _rows(self, start: int, stop: int) -> Rows: ...
@@ -193,7 +193,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 def _finite(name: str, start: int, rows: Any) -> Rows:
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         rows = rows.astype(np.float32) if sp.issparse(rows) else np.ascontiguousarray(rows, np.float32)
     values = rows.data if sp.issparse(rows) else rows
     if np.isfinite(values).all():

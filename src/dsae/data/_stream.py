@@ -140,7 +140,7 @@ class StreamSource:
                 yield Chunk(chunk.start, chunk.rows[mine], None if chunk.ids is None else chunk.ids[mine])
 
     def _in_order(self) -> Iterator[Rows]:
-        return (chunk.rows for chunk in self._kept(self.scan.chunks()))
+        return (chunk.rows for chunk in self._kept(self.scan.chunks(ids=False)))
 
     def _shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Rows]:
         pool: list[Rows] = []
@@ -161,14 +161,14 @@ class StreamSource:
         parts = iter(rng.permutation(self.scan.n_parts).tolist())
         part_bytes = 4 * self.n_features * min(_ROWS_HELD_OF_A_PART, len(self.scan) // self.scan.n_parts + 1)
         n_open = min(_MOST_PARTS_OPEN, max(1, _OPEN_BYTES // part_bytes))
-        opened = [self.scan.read(part) for part in islice(parts, n_open)]
+        opened = [self.scan.read(part, ids=False) for part in islice(parts, n_open)]
         while opened:
             at = int(rng.integers(len(opened)))
             chunk = next(opened[at], None)
             if chunk is not None:
                 yield chunk
             else:
-                opened[at : at + 1] = [self.scan.read(part) for part in islice(parts, 1)]
+                opened[at : at + 1] = [self.scan.read(part, ids=False) for part in islice(parts, 1)]
 
     @cached_property
     def _statistics(self) -> Statistics:

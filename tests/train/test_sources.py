@@ -1,0 +1,85 @@
+"""Rows in files train a model as rows in memory do."""
+
+import numpy as np
+import pytest
+
+from dsae import DeepSparseAutoencoder
+from dsae.data import open_rows, writing
+from dsae.metrics import evaluate
+
+NAMES = [f"f{i}" for i in range(12)]
+SETTINGS = {"n_components": 3, "hidden_layer_sizes": (16,), "density": 0.5, "max_iter": 8, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    return (rng.normal(size=(2000, 3)) @ rng.normal(size=(3, 12)) + 5).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def path(rows, tmp_path_factory):
+    path = tmp_path_factory.mktemp("rows") / "x.parquet"
+    with writing(path, 2000, NAMES) as writer:
+        for start in range(0, 2000, 500):
+            writer.write(rows[start : start + 500])
+    return path
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+def test_a_stream_trains_as_well_as_memory(rows, path, schedule, early_stopping):
+    settings = SETTINGS | {"schedule": schedule, "early_stopping": early_stopping}
+    scores = [DeepSparseAutoencoder(**settings).fit(X).score(X) for X in (rows, open_rows(path))]
+    assert scores[0] > 0.5
+    assert scores[1] > scores[0] - 0.1
+
+
+def test_what_fits_in_the_buffer_is_the_same_run_each_time(rows, path):
+    first, again = (DeepSparseAutoencoder(**SETTINGS).fit(open_rows(path)) for _ in range(2))
+    np.testing.assert_array_equal(first.runtime_.encode(rows), again.runtime_.encode(rows))
+    assert first.history_[-1]["loss"] == again.history_[-1]["loss"]
+
+
+def test_names_come_with_the_stream_and_are_asked_for_again(rows, path, tmp_path):
+    source = open_rows(path)
+    dsa = DeepSparseAutoencoder(**SETTINGS).fit(source)
+    assert dsa.feature_names_in_.tolist() == NAMES
+    assert dsa.runtime_.model.feature_names == NAMES
+    assert dsa.n_features_in_ == 12
+    with writing(tmp_path / "x.parquet", 2000, NAMES[::-1]) as writer:
+        writer.write(rows)
+    with pytest.raises(ValueError, match="column 1 must be 'f0', as in training; got 'f11'"):
+        dsa.transform(open_rows(tmp_path / "x.parquet"))
+    np.save(tmp_path / "x.npy", rows[:, :5])
+    with pytest.raises(ValueError, match=r"must have 12 columns, .*; got 5 in .*x\.npy"):
+        dsa.score(open_rows(tmp_path / "x.npy"))
+
+
+def test_transform_and_score_of_a_stream_are_those_of_its_rows(rows, path):
+    source = open_rows(path)
+    dsa = DeepSparseAutoencoder(**SETTINGS).fit(rows)
+    np.testing.assert_array_equal(dsa.transform(source), dsa.transform(rows))
+    assert dsa.score(source) == pytest.approx(dsa.score(rows), rel=1e-9)
+    assert evaluate(dsa.runtime_.reconstruct, source) == pytest.approx(evaluate(dsa.runtime_.reconstruct, rows))
+
+
+def test_a_path_is_no_rows():
+    with pytest.raises(TypeError, match=r"not the path of a file; got 'x\.parquet'\. Use dsae\.data\.open_rows\."):
+        DeepSparseAutoencoder().fit("x.parquet")
+
+
+def test_cross_entropy_asks_the_stream_for_its_limits(path):
+    settings = SETTINGS | {"loss": "bce", "output_activation": "sigmoid"}
+    with pytest.raises(ValueError, match=r"loss='bce' needs X in \[0, 1\]; got values from"):
+        DeepSparseAutoencoder(**settings).fit(open_rows(path))
+
+
+def test_a_file_that_changes_ends_the_training(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 1 << 12)
+    np.save(tmp_path / "x.npy", rows)
+    from dsae.train._progress import ProgressLine
+
+    monkeypatch.setattr(ProgressLine, "step", lambda self: np.save(tmp_path / "x.npy", rows[:100]))
+    with pytest.raises(OSError, match=r"x\.npy changed while it was in use"):
+        DeepSparseAutoencoder(**SETTINGS).fit(open_rows(tmp_path / "x.npy"))
