@@ -288,8 +288,7 @@ def test_a_file_that_changed_is_told(write, tmp_path, kind, use):
 
 
 @pytest.mark.parametrize("change", ["touched", "cut", "gone"])
-def test_a_file_that_changes_in_the_midst_of_an_epoch_is_told(write, tmp_path, change, monkeypatch):
-    monkeypatch.setattr("dsae.data._stream._LONGEST_QUEUE", 2)
+def test_a_file_that_changes_in_the_midst_of_an_epoch_is_told(write, tmp_path, change):
     path = write(tmp_path / "x.npy")
     batches = open_rows(path).batches(64, seed=0)
     next(batches)

@@ -12,6 +12,7 @@ import numpy as np
 from dsae.data._scan import Chunk, Scan, check_shape, rows_at_once
 
 _INDEX = "__index_level_0__"  # where pandas keeps an index that has no name
+_GROUP_BYTES = 1 << 25
 _MOST_ROWS_PER_BYTE = 1 << 17  # run lengths pack a page of equal values into a few bytes
 
 
@@ -27,6 +28,8 @@ def pyarrow(what: str) -> Any:
 
 class ArrowScan(Scan):
     """Rows of a ``.parquet`` (a part is a row group) or of an Arrow file, ``.arrow`` or ``.feather`` (a record batch).
+
+    A row group is read page by page; a record batch comes into memory whole.
 
     Parameters
     ----------
@@ -96,16 +99,23 @@ class ArrowScan(Scan):
                 start += batch.num_rows
 
     def _chunk(self, start: int, batch: Any, ids: bool) -> Chunk:
+        rows = self._rows(batch.select(self.column_names))
+        if not ids or self.id_name is None:
+            return Chunk(start, rows)
+        return Chunk(start, rows, np.array(batch.column(self.id_name).to_pylist(), dtype=object))
+
+    def _rows(self, batch: Any) -> np.ndarray:
+        """One call where Arrow can: each call that lets other threads run may wait long for its turn again."""
         pa = self._pa
-        rows = np.empty((self.n_features, batch.num_rows), np.float32)
-        for row, name in zip(rows, self.column_names or (), strict=True):
-            column = batch.column(name)
+        try:
+            return batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
+        except (pa.ArrowException, AttributeError):  # booleans, decimals, pyarrow before 17
+            rows = np.empty((self.n_features, batch.num_rows), np.float32)
+        for row, column in zip(rows, batch.columns, strict=True):
             if pa.types.is_decimal(column.type):
                 column = column.cast(pa.float64())
             row[:] = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-        if not ids or self.id_name is None:
-            return Chunk(start, rows.T)
-        return Chunk(start, rows.T, np.array(batch.column(self.id_name).to_pylist(), dtype=object))
+        return rows.T
 
     def _explained(self) -> Any:
         return _Explained(self.name, self.kind, self._pa)
@@ -208,11 +218,21 @@ class ArrowWriter:
         self._pa = pyarrow(f".{kind}")
         self._names, self._id_name, self._file, self._kind = list(column_names), id_name, file, kind
         self._writer: Any = None
+        self._held: list[tuple[np.ndarray, np.ndarray | None]] = []
         if len({*column_names, id_name}) != len(column_names) + 1:
             raise ValueError(f"[write] columns must be named differently; got {', '.join(map(str, column_names))}.")
 
     def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
-        """Add rows."""
+        """Add rows; they are written as row groups of about 32 MiB."""
+        self._held.append((rows, ids))
+        if sum(piece.nbytes for piece, _ in self._held) >= _GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows = np.concatenate([piece for piece, _ in self._held])
+        named = [ids for _, ids in self._held if ids is not None]
+        ids = np.concatenate(named) if named else None
+        self._held = []
         columns = {name: self._pa.array(column) for name, column in zip(self._names, rows.T.copy(), strict=True)}
         if ids is not None and self._id_name is not None:
             columns = {self._id_name: self._pa.array(ids.tolist()), **columns}
@@ -224,5 +244,7 @@ class ArrowWriter:
 
     def close(self) -> None:
         """Write what comes last."""
+        if self._held:
+            self._flush()
         if self._writer is not None:
             self._writer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ class _Failure:
         self.error = error
 
 
-def prefetched(items: Iterator[T], depth: int, waited: Callable[[float], object] = bool) -> Iterator[T]:
+def prefetched(items: Iterator[T], depth: int, waited: Callable[[float], object] = bool) -> Generator[T]:
     """``items``, made by a thread that stays up to ``depth`` of them ahead.
 
     The thread ends with the items, with their error, which is raised here, or when this iterator is closed.

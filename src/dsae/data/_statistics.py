@@ -77,7 +77,9 @@ def n_bytes(rows: Any) -> int:
 
 def _dense_moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = rows.mean(axis=0, dtype=np.float64)
-    return mean, np.square(rows - mean).sum(axis=0)
+    near = mean.astype(np.float32)  # ten times as fast as differences in float64; what rounding adds is taken off
+    square = np.square(rows - near).sum(axis=0, dtype=np.float64)
+    return mean, np.maximum(square - len(rows) * (mean - near) ** 2, 0)
 
 
 def _sparse_moments(rows: Any) -> tuple[np.ndarray, np.ndarray]:

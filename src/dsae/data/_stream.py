@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -18,9 +19,8 @@ from dsae.data._statistics import Statistics, n_bytes, stacked
 _SMALL = 1 << 28
 _POOL_BYTES = 1 << 25
 _LEAST_BATCHES_IN_POOL = 4
-_LONGEST_QUEUE = 256
 # A reader of Parquet holds a page of every column, by default of 1 MiB.
-_MOST_PARTS_OPEN, _OPEN_BYTES, _ROWS_HELD_OF_A_PART = 8, 1 << 28, 1 << 18
+_MOST_PARTS_OPEN, _OPEN_BYTES, _ROWS_HELD_OF_A_PART = 8, 1 << 26, 1 << 18
 _CHUNKS_AHEAD = 4
 
 Keep = Callable[[np.ndarray], np.ndarray]
@@ -109,7 +109,7 @@ class StreamSource:
         """All rows in order, with their ids, in pieces of about a MiB that are read ahead."""
         return prefetched(self._kept(self.scan.chunks()), _CHUNKS_AHEAD)
 
-    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Rows]:
+    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Generator[Rows]:
         """Float32 batches of up to ``batch_size`` rows, ndarray or CSR; a pure function of the arguments.
 
         Parameters
@@ -122,9 +122,9 @@ class StreamSource:
         """
         rows = self._in_order() if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
         mine = rows if world == 1 else _every(rows, rank, world)
-        row_bytes = 4 * self.n_features
-        depth = min(_LONGEST_QUEUE, max(2, _POOL_BYTES // 2 // (batch_size * row_bytes)))
-        return prefetched(_batched(mine, batch_size), depth, self._count)
+        # Many batches at a time: a thread to wake for each of them is a millisecond on a busy machine.
+        with closing(prefetched(mine, 1 if seed is not None else _CHUNKS_AHEAD, self._count)) as ahead:
+            yield from _batched(ahead, batch_size)
 
     def _count(self, seconds: float) -> None:
         self.waited += seconds
