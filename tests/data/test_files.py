@@ -178,8 +178,18 @@ def test_unknown_endings_and_missing_files_are_named(tmp_path):
         read_rows(tmp_path / "pipe.npy")
 
 
+@pytest.mark.parametrize("kind", ["npz", "mtx"])
+def test_csr_pieces_are_one_matrix(tmp_path, kind):
+    with writing(tmp_path / f"x.{kind}", 9, ["a"] * 5, sparse=True) as writer:
+        for piece in (SPARSE[:4], SPARSE[4:]):
+            writer.write(piece)
+    rows, _ = read_rows(tmp_path / f"x.{kind}")
+    assert sp.isspmatrix_csr(rows)
+    np.testing.assert_array_equal(rows.toarray(), SPARSE.toarray())
+
+
 def test_what_cannot_be_written_is_said(tmp_path):
-    with pytest.raises(ValueError, match=r"a sparse matrix is written as \.npz"):
+    with pytest.raises(ValueError, match=r"a sparse matrix is written as \.npz or \.mtx; got \.npy"):
         write_rows(tmp_path / "x.npy", SPARSE)
     with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; make it first"):
         write_rows(tmp_path / "nowhere" / "x.npy", ROWS)

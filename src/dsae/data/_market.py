@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from dsae.data._check import Rows
 from dsae.data._scan import MemoryScan, check_shape
 
 _HEADER = 64
@@ -134,12 +135,13 @@ class MarketWriter:
         sizes = f"{self._shape[0]} {self._shape[1]} {self._nnz}"
         return f"{banner}{sizes:<{_HEADER}}\n".encode()
 
-    def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
-        """Add rows; the format has no place for ids."""
-        at, columns = np.nonzero(rows)
-        lines = zip((at + self._n + 1).tolist(), (columns + 1).tolist(), rows[at, columns].astype(str), strict=True)
+    def write(self, rows: Rows, ids: np.ndarray | None = None) -> None:
+        """Add rows, an array or CSR; the format has no place for ids."""
+        entries = sp.coo_matrix(rows)
+        at, columns = (entries.row + self._n + 1).tolist(), (entries.col + 1).tolist()
+        lines = zip(at, columns, entries.data.astype(str), strict=True)
         self._file.write("".join(f"{row} {column} {value}\n" for row, column, value in lines).encode())
-        self._n, self._nnz = self._n + len(rows), self._nnz + at.size
+        self._n, self._nnz = self._n + rows.shape[0], self._nnz + entries.nnz
 
     def close(self) -> None:
         """Say in the header how many entries there are."""

@@ -29,7 +29,7 @@ _CSV_ROWS_AT_ONCE = 4096
 class Writer(Protocol):
     """What takes rows, with their ids where there are any, one chunk after another."""
 
-    def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
+    def write(self, rows: Rows, ids: np.ndarray | None = None) -> None:
         """Add rows."""
 
     def close(self) -> None:
@@ -43,6 +43,7 @@ def writing(
     column_names: Sequence[str],
     id_name: str | None = None,
     kind: str | None = None,
+    sparse: bool = False,
 ) -> Iterator[Writer]:
     """A writer to a file of ``n_rows`` rows; the file takes its name when the last row is written.
 
@@ -57,17 +58,24 @@ def writing(
         What the column of row ids is called, where rows have ids; the same three have no place for them either.
     kind : str, optional
         One of ``KINDS``; by default what ``path`` ends in, and csv for standard output.
+    sparse : bool
+        Whether an ``.npz`` is to hold a CSR matrix, as `scipy.sparse.save_npz` writes it; what is written may be CSR.
 
     Raises
     ------
     ValueError
-        If the kind is unknown.
+        If the kind is unknown, or is to hold a CSR matrix and cannot.
     OSError
         If the file cannot be written; what was there before is left as it was.
     """
-    with _target(path, kind or ("csv" if str(path) == "-" else kind_of("write", path))) as (file, kind):
-        if kind in ("parquet", "arrow", "feather"):
-            writer: Writer = ArrowWriter(file, kind, column_names, id_name)
+    kind = kind or ("csv" if str(path) == "-" else kind_of("write", path))
+    if sparse and kind not in ("npz", "mtx"):
+        raise ValueError(f"[write] {path}: a sparse matrix is written as .npz or .mtx; got .{kind}.")
+    with _target(path, kind) as (file, kind):
+        if sparse and kind == "npz":
+            writer: Writer = _CsrWriter(file)
+        elif kind in ("parquet", "arrow", "feather"):
+            writer = ArrowWriter(file, kind, column_names, id_name)
         elif kind == "mtx":
             writer = MarketWriter(file, n_rows, len(column_names))
         elif kind == "h5ad":
@@ -95,7 +103,7 @@ def write_rows(
     path : str or Path
         ``-`` is standard output.
     array : ndarray or csr_matrix, shape (n_samples, n_columns)
-        A CSR matrix goes to ``.npz`` only, as `scipy.sparse.save_npz` writes it.
+        A CSR matrix goes to ``.npz``, as `scipy.sparse.save_npz` writes it, and to ``.mtx``.
     column_names : sequence of str, optional
         By default a ``.csv`` has no header, and other kinds number their columns.
     kind : str, optional
@@ -110,10 +118,8 @@ def write_rows(
     """
     kind = kind or ("csv" if str(path) == "-" else kind_of("write", path))
     if sp.issparse(array):
-        if kind != "npz":
-            raise ValueError(f"[write] {path}: a sparse matrix is written as .npz; got .{kind}.")
-        with _target(path, kind) as (file, _):
-            sp.save_npz(file, array)
+        with writing(path, array.shape[0], column_names or [""] * array.shape[1], kind=kind, sparse=True) as writer:
+            writer.write(array)
         return
     array = np.asarray(array)
     if column_names is None and kind == "csv":
@@ -201,6 +207,19 @@ class _NpzWriter(_NpyWriter):
     def close(self) -> None:
         self._file.close()
         self._archive.close()
+
+
+class _CsrWriter:
+    """Chunks of CSR, in memory until the last; scipy writes a matrix at once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._pieces = file, []
+
+    def write(self, rows: Rows, ids: np.ndarray | None = None) -> None:
+        self._pieces.append(sp.csr_matrix(rows))
+
+    def close(self) -> None:
+        sp.save_npz(self._file, sp.vstack(self._pieces, format="csr"))
 
 
 class _CsvWriter:
