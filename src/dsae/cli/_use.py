@@ -133,7 +133,7 @@ def transform(
     from dsae.data import writing
 
     for part, target in targets(source, output, kind):
-        with writing(target, len(part), names, part.id_name, kind) as writer:
+        with writing(target, len(part), names, part.id_name, kind, sparse) as writer:
             for chunk in part.chunks():
                 writer.write(verb(chunk.rows), chunk.ids)
 
