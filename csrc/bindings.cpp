@@ -139,12 +139,12 @@ void outer(const In& indptr, const In& indices, const In& left, const In& right,
   kernels->outer(w, rows, columns, to);
 }
 
-// The transpose of a layer's matrix, one row for each column of the batch.
-dsae::Csr transposed(const Call& call, const In& indptr, const In& indices, int64_t n_columns) {
-  const auto wt = call.csr(indptr, indices);
-  call.rising(wt);
-  call.equal("indptr.size - 1", wt.n_rows, "the width of the batch", n_columns);
-  return wt;
+// A batch by samples or by columns.
+dsae::Csr batch(const Call& call, const std::string& of, const In& indptr, const In& indices, int64_t size) {
+  const auto x = call.csr(indptr, indices, of);
+  call.rising(x);
+  call.inside((of + "indices").c_str(), x.indices, indices.size(), size);
+  return x;
 }
 
 void gather_live(const In& indptr, const In& values, const In& slots, const In& x_indptr, const Out& out) {
@@ -156,7 +156,6 @@ void gather_live(const In& indptr, const In& values, const In& slots, const In& 
                         wt.n_rows};
   const auto to = call.vector<float>("out", out, "the size of values", values.size());
   if (wt.n_rows < 0) call.fail("indptr to have n_rows + 1 entries", "none");
-  call.rising(wt);
   call.equal("indptr[-1]", wt.indptr[wt.n_rows], "the size of values", values.size());
   nb::gil_scoped_release release;
   kernels->gather_live(wt, from, index, xt, to);
@@ -167,11 +166,9 @@ void columns(const In& indptr, const In& indices, const In& values, const In& bi
   const Call call{"columns"};
   const dsae::Rows<float> y = {call.data<float>("rows", rows, 2), static_cast<int64_t>(rows.shape(0)),
                                static_cast<int64_t>(rows.shape(1))};
-  const auto x = call.csr(x_indptr, x_indices);
-  call.rising(x);
+  const auto wt = call.csr(indptr, indices);
+  const auto x = batch(call, "x_", x_indptr, x_indices, wt.n_rows);
   call.equal("rows.shape[0]", y.count, "the number of samples", x.n_rows);
-  const auto wt = transposed(call, indptr, indices, static_cast<int64_t>(indptr.size()) - 1);
-  call.inside("x_indices", x.indices, x_indices.size(), wt.n_rows);
   const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
   const auto start = call.vector<const float>("bias", bias, "the width of rows", y.width);
   const auto numbers = call.vector<const float>("x_values", x_values, "the size of x_indices", x_indices.size());
@@ -179,18 +176,17 @@ void columns(const In& indptr, const In& indices, const In& values, const In& bi
   kernels->columns_of_rows(wt, data, start, x, numbers, y);
 }
 
-void columns_gradient(const In& indptr, const In& indices, const In& slots, const In& x_indptr, const In& x_samples,
+void columns_gradient(const In& indptr, const In& indices, const In& slots, const In& x_indptr, const In& x_indices,
                       const In& x_values, const In& dy, const Out& dw) {
   const Call call{"columns_gradient"};
   const dsae::Rows<const float> from = {call.data<float>("dy", dy, 2), static_cast<int64_t>(dy.shape(0)),
                                         static_cast<int64_t>(dy.shape(1))};
-  const auto xt = call.csr(x_indptr, x_samples);
-  call.rising(xt);
-  call.inside("x_samples", xt.indices, x_samples.size(), from.count);
-  const auto wt = transposed(call, indptr, indices, xt.n_rows);
+  const auto wt = call.csr(indptr, indices);
+  const auto xt = batch(call, "x_", x_indptr, x_indices, from.count);
+  call.equal("x_indptr.size", x_indptr.size(), "the size of indptr", indptr.size());
   const auto to = call.vector<float>("dw", dw, "the size of indices", indices.size());
   const auto index = call.vector<const int32_t>("slots", slots, "the size of indices", indices.size());
-  const auto numbers = call.vector<const float>("x_values", x_values, "the size of x_samples", x_samples.size());
+  const auto numbers = call.vector<const float>("x_values", x_values, "the size of x_indices", x_indices.size());
   nb::gil_scoped_release release;
   kernels->columns_gradient(wt, index, xt, numbers, from, to);
 }
@@ -206,16 +202,13 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
   const auto from = call.panels<const float>("x", x);
   call.fits(n_rows, from);
   dsae::OutputLayer to = {call.csr(indptr, indices), nullptr, nullptr, {nullptr, nullptr, 0}, nullptr};
-  call.rising(to.w);
   to.values = call.vector<const float>("values", values, "the size of indices", indices.size());
   to.bias = call.vector<const float>("bias", bias, "the number of rows", to.w.n_rows);
   const auto& [t_indptr, t_samples, t_values, t_shift] = target;
-  const dsae::Target aim = {call.csr(t_indptr, t_samples),
-                            call.vector<const float>("target values", t_values, "as many as samples", t_samples.size()),
+  const dsae::Target aim = {batch(call, "target ", t_indptr, t_samples, n_rows),
+                            call.vector<const float>("target values", t_values, "the size of target indices", t_samples.size()),
                             t_shift ? call.vector<const float>("shift", *t_shift, "the number of rows", to.w.n_rows) : nullptr};
-  call.rising(aim.columns);
   call.equal("target indptr.size - 1", aim.columns.n_rows, "the number of rows", to.w.n_rows);
-  call.inside("target samples", aim.columns.indices, t_samples.size(), n_rows);
   if (loss != "mse" && loss != "bce") call.fail("loss to be mse or bce", loss);
   dsae::OutputGradients out = {nullptr, nullptr, {nullptr, 0, 0, from.lanes}, call.panels<float>("tile", tile)};
   call.same_batch(from, out.tile, "tile");
@@ -227,8 +220,9 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
     if (dx) {
       if (!transpose) call.fail("the transpose, from which dx comes", "None");
       const auto& [wt_indptr, wt_indices, wt_values] = *transpose;
-      to.wt = transposed(call, wt_indptr, wt_indices, from.width);
-      to.wt_values = call.vector<const float>("transposed values", wt_values, "the size of indices", wt_indices.size());
+      to.wt = call.csr(wt_indptr, wt_indices, "transposed ");
+      to.wt_values = call.vector<const float>("transposed values", wt_values, "the size of indices", indices.size());
+      call.equal("transposed indptr.size - 1", to.wt.n_rows, "the width of x", from.width);
       out.dx = call.panels<float>("dx", *dx);
       call.same_batch(from, out.dx, "dx");
       call.equal("dx.shape[1]", out.dx.width, "the width of x", from.width);
@@ -452,7 +446,7 @@ NB_MODULE(_kernels, m) {
   m.def("columns", &columns, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert(),
         "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "rows"_a.noconvert());
   m.def("columns_gradient", &columns_gradient, "indptr"_a.noconvert(), "indices"_a.noconvert(), "slots"_a.noconvert(),
-        "x_indptr"_a.noconvert(), "x_samples"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(),
+        "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(),
         "dw"_a.noconvert());
   m.def("tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
         "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(), "gradients"_a.noconvert().none());

@@ -148,6 +148,8 @@ double tiled_loss(const OutputLayer& layer, Panels<const float> x, const Target&
   double* const losses = new double[height];
   int32_t* const places = new int32_t[height + 2 * n_in];
   double loss = 0;
+  if (!layer.w.n_rows)
+    for (int64_t i = 0; i < x.count * n_in * x.lanes; ++i) to.dx.data[i] = 0;
   with_lanes(x.lanes, [&](auto lanes) {
     loss = Tiles<lanes>{layer,  x, target, kind,   n_rows, factor,          to,
                         0,      0, losses, places, places + height, places + height + n_in}

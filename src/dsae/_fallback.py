@@ -121,9 +121,9 @@ def columns(indptr, indices, values, bias, x_indptr, x_indices, x_values, rows) 
     rows[:] = product.toarray() + bias
 
 
-def columns_gradient(indptr, indices, slots, x_indptr, x_samples, x_values, dy, dw) -> None:
+def columns_gradient(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> None:
     """``dw[slots[i]] += <x[:, row], dy[:, col]>`` at the edges of ``W^T``; the batch comes by columns."""
-    rows, Xt = _rows(indptr), _matrix(x_indptr, x_samples, x_values, dy.shape[0])
+    rows, Xt = _rows(indptr), _matrix(x_indptr, x_indices, x_values, dy.shape[0])
     for start in range(0, rows.size, _EDGES_AT_ONCE):
         edges = slice(start, start + _EDGES_AT_ONCE)
         dw[slots[edges]] += np.asarray(Xt[rows[edges]].multiply(dy[:, indices[edges]].T).sum(axis=1)).ravel()

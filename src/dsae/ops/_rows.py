@@ -123,4 +123,5 @@ def rows_of(batch: np.ndarray | sp.csr_matrix) -> Tensor | SparseRows:
     if not sp.issparse(batch):
         return torch.from_numpy(batch)
     X: sp.csr_matrix = batch  # type: ignore[assignment]
-    return torch.from_numpy(X.toarray()) if X.nnz > DENSE_ABOVE * X.shape[0] * X.shape[1] else SparseRows.of(X)
+    n_rows, width = X.shape  # type: ignore[misc]
+    return torch.from_numpy(X.toarray()) if X.nnz > DENSE_ABOVE * n_rows * width else SparseRows.of(X)
