@@ -212,7 +212,7 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         Parameters
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
-            A sparse matrix is densified one mini-batch at a time.
+            A sparse matrix stays sparse: what its zeros would take is never held (docs/design/sparse_input.md).
         y : ignored
 
         Returns

@@ -130,12 +130,19 @@ def _remade(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target:
             z = backend.unpack(backend.spmm(values[slots], bias[begin:end], x, part), target.shape[0])
             yield begin, end, _torch.residual(z, target, begin, end, loss)[1]
 
+    # written in place: small results between large passing ones would keep the allocator from using their memory again
     def norms() -> Tensor:
-        return torch.cat([dy.norm(dim=0) for _, _, dy in tiles()])
+        found = bias.new_empty(topology.shape[0])
+        for begin, end, dy in tiles():
+            found[begin:end] = dy.norm(dim=0)
+        return found
 
     def at(edges: Topology) -> Tensor:
-        found = (backend.sddmm(backend.pack(dy, x.shape[2]), x, _rows(edges, a, b)[0]) for a, b, dy in tiles())
-        return torch.cat(list(found))
+        found = values.new_empty(edges.nnz)
+        for begin, end, dy in tiles():
+            part, slots = _rows(edges, begin, end)
+            found[slots] = backend.sddmm(backend.pack(dy, x.shape[2]), x, part)
+        return found
 
     return Remade(norms, at)
 

@@ -11,7 +11,7 @@ from dsae.nn import Autoencoder
 
 _ROWS, _NUMBERS = 512, 1 << 26
 # Sparse rows are written out so many numbers at a time, but a panel's worth of rows at least.
-_TILE, _NARROWEST = 1 << 22, 16
+_TILE, _NARROWEST = 1 << 20, 16
 # Share of the newest epoch in the running mean: the noise of one epoch's probes goes, the dense start is forgotten.
 _NEWEST = 0.2
 
