@@ -74,7 +74,8 @@ struct OutputLayer {
   Csr wt;  // and its values; read only where dx is asked for
   const float* wt_values;
 };
-// Where the gradients of the loss go; dw and dx may be null. A tile has as many features as outputs are held at once.
+// Where the gradients of the loss go: none are made without a place for dbias, dx not without its own. A tile has as many
+// features as outputs are held at once.
 struct OutputGradients {
   float *dw, *dbias;
   Panels<float> dx, tile;

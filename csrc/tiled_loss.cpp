@@ -80,7 +80,7 @@ struct Tiles {
     const int64_t left = n_rows - panel * L, used = left < L ? left : L;
     const float loss = kind == Loss::squared ? squared<L>(y, numbers, shift, used) : entropy<L>(y, numbers, used);
     losses[row - begin] += loss;
-    if (!to.dw) return;
+    if (!to.dbias) return;
     Vec sum = {};
     for (int n = 0; n < L; n += kWidth) {
       const Vec dy = load(y + n) * factor;
