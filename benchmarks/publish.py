@@ -14,7 +14,19 @@ import click
 from page.common import Bar, table
 
 ROOT = Path(__file__).parents[1]
-SECTIONS = ("layer", "step", "bound", "rows", "topology", "memory", "crossover", "alternation", "growth", "stream")
+SECTIONS = (
+    "layer",
+    "step",
+    "bound",
+    "rows",
+    "topology",
+    "memory",
+    "crossover",
+    "alternation",
+    "growth",
+    "stream",
+    "wide",
+)
 HEAD = """# Benchmarks
 
 <!-- Written by benchmarks/publish.py from benchmarks/results.json; `make bench` measures anew and writes it again. -->

@@ -1,4 +1,5 @@
 // Activations, in place. Those of a unit by itself take panels of any width, one lane included; softmax and topk take rows.
+#include "exponential.hpp"
 #include "level.hpp"
 
 namespace dsae::DSAE_LEVEL {
@@ -13,24 +14,6 @@ inline int64_t each(float* x, int64_t size, const F& f) {
     live += x[i] != 0;
   }
   return live;
-}
-
-// exp within 2 units in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2] (Cephes). Vectorises.
-inline float exponential(float x) {
-  x = x > 88.0f ? 88.0f : x < -87.0f ? -87.0f : x;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
-  const float n = (x * 1.44269504088896341f + kRound) - kRound;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
-  float power;
-  __builtin_memcpy(&power, &bits, 4);
-  return (p * r * r + r + 1.0f) * power;
 }
 
 inline float keep_above(float x, float threshold) { return x > threshold ? x : 0.0f; }

@@ -39,11 +39,12 @@ struct Call {
     return static_cast<U*>(a.data());
   }
 
-  dsae::Csr csr(const In& indptr, const In& indices) const {
-    const dsae::Csr w = {data<int32_t>("indptr", indptr, 1), data<int32_t>("indices", indices, 1),
+  dsae::Csr csr(const In& indptr, const In& indices, const std::string& of = "") const {
+    const std::string starts = of + "indptr", columns = of + "indices";
+    const dsae::Csr w = {data<int32_t>(starts.c_str(), indptr, 1), data<int32_t>(columns.c_str(), indices, 1),
                          static_cast<int64_t>(indptr.size()) - 1};
-    if (w.n_rows < 0) fail("indptr to have n_rows + 1 entries", "none");
-    equal("indptr[-1]", w.indptr[w.n_rows], "the size of indices", indices.size());
+    if (w.n_rows < 0) fail(starts + " to have n_rows + 1 entries", "none");
+    equal((starts + "[-1]").c_str(), w.indptr[w.n_rows], ("the size of " + columns).c_str(), indices.size());
     return w;
   }
 

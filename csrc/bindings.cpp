@@ -3,9 +3,11 @@
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <tuple>
 #include <vector>
 
 #include "grow.hpp"
@@ -115,6 +117,119 @@ void adam(const In& indptr, const In& indices, const In& grad, const Out& values
   const auto v = call.vector<float>("square", square, "the size of indices", nnz);
   nb::gil_scoped_release release;
   kernels->adam(w, nnz, {rate, beta1, beta2, epsilon, root}, g, data, m, v);
+}
+
+void spmv(const In& indptr, const In& indices, const In& values, const In& x, const Out& y) {
+  const Call call{"spmv"};
+  const auto w = call.csr(indptr, indices);
+  const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
+  const auto from = call.data<float>("x", x, 1);
+  const auto to = call.vector<float>("y", y, "the number of rows", w.n_rows);
+  nb::gil_scoped_release release;
+  kernels->spmv(w, data, nullptr, from, to);
+}
+
+void outer(const In& indptr, const In& indices, const In& left, const In& right, const Out& dw) {
+  const Call call{"outer"};
+  const auto w = call.csr(indptr, indices);
+  const auto rows = call.vector<const float>("left", left, "the number of rows", w.n_rows);
+  const auto columns = call.data<float>("right", right, 1);
+  const auto to = call.vector<float>("dw", dw, "the size of indices", indices.size());
+  nb::gil_scoped_release release;
+  kernels->outer(w, rows, columns, to);
+}
+
+// A batch by samples or by columns.
+dsae::Csr batch(const Call& call, const std::string& of, const In& indptr, const In& indices, int64_t size) {
+  const auto x = call.csr(indptr, indices, of);
+  call.rising(x);
+  call.inside((of + "indices").c_str(), x.indices, indices.size(), size);
+  return x;
+}
+
+void gather_live(const In& indptr, const In& values, const In& slots, const In& x_indptr, const Out& out) {
+  const Call call{"gather_live"};
+  const dsae::Csr wt = {call.data<int32_t>("indptr", indptr, 1), nullptr, static_cast<int64_t>(indptr.size()) - 1};
+  const auto from = call.data<float>("values", values, 1);
+  const auto index = call.vector<const int32_t>("slots", slots, "the size of values", values.size());
+  const dsae::Csr xt = {call.vector<const int32_t>("x_indptr", x_indptr, "the size of indptr", indptr.size()), nullptr,
+                        wt.n_rows};
+  const auto to = call.vector<float>("out", out, "the size of values", values.size());
+  if (wt.n_rows < 0) call.fail("indptr to have n_rows + 1 entries", "none");
+  call.equal("indptr[-1]", wt.indptr[wt.n_rows], "the size of values", values.size());
+  nb::gil_scoped_release release;
+  kernels->gather_live(wt, from, index, xt, to);
+}
+
+void columns(const In& indptr, const In& indices, const In& values, const In& bias, const In& x_indptr,
+             const In& x_indices, const In& x_values, const Out& rows) {
+  const Call call{"columns"};
+  const dsae::Rows<float> y = {call.data<float>("rows", rows, 2), static_cast<int64_t>(rows.shape(0)),
+                               static_cast<int64_t>(rows.shape(1))};
+  const auto wt = call.csr(indptr, indices);
+  const auto x = batch(call, "x_", x_indptr, x_indices, wt.n_rows);
+  call.equal("rows.shape[0]", y.count, "the number of samples", x.n_rows);
+  const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
+  const auto start = call.vector<const float>("bias", bias, "the width of rows", y.width);
+  const auto numbers = call.vector<const float>("x_values", x_values, "the size of x_indices", x_indices.size());
+  nb::gil_scoped_release release;
+  kernels->columns_of_rows(wt, data, start, x, numbers, y);
+}
+
+void columns_gradient(const In& indptr, const In& indices, const In& slots, const In& x_indptr, const In& x_indices,
+                      const In& x_values, const In& dy, const Out& dw) {
+  const Call call{"columns_gradient"};
+  const dsae::Rows<const float> from = {call.data<float>("dy", dy, 2), static_cast<int64_t>(dy.shape(0)),
+                                        static_cast<int64_t>(dy.shape(1))};
+  const auto wt = call.csr(indptr, indices);
+  const auto xt = batch(call, "x_", x_indptr, x_indices, from.count);
+  call.equal("x_indptr.size", x_indptr.size(), "the size of indptr", indptr.size());
+  const auto to = call.vector<float>("dw", dw, "the size of indices", indices.size());
+  const auto index = call.vector<const int32_t>("slots", slots, "the size of indices", indices.size());
+  const auto numbers = call.vector<const float>("x_values", x_values, "the size of x_indices", x_indices.size());
+  nb::gil_scoped_release release;
+  kernels->columns_gradient(wt, index, xt, numbers, from, to);
+}
+
+// The layer as (indptr, indices, values, bias), its transpose as (indptr, indices, values), the target by column as
+// (indptr, samples, values, shift or None), the gradients as (dw, dbias, dx); what is None is not computed.
+double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<std::tuple<In, In, In>>& transpose,
+                  const In& x, const std::tuple<In, In, In, std::optional<In>>& target, const std::string& loss,
+                  int64_t n_rows, float factor, const Out& tile,
+                  const std::optional<std::tuple<Out, Out, std::optional<Out>>>& gradients) {
+  const Call call{"tiled_loss"};
+  const auto& [indptr, indices, values, bias] = layer;
+  const auto from = call.panels<const float>("x", x);
+  call.fits(n_rows, from);
+  dsae::OutputLayer to = {call.csr(indptr, indices), nullptr, nullptr, {nullptr, nullptr, 0}, nullptr};
+  to.values = call.vector<const float>("values", values, "the size of indices", indices.size());
+  to.bias = call.vector<const float>("bias", bias, "the number of rows", to.w.n_rows);
+  const auto& [t_indptr, t_samples, t_values, t_shift] = target;
+  const dsae::Target aim = {batch(call, "target ", t_indptr, t_samples, n_rows),
+                            call.vector<const float>("target values", t_values, "the size of target indices", t_samples.size()),
+                            t_shift ? call.vector<const float>("shift", *t_shift, "the number of rows", to.w.n_rows) : nullptr};
+  call.equal("target indptr.size - 1", aim.columns.n_rows, "the number of rows", to.w.n_rows);
+  if (loss != "mse" && loss != "bce") call.fail("loss to be mse or bce", loss);
+  dsae::OutputGradients out = {nullptr, nullptr, {nullptr, 0, 0, from.lanes}, call.panels<float>("tile", tile)};
+  call.same_batch(from, out.tile, "tile");
+  if (out.tile.width < 1) call.fail("a tile of at least one output", "none");
+  if (gradients) {
+    const auto& [dw, dbias, dx] = *gradients;
+    out.dw = call.vector<float>("dw", dw, "the size of indices", indices.size());
+    out.dbias = call.vector<float>("dbias", dbias, "the number of rows", to.w.n_rows);
+    if (dx) {
+      if (!transpose) call.fail("the transpose, from which dx comes", "None");
+      const auto& [wt_indptr, wt_indices, wt_values] = *transpose;
+      to.wt = call.csr(wt_indptr, wt_indices, "transposed ");
+      to.wt_values = call.vector<const float>("transposed values", wt_values, "the size of indices", indices.size());
+      call.equal("transposed indptr.size - 1", to.wt.n_rows, "the width of x", from.width);
+      out.dx = call.panels<float>("dx", *dx);
+      call.same_batch(from, out.dx, "dx");
+      call.equal("dx.shape[1]", out.dx.width, "the width of x", from.width);
+    }
+  }
+  nb::gil_scoped_release release;
+  return kernels->tiled_loss(to, from, aim, loss == "mse" ? dsae::Loss::squared : dsae::Loss::entropy, n_rows, factor, out);
 }
 
 nb::tuple transpose(const In& indptr, const In& indices, int64_t n_cols) {
@@ -322,6 +437,19 @@ NB_MODULE(_kernels, m) {
         "mean"_a.noconvert(), "square"_a.noconvert(), "rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "root"_a);
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
+  m.def("spmv", &spmv, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "x"_a.noconvert(),
+        "y"_a.noconvert());
+  m.def("outer", &outer, "indptr"_a.noconvert(), "indices"_a.noconvert(), "left"_a.noconvert(), "right"_a.noconvert(),
+        "dw"_a.noconvert());
+  m.def("gather_live", &gather_live, "indptr"_a.noconvert(), "values"_a.noconvert(), "slots"_a.noconvert(),
+        "x_indptr"_a.noconvert(), "out"_a.noconvert());
+  m.def("columns", &columns, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert(),
+        "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "rows"_a.noconvert());
+  m.def("columns_gradient", &columns_gradient, "indptr"_a.noconvert(), "indices"_a.noconvert(), "slots"_a.noconvert(),
+        "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(),
+        "dw"_a.noconvert());
+  m.def("tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
+        "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(), "gradients"_a.noconvert().none());
   m.def("transpose", &transpose, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
   m.def("fault", &fault, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
   m.def("rewire", &rewire, "indptr"_a.noconvert(), "indices"_a.noconvert(), "keep"_a.noconvert(),

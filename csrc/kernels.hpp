@@ -52,6 +52,39 @@ struct Live {
 // y = bias + the columns of W at the live inputs; `wt` is the transpose, with its values.
 using Columns = void(const Csr& wt, const float* values, const float* bias, int64_t n_out, Live x, float* y);
 
+// The same for many samples.
+using ColumnsOfRows = void(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
+                           Rows<float> y);
+// dw[slots[edge]] += <x[:, column], dy[:, row]> for the edges of `wt` in columns that live in `xt`, the samples by column.
+using ColumnsGradient = void(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values,
+                             Rows<const float> dy, float* dw);
+// out[edge] = values[slots[edge]] for the edges of `wt` in columns that live in `xt`.
+using GatherLive = void(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out);
+// dw[edge] = left[row] * right[column].
+using Outer = void(const Csr& w, const float* left, const float* right, float* dw);
+
+// What an output is compared with: samples by column; every number is less `shift` of its column (may be null).
+struct Target {
+  Csr columns;
+  const float *values, *shift;
+};
+struct OutputLayer {
+  Csr w;
+  const float *values, *bias;
+  Csr wt;  // and its values; read only where dx is asked for
+  const float* wt_values;
+};
+// Where the gradients of the loss go: none are made without a place for dbias, dx not without its own. A tile has as many
+// features as outputs are held at once.
+struct OutputGradients {
+  float *dw, *dbias;
+  Panels<float> dx, tile;
+};
+enum class Loss { squared, entropy };
+// The sum over `n_rows` samples and all outputs of the loss of W x + bias; its gradients are multiplied by `factor`.
+using TiledLoss = double(const OutputLayer&, Panels<const float> x, const Target&, Loss, int64_t n_rows, float factor,
+                         const OutputGradients&);
+
 struct Activation {
   enum Kind { identity, relu, sigmoid, threshold, softmax, topk } kind;
   int64_t k;               // of topk
@@ -75,6 +108,11 @@ struct Kernels {
   ScanNumbers* scan;
   Compress* compress;
   Columns* columns;
+  ColumnsOfRows* columns_of_rows;
+  ColumnsGradient* columns_gradient;
+  GatherLive* gather_live;
+  Outer* outer;
+  TiledLoss* tiled_loss;
   Activate* activate;
   int width;  // floats in a vector
 };

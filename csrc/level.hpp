@@ -31,6 +31,11 @@ Adam adam;
 ScanNumbers scan;
 Compress compress;
 Columns columns;
+ColumnsOfRows columns_of_rows;
+ColumnsGradient columns_gradient;
+GatherLive gather_live;
+Outer outer;
+TiledLoss tiled_loss;
 Activate activate;
 
 namespace {

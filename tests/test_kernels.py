@@ -18,7 +18,7 @@ LANES = kernels.LANES
 SHAPES = [(0, 0), (0, 3), (3, 0), (1, 1), (1, 40), (40, 1), (5, 7), (33, 70), (130, 257)]
 DENSITIES = [0.0, 0.03, 0.3, 1.0]
 BATCHES = (0, 1, 3)
-NETWORK = Path(__file__).with_name("test_network.py")
+NETWORK, SPARSE = (Path(__file__).with_name(name) for name in ("test_network.py", "test_sparse_kernels.py"))
 
 
 @pytest.fixture
@@ -277,6 +277,7 @@ def test_every_instruction_set_obeys_the_laws(level):
         "product or gradient or adjoint or panels or network",
         __file__,
         str(NETWORK),
+        str(SPARSE),
     ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *tests],
@@ -339,6 +340,8 @@ def arguments(rng):
     t = topology(rng, (4, 5), 0.5)
     w, n = {"indptr": t.indptr, "indices": t.indices}, t.nnz
     values, bias = floats(rng, n), floats(rng, 4)
+    ones = Topology.from_mask(np.eye(4))
+    batch = {"x_indptr": ones.indptr, "x_indices": ones.indices, "x_values": floats(rng, 4)}
     x, y, slots = floats(rng, 2, 5, 16), floats(rng, 2, 4, 16), np.arange(n, dtype=np.int32)
     return {
         "pack": {"rows": floats(rng, 20, 5), "panels": x},
@@ -351,6 +354,17 @@ def arguments(rng):
         "scatter": {"values": values, "slots": slots, "out": floats(rng, n)},
         "adam": {**w, "grad": values, "values": floats(rng, n), "mean": floats(rng, n), "square": floats(rng, n) ** 2}
         | {"rate": 0.1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "root": 1.0},
+        "spmv": {**w, "values": values, "x": floats(rng, 5), "y": floats(rng, 4)},
+        "outer": {**w, "left": bias, "right": floats(rng, 5), "dw": values},
+        "gather_live": {
+            "indptr": t.indptr,
+            "values": values,
+            "slots": slots,
+            "x_indptr": t.indptr,
+            "out": floats(rng, n),
+        },
+        "columns": {**w, "values": values, "bias": floats(rng, 5), **batch, "rows": floats(rng, 4, 5)},
+        "columns_gradient": {**w, "slots": slots, **batch, "dy": floats(rng, 5, 5), "dw": floats(rng, n)},
         "transpose": {**w, "n_cols": 5},
         "fault": {**w, "n_cols": 5},
         "rewire": {**w, "keep": np.ones(n, bool), "grown_indptr": t.indptr, "grown_indices": t.indices},
@@ -426,6 +440,22 @@ def test_wrong_arrays_are_refused(rng, name):
             "unpack",
             {"rows": np.zeros((2, 4), np.float32)},
             "Expected rows.shape[1] = 5, the width of the panels; got 4.",
+        ),
+        ("spmv", {"y": np.zeros(3, np.float32)}, "Expected y.size = 4, the number of rows; got 3."),
+        ("outer", {"left": np.zeros(3, np.float32)}, "Expected left.size = 4, the number of rows; got 3."),
+        ("gather_live", {"x_indptr": np.zeros(4, np.int32)}, "Expected x_indptr.size = 5, the size of indptr; got 4."),
+        ("columns", {"x_indices": np.full(4, 4, np.int32)}, "Expected x_indices in [0, 4); got one outside."),
+        ("columns", {"x_values": np.zeros(3, np.float32)}, "Expected x_values.size = 4, the size of x_indices; got 3."),
+        (
+            "columns",
+            {"rows": np.zeros((3, 5), np.float32)},
+            "Expected rows.shape[0] = 4, the number of samples; got 3.",
+        ),
+        ("columns_gradient", {"x_indices": np.full(4, 5, np.int32)}, "Expected x_indices in [0, 5); got one outside."),
+        (
+            "columns_gradient",
+            {"x_indptr": np.array([0, 1, 0, 4, 4], np.int32)},
+            "Expected indptr to rise from 0; got another order.",
         ),
         ("transpose", {"n_cols": 1}, "Expected indices in [0, 1); got one outside."),
         ("rewire", {"keep": np.ones(1, bool)}, "Expected keep.size = "),

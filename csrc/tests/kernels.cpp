@@ -331,6 +331,68 @@ void test_draw(const Matrix& m, int64_t n, const std::string& where) {
   }
 }
 
+// A batch by columns, of which every third number lives, through the first layer and the last.
+void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, const std::string& where) {
+  const int64_t n_samples = lanes + 3, n_panels = 2, n_in = m.n_cols, n_out = m.n_rows;
+  const Matrix x(n_samples, n_in, 0.3), t(n_out, n_samples, 0.3);
+  const Floats values = floats(m.nnz()), numbers = floats(x.nnz()), bias = floats(n_out), dy = floats(n_samples * n_out);
+  Ints indptr(n_in + 1), indices(m.nnz()), slots(m.nnz()), x_indptr(n_in + 1), samples(x.nnz()), x_slots(x.nnz());
+  dsae::transpose(m.csr(), n_in, indptr.data(), indices.data(), slots.data());
+  dsae::transpose(x.csr(), n_in, x_indptr.data(), samples.data(), x_slots.data());
+  const dsae::Csr wt = {indptr.data(), indices.data(), n_in}, xt = {x_indptr.data(), samples.data(), n_in};
+  Floats by_column(x.nnz());
+  for (int64_t e = 0; e < x.nnz(); ++e) by_column[e] = numbers[x_slots[e]];
+  std::vector<double> dense(n_samples * n_in), y(n_samples * n_out), dw(m.nnz());
+  for (int64_t e = 0; e < x.nnz(); ++e) dense[x.rows[e] * n_in + x.indices[e]] = numbers[e];
+  for (int64_t s = 0; s < n_samples; ++s) {
+    for (int64_t r = 0; r < n_out; ++r) y[s * n_out + r] = bias[r];
+    for (int64_t e = 0; e < m.nnz(); ++e) {
+      y[s * n_out + m.rows[e]] += values[e] * dense[s * n_in + m.indices[e]];
+      dw[e] += dy[s * n_out + m.rows[e]] * dense[s * n_in + m.indices[e]];
+    }
+  }
+  const Floats hidden = floats(n_panels * n_in * lanes), aim = floats(t.nnz()), shift = floats(n_out);
+  Floats wt_values(m.nnz());
+  for (int64_t e = 0; e < m.nnz(); ++e) wt_values[e] = values[slots[e]];
+  std::vector<double> dz(n_samples * n_out), d_bias(n_out), d_values(m.nnz()), dx(hidden.size());
+  double loss = 0;
+  const auto at = [&](int64_t s, int64_t c) { return (s / lanes * n_in + c) * lanes + s % lanes; };
+  for (int64_t r = 0; r < n_out; ++r)
+    for (int64_t s = 0; s < n_samples; ++s) dz[s * n_out + r] = bias[r] + shift[r];
+  for (int64_t e = 0; e < t.nnz(); ++e) dz[t.indices[e] * n_out + t.rows[e]] -= aim[e];
+  for (int64_t s = 0; s < n_samples; ++s)
+    for (int64_t e = 0; e < m.nnz(); ++e) dz[s * n_out + m.rows[e]] += double{values[e]} * hidden[at(s, m.indices[e])];
+  for (int64_t s = 0; s < n_samples; ++s)
+    for (int64_t r = 0; r < n_out; ++r) {
+      loss += dz[s * n_out + r] * dz[s * n_out + r];
+      d_bias[r] += dz[s * n_out + r];
+    }
+  for (int64_t s = 0; s < n_samples; ++s)
+    for (int64_t e = 0; e < m.nnz(); ++e) {
+      d_values[e] += dz[s * n_out + m.rows[e]] * hidden[at(s, m.indices[e])];
+      dx[at(s, m.indices[e])] += dz[s * n_out + m.rows[e]] * values[e];
+    }
+  for (int threads = 1; threads <= 3; ++threads) {
+    dsae::set_max_threads(threads);
+    Floats moved(m.nnz(), NAN), got(n_samples * n_out, NAN), gradient(m.nnz());
+    kernels.gather_live(wt, values.data(), slots.data(), xt, moved.data());
+    kernels.columns_of_rows(wt, moved.data(), bias.data(), x.csr(), numbers.data(), {got.data(), n_samples, n_out});
+    check(close(got, y), "columns of rows " + where);
+    kernels.columns_gradient(wt, slots.data(), xt, by_column.data(), {dy.data(), n_samples, n_out}, gradient.data());
+    check(close(gradient, dw), "their gradient " + where);
+    for (int64_t height : {int64_t{1}, int64_t{4}, n_out + 1}) {
+      Floats tile(n_panels * height * lanes), to_values(m.nnz(), NAN), to_bias(n_out, NAN), to_x(hidden.size(), NAN);
+      const double sum = kernels.tiled_loss(
+          {m.csr(), values.data(), bias.data(), wt, wt_values.data()}, {hidden.data(), n_panels, n_in, lanes},
+          {t.csr(), aim.data(), shift.data()}, dsae::Loss::squared, n_samples, 1,
+          {to_values.data(), to_bias.data(), {to_x.data(), n_panels, n_in, lanes}, {tile.data(), n_panels, height, lanes}});
+      check(std::abs(sum - loss) <= 1e-4 * (1 + loss), "tiled loss " + where);
+      check(close(to_values, d_values) && close(to_bias, d_bias), "its layer's gradient " + where);
+      check(close(to_x, dx), "its input's gradient " + where);
+    }
+  }
+}
+
 void test_first(const Matrix& m, const std::string& where) {
   Ints order(m.n_cols), lengths(m.n_rows), expected;
   std::iota(order.begin(), order.end(), 0);
@@ -390,6 +452,7 @@ int main() {
         for (int lanes : {16, 32, 64}) {
           const std::string where = shape + ", lanes " + std::to_string(lanes);
           test_panels(**level, n_rows, n_cols, lanes, where);
+          test_sparse_rows(**level, m, lanes, where);
           for (int64_t count : {0, 1, 3})
             test_products(**level, m, count, lanes, where + ", panels " + std::to_string(count));
         }

@@ -5,6 +5,8 @@ Same names, arguments and results as the extension; see `dsae.kernels` for what 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit, softmax
@@ -91,6 +93,70 @@ def adam(indptr, indices, grad, values, mean, square, rate, beta1, beta2, epsilo
     square *= beta2
     square += (1 - beta2) * grad**2
     values -= (rates * mean / (np.sqrt(square) * root + epsilon)).astype(np.float32)
+
+
+def spmv(indptr, indices, values, x, y) -> None:
+    """``y = W x`` for one vector."""
+    y[:] = _matrix(indptr, indices, values, x.size) @ x
+
+
+def outer(indptr, indices, left, right, dw) -> None:
+    """``dw[slot] = left[row] * right[col]`` at the live edges."""
+    dw[:] = left[_rows(indptr)] * right[indices]
+
+
+def gather_live(indptr, values, slots, x_indptr, out) -> None:
+    """``out[i] = values[slots[i]]`` in the rows of ``indptr`` that live in ``x_indptr``."""
+    live = np.repeat(np.diff(x_indptr) > 0, np.diff(indptr))
+    out[live] = values[slots[live]]
+
+
+def columns(indptr, indices, values, bias, x_indptr, x_indices, x_values, rows) -> None:
+    """``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``."""
+    live = np.zeros(indptr.size - 1, bool)
+    live[x_indices] = True
+    numbers = np.where(np.repeat(live, np.diff(indptr)), values, 0)
+    X = _matrix(x_indptr, x_indices, x_values, indptr.size - 1)
+    product: Any = X @ _matrix(indptr, indices, numbers, rows.shape[1])
+    rows[:] = product.toarray() + bias
+
+
+def columns_gradient(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> None:
+    """``dw[slots[i]] += <x[:, row], dy[:, col]>`` at the edges of ``W^T``; the batch comes by columns."""
+    rows, Xt = _rows(indptr), _matrix(x_indptr, x_indices, x_values, dy.shape[0])
+    for start in range(0, rows.size, _EDGES_AT_ONCE):
+        edges = slice(start, start + _EDGES_AT_ONCE)
+        dw[slots[edges]] += np.asarray(Xt[rows[edges]].multiply(dy[:, indices[edges]].T).sum(axis=1)).ravel()
+
+
+def tiled_loss(layer, transpose, x, target, loss: str, n_rows: int, factor: float, tile, gradients) -> float:
+    """Sum of the loss of ``W x + bias`` against the target by columns, tile by tile of outputs, and its gradients.
+
+    ``layer`` is ``indptr, indices, values, bias``; ``transpose`` its transpose's ``indptr, indices, values``;
+    ``target`` ``indptr, samples, values, shift``; ``gradients`` ``dw, dbias, dx``, multiplied by ``factor``.
+    """
+    indptr, indices, values, bias = layer
+    t_indptr, samples, numbers, shift = target
+    rows = np.empty((n_rows, x.shape[1]), np.float32)
+    unpack(x, rows)
+    W, T = _matrix(indptr, indices, values, x.shape[1]), _matrix(t_indptr, samples, numbers, n_rows)
+    total, d_rows = 0.0, np.zeros_like(rows)
+    for begin in range(0, bias.size, tile.shape[1]):
+        chosen = slice(begin, min(begin + tile.shape[1], bias.size))
+        z, t = W[chosen] @ rows.T + bias[chosen, None], T[chosen].toarray()
+        aim = t if shift is None else t - shift[chosen, None]
+        dy = z - aim if loss == "mse" else expit(z) - aim
+        total += float((dy.astype(np.float64) ** 2 if loss == "mse" else np.logaddexp(0.0, z) - aim * z).sum())
+        if gradients is not None:
+            dy *= np.float32(factor)
+            slots = slice(indptr[begin], indptr[chosen.stop])
+            edges = _rows(indptr[begin : chosen.stop + 1] - indptr[begin]), indices[slots]
+            gradients[0][slots] = np.einsum("es,es->e", dy[edges[0]], rows.T[edges[1]])
+            gradients[1][chosen] = dy.sum(1)
+            d_rows += (W[chosen].T @ dy).T
+    if gradients is not None and gradients[2] is not None:
+        pack(d_rows, gradients[2])
+    return total
 
 
 def transpose(indptr, indices, n_cols: int):

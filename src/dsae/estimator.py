@@ -198,7 +198,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         Parameters
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), or a source
-            A sparse matrix is densified one mini-batch at a time. What does not fit in memory is given as
+            A sparse matrix stays sparse (docs/design/sparse_input.md). What does not fit in memory is given as
             ``dsae.data.open_rows("folder/")``, here and to `transform` and `score`.
         y : ignored
         **unknown

@@ -47,6 +47,32 @@ def test_a_layer_of_forty_billion_zeros_trains_in_a_gigabyte():
     assert int(run.stdout) < 1 << 30
 
 
+SPARSE = """
+import resource
+import numpy as np
+import scipy.sparse as sp
+from dsae import DeepSparseAutoencoder
+
+n_rows, width = 2048, 200_000
+columns = np.random.default_rng(0).integers(width // 20, size=(n_rows, 20)) * 20 + np.arange(20)
+X = sp.csr_matrix((np.ones(columns.size, np.float32), columns.ravel(), np.arange(0, columns.size + 1, 20)))
+X.resize(n_rows, width)
+settings = {"hidden_layer_sizes": (), "density": 0.01, "batch_size": n_rows, "max_iter": 4, "random_state": 0}
+for changes in ({"shrink": "random"}, {"shrink": "rigl", "loss": "bce", "output_activation": "sigmoid"}):
+    dsa = DeepSparseAutoencoder(16, **settings, **changes).fit(X)
+    assert dsa.transform(X).shape == (n_rows, 16)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.skipif(not kernels.NATIVE, reason="scipy makes copies")
+def test_sparse_rows_are_never_held_as_wide_as_they_are():
+    """Libraries and all, less than a single array of one batch by all features."""
+    run = subprocess.run([sys.executable, "-c", SPARSE], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 4 * 2048 * 200_000
+
+
 def held(layer: SparseLinear, optimizer: torch.optim.Optimizer) -> int:
     """Bytes of everything whose size grows with the edges."""
     topology = layer.topology

@@ -10,18 +10,32 @@ ROWS = np.arange(22, dtype=np.float32).reshape(11, 2)
 SOURCES = [ArraySource(ROWS), ArraySource(sp.csr_matrix(ROWS))]
 
 
+def joined(batches):
+    return np.concatenate([batch.toarray() if sp.issparse(batch) else batch for batch in batches])
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
+def test_a_sample_is_of_distinct_rows_and_repeats(source):
+    first, again, other = (joined([source.sample(5, np.random.default_rng(seed))]) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert len({tuple(row) for row in first}) == 5
+    assert {tuple(row) for row in first} <= {tuple(row) for row in ROWS}
+    assert source.column_names is None
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 50])
 def test_in_order_without_a_seed(source, batch_size):
     batches = list(source.batches(batch_size))
-    assert all(isinstance(batch, np.ndarray) and len(batch) <= batch_size for batch in batches)
-    np.testing.assert_array_equal(np.concatenate(batches), ROWS)
+    assert all(type(batch) is type(source.X) and batch.shape[0] <= batch_size for batch in batches)
+    np.testing.assert_array_equal(joined(batches), ROWS)
     assert (len(source), source.n_features) == (11, 2)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
 def test_a_seed_shuffles_and_repeats(source):
-    first, again, other = (np.concatenate(list(source.batches(4, seed=seed))) for seed in (1, 1, 2))
+    first, again, other = (joined(source.batches(4, seed=seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     np.testing.assert_array_equal(np.sort(first, axis=0), ROWS)

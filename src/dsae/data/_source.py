@@ -9,9 +9,11 @@ import scipy.sparse as sp
 
 from dsae.data._check import Rows
 
+_AT_ONCE = 1 << 22  # numbers of a CSR matrix, in float64
+
 
 class ArraySource:
-    """Rows in memory, dense or CSR; a batch is densified, the whole never.
+    """Rows in memory, dense or CSR.
 
     Parameters
     ----------
@@ -30,8 +32,8 @@ class ArraySource:
         """Width of a row."""
         return self.X.shape[1]
 
-    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[np.ndarray]:
-        """Dense float32 batches of up to ``batch_size`` rows.
+    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Rows]:
+        """Float32 batches of up to ``batch_size`` rows, of the kind that the data are.
 
         Parameters
         ----------
@@ -48,11 +50,16 @@ class ArraySource:
             chosen = (
                 order[start : start + batch_size] if seed is not None or world > 1 else slice(start, start + batch_size)
             )
-            yield self._dense(self.X[chosen])
+            yield self.X[chosen]
 
-    @staticmethod
-    def _dense(rows: Rows) -> np.ndarray:
-        return rows.toarray() if sp.issparse(rows) else rows
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        """``n`` distinct rows at random, in the order of the data."""
+        return self.X[np.sort(rng.choice(len(self), n, replace=False))]
+
+    @property
+    def column_names(self) -> list[str] | None:
+        """Of arrays none are known."""
+        return None
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32; a CSR matrix is not densified."""
@@ -60,11 +67,12 @@ class ArraySource:
             return self.X.mean(axis=0, dtype=np.float64).astype(np.float32), self.X.std(
                 axis=0, dtype=np.float64
             ).astype(np.float32)
-        X = self.X.astype(np.float64)
-        mean = np.asarray(X.mean(axis=0)).ravel()
-        square = np.asarray(X.multiply(X).mean(axis=0)).ravel()
-        return mean.astype(np.float32), np.sqrt(np.maximum(square - mean**2, 0)).astype(np.float32)
-
-    def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """``n`` random rows, in order."""
-        return self.X[np.sort(rng.choice(len(self), n, replace=False))]
+        n_rows, width = self.X.shape
+        sums, squares = (np.zeros(width), np.zeros(width))
+        for start in range(0, self.X.nnz, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            values, columns = self.X.data[part].astype(np.float64), self.X.indices[part]
+            sums += np.bincount(columns, values, width)
+            squares += np.bincount(columns, values**2, width)
+        mean = sums / n_rows
+        return mean.astype(np.float32), np.sqrt(np.maximum(squares / n_rows - mean**2, 0)).astype(np.float32)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 
 from dsae import ops
 from dsae.config import AutoencoderConfig
-from dsae.nn._activations import activation
+from dsae.nn._activations import ACTIVATIONS, Activation, activation
 from dsae.nn._linear import SparseLinear
+from dsae.ops import SparseRows
 from dsae.topology import Layer, erdos_renyi
 
 _GAIN = {"relu": math.sqrt(2), "topk": math.sqrt(2), "batchtopk": math.sqrt(2), "jumprelu": math.sqrt(2)}
@@ -22,46 +24,99 @@ _GAIN = {"relu": math.sqrt(2), "topk": math.sqrt(2), "batchtopk": math.sqrt(2), 
 _LAST_GAIN = 0.1
 
 
+# Outputs whose loss can be had without them.
+_TILED = {"mse": "identity", "bce": "sigmoid"}
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one forward pass leaves behind; rows ``[n_rows, f]`` or panels ``[n_panels, f, lanes]`` alike.
 
+    Of sparse rows the reconstruction and the target are made when asked for, and then as wide as the data.
+
     Parameters
     ----------
-    input : Tensor
+    input : Tensor or SparseRows
         Centred input of the first encoder layer.
     hidden : tuple of Tensor
         Output of every encoder layer; the last is the code.
     pre_code : Tensor
         The code before its activation.
-    decoded : tuple of Tensor
-        Output of every decoder layer; the last is the reconstruction.
-    logits : Tensor
-        The reconstruction before its activation.
-    target : Tensor, shape (n_rows, n_features)
-        What the output is compared with: the centred input, or the input itself where the output is not linear.
+    inner : tuple of Tensor
+        Output of every decoder layer but the last.
+    aim : Tensor or SparseRows
+        The target.
+    head : SparseLinear
+        The last layer.
+    activation : Activation
+        Of the reconstruction.
     """
 
-    input: Tensor
+    input: Tensor | SparseRows
     hidden: tuple[Tensor, ...]
     pre_code: Tensor
-    decoded: tuple[Tensor, ...]
-    logits: Tensor
-    target: Tensor
+    inner: tuple[Tensor, ...]
+    aim: Tensor | SparseRows
+    head: SparseLinear
+    activation: Activation
 
     @property
+    def n_rows(self) -> int:
+        """Samples in the batch."""
+        return self.aim.shape[0]
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """The reconstruction before its activation."""
+        return self.head(self._last)
+
+    @cached_property
     def output(self) -> Tensor:
         """The reconstruction."""
-        return self.decoded[-1]
+        return self.activation(self.logits, self.n_rows)
+
+    @property
+    def decoded(self) -> tuple[Tensor, ...]:
+        """Output of every decoder layer; the last is the reconstruction."""
+        return (*self.inner, self.output)
+
+    @cached_property
+    def target(self) -> Tensor:
+        """What the output is compared with, as rows: the centred input, or the input itself where the output is not
+        linear.
+        """
+        return self.aim.dense() if isinstance(self.aim, SparseRows) else self.aim
 
     @property
     def code(self) -> Tensor:
         """The code, as rows."""
         return self.rows(self.hidden[-1])
 
+    @property
+    def variance(self) -> Tensor:
+        """Mean over the features of the target's variance."""
+        if isinstance(self.aim, SparseRows):
+            return self.pre_code.new_tensor(self.aim.variance())
+        return self.aim.var(0, correction=0).mean()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the input, all numbers written out."""
+        return self.input.packed_shape if isinstance(self.input, SparseRows) else tuple(self.input.shape)
+
+    def tiled_loss(self, kind: str) -> Tensor | None:
+        """The loss without the reconstruction in memory; None where there is no such way."""
+        if not isinstance(self.aim, SparseRows) or not isinstance(self.activation, ACTIVATIONS[_TILED[kind]]):
+            return None
+        return self.head.loss(self._last, self.aim, kind)
+
     def rows(self, t: Tensor) -> Tensor:
         """``t`` as rows ``[n_rows, f]``."""
-        return ops.unpack(t, self.target.shape[0]) if t.ndim == 3 else t
+        return ops.unpack(t, self.n_rows) if t.ndim == 3 else t
+
+    @property
+    def _last(self) -> Tensor:
+        return self.inner[-1] if self.inner else self.hidden[-1]
 
 
 class Autoencoder(nn.Module):
@@ -126,7 +181,7 @@ class Autoencoder(nn.Module):
         """Layer names of ``"encoder"`` or ``"decoder"``, in order."""
         return [name for name in self.config.layer_shapes if name.startswith(half)]
 
-    def steps(self, names: Sequence[str], x: Tensor, n_rows: int) -> list[tuple[Tensor, Tensor]]:
+    def steps(self, names: Sequence[str], x: Tensor | SparseRows, n_rows: int) -> list[tuple[Tensor, Tensor]]:
         """Each named layer's output before and after its activation; ``x`` is rows or panels of ``n_rows`` samples."""
         layers, activations = self.layers, dict(zip(self.config.layer_shapes, self.activations, strict=True))
         out = []
@@ -136,11 +191,13 @@ class Autoencoder(nn.Module):
             out.append((z, x))
         return out
 
-    def enter(self, rows: Tensor) -> Tensor:
-        """Rows as panels, unless every layer runs dense."""
-        return rows if all(layer.executor == "dense" for layer in self.layers.values()) else ops.pack(rows)
+    def enter(self, rows: Tensor | SparseRows) -> Tensor | SparseRows:
+        """Rows as panels, unless every layer runs dense; sparse rows become panels after the first layer."""
+        if all(layer.executor == "dense" for layer in self.layers.values()):
+            return rows
+        return replace(rows, packed=True) if isinstance(rows, SparseRows) else ops.pack(rows)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor | SparseRows) -> Tensor:
         """Codes ``[batch, n_components]`` of rows ``[batch, n_features]``."""
         code = self.steps(self.names("encoder"), self.enter(self.centred(x)), x.shape[0])[-1][1]
         return ops.unpack(code, x.shape[0]) if code.ndim == 3 else code
@@ -155,19 +212,20 @@ class Autoencoder(nn.Module):
         trace = self.trace(x)
         return self._restored(trace.rows(trace.output))
 
-    def trace(self, x: Tensor) -> Trace:
+    def trace(self, x: Tensor | SparseRows) -> Trace:
         """One pass over rows ``[batch, n_features]``; what losses and penalties need is kept."""
         centred = self.centred(x)
         entered = self.enter(centred)
         encoded = self.steps(self.names("encoder"), entered, x.shape[0])
-        decoded = self.steps(self.names("decoder"), encoded[-1][1], x.shape[0])
+        decoded = self.steps(self.names("decoder")[:-1], encoded[-1][1], x.shape[0])
         return Trace(
             input=entered,
             hidden=tuple(after for _, after in encoded),
             pre_code=encoded[-1][0],
-            decoded=tuple(after for _, after in decoded),
-            logits=decoded[-1][0],
-            target=centred if self.config.output_activation == "identity" else x,
+            inner=tuple(after for _, after in decoded),
+            aim=centred if self.config.output_activation == "identity" else x,
+            head=self.decoder[-1],  # type: ignore[arg-type]
+            activation=self.activations[-1],  # type: ignore[arg-type]
         )
 
     def set_moments(self, mean: Tensor, scale: Tensor) -> None:
@@ -175,8 +233,10 @@ class Autoencoder(nn.Module):
         self.mean.copy_(mean)
         self.scale.copy_(scale)
 
-    def centred(self, x: Tensor) -> Tensor:
+    def centred(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
         """``(x - mean) / scale``."""
+        if isinstance(x, SparseRows):
+            return x.centred(self.mean, self.scale)
         return (x - self.mean).div_(self.scale)
 
     def _restored(self, output: Tensor) -> Tensor:

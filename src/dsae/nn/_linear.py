@@ -151,12 +151,12 @@ class SparseLinear(nn.Module):
         self.values = nn.Parameter(moved, requires_grad=self.values.requires_grad)
         self._set_topology(rewiring.new)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | ops.SparseRows) -> Tensor:
         """``W x + bias``.
 
         Parameters
         ----------
-        x : Tensor
+        x : Tensor or SparseRows
             Rows ``[batch, in_features]``, one sample ``[in_features]``, or panels ``[n_panels, in_features, lanes]``.
 
         Returns
@@ -169,12 +169,21 @@ class SparseLinear(nn.Module):
         ValueError
             If ``x`` has another width.
         """
+        if isinstance(x, ops.SparseRows):
+            return ops.linear(self.values, self.bias, x, self.topology, self.tape)
         if x.ndim not in (1, 2, 3) or x.shape[1 if x.ndim > 1 else 0] != self.in_features:
             raise ValueError(
                 f"[SparseLinear] Expected rows [batch, {self.in_features}] or panels "
                 f"[n_panels, {self.in_features}, lanes]; got shape {tuple(x.shape)}."
             )
         return self._affine(x[None], self.bias, self.tape)[0] if x.ndim == 1 else self._affine(x, self.bias, self.tape)
+
+    def loss(self, x: Tensor, target: ops.SparseRows, kind: str) -> Tensor:
+        """Loss of ``W x + bias`` against sparse rows, without the output in memory: see `dsae.ops.tiled_loss`."""
+        bias = self.values.new_zeros(self.out_features) if self.bias is None else self.bias
+        by_gemm = self.executor == "dense"
+        flat = self._flat_on(self.values.device) if by_gemm else None
+        return ops.tiled_loss(self.values, bias, x, self.topology, target, kind, self.tape, by_gemm=by_gemm, flat=flat)
 
     def tangent(self, t: Tensor) -> Tensor:
         """``W t``, the change of the output when the input changes by ``t``."""

@@ -13,4 +13,7 @@ from dsae.ops._autograd import linear as linear
 from dsae.ops._autograd import pack as pack
 from dsae.ops._autograd import unpack as unpack
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk
+from dsae.ops._loss import tiled_loss as tiled_loss
 from dsae.ops._native import empty as empty
+from dsae.ops._rows import SparseRows as SparseRows
+from dsae.ops._rows import rows_of as rows_of

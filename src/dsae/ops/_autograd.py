@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from dsae.ops import _native, _torch
+from dsae.ops._rows import SparseRows
 from dsae.topology import Topology
 
 
@@ -18,16 +20,32 @@ class Tape:
     """Keeps a layer's input and output gradient of one backward pass, while ``recording``.
 
     From the two, the gradient of an edge that does not exist can be had: ``sum(dy[:, row] * x[:, col])``.
+    What would be as wide as sparse data stays as it is: the input `SparseRows`, the gradient what makes it again.
     """
 
     def __init__(self) -> None:
         self.recording = False
-        self.x: Tensor | None = None
-        self.dy: Tensor | None = None
+        self.x: Tensor | SparseRows | None = None
+        self.dy: Tensor | Remade | None = None
 
     def clear(self) -> None:
         """Forget the tensors and stop recording."""
         self.recording, self.x, self.dy = False, None, None
+
+
+class Remade:
+    """The gradient of an output, made again tile by tile whenever it is asked for.
+
+    Parameters
+    ----------
+    norms : callable
+        Gives every output's norm over the batch.
+    at : callable
+        Takes a topology and gives ``<dy, x>`` at its edges.
+    """
+
+    def __init__(self, norms: Callable[[], Tensor], at: Callable[[Topology], Tensor]) -> None:
+        self.norms, self.at = norms, at
 
 
 def _backend(tensor: Tensor) -> ModuleType:
@@ -69,6 +87,24 @@ class _Linear(Function):
         if dx is not None and ctx.n_rows is not None:
             dx = backend.unpack(dx, ctx.n_rows)
         return d_values, backend.sum_samples(dy) if need_bias else None, dx, None, None
+
+
+class _CsrLinear(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, values: Tensor, bias: Tensor | None, x: SparseRows, topology: Topology, tape: Tape | None
+    ) -> Tensor:
+        ctx.x, ctx.topology, ctx.tape = x, topology, tape
+        return _backend(values).csr_linear(values, bias, x, topology)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.tape is not None and ctx.tape.recording:
+            ctx.tape.x, ctx.tape.dy = ctx.x, dy
+        need_values, need_bias = ctx.needs_input_grad[:2]
+        d_values = _backend(dy).csr_sddmm(dy, ctx.x, ctx.topology) if need_values else None
+        return d_values, dy.sum(0) if need_bias else None, None, None, None
 
 
 class _Pack(Function):
@@ -117,15 +153,17 @@ def unpack(panels: Tensor, n_rows: int) -> Tensor:
     return _Unpack.apply(panels, n_rows)  # type: ignore[return-value]
 
 
-def linear(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, tape: Tape | None = None) -> Tensor:
+def linear(
+    values: Tensor, bias: Tensor | None, x: Tensor | SparseRows, topology: Topology, tape: Tape | None = None
+) -> Tensor:
     """``W x + bias`` with ``W`` at the live edges of ``topology``.
 
     Parameters
     ----------
     values : Tensor, shape (nnz,)
     bias : Tensor, shape (out_features,), optional
-    x : Tensor, shape (n_panels, in_features, lanes) or (batch, in_features)
-        Panels or rows.
+    x : Tensor, shape (n_panels, in_features, lanes) or (batch, in_features), or SparseRows
+        Panels or rows. Sparse rows cost their numbers times the edges of those; they get no gradient.
     topology : Topology
         Of shape ``(out_features, in_features)``.
     tape : Tape, optional
@@ -134,18 +172,21 @@ def linear(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, t
     Returns
     -------
     Tensor, shape (n_panels, out_features, lanes) or (batch, out_features)
-        Of the same kind as ``x``.
+        Of the same kind as ``x``, or as it is to be packed.
 
     Raises
     ------
     ValueError
         If ``x`` is neither panels nor rows of the layer's input width.
     """
-    if x.ndim not in (2, 3) or x.shape[1] != topology.shape[1]:
+    if (len(x.shape) not in (2, 3)) or x.shape[1] != topology.shape[1]:
         raise ValueError(
             f"[linear] Expected panels [n_panels, {topology.shape[1]}, lanes] or rows [batch, {topology.shape[1]}]; "
             f"got shape {tuple(x.shape)}."
         )
+    if isinstance(x, SparseRows):
+        rows: Tensor = _CsrLinear.apply(values, bias, x, topology, tape)  # type: ignore[assignment]
+        return pack(rows) if x.packed else rows
     return _Linear.apply(values, bias, x, topology, tape)  # type: ignore[return-value]
 
 

@@ -6,13 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dsae.ops._autograd import _backend, pack
+from dsae.ops._autograd import Remade, _backend, pack, unpack
+from dsae.ops._rows import SparseRows
 from dsae.topology import Topology, dead_edges, promising_edges, weakest
 
 _ALWAYS_SCORED = 1 << 15
 
 
-def absent_gradient_topk(x: Tensor, dy: Tensor, topology: Topology, n: int, rng: np.random.Generator) -> Topology:
+def absent_gradient_topk(
+    x: Tensor | SparseRows, dy: Tensor | Remade, topology: Topology, n: int, rng: np.random.Generator
+) -> Topology:
     """The ``n`` dead edges with the largest ``|dL/dw|``, as RigL grows them (Evci et al. 2020).
 
     Exact where at most 2**15 edges are dead. In larger layers the gradient is taken of candidates only, about as many
@@ -25,7 +28,8 @@ def absent_gradient_topk(x: Tensor, dy: Tensor, topology: Topology, n: int, rng:
     Parameters
     ----------
     x, dy : Tensor, shapes (n_panels, in_features, lanes) and (n_panels, out_features, lanes), or rows (batch, features)
-        A layer's input and the gradient of its output.
+        A layer's input and the gradient of its output. A first layer may have sparse rows for its input, a last one
+        may have its gradient made again, twice.
     topology : Topology
     n : int
         At most all dead edges are given.
@@ -40,16 +44,31 @@ def absent_gradient_topk(x: Tensor, dy: Tensor, topology: Topology, n: int, rng:
     n = min(n, topology.size - topology.nnz)
     if not n:
         return Topology.empty(topology.shape)
-    x, dy = (pack(t) if t.ndim == 2 else t for t in (x, dy))
     candidates = promising_edges(topology, _norms(dy), _norms(x), topology.nnz + n + _ALWAYS_SCORED)
     if candidates.nnz <= n:
         return _joined(candidates, dead_edges(_joined(topology, candidates), n - candidates.nnz, rng))
-    score = _backend(x).sddmm(dy, x, candidates).abs().float().cpu().numpy()
+    score = _gradient(x, dy, candidates).abs().float().cpu().numpy()
     return candidates.rewire(weakest(score, candidates.nnz - n)).new
 
 
-def _norms(panels: Tensor) -> np.ndarray:
-    return torch.linalg.vector_norm(panels, dim=(0, 2)).float().cpu().numpy()
+def _norms(t: Tensor | SparseRows | Remade) -> np.ndarray:
+    if isinstance(t, SparseRows):
+        return t.norms()
+    norms = t.norms() if isinstance(t, Remade) else torch.linalg.vector_norm(_panels(t), dim=(0, 2))
+    return norms.float().cpu().numpy()
+
+
+def _panels(t: Tensor) -> Tensor:
+    return pack(t) if t.ndim == 2 else t
+
+
+def _gradient(x: Tensor | SparseRows, dy: Tensor | Remade, edges: Topology) -> Tensor:
+    """``<dy, x>`` at ``edges``."""
+    if isinstance(dy, Remade):
+        return dy.at(edges)
+    if isinstance(x, SparseRows):
+        return _backend(dy).csr_sddmm(dy if dy.ndim == 2 else unpack(dy, x.shape[0]), x, edges)
+    return _backend(x).sddmm(_panels(dy), _panels(x), edges)
 
 
 def _joined(one: Topology, other: Topology) -> Topology:

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 
 from dsae import kernels
+from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
+
+_TILE_BYTES = 4 << 20
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -81,3 +84,63 @@ def adam(
     """Adam's step in place; ``settings`` as the kernel takes them."""
     arrays = (_array(grad), values.detach().numpy(), mean.numpy(), square.numpy())
     kernels.adam(topology.indptr, topology.indices, *arrays, *settings)
+
+
+def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Topology) -> Tensor:
+    """``W x + bias`` for sparse rows, ``[n_rows, out_features]``."""
+    transposed, slots = topology.transpose
+    numbers, start = _array(values), np.zeros(topology.shape[0], np.float32)
+    if x.shift is not None:
+        kernels.spmv(topology.indptr, topology.indices, numbers, x.shift, start)
+    start = np.negative(start) if bias is None else _array(bias) - start
+    moved, y = kernels.aligned(slots.shape), kernels.aligned((x.shape[0], topology.shape[0]))
+    kernels.gather_live(transposed.indptr, numbers, slots, x.columns[0], moved)
+    pattern = x.pattern
+    kernels.columns(transposed.indptr, transposed.indices, moved, start, pattern.indptr, pattern.indices, x.values, y)
+    return torch.from_numpy(y)
+
+
+def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
+    """``<dy, x>`` at the live edges for sparse rows ``x``, ``[nnz]``."""
+    transposed, slots = topology.transpose
+    if x.shift is None:
+        dw = np.zeros(topology.nnz, np.float32)
+    else:
+        dw, sums = kernels.aligned(slots.shape), dy.sum(0)
+        kernels.outer(topology.indptr, topology.indices, _array(-sums), x.shift, dw)
+    kernels.columns_gradient(transposed.indptr, transposed.indices, slots, *x.columns, _array(dy), dw)
+    return torch.from_numpy(dw)
+
+
+def tiled_loss(
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str, needs: Needs
+) -> Gradients:
+    """The mean loss of ``W x + bias`` and its gradients, tile by tile; ``x`` is panels."""
+    n_rows, n_out = target.shape
+    count, lanes = x.shape[0], x.shape[2]
+    height = max(1, min(n_out, _TILE_BYTES // max(1, 4 * count * lanes)))
+    tile = kernels.aligned((count, height, lanes))
+    size = max(1, n_rows * n_out)
+    numbers, transpose, gradients = _array(values), None, None
+    if needs.layer or needs.input:
+        dw, dbias = kernels.aligned((topology.nnz,)), kernels.aligned((n_out,))
+        dx = kernels.aligned(tuple(x.shape)) if needs.input else None
+        gradients = (dw, dbias, dx)
+    if needs.input:
+        transposed, slots = topology.transpose
+        moved = kernels.aligned(slots.shape)
+        kernels.gather(numbers, slots, moved)
+        transpose = (transposed.indptr, transposed.indices, moved)
+    total = kernels.tiled_loss(
+        (topology.indptr, topology.indices, numbers, _array(bias)),
+        transpose,
+        _array(x),
+        (*target.columns, target.shift),
+        loss,
+        n_rows,
+        (2 if loss == "mse" else 1) / size,
+        tile,
+        gradients,
+    )
+    found = (None, None, None) if gradients is None else gradients
+    return Gradients(torch.tensor(total / size), *(None if g is None else torch.from_numpy(g) for g in found))

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from dsae.kernels import lanes_for
+from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
 _EDGES_AT_ONCE = 1 << 14
+_TILE_NUMBERS = 1 << 20
 
 
 def pack(rows: Tensor, lanes: int | None = None) -> Tensor:
@@ -70,3 +72,78 @@ def sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
 def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
     """`sddmm` and `spmm_transposed`, ``[nnz]`` and ``[p, f, lanes]``."""
     return sddmm(dy, x, topology), spmm_transposed(values, dy, topology)
+
+
+def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Topology) -> Tensor:
+    """``W x + bias`` for sparse rows, ``[n_rows, out_features]``."""
+    y = values.new_zeros(x.shape[0], topology.shape[0])
+    for chunk, rows, cols in _edges(topology, values.device):
+        y.index_add_(1, rows, values[chunk] * _numbers(x, cols, values))
+    return y if bias is None else y + bias
+
+
+def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
+    """``<dy, x>`` at the live edges for sparse rows ``x``, ``[nnz]``."""
+    dw = dy.new_empty(topology.nnz)
+    for chunk, rows, cols in _edges(topology, dy.device):
+        dw[chunk] = (dy[:, rows] * _numbers(x, cols, dy)).sum(0)
+    return dw
+
+
+def _numbers(x: SparseRows, cols: Tensor, like: Tensor) -> Tensor:
+    """The columns of ``x`` at a chunk of edges."""
+    distinct, at = torch.unique(cols.cpu(), return_inverse=True)
+    found = torch.cat([x.tile(int(column), int(column) + 1) for column in distinct], dim=1)
+    return found.to(like)[:, at]
+
+
+def tiled_loss(
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str, needs: Needs
+) -> Gradients:
+    """The mean loss of ``W x + bias`` and its gradients, tile by tile; ``x`` is panels."""
+    found = tiled_loss_dense(_scattered(values, topology), bias, unpack(x, target.shape[0]), target, loss, needs)
+    d_values = None if found.values is None else found.values.view(-1)[_flat(topology, values.device)]
+    return found._replace(values=d_values, input=None if found.input is None else pack(found.input, x.shape[2]))
+
+
+def _flat(topology: Topology, device: torch.device) -> Tensor:
+    return torch.tensor(topology.flat, device=device)
+
+
+def _scattered(values: Tensor, topology: Topology) -> Tensor:
+    return values.new_zeros(topology.size).scatter(0, _flat(topology, values.device), values).view(topology.shape)
+
+
+def tiled_loss_dense(weight: Tensor, bias: Tensor, x: Tensor, target: SparseRows, loss: str, needs: Needs) -> Gradients:
+    """The same for a dense ``weight`` and rows ``x``; so is its gradient."""
+    total = torch.zeros((), dtype=torch.float64)
+    wanted = needs.layer or needs.input
+    d_weight, d_bias = (torch.empty_like(weight), torch.empty_like(bias)) if wanted else (None, None)
+    dx = torch.zeros_like(x) if needs.input else None
+    for begin, end in tiles(target):
+        part, dy = residual(x @ weight[begin:end].T + bias[begin:end], target, begin, end, loss)
+        total += part
+        if d_weight is not None and d_bias is not None:
+            torch.mm(dy.T, x, out=d_weight[begin:end])
+            torch.sum(dy, 0, out=d_bias[begin:end])
+        if dx is not None:
+            dx.addmm_(dy, weight[begin:end])
+    mean = (total / max(1, target.shape[0] * target.shape[1])).to(x)
+    return Gradients(mean, d_weight, d_bias, dx)
+
+
+def tiles(target: SparseRows) -> Iterator[tuple[int, int]]:
+    """Ranges of outputs that are computed at once."""
+    n_rows, width = target.shape
+    height = max(1, _TILE_NUMBERS // max(1, n_rows))
+    return ((begin, min(begin + height, width)) for begin in range(0, width, height))
+
+
+def residual(z: Tensor, target: SparseRows, begin: int, end: int, loss: str) -> tuple[Tensor, Tensor]:
+    """The summed loss of outputs ``z`` (logits, for bce) of one tile, and the mean loss' gradient there."""
+    aim, size = target.tile(begin, end).to(z), target.shape[0] * target.shape[1]
+    if loss == "mse":
+        off = z - aim
+        return off.square().sum().double().cpu(), off.mul_(2 / size)
+    summed = torch.nn.functional.binary_cross_entropy_with_logits(z, aim, reduction="sum")
+    return summed.double().cpu(), z.sigmoid().sub_(aim).mul_(1 / size)

@@ -27,7 +27,7 @@ class Contractive(Shrinker):
     """strength * |J|_F^2 / n_features, J the Jacobian of the encoder (Rifai et al. 2011, eq. 2 and 3).
 
     For any depth, |J|_F^2 is the mean of |J u|^2 over u ~ N(0, 1) (Hutchinson); each sample draws one u, and J u is
-    one more pass through the encoder.
+    one more pass through the encoder. u is as wide as the data, also where these are sparse.
     """
 
     def __init__(self, strength: float, seed: int) -> None:
@@ -40,7 +40,7 @@ class Contractive(Shrinker):
 
     def squared_norm(self, model: Autoencoder, trace: Trace) -> Tensor:
         """Estimate of the mean over samples of |J|_F^2."""
-        t = torch.randn(trace.input.shape, generator=self._generator).to(trace.input)
+        t = torch.randn(trace.input_shape, generator=self._generator).to(trace.pre_code)
         for name, output, activation in zip(model.names("encoder"), trace.hidden, model.activations, strict=False):
             t = activation.tangent(output, model.layers[name].tangent(t))  # type: ignore[operator]
         return trace.rows(t).square().sum(1).mean()
@@ -104,7 +104,7 @@ class TargetL0(Shrinker):
         excess = jump.l0(z) / self.k - 1
         if model.training:
             self.price += self.rate * min(max(excess.item(), -1.0), 1.0)
-        scale = trace.target.var(0, correction=0).mean()
+        scale = trace.variance
         return scale * (self.price * excess + self.weight * excess.square())
 
     @torch.no_grad()

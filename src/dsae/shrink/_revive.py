@@ -23,6 +23,8 @@ class AuxK(Shrinker):
     the bias can rise by Adam's steps. So in training a dead latent's bias also rises, by 1 % of what its largest
     pre-activation in the batch lacks to the largest that any latent has there, until it fires.
 
+    While a latent is dead the batch's residual is formed, as wide as the data, also where these are sparse.
+
     Parameters
     ----------
     dead_after : int
@@ -50,7 +52,7 @@ class AuxK(Shrinker):
         if model.training:
             self._lift(model, trace, dead)
         residual = (trace.target - trace.rows(trace.output)).detach()
-        scale = trace.target.var(0, correction=0).mean()
+        scale = trace.variance
         left = residual.square().mean().clamp(min=1e-6 * scale)
         error = (trace.rows(self._added(model, trace, dead)) - residual).square().mean()
         return self.weight * scale * (error / left.clamp(min=torch.finfo(left.dtype).tiny))

@@ -171,11 +171,11 @@ def _run_epoch(
     begun, total, n_seen = time.perf_counter(), 0.0, 0
     for batch in run.source.batches(run.config.batch_size, seed=run.seed + len(run.history)):
         step += 1
-        x = torch.from_numpy(batch)
+        x = ops.rows_of(batch)
         clock = Clock(step, n_steps, run.steps_per_epoch)
         optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
         loss = _train_step(run, stage, layers, extra, optimizer, x, clock)
-        total, n_seen = total + loss * len(x), n_seen + len(x)
+        total, n_seen = total + loss * x.shape[0], n_seen + x.shape[0]
         run.progress.step()
         if run.interrupt.asked:
             break
@@ -198,7 +198,7 @@ def _train_step(
     layers: dict[str, SparseLinear],
     extra: SparseLinear | None,
     optimizer: SparseAdam,
-    x: Tensor,
+    x: Tensor | ops.SparseRows,
     clock: Clock,
 ) -> float:
     optimizer.zero_grad()
@@ -222,7 +222,9 @@ def _train_step(
     return value
 
 
-def _objective(run: _Run, stage: Stage, extra: SparseLinear | None, x: Tensor) -> tuple[Tensor, Tensor]:
+def _objective(
+    run: _Run, stage: Stage, extra: SparseLinear | None, x: Tensor | ops.SparseRows
+) -> tuple[Tensor, Tensor]:
     """The loss as it is reported, and with the penalties."""
     if extra is not None:
         loss = _layer_loss(run.model, stage.layers[0], extra, x)
@@ -232,7 +234,7 @@ def _objective(run: _Run, stage: Stage, extra: SparseLinear | None, x: Tensor) -
     return loss, loss + sum(shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers)
 
 
-def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor) -> Tensor:
+def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor | ops.SparseRows) -> Tensor:
     names = model.names("encoder")
     at = names.index(name)
     with torch.no_grad():
@@ -240,6 +242,8 @@ def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor)
         if at:
             z = model.steps(names[:at], z, x.shape[0])[-1][1]
     ((_, h),) = model.steps([name], z, x.shape[0])
+    if isinstance(z, ops.SparseRows):
+        return decoder.loss(h, z, "mse")
     back = decoder(h)
     if back.ndim == 3:
         back, z = ops.unpack(back, x.shape[0]), ops.unpack(z, x.shape[0])
@@ -278,7 +282,7 @@ def _evaluate(run: _Run, stage: Stage, source: ArraySource) -> tuple[float, floa
     run.model.eval()
     losses = torch.zeros(2, dtype=torch.float64)
     for batch in source.batches(run.config.batch_size, seed=0):
-        parts = _objective(run, stage, None, torch.from_numpy(batch))
-        losses += torch.stack(parts).double() * len(batch)
+        parts = _objective(run, stage, None, ops.rows_of(batch))
+        losses += torch.stack(parts).double() * batch.shape[0]
     loss, objective = (losses / len(source)).tolist()
     return loss, objective

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from dsae.data import ArraySource
 from dsae.nn import Autoencoder
 
-_ROWS = 512
+_ROWS, _NUMBERS = 512, 1 << 26
+# Sparse rows are written out so many numbers at a time, but a panel's worth of rows at least.
+_TILE, _NARROWEST = 1 << 20, 16
 # Share of the newest epoch in the running mean: the noise of one epoch's probes goes, the dense start is forgotten.
 _NEWEST = 0.2
 
@@ -25,7 +28,7 @@ class Sensitivity:
     Parameters
     ----------
     source : ArraySource
-        Rows of training; up to 512 are drawn anew for every epoch.
+        Rows of training; up to 512 are drawn anew for every epoch, of very wide data fewer: 2^26 numbers in all.
     deviation : ndarray of float32, shape (n_features,)
         Standard deviation of every input, in the unit of the data.
     batch_size : int
@@ -61,14 +64,18 @@ class Sensitivity:
         return np.where(varies, np.minimum(1, spread / np.median(spread[varies])), 0) if varies.any() else spread
 
     def _mean_square(self, model: Autoencoder) -> np.ndarray:
-        rows = self._source.sample(min(len(self._source), _ROWS), self._rng)
+        width = self._source.n_features
+        n_rows = min(len(self._source), _ROWS, max(_NARROWEST, _NUMBERS // width))
+        rows = ArraySource(self._source.sample(n_rows, self._rng))
+        at_once = self._batch_size if isinstance(rows.X, np.ndarray) else max(_NARROWEST, _TILE // width)
         training = model.training
         model.eval()
         total = torch.zeros(self._source.n_features, dtype=torch.float64)
-        for batch in ArraySource(rows).batches(self._batch_size):
-            total += self._gradient(model, torch.from_numpy(batch)).double().square().sum(dim=0)
+        for batch in rows.batches(min(self._batch_size, at_once)):
+            x = torch.from_numpy(batch.toarray() if sp.issparse(batch) else batch)
+            total += self._gradient(model, x).double().square().sum(dim=0)
         model.train(training)
-        return total.numpy() / rows.shape[0]
+        return total.numpy() / len(rows)
 
     def _gradient(self, model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
         """``v^T J`` per row, both sides of the Jacobian in the model's own unit."""

@@ -14,8 +14,9 @@ from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS
 from dsae.topology import Layer, Topology, dead_edges, weakest
 
-# A layer beyond this many weights never starts full: values, gradient and Adam's moments would take over 1 GiB.
-_LARGEST_DENSE_START = 1 << 26
+# A layer beyond this many weights never starts full. With all that training and rewiring hold of it, a weight takes up
+# to 70 bytes: 50000-256-64-256-50000 peaked at 2.15 GB when it started full, docs/design/sparse_input.md.
+_LARGEST_DENSE_START = 1 << 22
 
 
 def start_model(

@@ -1,0 +1,94 @@
+// A first layer on a batch of sparse rows: what is not zero in the batch costs its column's edges, the rest nothing.
+#include "level.hpp"
+#include "parallel.hpp"
+
+namespace dsae::DSAE_LEVEL {
+namespace {
+
+constexpr int64_t kBlock = 256;  // outputs whose sums stay in L1
+
+inline bool live(const Csr& xt, int64_t column) { return xt.indptr[column] < xt.indptr[column + 1]; }
+
+// One column's samples and edges.
+struct Column {
+  const int32_t *samples, *rows, *slots;
+  const float* values;
+  int64_t n_samples, n_edges;
+};
+
+// Edges to neighbouring outputs.
+inline void add_dense(const Column& c, Rows<const float> dy, float* dw) {
+  for (int64_t begin = 0; begin < c.n_edges; begin += kBlock) {
+    const int64_t size = c.n_edges - begin < kBlock ? c.n_edges - begin : kBlock;
+    float sum[kBlock] = {};
+    for (int64_t i = 0; i < c.n_samples; ++i) {
+      const float* const from = dy.data + c.samples[i] * dy.width + c.rows[begin];
+      for (int64_t j = 0; j < size; ++j) sum[j] += c.values[i] * from[j];
+    }
+    for (int64_t j = 0; j < size; ++j) dw[c.slots[begin + j]] += sum[j];
+  }
+}
+
+inline void add_sparse(const Column& c, Rows<const float> dy, float* dw) {
+  for (int64_t edge = 0; edge < c.n_edges; ++edge) {
+    float sum = 0;
+    for (int64_t i = 0; i < c.n_samples; ++i) sum += c.values[i] * dy.data[c.samples[i] * dy.width + c.rows[edge]];
+    dw[c.slots[edge]] += sum;
+  }
+}
+
+}  // namespace
+
+void columns_of_rows(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
+                     Rows<float> y) {
+  const int64_t edges = wt.indptr[wt.n_rows] / (wt.n_rows + 1) + kRowCost;
+  parallel_range(x.n_rows, x.indptr[x.n_rows] * edges, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t first = x.indptr[row];
+      columns(wt, values, bias, y.width, {x.indices + first, x_values + first, x.indptr[row + 1] - first},
+              y.data + row * y.width);
+    }
+  });
+}
+
+void columns_gradient(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values, Rows<const float> dy,
+                      float* dw) {
+  const auto work = [&](int64_t c) {
+    return int64_t{xt.indptr[c + 1] - xt.indptr[c]} * (wt.indptr[c + 1] - wt.indptr[c]);
+  };
+  int64_t total = 0;
+  for (int64_t c = 0; c < xt.n_rows; ++c) total += work(c);
+  parallel(total, [&](int thread, int n) {
+    const int64_t begin = total * thread / n, end = total * (thread + 1) / n;
+    int64_t done = 0;
+    for (int64_t c = 0; done < end && c < xt.n_rows; ++c) {
+      const int64_t now = work(c), at = xt.indptr[c], first = wt.indptr[c], size = wt.indptr[c + 1] - first;
+      if (now && done >= begin) {
+        const Column column = {xt.indices + at, wt.indices + first, slots + first, x_values + at, xt.indptr[c + 1] - at, size};
+        if (column.rows[size - 1] - column.rows[0] == size - 1) add_dense(column, dy, dw);
+        else add_sparse(column, dy, dw);
+      }
+      done += now;
+    }
+  });
+}
+
+void gather_live(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out) {
+  parallel_range(wt.n_rows, wt.indptr[wt.n_rows], [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c)
+      if (live(xt, c))
+        for (int64_t edge = wt.indptr[c]; edge < wt.indptr[c + 1]; ++edge) out[edge] = values[slots[edge]];
+  });
+}
+
+void outer(const Csr& w, const float* left, const float* right, float* dw) {
+  const int64_t total = cost(w);
+  parallel(total, [&](int thread, int n) {
+    const int64_t end = row_at_cost(w, total * (thread + 1) / n);
+    for (int64_t row = row_at_cost(w, total * thread / n); row < end; ++row)
+      for (int64_t edge = w.indptr[row]; edge < w.indptr[row + 1]; ++edge)
+        dw[edge] = left[row] * right[w.indices[edge]];
+  });
+}
+
+}  // namespace dsae::DSAE_LEVEL

@@ -1,0 +1,163 @@
+// The last layer, its loss and both gradients, tile by tile of outputs: a tile of W x + b becomes the loss' gradient in
+// place, gives dW at once and dX through the transpose, and is overwritten by the next. Every sum has one order, whatever
+// the number of threads: rows of outputs are shared out for the first half of a tile, rows of inputs for the second.
+#include "edges.hpp"
+#include "exponential.hpp"
+
+namespace dsae::DSAE_LEVEL {
+namespace {
+
+constexpr int64_t kLossCost = 8;  // of an output on a panel, in edges
+
+// Numbers of the target within one panel.
+struct Live {
+  const int32_t* samples;
+  const float* values;
+  int64_t count, first_sample;
+};
+
+inline float total(Vec v) { return sums<1>(&v)[0]; }
+
+// In place: outputs become half the gradient of the squared error. Lanes from `used` on are no samples.
+template <int L>
+inline float squared(float* line, const Live& target, float shift, int64_t used) {
+  for (int64_t i = 0; i < target.count; ++i) line[target.samples[i] - target.first_sample] -= target.values[i];
+  for (int64_t lane = used; lane < L; ++lane) line[lane] = -shift;
+  Vec sum = {};
+  for (int n = 0; n < L; n += kWidth) {
+    const Vec residual = load(line + n) + shift;
+    sum += residual * residual;
+    store(line + n, residual);
+  }
+  return total(sum);
+}
+
+// In place: logits become the gradient of the cross entropy.
+template <int L>
+inline float entropy(float* line, const Live& target, int64_t used) {
+  float loss[L], chosen = 0;
+  for (int64_t i = 0; i < target.count; ++i) chosen += target.values[i] * line[target.samples[i] - target.first_sample];
+  for (int lane = 0; lane < L; ++lane) {
+    const float z = line[lane], e = exponential(z < 0 ? z : -z), positive = z < 0 ? 0.0f : z;
+    loss[lane] = positive + log_of_one_plus(e);
+    line[lane] = (z < 0 ? e : 1.0f) / (1 + e);
+  }
+  for (int64_t lane = used; lane < L; ++lane) loss[lane] = line[lane] = 0;
+  for (int64_t i = 0; i < target.count; ++i) line[target.samples[i] - target.first_sample] -= target.values[i];
+  Vec sum = {};
+  for (int n = 0; n < L; n += kWidth) sum += load(loss + n);
+  return total(sum) - chosen;
+}
+
+template <int L>
+struct Tiles {
+  const OutputLayer& layer;
+  const Panels<const float> x;
+  const Target& target;
+  const Loss kind;
+  const int64_t n_rows;
+  const float factor;
+  const OutputGradients& to;
+  int64_t begin = 0, end = 0;  // of the tile
+  double* losses;
+  int32_t *sample, *edge, *next;
+
+  float* line(int64_t panel, int64_t row) const { return to.tile.data + (panel * to.tile.width + row - begin) * L; }
+
+  Live live(int64_t panel, int64_t row) {
+    int32_t& at = sample[row - begin];
+    const int32_t first = at, last = target.columns.indptr[row + 1];
+    while (at < last && target.columns.indices[at] < (panel + 1) * L) ++at;
+    return {target.columns.indices + first, target.values + first, at - first, panel * L};
+  }
+
+  void output(int64_t panel, int64_t row) {
+    const Visit at = {panel, row, layer.w.indptr[row], layer.w.indptr[row + 1], true};
+    const float *const from = x.data + panel * x.width * L, shift = target.shift ? target.shift[row] : 0;
+    float* const y = line(panel, row);
+    spmm_row<L>(layer.w, layer.values, layer.bias, from, y, at);
+    const Live numbers = live(panel, row);
+    const int64_t left = n_rows - panel * L, used = left < L ? left : L;
+    const float loss = kind == Loss::squared ? squared<L>(y, numbers, shift, used) : entropy<L>(y, numbers, used);
+    losses[row - begin] += loss;
+    if (!to.dbias) return;
+    Vec sum = {};
+    for (int n = 0; n < L; n += kWidth) {
+      const Vec dy = load(y + n) * factor;
+      sum += dy;
+      store(y + n, dy);
+    }
+    to.dbias[row] = total(sum) + (panel ? to.dbias[row] : 0);
+    dot_row<L, false>(layer.w, nullptr, y, from, nullptr, to.dw, at);
+  }
+
+  void outputs() {
+    const Csr rows = {layer.w.indptr + begin, layer.w.indices, end - begin};
+    const int64_t base = rows.indptr[0], all = cost(rows) - base;
+    parallel((all + kLossCost * rows.n_rows) * L * x.count, [&](int thread, int n) {
+      const int64_t first = begin + row_at_cost(rows, base + all * thread / n);
+      const int64_t last = thread + 1 == n ? end : begin + row_at_cost(rows, base + all * (thread + 1) / n);
+      for (int64_t row = first; row < last; ++row) {
+        losses[row - begin] = 0;
+        sample[row - begin] = target.columns.indptr[row];
+      }
+      for (int64_t panel = 0; panel < x.count; ++panel)
+        for (int64_t row = first; row < last; ++row) output(panel, row);
+    });
+  }
+
+  void inputs() {
+    const Csr& wt = layer.wt;
+    const int64_t all = cost(wt), edges = layer.w.indptr[end] - layer.w.indptr[begin];
+    parallel((edges + wt.n_rows) * L * x.count, [&](int thread, int n) {
+      const int64_t first = row_at_cost(wt, all * thread / n);
+      const int64_t last = thread + 1 == n ? wt.n_rows : row_at_cost(wt, all * (thread + 1) / n);
+      for (int64_t row = first; row < last; ++row) {
+        if (!begin) edge[row] = wt.indptr[row];
+        next[row] = edge_at_column(wt, edge[row], wt.indptr[row + 1], end);
+      }
+      for (int64_t panel = 0; panel < x.count; ++panel) {
+        // the transpose counts outputs from 0, the tile from `begin`
+        const float* const from = line(panel, 0);
+        for (int64_t row = first; row < last; ++row)
+          if (!begin || edge[row] < next[row])
+            spmm_row<L>(wt, layer.wt_values, nullptr, from, to.dx.data + (panel * to.dx.width + row) * L,
+                        {panel, row, edge[row], next[row], !begin});
+      }
+      for (int64_t row = first; row < last; ++row) edge[row] = next[row];
+    });
+  }
+
+  double run() {
+    double loss = 0;
+    for (; begin < layer.w.n_rows; begin = end) {
+      end = begin + to.tile.width < layer.w.n_rows ? begin + to.tile.width : layer.w.n_rows;
+      outputs();
+      for (int64_t row = 0; row < end - begin; ++row) loss += losses[row];
+      if (to.dx.data) inputs();
+    }
+    return loss;
+  }
+};
+
+}  // namespace
+
+double tiled_loss(const OutputLayer& layer, Panels<const float> x, const Target& target, Loss kind, int64_t n_rows,
+                  float factor, const OutputGradients& to) {
+  const int64_t height = to.tile.width, n_in = to.dx.data ? layer.wt.n_rows : 0;
+  double* const losses = new double[height];
+  int32_t* const places = new int32_t[height + 2 * n_in];
+  double loss = 0;
+  if (!layer.w.n_rows)
+    for (int64_t i = 0; i < x.count * n_in * x.lanes; ++i) to.dx.data[i] = 0;
+  with_lanes(x.lanes, [&](auto lanes) {
+    loss = Tiles<lanes>{layer,  x, target, kind,   n_rows, factor,          to,
+                        0,      0, losses, places, places + height, places + height + n_in}
+               .run();
+  });
+  delete[] losses;
+  delete[] places;
+  return loss;
+}
+
+}  // namespace dsae::DSAE_LEVEL

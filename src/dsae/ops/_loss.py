@@ -1,0 +1,154 @@
+"""The last layer and its loss in one: what it gives is never held whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from dsae.ops import _torch
+from dsae.ops._autograd import Remade, Tape, _backend, dense, pack, unpack
+from dsae.ops._rows import Gradients, Needs, SparseRows
+from dsae.topology import Topology
+
+
+def tiled_loss(
+    values: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    topology: Topology,
+    target: SparseRows,
+    loss: str,
+    tape: Tape | None = None,
+    *,
+    by_gemm: bool = False,
+    flat: Tensor | None = None,
+) -> Tensor:
+    """Mean loss of ``W x + bias`` against sparse rows, over samples and features.
+
+    Tile by tile of outputs the layer, the loss, its gradient and what the layer and ``x`` get of it are computed, and
+    the tile is given up; memory grows with the weights and with ``x``, not with outputs times samples.
+
+    Parameters
+    ----------
+    values, bias : Tensor, shapes (nnz,) and (out_features,)
+    x : Tensor, shape (n_panels, in_features, lanes) or (batch, in_features)
+        Panels or rows.
+    topology : Topology
+        Of shape ``(out_features, in_features)``.
+    target : SparseRows
+        Of shape ``(batch, out_features)``.
+    loss : {"mse", "bce"}
+        ``bce`` takes the output for logits.
+    tape : Tape, optional
+        Keeps ``x`` and what makes the output's gradient again, when it is recording.
+    by_gemm : bool
+        Multiply by a dense matrix, in which the values are scattered.
+    flat : Tensor, optional
+        ``topology.flat``, for callers that keep one.
+
+    Returns
+    -------
+    Tensor
+        Its gradients are there already: backward multiplies them by what comes in.
+    """
+    needs = Needs(values.requires_grad or bias.requires_grad, x.requires_grad)
+    needs = needs if torch.is_grad_enabled() else Needs(False, False)
+    return _TiledLoss.apply(values, bias, x, (topology, target, loss, tape, by_gemm, flat), needs)  # type: ignore[return-value]
+
+
+class _TiledLoss(Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, bias: Tensor, x: Tensor, settings: tuple[Any, ...], needs: Needs) -> Tensor:
+        topology, target, loss, tape, by_gemm, flat = settings
+        compute = _by_gemm if by_gemm else _by_edges
+        found = compute(values, bias, x, topology, target, loss, needs, flat)
+        ctx.gradients = found[1:]
+        if tape is not None and tape.recording and any(needs):
+            tape.x = x.detach() if x.ndim == 3 else pack(x.detach())
+            tape.dy = _remade(values.detach().clone(), bias.detach().clone(), tape.x, topology, target, loss)
+        return found.loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
+        by = d_loss.item()
+        found = (g if g is None or by == 1 else g * by for g in ctx.gradients)
+        needed = zip(found, ctx.needs_input_grad[:3], strict=True)
+        return *(g if needs else None for g, needs in needed), None, None
+
+
+def _by_edges(
+    values: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    topology: Topology,
+    target: SparseRows,
+    loss: str,
+    needs: Needs,
+    flat: Tensor | None,
+) -> Gradients:
+    backend = _backend(values)
+    found = backend.tiled_loss(values, bias, x if x.ndim == 3 else backend.pack(x), topology, target, loss, needs)
+    if x.ndim == 2 and found.input is not None:
+        return found._replace(input=backend.unpack(found.input, x.shape[0]))
+    return found
+
+
+def _by_gemm(
+    values: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    topology: Topology,
+    target: SparseRows,
+    loss: str,
+    needs: Needs,
+    flat: Tensor | None,
+) -> Gradients:
+    rows = x if x.ndim == 2 else unpack(x, target.shape[0])
+    found = _torch.tiled_loss_dense(dense(values, topology, flat), bias, rows, target, loss, needs)
+    d_values, dx = found.values, found.input
+    if d_values is not None:
+        d_values = d_values.view(-1) if topology.is_full else d_values.view(-1)[_flat(topology, flat, values)]
+    return found._replace(values=d_values, input=dx if dx is None or x.ndim == 2 else pack(dx, x.shape[2]))
+
+
+def _flat(topology: Topology, flat: Tensor | None, values: Tensor) -> Tensor:
+    return torch.tensor(topology.flat, device=values.device) if flat is None else flat
+
+
+def _remade(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str) -> Remade:
+    backend = _backend(x)
+
+    def tiles() -> Iterator[tuple[int, int, Tensor]]:
+        for begin, end in _torch.tiles(target):
+            part, slots = _rows(topology, begin, end)
+            z = backend.unpack(backend.spmm(values[slots], bias[begin:end], x, part), target.shape[0])
+            yield begin, end, _torch.residual(z, target, begin, end, loss)[1]
+
+    # written in place: small results between large passing ones would keep the allocator from using their memory again
+    def norms() -> Tensor:
+        found = bias.new_empty(topology.shape[0])
+        for begin, end, dy in tiles():
+            found[begin:end] = dy.norm(dim=0)
+        return found
+
+    def at(edges: Topology) -> Tensor:
+        found = values.new_empty(edges.nnz)
+        for begin, end, dy in tiles():
+            part, slots = _rows(edges, begin, end)
+            found[slots] = backend.sddmm(backend.pack(dy, x.shape[2]), x, part)
+        return found
+
+    return Remade(norms, at)
+
+
+def _rows(topology: Topology, begin: int, end: int) -> tuple[Topology, slice]:
+    """Some rows of a topology, and their slots."""
+    indptr = topology.indptr[begin : end + 1]
+    slots = slice(int(indptr[0]), int(indptr[-1]))
+    return Topology((end - begin, topology.shape[1]), indptr - indptr[0], topology.indices[slots]), slots

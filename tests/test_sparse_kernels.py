@@ -1,0 +1,198 @@
+"""What a sparse batch goes through in training agrees with dense numpy, and gives the same bits on any threads."""
+
+import re
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from dsae import _fallback, kernels
+from dsae.topology import Topology
+
+SHAPES = [(0, 3), (3, 0), (1, 1), (1, 40), (40, 1), (33, 70), (70, 33)]
+FILLS = [0.0, 0.1, 1.0]
+
+cases = pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
+fills = pytest.mark.parametrize("fill", FILLS)
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")
+implementations = pytest.mark.parametrize("implementation", [kernels, _fallback], ids=["kernels", "numpy"])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def floats(rng, *shape):
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def sparse(rng, shape, fill):
+    """A matrix with an empty row and an empty column, where it has more than two."""
+    X = floats(rng, *shape) * (rng.random(shape) < fill)
+    if shape[0] > 2:
+        X[1] = 0
+    if shape[1] > 2:
+        X[:, 1] = 0
+    return X
+
+
+def layer(rng, shape, density):
+    t = Topology.from_mask(rng.random(shape) < density)
+    values = floats(rng, t.nnz)
+    dense = np.zeros(shape, np.float32)
+    dense[t.rows, t.indices] = values
+    return t, values, dense
+
+
+def csr(X):
+    t = Topology.from_mask(X)
+    return t.indptr, t.indices, X[t.rows, t.indices]
+
+
+def close(got, expected):
+    np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
+
+
+@implementations
+@fills
+@cases
+@shapes
+def test_columns_are_the_product(rng, shape, density, fill, implementation):
+    """Only edges of live inputs are gathered, and only they are read."""
+    t, values, dense = layer(rng, shape, density)
+    X, bias = sparse(rng, (9, shape[1]), fill), floats(rng, shape[0])
+    transposed, slots = t.transpose
+    moved, y = np.full(t.nnz, np.nan, np.float32), np.full((9, shape[0]), np.nan, np.float32)
+    implementation.gather_live(transposed.indptr, values, slots, csr(np.ascontiguousarray(X.T))[0], moved)
+    implementation.columns(transposed.indptr, transposed.indices, moved, bias, *csr(X), y)
+    close(y, X @ dense.T + bias)
+
+
+@implementations
+@fills
+@cases
+@shapes
+def test_their_gradient_is_added_to_what_is_there(rng, shape, density, fill, implementation):
+    t, _, _ = layer(rng, shape, density)
+    X, dy, dw = sparse(rng, (9, shape[1]), fill), floats(rng, 9, shape[0]), floats(rng, t.nnz)
+    expected = dw + (dy.T @ X)[t.rows, t.indices]
+    transposed, slots = t.transpose
+    by_column = csr(np.ascontiguousarray(X.T))
+    implementation.columns_gradient(transposed.indptr, transposed.indices, slots, *by_column, dy, dw)
+    close(dw, expected)
+
+
+@implementations
+@cases
+@shapes
+def test_vector_product_and_outer_product(rng, shape, density, implementation):
+    t, values, dense = layer(rng, shape, density)
+    left, right = floats(rng, shape[0]), floats(rng, shape[1])
+    y, dw = np.full_like(left, np.nan), np.full_like(values, np.nan)
+    implementation.spmv(t.indptr, t.indices, values, right, y)
+    implementation.outer(t.indptr, t.indices, left, right, dw)
+    close(y, dense @ right)
+    close(dw, np.outer(left, right)[t.rows, t.indices])
+
+
+def dense_loss(dense, bias, rows, target, loss):
+    """In float64: the sum, and the gradient of the output."""
+    z = rows.astype(np.float64) @ dense.T.astype(np.float64) + bias
+    if loss == "mse":
+        return ((z - target) ** 2).sum(), z - target
+    return (np.logaddexp(0, z) - target * z).sum(), 1 / (1 + np.exp(-z)) - target
+
+
+@implementations
+@pytest.mark.parametrize("height", [1, 7, 100])
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+@fills
+@cases
+@shapes
+def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, fill, loss, height, implementation):
+    """Whatever their height, on panels that are full and on such that are not."""
+    t, values, dense = layer(rng, shape, density)
+    bias, shift = floats(rng, shape[0]), floats(rng, shape[0])
+    transposed, slots = t.transpose
+    for n_rows, n_panels, lanes in ((1, 1, 16), (35, 2, 32), (128, 2, 64)):
+        X, rows = sparse(rng, (n_rows, shape[0]), fill), floats(rng, n_rows, shape[1])
+        x = np.full((n_panels, shape[1], lanes), np.nan, np.float32)
+        _fallback.pack(rows, x)
+        gradients = [np.full_like(a, np.nan) for a in (values, bias, x)]
+        tile = np.full((n_panels, height, lanes), np.nan, np.float32)
+        target = (*csr(np.ascontiguousarray(X.T)), shift if loss == "mse" else None)
+        both = (t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots])
+        total = implementation.tiled_loss(*both, x, target, loss, n_rows, 0.5, tile, tuple(gradients))
+        expected, dy = dense_loss(dense, bias, rows, X - shift if loss == "mse" else X, loss)
+        np.testing.assert_allclose(total, expected, rtol=1e-5, atol=1e-3)
+        d_rows = np.full_like(rows, np.nan)
+        _fallback.unpack(gradients[2], d_rows)
+        wanted = ((dy.T @ rows)[t.rows, t.indices], dy.sum(0), dy @ dense)
+        for got, one in zip((*gradients[:2], d_rows), wanted, strict=True):
+            np.testing.assert_allclose(got, 0.5 * one, rtol=1e-3, atol=2e-3)
+        without = implementation.tiled_loss(both[0], None, x, target, loss, n_rows, 0.5, tile, None)
+        assert without == total
+
+
+@pytest.mark.skipif(not kernels.NATIVE, reason="the extension is not built")
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_the_bits_do_not_depend_on_the_number_of_threads(rng, loss):
+    torch = pytest.importorskip("torch")
+    t, values, _ = layer(rng, (701, 203), 0.2)
+    transposed, slots = t.transpose
+    X, x, bias = sparse(rng, (130, 701), 0.1), floats(rng, 3, 203, 64), floats(rng, 701)
+    into, dy = csr(sparse(rng, (130, 203), 0.3)), floats(rng, 130, 701)
+    into_columns = csr(np.ascontiguousarray(sp.csr_matrix(into[::-1], shape=(130, 203)).toarray().T))
+    results, before = [], torch.get_num_threads()
+    try:
+        for n in (1, 2, 3, 7):
+            torch.set_num_threads(n)
+            y, moved, dw = np.empty_like(dy), np.zeros_like(values), np.zeros_like(values)
+            kernels.gather_live(transposed.indptr, values, slots, into_columns[0], moved)
+            kernels.columns(transposed.indptr, transposed.indices, moved, bias, *into, y)
+            kernels.columns_gradient(transposed.indptr, transposed.indices, slots, *into_columns, dy, dw)
+            outs = y, dw, np.empty_like(values), np.empty_like(bias), np.empty_like(x)
+            both = (t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots])
+            target = (*csr(np.ascontiguousarray(X.T)), None)
+            tile = np.empty((3, 100, 64), np.float32)
+            total = kernels.tiled_loss(*both, x, target, loss, 130, 1.0, tile, outs[2:])
+            results.append(b"".join(out.tobytes() for out in (*outs, np.float64(total))))
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(results)) == 1
+
+
+@pytest.mark.skipif(not kernels.NATIVE, reason="the extension is not built")
+@pytest.mark.parametrize(
+    ("place", "at", "wrong", "message"),
+    [
+        (0, 2, np.zeros(1, np.float32), "Expected values.size = "),
+        (0, 3, np.zeros(1, np.float32), "Expected bias.size = 4, the number of rows; got 1."),
+        (0, 0, np.zeros(5), "Expected indptr to be a C-contiguous 1-D int32 array; got 1-D float64."),
+        (1, 0, np.zeros(5, np.int32), "Expected transposed indptr[-1] = "),
+        (1, 2, np.zeros(1, np.float32), "Expected transposed values.size = "),
+        (3, 1, np.full(4, 20, np.int32), "Expected target indices in [0, 20); got one outside."),
+        (3, 2, np.zeros(3, np.float32), "Expected target values.size = 4, the size of target indices; got 3."),
+        (3, 3, np.zeros(3, np.float32), "Expected shift.size = 4, the number of rows; got 3."),
+        (8, 0, np.zeros(1, np.float32), "Expected dw.size = "),
+        (8, 1, np.zeros(1, np.float32), "Expected dbias.size = 4, the number of rows; got 1."),
+        (8, 2, np.zeros((2, 4, 16), np.float32), "Expected dx.shape[1] = 5, the width of x; got 4."),
+        (7, None, np.zeros((2, 0, 16), np.float32), "Expected a tile of at least one output; got none."),
+        (7, None, np.zeros((1, 3, 16), np.float32), "Expected tile.shape[0] = 2, as many panels as x; got 1."),
+        (4, None, "mae", "Expected loss to be mse or bce; got mae."),
+        (5, None, 33, "Expected at most 32 rows, what the panels hold; got 33."),
+        (1, None, None, "Expected the transpose, from which dx comes; got None."),
+    ],
+)
+def test_a_tiled_loss_refuses_what_does_not_fit(rng, place, at, wrong, message):
+    t, values, _ = layer(rng, (4, 5), 0.5)
+    transposed, slots = t.transpose
+    x, bias = floats(rng, 2, 5, 16), floats(rng, 4)
+    target = (np.arange(5, dtype=np.int32), np.zeros(4, np.int32), floats(rng, 4), bias)
+    right = [(t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots]), x, target]
+    right += ["mse", 20, 1.0, floats(rng, 2, 3, 16), (values.copy(), bias.copy(), x.copy())]
+    kernels.tiled_loss(*right)
+    changed = wrong if at is None else tuple(wrong if i == at else part for i, part in enumerate(right[place]))
+    with pytest.raises(ValueError, match=re.escape(f"[tiled_loss] {message}")):
+        kernels.tiled_loss(*(changed if i == place else part for i, part in enumerate(right)))
