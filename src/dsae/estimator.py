@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from dsae import store
-from dsae.config import AutoencoderConfig, TrainConfig, automatic_epochs, automatic_widths, one_of
+from dsae.config import AutoencoderConfig, TrainConfig, automatic_epochs, automatic_widths, in_range, one_of
 from dsae.data import Rows, check_rows
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
@@ -117,7 +118,13 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     verbose : int
         1 shows a progress line on a terminal.
     warm_start : bool
-        Whether `fit` goes on from the last fit.
+        Whether `fit` goes on from the last fit: from its weights, with a new learning rate curve and Adam anew.
+    checkpoint : str or Path, optional
+        Folder in which `fit` keeps all that an unfinished run depends on, removed when it is done. Where there is one,
+        of the same settings and data, `fit` goes on from it and ends with the very same weights as if it had never
+        stopped, on the same machine with as many threads.
+    checkpoint_every : float
+        Minutes between checkpoints. One is also written on Ctrl-C and on a request to terminate.
 
     Attributes
     ----------
@@ -146,6 +153,7 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     """
 
     feature_names_in_: np.ndarray
+    _keeps_checkpoint = False  # who saves the model removes it when that is done
 
     def __init__(
         self,
@@ -177,6 +185,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         random_state: Any = None,
         verbose: int = 0,
         warm_start: bool = False,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: float = 10.0,
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -205,6 +215,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def fit(self, X: Any, y: Any = None) -> DeepSparseAutoencoder:
         """Train on rows.
@@ -227,22 +239,73 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             If the loss is no longer a number.
         """
         begun = time.perf_counter()
-        fit_rows = _trainer()
+        train = _trainer()
         rows = check_rows("fit", X)
         model_config, train_config = self._configs(rows)
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
-        model, history = fit_rows(rows, model_config, train_config, start, self._seed(), self.verbose)
+        seed, checkpoints = self._seed(), None
+        if self.checkpoint is not None:
+            in_range("checkpoint_every", self.checkpoint_every, 0)
+            checkpoints = train.Checkpoints(self.checkpoint, self.checkpoint_every)
+            seed = checkpoints.seed(seed) if self.random_state is None else seed
+        model, history = train.fit_rows(rows, model_config, train_config, start, seed, self.verbose, checkpoints)
         _check_feature_names(self, X, reset=True)
-        self.n_features_in_ = rows.shape[1]
-        model = replace(
-            model,
-            training={name: getattr(train_config, name) for name in _TRAIN_FIELDS},
-            feature_names=[str(name) for name in getattr(self, "feature_names_in_", [])] or None,
-            history=_appended(earlier, history),
-        )
-        self._adopt(model)
-        self.fit_time_ = time.perf_counter() - begun
+        self._adopt_trained(replace(model, history=_appended(earlier, history)), train_config)
+        self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
+        if checkpoints is not None and checkpoints.finished and not self._keeps_checkpoint:
+            checkpoints.remove()
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> DeepSparseAutoencoder:
+        """Learn from more rows, each seen once, and go on from where the model is.
+
+        For data that come in pieces, whose number nobody knows. So nothing is planned to end: the model has its final
+        density from the first step and exchanges edges by the scores of ``shrink`` every 100 steps, ever fewer; the
+        learning rate is ``learning_rate_init`` after 100 steps of warm-up, and every call may be given another
+        (`set_params`). ``max_iter``, ``early_stopping``, ``schedule`` and ``checkpoint`` are for `fit`.
+
+        The first call decides the width, and by the mean and the spread of its rows how inputs are centred and scaled
+        inside the model from then on: give it rows that stand for the rest. Adam's moments stay between calls, and
+        `save` writes them beside the model, so that it also goes on after `load`. After `fit` they start anew.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or ``X`` is not what it should be.
+        FloatingPointError
+            If the loss is no longer a number; the model stays as it was.
+
+        Examples
+        --------
+        >>> X = np.random.default_rng(0).random((600, 20))
+        >>> dsa = DeepSparseAutoencoder(n_components=4, hidden_layer_sizes=(16,), density=0.3, random_state=0)
+        >>> for chunk in np.split(X, 3):
+        ...     dsa = dsa.partial_fit(chunk)
+        >>> dsa.n_iter_, round(dsa.density_, 2)
+        (3, 0.3)
+        """
+        begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
+        train = _trainer()
+        if fitted:
+            self._check_columns(X)
+        rows = check_rows("partial_fit", X)
+        model_config, train_config = self._configs(rows)
+        start = self.runtime_.model if fitted else self._start_from(model_config)
+        model = train.learn_rows(rows, model_config, train_config, start, self._seed(), self.verbose)
+        if not fitted:
+            _check_feature_names(self, X, reset=True)
+        self._adopt_trained(model, train_config)
+        self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -279,7 +342,7 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     @classmethod
     def load(cls, folder: str | Path) -> DeepSparseAutoencoder:
         """The fitted estimator of a model folder, for use or for more training."""
-        model = store.read(folder)
+        model = store.read(folder, learning=True)
         given = {name: getattr(model.config, name) for name in _MODEL_FIELDS}
         given |= {name: value for name, value in model.training.items() if name in _TRAIN_FIELDS}
         estimator = cls(**given)
@@ -298,6 +361,12 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     @property
     def _n_features_out(self) -> int:
         return self.runtime_.config.n_components
+
+    def _adopt_trained(self, model: store.Model, config: TrainConfig) -> None:
+        self.n_features_in_ = model.config.n_features
+        training = {name: getattr(config, name) for name in _TRAIN_FIELDS}
+        names = [str(name) for name in getattr(self, "feature_names_in_", [])] or None
+        self._adopt(replace(model, training=training, feature_names=names))
 
     def _adopt(self, model: store.Model) -> None:
         self.runtime_ = Runtime(model)
@@ -347,14 +416,12 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         return tags
 
 
-def _trainer() -> Callable[..., tuple[store.Model, list[dict[str, Any]]]]:
+def _trainer() -> ModuleType:
     try:
         import_module("torch")
     except ImportError:
         raise ImportError('Training needs torch: pip install "dsae[train]". Trained models run without it.') from None
-    from dsae.train import fit_rows
-
-    return fit_rows
+    return import_module("dsae.train")
 
 
 def _appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:

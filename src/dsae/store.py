@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from dsae._folder import check_replaceable, read_steadily, replaced
+from dsae._state import files as state_files
+from dsae._state import parse_json, read_state, write_state, write_text
+from dsae._tensors import TensorFile, write_tensors
 from dsae.config import AutoencoderConfig, known_keys
 from dsae.topology import Layer, Topology
 
 FORMAT_VERSION = 1
 _UINT16_WIDTH = 2**16
+_LEARNING = "learning"
+_FILES = ("config.json", "model.safetensors", "history.jsonl", "metrics.json", *state_files(_LEARNING))
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
 
 
@@ -41,6 +42,8 @@ class Model:
     metrics : dict
     importance : ndarray of float32, shape (n_features,), optional
         What training saw of each input, not negative; see `dsae.interpret.feature_importances`.
+    learning : dict, optional
+        What `partial_fit` goes on from, Adam's moments above all: dicts of arrays and JSON.
     """
 
     config: AutoencoderConfig
@@ -51,6 +54,7 @@ class Model:
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     importance: np.ndarray | None = None
+    learning: dict[str, Any] | None = None
 
     @property
     def nnz(self) -> int:
@@ -73,50 +77,23 @@ def write(folder: str | Path, model: Model) -> Path:
     OSError
         If the folder cannot be written.
     """
-    target = Path(folder).resolve()
     for name, (_, values, bias) in model.layers.items():
         if not (np.isfinite(values).all() and np.isfinite(bias).all()):
             raise ValueError(f"[save] The weights of {name} must be finite; the model diverged and cannot be saved.")
-    temporary = _sibling(target)
-    try:
-        temporary.chmod(0o755)
-        _write_files(temporary, model)
-        _swap(temporary, target)
-    except OSError as error:
-        raise OSError(f"[save] {target} cannot be written: {error.strerror or error}.") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return target
+    with replaced(folder, _check_replaceable) as draft:
+        _write_files(draft, model)
+    return Path(folder).resolve()
 
 
 def check_target(folder: str | Path) -> None:
     """Raise what `write` would raise before its first file, so that nobody trains for a folder in the way."""
-    _sibling(Path(folder)).rmdir()
+    check_replaceable(folder, _check_replaceable)
 
 
-def _sibling(target: Path) -> Path:
+def _check_replaceable(target: Path) -> None:
     replaceable = (target / "config.json").is_file() or (target.is_dir() and not any(target.iterdir()))
     if target.exists() and not replaceable:
         raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
-    try:
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
-    except OSError as error:
-        reason = f"{error.strerror}. Choose a writable folder."
-        raise OSError(f"[save] {target} cannot be written: {reason}") from None
-
-
-def _swap(temporary: Path, target: Path) -> None:
-    old = temporary.with_name(temporary.name + ".old")
-    if target.exists():
-        target.rename(old)
-    try:
-        temporary.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_files(folder: Path, model: Model) -> None:
@@ -127,21 +104,13 @@ def _write_files(folder: Path, model: Model) -> None:
         "training": model.training,
         "feature_names": model.feature_names,
     }
-    _write_text(folder / "config.json", json.dumps(header, indent=2) + "\n")
-    _write_text(folder / "metrics.json", json.dumps(model.metrics, indent=2) + "\n")
-    _write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in model.history))
-    _write_text(folder / "README.md", _card(model))
-    save_file(_tensors(model), folder / "model.safetensors")
-    shutil.copymode(folder / "config.json", folder / "model.safetensors")
-    with open(folder / "model.safetensors", "rb") as file:
-        os.fsync(file.fileno())
-
-
-def _write_text(path: Path, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    write_text(folder / "config.json", json.dumps(header, indent=2) + "\n")
+    write_text(folder / "metrics.json", json.dumps(model.metrics, indent=2) + "\n")
+    write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in model.history))
+    write_text(folder / "README.md", _card(model))
+    write_tensors(folder / "model.safetensors", _tensors(model))
+    if model.learning is not None:
+        write_state(folder, _LEARNING, model.learning)
 
 
 def _tensors(model: Model) -> dict[str, np.ndarray]:
@@ -179,8 +148,14 @@ def _card(model: Model) -> str:
     return "\n".join(lines)
 
 
-def read(folder: str | Path) -> Model:
-    """Load a model folder.
+def read(folder: str | Path, learning: bool = False) -> Model:
+    """Load a model folder, as it was at one moment.
+
+    Parameters
+    ----------
+    folder : str or Path
+    learning : bool
+        Whether to read what more training goes on from, where it is there.
 
     Raises
     ------
@@ -190,6 +165,13 @@ def read(folder: str | Path) -> Model:
         If it cannot be read.
     """
     path = Path(folder)
+    try:
+        return read_steadily(path, _FILES, lambda: _read(path, learning))
+    except MemoryError:
+        raise OSError(f"[load] {path} needs more memory than there is.") from None
+
+
+def _read(path: Path, learning: bool) -> Model:
     if not (path / "config.json").is_file():
         raise ValueError(f"[load] {path} is not a model folder: it has no config.json.")
     header = _read_header(path)
@@ -207,7 +189,20 @@ def read(folder: str | Path) -> Model:
         history=[_mapping(history, _parse(history, line)) for line in lines],
         metrics=_mapping(metrics, _parse(metrics, _read_text(metrics))) if metrics.is_file() else {},
         importance=importance,
+        learning=_read_learning(path) if learning else None,
     )
+
+
+def _read_learning(path: Path) -> dict[str, Any] | None:
+    there = [(path / name).is_file() for name in state_files(_LEARNING)]
+    if not any(there):
+        return None
+    if not all(there):
+        raise ValueError(f"[load] {path} must have both {' and '.join(state_files(_LEARNING))}, or neither.")
+    try:
+        return read_state(path, _LEARNING)
+    except ValueError as error:
+        raise ValueError(f"[load] {error}") from None
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
@@ -259,9 +254,9 @@ def _mapping(path: Path, content: Any) -> dict[str, Any]:
 
 def _parse(path: Path, text: str) -> Any:
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"[load] {path} is not valid JSON ({error}); it was cut short or damaged.") from None
+        return parse_json(path, text)
+    except ValueError as error:
+        raise ValueError(f"[load] {error}") from None
 
 
 def _read_tensors(
@@ -270,29 +265,27 @@ def _read_tensors(
     if not path.is_file():
         raise ValueError(f"[load] {path} is missing; the model folder was cut short.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            unread = set(file.keys())
+        file = TensorFile(path)
+    except ValueError as error:
+        raise ValueError(f"[load] {error}") from None
+    with file:
+        unread = set(file.slots)
 
-            def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
-                if key not in unread:
-                    raise ValueError(f"[load] {path} lacks the tensor {key}; the file is damaged.")
-                unread.remove(key)
-                view = file.get_slice(key)
-                shape, kind = view.get_shape(), view.get_dtype()
-                if kind not in kinds or shape != [length]:
-                    wanted = f"{' or '.join(kinds)} of shape ({length},)"
-                    raise ValueError(f"[load] {path}: {key} must be {wanted}; got {kind} {tuple(shape)}.")
-                return file.get_tensor(key)
+        def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
+            if key not in unread:
+                raise ValueError(f"[load] {path} lacks the tensor {key}; the file is damaged.")
+            unread.remove(key)
+            kind, shape = file.slots[key][:2]
+            if kind not in kinds or shape != (length,):
+                wanted = f"{' or '.join(kinds)} of shape ({length},)"
+                raise ValueError(f"[load] {path}: {key} must be {wanted}; got {kind} {shape}.")
+            return file.read(key)
 
-            layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
-            threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
-            importance = take("input.importance", ("F32",), config.n_features) if "input.importance" in unread else None
-            if unread:
-                raise ValueError(
-                    f"[load] {path} holds tensors that the format does not know: {', '.join(sorted(unread))}."
-                )
-    except SafetensorError as error:
-        raise ValueError(f"[load] {path} is cut short or damaged ({error}).") from None
+        layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
+        threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
+        importance = take("input.importance", ("F32",), config.n_features) if "input.importance" in unread else None
+    if unread:
+        raise ValueError(f"[load] {path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
     if (threshold is None) == (config.code_activation in ("batchtopk", "jumprelu")):
         raise ValueError(f"[load] {path}: code.threshold must be there for batchtopk and jumprelu codes only.")
     if threshold is not None and np.isnan(threshold).any():

@@ -11,6 +11,7 @@ from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource, Rows
 from dsae.nn._autoencoder import target_nnz
 from dsae.store import Model
+from dsae.train._checkpoint import Checkpoints, fingerprint, identity
 from dsae.train._loop import fit
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
@@ -26,6 +27,7 @@ def fit_rows(
     start: Model | None = None,
     seed: int = 0,
     verbose: int = 0,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Model, list[dict[str, Any]]]:
     """Train a model of ``model_config`` on ``rows``.
 
@@ -39,6 +41,8 @@ def fit_rows(
         where it has one, goes on from there.
     seed : int
     verbose : int
+    checkpoints : Checkpoints, optional
+        Where an unfinished run of the same settings and data is taken up, and where this one is kept.
 
     Returns
     -------
@@ -61,7 +65,10 @@ def fit_rows(
     model = start_model(model_config, config, generator, (mean, _scale(mean, deviation, config)), layers, threshold)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
     observer = Sensitivity(training, deviation, config.batch_size, seed, earlier)
-    history = fit(model, training, stages, config, seed, validation, verbose, observer)
+    if checkpoints is not None:
+        data = fingerprint(training, (mean, deviation))
+        checkpoints.open(identity(model_config, config, seed, start, data))
+    history = fit(model, training, stages, config, seed, validation, verbose, observer, checkpoints)
     return Model(model_config, model.to_layers(), model.threshold(), importance=observer.importance), history
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 
 from dsae.data import ArraySource
 from dsae.nn import Autoencoder
+from dsae.nn._memory import set_random_state
 
 _ROWS = 512
 # Share of the newest epoch in the running mean: the noise of one epoch's probes goes, the dense start is forgotten.
@@ -54,6 +58,19 @@ class Sensitivity:
             return
         newest /= total
         self._mean = newest if self._mean is None else (1 - _NEWEST) * self._mean + _NEWEST * newest
+
+    def memory(self) -> dict[str, Any]:
+        """The running mean and the generator's state."""
+        mean = {} if self._mean is None else {"mean": self._mean}
+        return {**mean, "rng": self._rng.bit_generator.state}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on from an earlier `memory`."""
+        set_random_state(self._rng, memory["rng"])
+        mean = memory.get("mean")
+        if mean is not None and (mean.dtype != np.float64 or mean.shape != self._deviation.shape):
+            raise ValueError(f"the mean must be float64 of shape {self._deviation.shape}")
+        self._mean = mean
 
     def _reach(self, model: Autoencoder) -> np.ndarray:
         spread = self._deviation / model.scale.double().cpu().numpy()
