@@ -30,6 +30,13 @@ def fill(tensor: Tensor, array: Any, what: str = "a tensor") -> Tensor:
     return tensor.copy_(torch.from_numpy(array))
 
 
+def whole(value: Any, below: int, what: str) -> int:
+    """``value``, which must be a whole number of at least 0 and below a bound."""
+    if type(value) is not int or not 0 <= value < below:
+        raise ValueError(f"{what} must be a whole number in 0..{below - 1}; got {value!r}")
+    return value
+
+
 def module_memory(module: nn.Module) -> Memory:
     """Topologies, parameters and buffers of ``module``."""
     layers = _layers(module)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dsae.nn import Autoencoder, SparseLinear
-from dsae.nn._memory import module_memory, remember_module
+from dsae.nn._memory import module_memory, remember_module, whole
 from dsae.train._optim import SparseAdam
 from dsae.train._stages import Stage
 
@@ -99,7 +99,7 @@ class Learner:
 
     def remember(self, memory: Mapping[str, Any]) -> None:
         """Go on from an earlier `memory`, the layers having got back what was theirs."""
-        self.step, self.epoch = int(memory["step"]), int(memory["epoch"])
+        self.step, self.epoch = whole(memory["step"], 2**63, "step"), whole(memory["epoch"], 2**63, "epoch")
         self.sums = Sums(**memory["sums"])
         if self.extra is not None:
             remember_module(self.extra, memory["extra"])

@@ -17,7 +17,7 @@ from dsae import ops
 from dsae.config import TrainConfig
 from dsae.data import ArraySource
 from dsae.nn import LOSSES, Autoencoder, SparseLinear
-from dsae.nn._memory import module_memory, remember_module
+from dsae.nn._memory import module_memory, remember_module, whole
 from dsae.shrink import Clock, DropZeros, Shrinker
 from dsae.train._checkpoint import Checkpoints, remembering
 from dsae.train._interrupt import Interrupt
@@ -183,7 +183,7 @@ def _take_up(run: _Run) -> Mapping[str, Any] | None:
         return None
     memory = run.checkpoints.saved
     with run.checkpoints.taking_up():
-        run.stage, run.history = range(len(run.stages))[memory["stage"]], list(memory["history"])
+        run.stage, run.history = whole(memory["stage"], len(run.stages), "stage"), list(memory["history"])
         run.started -= float(memory["seconds"])
         _remember(run, memory)
         epochs = sum(stage.epochs for stage in run.stages[: run.stage])

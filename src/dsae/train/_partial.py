@@ -13,6 +13,7 @@ from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource, Rows
 from dsae.nn import Autoencoder
 from dsae.nn._autoencoder import target_nnz
+from dsae.nn._memory import whole
 from dsae.store import Model
 from dsae.train._checkpoint import remembering
 from dsae.train._fit import _scale
@@ -104,7 +105,7 @@ def _begun(
 
 
 def _taken_up(start: Model, learning: Mapping[str, Any], settings: Mapping[str, Any]) -> _At:
-    seed, deviation = range(2**31)[learning["seed"]], learning["deviation"]
+    seed, deviation = whole(learning["seed"], 2**31, "seed"), learning["deviation"]
     if deviation.dtype != np.float32 or deviation.shape != (start.config.n_features,):
         raise ValueError(f"deviation must be float32 of shape ({start.config.n_features},)")
     model = Autoencoder(start.config, torch.Generator().manual_seed(seed))
