@@ -13,6 +13,7 @@ import numpy as np
 from dsae._tensors import TensorFile, write_tensors
 
 State = dict[str, Any]
+_LONGEST_TEXT = 1 << 28
 
 
 def files(stem: str) -> tuple[str, str]:
@@ -52,8 +53,23 @@ def read_state(folder: Path, stem: str) -> State:
 
 def read_json(path: Path) -> Any:
     """What a JSON file holds."""
+    return parse_json(path, read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """What a text file holds.
+
+    Raises
+    ------
+    ValueError
+        If it is not UTF-8, or longer than any that is written here: a file may claim more than the disk holds.
+    """
     try:
-        return parse_json(path, path.read_text("utf-8"))
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _LONGEST_TEXT:
+                raise ValueError(f"{path} has {size} bytes of text; it is damaged.")
+            return file.read(size).decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text; it is damaged.") from None
 

@@ -425,7 +425,7 @@ def _trainer() -> ModuleType:
 
 
 def _appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    seconds = earlier[-1]["seconds"] if earlier else 0.0
+    seconds = import_module("dsae.train").seconds_of(earlier)
     later = [{**row, "epoch": row["epoch"] + len(earlier), "seconds": row["seconds"] + seconds} for row in history]
     return [*earlier, *later]
 

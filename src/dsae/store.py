@@ -11,7 +11,7 @@ import numpy as np
 
 from dsae._folder import check_replaceable, read_steadily, replaced
 from dsae._state import files as state_files
-from dsae._state import parse_json, read_state, write_state, write_text
+from dsae._state import parse_json, read_state, read_text, write_state, write_text
 from dsae._tensors import TensorFile, write_tensors
 from dsae.config import AutoencoderConfig, known_keys
 from dsae.topology import Layer, Topology
@@ -167,27 +167,29 @@ def read(folder: str | Path, learning: bool = False) -> Model:
     path = Path(folder)
     try:
         return read_steadily(path, _FILES, lambda: _read(path, learning))
+    except ValueError as error:
+        raise ValueError(f"[load] {error}") from None
     except MemoryError:
         raise OSError(f"[load] {path} needs more memory than there is.") from None
 
 
 def _read(path: Path, learning: bool) -> Model:
     if not (path / "config.json").is_file():
-        raise ValueError(f"[load] {path} is not a model folder: it has no config.json.")
+        raise ValueError(f"{path} is not a model folder: it has no config.json.")
     header = _read_header(path)
     config = _read_config(path / "config.json", header)
     layers, threshold, importance = _read_tensors(path / "model.safetensors", config)
     history = path / "history.jsonl"
     metrics = path / "metrics.json"
-    lines = _read_text(history).splitlines() if history.is_file() else []
+    lines = read_text(history).splitlines() if history.is_file() else []
     return Model(
         config=config,
         layers=layers,
         threshold=threshold,
         training=header.get("training") or {},
         feature_names=header.get("feature_names"),
-        history=[_mapping(history, _parse(history, line)) for line in lines],
-        metrics=_mapping(metrics, _parse(metrics, _read_text(metrics))) if metrics.is_file() else {},
+        history=[_mapping(history, parse_json(history, line)) for line in lines],
+        metrics=_mapping(metrics, parse_json(metrics, read_text(metrics))) if metrics.is_file() else {},
         importance=importance,
         learning=_read_learning(path) if learning else None,
     )
@@ -198,24 +200,21 @@ def _read_learning(path: Path) -> dict[str, Any] | None:
     if not any(there):
         return None
     if not all(there):
-        raise ValueError(f"[load] {path} must have both {' and '.join(state_files(_LEARNING))}, or neither.")
-    try:
-        return read_state(path, _LEARNING)
-    except ValueError as error:
-        raise ValueError(f"[load] {error}") from None
+        raise ValueError(f"{path} must have both {' and '.join(state_files(_LEARNING))}, or neither.")
+    return read_state(path, _LEARNING)
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    header = _parse(path, _read_text(path))
+    header = parse_json(path, read_text(path))
     if not isinstance(header, dict) or header.get("format") != "dsae":
-        raise ValueError(f"[load] {path} does not describe a dsae model.")
+        raise ValueError(f"{path} does not describe a dsae model.")
     version = header.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"[load] {path} must give format_version as a whole number; got {version!r}.")
+        raise ValueError(f"{path} must give format_version as a whole number; got {version!r}.")
     if version > FORMAT_VERSION:
         raise ValueError(
-            f"[load] {folder} has format version {version}, newer than the {FORMAT_VERSION} that this dsae "
+            f"{folder} has format version {version}, newer than the {FORMAT_VERSION} that this dsae "
             "reads; upgrade dsae."
         )
     return header
@@ -223,75 +222,57 @@ def _read_header(folder: Path) -> dict[str, Any]:
 
 def _read_config(path: Path, header: dict[str, Any]) -> AutoencoderConfig:
     if not isinstance(header.get("model"), dict):
-        raise ValueError(f"[load] {path} lacks the model's configuration.")
+        raise ValueError(f"{path} lacks the model's configuration.")
     try:
         known_keys("the file", header, _HEADER_KEYS)
         config = AutoencoderConfig.from_dict(header["model"])
     except ValueError as error:
-        raise ValueError(f"[load] {path}: {error}") from None
+        raise ValueError(f"{path}: {error}") from None
     if not isinstance(header.get("training") or {}, dict):
-        raise ValueError(f"[load] {path}: training must be a mapping.")
+        raise ValueError(f"{path}: training must be a mapping.")
     names = header.get("feature_names")
     if names is not None and not (
         isinstance(names, list) and len(names) == config.n_features and all(isinstance(n, str) for n in names)
     ):
-        raise ValueError(f"[load] {path} must name {config.n_features} features.")
+        raise ValueError(f"{path} must name {config.n_features} features.")
     return config
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"[load] {path} is not UTF-8 text; the folder is damaged.") from None
 
 
 def _mapping(path: Path, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise ValueError(f"[load] {path} must hold mappings; got {type(content).__name__}.")
+        raise ValueError(f"{path} must hold mappings; got {type(content).__name__}.")
     return content
-
-
-def _parse(path: Path, text: str) -> Any:
-    try:
-        return parse_json(path, text)
-    except ValueError as error:
-        raise ValueError(f"[load] {error}") from None
 
 
 def _read_tensors(
     path: Path, config: AutoencoderConfig
 ) -> tuple[dict[str, Layer], np.ndarray | None, np.ndarray | None]:
     if not path.is_file():
-        raise ValueError(f"[load] {path} is missing; the model folder was cut short.")
-    try:
-        file = TensorFile(path)
-    except ValueError as error:
-        raise ValueError(f"[load] {error}") from None
-    with file:
+        raise ValueError(f"{path} is missing; the model folder was cut short.")
+    with TensorFile(path) as file:
         unread = set(file.slots)
 
         def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
             if key not in unread:
-                raise ValueError(f"[load] {path} lacks the tensor {key}; the file is damaged.")
+                raise ValueError(f"{path} lacks the tensor {key}; the file is damaged.")
             unread.remove(key)
             kind, shape = file.slots[key][:2]
             if kind not in kinds or shape != (length,):
                 wanted = f"{' or '.join(kinds)} of shape ({length},)"
-                raise ValueError(f"[load] {path}: {key} must be {wanted}; got {kind} {shape}.")
+                raise ValueError(f"{path}: {key} must be {wanted}; got {kind} {shape}.")
             return file.read(key)
 
         layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
         threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
         importance = take("input.importance", ("F32",), config.n_features) if "input.importance" in unread else None
     if unread:
-        raise ValueError(f"[load] {path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
+        raise ValueError(f"{path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
     if (threshold is None) == (config.code_activation in ("batchtopk", "jumprelu")):
-        raise ValueError(f"[load] {path}: code.threshold must be there for batchtopk and jumprelu codes only.")
+        raise ValueError(f"{path}: code.threshold must be there for batchtopk and jumprelu codes only.")
     if threshold is not None and np.isnan(threshold).any():
-        raise ValueError(f"[load] {path}: code.threshold must hold no NaN.")
+        raise ValueError(f"{path}: code.threshold must hold no NaN.")
     if importance is not None and not (np.isfinite(importance).all() and (importance >= 0).all()):
-        raise ValueError(f"[load] {path}: input.importance must hold finite numbers of at least 0.")
+        raise ValueError(f"{path}: input.importance must hold finite numbers of at least 0.")
     return layers, threshold, importance
 
 
@@ -304,14 +285,14 @@ def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: set
     else:
         indptr = take(f"{name}.indptr", ("I32",), n_out + 1)
         if indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):  # a difference of int32 would wrap around
-            raise ValueError(f"[load] {path}: {name}.indptr must rise from 0.")
+            raise ValueError(f"{path}: {name}.indptr must rise from 0.")
         nnz = int(indptr[-1])
         indices = take(f"{name}.indices", ("U16", "I32"), nnz).astype(np.int32)
         try:
             topology = Topology(shape, np.array(indptr), indices)
         except ValueError as error:
-            raise ValueError(f"[load] {path}: {name} is damaged. {error}") from None
+            raise ValueError(f"{path}: {name} is damaged. {error}") from None
         values = take(f"{name}.values", ("F32",), nnz)
     if not (np.isfinite(values).all() and np.isfinite(bias).all()):
-        raise ValueError(f"[load] {path}: the weights of {name} must be finite.")
+        raise ValueError(f"{path}: the weights of {name} must be finite.")
     return Layer(topology, values, bias)

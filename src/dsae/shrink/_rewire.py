@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from dsae.nn import Autoencoder, SparseLinear
+from dsae.nn._memory import whole
 from dsae.shrink._base import Clock, Shrinker
 from dsae.shrink._schedule import Endless, Schedule
 from dsae.shrink._scores import AbsentGradient, Chance, Gradient, Magnitude, Saliency, Tempered
@@ -119,9 +120,8 @@ class Rewire(Shrinker):
 
     def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
         """Both scores go on."""
-        self._start = {name: int(nnz) for name, nnz in memory["start"].items()}
-        if not set(self._start) <= set(model.layers):
-            raise ValueError(f"start must count the edges of {list(model.layers)}; got {memory['start']}")
+        start, layers = memory["start"], model.layers
+        self._start = {name: whole(start[name], layers[name].topology.size + 1, "start") for name in start}
         self._drop.remember(memory["drop"], model.layers)
         self._grow.remember(memory["grow"])
 

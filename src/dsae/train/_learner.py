@@ -27,6 +27,12 @@ class Sums:
         """One batch more."""
         self.n_batches, self.n_rows, self.loss = self.n_batches + 1, self.n_rows + n_rows, self.loss + loss * n_rows
 
+    @classmethod
+    def remembered(cls, memory: Mapping[str, Any]) -> Sums:
+        """From what `dataclasses.asdict` made of it."""
+        n_batches, n_rows = (whole(memory[name], 2**63, name) for name in ("n_batches", "n_rows"))
+        return cls(n_batches, n_rows, float(memory["loss"]), float(memory["seconds"]))
+
 
 @dataclass
 class Patience:
@@ -100,7 +106,7 @@ class Learner:
     def remember(self, memory: Mapping[str, Any]) -> None:
         """Go on from an earlier `memory`, the layers having got back what was theirs."""
         self.step, self.epoch = whole(memory["step"], 2**63, "step"), whole(memory["epoch"], 2**63, "epoch")
-        self.sums = Sums(**memory["sums"])
+        self.sums = Sums.remembered(memory["sums"])
         if self.extra is not None:
             remember_module(self.extra, memory["extra"])
         self.optimizer.remember(memory["optimizer"])

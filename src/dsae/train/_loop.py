@@ -121,7 +121,7 @@ def learn(
     with Interrupt() as interrupt, ProgressLine(steps_per_epoch, verbose) as progress:
         run = _Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer, (stage,))
         run.history = history
-        run.started -= history[-1]["seconds"] if history else 0.0
+        run.started -= seconds_of(history)
         learner = _first_or_next(run, stage, memory)
         row = _run_epoch(run, learner)
         history.append(row)
@@ -167,6 +167,12 @@ class _Run:
         """Each once, though it may serve in several stages."""
         unique = dict.fromkeys(shrinker for stage in self.stages for shrinker in stage.shrinkers)
         return {str(i): shrinker for i, shrinker in enumerate(unique)}
+
+
+def seconds_of(history: Sequence[Mapping[str, Any]]) -> float:
+    """How long the epochs of a history took; 0 where a model from elsewhere does not say."""
+    seconds = history[-1].get("seconds") if history else None
+    return seconds if isinstance(seconds, float) else 0.0
 
 
 def _interrupted(run: _Run) -> str:
