@@ -130,6 +130,18 @@ def test_it_may_stop_at_any_step(tmp_path, code):
         same(whole, stopped_and_resumed(tmp_path / "run", [n], **settings))
 
 
+LATE = {
+    "the best weights are behind": ({"early_stopping": True, "max_iter": 20, "n_iter_no_change": 3, "tol": 0.1}, 82),
+    "zeros wait for their turn": ({"shrink": "set", "l1": 0.5, "max_iter": 30}, 100),
+}
+
+
+@pytest.mark.parametrize("when", sorted(LATE))
+def test_late_in_the_run(tmp_path, when):
+    settings, step = LATE[when]
+    same(train(**settings), stopped_and_resumed(tmp_path / "run", [step], **settings))
+
+
 def test_sparse_rows_go_on_too(tmp_path):
     rows = sp.csr_matrix(data())
     same(train(rows=rows), stopped_and_resumed(tmp_path / "run", [3, 9], rows=rows))
