@@ -308,7 +308,7 @@ import numpy as np
 from dsae import DeepSparseAutoencoder
 X = np.load(sys.argv[1])
 dsa = DeepSparseAutoencoder(
-    4, hidden_layer_sizes=(9,), density=0.3, max_iter=40, batch_size=20, random_state=0, checkpoint=sys.argv[2],
+    4, hidden_layer_sizes=(9,), density=0.3, max_iter=15, batch_size=20, random_state=0, checkpoint=sys.argv[2],
     checkpoint_every=0,
 )
 dsa.fit(X).save(sys.argv[3])
@@ -320,11 +320,11 @@ def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_weights(tmp_pa
     args = [sys.executable, "-c", textwrap.dedent(RUN), tmp_path / "x.npy"]
     subprocess.run([*args, tmp_path / "unused", tmp_path / "whole"], check=True)
     rng, killed = random.Random(0), 0
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen([*args, tmp_path / "run", tmp_path / "model"])
         while not (tmp_path / "run").exists() and process.poll() is None:
             time.sleep(0.01)
-        time.sleep(rng.random() * 0.3)
+        time.sleep(rng.random() * 0.1)
         process.kill()
         killed += process.wait() == -signal.SIGKILL
     assert killed
