@@ -136,6 +136,7 @@ def test_given_test_rows_are_used_and_not_trained_on():
 
 
 @pytest.mark.parametrize("kind", ["csr", "frame"])
+@pytest.mark.filterwarnings("ignore:.*1 of 20 features are constant")
 def test_other_kinds_of_rows(kind):
     pandas = pytest.importorskip("pandas")
     X = np.where(data() > 0.25, data(), 0)

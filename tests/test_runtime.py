@@ -3,6 +3,7 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -213,3 +214,50 @@ def test_a_saved_model_computes_the_same(make_model, tmp_path):
     loaded = dsae.load(tmp_path / "model")
     assert isinstance(loaded, dsae.Runtime)
     np.testing.assert_array_equal(loaded.reconstruct(some_rows(30)), runtime.reconstruct(some_rows(30)))
+
+
+@pytest.mark.parametrize("code", ["topk", "batchtopk", "jumprelu"])
+def test_codes_are_shortened_in_use(make_model, code):
+    runtime = Runtime(make_model(20, 12, code_activation=code, k=6, live=0.8))
+    X = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
+    whole = runtime.encode(X)
+    for k in (1, 3, 6):
+        codes = runtime.encode(X, k=k)
+        np.testing.assert_allclose(codes, keep_largest(whole, k), rtol=1e-6)
+    np.testing.assert_array_equal(runtime.encode(X), whole)
+
+
+def test_a_topk_code_is_lengthened_too(make_model):
+    model = make_model(20, 12, code_activation="topk", k=2, live=0.8)
+    X = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
+    longer = Runtime(replace(model, config=model.config.replace(k=9)))
+    np.testing.assert_array_equal(Runtime(model).encode(X, k=9), longer.encode(X))
+    assert (longer.encode(X) != 0).sum(axis=1).max() > 2
+
+
+@pytest.mark.parametrize("code", ["relu", "topk", "jumprelu"])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_sparse_codes_are_the_dense_ones_and_never_dense_as_a_whole(make_model, code, form, monkeypatch):
+    runtime = Runtime(make_model(20, 12, code_activation=code, k=None if code == "relu" else 4))
+    X = form(np.maximum(np.random.default_rng(0).normal(size=(100, 20)), 0).astype(np.float32))
+    monkeypatch.setattr("dsae.runtime._VALUES_AT_ONCE", 7 * 12)
+    seen, original = [], Runtime._codes
+    monkeypatch.setattr(Runtime, "_codes", lambda self, X, k: seen.append(X.shape[0]) or original(self, X, k))
+    codes = runtime.encode(X, sparse_output=True)
+    assert max(seen) == 7
+    assert codes.format == "csr"
+    np.testing.assert_allclose(codes.toarray(), runtime.encode(X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_errors_by_row_and_by_value_agree(make_model, form, monkeypatch):
+    monkeypatch.setattr("dsae.runtime._VALUES_AT_ONCE", 9 * 20)
+    runtime = Runtime(make_model(20, 5, hidden_layer_sizes=(8,)))
+    X = np.random.default_rng(0).normal(size=(70, 20)).astype(np.float32)
+    squared = (X - runtime.reconstruct(X)) ** 2
+    np.testing.assert_allclose(runtime.reconstruction_error(form(X), per_feature=True), squared, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(runtime.reconstruction_error(form(X)), squared.mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(runtime.score_samples(form(X)), -squared.mean(axis=1), rtol=1e-4)
+    scale = np.array([0.0, 2.0] * 10)
+    weighted = (squared / np.array([1.0, 4.0] * 10)).mean(axis=1)
+    np.testing.assert_allclose(runtime.score_samples(form(X), scale=scale), -weighted, rtol=1e-4)

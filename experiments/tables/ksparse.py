@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from benchmarks.page.common import table
 from experiments.datasets import Data
-from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from dsae.runtime import Runtime
 from experiments import fits
 
 TITLE = "Sparse codes, then a linear classifier (Makhzani & Frey 2013)"
@@ -46,7 +44,7 @@ def measure(job: dict, load) -> dict:
     dsa, cost = fits.fit(data, SETTINGS | shrink | {"density": job["density"], "random_state": job["seed"]})
     best: tuple = (0.0,)
     for alpha in ALPHAS:
-        encode = with_k(dsa.runtime_, alpha * K)
+        encode = partial(dsa.runtime_.encode, k=alpha * K, sparse_output=True)
         train, validation, test = (encode(rows) for rows in (data.train, whole.train[N_TRAIN:], data.test))
         unit = 1 / np.sqrt(train.power(2).sum() / train.shape[0])
         for strength in STRENGTHS:
@@ -55,12 +53,6 @@ def measure(job: dict, load) -> dict:
             if accuracy > best[0]:
                 best = accuracy, alpha, strength, classifier.score(unit * test, data.y_test)
     return fits.measure(dsa.runtime_, data) | cost | {"error": 100 * (1 - best[3]), "alpha": best[1], "C": best[2]}
-
-
-def with_k(runtime: Runtime, k: int):
-    """The encoder with another number of latents kept; codes as CSR."""
-    model = replace(runtime.model, config=runtime.config.replace(k=k))
-    return lambda rows: csr_matrix(Runtime(model).encode(rows))
 
 
 def render(rows: list[dict], images: Path) -> str:

@@ -9,14 +9,18 @@ if TYPE_CHECKING:
     from dsae.estimator import DeepSparseAutoencoder as DeepSparseAutoencoder
     from dsae.nn import Autoencoder as Autoencoder
     from dsae.nn import SparseLinear as SparseLinear
+    from dsae.outlier import DSAOutlierDetector as DSAOutlierDetector
     from dsae.runtime import Runtime as Runtime
     from dsae.runtime import load as load
+    from dsae.selection import DSAFeatureSelector as DSAFeatureSelector
     from dsae.topology import Topology as Topology
 
 __version__ = version("dsae")
 
 _HOMES = {
     "Autoencoder": "dsae.nn",
+    "DSAFeatureSelector": "dsae.selection",
+    "DSAOutlierDetector": "dsae.outlier",
     "DeepSparseAutoencoder": "dsae.estimator",
     "Runtime": "dsae.runtime",
     "SparseLinear": "dsae.nn",

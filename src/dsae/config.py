@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -21,10 +21,21 @@ SCHEDULES = ("joint", "stagewise")
 
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Refuse a ``value`` that is not among ``choices``, naming all of them and the nearest."""
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.{hint}")
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.{did_you_mean(value, choices)}")
+
+
+def did_you_mean(given: Any, known: Iterable[str]) -> str:
+    """`` Did you mean 'relu'?`` where one of ``known`` is near, or nothing."""
+    by_lower_case = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(given).lower(), by_lower_case, 1)
+    return f" Did you mean {by_lower_case[near[0]]!r}?" if near else ""
+
+
+def true_or_false(name: str, value: Any) -> None:
+    """Refuse what only looks like a truth value: the string ``"no"`` would count as true."""
+    if isinstance(value, str) or value not in (True, False):
+        raise ValueError(f"{name} must be True or False; got {value!r}.")
 
 
 def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
@@ -47,8 +58,7 @@ def known_keys(what: str, given: Mapping[str, Any], allowed: tuple[str, ...]) ->
     """Refuse keys that nobody would read, suggesting the nearest known one."""
     for key in given:
         if key not in allowed:
-            near = difflib.get_close_matches(key, allowed, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(allowed)}."
+            hint = did_you_mean(key, allowed) or f" Known: {', '.join(allowed)}."
             raise ValueError(f"{what} has no setting {key!r}.{hint}")
 
 
@@ -228,6 +238,8 @@ class TrainConfig:
                 raise ValueError("target_rate must be below 1: at 1 every unit would always be on.")
         for name in ("max_iter", "batch_size", "n_iter_no_change"):
             positive_int(name, getattr(self, name))
+        for name in ("early_stopping", "scale"):
+            true_or_false(name, getattr(self, name))
         in_range("learning_rate_init", self.learning_rate_init, 0, open_low=True)
         in_range("validation_fraction", self.validation_fraction, 0, 0.9, open_low=True)
         self._use_plain_numbers()

@@ -11,47 +11,23 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_feature_names, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae.config import AutoencoderConfig, TrainConfig, automatic_epochs, automatic_widths, in_range, one_of
-from dsae.data import Rows, check_rows
+from dsae._advice import advise_on_data, advise_on_model
+from dsae._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
+from dsae._manners import Manners, column_names, refuse_frames, refuse_unknown
+from dsae._settings import MODEL_FIELDS, TRAIN_FIELDS, configure
+from dsae.config import AutoencoderConfig, in_range
+from dsae.data import check_rows
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
-_MODEL_FIELDS = (
-    "n_components",
-    "hidden_layer_sizes",
-    "decoder_layer_sizes",
-    "activation",
-    "code_activation",
-    "output_activation",
-    "k",
-    "density",
-)
-_TRAIN_FIELDS = (
-    "loss",
-    "shrink",
-    "l1",
-    "l2",
-    "contractive",
-    "target_rate",
-    "schedule",
-    "max_iter",
-    "batch_size",
-    "learning_rate_init",
-    "early_stopping",
-    "validation_fraction",
-    "n_iter_no_change",
-    "tol",
-    "scale",
-)
 
-
-class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Manners):
     """An autoencoder of any depth whose zero weights are not stored, read or multiplied.
 
     Parameters
@@ -119,6 +95,9 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         1 shows a progress line on a terminal.
     warm_start : bool
         Whether `fit` goes on from the last fit: from its weights, with a new learning rate curve and Adam anew.
+    sparse_output : bool
+        Whether `transform` gives a scipy CSR matrix, for codes with zeros: relu, topk, batchtopk and jumprelu. It is
+        made a few rows at a time. Data frames cannot hold it: leave `set_output` at its default.
     checkpoint : str or Path, optional
         Folder in which `fit` keeps all that an unfinished run depends on, removed when it is done. Where there is one,
         of the same settings and data, `fit` goes on from it and ends with the very same weights as if it had never
@@ -152,7 +131,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     ((1797, 8), 0.1)
     """
 
-    feature_names_in_: np.ndarray
+    runtime_: Runtime
+    history_: list[dict[str, Any]]
     _keeps_checkpoint = False  # who saves the model removes it when that is done
 
     def __init__(
@@ -185,6 +165,7 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         random_state: Any = None,
         verbose: int = 0,
         warm_start: bool = False,
+        sparse_output: bool = False,
         checkpoint: str | Path | None = None,
         checkpoint_every: float = 10.0,
     ) -> None:
@@ -215,10 +196,12 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
+        self.sparse_output = sparse_output
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
 
-    def fit(self, X: Any, y: Any = None) -> DeepSparseAutoencoder:
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None, **unknown: Any) -> DeepSparseAutoencoder:
         """Train on rows.
 
         Parameters
@@ -226,6 +209,8 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
             A sparse matrix is densified one mini-batch at a time.
         y : ignored
+        **unknown
+            Refused; ``sample_weight`` with advice.
 
         Returns
         -------
@@ -235,24 +220,41 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         ------
         ValueError
             If a parameter or ``X`` is not what it should be.
+        TypeError
+            If it is given anything else.
         FloatingPointError
             If the loss is no longer a number.
+
+        Warns
+        -----
+        UserWarning
+            About constant features, columns of one name, units without edges, and a model that learned nothing.
         """
+        refuse_unknown("fit", unknown)
         begun = time.perf_counter()
         train = _trainer()
         rows = check_rows("fit", X)
-        model_config, train_config = self._configs(rows)
+        names = column_names(X)
+        model_config, train_config = configure(self.get_params(deep=False), rows)
+        advise_on_data(rows, names)
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
-        seed, checkpoints = self._seed(), None
-        if self.checkpoint is not None:
-            in_range("checkpoint_every", self.checkpoint_every, 0)
-            checkpoints = train.Checkpoints(self.checkpoint, self.checkpoint_every)
-            seed = checkpoints.seed(seed) if self.random_state is None else seed
-        model, history = train.fit_rows(rows, model_config, train_config, start, seed, self.verbose, checkpoints)
-        _check_feature_names(self, X, reset=True)
-        self._adopt_trained(replace(model, history=_appended(earlier, history)), train_config)
+        training = {name: getattr(train_config, name) for name in TRAIN_FIELDS}
+
+        def described(model: store.Model, history: list[dict[str, Any]]) -> store.Model:
+            history = _appended(earlier, history)
+            return replace(model, training=training, feature_names=names, history=history)
+
+        epochs = EpochTasks(self, X, train_config.max_iter, lambda *trained: _fitted(described(*trained)))
+        checkpoints = self._checkpoints(train)
+        seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
+        model, history = train.fit_rows(
+            rows, model_config, train_config, start, seed, self.verbose, epochs, checkpoints
+        )
+        self._adopt(described(model, history))
         self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
+        advise_on_model(rows, self.runtime_)
+        epochs.finish()
         if checkpoints is not None and checkpoints.finished and not self._keeps_checkpoint:
             checkpoints.remove()
         return self
@@ -299,40 +301,61 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         if fitted:
             self._check_columns(X)
         rows = check_rows("partial_fit", X)
-        model_config, train_config = self._configs(rows)
+        model_config, train_config = configure(self.get_params(deep=False), rows)
         start = self.runtime_.model if fitted else self._start_from(model_config)
         model = train.learn_rows(rows, model_config, train_config, start, self._seed(), self.verbose)
-        if not fitted:
-            _check_feature_names(self, X, reset=True)
-        self._adopt_trained(model, train_config)
+        training = {name: getattr(train_config, name) for name in TRAIN_FIELDS}
+        names = self.runtime_.model.feature_names if fitted else column_names(X)
+        self._adopt(replace(model, training=training, feature_names=names))
         self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Codes ``[n_samples, n_components]`` of rows ``X [n_samples, n_features]``."""
+    def transform(self, X: Any, k: int | None = None) -> Any:
+        """Codes of rows.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        k : int, optional
+            Non-zeros per code, other than trained for; see `dsae.Runtime.encode`.
+
+        Returns
+        -------
+        ndarray of float32, or csr_matrix with ``sparse_output``, shape (n_samples, n_components)
+        """
         self._check_columns(X)
-        return self.runtime_.encode(X)
+        if self.sparse_output:
+            refuse_frames(self)
+        return self.runtime_.encode(X, k=k, sparse_output=self.sparse_output)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows ``[n_samples, n_features]`` from codes ``X [n_samples, n_components]``."""
+        """Rows ``[n_samples, n_features]`` from codes ``X [n_samples, n_components]``, dense or CSR."""
         check_is_fitted(self)
         return self.runtime_.decode(X)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def reconstruction_error(self, X: Any, per_feature: bool = False) -> np.ndarray:
+        """Mean squared error of each row, ``[n_samples]``, or the error of every value, ``[n_samples, n_features]``.
+
+        See `dsae.Runtime.reconstruction_error`.
+        """
+        self._check_columns(X)
+        return self.runtime_.reconstruction_error(X, per_feature=per_feature)
+
+    def score_samples(self, X: Any, scale: Any = None) -> np.ndarray:
+        """How usual each row is, ``[n_samples]``: minus its squared error, higher is more normal.
+
+        ``scale``, such as the standard deviation of every feature, makes errors comparable between features; see
+        `dsae.Runtime.score_samples`.
+        """
+        self._check_columns(X)
+        return self.runtime_.score_samples(X, scale=scale)
+
+    def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect."""
+        refuse_unknown("score", unknown)
         self._check_columns(X)
         rows = check_rows("score", X, self.n_features_in_)
         return 1.0 - evaluate(self.runtime_.reconstruct, rows)["fvu"]
-
-    def _check_columns(self, X: Any) -> None:
-        check_is_fitted(self)
-        _check_feature_names(self, X, reset=False)
-        shape = getattr(X, "shape", ())
-        if len(shape) == 2 and shape[1] not in (0, self.n_features_in_):
-            raise ValueError(
-                f"X has {shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "
-                "input."
-            )
 
     def save(self, folder: str | Path) -> Path:
         """Write a model folder; see docs/format.md."""
@@ -343,12 +366,9 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def load(cls, folder: str | Path) -> DeepSparseAutoencoder:
         """The fitted estimator of a model folder, for use or for more training."""
         model = store.read(folder, learning=True)
-        given = {name: getattr(model.config, name) for name in _MODEL_FIELDS}
-        given |= {name: value for name, value in model.training.items() if name in _TRAIN_FIELDS}
+        given = {name: getattr(model.config, name) for name in MODEL_FIELDS}
+        given |= {name: value for name, value in model.training.items() if name in TRAIN_FIELDS}
         estimator = cls(**given)
-        if model.feature_names is not None:
-            estimator.feature_names_in_ = np.asarray(model.feature_names, dtype=object)
-        estimator.n_features_in_ = model.config.n_features
         estimator._adopt(model)
         return estimator
 
@@ -362,44 +382,18 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def _n_features_out(self) -> int:
         return self.runtime_.config.n_components
 
-    def _adopt_trained(self, model: store.Model, config: TrainConfig) -> None:
-        self.n_features_in_ = model.config.n_features
-        training = {name: getattr(config, name) for name in _TRAIN_FIELDS}
-        names = [str(name) for name in getattr(self, "feature_names_in_", [])] or None
-        self._adopt(replace(model, training=training, feature_names=names))
+    def _checkpoints(self, train: ModuleType) -> Any:
+        if self.checkpoint is None:
+            return None
+        in_range("checkpoint_every", self.checkpoint_every, 0)
+        return train.Checkpoints(self.checkpoint, self.checkpoint_every)
+
+    def _kept_seed(self, checkpoints: Any) -> int:
+        return checkpoints.seed(self._seed()) if self.random_state is None else self._seed()
 
     def _adopt(self, model: store.Model) -> None:
-        self.runtime_ = Runtime(model)
-        self.density_, self.nnz_ = model.density, model.nnz
-        self.history_, self.n_iter_ = model.history, len(model.history)
-
-    def _configs(self, rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
-        model = AutoencoderConfig(n_features=rows.shape[1], **self._settings(_MODEL_FIELDS, rows.shape))
-        train = TrainConfig(**self._settings(_TRAIN_FIELDS, rows.shape))
-        densities = model.density.values() if isinstance(model.density, Mapping) else (model.density,)
-        if train.shrink == "none" and any(density != 1 for density in densities):
-            raise ValueError(f"shrink='none' keeps every weight and needs density=1.0; got density={self.density!r}.")
-        if train.loss == "bce":
-            if model.output_activation != "sigmoid":
-                raise ValueError(f"loss='bce' needs output_activation='sigmoid'; got {model.output_activation!r}.")
-            low, high = rows.min(), rows.max()
-            if low < 0 or high > 1:
-                raise ValueError(f"[fit] loss='bce' needs X in [0, 1]; got values from {low:g} to {high:g}. Rescale X.")
-        if train.target_rate is not None and model.code_activation not in ("sigmoid", "softmax"):
-            raise ValueError(
-                f"target_rate is for sigmoid and softmax codes; got code_activation={model.code_activation!r}."
-            )
-        return model, train
-
-    def _settings(self, names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, Any]:
-        given = {name: getattr(self, name) for name in names}
-        if isinstance(given.get("hidden_layer_sizes"), str):
-            one_of("hidden_layer_sizes", self.hidden_layer_sizes, ("auto",))
-            given["hidden_layer_sizes"] = automatic_widths(shape[1], self.n_components, self.code_activation)
-        if isinstance(given.get("max_iter"), str):
-            one_of("max_iter", self.max_iter, ("auto",))
-            given["max_iter"] = automatic_epochs(shape[0], self.batch_size)
-        return given
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(_fitted(model))
 
     def _start_from(self, config: AutoencoderConfig) -> store.Model | None:
         if self.warm_start and hasattr(self, "runtime_"):
@@ -422,6 +416,19 @@ def _trainer() -> ModuleType:
     except ImportError:
         raise ImportError('Training needs torch: pip install "dsae[train]". Trained models run without it.') from None
     return import_module("dsae.train")
+
+
+def _fitted(model: store.Model) -> dict[str, Any]:
+    """What makes an estimator a fitted one."""
+    names = model.feature_names
+    return {
+        "runtime_": Runtime(model),
+        "density_": model.density,
+        "nnz_": model.nnz,
+        "history_": model.history,
+        "n_iter_": len(model.history),
+        "n_features_in_": model.config.n_features,
+    } | ({} if names is None else {"feature_names_in_": np.asarray(names, dtype=object)})
 
 
 def _appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae import kernels, store
-from dsae.config import AutoencoderConfig
-from dsae.data import as_rows, check_finite
+from dsae.config import AutoencoderConfig, positive_int
+from dsae.data import Rows, as_rows, check_finite, check_rows
 from dsae.topology import Layer
+
+_COUNTED = ("topk", "batchtopk", "jumprelu")
+_VALUES_AT_ONCE = 2**20
 
 
 class Runtime:
@@ -31,6 +36,7 @@ class Runtime:
 
     def __init__(self, model: store.Model) -> None:
         self.model = model
+        self._other: Runtime | None = None
 
     def __repr__(self) -> str:
         c, m = self.config, self.model
@@ -52,23 +58,34 @@ class Runtime:
         """The weights by layer name, from the input to the output."""
         return self.model.layers
 
-    def encode(self, X: Any) -> np.ndarray:
+    def encode(self, X: Any, *, k: int | None = None, sparse_output: bool = False) -> Any:
         """Codes of rows.
 
         Parameters
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        k : int, optional
+            Non-zeros per code, in place of those trained for: topk codes keep the ``k`` largest latents, batchtopk and
+            jumprelu codes at most ``k`` of those above their threshold.
+        sparse_output : bool
+            Whether codes are a CSR matrix, made a few rows at a time and never dense as a whole.
 
         Returns
         -------
-        ndarray of float32, shape (n_samples, n_components)
+        ndarray of float32 or csr_matrix, shape (n_samples, n_components)
 
         Raises
         ------
         ValueError
-            If ``X`` is not finite rows of the model's width.
+            If ``X`` is not finite rows of the model's width, or the code has no ``k`` or a smaller width.
         """
-        return self._run("encode", X, 0, self._n_encoder)
+        if k is not None:
+            self._check_k(k)
+        if not sparse_output:
+            return self._codes(X, k)
+        rows = check_rows("encode", X, self.config.n_features)
+        chunks = _chunks(rows, self.config.n_components)
+        return sp.vstack([sp.csr_matrix(self._codes(chunk, k)) for chunk in chunks], format="csr")
 
     def decode(self, codes: Any) -> np.ndarray:
         """Rows from codes, the reverse of `encode`: float32 ``[n_samples, n_features]``.
@@ -83,9 +100,83 @@ class Runtime:
             return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
         return self._run("reconstruct", X, 0, len(self.layers))
 
+    def reconstruction_error(self, X: Any, *, per_feature: bool = False) -> np.ndarray:
+        """How far rows are from their reconstructions.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        per_feature : bool
+            Whether to tell the features apart: which of them make a row unusual.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples,) or (n_samples, n_features)
+            Squared difference of every value, or its mean over the features of a row.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` is not finite rows of the model's width.
+        """
+        errors = self._squared_errors("reconstruction_error", X)
+        return np.concatenate([(chunk if per_feature else chunk.mean(axis=1)).astype(np.float32) for chunk in errors])
+
+    def score_samples(self, X: Any, *, scale: Any = None) -> np.ndarray:
+        """How usual rows are: minus their mean squared error. Higher is more normal, as scikit-learn has it.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        scale : array-like, shape (n_features,), optional
+            What the difference in each feature is divided by, such as its standard deviation, so that features in
+            large units do not outweigh the others. Where it is 0 nothing is divided.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples,)
+
+        Raises
+        ------
+        ValueError
+            If ``X`` is not finite rows of the model's width, or ``scale`` not as many numbers of at least 0.
+        """
+        weights = 1 / np.square(_checked_scale(scale, self.config.n_features))
+        errors = self._squared_errors("score_samples", X)
+        return -np.concatenate([(chunk * weights).mean(axis=1) for chunk in errors]).astype(np.float32)
+
     def save(self, folder: str | Path) -> Path:
         """Write the model folder; see `dsae.store.write`."""
         return store.write(folder, self.model)
+
+    def _check_k(self, k: Any) -> None:
+        if self.config.code_activation not in _COUNTED:
+            raise ValueError(
+                f"[encode] k is for {', '.join(_COUNTED)} codes; got k={k!r} with {self.config.code_activation!r}."
+            )
+        positive_int("[encode] k", k)
+        if k > self.config.n_components:
+            raise ValueError(f"[encode] k must be at most {self.config.n_components}, the width of the code; got {k}.")
+
+    def _codes(self, X: Any, k: int | None) -> np.ndarray:
+        if k is None or self.config.code_activation != "topk":
+            codes = self._run("encode", X, 0, self._n_encoder)
+            if k is not None:
+                kernels.activate(codes, "topk", int(k), None)
+            return codes
+        return self._with_k(int(k))._codes(X, None)
+
+    def _with_k(self, k: int) -> Runtime:
+        """The same weights with longer or shorter topk codes; the latest is kept."""
+        if self._other is None or self._other.config.k != k:
+            self._other = Runtime(replace(self.model, config=self.config.replace(k=k)))
+        return self._other
+
+    def _squared_errors(self, verb: str, X: Any) -> Iterator[np.ndarray]:
+        """Float64 ``[rows, n_features]``, a few rows at a time."""
+        for chunk in _chunks(check_rows(verb, X, self.config.n_features), self.config.n_features):
+            rows = chunk.toarray() if sp.issparse(chunk) else chunk
+            yield np.square(np.subtract(rows, self.reconstruct(chunk), dtype=np.float64))
 
     @cached_property
     def _n_encoder(self) -> int:
@@ -97,7 +188,10 @@ class Runtime:
 
     @cached_property
     def _network(self) -> Any:
-        network = kernels.Network()
+        return self._filled(kernels.Network())
+
+    def _filled(self, network: Any) -> Any:
+        """``network`` with the layers put into it."""
         for name, (topology, values, bias) in self.layers.items():
             arrays = (topology.indptr, topology.indices, values, bias)
             network.add(*arrays, topology.shape[1], *self._activation(name))
@@ -121,6 +215,23 @@ class Runtime:
         if not finite:
             check_finite(verb, rows)
         return out
+
+
+def _chunks(rows: Rows, width: int) -> Iterator[Rows]:
+    """The rows, as many at a time as make a million values of ``width`` per row."""
+    step = max(1, _VALUES_AT_ONCE // width)
+    for start in range(0, rows.shape[0], step):
+        yield rows[start : start + step]
+
+
+def _checked_scale(scale: Any, n_features: int) -> np.ndarray:
+    values = np.ones(n_features) if scale is None else np.asarray(scale, dtype=np.float64)
+    if values.shape != (n_features,) or not (values >= 0).all():
+        raise ValueError(
+            f"[score_samples] scale must hold {n_features} numbers of at least 0, one per feature; "
+            f"got shape {values.shape}."
+        )
+    return np.where(values > 0, values, 1.0)
 
 
 def load(folder: str | Path) -> Runtime:

@@ -70,7 +70,7 @@ def received(monkeypatch, dsae, data, tmp_path):
 
 
 def test_the_table_is_the_estimators_signature():
-    """But for verbose, whose line only a terminal shows, and what --init and --resume stand in for."""
+    """But for verbose, which only a terminal shows, and what --init, --resume and dsae encode --sparse stand for."""
     signature = inspect.signature(DeepSparseAutoencoder).parameters
     defaults = {name: parameter.default for name, parameter in signature.items()}
     assert {parameter.name: parameter.default for parameter in PARAMETERS} | {
@@ -78,6 +78,7 @@ def test_the_table_is_the_estimators_signature():
         "warm_start": False,
         "checkpoint": None,
         "checkpoint_every": 10.0,
+        "sparse_output": False,
     } == defaults
     assert set(TYPED) == {parameter.name for parameter in PARAMETERS}
 

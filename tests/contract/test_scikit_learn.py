@@ -1,10 +1,151 @@
-"""scikit-learn's own checks, none of them expected to fail."""
+"""scikit-learn's own checks, none of them expected to fail, and what they do not ask for."""
 
+import sys
+from importlib import reload
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_html_repr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dsae import DeepSparseAutoencoder
+from dsae import DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector
+
+X = np.random.default_rng(0).random((60, 8)).astype(np.float32)
+SMALL = {"n_components": 4, "hidden_layer_sizes": (12,), "density": 0.5, "max_iter": 2, "random_state": 0}
+TOPK = {"code_activation": "topk", "k": 2}
+FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
 
 
-@parametrize_with_checks([DeepSparseAutoencoder()])
-def test_the_estimator_keeps_the_contract(estimator, check):
+def small(**changes):
+    return DeepSparseAutoencoder(**SMALL | changes)
+
+
+ESTIMATORS = [
+    DeepSparseAutoencoder(),
+    DSAOutlierDetector(n_estimators=1),
+    DSAFeatureSelector(small(max_iter=5)),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_the_estimators_keep_the_contract(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
+def test_the_page_of_a_notebook_shows_the_estimator(estimator):
+    assert type(estimator).__name__ in estimator_html_repr(estimator)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("estimator", [small(), DSAFeatureSelector(small(), n_features_to_select=3)])
+def test_frames_come_out_as_asked(estimator, frame):
+    given = FRAMES[frame]({f"gene {j}": column for j, column in enumerate(X.T)})
+    transformer = clone(estimator).set_output(transform=frame).fit(given)
+    out = transformer.transform(given)
+    assert isinstance(out, FRAMES[frame])
+    assert list(out.columns) == list(transformer.get_feature_names_out())
+    assert list(transformer.feature_names_in_) == list(given.columns)
+    np.testing.assert_array_equal(out.to_numpy(), clone(estimator).fit(X).transform(X))
+
+
+def test_names_are_those_of_the_last_fit():
+    dsa = small().fit(pd.DataFrame(X).add_prefix("gene "))
+    assert dsa.feature_names_in_[1] == dsa.runtime_.model.feature_names[1] == "gene 1"
+    assert not hasattr(dsa.fit(X), "feature_names_in_")
+
+
+def test_sparse_output_is_the_same_codes():
+    dense, sparse = small(**TOPK).fit(X), small(**TOPK, sparse_output=True).fit(X)
+    codes = sparse.transform(X)
+    assert codes.format == "csr"
+    assert codes.nnz <= 2 * len(X)
+    np.testing.assert_array_equal(codes.toarray(), dense.transform(X))
+    np.testing.assert_allclose(sparse.inverse_transform(codes), dense.inverse_transform(codes.toarray()), rtol=1e-5)
+    pipeline = make_pipeline(sparse, LogisticRegression()).fit(X, X[:, 0] > 0.5)
+    assert pipeline.predict(X).shape == (60,)
+
+
+def test_metadata_reaches_the_transformer():
+    with config_context(enable_metadata_routing=True):
+        dsa = small(**TOPK).set_transform_request(k=True)
+        pipeline = make_pipeline(dsa, "passthrough").fit(X)
+        assert ((pipeline.transform(X, k=1) != 0).sum(axis=1) <= 1).all()
+    assert (pipeline.transform(X) != 0).sum(axis=1).max() == 2
+
+
+class Recorder:
+    """A callback as scikit-learn's protocol has it."""
+
+    def __init__(self, stop_after=99):
+        self.calls, self.scores, self.stop_after = [], [], stop_after
+
+    def setup(self, estimator, context):
+        self.calls.append("setup")
+
+    def on_fit_task_begin(self, estimator, context, *, X=None):
+        self.calls.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+        self.calls.append(f"end {context.task_name}")
+        self.scores.append(fitted_estimator.score(X))
+        return context.task_name == "epoch" and context.task_id + 1 >= self.stop_after
+
+    def teardown(self, estimator, context):
+        self.calls.append("teardown")
+
+
+@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+def test_callbacks_hear_of_every_epoch(schedule):
+    recorder = Recorder()
+    dsa = small(max_iter=6, schedule=schedule).set_callbacks(recorder).fit(X)
+    epochs = ["begin epoch", "end epoch"] * 6
+    assert recorder.calls == ["setup", "begin fit", *epochs, "end fit", "teardown"]
+    assert recorder.scores[-1] == recorder.scores[-2] == dsa.score(X)
+    assert len(set(recorder.scores)) > 3, "each epoch has a model of its own"
+
+
+@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+def test_a_callback_ends_the_training(schedule):
+    dsa = small(max_iter=6, schedule=schedule).set_callbacks(Recorder(stop_after=2)).fit(X)
+    assert dsa.n_iter_ == 2
+
+
+def test_callbacks_change_nothing():
+    watched = small(max_iter=3).set_callbacks(Recorder()).fit(X)
+    np.testing.assert_array_equal(watched.transform(X), small(max_iter=3).fit(X).transform(X))
+
+
+def test_callbacks_are_torn_down_when_training_fails():
+    recorder = Recorder()
+    with pytest.raises(FloatingPointError):
+        small(learning_rate_init=1e30, max_iter=20).set_callbacks(recorder).fit(X)
+    assert recorder.calls[-1] == "teardown"
+
+
+def test_an_older_scikit_learn_has_no_callbacks_and_needs_none(monkeypatch):
+    import dsae._callbacks
+    import dsae.estimator
+
+    monkeypatch.setitem(sys.modules, "sklearn.callback", None)
+    try:
+        reload(dsae._callbacks)
+        old = reload(dsae.estimator).DeepSparseAutoencoder(**SMALL).fit(X)
+        assert not hasattr(old, "set_callbacks")
+        assert old.n_iter_ == 2
+    finally:
+        monkeypatch.undo()
+        reload(dsae._callbacks)
+        reload(dsae.estimator)
+
+
+def test_sparse_rows_in_sparse_codes_out():
+    rows = sp.csr_matrix(np.where(X > 0.7, X, 0))
+    assert sp.issparse(small(**TOPK, sparse_output=True).fit_transform(rows))

@@ -22,6 +22,7 @@ def rows(n_rows=400, seed=0):
 
 
 X = rows()
+pytestmark = pytest.mark.filterwarnings("ignore:.*1 of 20 features are constant")
 
 
 def fitted(data=X, **changes):

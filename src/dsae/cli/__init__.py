@@ -16,6 +16,7 @@ from importlib import import_module
 import click
 
 import dsae
+from dsae.config import did_you_mean
 
 FINE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,6 +27,9 @@ COMMANDS = {
     "decode": "_use",
     "reconstruct": "_use",
     "evaluate": "_use",
+    "score": "_rows",
+    "neighbours": "_rows",
+    "select": "_rows",
     "compare": "_study",
     "report": "_study",
     "info": "_info",
@@ -42,7 +46,8 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            hint = did_you_mean(cmd_name, COMMANDS)
+            raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
         return getattr(import_module(f"dsae.cli.{COMMANDS[cmd_name]}"), cmd_name)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, SCHEDULES, SHRINK, read_toml
+from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, SCHEDULES, SHRINK, did_you_mean, read_toml
 
 
 class _Widths(click.ParamType):
@@ -20,6 +20,16 @@ class _Widths(click.ParamType):
             return tuple(int(width) for width in value.split(",") if width.strip())
         except ValueError:
             self.fail(f"must be whole numbers between commas, such as 1024,256; got {value!r}.", param, ctx)
+
+
+class _OneOf(click.Choice):
+    """A choice that knows what a misspelt one was to be."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(error.message + did_you_mean(value, self.choices), param, ctx)
 
 
 class _Epochs(click.ParamType):
@@ -61,18 +71,18 @@ PARAMETERS = (
         "hidden_layer_sizes", "auto", _Widths(), "Widths of the encoder's hidden layers, such as 1024,256, or auto."
     ),
     Parameter("decoder_layer_sizes", None, _Widths(), "Those of the decoder; by default the encoder's, mirrored."),
-    Parameter("activation", "relu", click.Choice(HIDDEN_ACTIVATIONS), "Of the hidden layers."),
-    Parameter("code_activation", "identity", click.Choice(CODE_ACTIVATIONS), "Of the code."),
-    Parameter("output_activation", "identity", click.Choice(HIDDEN_ACTIVATIONS), "Of the reconstruction."),
-    Parameter("loss", "mse", click.Choice(LOSSES), "Squared error or binary cross entropy."),
+    Parameter("activation", "relu", _OneOf(HIDDEN_ACTIVATIONS), "Of the hidden layers."),
+    Parameter("code_activation", "identity", _OneOf(CODE_ACTIVATIONS), "Of the code."),
+    Parameter("output_activation", "identity", _OneOf(HIDDEN_ACTIVATIONS), "Of the reconstruction."),
+    Parameter("loss", "mse", _OneOf(LOSSES), "Squared error or binary cross entropy."),
     Parameter("density", 0.05, _Density(), "Share of the weights that live, or encoder.0=0.05,decoder.1=0.1."),
-    Parameter("shrink", "tempered", click.Choice(SHRINK), "How the living weights are chosen."),
+    Parameter("shrink", "tempered", _OneOf(SHRINK), "How the living weights are chosen."),
     Parameter("l1", 0.0, float, "Strength of the proximal L1 step, which makes exact zeros."),
     Parameter("l2", 0.0, float, "Strength of the L2 penalty."),
     Parameter("contractive", 0.0, float, "Strength of the contractive penalty."),
     Parameter("target_rate", None, float, "Activation rate of a sigmoid or softmax code."),
     Parameter("k", None, int, "Non-zeros per code, for topk, batchtopk and jumprelu."),
-    Parameter("schedule", "joint", click.Choice(SCHEDULES), "All layers at once, or one after the other."),
+    Parameter("schedule", "joint", _OneOf(SCHEDULES), "All layers at once, or one after the other."),
     Parameter("init", None, click.Path(), "Model folder to start from."),
     Parameter("max_iter", "auto", _Epochs(), "Epochs."),
     Parameter("batch_size", 256, int, "Rows per step."),
@@ -85,7 +95,8 @@ PARAMETERS = (
     Parameter("random_state", None, int, "Seed; makes the run repeatable."),
     Parameter("verbose", 1, int, "0 hides the progress line, which only a terminal shows."),
 )
-"""All but ``warm_start``: a command fits once, and goes on from an earlier model by ``--init``."""
+"""All but ``warm_start``, as a command fits once and goes on from an earlier model by ``--init``, and
+``sparse_output``, which `dsae encode` has."""
 
 NAMES = tuple(parameter.name for parameter in PARAMETERS)
 

@@ -33,12 +33,14 @@ def _transformation(command: Any) -> Any:
 
 
 @_transformation
-def encode(model: str, data: str, output: str, kind: str | None) -> None:
+@click.option("--k", type=int, help="Non-zeros per topk code, other than trained for.")
+@click.option("--sparse", is_flag=True, help="Codes as a CSR matrix, for .npz.")
+def encode(model: str, data: str, output: str, kind: str | None, k: int | None, sparse: bool) -> None:
     """Codes of the rows in DATA."""
     from dsae.data import write_rows
 
     runtime = load_model(model)
-    codes = runtime.encode(rows_for(runtime, "encode", data))
+    codes = runtime.encode(rows_for(runtime, "encode", data), k=k, sparse_output=sparse)
     write_rows(output, codes, [f"dsa{i}" for i in range(codes.shape[1])], kind)
 
 

@@ -61,6 +61,17 @@ def feature_importances(
     return _shares(strength if scale is None else strength * scale)
 
 
+def most_important(importances: np.ndarray, n: int) -> np.ndarray:
+    """Positions of the ``n`` largest importances, the largest first; of equal ones the first.
+
+    Examples
+    --------
+    >>> most_important(np.array([0.1, 0.5, 0.4]), 2)
+    array([1, 2])
+    """
+    return np.argsort(-np.asarray(importances), kind="stable")[:n]
+
+
 def _strength(model: Model, *, deep: bool) -> np.ndarray:
     encoder = [layer for name, layer in model.layers.items() if name.startswith("encoder.")]
     used = encoder if deep else encoder[:1]

@@ -86,6 +86,10 @@ class Autoencoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        if not isinstance(config, AutoencoderConfig):
+            raise TypeError(
+                f"[Autoencoder] config must be a dsae.config.AutoencoderConfig; got {type(config).__name__}."
+            )
         self.config = config
         counts = target_nnz(config)
         halves: dict[str, list[SparseLinear]] = {"encoder": [], "decoder": []}

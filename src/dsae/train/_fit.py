@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,12 +13,20 @@ from dsae.data import ArraySource, Rows
 from dsae.nn._autoencoder import target_nnz
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints, fingerprint, identity
-from dsae.train._loop import fit
+from dsae.train._loop import Watch, fit
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
 from dsae.train._start import start_model
 
 _PLANS = {"joint": joint, "stagewise": stagewise}
+
+
+class Epochs(Protocol):
+    """Who is told when an epoch begins and when it has ended, and then may ask what was trained so far."""
+
+    def begin(self) -> None: ...
+
+    def end(self, trained: Callable[[], tuple[Model, list[dict[str, Any]]]]) -> bool: ...
 
 
 def fit_rows(
@@ -27,6 +36,7 @@ def fit_rows(
     start: Model | None = None,
     seed: int = 0,
     verbose: int = 0,
+    epochs: Epochs | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Model, list[dict[str, Any]]]:
     """Train a model of ``model_config`` on ``rows``.
@@ -41,6 +51,8 @@ def fit_rows(
         where it has one, goes on from there.
     seed : int
     verbose : int
+    epochs : Epochs, optional
+        Is told of every epoch, and may end the training.
     checkpoints : Checkpoints, optional
         Where an unfinished run of the same settings and data is taken up, and where this one is kept.
 
@@ -68,8 +80,13 @@ def fit_rows(
     if checkpoints is not None:
         data = fingerprint(training, (mean, deviation))
         checkpoints.open(identity(model_config, config, seed, start, data))
-    history = fit(model, training, stages, config, seed, validation, verbose, observer, checkpoints)
-    return Model(model_config, model.to_layers(), model.threshold(), importance=observer.importance), history
+
+    def trained() -> Model:
+        return Model(model_config, model.to_layers(), model.threshold(), importance=observer.importance)
+
+    watch = None if epochs is None else Watch(epochs.begin, lambda history: epochs.end(lambda: (trained(), history)))
+    history = fit(model, training, stages, config, seed, validation, verbose, observer, watch, checkpoints)
+    return trained(), history
 
 
 def _scale(mean: np.ndarray, deviation: np.ndarray, config: TrainConfig) -> np.ndarray:

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ def fit(
     validation: ArraySource | None = None,
     verbose: int = 0,
     observer: Sensitivity | None = None,
+    watch: Watch | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> list[dict[str, Any]]:
     """Train ``model`` in place.
@@ -59,6 +60,8 @@ def fit(
         0 is silent.
     observer : Sensitivity, optional
         Sees the model after every epoch in which the network as a whole was trained.
+    watch : Watch, optional
+        Is told of every epoch, and may end the training.
     checkpoints : Checkpoints, optional
         Where all that the run depends on is written now and then, and where an earlier run is taken up.
 
@@ -75,11 +78,10 @@ def fit(
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     n_steps = sum(stage.epochs for stage in stages) * steps_per_epoch
     with Interrupt(checkpoints is not None) as interrupt, ProgressLine(n_steps, verbose) as progress:
-        run = _Run(
-            model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer, stages, checkpoints
-        )
+        run = _Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer, watch)
+        run.stages, run.checkpoints = stages, checkpoints
         saved = _take_up(run)
-        while run.stage < len(stages) and not run.stopping:
+        while run.stage < len(stages) and not (run.stopping or run.stopped):
             _run_stage(run, stages[run.stage], saved)
             saved, run.stage = None, run.stage + 1
         if run.stopping:
@@ -119,8 +121,8 @@ def learn(
     """
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     with Interrupt() as interrupt, ProgressLine(steps_per_epoch, verbose) as progress:
-        run = _Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer, (stage,))
-        run.history = history
+        run = _Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer)
+        run.stages, run.history = (stage,), history
         run.started -= seconds_of(history)
         learner = _first_or_next(run, stage, memory)
         row = _run_epoch(run, learner)
@@ -144,6 +146,14 @@ def _first_or_next(run: _Run, stage: Stage, memory: Mapping[str, Any] | None) ->
         return learner
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Who is told when an epoch begins and, with the history, when it has ended; true asks for no more of them."""
+
+    begin: Callable[[], object]
+    end: Callable[[list[dict[str, Any]]], bool]
+
+
 @dataclass
 class _Run:
     model: Autoencoder
@@ -155,6 +165,8 @@ class _Run:
     progress: ProgressLine
     steps_per_epoch: int
     observer: Sensitivity | None = None
+    watch: Watch | None = None
+    stopped: bool = False
     stages: Sequence[Stage] = ()
     checkpoints: Checkpoints | None = None
     stage: int = 0
@@ -237,6 +249,8 @@ def _run_stage(run: _Run, stage: Stage, memory: Mapping[str, Any] | None = None)
             learner.remember(memory)
     patience = learner.patience
     while learner.epoch < stage.epochs and patience.epochs_since < run.config.n_iter_no_change:
+        if run.watch is not None:
+            run.watch.begin()
         row = _run_epoch(run, learner)
         learner.epoch, learner.sums = learner.epoch + 1, Sums()
         settled = learner.epoch / stage.epochs >= stage.last_rewiring
@@ -248,10 +262,11 @@ def _run_stage(run: _Run, stage: Stage, memory: Mapping[str, Any] | None = None)
         run.progress.epoch(stage.name, row)
         if run.observer is not None and not stage.temporary_decoder:
             run.observer.see(run.model)
+        run.stopped = run.watch is not None and run.watch.end(run.history)
         if run.interrupt.asked and not run.stopping:
             run.stopping = True
             _keep(run, learner)
-        if run.stopping:
+        if run.stopping or run.stopped:
             break
     if patience.weights is not None:
         remember_module(run.model, patience.weights)

@@ -1,0 +1,108 @@
+"""What a user should know about the data and the model after a fit, where something can be done about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import scipy.sparse as sp
+
+from dsae._manners import listed, warn
+from dsae.data import Rows
+from dsae.metrics import evaluate
+from dsae.runtime import Runtime
+
+_ROWS = 1024
+_FEW_ROWS = 10
+_FEW_STEPS = 100
+_HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
+
+
+def advise_on_data(rows: Rows, names: list[str] | None) -> None:
+    """Warn about features that never vary.
+
+    Zeros everywhere are how pixels at the border and words out of use look, and cost nothing: without names, only
+    other constants are told.
+    """
+    if not hasattr(rows, "ndim") or rows.shape[0] < _FEW_ROWS:
+        return
+    constant = [j for j, value in _constants(rows) if names is not None or value != 0]
+    if constant:
+        shown = listed([str(j) if names is None else repr(names[j]) for j in constant])
+        warn(
+            f"[fit] {len(constant)} of {rows.shape[1]} features are constant (columns {shown}): nothing is to be "
+            "learnt from them. Drop them, or check how they were made."
+        )
+
+
+def _constants(rows: Rows) -> Iterator[tuple[int, float]]:
+    """Columns whose value is the same in all rows, and that value; of a CSR matrix only those without zeros."""
+    if sp.issparse(rows):
+        left = np.flatnonzero(np.bincount(rows.indices, minlength=rows.shape[1]) == rows.shape[0])
+        rows = rows[:, left].data.reshape(rows.shape[0], left.size)
+    else:
+        left = np.arange(rows.shape[1])
+    first, places = rows[0], np.arange(left.size)
+    for start in range(0, rows.shape[0], _ROWS):
+        places = places[(rows[start : start + _ROWS, places] == first[places]).all(axis=0)]
+        if not places.size:
+            return
+    yield from zip(left[places].tolist(), first[places].tolist(), strict=True)
+
+
+def advise_on_model(rows: Rows, runtime: Runtime) -> None:
+    """Warn about layers that have lost most of their units, and about a model that knows no more than the mean.
+
+    After few steps there is nothing to say.
+    """
+    n_epochs, batch_size = len(runtime.model.history), runtime.model.training["batch_size"]
+    if n_epochs * math.ceil(_n_rows(rows) / batch_size) >= _FEW_STEPS:
+        _advise_on_edges(runtime)
+        _advise_on_error(rows, runtime)
+
+
+def _advise_on_edges(runtime: Runtime) -> None:
+    lost = [
+        f"{n_lost} of {n_units} {what}"
+        for what, n_lost, n_units, bearable in _without_edges(runtime)
+        if n_lost > bearable * n_units
+    ]
+    if lost:
+        warn(
+            f"[fit] At density {runtime.model.density:.3g} many units have no edge left: {listed(lost)}. Raise "
+            "density, or make the layers narrower."
+        )
+
+
+def _without_edges(runtime: Runtime) -> Iterator[tuple[str, int, int, float]]:
+    """What the units are, how many lack edges to either side, how many there are, and what share is bearable."""
+    layers = list(runtime.layers.items())
+    for (name, layer), (following_name, following) in pairwise(layers):
+        silent = np.diff(layer.topology.indptr) == 0
+        unheard = np.bincount(following.topology.indices, minlength=silent.size) == 0
+        is_code = following_name == "decoder.0"
+        what, bearable = ("latents", _LATENTS_LOST) if is_code else (f"units of {name}", _HIDDEN_LOST)
+        yield what, int((silent | unheard).sum()), silent.size, bearable
+
+
+def _advise_on_error(rows: Rows, runtime: Runtime) -> None:
+    fvu = evaluate(runtime.reconstruct, _sample(rows))["fvu"]
+    if 1 < fvu < math.inf:
+        warn(
+            f"[fit] The reconstruction is no better than the mean of the rows (FVU {fvu:.3g}). Try another "
+            f"learning_rate_init (now {runtime.model.training['learning_rate_init']:g}), more epochs, more density, or "
+            "scale=True if features differ in scale."
+        )
+
+
+def _n_rows(rows: Rows) -> int:
+    """Of rows in memory, or of a source of rows."""
+    return rows.shape[0] if hasattr(rows, "shape") else len(rows)
+
+
+def _sample(rows: Rows) -> Rows:
+    if hasattr(rows, "sample"):
+        return rows.sample(min(_ROWS, len(rows)), np.random.default_rng(0))
+    return rows[:: math.ceil(rows.shape[0] / _ROWS)]

@@ -1,0 +1,126 @@
+"""What scikit-learn's manners ask of every estimator here."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.validation import _check_feature_names, _get_feature_names, check_is_fitted
+
+from dsae.config import did_you_mean
+
+_SHOWN = 5
+
+
+class Manners(BaseEstimator):
+    """An estimator that checks the columns it is given and knows what a misspelt parameter was to be."""
+
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, by name.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        known = self._get_param_names()
+        for name in params:
+            own = name.partition("__")[0]
+            if own not in known:
+                hint = did_you_mean(own, known) or f" Known: {', '.join(known)}."
+                raise ValueError(f"[set_params] {type(self).__name__} has no parameter {own!r}.{hint}")
+        return super().set_params(**params)
+
+    def _check_columns(self, X: Any) -> None:
+        """Refuse other columns than those of `fit`."""
+        check_is_fitted(self)
+        if not _repeated_names(X):
+            _check_feature_names(self, X, reset=False)
+        shape = getattr(X, "shape", ())
+        if len(shape) == 2 and shape[1] not in (0, self.n_features_in_):
+            raise ValueError(
+                f"X has {shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "
+                "input."
+            )
+
+
+def column_names(X: Any) -> list[str] | None:
+    """Names of the columns of a data frame; None where they are no strings or not unique, or ``X`` is no data frame.
+
+    Warns
+    -----
+    UserWarning
+        If two columns have one name.
+    """
+    repeated = _repeated_names(X)
+    if repeated:
+        warn(
+            f"[fit] X must have columns of different names; got {listed([repr(name) for name in repeated])} more than "
+            "once. Names are left aside, and columns told by their place. Rename them."
+        )
+        return None
+    names = _get_feature_names(X)
+    return None if names is None else [str(name) for name in names]
+
+
+def _repeated_names(X: Any) -> list[str]:
+    """Names that more than one column has; scikit-learn refuses to read such frames from version 1.9 on."""
+    counts = Counter(map(str, getattr(X, "columns", ())))
+    return [name for name, count in counts.items() if count > 1]
+
+
+def warn(message: str) -> None:
+    """A UserWarning that points to the first line outside of dsae and scikit-learn."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("dsae", "sklearn"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def listed(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def refuse_unknown(verb: str, given: Mapping[str, Any]) -> None:
+    """Refuse arguments that nobody would read.
+
+    Raises
+    ------
+    TypeError
+        If there are any; ``sample_weight=None`` is none.
+    """
+    for name, value in given.items():
+        if name != "sample_weight":
+            raise TypeError(f"[{verb}] There is no argument {name!r}.{did_you_mean(name, ('X', 'y'))}")
+        if value is not None:
+            raise TypeError(
+                f"[{verb}] sample_weight must be None: every row counts alike; got {type(value).__name__}. Draw rows "
+                "by their weight instead: X[rng.choice(len(X), len(X), p=weight / weight.sum())]."
+            )
+
+
+def refuse_frames(estimator: Any) -> None:
+    """Refuse to put a sparse matrix into a data frame, before it is computed.
+
+    Raises
+    ------
+    ValueError
+        If `set_output` asked for one.
+    """
+    container = _get_output_config("transform", estimator)["dense"]
+    if container != "default":
+        raise ValueError(
+            f"[transform] A {container} data frame cannot hold a sparse matrix. Use sparse_output=False, or "
+            "set_output(transform='default')."
+        )

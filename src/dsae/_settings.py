@@ -1,0 +1,100 @@
+"""From the estimator's parameters to the two configurations, checked against each other and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dsae.config import AutoencoderConfig, TrainConfig, automatic_epochs, automatic_widths, did_you_mean, true_or_false
+from dsae.data import Rows
+
+MODEL_FIELDS = (
+    "n_components",
+    "hidden_layer_sizes",
+    "decoder_layer_sizes",
+    "activation",
+    "code_activation",
+    "output_activation",
+    "k",
+    "density",
+)
+TRAIN_FIELDS = (
+    "loss",
+    "shrink",
+    "l1",
+    "l2",
+    "contractive",
+    "target_rate",
+    "schedule",
+    "max_iter",
+    "batch_size",
+    "learning_rate_init",
+    "early_stopping",
+    "validation_fraction",
+    "n_iter_no_change",
+    "tol",
+    "scale",
+)
+SPARSE_CODES = ("relu", "topk", "batchtopk", "jumprelu")
+
+
+def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
+    """The architecture and the training that ``parameters`` ask for on ``rows``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not what it should be, or two of them, or one and the rows, do not go together.
+    """
+    model = AutoencoderConfig(n_features=rows.shape[1], **_chosen(parameters, MODEL_FIELDS, rows.shape))
+    train = TrainConfig(**_chosen(parameters, TRAIN_FIELDS, rows.shape))
+    true_or_false("warm_start", parameters["warm_start"])
+    _check_density(model, train, parameters["density"])
+    _check_loss(model, train, rows)
+    _check_code(model, train, parameters["sparse_output"])
+    return model, train
+
+
+def _chosen(parameters: Mapping[str, Any], names: tuple[str, ...], shape: tuple[int, int]) -> dict[str, Any]:
+    given = {name: parameters[name] for name in names}
+    if isinstance(given.get("hidden_layer_sizes"), str):
+        _only_auto("hidden_layer_sizes", given["hidden_layer_sizes"], "widths such as (256, 64)")
+        given["hidden_layer_sizes"] = automatic_widths(shape[1], given["n_components"], given["code_activation"])
+    if isinstance(given.get("max_iter"), str):
+        _only_auto("max_iter", given["max_iter"], "a number of epochs")
+        given["max_iter"] = automatic_epochs(shape[0], given["batch_size"])
+    return given
+
+
+def _only_auto(name: str, value: str, else_: str) -> None:
+    if value != "auto":
+        raise ValueError(f"{name} must be {else_}, or 'auto'; got {value!r}.{did_you_mean(value, ('auto',))}")
+
+
+def _check_density(model: AutoencoderConfig, train: TrainConfig, given: Any) -> None:
+    densities = model.density.values() if isinstance(model.density, Mapping) else (model.density,)
+    if train.shrink == "none" and any(density != 1 for density in densities):
+        raise ValueError(f"shrink='none' keeps every weight and needs density=1.0; got density={given!r}.")
+
+
+def _check_loss(model: AutoencoderConfig, train: TrainConfig, rows: Rows) -> None:
+    if train.loss != "bce":
+        return
+    if model.output_activation != "sigmoid":
+        raise ValueError(f"loss='bce' needs output_activation='sigmoid'; got {model.output_activation!r}.")
+    low, high = rows.min(), rows.max()
+    if low < 0 or high > 1:
+        raise ValueError(f"[fit] loss='bce' needs X in [0, 1]; got values from {low:g} to {high:g}. Rescale X.")
+
+
+def _check_code(model: AutoencoderConfig, train: TrainConfig, sparse_output: Any) -> None:
+    true_or_false("sparse_output", sparse_output)
+    if train.target_rate is not None and model.code_activation not in ("sigmoid", "softmax"):
+        raise ValueError(
+            f"target_rate is for sigmoid and softmax codes; got code_activation={model.code_activation!r}."
+        )
+    if sparse_output and model.code_activation not in SPARSE_CODES:
+        raise ValueError(
+            f"sparse_output=True is for codes with zeros ({', '.join(SPARSE_CODES)}); "
+            f"got code_activation={model.code_activation!r}."
+        )

@@ -1,0 +1,267 @@
+"""Rows that do not fit in, as scikit-learn's outlier detectors find them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import OutlierMixin, clone
+from sklearn.utils import check_random_state
+
+from dsae._advice import advise_on_data
+from dsae._fallback import Network
+from dsae._manners import Manners, column_names, refuse_unknown
+from dsae.config import did_you_mean, in_range, positive_int
+from dsae.data import ArraySource, Rows, check_rows
+from dsae.estimator import DeepSparseAutoencoder
+from dsae.runtime import Runtime
+
+_MEMBER = {
+    "hidden_layer_sizes": (64,),
+    "shrink": "random",
+    "max_iter": 25,
+    "batch_size": 64,
+    "learning_rate_init": 1e-2,
+}
+_DENSITY, _EDGES = 0.2, 4  # live share of the weights, and of a unit of few inputs at least so many
+_MAX_SAMPLES = 256
+_VALUES_AT_ONCE = 2**18
+_DEVIATIONS = 3.0
+_MAD = 1.4826  # a normal deviate's standard deviation is that times its median absolute deviation
+
+
+class DSAOutlierDetector(OutlierMixin, Manners):
+    """Outliers by what sparse autoencoders cannot reconstruct, or reconstruct from an unusual code.
+
+    Some small autoencoders, each of random edges and of a random width of its code, learn some of the rows each (Chen
+    et al., Outlier detection with autoencoder ensembles, SDM 2017). In each, a row is as far out as its squared error,
+    in every feature relative to what is usual there, and the squared Mahalanobis distance of its code; both are 1 on
+    average. The distance of a row is the median over the autoencoders.
+
+    Features are standardised and their tails pulled in, by ``sign(x) log(1 + |x|)``, so that single far values neither
+    rule the training nor the distance. A sparse matrix is taken as it is.
+
+    Parameters
+    ----------
+    estimator : DeepSparseAutoencoder, optional
+        What to fit copies of, on all rows.
+    n_estimators : int
+        How many.
+    contamination : "auto" or float in (0, 0.5]
+        Share of outliers among the rows of `fit`, which sets ``offset_``. By default a row is an outlier where the cube
+        root of its distance, about normal for sums of squares (Wilson & Hilferty 1931), lies more than three robust
+        standard deviations above the median.
+    random_state : int, RandomState or None
+        Makes a fit repeat.
+
+    Attributes
+    ----------
+    estimators_ : list of DeepSparseAutoencoder
+    offset_ : float
+        ``decision_function(X) = score_samples(X) - offset_``.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> X[7] = 6
+    >>> detector = DSAOutlierDetector(n_estimators=3, random_state=0).fit(X)
+    >>> int(detector.score_samples(X).argmin()), int(detector.predict(X)[7])
+    (7, -1)
+    """
+
+    def __init__(
+        self,
+        estimator: DeepSparseAutoencoder | None = None,
+        *,
+        n_estimators: int = 10,
+        contamination: str | float = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.n_estimators = n_estimators
+        self.contamination = contamination
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, **unknown: Any) -> DSAOutlierDetector:
+        """Learn what is usual in ``X [n_samples, n_features]``.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or ``X`` is not what it should be.
+        """
+        refuse_unknown("fit", unknown)
+        self._check_parameters()
+        rows, names = check_rows("fit", X), column_names(X)
+        advise_on_data(rows, names)
+        self._squash = None if sp.issparse(rows) else _Squash.fitted(rows)
+        rows = self._squashed(rows)
+        with warnings.catch_warnings():  # of a sample's constant features; those of all rows have been told
+            warnings.filterwarnings("ignore", r"\[fit\]", UserWarning)
+            self.estimators_ = [member.fit(some) for member, some in self._members(rows)]
+        self._usual = [_Usual.of(member.runtime_, rows) for member in self.estimators_]
+        self.n_features_in_ = rows.shape[1]
+        vars(self).pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        self.offset_ = _offset(self._scores(rows), self.contamination)
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Minus the distance of each row, ``[n_samples]``: higher is more normal, about -2 is usual."""
+        return self._scores(self._checked("score_samples", X))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """``score_samples(X) - offset_``: outliers are below 0."""
+        return self._scores(self._checked("decision_function", X)) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """-1 for outliers and 1 for the others, ``[n_samples]``."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def explain(self, X: Any) -> np.ndarray:
+        """What each feature adds to the error of each row, ``[n_samples, n_features]``; 1 is usual.
+
+        The median over the autoencoders, of squared errors over what is usual in that feature.
+        """
+        rows = self._checked("explain", X)
+        return np.median([usual.errors(rows) for usual in self._usual], axis=0)
+
+    def _check_parameters(self) -> None:
+        positive_int("n_estimators", self.n_estimators)
+        if isinstance(self.contamination, str):
+            if self.contamination != "auto":
+                hint = did_you_mean(self.contamination, ("auto",))
+                raise ValueError(
+                    f"contamination must be a number in (0, 0.5], or 'auto'; got {self.contamination!r}.{hint}"
+                )
+        else:
+            in_range("contamination", self.contamination, 0, 0.5, open_low=True)
+
+    def _members(self, rows: Rows) -> Iterator[tuple[DeepSparseAutoencoder, Rows]]:
+        random = check_random_state(self.random_state)
+        n_samples, n_features = rows.shape
+        for _ in range(self.n_estimators):
+            seed = int(random.randint(np.iinfo(np.int32).max))
+            if self.estimator is not None:
+                copy: Any = clone(self.estimator)
+                yield copy.set_params(random_state=seed), rows
+                continue
+            width = int(random.randint(1, max(2, n_features // 2) + 1))
+            settings = {
+                **_MEMBER,
+                "density": max(_DENSITY, min(1.0, _EDGES / n_features)),
+                "scale": self._squash is None,
+            }
+            yield (
+                DeepSparseAutoencoder(width, **settings, random_state=seed),
+                rows[np.sort(random.permutation(n_samples)[:_MAX_SAMPLES])],
+            )
+
+    def _checked(self, verb: str, X: Any) -> Rows:
+        self._check_columns(X)
+        return self._squashed(check_rows(verb, X, self.n_features_in_))
+
+    def _squashed(self, rows: Rows) -> Rows:
+        if self._squash is None:
+            return rows
+        return self._squash(rows.toarray() if sp.issparse(rows) else rows)
+
+    def _scores(self, rows: Rows) -> np.ndarray:
+        return -np.median([usual.distances(rows) for usual in self._usual], axis=0)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class _Squash(NamedTuple):
+    """Standardised, tails pulled in, standardised again."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    squashed_mean: np.ndarray
+    squashed_deviation: np.ndarray
+
+    @classmethod
+    def fitted(cls, rows: np.ndarray) -> _Squash:
+        mean, deviation = _moments(rows)
+        return cls(mean, deviation, *_moments(_pulled_in((rows - mean) / deviation)))
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        return (_pulled_in((rows - self.mean) / self.deviation) - self.squashed_mean) / self.squashed_deviation
+
+
+def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean, deviation = ArraySource(rows).moments()
+    return mean, np.where(deviation > 1e-6 * np.abs(mean), deviation, np.maximum(np.abs(mean), 1)).astype(np.float32)
+
+
+def _pulled_in(values: np.ndarray) -> np.ndarray:
+    return np.sign(values) * np.log1p(np.abs(values))
+
+
+class _Usual(NamedTuple):
+    """What is usual for a model: its mean squared error per feature, and where its codes lie.
+
+    Computed by numpy in float64: of a distance users expect that it is the same to the last digit however many rows
+    come at once, and the kernels' sums in float32 are not.
+    """
+
+    runtime: Runtime
+    network: Network
+    error: np.ndarray
+    center: np.ndarray
+    whitening: np.ndarray
+
+    @classmethod
+    def of(cls, runtime: Runtime, rows: Rows) -> _Usual:
+        blank = cls(runtime, runtime._filled(Network()), np.ones(rows.shape[1]), np.zeros(0), np.zeros(0))
+        parts = [(errors.sum(axis=0), codes) for errors, codes in blank._run(rows)]
+        error, codes = sum(part for part, _ in parts) / rows.shape[0], np.concatenate([codes for _, codes in parts])
+        spread, axes = np.linalg.eigh(np.atleast_2d(np.cov(codes.T, bias=True)))
+        seen = spread > 1e-6 * max(spread.max(), 1e-30)
+        whitening = axes[:, seen] / np.sqrt(spread[seen] * max(seen.sum(), 1))
+        return blank._replace(
+            error=np.maximum(error, 1e-6 * max(error.max(), 1e-30)), center=codes.mean(axis=0), whitening=whitening
+        )
+
+    def errors(self, rows: Rows) -> np.ndarray:
+        """Squared errors over the usual ones, ``[n_samples, n_features]``."""
+        return np.concatenate([errors / self.error for errors, _ in self._run(rows)])
+
+    def distances(self, rows: Rows) -> np.ndarray:
+        """Mean of these, plus the squared distance of the code, ``[n_samples]``."""
+        return np.concatenate(
+            [
+                (errors / self.error).mean(axis=1) + np.square((codes - self.center) @ self.whitening).sum(axis=1)
+                for errors, codes in self._run(rows)
+            ]
+        )
+
+    def _run(self, rows: Rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Squared errors and codes, some rows at a time."""
+        step = max(1, _VALUES_AT_ONCE // rows.shape[1])
+        for start in range(0, rows.shape[0], step):
+            x = rows[start : start + step].astype(np.float64)
+            codes = self._through(0, self.runtime._n_encoder, x)
+            x_hat = self._through(self.runtime._n_encoder, len(self.runtime.layers), codes)
+            yield np.square((x.toarray() if sp.issparse(x) else x) - x_hat), codes
+
+    def _through(self, begin: int, end: int, rows: Rows) -> np.ndarray:
+        out = np.empty((rows.shape[0], self.runtime._widths[end]))
+        self.network.run(begin, end, rows, out)
+        return out
+
+
+def _offset(scores: np.ndarray, contamination: str | float) -> float:
+    if not isinstance(contamination, str):
+        return float(np.percentile(scores, 100.0 * contamination))
+    roots = np.cbrt(-scores)
+    middle = np.median(roots)
+    return -float((middle + _DEVIATIONS * _MAD * np.median(np.abs(roots - middle))) ** 3)

@@ -1,0 +1,137 @@
+"""Features chosen by what an autoencoder makes of them, as scikit-learn's selectors choose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.feature_selection import SelectorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from dsae._manners import Manners, column_names, refuse_unknown
+from dsae.config import in_range, positive_int, true_or_false
+from dsae.estimator import DeepSparseAutoencoder
+from dsae.interpret import feature_importances, most_important
+from dsae.runtime import Runtime, load
+
+_DEFAULTS = {"n_components": 32, "hidden_layer_sizes": (256,), "density": 0.03, "scale": True}
+_SHARE = 0.5
+
+
+class DSAFeatureSelector(SelectorMixin, Manners):
+    """Keeps the features that the reconstruction of all features leans on most; needs no labels.
+
+    Parameters
+    ----------
+    estimator : DeepSparseAutoencoder, optional
+        Fitted to a copy; by default one with a hidden layer of 256, a code of 32 and ``scale=True``, at density 0.03.
+        With ``prefit`` a fitted one, a `Runtime` or a model folder.
+    n_features_to_select : int, float in (0, 1] or None
+        How many, or what share of them; half by default.
+    prefit : bool
+        Whether ``estimator`` is fitted already and used as it is.
+    random_state : int, RandomState or None
+        Of the default estimator.
+
+    Attributes
+    ----------
+    estimator_ : DeepSparseAutoencoder or Runtime
+    feature_importances_ : ndarray of float64, shape (n_features_in_,)
+        See `dsae.interpret.feature_importances`.
+    n_features_ : int
+        Features kept.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X = load_digits().data
+    >>> selector = DSAFeatureSelector(n_features_to_select=20, random_state=0)
+    >>> selector.fit_transform(X).shape                                                 # doctest: +SKIP
+    (1797, 20)
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        n_features_to_select: int | float | None = None,
+        prefit: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.n_features_to_select = n_features_to_select
+        self.prefit = prefit
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, **unknown: Any) -> DSAFeatureSelector:
+        """Learn which features matter in ``X [n_samples, n_features]``.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or ``X`` is not what it should be.
+        """
+        refuse_unknown("fit", unknown)
+        true_or_false("prefit", self.prefit)
+        if self.prefit:
+            model, names = _fitted(self.estimator), column_names(X)
+            width = model.config.n_features
+            if np.shape(X)[1:] != (width,):
+                raise ValueError(
+                    f"[fit] X must have {width} columns, the model's input width; got shape {np.shape(X)}."
+                )
+            self.estimator_ = model
+        else:
+            given = self.estimator
+            base: Any = (
+                DeepSparseAutoencoder(**_DEFAULTS, random_state=self.random_state) if given is None else clone(given)
+            )
+            self.estimator_ = base.fit(X)
+            model, names = base.runtime_, getattr(base, "feature_names_in_", None)
+        n_features = model.config.n_features
+        self.n_features_ = _wanted(self.n_features_to_select, n_features)
+        self.feature_importances_ = feature_importances(model)
+        self.n_features_in_ = n_features
+        vars(self).pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        return self
+
+    def _get_support_mask(self) -> np.ndarray:
+        check_is_fitted(self)
+        mask = np.zeros(self.n_features_in_, bool)
+        mask[most_important(self.feature_importances_, self.n_features_)] = True
+        return mask
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _fitted(estimator: Any) -> Runtime:
+    if isinstance(estimator, (str, Path)):
+        return load(estimator)
+    if isinstance(estimator, Runtime):
+        return estimator
+    if hasattr(estimator, "runtime_"):
+        return estimator.runtime_
+    raise ValueError(
+        "[fit] prefit=True needs a fitted DeepSparseAutoencoder, a Runtime or a model folder as estimator; "
+        f"got {type(estimator).__name__}."
+    )
+
+
+def _wanted(given: Any, n_features: int) -> int:
+    if given is None:
+        return max(1, round(_SHARE * n_features))
+    if hasattr(given, "__index__"):
+        positive_int("n_features_to_select", given)
+        if given > n_features:
+            raise ValueError(f"n_features_to_select must be at most {n_features}, the features of X; got {given}.")
+        return int(given)
+    in_range("n_features_to_select", given, 0, 1, open_low=True)
+    return max(1, round(given * n_features))

@@ -1,0 +1,48 @@
+"""The nearest rows are those that a plain sort finds."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics import pairwise_distances
+
+from dsae.interpret import CodeIndex
+from dsae.interpret import _neighbours as module
+from dsae.runtime import Runtime
+
+RNG = np.random.default_rng(0)
+CODES = np.maximum(RNG.normal(size=(90, 12)), 0).astype(np.float32)
+CODES[[3, 40]] = 0
+QUERIES = RNG.normal(size=(33, 12)).astype(np.float32)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("stored", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("asked", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("at_once", [1, 200, 2**22])
+def test_the_nearest_are_those_of_a_plain_sort(metric, stored, asked, at_once, monkeypatch):
+    monkeypatch.setattr(module, "_DISTANCES_AT_ONCE", at_once)
+    rows, distances = CodeIndex(stored(CODES), metric=metric).nearest(asked(QUERIES), 7)
+    expected = pairwise_distances(QUERIES.astype(np.float64), CODES.astype(np.float64), metric=metric)
+    np.testing.assert_array_equal(rows, np.argsort(expected, axis=1, kind="stable")[:, :7])
+    np.testing.assert_allclose(distances, np.sort(expected, axis=1)[:, :7], atol=2e-6)
+
+
+def test_every_row_is_nearest_to_itself_and_the_first_of_equals_wins():
+    codes = np.repeat(CODES[5:15], 2, axis=0)
+    rows, distances = CodeIndex(codes, metric="euclidean").nearest(codes, 2)
+    np.testing.assert_array_equal(rows[:, 0], np.arange(20) // 2 * 2)
+    np.testing.assert_allclose(distances, 0, atol=1e-3)
+
+
+def test_more_than_there_are_is_all():
+    rows, _ = CodeIndex(CODES).nearest(QUERIES, 500)
+    assert (np.sort(rows, axis=1) == np.arange(90)).all()
+
+
+@pytest.mark.parametrize("code", ["identity", "topk"])
+def test_with_a_model_rows_are_encoded(make_model, code):
+    model = make_model(12, 6, code_activation=code, k=2 if code == "topk" else None)
+    by_rows = CodeIndex(CODES, model=model).nearest(QUERIES, 4)
+    runtime = Runtime(model)
+    by_codes = CodeIndex(runtime.encode(CODES)).nearest(runtime.encode(QUERIES), 4)
+    np.testing.assert_array_equal(by_rows.rows, by_codes.rows)

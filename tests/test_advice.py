@@ -1,0 +1,94 @@
+"""Warnings come where something can be done, and only there."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from dsae import DeepSparseAutoencoder
+from dsae import _advice as module
+
+RNG = np.random.default_rng(0)
+X = (RNG.normal(size=(200, 3)) @ RNG.normal(size=(3, 12))).astype(np.float32)
+NAMES = [f"gene {j}" for j in range(12)]
+
+
+def fit(rows, **changes):
+    """What a fit warns of."""
+    settings = {"n_components": 4, "hidden_layer_sizes": (16,), "density": 0.5, "max_iter": 20, "batch_size": 32}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        DeepSparseAutoencoder(**settings | {"random_state": 0, "learning_rate_init": 0.01} | changes).fit(rows)
+    return [str(warning.message) for warning in caught if warning.category is UserWarning]
+
+
+def with_columns(value, columns):
+    rows = X.copy()
+    rows[:, columns] = value
+    return rows
+
+
+def test_ordinary_data_are_no_reason_to_warn():
+    for rows in (X, sp.csr_matrix(np.maximum(X, 0)), pd.DataFrame(X, columns=NAMES)):
+        assert fit(rows) == []
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_constant_features_are_counted_and_named(kind):
+    assert fit(kind(with_columns(7, [2, 9]))) == [
+        "[fit] 2 of 12 features are constant (columns 2, 9): nothing is to be learnt from them. Drop them, or check "
+        "how they were made."
+    ]
+    (message,) = fit(pd.DataFrame(with_columns(0, range(7)), columns=NAMES))
+    assert (
+        "7 of 12 features are constant (columns 'gene 0', 'gene 1', 'gene 2', 'gene 3', 'gene 4' and 2 more)" in message
+    )
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_nameless_zeros_are_pixels_or_words(kind):
+    assert fit(kind(with_columns(0, [0, 5]))) == []
+
+
+def test_a_feature_that_moves_once_is_not_constant(monkeypatch):
+    monkeypatch.setattr(module, "_ROWS", 64)
+    for row in (0, 100, 199):
+        rows = with_columns(7, [2])
+        rows[row, 2] = 8
+        assert fit(rows) == []
+
+
+def test_columns_of_one_name_are_told_and_told_apart_by_place():
+    twice = pd.DataFrame(X, columns=["a", "a", *NAMES[2:]])
+    assert fit(twice) == [
+        "[fit] X must have columns of different names; got 'a' more than once. Names are left aside, and columns told "
+        "by their place. Rename them."
+    ]
+    dsa = DeepSparseAutoencoder(2, hidden_layer_sizes=(), max_iter=1, random_state=0)
+    with pytest.warns(UserWarning, match="more than once"):
+        codes = dsa.fit(twice).transform(twice)
+    np.testing.assert_array_equal(codes, dsa.transform(X))
+
+
+def test_layers_without_edges_are_told():
+    messages = fit(X, density={"encoder.0": 0.02, "encoder.1": 0.05}, shrink="random", hidden_layer_sizes=(40,))
+    assert any("many units have no edge left:" in message and "units of encoder.0" in message for message in messages)
+    assert any("Raise density, or make the layers narrower." in message for message in messages)
+
+
+def test_a_model_that_knows_no_more_than_the_mean_is_told():
+    (message,) = fit(X, learning_rate_init=30.0, hidden_layer_sizes=(), density=1.0, shrink="none")
+    assert message.startswith("[fit] The reconstruction is no better than the mean of the rows (FVU ")
+    assert "Try another learning_rate_init (now 30), more epochs, more density, or scale=True" in message
+
+
+def test_after_few_steps_nothing_is_said():
+    assert fit(X, learning_rate_init=30.0, hidden_layer_sizes=(), density=1.0, shrink="none", max_iter=5) == []
+
+
+def test_the_warning_points_to_the_users_line():
+    with pytest.warns(UserWarning, match="constant") as caught:
+        DeepSparseAutoencoder(2, hidden_layer_sizes=(), max_iter=1).fit(with_columns(7, [2]))
+    assert caught[0].filename == __file__

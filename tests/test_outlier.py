@@ -1,0 +1,104 @@
+"""Outliers are found, with scikit-learn's signs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics import roc_auc_score
+
+from dsae import DeepSparseAutoencoder, DSAOutlierDetector
+
+
+def table(n_rows=400, n_outliers=20, seed=0):
+    """Rows on a plane, and some that are as large but off it."""
+    plane, rng = np.random.default_rng(0).normal(size=(2, 6)), np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 2)) @ plane + 0.1 * rng.normal(size=(n_rows, 6))
+    for column in X[:n_outliers].T:
+        rng.shuffle(column)
+    return X * np.logspace(-2, 3, 6), np.arange(n_rows) < n_outliers
+
+
+X, OUTLYING = table()
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return DSAOutlierDetector(random_state=0).fit(X)
+
+
+def test_rows_off_the_plane_are_found(detector):
+    assert roc_auc_score(OUTLYING, -detector.score_samples(X)) > 0.9
+    fresh, outlying = table(n_rows=200, seed=1)
+    assert roc_auc_score(outlying, -detector.score_samples(fresh)) > 0.9
+
+
+def test_a_row_scores_the_same_alone_and_among_others(detector):
+    alone = np.concatenate([detector.score_samples(row[None]) for row in X[:40]])
+    np.testing.assert_allclose(alone, detector.score_samples(X)[:40], rtol=1e-12)
+
+
+def test_signs_are_scikit_learns(detector):
+    scores, decision = detector.score_samples(X), detector.decision_function(X)
+    np.testing.assert_allclose(decision, scores - detector.offset_, rtol=1e-12)
+    np.testing.assert_array_equal(detector.predict(X), np.where(decision < 0, -1, 1))
+    assert scores[OUTLYING].mean() < scores[~OUTLYING].mean() < 0
+    np.testing.assert_array_equal(DSAOutlierDetector(random_state=0).fit_predict(X), detector.predict(X))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_errors_and_codes_weigh_the_same(seed):
+    """Each is one on average over the rows of the fit."""
+    detector = DSAOutlierDetector(n_estimators=1, random_state=seed).fit(X)
+    assert detector.score_samples(X).mean() == pytest.approx(-2, rel=1e-6)
+    assert detector.explain(X).mean(axis=0) == pytest.approx(np.ones(6), rel=1e-6)
+
+
+@pytest.mark.parametrize("contamination", [0.02, 0.1, 0.5])
+def test_contamination_is_the_share_found(contamination):
+    found = DSAOutlierDetector(n_estimators=2, contamination=contamination, random_state=0).fit_predict(X) == -1
+    assert found.sum() == pytest.approx(contamination * len(X), abs=1)
+
+
+def test_clean_rows_have_few_outliers_on_their_own():
+    normal = np.random.default_rng(0).normal(size=(1000, 5))
+    assert (DSAOutlierDetector(n_estimators=3, random_state=0).fit_predict(normal) == -1).mean() < 0.02
+
+
+def test_the_units_of_the_features_do_not_matter(detector):
+    other = DSAOutlierDetector(random_state=0).fit(X * np.logspace(2, -4, 6))
+    np.testing.assert_allclose(other.score_samples(X * np.logspace(2, -4, 6)), detector.score_samples(X), rtol=0.05)
+
+
+def test_the_feature_that_is_off_is_named(detector):
+    odd = X[OUTLYING.size - 30 :].copy()
+    odd[:, 4] += 8 * X[:, 4].std()
+    shares = detector.explain(odd)
+    assert shares.shape == odd.shape
+    assert (shares.argmax(axis=1) == 4).mean() > 0.7
+
+
+def test_a_constant_feature_that_moves_is_an_outlier():
+    constant = np.column_stack([X, np.full(len(X), 3.0)])
+    with pytest.warns(UserWarning, match="1 of 7 features are constant") as told:
+        detector = DSAOutlierDetector(n_estimators=2, random_state=0).fit(constant)
+    assert len(told) == 1
+    moved = constant[100:101].copy()
+    moved[0, 6] = 9.0
+    assert detector.score_samples(moved) < detector.score_samples(constant).min()
+
+
+def test_an_estimator_of_the_users_own_is_copied():
+    own = DeepSparseAutoencoder(2, hidden_layer_sizes=(16,), density=0.5, max_iter=30, batch_size=32)
+    detector = DSAOutlierDetector(own, n_estimators=2, random_state=0).fit(X)
+    assert not hasattr(own, "runtime_")
+    assert [member.n_components for member in detector.estimators_] == [2, 2]
+    assert roc_auc_score(OUTLYING, -detector.score_samples(X)) > 0.85
+
+
+def test_frames_and_sparse_rows():
+    named = pd.DataFrame(X).add_prefix("sensor ")
+    detector = DSAOutlierDetector(n_estimators=1, random_state=0).fit(named)
+    assert list(detector.feature_names_in_) == list(named.columns)
+    counts = sp.random(300, 40, 0.1, format="csr", dtype=np.float32, random_state=0)
+    scores = DSAOutlierDetector(n_estimators=2, random_state=0).fit(counts).score_samples(counts)
+    assert np.isfinite(scores).all()
