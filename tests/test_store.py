@@ -104,37 +104,6 @@ def test_a_newer_model_replaces_an_older(make_model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize("failing", ["save_file", "_write_text", "_swap"])
-def test_a_failed_writing_leaves_the_old_model(make_model, tmp_path, monkeypatch, failing):
-    old = make_model(seed=0)
-    store.write(tmp_path / "model", old)
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(store, failing, full)
-    with pytest.raises(OSError, match=r"\[save\] .*model cannot be written: No space left on device\."):
-        store.write(tmp_path / "model", make_model(seed=1))
-    same(store.read(tmp_path / "model"), old)
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_failed_rename_puts_the_old_model_back(make_model, tmp_path, monkeypatch):
-    old = make_model(seed=0)
-    store.write(tmp_path / "model", old)
-    rename = type(tmp_path).rename
-
-    def refuse_the_new(self, target):
-        if self.name.startswith(".model.") and not self.name.endswith(".old"):
-            raise OSError(5, "Input/output error")
-        return rename(self, target)
-
-    monkeypatch.setattr(type(tmp_path), "rename", refuse_the_new)
-    with pytest.raises(OSError, match="Input/output error"):
-        store.write(tmp_path / "model", make_model(seed=1))
-    same(store.read(tmp_path / "model"), old)
-
-
 def test_what_is_no_model_is_not_overwritten(make_model, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.tex").write_text("years of work")
@@ -210,7 +179,7 @@ def setting(key, value):
         (setting("n_components", "3"), r"config\.json.*n_components must be a whole number"),
         (setting("hidden_layer_sizes", None), r"config\.json.*hidden_layer_sizes"),
         (setting("hidden_layer_sizes", [2]), r"encoder\.0\.bias"),
-        (setting("n_features", 10**12), r"threshold|bias|indptr|name"),
+        (setting("n_features", 10**12), r"encoder\.0 is damaged.*at most 2\*\*31 - 1 inputs"),
         (setting("code_activation", "relu"), r"code\.threshold must be there for batchtopk and jumprelu"),
         (setting("code_activation", ["relu"]), "code_activation must be one of"),
         (setting("density", {"encoder.9": 1}), "density has no setting"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from dsae._advice import advise_on_data, advise_on_model
 from dsae._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
 from dsae._manners import Manners, column_names, refuse_frames, refuse_unknown
 from dsae._settings import MODEL_FIELDS, TRAIN_FIELDS, configure
-from dsae.config import AutoencoderConfig
+from dsae.config import AutoencoderConfig, in_range
 from dsae.data import check_rows, check_source, is_source
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
@@ -96,10 +97,16 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     verbose : int
         1 shows a progress line on a terminal.
     warm_start : bool
-        Whether `fit` goes on from the last fit.
+        Whether `fit` goes on from the last fit: from its weights, with a new learning rate curve and Adam anew.
     sparse_output : bool
         Whether `transform` gives a scipy CSR matrix, for codes with zeros: relu, topk, batchtopk and jumprelu. It is
         made a few rows at a time. Data frames cannot hold it: leave `set_output` at its default.
+    checkpoint : str or Path, optional
+        Folder in which `fit` keeps all that an unfinished run depends on, removed when it is done. Where there is one,
+        of the same settings and data, `fit` goes on from it and ends with the very same weights as if it had never
+        stopped, on the same machine with as many threads.
+    checkpoint_every : float
+        Minutes between checkpoints. One is also written on Ctrl-C and on a request to terminate.
 
     Attributes
     ----------
@@ -129,6 +136,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
     runtime_: Runtime
     history_: list[dict[str, Any]]
+    _keeps_checkpoint = False  # who saves the model removes it when that is done
 
     def __init__(
         self,
@@ -161,6 +169,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         verbose: int = 0,
         warm_start: bool = False,
         sparse_output: bool = False,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: float = 10.0,
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -190,6 +200,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         self.verbose = verbose
         self.warm_start = warm_start
         self.sparse_output = sparse_output
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     @with_callbacks
     def fit(self, X: Any, y: Any = None, **unknown: Any) -> DeepSparseAutoencoder:
@@ -224,7 +236,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         """
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()
-        fit_rows = _trainer()
+        train = _trainer()
         rows = X if is_source(X) else check_rows("fit", X)
         names = X.column_names if is_source(X) else column_names(X)
         model_config, train_config = configure(self.get_params(deep=False), rows)
@@ -238,11 +250,68 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             return replace(model, training=training, feature_names=names, history=history)
 
         epochs = EpochTasks(self, X, train_config.max_iter, lambda *trained: _fitted(described(*trained)))
-        model, history = fit_rows(rows, model_config, train_config, start, self._seed(), self.verbose, epochs)
+        checkpoints = self._checkpoints(train)
+        seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
+        model, history = train.fit_rows(
+            rows, model_config, train_config, start, seed, self.verbose, epochs, checkpoints
+        )
         self._adopt(described(model, history))
-        self.fit_time_ = time.perf_counter() - begun
+        self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
         advise_on_model(rows, self.runtime_)
         epochs.finish()
+        if checkpoints is not None and checkpoints.finished and not self._keeps_checkpoint:
+            checkpoints.remove()
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> DeepSparseAutoencoder:
+        """Learn from more rows, each seen once, and go on from where the model is.
+
+        For data that come in pieces, whose number nobody knows. So nothing is planned to end: the model has its final
+        density from the first step and exchanges edges by the scores of ``shrink`` every 100 steps, ever fewer; the
+        learning rate is ``learning_rate_init`` after 100 steps of warm-up, and every call may be given another
+        (`set_params`). ``max_iter``, ``early_stopping``, ``schedule`` and ``checkpoint`` are for `fit`.
+
+        The first call decides the width, and by the mean and the spread of its rows how inputs are centred and scaled
+        inside the model from then on: give it rows that stand for the rest. Adam's moments stay between calls, and
+        `save` writes them beside the model, so that it also goes on after `load`. After `fit` they start anew.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or ``X`` is not what it should be.
+        FloatingPointError
+            If the loss is no longer a number; the model stays as it was.
+
+        Examples
+        --------
+        >>> X = np.random.default_rng(0).random((600, 20))
+        >>> dsa = DeepSparseAutoencoder(n_components=4, hidden_layer_sizes=(16,), density=0.3, random_state=0)
+        >>> for chunk in np.split(X, 3):
+        ...     dsa = dsa.partial_fit(chunk)
+        >>> dsa.n_iter_, round(dsa.density_, 2)
+        (3, 0.3)
+        """
+        begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
+        train = _trainer()
+        if fitted:
+            self._check_columns(X)
+        rows = check_rows("partial_fit", X)
+        model_config, train_config = configure(self.get_params(deep=False), rows)
+        start = self.runtime_.model if fitted else self._start_from(model_config)
+        model = train.learn_rows(rows, model_config, train_config, start, self._seed(), self.verbose)
+        training = {name: getattr(train_config, name) for name in TRAIN_FIELDS}
+        names = self.runtime_.model.feature_names if fitted else column_names(X)
+        self._adopt(replace(model, training=training, feature_names=names))
+        self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
         return self
 
     def transform(self, X: Any, k: int | None = None) -> Any:
@@ -309,7 +378,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     @classmethod
     def load(cls, folder: str | Path) -> DeepSparseAutoencoder:
         """The fitted estimator of a model folder, for use or for more training."""
-        model = store.read(folder)
+        model = store.read(folder, learning=True)
         given = {name: getattr(model.config, name) for name in MODEL_FIELDS}
         given |= {name: value for name, value in model.training.items() if name in TRAIN_FIELDS}
         estimator = cls(**given)
@@ -325,6 +394,15 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     @property
     def _n_features_out(self) -> int:
         return self.runtime_.config.n_components
+
+    def _checkpoints(self, train: ModuleType) -> Any:
+        if self.checkpoint is None:
+            return None
+        in_range("checkpoint_every", self.checkpoint_every, 0)
+        return train.Checkpoints(self.checkpoint, self.checkpoint_every)
+
+    def _kept_seed(self, checkpoints: Any) -> int:
+        return checkpoints.seed(self._seed()) if self.random_state is None else self._seed()
 
     def _adopt(self, model: store.Model) -> None:
         vars(self).pop("feature_names_in_", None)
@@ -345,14 +423,12 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         return tags
 
 
-def _trainer() -> Callable[..., tuple[store.Model, list[dict[str, Any]]]]:
+def _trainer() -> ModuleType:
     try:
         import_module("torch")
     except ImportError:
         raise ImportError('Training needs torch: pip install "dsae[train]". Trained models run without it.') from None
-    from dsae.train import fit_rows
-
-    return fit_rows
+    return import_module("dsae.train")
 
 
 def _fitted(model: store.Model) -> dict[str, Any]:
@@ -369,7 +445,7 @@ def _fitted(model: store.Model) -> dict[str, Any]:
 
 
 def _appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    seconds = earlier[-1]["seconds"] if earlier else 0.0
+    seconds = import_module("dsae.train").seconds_of(earlier)
     later = [{**row, "epoch": row["epoch"] + len(earlier), "seconds": row["seconds"] + seconds} for row in history]
     return [*earlier, *later]
 

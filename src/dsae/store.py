@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from dsae._folder import check_replaceable, read_steadily, replaced
+from dsae._state import files as state_files
+from dsae._state import parse_json, read_state, read_text, write_state, write_text
+from dsae._tensors import TensorFile, write_tensors
 from dsae.config import AutoencoderConfig, known_keys
 from dsae.topology import Layer, Topology
 
 FORMAT_VERSION = 1
 _UINT16_WIDTH = 2**16
+_LEARNING = "learning"
+_FILES = ("config.json", "model.safetensors", "history.jsonl", "metrics.json", *state_files(_LEARNING))
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
 
 
@@ -41,6 +42,8 @@ class Model:
     metrics : dict
     importance : ndarray of float32, shape (n_features,), optional
         What training saw of each input, not negative; see `dsae.interpret.feature_importances`.
+    learning : dict, optional
+        What `partial_fit` goes on from, Adam's moments above all: dicts of arrays and JSON.
     """
 
     config: AutoencoderConfig
@@ -51,6 +54,7 @@ class Model:
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     importance: np.ndarray | None = None
+    learning: dict[str, Any] | None = None
 
     @property
     def nnz(self) -> int:
@@ -73,50 +77,23 @@ def write(folder: str | Path, model: Model) -> Path:
     OSError
         If the folder cannot be written.
     """
-    target = Path(folder).resolve()
     for name, (_, values, bias) in model.layers.items():
         if not (np.isfinite(values).all() and np.isfinite(bias).all()):
             raise ValueError(f"[save] The weights of {name} must be finite; the model diverged and cannot be saved.")
-    temporary = _sibling(target)
-    try:
-        temporary.chmod(0o755)
-        _write_files(temporary, model)
-        _swap(temporary, target)
-    except OSError as error:
-        raise OSError(f"[save] {target} cannot be written: {error.strerror or error}.") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return target
+    with replaced(folder, _check_replaceable) as draft:
+        _write_files(draft, model)
+    return Path(folder).resolve()
 
 
 def check_target(folder: str | Path) -> None:
     """Raise what `write` would raise before its first file, so that nobody trains for a folder in the way."""
-    _sibling(Path(folder)).rmdir()
+    check_replaceable(folder, _check_replaceable)
 
 
-def _sibling(target: Path) -> Path:
+def _check_replaceable(target: Path) -> None:
     replaceable = (target / "config.json").is_file() or (target.is_dir() and not any(target.iterdir()))
     if target.exists() and not replaceable:
         raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
-    try:
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
-    except OSError as error:
-        reason = f"{error.strerror}. Choose a writable folder."
-        raise OSError(f"[save] {target} cannot be written: {reason}") from None
-
-
-def _swap(temporary: Path, target: Path) -> None:
-    old = temporary.with_name(temporary.name + ".old")
-    if target.exists():
-        target.rename(old)
-    try:
-        temporary.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_files(folder: Path, model: Model) -> None:
@@ -127,21 +104,13 @@ def _write_files(folder: Path, model: Model) -> None:
         "training": model.training,
         "feature_names": model.feature_names,
     }
-    _write_text(folder / "config.json", json.dumps(header, indent=2) + "\n")
-    _write_text(folder / "metrics.json", json.dumps(model.metrics, indent=2) + "\n")
-    _write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in model.history))
-    _write_text(folder / "README.md", _card(model))
-    save_file(_tensors(model), folder / "model.safetensors")
-    shutil.copymode(folder / "config.json", folder / "model.safetensors")
-    with open(folder / "model.safetensors", "rb") as file:
-        os.fsync(file.fileno())
-
-
-def _write_text(path: Path, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    write_text(folder / "config.json", json.dumps(header, indent=2) + "\n")
+    write_text(folder / "metrics.json", json.dumps(model.metrics, indent=2) + "\n")
+    write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in model.history))
+    write_text(folder / "README.md", _card(model))
+    write_tensors(folder / "model.safetensors", _tensors(model))
+    if model.learning is not None:
+        write_state(folder, _LEARNING, model.learning)
 
 
 def _tensors(model: Model) -> dict[str, np.ndarray]:
@@ -179,8 +148,14 @@ def _card(model: Model) -> str:
     return "\n".join(lines)
 
 
-def read(folder: str | Path) -> Model:
-    """Load a model folder.
+def read(folder: str | Path, learning: bool = False) -> Model:
+    """Load a model folder, as it was at one moment.
+
+    Parameters
+    ----------
+    folder : str or Path
+    learning : bool
+        Whether to read what more training goes on from, where it is there.
 
     Raises
     ------
@@ -190,37 +165,56 @@ def read(folder: str | Path) -> Model:
         If it cannot be read.
     """
     path = Path(folder)
+    try:
+        return read_steadily(path, _FILES, lambda: _read(path, learning))
+    except ValueError as error:
+        raise ValueError(f"[load] {error}") from None
+    except MemoryError:
+        raise OSError(f"[load] {path} needs more memory than there is.") from None
+
+
+def _read(path: Path, learning: bool) -> Model:
     if not (path / "config.json").is_file():
-        raise ValueError(f"[load] {path} is not a model folder: it has no config.json.")
+        raise ValueError(f"{path} is not a model folder: it has no config.json.")
     header = _read_header(path)
     config = _read_config(path / "config.json", header)
     layers, threshold, importance = _read_tensors(path / "model.safetensors", config)
     history = path / "history.jsonl"
     metrics = path / "metrics.json"
-    lines = _read_text(history).splitlines() if history.is_file() else []
+    lines = read_text(history).splitlines() if history.is_file() else []
     return Model(
         config=config,
         layers=layers,
         threshold=threshold,
         training=header.get("training") or {},
         feature_names=header.get("feature_names"),
-        history=[_mapping(history, _parse(history, line)) for line in lines],
-        metrics=_mapping(metrics, _parse(metrics, _read_text(metrics))) if metrics.is_file() else {},
+        history=[_mapping(history, parse_json(history, line)) for line in lines],
+        metrics=_mapping(metrics, parse_json(metrics, read_text(metrics))) if metrics.is_file() else {},
         importance=importance,
+        learning=_read_learning(path) if learning else None,
     )
+
+
+def _read_learning(path: Path) -> dict[str, Any] | None:
+    there = [(path / name).is_file() for name in state_files(_LEARNING)]
+    if not any(there):
+        return None
+    if not all(there):
+        raise ValueError(f"{path} must have both {' and '.join(state_files(_LEARNING))}, or neither.")
+    return read_state(path, _LEARNING)
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    header = _parse(path, _read_text(path))
+    header = parse_json(path, read_text(path))
     if not isinstance(header, dict) or header.get("format") != "dsae":
-        raise ValueError(f"[load] {path} does not describe a dsae model.")
+        raise ValueError(f"{path} does not describe a dsae model.")
     version = header.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"[load] {path} must give format_version as a whole number; got {version!r}.")
+        raise ValueError(f"{path} must give format_version as a whole number; got {version!r}.")
     if version > FORMAT_VERSION:
         raise ValueError(
-            f"[load] {folder} has format version {version}, newer than the {FORMAT_VERSION} that this dsae "
+            f"{folder} has format version {version}, newer than the {FORMAT_VERSION} that this dsae "
             "reads; upgrade dsae."
         )
     return header
@@ -228,77 +222,57 @@ def _read_header(folder: Path) -> dict[str, Any]:
 
 def _read_config(path: Path, header: dict[str, Any]) -> AutoencoderConfig:
     if not isinstance(header.get("model"), dict):
-        raise ValueError(f"[load] {path} lacks the model's configuration.")
+        raise ValueError(f"{path} lacks the model's configuration.")
     try:
         known_keys("the file", header, _HEADER_KEYS)
         config = AutoencoderConfig.from_dict(header["model"])
     except ValueError as error:
-        raise ValueError(f"[load] {path}: {error}") from None
+        raise ValueError(f"{path}: {error}") from None
     if not isinstance(header.get("training") or {}, dict):
-        raise ValueError(f"[load] {path}: training must be a mapping.")
+        raise ValueError(f"{path}: training must be a mapping.")
     names = header.get("feature_names")
     if names is not None and not (
         isinstance(names, list) and len(names) == config.n_features and all(isinstance(n, str) for n in names)
     ):
-        raise ValueError(f"[load] {path} must name {config.n_features} features.")
+        raise ValueError(f"{path} must name {config.n_features} features.")
     return config
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"[load] {path} is not UTF-8 text; the folder is damaged.") from None
 
 
 def _mapping(path: Path, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise ValueError(f"[load] {path} must hold mappings; got {type(content).__name__}.")
+        raise ValueError(f"{path} must hold mappings; got {type(content).__name__}.")
     return content
-
-
-def _parse(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"[load] {path} is not valid JSON ({error}); it was cut short or damaged.") from None
 
 
 def _read_tensors(
     path: Path, config: AutoencoderConfig
 ) -> tuple[dict[str, Layer], np.ndarray | None, np.ndarray | None]:
     if not path.is_file():
-        raise ValueError(f"[load] {path} is missing; the model folder was cut short.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            unread = set(file.keys())
+        raise ValueError(f"{path} is missing; the model folder was cut short.")
+    with TensorFile(path) as file:
+        unread = set(file.slots)
 
-            def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
-                if key not in unread:
-                    raise ValueError(f"[load] {path} lacks the tensor {key}; the file is damaged.")
-                unread.remove(key)
-                view = file.get_slice(key)
-                shape, kind = view.get_shape(), view.get_dtype()
-                if kind not in kinds or shape != [length]:
-                    wanted = f"{' or '.join(kinds)} of shape ({length},)"
-                    raise ValueError(f"[load] {path}: {key} must be {wanted}; got {kind} {tuple(shape)}.")
-                return file.get_tensor(key)
+        def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
+            if key not in unread:
+                raise ValueError(f"{path} lacks the tensor {key}; the file is damaged.")
+            unread.remove(key)
+            kind, shape = file.slots[key][:2]
+            if kind not in kinds or shape != (length,):
+                wanted = f"{' or '.join(kinds)} of shape ({length},)"
+                raise ValueError(f"{path}: {key} must be {wanted}; got {kind} {shape}.")
+            return file.read(key)
 
-            layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
-            threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
-            importance = take("input.importance", ("F32",), config.n_features) if "input.importance" in unread else None
-            if unread:
-                raise ValueError(
-                    f"[load] {path} holds tensors that the format does not know: {', '.join(sorted(unread))}."
-                )
-    except SafetensorError as error:
-        raise ValueError(f"[load] {path} is cut short or damaged ({error}).") from None
+        layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
+        threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
+        importance = take("input.importance", ("F32",), config.n_features) if "input.importance" in unread else None
+    if unread:
+        raise ValueError(f"{path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
     if (threshold is None) == (config.code_activation in ("batchtopk", "jumprelu")):
-        raise ValueError(f"[load] {path}: code.threshold must be there for batchtopk and jumprelu codes only.")
+        raise ValueError(f"{path}: code.threshold must be there for batchtopk and jumprelu codes only.")
     if threshold is not None and np.isnan(threshold).any():
-        raise ValueError(f"[load] {path}: code.threshold must hold no NaN.")
+        raise ValueError(f"{path}: code.threshold must hold no NaN.")
     if importance is not None and not (np.isfinite(importance).all() and (importance >= 0).all()):
-        raise ValueError(f"[load] {path}: input.importance must hold finite numbers of at least 0.")
+        raise ValueError(f"{path}: input.importance must hold finite numbers of at least 0.")
     return layers, threshold, importance
 
 
@@ -311,14 +285,14 @@ def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: set
     else:
         indptr = take(f"{name}.indptr", ("I32",), n_out + 1)
         if indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):  # a difference of int32 would wrap around
-            raise ValueError(f"[load] {path}: {name}.indptr must rise from 0.")
+            raise ValueError(f"{path}: {name}.indptr must rise from 0.")
         nnz = int(indptr[-1])
         indices = take(f"{name}.indices", ("U16", "I32"), nnz).astype(np.int32)
         try:
             topology = Topology(shape, np.array(indptr), indices)
         except ValueError as error:
-            raise ValueError(f"[load] {path}: {name} is damaged. {error}") from None
+            raise ValueError(f"{path}: {name} is damaged. {error}") from None
         values = take(f"{name}.values", ("F32",), nnz)
     if not (np.isfinite(values).all() and np.isfinite(bias).all()):
-        raise ValueError(f"[load] {path}: the weights of {name} must be finite.")
+        raise ValueError(f"{path}: the weights of {name} must be finite.")
     return Layer(topology, values, bias)

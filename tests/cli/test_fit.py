@@ -70,12 +70,14 @@ def received(monkeypatch, dsae, data, tmp_path):
 
 
 def test_the_table_is_the_estimators_signature():
-    """But for verbose, which only a terminal shows, warm_start (--init) and sparse_output (dsae encode --sparse)."""
+    """But for verbose, which only a terminal shows, and what --init, --resume and dsae encode --sparse stand for."""
     signature = inspect.signature(DeepSparseAutoencoder).parameters
     defaults = {name: parameter.default for name, parameter in signature.items()}
     assert {parameter.name: parameter.default for parameter in PARAMETERS} | {
         "verbose": 0,
         "warm_start": False,
+        "checkpoint": None,
+        "checkpoint_every": 10.0,
         "sparse_output": False,
     } == defaults
     assert set(TYPED) == {parameter.name for parameter in PARAMETERS}
@@ -188,6 +190,53 @@ def test_an_interrupted_fit_keeps_its_model_and_exits_130(dsae, data, tmp_path):
     assert done.err.endswith("dsae: interrupted\n")
     assert json.loads(done.text)["epochs"] == 1
     assert len(store.read(tmp_path / "m").history) == 1
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_an_interrupted_fit_goes_on_with_resume(dsae, data, tmp_path):
+    command = ["fit", data, *QUICK, "--max-iter", 6, "--batch-size", 8]
+    assert dsae(*command, "-o", tmp_path / "whole" / "m", "--checkpoint-every", 5).code == 130
+    assert dsae(*command, "-o", tmp_path / "m", "--checkpoint-every", 5).code == 0  # the signal comes once
+    done = dsae(*command, "-o", tmp_path / "whole" / "m", "--checkpoint-every", 5)
+    assert done.code == 2
+    assert "m.checkpoint holds an unfinished run. Go on with --resume, or remove it" in done.err
+    done = dsae(*command, "-o", tmp_path / "whole" / "m", "--resume")
+    assert (done.code, done.err) == (0, "")
+    assert [path.name for path in (tmp_path / "whole").iterdir()] == ["m"]
+    one, other = store.read(tmp_path / "whole" / "m"), store.read(tmp_path / "m")
+    assert len(one.history) == len(other.history) == 6
+    for name, layer in one.layers.items():
+        np.testing.assert_array_equal(layer.values, other.layers[name].values)
+        np.testing.assert_array_equal(layer.topology.indices, other.layers[name].topology.indices)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_who_is_interrupted_is_told_how_to_go_on(dsae, data, tmp_path):
+    done = dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--batch-size", 8, "--checkpoint-every", 5)
+    assert done.err.endswith("dsae: the same command with --resume goes on\ndsae: interrupted\n")
+    done = dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--batch-size", 16, "--resume")
+    assert done.code == 2
+    assert "batch_size was 8 and is 16" in done.err
+
+
+def test_nothing_to_resume_is_said_and_no_fault(dsae, data, tmp_path):
+    done = dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--resume")
+    assert done.code == 0
+    assert "m.checkpoint to resume; starting anew" in done.err
+
+
+def test_the_checkpoint_stays_until_the_model_is_written(dsae, data, tmp_path, monkeypatch):
+    from dsae.runtime import Runtime
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runtime, "save", full)
+        assert dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--checkpoint-every", 0).code == 1
+    assert (tmp_path / "m.checkpoint").is_dir()
+    assert dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--resume").code == 0
+    assert not (tmp_path / "m.checkpoint").exists()
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +26,13 @@ _KEPT = ("mse", "fvu")
 @click.option("--test", metavar="FILE", help="Rows to evaluate the model on.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
 @id_column
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(0),
+    metavar="MINUTES",
+    help="Keep all that the run needs to go on in MODEL.checkpoint, written anew so often.",
+)
+@click.option("--resume", is_flag=True, help="Go on from MODEL.checkpoint; give the same data and parameters again.")
 @fit_options
 def fit(
     data: str,
@@ -31,6 +40,8 @@ def fit(
     test: str | None,
     as_json: bool,
     id_column: str | None,
+    checkpoint_every: float | None,
+    resume: bool,
     config: str | None,
     **given: Any,
 ) -> None:
@@ -38,7 +49,9 @@ def fit(
 
     Up to 256 MiB of float32 are read into memory; more is read anew in every epoch, piece by piece.
 
-    Ctrl-C ends the training early; the model so far is written all the same, and the exit code is 130.
+    Ctrl-C ends the training early; the model so far is written all the same, and the exit code is 130. With
+    --checkpoint-every (or --resume, then every 10 minutes) the same command with --resume goes on from there, as it
+    does after a crash, and ends with the same weights as if it had not stopped.
     """
     from dsae import store
     from dsae.data import check_source, open_rows
@@ -46,6 +59,8 @@ def fit(
     parameters = settings(config, given)
     store.check_target(output)
     source = open_rows(data, id_column)
+    if resume or checkpoint_every is not None:
+        parameters |= _kept(output, checkpoint_every, resume)
     if test is not None:
         tested = open_rows(test, id_column)
         check_source("evaluate", tested, source.n_features, source.column_names, "as many as DATA")
@@ -57,11 +72,26 @@ def fit(
         results |= {f"test_{name}": value for name, value in test_metrics.items() if name in _KEPT}
     runtime.model.metrics.update(plain({**results, "fit_seconds": seconds}))
     runtime.save(output)
+    if "checkpoint" in parameters and not interrupted:
+        shutil.rmtree(parameters["checkpoint"], ignore_errors=True)
     model = runtime.model
     facts = {"model": output, "density": model.density, "nnz": model.nnz, "epochs": len(model.history)}
     show({**facts, "seconds": seconds, **results}, as_json)
     if interrupted:
+        if "checkpoint" in parameters:
+            click.echo("dsae: the same command with --resume goes on", err=True)
         raise click.Abort
+
+
+def _kept(output: str, every: float | None, resume: bool) -> dict[str, Any]:
+    """Parameters that make the estimator keep, or take up, checkpoints beside the model."""
+    folder = Path(output).resolve()
+    folder = folder.with_name(f"{folder.name}.checkpoint")
+    if folder.exists() and not resume:
+        raise ValueError(f"{folder} holds an unfinished run. Go on with --resume, or remove it to start anew.")
+    if resume and not folder.exists():
+        click.echo(f"dsae: there is no {folder} to resume; starting anew", err=True)
+    return {"checkpoint": str(folder)} | ({} if every is None else {"checkpoint_every": every})
 
 
 def _fitted(rows: Any, names: list[str] | None, parameters: dict[str, Any]) -> tuple[Runtime, float, bool]:
@@ -70,7 +100,9 @@ def _fitted(rows: Any, names: list[str] | None, parameters: dict[str, Any]) -> t
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        dsa = DeepSparseAutoencoder(**parameters).fit(rows)
+        dsa = DeepSparseAutoencoder(**parameters)
+        dsa._keeps_checkpoint = True  # until the model is written
+        dsa.fit(rows)
     for warning in caught:
         click.echo(f"dsae: warning: {warning.message}", err=True)
     interrupted = any("interrupted" in str(warning.message) for warning in caught)

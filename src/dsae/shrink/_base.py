@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -20,7 +21,7 @@ class Clock:
     step : int
         Steps done, from 1 to ``n_steps`` after the optimiser moved.
     n_steps : int
-        Steps of the whole stage.
+        Steps of the whole stage; 0 where nobody knows its end.
     steps_per_epoch : int
     """
 
@@ -45,3 +46,10 @@ class Shrinker:
 
     def moved(self, name: str, rewiring: Rewiring) -> None:
         """Called when a layer has been rewired, by this shrinker or another: what is kept per edge must move along."""
+
+    def memory(self) -> dict[str, Any]:
+        """All that the next step depends on beside the settings: arrays, JSON and dicts of them."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+        """Go on from an earlier `memory`; ``model`` has the layers that it had then."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from dsae.nn import Autoencoder, Trace
 from dsae.nn._activations import JumpReLU
+from dsae.nn._memory import fill, plain
 from dsae.shrink._base import Shrinker
 
 _EPS = 1e-6
@@ -44,6 +48,14 @@ class Contractive(Shrinker):
         for name, output, activation in zip(model.names("encoder"), trace.hidden, model.activations, strict=False):
             t = activation.tangent(output, model.layers[name].tangent(t))  # type: ignore[operator]
         return trace.rows(t).square().sum(1).mean()
+
+    def memory(self) -> dict[str, Any]:
+        """The generator's."""
+        return {"generator": plain(self._generator.get_state())}
+
+    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+        """Draw on from there."""
+        self._generator.set_state(fill(self._generator.get_state(), memory["generator"], "a generator"))
 
 
 class TargetRate(Shrinker):
@@ -114,3 +126,11 @@ class TargetL0(Shrinker):
         ratio = (z / jump.threshold).flatten()
         factor = ratio.topk(min(self.k * z.shape[0], ratio.numel()), sorted=False).values.min()
         jump.log_threshold.add_(factor.clamp(min=1e-3).log())
+
+    def memory(self) -> dict[str, Any]:
+        """The price, and whether the first batch was seen."""
+        return {"price": self.price, "begun": self._begun}
+
+    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+        """The price that was found."""
+        self.price, self._begun = float(memory["price"]), bool(memory["begun"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
-from dsae.nn import SparseLinear
+from dsae.nn import Autoencoder, SparseLinear
 from dsae.shrink._base import Clock, Shrinker
 from dsae.topology import Rewiring
 
@@ -52,6 +53,16 @@ class DropZeros(Shrinker):
         """Take note of layers in which edges grew."""
         if (rewiring.source < 0).any():
             self._grown.add(name)
+
+    def memory(self) -> dict[str, Any]:
+        """Layers whose turn is yet to come."""
+        return {"waiting": sorted(self._waiting), "grown": sorted(self._grown)}
+
+    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+        """The same layers wait."""
+        self._waiting, self._grown = set(memory["waiting"]), set(memory["grown"])
+        if not self._waiting | self._grown <= set(model.layers):
+            raise ValueError(f"layers that wait must be among {list(model.layers)}; got {memory}")
 
     @staticmethod
     def zeros(layers: Mapping[str, SparseLinear]) -> dict[str, Rewiring]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from dsae.nn import Autoencoder, Trace
+from dsae.nn._memory import fill, plain
 from dsae.shrink._base import Shrinker
 
 _LIFT = 0.01
@@ -62,6 +66,15 @@ class AuxK(Shrinker):
         return (
             torch.empty(0, dtype=torch.int64) if self.idle is None else (self.idle >= self.dead_after).nonzero()[:, 0]
         )
+
+    def memory(self) -> dict[str, Any]:
+        """The clocks."""
+        return {} if self.idle is None else {"idle": plain(self.idle)}
+
+    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+        """The clocks go on."""
+        clocks = torch.zeros(model.config.n_components, dtype=torch.int64, device=model.mean.device)
+        self.idle = fill(clocks, memory["idle"], "idle") if "idle" in memory else None
 
     @torch.no_grad()
     def _tick(self, trace: Trace) -> None:

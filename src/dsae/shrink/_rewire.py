@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
-from dsae.nn import SparseLinear
+from dsae.nn import Autoencoder, SparseLinear
+from dsae.nn._memory import whole
 from dsae.shrink._base import Clock, Shrinker
-from dsae.shrink._schedule import Schedule
+from dsae.shrink._schedule import Endless, Schedule
 from dsae.shrink._scores import AbsentGradient, Chance, Gradient, Magnitude, Saliency, Tempered
 from dsae.topology import Rewiring, weakest
 
@@ -41,6 +43,19 @@ METHODS: dict[str, Method] = {
     "rigl": Method(Magnitude, AbsentGradient, Schedule(share=0.3, cosine=True)),
     "granet": Method(Tempered, AbsentGradient, Schedule(start=2, share=0.3, cosine=True)),
 }
+
+
+def endless(name: str) -> Method:
+    """The method for a training whose length nobody knows: at the final density from the start, edges exchanged.
+
+    What goes has the method's lowest scores, what comes is what the method grows; methods that never grow get the
+    edges with the largest gradient.
+    """
+    method = METHODS[name]
+    if method.schedule.still:
+        return method
+    grow = method.grow if method.schedule.share else AbsentGradient
+    return replace(method, grow=grow, schedule=Endless())
 
 
 class Rewire(Shrinker):
@@ -98,6 +113,17 @@ class Rewire(Shrinker):
     def moved(self, name: str, rewiring: Rewiring) -> None:
         """The drop score follows."""
         self._drop.moved(name, rewiring)
+
+    def memory(self) -> dict[str, Any]:
+        """Where the layers started, and what the two scores remember."""
+        return {"start": dict(self._start), "drop": self._drop.memory(), "grow": self._grow.memory()}
+
+    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+        """Both scores go on."""
+        start, layers = memory["start"], model.layers
+        self._start = {name: whole(start[name], layers[name].topology.size + 1, "start") for name in start}
+        self._drop.remember(memory["drop"], model.layers)
+        self._grow.remember(memory["grow"])
 
     def __repr__(self) -> str:
         return f"Rewire(schedule={self.schedule})"

@@ -64,3 +64,26 @@ class Schedule:
         """Live edges to be dropped and regrown now."""
         done = min(1.0, clock.step / self.last(clock))
         return round(nnz * self.share * (0.5 * (1 + math.cos(math.pi * done)) if self.cosine else 1.0))
+
+
+@dataclass(frozen=True)
+class Endless(Schedule):
+    """Edges are exchanged for as long as data come: ``share / sqrt(n)`` of them at the n-th update.
+
+    The sum of the shares has no bound, so that the topology can follow data that change; ever fewer edges are new, so
+    that it settles where they do not.
+    """
+
+    share: float = 0.3
+
+    def due(self, clock: Clock) -> bool:
+        """Whether this step updates the topology."""
+        return clock.step % self.every == 0
+
+    def nnz(self, clock: Clock, start: int, final: int) -> int:
+        """The final number, from the start."""
+        return final
+
+    def exchanged(self, clock: Clock, nnz: int) -> int:
+        """Live edges to be dropped and regrown now."""
+        return round(nnz * self.share / math.sqrt(max(1, clock.step // self.every)))

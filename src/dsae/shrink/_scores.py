@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from dsae import ops
 from dsae.nn import SparseLinear
 from dsae.nn._linear import move
+from dsae.nn._memory import fill, plain, set_random_state
 from dsae.topology import Rewiring, Topology, dead_edges
 
 
@@ -26,6 +28,13 @@ class Magnitude:
 
     def moved(self, name: str, rewiring: Rewiring) -> None:
         """Follow a rewiring."""
+
+    def memory(self) -> dict[str, Any]:
+        """What was seen so far."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
+        """Go on from there."""
 
 
 class Gradient(Magnitude):
@@ -64,6 +73,17 @@ class Saliency(Magnitude):
         if name in self._mean:
             self._mean[name] = move(self._mean[name], rewiring)
 
+    def memory(self) -> dict[str, Any]:
+        """The running means."""
+        return {name: plain(mean) for name, mean in self._mean.items()}
+
+    def remember(self, memory: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
+        """The running means go on."""
+        self._mean = {
+            name: fill(torch.empty_like(layers[name].values, requires_grad=False), mean, f"the mean of {name}")
+            for name, mean in memory.items()
+        }
+
 
 class Tempered(Saliency):
     """|w| (running mean of |dL/dw|)^(1/4): saliency that trusts the weight more than the gradient.
@@ -95,6 +115,14 @@ class Chance:
     def edges(self, layer: SparseLinear, n: int) -> Topology:
         """``n`` dead edges."""
         return dead_edges(layer.topology, n, self._rng)
+
+    def memory(self) -> dict[str, Any]:
+        """The generator's state."""
+        return {"rng": self._rng.bit_generator.state}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Draw on from there."""
+        set_random_state(self._rng, memory["rng"])
 
 
 class AbsentGradient(Chance):

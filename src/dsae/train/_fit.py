@@ -12,6 +12,7 @@ from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource, Rows, StreamSource, is_source
 from dsae.nn._autoencoder import target_nnz
 from dsae.store import Model
+from dsae.train._checkpoint import Checkpoints, fingerprint, identity
 from dsae.train._loop import Watch, fit
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
@@ -36,6 +37,7 @@ def fit_rows(
     seed: int = 0,
     verbose: int = 0,
     epochs: Epochs | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Model, list[dict[str, Any]]]:
     """Train a model of ``model_config`` on ``rows``.
 
@@ -51,6 +53,8 @@ def fit_rows(
     verbose : int
     epochs : Epochs, optional
         Is told of every epoch, and may end the training.
+    checkpoints : Checkpoints, optional
+        Where an unfinished run of the same settings and data is taken up, and where this one is kept.
 
     Returns
     -------
@@ -73,12 +77,15 @@ def fit_rows(
     model = start_model(model_config, config, generator, (mean, _scale(mean, deviation, config)), layers, threshold)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
     observer = Sensitivity(training, deviation, config.batch_size, seed, earlier)
+    if checkpoints is not None:
+        data = fingerprint(training, (mean, deviation))
+        checkpoints.open(identity(model_config, config, seed, start, data))
 
     def trained() -> Model:
         return Model(model_config, model.to_layers(), model.threshold(), importance=observer.importance)
 
     watch = None if epochs is None else Watch(epochs.begin, lambda history: epochs.end(lambda: (trained(), history)))
-    history = fit(model, training, stages, config, seed, validation, verbose, observer, watch)
+    history = fit(model, training, stages, config, seed, validation, verbose, observer, watch, checkpoints)
     return trained(), history
 
 

@@ -8,22 +8,29 @@ from types import FrameType, TracebackType
 
 
 class Interrupt:
-    """While open, the first Ctrl-C sets ``asked`` and the second raises, as usual."""
+    """While open, the first Ctrl-C sets ``asked`` and the second raises, as usual.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    terminable : bool
+        Whether a request to terminate (SIGTERM) counts as Ctrl-C.
+    """
+
+    def __init__(self, terminable: bool = False) -> None:
         self.asked = False
-        self._previous = None
+        self._signals = (signal.SIGINT, signal.SIGTERM) if terminable else (signal.SIGINT,)
+        self._previous = {}
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._on_signal)
+            self._previous = {number: signal.signal(number, self._on_signal) for number in self._signals}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
+import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,14 +17,19 @@ from dsae import ops
 from dsae.config import TrainConfig
 from dsae.data import ArraySource
 from dsae.nn import LOSSES, Autoencoder, SparseLinear
-from dsae.shrink import Clock, DropZeros
+from dsae.nn._memory import module_memory, remember_module, whole
+from dsae.shrink import Clock, DropZeros, Shrinker
+from dsae.train._checkpoint import Checkpoints, remembering
 from dsae.train._interrupt import Interrupt
+from dsae.train._learner import Learner, Patience, Sums
 from dsae.train._optim import SparseAdam, swap_parameter
 from dsae.train._progress import ProgressLine
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import Stage
 
 _WARM_UP = 0.05  # of the steps of a stage
+_OPEN_WARM_UP = 100  # steps
+REMEDY = "Remove learning.json and learning.safetensors from its folder: Adam then starts anew."
 
 
 def fit(
@@ -37,6 +42,7 @@ def fit(
     verbose: int = 0,
     observer: Sensitivity | None = None,
     watch: Watch | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[dict[str, Any]]:
     """Train ``model`` in place.
 
@@ -56,6 +62,8 @@ def fit(
         Sees the model after every epoch in which the network as a whole was trained.
     watch : Watch, optional
         Is told of every epoch, and may end the training.
+    checkpoints : Checkpoints, optional
+        Where all that the run depends on is written now and then, and where an earlier run is taken up.
 
     Returns
     -------
@@ -69,22 +77,73 @@ def fit(
     """
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     n_steps = sum(stage.epochs for stage in stages) * steps_per_epoch
-    with Interrupt() as interrupt, ProgressLine(n_steps, verbose) as progress:
+    with Interrupt(checkpoints is not None) as interrupt, ProgressLine(n_steps, verbose) as progress:
         run = _Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer, watch)
-        for stage in stages:
-            _run_stage(run, stage)
-            if interrupt.asked:
-                warnings.warn(
-                    f"Training was interrupted in epoch {len(run.history)}, stage '{stage.name}'; the model keeps its "
-                    f"best weights so far, at density {model.density:.4g}.",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-                break
-            if run.stopped:
-                break
+        run.stages, run.checkpoints = stages, checkpoints
+        saved = _take_up(run)
+        while run.stage < len(stages) and not (run.stopping or run.stopped):
+            _run_stage(run, stages[run.stage], saved)
+            saved, run.stage = None, run.stage + 1
+        if run.stopping:
+            warnings.warn(_interrupted(run), RuntimeWarning, stacklevel=3)
     model.eval()
+    if checkpoints is not None:
+        checkpoints.finished = not run.stopping
     return run.history
+
+
+def learn(
+    model: Autoencoder,
+    source: ArraySource,
+    stage: Stage,
+    config: TrainConfig,
+    seed: int,
+    history: list[dict[str, Any]],
+    observer: Sensitivity,
+    verbose: int = 0,
+    memory: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One pass over ``source`` of a training that has no end: `fit` in pieces.
+
+    Parameters
+    ----------
+    model, source, stage, config, seed, observer, verbose
+        As in `fit`; the stage's number of epochs does not matter.
+    history : list of dict
+        Of the passes before; this one's row is added.
+    memory : mapping, optional
+        What the pass before gave back.
+
+    Returns
+    -------
+    dict
+        What the next pass depends on.
+    """
+    steps_per_epoch = math.ceil(len(source) / config.batch_size)
+    with Interrupt() as interrupt, ProgressLine(steps_per_epoch, verbose) as progress:
+        run = _Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer)
+        run.stages, run.history = (stage,), history
+        run.started -= seconds_of(history)
+        learner = _first_or_next(run, stage, memory)
+        row = _run_epoch(run, learner)
+        history.append(row)
+        progress.epoch(stage.name, row)
+        observer.see(model)
+        if run.stopping:
+            warnings.warn(_interrupted(run), RuntimeWarning, stacklevel=3)
+    model.eval()
+    learner.sums = Sums()
+    return _memory(run, learner)
+
+
+def _first_or_next(run: _Run, stage: Stage, memory: Mapping[str, Any] | None) -> Learner:
+    if memory is None:
+        return _learner(run, stage, 0)
+    with remembering("[partial_fit] What the model goes on from is damaged", REMEDY):
+        _remember(run, memory)
+        learner = _learner(run, stage, 0)
+        learner.remember(memory["learner"])
+        return learner
 
 
 @dataclass(frozen=True)
@@ -108,37 +167,93 @@ class _Run:
     observer: Sensitivity | None = None
     watch: Watch | None = None
     stopped: bool = False
+    stages: Sequence[Stage] = ()
+    checkpoints: Checkpoints | None = None
+    stage: int = 0
+    stopping: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
-
-@dataclass
-class _Patience:
-    """The best weights by validation loss, penalties included, and how long ago they were found."""
-
-    tol: float
-    best: float = math.inf
-    epochs_since: int = 0
-    weights: dict[str, Any] | None = None
-
-    def see(self, loss: float, model: Autoencoder) -> None:
-        self.epochs_since = 0 if loss < self.best * (1 - self.tol) else self.epochs_since + 1
-        if loss < self.best:
-            self.best, self.weights = loss, copy.deepcopy(model.state_dict())
+    @property
+    def shrinkers(self) -> dict[str, Shrinker]:
+        """Each once, though it may serve in several stages."""
+        unique = dict.fromkeys(shrinker for stage in self.stages for shrinker in stage.shrinkers)
+        return {str(i): shrinker for i, shrinker in enumerate(unique)}
 
 
-def _run_stage(run: _Run, stage: Stage) -> None:
+def seconds_of(history: Sequence[Mapping[str, Any]]) -> float:
+    """How long the epochs of a history took; 0 where a model from elsewhere does not say."""
+    seconds = history[-1].get("seconds") if history else None
+    return seconds if isinstance(seconds, float) else 0.0
+
+
+def _interrupted(run: _Run) -> str:
+    later = "" if run.checkpoints is None else f" {run.checkpoints.folder} has what it needs to go on."
+    return (
+        f"Training was interrupted in epoch {len(run.history)}, stage '{run.history[-1]['stage']}'; the model keeps "
+        f"its best weights so far, at density {run.model.density:.4g}.{later}"
+    )
+
+
+def _take_up(run: _Run) -> Mapping[str, Any] | None:
+    """Bring the run to where a checkpoint left it; what the stage's learner needs is given back."""
+    if run.checkpoints is None or run.checkpoints.saved is None:
+        return None
+    memory = run.checkpoints.saved
+    with run.checkpoints.taking_up():
+        run.stage, run.history = whole(memory["stage"], len(run.stages), "stage"), list(memory["history"])
+        run.started -= float(memory["seconds"])
+        _remember(run, memory)
+        epochs = sum(stage.epochs for stage in run.stages[: run.stage])
+        run.progress.skip(epochs * run.steps_per_epoch + memory["learner"]["step"])
+        return memory["learner"]
+
+
+def _memory(run: _Run, learner: Learner) -> dict[str, Any]:
+    return {
+        "model": module_memory(run.model),
+        "shrinkers": {key: shrinker.memory() for key, shrinker in run.shrinkers.items()},
+        "observer": None if run.observer is None else run.observer.memory(),
+        "learner": learner.memory(),
+    }
+
+
+def _remember(run: _Run, memory: Mapping[str, Any]) -> None:
+    """All but the learner, which needs the layers as they were."""
+    remember_module(run.model, memory["model"])
+    for key, shrinker in run.shrinkers.items() if "shrinkers" in memory else ():
+        shrinker.remember(memory["shrinkers"][key], run.model)
+    if run.observer is not None:
+        run.observer.remember(memory["observer"])
+
+
+def _keep(run: _Run, learner: Learner) -> None:
+    """Write a checkpoint, if it is time."""
+    if run.checkpoints is not None and (run.stopping or run.checkpoints.due()):
+        seconds = time.perf_counter() - run.started
+        position = {"stage": run.stage, "history": run.history, "seconds": seconds}
+        run.checkpoints.write({**position, **_memory(run, learner)})
+
+
+def _learner(run: _Run, stage: Stage, n_steps: int) -> Learner:
     layers = {name: run.model.layers[name] for name in stage.layers}
     extra = _temporary_decoder(layers[stage.layers[0]], run.seed) if stage.temporary_decoder else None
-    parameters = _trainable(run.model, stage, extra)
-    optimizer = SparseAdam(_learning(layers, extra), parameters)
-    patience = _Patience(run.config.tol)
-    n_steps = stage.epochs * run.steps_per_epoch
-    for epoch in range(stage.epochs):
+    optimizer = SparseAdam(_learning(layers, extra), _trainable(run.model, stage, extra))
+    return Learner(stage, layers, extra, optimizer, Patience(run.config.tol), n_steps)
+
+
+def _run_stage(run: _Run, stage: Stage, memory: Mapping[str, Any] | None = None) -> None:
+    learner = _learner(run, stage, stage.epochs * run.steps_per_epoch)
+    if memory is not None and run.checkpoints is not None:
+        with run.checkpoints.taking_up():
+            learner.remember(memory)
+    patience = learner.patience
+    while learner.epoch < stage.epochs and patience.epochs_since < run.config.n_iter_no_change:
         if run.watch is not None:
             run.watch.begin()
-        row = _run_epoch(run, stage, layers, extra, optimizer, epoch * run.steps_per_epoch, n_steps)
-        settled = (epoch + 1) / stage.epochs >= stage.last_rewiring
+        row = _run_epoch(run, learner)
+        learner.epoch, learner.sums = learner.epoch + 1, Sums()
+        settled = learner.epoch / stage.epochs >= stage.last_rewiring
         if run.validation is not None and not stage.temporary_decoder:
             row["validation_loss"], objective = _evaluate(run, stage, run.validation)
             if settled:
@@ -148,61 +263,54 @@ def _run_stage(run: _Run, stage: Stage) -> None:
         if run.observer is not None and not stage.temporary_decoder:
             run.observer.see(run.model)
         run.stopped = run.watch is not None and run.watch.end(run.history)
-        if run.stopped or run.interrupt.asked or patience.epochs_since >= run.config.n_iter_no_change:
+        if run.interrupt.asked and not run.stopping:
+            run.stopping = True
+            _keep(run, learner)
+        if run.stopping or run.stopped:
             break
     if patience.weights is not None:
-        run.model.load_state_dict(patience.weights)
+        remember_module(run.model, patience.weights)
     if any(isinstance(shrinker, DropZeros) for shrinker in stage.shrinkers):
-        for name, rewiring in DropZeros.zeros(layers).items():
-            layers[name].rewire(rewiring)
+        for name, rewiring in DropZeros.zeros(learner.layers).items():
+            learner.layers[name].rewire(rewiring)
     run.model.requires_grad_(True)
 
 
-def _run_epoch(
-    run: _Run,
-    stage: Stage,
-    layers: dict[str, SparseLinear],
-    extra: SparseLinear | None,
-    optimizer: SparseAdam,
-    step: int,
-    n_steps: int,
-) -> dict[str, Any]:
+def _run_epoch(run: _Run, learner: Learner) -> dict[str, Any]:
     run.model.train()
-    begun, total, n_seen = time.perf_counter(), 0.0, 0
-    for batch in run.source.batches(run.config.batch_size, seed=run.seed + len(run.history)):
-        step += 1
+    sums, begun = learner.sums, time.perf_counter() - learner.sums.seconds
+    batches = run.source.batches(run.config.batch_size, seed=run.seed + len(run.history))
+    for batch in itertools.islice(batches, sums.n_batches, None):
         x = ops.rows_of(batch)
-        clock = Clock(step, n_steps, run.steps_per_epoch)
-        optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
-        loss = _train_step(run, stage, layers, extra, optimizer, x, clock)
-        total, n_seen = total + loss * x.shape[0], n_seen + x.shape[0]
+        learner.step += 1
+        sums.add(_train_step(run, learner, x), x.shape[0])
+        sums.seconds = time.perf_counter() - begun
         run.progress.step()
-        if run.interrupt.asked:
+        run.stopping = run.interrupt.asked
+        _keep(run, learner)
+        if run.stopping:
             break
-    now = time.perf_counter()
     return {
-        "stage": stage.name,
+        "stage": learner.stage.name,
         "epoch": len(run.history) + 1,
-        "loss": total / n_seen,
+        "loss": sums.loss / sums.n_rows,
         "density": run.model.density,
         "densities": {name: layer.density for name, layer in run.model.layers.items()},
-        "learning_rate": _rate(run.config.learning_rate_init, clock),
-        "seconds": now - run.started,
-        "samples_per_second": n_seen / (now - begun),
+        "learning_rate": _rate(run.config.learning_rate_init, _clock(run, learner)),
+        "seconds": time.perf_counter() - run.started,
+        "samples_per_second": sums.n_rows / sums.seconds,
     }
 
 
-def _train_step(
-    run: _Run,
-    stage: Stage,
-    layers: dict[str, SparseLinear],
-    extra: SparseLinear | None,
-    optimizer: SparseAdam,
-    x: Tensor | ops.SparseRows,
-    clock: Clock,
-) -> float:
+def _clock(run: _Run, learner: Learner) -> Clock:
+    return Clock(learner.step, learner.n_steps, run.steps_per_epoch)
+
+
+def _train_step(run: _Run, learner: Learner, x: Tensor | ops.SparseRows) -> float:
+    clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
+    optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
     optimizer.zero_grad()
-    loss, objective = _objective(run, stage, extra, x)
+    loss, objective = _objective(run, stage, learner.extra, x)
     value = loss.item()
     if not math.isfinite(objective.item()):
         raise FloatingPointError(
@@ -271,7 +379,12 @@ def _learning(layers: dict[str, SparseLinear], extra: SparseLinear | None) -> di
 
 
 def _rate(initial: float, clock: Clock) -> float:
-    """Linear warm-up, then a cosine down to zero; layers that start sparse would not survive large first steps."""
+    """Linear warm-up, then a cosine down to zero, or constant where nobody knows the end.
+
+    Layers that start sparse would not survive large first steps.
+    """
+    if not clock.n_steps:
+        return initial * min(1.0, clock.step / _OPEN_WARM_UP)
     warm = min(1.0, clock.step / (_WARM_UP * clock.n_steps))
     return 0.5 * initial * warm * (1 + math.cos(math.pi * (clock.step - 1) / clock.n_steps))
 

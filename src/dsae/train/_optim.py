@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dsae import ops
 from dsae.nn import SparseLinear
 from dsae.nn._linear import move
+from dsae.nn._memory import fill, plain
 from dsae.topology import Rewiring, Topology
 
 
@@ -61,6 +62,31 @@ class SparseAdam(torch.optim.Optimizer):
     @staticmethod
     def _per_edge(topology: Topology) -> float:
         return ops.reference(topology) * topology.shape[0] / max(topology.nnz, 1)
+
+    def memory(self) -> dict[str, Any]:
+        """Steps and moments, by the parameter's place among all."""
+        return {
+            str(i): {"step": state["step"], "mean": plain(state["exp_avg"]), "square": plain(state["exp_avg_sq"])}
+            for i, state in enumerate(self.state.get(parameter) for parameter in self._parameters())
+            if state
+        }
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on from an earlier `memory`; parameters are as many and as long as they were then."""
+        parameters = self._parameters()
+        for i, earlier in memory.items():
+            parameter = parameters[int(i)]
+            step = int(earlier["step"])
+            if step < 1 or not (earlier["square"] >= 0).all():
+                raise ValueError(f"Adam's moments of parameter {i} must be those of at least one step")
+            self.state[parameter] = {
+                "step": step,
+                "exp_avg": fill(torch.empty_like(parameter, requires_grad=False), earlier["mean"], "Adam's mean"),
+                "exp_avg_sq": fill(torch.empty_like(parameter, requires_grad=False), earlier["square"], "Adam's mean"),
+            }
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

@@ -44,6 +44,10 @@ class ProgressLine:
         """One mini-batch more."""
         self._progress.advance(self._task)
 
+    def skip(self, n_steps: int) -> None:
+        """So many mini-batches were done before."""
+        self._progress.advance(self._task, n_steps)
+
     def epoch(self, stage: str, row: dict) -> None:
         """Show the newest history row."""
         validation = f" validation {row['validation_loss']:.4g}" if "validation_loss" in row else ""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 
 from dsae.data import ArraySource
 from dsae.nn import Autoencoder
+from dsae.nn._memory import set_random_state
 
 _ROWS, _NUMBERS = 512, 1 << 26
 # Sparse rows are written out so many numbers at a time, but a panel's worth of rows at least.
@@ -57,6 +61,19 @@ class Sensitivity:
             return
         newest /= total
         self._mean = newest if self._mean is None else (1 - _NEWEST) * self._mean + _NEWEST * newest
+
+    def memory(self) -> dict[str, Any]:
+        """The running mean and the generator's state."""
+        mean = {} if self._mean is None else {"mean": self._mean}
+        return {**mean, "rng": self._rng.bit_generator.state}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on from an earlier `memory`."""
+        set_random_state(self._rng, memory["rng"])
+        mean = memory.get("mean")
+        if mean is not None and (mean.dtype != np.float64 or mean.shape != self._deviation.shape):
+            raise ValueError(f"the mean must be float64 of shape {self._deviation.shape}")
+        self._mean = mean
 
     def _reach(self, model: Autoencoder) -> np.ndarray:
         spread = self._deviation / model.scale.double().cpu().numpy()

@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsae.config import AutoencoderConfig, TrainConfig
-from dsae.shrink import L1, L2, METHODS, AuxK, Contractive, DropZeros, Rewire, Shrinker, TargetL0, TargetRate
+from dsae.shrink import (
+    L1,
+    L2,
+    METHODS,
+    AuxK,
+    Contractive,
+    DropZeros,
+    Rewire,
+    Shrinker,
+    TargetL0,
+    TargetRate,
+    endless,
+)
 
 _DEFAULT_RATE = 0.05
 _DEAD_AFTER = 200  # times the samples in which the average latent fires once
@@ -75,6 +87,13 @@ def stagewise(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, 
         Stage("shrink", shrink_epochs, names, shrinkers=(*_topology(train, final, seed), *bounds)),
         Stage("sparsify activations", code_epochs, names, shrinkers=(*bounds, *_code(model, rate))),
     )
+
+
+def open_ended(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> Stage:
+    """Everything at once, with no end in sight; see `dsae.shrink.endless`."""
+    topology = () if train.shrink == "none" else (Rewire(endless(train.shrink), final, seed),)
+    shrinkers = (*topology, *_bounds(train, seed), *_code(model, train.target_rate))
+    return Stage("partial", 1, tuple(model.layer_shapes), shrinkers=shrinkers)
 
 
 def _topology(train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Shrinker, ...]:

@@ -1,0 +1,182 @@
+"""A run on disk, from which it goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dsae._folder import read_steadily, replaced
+from dsae._state import files, read_state, write_state
+from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.store import Model
+
+_STEM = "checkpoint"
+_VERSION = 1
+_SAMPLE = 64  # rows
+
+
+class Checkpoints:
+    """One folder that holds the newest state of an unfinished run.
+
+    Parameters
+    ----------
+    folder : str or Path
+    every : float
+        Minutes from one checkpoint to the next; 0 writes one after every step.
+
+    Attributes
+    ----------
+    saved : dict or None
+        What the run goes on from; filled by `open`.
+    finished : bool
+        Whether the run has come to its end.
+    seconds : float
+        That the run took before it was stopped.
+    """
+
+    def __init__(self, folder: str | Path, every: float = 10.0) -> None:
+        self.folder, self.every = Path(folder), every
+        self.saved: dict[str, Any] | None = None
+        self.finished = False
+        self.seconds = 0.0
+        self._run: dict[str, Any] = {}
+        self._written = time.monotonic()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an unfinished run in the folder."""
+        return (self.folder / files(_STEM)[0]).is_file()
+
+    def seed(self, drawn: int) -> int:
+        """That of the unfinished run, or ``drawn`` where there is none."""
+        seed = self._read()["run"].get("seed") if self.exists else None
+        return seed if isinstance(seed, int) else drawn
+
+    def open(self, run: dict[str, Any]) -> None:
+        """Take up the run in the folder, which must be ``run``: its settings, seed and data.
+
+        Raises
+        ------
+        ValueError
+            If it is another run, and what differs, or if the folder is damaged or something else.
+        """
+        self._check(self.folder)
+        self._run, self._written = json.loads(json.dumps(run)), time.monotonic()
+        if self.exists:
+            content = self._read()
+            _compare(self.folder, content["run"], self._run)
+            with self.taking_up():
+                self.saved, self.seconds = content["state"], float(content["state"]["seconds"])
+
+    def taking_up(self) -> contextlib.AbstractContextManager[None]:
+        """For whoever puts back what was `saved`: a damaged checkpoint is a ValueError that names it."""
+        return remembering(f"[fit] {self.folder} is damaged", "Remove the folder to start anew.")
+
+    def due(self) -> bool:
+        """Whether it is time for the next."""
+        return time.monotonic() - self._written >= 60 * self.every
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Replace the newest state; where that fails the run goes on, with a warning."""
+        content = {"format": "dsae checkpoint", "format_version": _VERSION, "run": self._run, "state": state}
+        try:
+            with replaced(self.folder, self._check) as draft:
+                write_state(draft, _STEM, content)
+        except OSError as error:
+            warnings.warn(f"{error} Training goes on without this checkpoint.", RuntimeWarning, stacklevel=2)
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """The run needs it no more."""
+        if self.exists:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = read_steadily(self.folder, files(_STEM), lambda: read_state(self.folder, _STEM))
+            if content.get("format") != "dsae checkpoint" or not isinstance(content.get("run"), dict):
+                raise ValueError(f"{self.folder} is not a checkpoint.")
+            if content.get("format_version") != _VERSION:
+                raise ValueError(f"{self.folder} was written by another version of dsae.")
+            return content
+        except ValueError as error:
+            raise ValueError(f"[fit] {error} Remove the folder to start anew.") from None
+
+    @staticmethod
+    def _check(target: Path) -> None:
+        ours = (target / files(_STEM)[0]).is_file() or (target.is_dir() and not any(target.iterdir()))
+        if target.exists() and not ours:
+            raise ValueError(f"[fit] {target} exists and is not a checkpoint; choose another path or remove it.")
+
+
+@contextlib.contextmanager
+def remembering(what: str, remedy: str) -> Iterator[None]:
+    """Whatever a damaged memory breaks is a ValueError that says what is damaged and what to do."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise ValueError(f"{what} ({error}). {remedy}") from None
+
+
+def fingerprint(source: Any, moments: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+    """What tells data apart: shape, mean and standard deviation of every column, and some rows."""
+    rows = next(iter(source.batches(_SAMPLE, seed=0)))
+    parts = (rows.indptr, rows.indices, rows.data) if sp.issparse(rows) else (rows,)
+    return {"n_samples": len(source), "n_features": source.n_features, "sha256": _sha256(*moments, *parts)}
+
+
+def identity(
+    model: AutoencoderConfig, training: TrainConfig, seed: int, start: Model | None, data: dict[str, Any]
+) -> dict[str, Any]:
+    """What must be the same for a run to go on."""
+    settings = dataclasses.asdict(training)
+    return {"model": model.to_dict(), "training": settings, "seed": seed, "start": _digest(start), "data": data}
+
+
+def _digest(start: Model | None) -> str | None:
+    if start is None:
+        return None
+    arrays = [array for topology, *rest in start.layers.values() for array in (topology.indices, *rest)]
+    return _sha256(*arrays)
+
+
+def _sha256(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _compare(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    flat_then, flat_now = _flat(then), _flat(now)
+    different = [
+        f"{key} was {flat_then.get(key)!r} and is {flat_now.get(key)!r}"
+        for key in sorted({*flat_then, *flat_now})
+        if flat_then.get(key) != flat_now.get(key)
+    ]
+    if different:
+        raise ValueError(
+            f"[fit] {folder} holds the unfinished run of other settings or data: {'; '.join(different)}. Give the same "
+            "again to go on, or remove the folder to start anew."
+        )
+
+
+def _flat(run: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for key, value in run.items():
+        if isinstance(value, dict) and key in ("model", "training", "data"):
+            flat |= {("the data's " if key == "data" else "") + name: part for name, part in value.items()}
+        else:
+            flat[key] = value
+    return flat

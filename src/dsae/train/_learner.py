@@ -1,0 +1,113 @@
+"""What learns in one stage, and everything that its next step depends on."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dsae.nn import Autoencoder, SparseLinear
+from dsae.nn._memory import module_memory, remember_module, whole
+from dsae.train._optim import SparseAdam
+from dsae.train._stages import Stage
+
+
+@dataclass
+class Sums:
+    """What the current epoch has come to so far."""
+
+    n_batches: int = 0
+    n_rows: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, loss: float, n_rows: int) -> None:
+        """One batch more."""
+        self.n_batches, self.n_rows, self.loss = self.n_batches + 1, self.n_rows + n_rows, self.loss + loss * n_rows
+
+    @classmethod
+    def remembered(cls, memory: Mapping[str, Any]) -> Sums:
+        """From what `dataclasses.asdict` made of it."""
+        n_batches, n_rows = (whole(memory[name], 2**63, name) for name in ("n_batches", "n_rows"))
+        return cls(n_batches, n_rows, float(memory["loss"]), float(memory["seconds"]))
+
+
+@dataclass
+class Patience:
+    """The best weights by validation loss, penalties included, and how long ago they were found."""
+
+    tol: float
+    best: float = math.inf
+    epochs_since: int = 0
+    weights: dict[str, Any] | None = None
+
+    def see(self, loss: float, model: Autoencoder) -> None:
+        """One epoch more."""
+        self.epochs_since = 0 if loss < self.best * (1 - self.tol) else self.epochs_since + 1
+        if loss < self.best:
+            self.best, self.weights = loss, copy.deepcopy(module_memory(model))
+
+    def memory(self) -> dict[str, Any]:
+        """All but the tolerance; empty as long as nothing was seen."""
+        if self.weights is None:
+            return {}
+        return {"best": self.best, "epochs_since": self.epochs_since, "weights": self.weights}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on from an earlier `memory`."""
+        if memory:
+            self.best, self.epochs_since = float(memory["best"]), int(memory["epochs_since"])
+            self.weights = memory["weights"]
+
+
+@dataclass
+class Learner:
+    """Some layers on their way through a stage.
+
+    Parameters
+    ----------
+    stage : Stage
+    layers : dict of str to SparseLinear
+        Those that learn.
+    extra : SparseLinear, optional
+        The temporary decoder.
+    optimizer : SparseAdam
+    patience : Patience
+    n_steps : int
+        Of the whole stage; 0 where nobody knows its end.
+    step, epoch : int
+        Done so far.
+    sums : Sums
+    """
+
+    stage: Stage
+    layers: dict[str, SparseLinear]
+    extra: SparseLinear | None
+    optimizer: SparseAdam
+    patience: Patience
+    n_steps: int
+    step: int = 0
+    epoch: int = 0
+    sums: Sums = field(default_factory=Sums)
+
+    def memory(self) -> dict[str, Any]:
+        """All that `remember` needs; the layers and the shrinkers have their own."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "sums": asdict(self.sums),
+            "extra": None if self.extra is None else module_memory(self.extra),
+            "optimizer": self.optimizer.memory(),
+            "patience": self.patience.memory(),
+        }
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on from an earlier `memory`, the layers having got back what was theirs."""
+        self.step, self.epoch = whole(memory["step"], 2**63, "step"), whole(memory["epoch"], 2**63, "epoch")
+        self.sums = Sums.remembered(memory["sums"])
+        if self.extra is not None:
+            remember_module(self.extra, memory["extra"])
+        self.optimizer.remember(memory["optimizer"])
+        self.patience.remember(memory["patience"])

@@ -1,0 +1,114 @@
+"""More data for a model that goes on learning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.data import ArraySource, Rows
+from dsae.nn import Autoencoder
+from dsae.nn._autoencoder import target_nnz
+from dsae.nn._memory import whole
+from dsae.store import Model
+from dsae.train._checkpoint import remembering
+from dsae.train._fit import _scale
+from dsae.train._loop import REMEDY, learn
+from dsae.train._sensitivity import Sensitivity
+from dsae.train._stages import open_ended
+from dsae.train._start import start_model
+
+_DECIDES = ("shrink", "l1", "l2", "contractive", "target_rate")
+
+
+def learn_rows(
+    rows: Rows,
+    model_config: AutoencoderConfig,
+    config: TrainConfig,
+    start: Model | None = None,
+    seed: int = 0,
+    verbose: int = 0,
+) -> Model:
+    """Take ``rows`` into a model, once each.
+
+    Parameters
+    ----------
+    rows : ndarray or csr_matrix of float32, shape (n_samples, n_features)
+    model_config, config
+        Architecture and settings.
+    start : Model, optional
+        What to go on from: with the optimiser's state where it has `Model.learning`, else from its weights alone.
+    seed : int
+        For the first rows; later ones go on with the model's.
+    verbose : int
+
+    Returns
+    -------
+    Model
+        With `Model.learning`, from which the next rows go on.
+    """
+    if start is not None and start.config.layer_shapes != model_config.layer_shapes:
+        raise ValueError(
+            f"[partial_fit] The model must have the layers {model_config.layer_shapes}; got "
+            f"{start.config.layer_shapes}. Give the same widths, or start anew."
+        )
+    source = ArraySource(rows)
+    settings = {name: getattr(config, name) for name in _DECIDES}
+    if start is None or start.learning is None or start.config != model_config:
+        at = _begun(source, model_config, config, start, seed)
+    else:
+        with remembering("[partial_fit] What the model goes on from is damaged", REMEDY):
+            at = _taken_up(start, start.learning, settings)
+    stage = open_ended(model_config, config, target_nnz(model_config), at.seed)
+    observer = Sensitivity(
+        source, at.deviation, config.batch_size, at.seed, None if start is None else start.importance
+    )
+    history = [] if start is None else list(start.history)
+    memory = learn(at.model, source, stage, config, at.seed, history, observer, verbose, at.memory)
+    del memory["model"]["topology"]  # the model's own
+    return Model(
+        model_config,
+        at.model.to_layers(),
+        at.model.threshold(),
+        history=history,
+        importance=observer.importance,
+        learning={**memory, "seed": at.seed, "settings": settings, "deviation": at.deviation},
+    )
+
+
+@dataclass(frozen=True)
+class _At:
+    """Where a model is before it sees more rows."""
+
+    model: Autoencoder
+    seed: int
+    deviation: np.ndarray
+    memory: Mapping[str, Any] | None
+
+
+def _begun(
+    source: ArraySource, model_config: AutoencoderConfig, config: TrainConfig, start: Model | None, seed: int
+) -> _At:
+    mean, deviation = source.moments()
+    layers = threshold = None
+    if start is not None:
+        layers = start.layers
+        threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
+    at_once = config if config.shrink == "none" else replace(config, shrink="random")  # at the final density
+    moments = (mean, _scale(mean, deviation, config))
+    generator = torch.Generator().manual_seed(seed)
+    return _At(start_model(model_config, at_once, generator, moments, layers, threshold), seed, deviation, None)
+
+
+def _taken_up(start: Model, learning: Mapping[str, Any], settings: Mapping[str, Any]) -> _At:
+    seed, deviation = whole(learning["seed"], 2**31, "seed"), learning["deviation"]
+    if deviation.dtype != np.float32 or deviation.shape != (start.config.n_features,):
+        raise ValueError(f"deviation must be float32 of shape ({start.config.n_features},)")
+    model = Autoencoder(start.config, torch.Generator().manual_seed(seed))
+    model.set_layers(start.layers)
+    same = learning["settings"] == settings
+    return _At(model, seed, deviation, {k: v for k, v in learning.items() if same or k != "shrinkers"})

@@ -1,0 +1,337 @@
+"""A folder made to harm: nothing but a ValueError or an OSError with a message, and no memory that it has not earned.
+
+Thousands of mutations that know the structure, drawn from a seed. What is still a model must run.
+"""
+
+import copy
+import json
+import os
+import random
+import shutil
+import signal
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from dsae import DeepSparseAutoencoder, store
+from dsae._tensors import TensorFile, write_tensors
+from dsae.runtime import Runtime
+
+FILES = (
+    "config.json",
+    "model.safetensors",
+    "metrics.json",
+    "history.jsonl",
+    "learning.json",
+    "learning.safetensors",
+)
+KINDS = {
+    "topk": {"code_activation": "topk", "k": 2},
+    "jumprelu": {"code_activation": "jumprelu", "k": 2, "shrink": "set"},
+    "dense": {"density": 1.0, "shrink": "none", "code_activation": "sigmoid"},
+}
+X = np.abs(np.random.default_rng(0).normal(size=(24, 6))).astype(np.float32)
+SLACK = 2 << 20  # bytes: interpreter, numpy and the check itself
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    made = {}
+    for name, settings in KINDS.items():
+        dsa = DeepSparseAutoencoder(3, hidden_layer_sizes=(5,), **{"density": 0.5} | settings)
+        dsa.set_params(batch_size=8, random_state=0).partial_fit(X)
+        made[name] = dsa.save(tmp_path_factory.mktemp("hostile") / name)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def no_hang(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+    def hung(*_):
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, hung)
+    signal.alarm(300)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(params=sorted(KINDS))
+def victim(request, folders, tmp_path):
+    return shutil.copytree(folders[request.param], tmp_path / "model")
+
+
+def attempt(folder):
+    """Whether it was a model all the same; anything but the two errors, or too much memory, fails."""
+    size = sum(path.stat().st_blocks * 512 for path in folder.iterdir() if path.is_file())
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    try:
+        model = store.read(folder, learning=True)
+    except (ValueError, OSError) as error:
+        assert str(error)  # noqa: PT017
+        model = None
+    assert tracemalloc.get_traced_memory()[1] - before < 40 * size + SLACK
+    if model is not None:
+        Runtime(model).reconstruct(np.ones((3, model.config.n_features), np.float32))
+    return model is not None
+
+
+def survive(folder, cases):
+    """Every ``(file, content)``, one at a time; how many were still models."""
+    kept = {name: (folder / name).read_bytes() for name in FILES}
+    accepted = 0
+    tracemalloc.start()
+    try:
+        for name, content in cases:
+            (folder / name).write_bytes(content)
+            accepted += attempt(folder)
+            (folder / name).write_bytes(kept[name])
+        assert attempt(folder), "the folder is whole again"
+    finally:
+        tracemalloc.stop()
+    return accepted
+
+
+NASTY = [
+    *(None, True, False, -1, 0, 1, 2, 255, 2**16, 2**31 - 1, 2**31, 2**40, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308),
+    *(float("nan"), float("inf"), float("-inf"), "", "3", "x" * 2000, "\x00", "\ud800", "__class__", [], {}, [[]]),
+    *([1], [10**12], [0], [3] * 500, {"encoder.0": 0.5}, {"encoder.0": None}, "topk", "batchtopk", "softmax", "dsae"),
+]
+
+
+def nodes(tree, path=()):
+    yield path
+    children = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in children:
+        yield from nodes(value, (*path, key))
+
+
+def mutated(tree, rng):
+    """One node of a JSON tree replaced, removed, renamed, added to or wrapped."""
+    tree = copy.deepcopy(tree)
+    *parents, last = rng.choice([path for path in nodes(tree) if path])
+    at = tree
+    for key in parents:
+        at = at[key]
+    how = rng.randrange(6)
+    if how < 3:
+        at[last] = copy.deepcopy(rng.choice(NASTY))
+    elif how == 3:
+        del at[last]
+    elif how == 4 and isinstance(at, dict):
+        at[rng.choice(["x", "", "n_featurs", "learner", "../x", "encoder.9"])] = at.pop(last)
+    else:
+        at[last] = [at[last]] if rng.random() < 0.5 else {"a": at[last]}
+    return tree
+
+
+def bruised(content, rng):
+    """Bytes cut, flipped, repeated or put in."""
+    content = bytearray(content)
+    at, length = rng.randrange(len(content) + 1), rng.choice((1, 2, 8, 100))
+    how = rng.randrange(4)
+    if how == 0:
+        del content[at:]
+    elif how == 1:
+        for position in range(at, min(at + length, len(content))):
+            content[position] ^= 1 << rng.randrange(8)
+    elif how == 2:
+        content[at:at] = content[at : at + length]
+    else:
+        content[at:at] = rng.randbytes(length)
+    return bytes(content)
+
+
+RAW = [
+    b"",
+    b"[" * 200_000,
+    b'{"a":' * 100_000,
+    b'{"format": "dsae", "format_version": ' + b"9" * 10_000 + b"}",
+    b"\xff\xfe{}",
+    b"null",
+    b"\x00" * 64,
+    b"{}\n" * 1000,
+    b"\xff" * 64,
+]
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json", "learning.json"])
+def test_json_with_a_changed_node(victim, name):
+    rng, tree = random.Random(name), json.loads((victim / name).read_text())
+    cases = [(name, json.dumps(mutated(tree or {"a": 1}, rng)).encode()) for _ in range(130)]
+    cases += [(name, raw) for raw in RAW]
+    assert survive(victim, cases) < len(cases)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bytes_cut_flipped_repeated_or_put_in(victim, name):
+    rng, content = random.Random(name), (victim / name).read_bytes()
+    survive(victim, [(name, bruised(content, rng)) for _ in range(50)] + [(name, raw) for raw in RAW])
+
+
+def with_header(content, edit, rng):
+    length = int.from_bytes(content[:8], "little")
+    header = edit(json.loads(content[8 : 8 + length]), rng)
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    claimed = rng.choice([len(text)] * 12 + [0, len(text) - 1, len(text) + 1, 2**32, 2**63, 2**64 - 1])
+    return claimed.to_bytes(8, "little") + text + content[8 + length :]
+
+
+def lying_header(header, rng):
+    """One claim about one tensor that is not true."""
+    name = rng.choice(sorted(header))
+    entry = header[name]
+    lies = {
+        "shape": [[], [0], [-1], [2**40], [2**63], [2**32, 2**32], [1] * 40, [1.5], ["3"], None, "3", [entry["shape"]]],
+        "dtype": ["F64", "F32", "I32", "I64", "U16", "U8", "BF16", "F8_E4M3", "", None, 3, ["F32"], "f32"],
+        "data_offsets": [[0, 0], [0, 2**40], [-4, 0], [8, 4], [0], [0, 4, 8], None, [0.0, 4.0], ["0", "4"], [2**64, 0]],
+    }
+    key = rng.choice(sorted(lies))
+    how = rng.randrange(8)
+    if how == 0:
+        del header[name]
+    elif how == 1:
+        header[rng.choice(["", "encoder.9.bias", "code.threshold", "a/b/c", "x" * 999])] = header.pop(name)
+    elif how == 2:
+        del entry[key]
+    elif how == 3:
+        other = rng.choice(sorted(header))
+        header[name], header[other] = header[other], header[name]
+    elif how == 4:
+        text = json.dumps(header)
+        return (text[:-1] + ", " + json.dumps(name) + ": " + json.dumps(entry) + "}").encode()
+    else:
+        entry[key] = rng.choice(lies[key])
+    return header
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "learning.safetensors"])
+def test_a_header_that_lies(victim, name):
+    rng, content = random.Random(name), (victim / name).read_bytes()
+    cases = [(name, with_header(content, lying_header, rng)) for _ in range(130)]
+    assert survive(victim, cases) < len(cases) / 2
+
+
+EXTREMES = (-(2**31), -1, 0, 1, 2, 5, 6, 7, 255, 2**16 - 1, 2**31 - 2, 2**31 - 1)
+
+
+def attacked(array, rng):
+    """Some entries moved to where a loop that trusts them would leave the memory, or the wrong type or length."""
+    array = array.copy()
+    how = rng.randrange(6)
+    if how == 0:
+        return array.astype(rng.choice([np.uint8, np.int64, np.float64, np.uint16, np.int32, np.float32]))
+    if how == 1:
+        return array.ravel()[: rng.randrange(array.size + 1)]
+    if how == 2:
+        return np.resize(array, array.size + rng.choice((1, 3, 1000)))
+    if not array.size:
+        return array
+    flat = array.reshape(-1)
+    for _ in range(rng.randrange(1, 4)):
+        value = rng.choice(EXTREMES)
+        if array.dtype.kind == "f":
+            value = rng.choice((np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, float(value)))
+        with np.errstate(over="ignore"):
+            flat[rng.randrange(flat.size)] = np.asarray(value).astype(array.dtype)
+    return array
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.parametrize("name", ["model.safetensors", "learning.safetensors"])
+def test_tensors_that_lead_astray(victim, tmp_path, name):
+    rng, cases = random.Random(name), []
+    with TensorFile(victim / name) as file:
+        tensors = {key: file.read(key) for key in file.slots}
+    for _ in range(130):
+        changed = {key: attacked(tensors[key], rng) for key in rng.sample(sorted(tensors), rng.choice((1, 1, 2)))}
+        write_tensors(tmp_path / "t", {**tensors, **changed})
+        cases.append((name, (tmp_path / "t").read_bytes()))
+    assert survive(victim, cases) < len(cases)
+
+
+def test_widths_that_promise_terabytes(victim):
+    header = json.loads((victim / "config.json").read_text())
+    cases = []
+    for width in (2**20, 2**31 - 1, 2**31, 2**32 + 6, 2**40, 2**62, 2**64, 10**30):
+        for key, value in (("n_features", width), ("hidden_layer_sizes", [width]), ("n_components", width)):
+            for more in ({}, {"decoder_layer_sizes": [5]}, {"decoder_layer_sizes": [width]}):
+                changed = {**header["model"], key: value, **more}
+                cases.append(("config.json", json.dumps({**header, "model": changed}).encode()))
+    assert survive(victim, cases) == 0
+
+
+def test_files_in_each_others_place(victim, folders):
+    cases = [(name, (victim / other).read_bytes()) for name in FILES for other in FILES if name != other]
+    cases += [(name, (folder / name).read_bytes()) for folder in folders.values() for name in FILES]
+    assert survive(victim, cases) < len(cases)
+
+
+def itself(path):
+    path.symlink_to(path)
+
+
+def huge(path):
+    with open(path, "wb") as file:
+        file.truncate(1 << 42)
+
+
+STRANGE = {
+    "nothing": lambda path: None,
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a link to itself": itself,
+    "a link to nowhere": lambda path: path.symlink_to(path.with_name("nowhere")),
+    "an endless device": lambda path: path.symlink_to("/dev/zero"),
+    "four terabytes of nothing": huge,
+    "what may not be read": lambda path: path.touch(mode=0),
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+@pytest.mark.parametrize("name", FILES)
+def test_strange_files(victim, name, what):
+    (victim / name).unlink()
+    STRANGE[what](victim / name)
+    tracemalloc.start()
+    try:
+        read = attempt(victim)
+    finally:
+        tracemalloc.stop()
+    assert not (read and name in ("config.json", "model.safetensors"))
+
+
+def test_a_folder_that_is_none(tmp_path):
+    itself(tmp_path / "itself")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "itself", tmp_path / "pipe", tmp_path / "file", tmp_path / "none", "/dev/null", ""):
+        with pytest.raises(ValueError, match=r"^\[load\] .* is not a model folder"):
+            store.read(path)
+
+
+def test_more_training_on_a_damaged_memory(victim, tmp_path):
+    """What was read is then put back, tensor by tensor: there, too, it is a ValueError or it trains."""
+    rng = random.Random(0)
+    text, (name, binary) = (victim / "learning.json").read_bytes(), ("learning.safetensors", None)
+    with TensorFile(victim / name) as file:
+        tensors = {key: file.read(key) for key in file.slots}
+    binary, refused = (victim / name).read_bytes(), 0
+    for n in range(30):
+        if n % 2:
+            (victim / "learning.json").write_text(json.dumps(mutated(json.loads(text), rng)))
+        else:
+            key = rng.choice(sorted(tensors))
+            write_tensors(victim / name, {**tensors, key: np.resize(tensors[key], tensors[key].size + 1)})
+        try:
+            DeepSparseAutoencoder.load(victim).set_params(batch_size=8).partial_fit(X)
+        except (ValueError, FloatingPointError) as error:
+            refused += str(error).startswith("[")
+        (victim / "learning.json").write_bytes(text)
+        (victim / name).write_bytes(binary)
+    assert refused > 10

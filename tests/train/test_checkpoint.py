@@ -1,0 +1,334 @@
+"""A run that was stopped goes on as if it had not been: the same weights, bit for bit."""
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from dsae import DeepSparseAutoencoder, store
+from dsae.config import CODE_ACTIVATIONS, SHRINK, AutoencoderConfig, TrainConfig
+from dsae.train import Checkpoints, fit_rows
+from dsae.train._interrupt import Interrupt
+
+TIMES = ("seconds", "samples_per_second")
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+class StoppedError(Exception):
+    pass
+
+
+class Killed(Checkpoints):
+    """A checkpoint after the n-th step, and no further step."""
+
+    def __init__(self, folder, n):
+        super().__init__(folder)
+        self.left = n
+
+    def due(self):
+        self.left -= 1
+        return self.left == 0
+
+    def write(self, state):
+        super().write(state)
+        raise StoppedError
+
+
+def data(n_rows=90, n_features=14):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 3)) @ rng.normal(size=(3, n_features)) + 0.05 * rng.normal(size=(n_rows, n_features))
+    return np.maximum(X, 0).astype(np.float32)
+
+
+def train(checkpoints=None, rows=None, **settings):
+    fields = AutoencoderConfig.__dataclass_fields__
+    model = {"n_components": 5, "hidden_layer_sizes": (9,), "density": 0.3}
+    model |= {name: value for name, value in settings.items() if name in fields}
+    how = {"max_iter": 7, "batch_size": 20, "learning_rate_init": 0.01}
+    how |= {name: value for name, value in settings.items() if name not in fields}
+    rows = data() if rows is None else rows
+    config = AutoencoderConfig(n_features=rows.shape[1], **model)
+    return fit_rows(rows, config, TrainConfig(**how), seed=3, checkpoints=checkpoints)
+
+
+def same(one, other):
+    (model, history), (twin, other_history) = one, other
+    assert list(model.layers) == list(twin.layers)
+    for name in model.layers:
+        for array, again in zip(_arrays(model.layers[name]), _arrays(twin.layers[name]), strict=True):
+            np.testing.assert_array_equal(array, again)
+    np.testing.assert_array_equal(model.threshold, twin.threshold)
+    np.testing.assert_array_equal(model.importance, twin.importance)
+    assert [_timeless(row) for row in history] == [_timeless(row) for row in other_history]
+    seconds = [row["seconds"] for row in other_history]
+    assert seconds == sorted(seconds)
+
+
+def _arrays(layer):
+    return layer.topology.indptr, layer.topology.indices, layer.values, layer.bias
+
+
+def _timeless(row):
+    return {key: value for key, value in row.items() if key not in TIMES}
+
+
+def stopped_and_resumed(folder, steps, **settings):
+    """Stopped after each of ``steps`` steps, each time in what a new process would hold."""
+    for n in steps:
+        with pytest.raises(StoppedError):
+            train(Killed(folder, n), **settings)
+    resumed = train(Checkpoints(folder), **settings)
+    shutil.rmtree(folder)
+    return resumed
+
+
+EVERY = [
+    *({"shrink": shrink} for shrink in SHRINK if shrink != "none"),
+    *({"shrink": shrink, "l1": 0.3} for shrink in ("set", "rigl", "tempered")),
+    {"shrink": "none", "density": 1.0, "l1": 1.5},
+    *({"code_activation": code} for code in CODE_ACTIVATIONS if code not in ("topk", "batchtopk", "jumprelu")),
+    *({"code_activation": code, "k": 2} for code in ("topk", "batchtopk", "jumprelu")),
+    {"code_activation": "sigmoid", "target_rate": 0.2},
+    {"contractive": 0.1},
+    {"l2": 1e-3, "scale": True},
+    {"early_stopping": True, "max_iter": 20, "n_iter_no_change": 2},
+    {"early_stopping": True, "shrink": "set", "l1": 0.3, "max_iter": 20, "n_iter_no_change": 2, "tol": 0.3},
+    {"loss": "bce", "output_activation": "sigmoid"},
+]
+
+
+@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+@pytest.mark.parametrize("settings", EVERY, ids=lambda s: "-".join(f"{v}" for v in s.values()))
+def test_stopped_and_resumed_is_never_stopped(tmp_path, settings, schedule):
+    settings = {**settings, "schedule": schedule, "max_iter": settings.get("max_iter", 7)}
+    if settings.get("loss") == "bce":
+        settings["rows"] = data() / data().max()
+    rng = random.Random(repr(settings.items()))
+    steps = [rng.randrange(1, 12) for _ in range(2)]
+    same(train(**settings), stopped_and_resumed(tmp_path / "run", steps, **settings))
+
+
+@pytest.mark.parametrize("code", [{}, {"code_activation": "jumprelu", "k": 2, "shrink": "granet"}])
+def test_it_may_stop_at_any_step(tmp_path, code):
+    settings = {"schedule": "stagewise", "max_iter": 5, "l1": 0.1, "contractive": 0.1, **code}
+    whole = train(**settings)
+    for n in range(1, 5 * len(whole[1]), 2):
+        same(whole, stopped_and_resumed(tmp_path / "run", [n], **settings))
+
+
+LATE = {
+    "the best weights are behind": ({"early_stopping": True, "max_iter": 20, "n_iter_no_change": 3, "tol": 0.1}, 82),
+    "zeros wait for their turn": ({"shrink": "set", "l1": 0.5, "max_iter": 30}, 100),
+}
+
+
+@pytest.mark.parametrize("when", sorted(LATE))
+def test_late_in_the_run(tmp_path, when):
+    settings, step = LATE[when]
+    same(train(**settings), stopped_and_resumed(tmp_path / "run", [step], **settings))
+
+
+def test_sparse_rows_go_on_too(tmp_path):
+    rows = sp.csr_matrix(data())
+    same(train(rows=rows), stopped_and_resumed(tmp_path / "run", [3, 9], rows=rows))
+
+
+def test_the_memory_is_needed(tmp_path, monkeypatch):
+    """The law above would not hold by itself."""
+    from dsae.train import SparseAdam
+
+    monkeypatch.setattr(SparseAdam, "remember", lambda self, memory: None)
+    with pytest.raises(AssertionError):
+        same(train(), stopped_and_resumed(tmp_path / "run", [7]))
+
+
+CHANGED = {
+    "density": ({"density": 0.5}, r"density was 0\.3 and is 0\.5"),
+    "learning rate": ({"learning_rate_init": 0.02}, r"learning_rate_init was 0\.01 and is 0\.02"),
+    "epochs": ({"max_iter": 8}, "max_iter was 7 and is 8"),
+    "fewer rows": ({"rows": data()[1:]}, "the data's n_samples was 90 and is 89"),
+    "other rows": ({"rows": data() + np.float32(1e-3)}, "the data's sha256 was"),
+    "other order": ({"rows": data()[::-1].copy()}, "the data's sha256 was"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(CHANGED))
+def test_another_run_is_refused_by_what_differs(tmp_path, what):
+    changed, message = CHANGED[what]
+    with pytest.raises(StoppedError):
+        train(Killed(tmp_path / "run", 2))
+    with pytest.raises(ValueError, match=rf"^\[fit\] .*run holds the unfinished run of other .*{message}"):
+        train(Checkpoints(tmp_path / "run"), **changed)
+
+
+def test_what_is_no_checkpoint_is_not_overwritten(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="exists and is not a checkpoint"):
+        train(Checkpoints(tmp_path / "run"))
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
+    with pytest.raises(StoppedError):
+        train(Killed(tmp_path / "run", 2))
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    state = json.loads(kept["checkpoint.json"])
+    damaged = [
+        ("checkpoint.safetensors", kept["checkpoint.safetensors"][:-4]),
+        ("checkpoint.json", b"{"),
+        ("checkpoint.json", json.dumps(state | {"format_version": 9}).encode()),
+        *(("checkpoint.json", json.dumps(state | {"state": broken}).encode()) for broken in _broken(state["state"])),
+    ]
+    assert len(damaged) >= 20
+    for name, content in damaged:
+        (tmp_path / "run" / name).write_bytes(content)
+        with pytest.raises(ValueError, match=r"^\[fit\] .*run.*Remove the folder to start anew"):
+            train(Checkpoints(tmp_path / "run"))
+        (tmp_path / "run" / name).write_bytes(kept[name])
+
+
+def _broken(state):
+    for key in state:
+        if key != "history":
+            yield {k: v for k, v in state.items() if k != key}
+            yield state | {key: "nonsense"}
+    for key in state["learner"]:
+        if key not in ("extra", "patience"):
+            yield state | {"learner": {k: v for k, v in state["learner"].items() if k != key}}
+    yield state | {"stage": 7}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_a_checkpoint_and_says_so(tmp_path, monkeypatch, number):
+    from dsae.train._progress import ProgressLine
+
+    whole = train()
+    steps = itertools.count(1)
+    monkeypatch.setattr(ProgressLine, "step", lambda self: next(steps) == 8 and os.kill(os.getpid(), number))
+    with pytest.warns(RuntimeWarning, match=r"interrupted in epoch 2, .*run has what it needs to go on\.$"):
+        train(Checkpoints(tmp_path / "run"))
+    monkeypatch.undo()
+    same(whole, train(Checkpoints(tmp_path / "run")))
+
+
+def test_without_checkpoints_termination_is_as_ever():
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupt():
+        assert signal.getsignal(signal.SIGTERM) is before
+    with Interrupt(terminable=True) as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupt.asked
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch):
+    from dsae.train import _checkpoint
+
+    whole = train()
+    with pytest.raises(StoppedError):
+        train(Killed(tmp_path / "run", 6))
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_checkpoint, "write_state", full)
+        with pytest.warns(RuntimeWarning, match=r"No space left on device\. Training goes on without this checkpoint"):
+            same(whole, train(Checkpoints(tmp_path / "run", every=0)))
+    assert kept == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def small(folder=None, **settings):
+    how = {"n_components": 4, "hidden_layer_sizes": (9,), "density": 0.3, "max_iter": 6, "batch_size": 20}
+    return DeepSparseAutoencoder(**how, checkpoint=folder, **{"random_state": 0, "checkpoint_every": 0} | settings)
+
+
+def test_the_estimator_goes_on_and_tidies_up(tmp_path, monkeypatch):
+    whole = small().fit(data())
+    write = Checkpoints.write
+    steps = itertools.count(1)
+
+    def stop(self, state):
+        write(self, state)
+        if next(steps) == 11:
+            raise StoppedError
+
+    monkeypatch.setattr(Checkpoints, "write", stop)
+    with pytest.raises(StoppedError):
+        small(tmp_path / "run").fit(data())
+    assert (tmp_path / "run").is_dir()
+    dsa = small(tmp_path / "run").fit(data())
+    same((whole.runtime_.model, whole.history_), (dsa.runtime_.model, dsa.history_))
+    assert not list(tmp_path.iterdir())
+    assert dsa.fit_time_ >= dsa.history_[-1]["seconds"]
+
+
+def test_without_a_random_state_the_checkpoints_seed_counts(tmp_path, monkeypatch):
+    seeds = []
+    write = Checkpoints.write
+
+    def stop(self, state):
+        write(self, state)
+        seeds.append(self._run["seed"])
+        if len(seeds) == 4:
+            raise StoppedError
+
+    monkeypatch.setattr(Checkpoints, "write", stop)
+    with pytest.raises(StoppedError):
+        small(tmp_path / "run", random_state=None).fit(data())
+    small(tmp_path / "run", random_state=None).fit(data())
+    assert len(set(seeds)) == 1
+    assert len(seeds) == 30
+
+
+def test_checkpoint_every_is_minutes():
+    with pytest.raises(ValueError, match=r"checkpoint_every must be a number in \[0, inf\); got -1"):
+        small("somewhere", checkpoint_every=-1).fit(data())
+
+
+RUN = """
+import sys
+import numpy as np
+from dsae import DeepSparseAutoencoder
+X = np.load(sys.argv[1])
+dsa = DeepSparseAutoencoder(
+    4, hidden_layer_sizes=(9,), density=0.3, max_iter=15, batch_size=20, random_state=0, checkpoint=sys.argv[2],
+    checkpoint_every=0,
+)
+dsa.fit(X).save(sys.argv[3])
+"""
+
+
+def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_weights(tmp_path):
+    np.save(tmp_path / "x.npy", data())
+    args = [sys.executable, "-c", textwrap.dedent(RUN), tmp_path / "x.npy"]
+    subprocess.run([*args, tmp_path / "unused", tmp_path / "whole"], check=True)
+    rng, killed = random.Random(0), 0
+    for _ in range(2):
+        process = subprocess.Popen([*args, tmp_path / "run", tmp_path / "model"])
+        while not (tmp_path / "run").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(rng.random() * 0.1)
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+    assert killed
+    subprocess.run([*args, tmp_path / "run", tmp_path / "model"], check=True)
+    one, other = store.read(tmp_path / "whole"), store.read(tmp_path / "model")
+    same((one, one.history), (other, other.history))
+    assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "whole", "model"}
