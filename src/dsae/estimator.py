@@ -326,7 +326,7 @@ class DeepSparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         given = {name: getattr(self, name) for name in names}
         if isinstance(given.get("hidden_layer_sizes"), str):
             one_of("hidden_layer_sizes", self.hidden_layer_sizes, ("auto",))
-            given["hidden_layer_sizes"] = automatic_widths(shape[1], self.n_components, self.code_activation)
+            given["hidden_layer_sizes"] = automatic_widths(shape, self.n_components, self.code_activation)
         if isinstance(given.get("max_iter"), str):
             one_of("max_iter", self.max_iter, ("auto",))
             given["max_iter"] = automatic_epochs(shape[0], self.batch_size)
