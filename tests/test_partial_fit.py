@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from dsae import DeepSparseAutoencoder, load, store
 from dsae.config import CODE_ACTIVATIONS, SHRINK
+from dsae.data import open_rows
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS, Clock, Endless, endless
 
@@ -209,3 +210,20 @@ def test_ever_fewer_edges_are_exchanged_but_never_none():
 def test_every_method_has_a_form_without_an_end(name):
     assert endless(name).drop is METHODS[name].drop
     assert endless(name).schedule.still == (name == "random")
+
+
+def test_automatic_widths_stay_those_of_the_first_rows():
+    X = np.random.default_rng(0).random((3000, 5000), dtype=np.float32)
+    dsa = DeepSparseAutoencoder(4, density=0.01, random_state=0).partial_fit(X[:200]).partial_fit(X[200:])
+    assert dsa.runtime_.config.hidden_layer_sizes == (8,)
+    again = dsa.set_params(warm_start=True, max_iter=1).fit(X)
+    assert again.runtime_.config.hidden_layer_sizes == (8,)
+
+
+def test_a_source_counts_as_its_rows(tmp_path):
+    X = np.random.default_rng(0).random((300, 20), dtype=np.float32)
+    np.save(tmp_path / "x.npy", X)
+    dsa = DeepSparseAutoencoder(4, hidden_layer_sizes=(16,), density=0.3, random_state=0)
+    dsa.partial_fit(open_rows(tmp_path / "x.npy")).partial_fit(open_rows(tmp_path / "x.npy"))
+    assert dsa.n_iter_ == 2
+    assert dsa.n_features_in_ == 20

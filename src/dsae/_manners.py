@@ -14,6 +14,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names, _get_feature_names, check_is_fitted
 
 from dsae.config import did_you_mean
+from dsae.data import is_source
 
 _SHOWN = 5
 
@@ -54,13 +55,15 @@ class Manners(BaseEstimator):
 
 
 def column_names(X: Any) -> list[str] | None:
-    """Names of the columns of a data frame; None where they are no strings or not unique, or ``X`` is no data frame.
+    """Names of the columns of a data frame or a source; None where they are no strings or not unique, or not there.
 
     Warns
     -----
     UserWarning
         If two columns have one name.
     """
+    if is_source(X):
+        return X.column_names
     repeated = _repeated_names(X)
     if repeated:
         warn(

@@ -238,8 +238,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         begun = time.perf_counter()
         train = _trainer()
         rows = X if is_source(X) else check_rows("fit", X)
-        names = X.column_names if is_source(X) else column_names(X)
-        model_config, train_config = configure(self.get_params(deep=False), rows)
+        names = column_names(X)
+        model_config, train_config = configure(self._parameters(self.warm_start and hasattr(self, "runtime_")), rows)
         advise_on_data(rows, names)
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
@@ -277,7 +277,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
         Parameters
         ----------
-        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), or a source
         y : ignored
 
         Returns
@@ -304,8 +304,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         train = _trainer()
         if fitted:
             self._check_columns(X)
-        rows = check_rows("partial_fit", X)
-        model_config, train_config = configure(self.get_params(deep=False), rows)
+        rows = X if is_source(X) else check_rows("partial_fit", X)
+        model_config, train_config = configure(self._parameters(fitted), rows)
         start = self.runtime_.model if fitted else self._start_from(model_config)
         model = train.learn_rows(rows, model_config, train_config, start, self._seed(), self.verbose)
         training = {name: getattr(train_config, name) for name in TRAIN_FIELDS}
@@ -407,6 +407,13 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     def _adopt(self, model: store.Model) -> None:
         vars(self).pop("feature_names_in_", None)
         vars(self).update(_fitted(model))
+
+    def _parameters(self, goes_on: bool) -> dict[str, Any]:
+        """Those given; a model that goes on keeps the widths that the first rows gave it."""
+        given = self.get_params(deep=False)
+        if goes_on and isinstance(given["hidden_layer_sizes"], str):
+            given["hidden_layer_sizes"] = self.runtime_.config.hidden_layer_sizes
+        return given
 
     def _start_from(self, config: AutoencoderConfig) -> store.Model | None:
         if self.warm_start and hasattr(self, "runtime_"):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
-from dsae.data import ArraySource, Rows
+from dsae.data import ArraySource, Rows, is_source
 from dsae.nn import Autoencoder
 from dsae.nn._autoencoder import target_nnz
 from dsae.nn._memory import whole
@@ -37,7 +37,7 @@ def learn_rows(
 
     Parameters
     ----------
-    rows : ndarray or csr_matrix of float32, shape (n_samples, n_features)
+    rows : ndarray or csr_matrix of float32, shape (n_samples, n_features), or a source of such rows
     model_config, config
         Architecture and settings.
     start : Model, optional
@@ -56,7 +56,7 @@ def learn_rows(
             f"[partial_fit] The model must have the layers {model_config.layer_shapes}; got "
             f"{start.config.layer_shapes}. Give the same widths, or start anew."
         )
-    source = ArraySource(rows)
+    source: Any = rows if is_source(rows) else ArraySource(rows)
     settings = {name: getattr(config, name) for name in _DECIDES}
     if start is None or start.learning is None or start.config != model_config:
         at = _begun(source, model_config, config, start, seed)
