@@ -15,7 +15,7 @@ from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
 _ROWS = 1024
-_FEW_ROWS = 10
+_FEW_ROWS, _FEW_ROWS_TO_LEARN = 10, 200
 _FEW_STEPS = 100
 _HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
 
@@ -55,10 +55,11 @@ def _constants(rows: Rows) -> Iterator[tuple[int, float]]:
 def advise_on_model(rows: Rows, runtime: Runtime) -> None:
     """Warn about layers that have lost most of their units, and about a model that knows no more than the mean.
 
-    After few steps there is nothing to say.
+    After few steps on few rows there is nothing to say.
     """
     n_epochs, batch_size = len(runtime.model.history), runtime.model.training["batch_size"]
-    if n_epochs * math.ceil(_n_rows(rows) / batch_size) >= _FEW_STEPS:
+    n_rows = _n_rows(rows)
+    if n_rows >= _FEW_ROWS_TO_LEARN and n_epochs * math.ceil(n_rows / batch_size) >= _FEW_STEPS:
         _advise_on_edges(runtime)
         _advise_on_error(rows, runtime)
 

@@ -16,7 +16,9 @@ from dsae.estimator import DeepSparseAutoencoder
 from dsae.interpret import feature_importances, most_important
 from dsae.runtime import Runtime, load
 
-_DEFAULTS = {"n_components": 32, "hidden_layer_sizes": (256,), "density": 0.03, "scale": True}
+_DEFAULTS = {"hidden_layer_sizes": (256,), "scale": True}
+_CODE, _FEATURES_PER_LATENT = 32, 4  # a code as wide as the data would need every feature alike
+_DENSITY, _INPUTS = 0.03, 8  # narrow data need more, or units have no edge left
 _SHARE = 0.5
 
 
@@ -26,7 +28,8 @@ class DSAFeatureSelector(SelectorMixin, Manners):
     Parameters
     ----------
     estimator : DeepSparseAutoencoder, optional
-        Fitted to a copy; by default one with a hidden layer of 256, a code of 32 and ``scale=True``, at density 0.03.
+        Fitted to a copy; by default one with a hidden layer of 256 units, which see 3 % of the features but at least 8, a
+        code of 32 or a quarter of the features, and ``scale=True``.
         With ``prefit`` a fitted one, a `Runtime` or a model folder.
     n_features_to_select : int, float in (0, 1] or None
         How many, or what share of them; half by default.
@@ -86,9 +89,7 @@ class DSAFeatureSelector(SelectorMixin, Manners):
             self.estimator_ = model
         else:
             given = self.estimator
-            base: Any = (
-                DeepSparseAutoencoder(**_DEFAULTS, random_state=self.random_state) if given is None else clone(given)
-            )
+            base: Any = self._default(X) if given is None else clone(given)
             self.estimator_ = base.fit(X)
             model, names = base.runtime_, getattr(base, "feature_names_in_", None)
         n_features = model.config.n_features
@@ -99,6 +100,12 @@ class DSAFeatureSelector(SelectorMixin, Manners):
         if names is not None:
             self.feature_names_in_ = np.asarray(names, dtype=object)
         return self
+
+    def _default(self, X: Any) -> DeepSparseAutoencoder:
+        width = np.shape(X)[-1] if np.ndim(X) else 1
+        n_components = max(1, min(_CODE, width // _FEATURES_PER_LATENT))
+        density = min(1.0, max(_DENSITY, _INPUTS / max(width, 1)))
+        return DeepSparseAutoencoder(n_components, **_DEFAULTS, density=density, random_state=self.random_state)
 
     def _get_support_mask(self) -> np.ndarray:
         check_is_fitted(self)

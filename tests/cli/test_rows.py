@@ -67,7 +67,7 @@ def test_codes_shortened_and_sparse(dsae, make_model, data, rows, tmp_path):
             ["encode", "{model}", "{data}", "--k", "2"],
             "[encode] k is for topk, batchtopk, jumprelu codes; got k=2 with 'identity'.",
         ),
-        (["encode", "{model}", "{data}", "--sparse"], "a sparse matrix is written as .npz; got .csv."),
+        (["encode", "{model}", "{data}", "--sparse"], "a sparse matrix is written as .npz or .mtx; got .csv."),
         (["select", "{model}", "-n", "9"], "[select] -n must be at most 4, the features of {model}; got 9."),
         (["select", "{model}", "-n", "2", "-o", "x.csv"], "[select] -o is for the rows in DATA"),
         (["score", "{model}", "{data}", "-n", "2", "-o", "x.csv"], "[score] -n shows a table and goes with neither"),

@@ -100,6 +100,10 @@ BAD_CALLS = {
             "got DeepSparseAutoencoder.",
         ),
     ],
+    "partial_fit": [
+        (lambda m: small().partial_fit(NAN), f"[partial_fit] {FINITE}"),
+        (lambda m: small().fit(X).partial_fit(X[:, :5]), ASKED.format("DeepSparseAutoencoder")),
+    ],
     "set_params": [
         (
             lambda m: small().set_params(n_componets=3),
