@@ -28,8 +28,8 @@ class DSAFeatureSelector(SelectorMixin, Manners):
     Parameters
     ----------
     estimator : DeepSparseAutoencoder, optional
-        Fitted to a copy; by default one with a hidden layer of 256 units, which see 3 % of the features but at least 8, a
-        code of 32 or a quarter of the features, and ``scale=True``.
+        Fitted to a copy; by default one with a hidden layer of 256 units, which see 3 % of the features but at
+        least 8, a code of 32 or a quarter of the features, and ``scale=True``.
         With ``prefit`` a fitted one, a `Runtime` or a model folder.
     n_features_to_select : int, float in (0, 1] or None
         How many, or what share of them; half by default.
