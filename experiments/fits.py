@@ -50,3 +50,9 @@ def where(rows: list[dict], **wanted: Any) -> list[dict]:
 def average(rows: list[dict], key: str, **wanted: Any) -> float:
     """Mean of one figure over the runs that have all of ``wanted``."""
     return mean(result[key] for result in where(rows, **wanted))
+
+
+def seeds(rows: list[dict]) -> str:
+    """How many seeds the results have."""
+    n = len({row["job"]["seed"] for row in rows})
+    return "one seed" if n == 1 else f"{n} seeds"

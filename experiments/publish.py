@@ -38,10 +38,14 @@ def _about(name: str, results: dict) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
     minutes = sum(row["result"]["run_seconds"] for row in rows) / 60
     peak = max(row["result"]["peak_mb"] for row in rows)
-    return (
-        f"<sub>`make results-{name}`: {len(rows)} runs, {minutes:.0f} minutes of computing, at most {peak:,} MB each; "
-        f"{machine['date']}, {machine['cpu']}, {machine['threads']} thread(s) a run; {versions}.</sub>\n"
-    )
+    runs = f"{len(rows)}{_of(results)} runs"
+    where = f"{machine['date']}, {machine['cpu']}, {machine['threads']} thread(s) a run; {versions}"
+    return f"<sub>`make results-{name}`: {runs}, {minutes:.0f} minutes, at most {peak:,} MB each; {where}.</sub>\n"
+
+
+def _of(results: dict) -> str:
+    """Says so where seeds are yet to be run."""
+    return f" of {results['runs']}" if len(results["rows"]) < results["runs"] else ""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Run the experiments behind docs/results.md: python -m experiments.run [TABLES] [--afresh].
 
 A table is a list of runs. Every finished run is a line in build/results, so that an interrupted table goes on where it
-stopped; a table that is complete is written to experiments/results, from which `python -m experiments.publish` makes
-the page.
+stopped. The seeds whose runs are all done are written to experiments/results, from which
+`python -m experiments.publish` makes the page.
 """
 
 from __future__ import annotations
@@ -62,12 +62,20 @@ def _run_table(table: str, path: Path) -> None:
     # timings that are compared need the machine for themselves; where errors alone count, each core takes a run
     alone = getattr(module, "ALONE", False)
     cores = sorted(os.sched_getaffinity(0))
-    _work_off(table, waiting, [cores] if alone else [[core] for core in cores], path)
-    done = _done(path)
-    rows = [done[_key(job)] for job in jobs]
-    RESULTS.mkdir(exist_ok=True)
-    summary = {"machine": _machine(cores, alone), "rows": rows}
-    (RESULTS / f"{table}.json").write_text(_lines(summary), encoding="utf-8")
+    try:
+        _work_off(table, waiting, [cores] if alone else [[core] for core in cores], path)
+    finally:
+        _write(table, jobs, _done(path), _machine(cores, alone))
+
+
+def _write(table: str, jobs: list[dict], done: dict[str, dict], machine: dict[str, Any]) -> None:
+    """Whole seeds only: a mean over some methods of a seed would compare what cannot be compared."""
+    missing = {job["seed"] for job in jobs if _key(job) not in done}
+    rows = [done[_key(job)] for job in jobs if job["seed"] not in missing]
+    if rows:
+        RESULTS.mkdir(exist_ok=True)
+        summary = {"machine": machine, "runs": len(jobs), "rows": rows}
+        (RESULTS / f"{table}.json").write_text(_lines(summary), encoding="utf-8")
 
 
 def _work_off(table: str, jobs: list[dict], shares: list[list[int]], path: Path) -> None:
@@ -151,7 +159,8 @@ def _key(job: dict) -> str:
 
 def _lines(summary: dict) -> str:
     rows = ",\n".join("  " + json.dumps(row) for row in summary["rows"])
-    return f'{{\n "machine": {json.dumps(summary["machine"])},\n "rows": [\n{rows}\n ]\n}}\n'
+    head = f'"machine": {json.dumps(summary["machine"])},\n "runs": {summary["runs"]}'
+    return f'{{\n {head},\n "rows": [\n{rows}\n ]\n}}\n'
 
 
 def _machine(cores: list[int], alone: bool) -> dict[str, Any]:

@@ -65,6 +65,6 @@ def render(rows: list[dict], images: Path) -> str:
     header = ("", "mean norm of dh/dx", "plain over contractive", "saturated units, %", "squared error per image")
     return (
         "784-1000-784, sigmoid code and output, cross entropy, density 0.1; mean Frobenius norm of the encoder's "
-        f"Jacobian on the test images, three seeds. To reach: a ratio of at least {BAR}. Saturated: below 0.05 "
+        f"Jacobian on the test images, {fits.seeds(rows)}. To reach: a ratio of at least {BAR}. Saturated: below 0.05 "
         f"or above 0.95.\n\n" + table(header, lines)
     )

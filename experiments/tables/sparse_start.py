@@ -17,7 +17,7 @@ WIDTHS = {"n_components": 32, "hidden_layer_sizes": [1024, 256]}
 METHODS = ("random", "set", "rigl", "granet")
 # as many live weights in layers twice as wide
 WIDE = {"hidden_layer_sizes": [2048, 512], "density": 0.0227}
-RATES = (4e-3, 6e-3)
+RATES = (6e-3,)
 SEEDS = range(3)
 
 
@@ -82,8 +82,8 @@ def render(rows: list[dict], images: Path) -> str:
         "MNIST, 784-1024-256-32 at density 0.05. `granet` starts at twice the final density, drops by the tempered "
         "score and regrows by the gradient of dead weights; the others have their final density throughout. No "
         "layer is ever "
-        "dense, so all of them also train layers that would not fit. Three seeds; times are medians of "
-        "processor time on one thread.\n\n"
+        "dense, so all of them also train layers that would not fit. "
+        f"{fits.seeds(rows).capitalize()}; times are medians of processor time on one thread.\n\n"
         + table(header, lines)
         + "\n"
         + save(made, ax, images, "sparse_start", columns=3)

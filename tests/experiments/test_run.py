@@ -55,10 +55,25 @@ def test_a_stopped_table_goes_on_where_it_was(table, tmp_path):
     with pytest.raises(SystemExit, match="methods: it broke"):
         run._run_table("methods", path)
     assert table.ran == [0, 1, 2]
-    assert not (tmp_path / "results").exists(), "an unfinished table is not published"
+    assert [row["job"]["seed"] for row in _published(tmp_path)] == [0, 1], "the others are yet to be run"
     path.write_text(path.read_text() + '{"job": {"seed": 3}, "resu')  # killed while writing
     table.broken, table.ran = False, []
     run._run_table("methods", path)
     assert table.ran == [2, 3]
-    rows = json.loads((tmp_path / "results" / "methods.json").read_text())["rows"]
+    rows = _published(tmp_path)
     assert [(row["job"]["seed"], row["result"]["error"]) for row in rows] == [(0, 0), (1, 0.5), (2, 1), (3, 1.5)]
+
+
+def test_a_seed_is_published_whole_or_not_at_all(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
+    jobs = [{"shrink": shrink, "seed": seed} for seed in (0, 1) for shrink in ("set", "rigl")]
+    done = {run._key(job): {"job": job, "result": {}} for job in jobs[:3]}
+    run._write("methods", jobs, done, {})
+    assert [row["job"] for row in _published(tmp_path)] == jobs[:2]
+    (tmp_path / "results" / "methods.json").unlink()
+    run._write("methods", jobs, {run._key(jobs[0]): {"job": jobs[0], "result": {}}}, {})
+    assert not (tmp_path / "results" / "methods.json").exists()
+
+
+def _published(folder):
+    return json.loads((folder / "results" / "methods.json").read_text())["rows"]
