@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH := .venv-bench
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard csrc/*.cpp csrc/*.hpp)
 
-.PHONY: demo test check sanitize bench results clean
+.PHONY: demo test check docs sanitize bench results clean
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -24,6 +24,14 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(MAKE) sanitize
 	$(BIN)/python -m pytest
+	$(BIN)/mkdocs build --strict --quiet
+
+# The guide and the reference into build/docs, with a report to look at; open build/docs/index.html.
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict
+	$(BIN)/dsae demo -o build/demo
+	mkdir -p build/docs/demo
+	cp build/demo/report.html build/docs/demo/
 
 # The kernels of every instruction set under AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: $(STAMP)
@@ -60,7 +68,7 @@ $(BENCH)/.installed: $(NATIVE) $(wildcard src/dsae/*.py src/dsae/*/*.py) benchma
 $(STAMP): $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev,docs]'
 	touch $@
 
 clean:

@@ -4,6 +4,7 @@ import doctest
 import os
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 from importlib import import_module
@@ -12,10 +13,16 @@ from pathlib import Path
 import pytest
 
 import dsae
+from dsae.cli import run
 
 ROOT = Path(__file__).parents[2]
 MODULES = [module.name for module in pkgutil.walk_packages(dsae.__path__, "dsae.") if module.name != "dsae._kernels"]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+GUIDE = sorted((ROOT / "docs" / "user").glob("*.md"))
+REFERENCE = sorted((ROOT / "docs" / "api").glob("*.md"))
+BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
+PUBLIC = re.compile(r"^(?:(?: {4})?from \S+ import \w+ as|class|def) ([A-Za-z]\w*)", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -54,3 +61,84 @@ def test_the_readme_runs_as_written(tmp_path, monkeypatch, capsys):
 def test_files_the_readme_points_to_exist(path):
     assert (ROOT / path).is_file()
     assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 60
+
+
+@pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.stem)
+def test_the_guide_runs_as_written(path, tmp_path, monkeypatch, capfd):
+    """Blocks with a title are files; a block of text is what the block before it prints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    names, printed = {}, ""
+    for language, title, code in BLOCK.findall(path.read_text("utf-8")):
+        if title:
+            Path(title).write_text(code, "utf-8")
+        elif language == "text":
+            assert agrees(code, printed), f"{path.name} shows\n{code}but this is printed:\n{printed}"
+        else:
+            {"python": run_python, "sh": run_shell}[language](code, names)
+            printed = capfd.readouterr().out
+
+
+def run_python(code, names):
+    exec(compile(code, "<guide>", "exec"), names)
+
+
+def run_shell(code, _):
+    for line in code.splitlines():
+        words = shlex.split(line)
+        if words[0] == "dsae" and not {"|", "||", ">"} & set(words):
+            assert run(words[1:]) == 0, line
+        elif words[0] != "pip":
+            subprocess.run(line, shell=True, check=True, timeout=120)
+
+
+def agrees(shown, printed):
+    """The same words and whole numbers, other numbers within a twentieth; a last line of dots stands for the rest."""
+    wanted, lines = shown.splitlines(), printed.splitlines()
+    if wanted[-1] == "...":
+        del wanted[-1], lines[len(wanted) :]
+    wanted, lines = "\n".join(wanted), "\n".join(line.rstrip() for line in lines)
+    numbers = [NUMBER.findall(text) for text in (wanted, lines)]
+    return NUMBER.sub("#", wanted) == NUMBER.sub("#", lines) and all(map(close, *numbers))
+
+
+def close(shown, printed):
+    if "." not in shown:
+        return shown == printed
+    return float(printed.replace(",", "")) == pytest.approx(float(shown.replace(",", "")), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("FVU 0.20\n", "FVU 0.205\n", True),
+        ("FVU 0.20\n", "FVU 0.25\n", False),
+        ("FVU 0.20\n", "MSE 0.20\n", False),
+        ("2,048 weights\n", "2,049 weights\n", False),
+        ("one\n...\n", "one\ntwo\n", True),
+        ("one\n", "one\ntwo\n", False),
+    ],
+)
+def test_what_the_guide_shows_can_be_wrong(shown, printed, same):
+    assert agrees(shown, printed) is same
+
+
+def test_there_is_a_guide_to_run():
+    assert {path.stem for path in GUIDE} >= {
+        "start",
+        "sparse_data",
+        "streams",
+        "density",
+        "report",
+        "pipelines",
+        "command_line",
+        "deployment",
+    }
+    assert {path.stem for path in REFERENCE} >= {"dsae", "data", "metrics", "interpret", "nn", "shrink", "train"}
+
+
+@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
+def test_the_reference_has_every_public_name(path):
+    name = path.stem if path.stem == "dsae" else f"dsae.{path.stem}"
+    source = Path(import_module(name).__file__).read_text("utf-8")
+    assert set(re.findall(r"^ +- (\w+)$", path.read_text("utf-8"), re.MULTILINE)) == set(PUBLIC.findall(source))

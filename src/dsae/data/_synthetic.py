@@ -115,7 +115,7 @@ def make_sparse_features(
     if in_tree > n_atoms:
         raise ValueError(
             f"[make_sparse_features] {n_trees} trees with {branching} children in {depth} levels need {in_tree} atoms; "
-            f"got n_atoms={n_atoms}."
+            f"got n_atoms={n_atoms}. Raise n_atoms, or set n_trees=0."
         )
 
     rng = np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max))

@@ -15,7 +15,7 @@ from dsae.store import Model
 class TopExamples(NamedTuple):
     """The strongest rows of each latent, strongest first.
 
-    Parameters
+    Attributes
     ----------
     rows : ndarray of int64, shape (n_components, n_examples)
         Their positions in the data.

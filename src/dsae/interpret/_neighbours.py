@@ -18,7 +18,7 @@ _DISTANCES_AT_ONCE = 2**22
 class Neighbours(NamedTuple):
     """The nearest rows of each query, nearest first.
 
-    Parameters
+    Attributes
     ----------
     rows : ndarray of int64, shape (n_queries, n_rows)
         Their positions in the index.
