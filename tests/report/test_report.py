@@ -202,3 +202,17 @@ def test_write_report_writes_the_page(make_model, tmp_path):
 def test_bad_rows_are_refused(make_model):
     with pytest.raises(ValueError, match=r"\[write_report\] X must have 12 columns"):
         collect(make_model(), rows(4, 11))
+
+
+def test_the_page_says_where_importances_come_from(make_model):
+    importance = np.arange(12, dtype=np.float32)
+    html, _ = page_of(make_model(model={"importance": importance}), rows(), image_shape=False)
+    assert "answered to it in training" in html
+    assert "absolute weights" in page_of(make_model(), rows(), image_shape=False)[0]
+
+
+def test_unused_inputs_are_those_without_edges(make_model):
+    model = make_model(live=0.15, model={"importance": np.zeros(12, np.float32)})
+    used = np.unique(model.layers["encoder.0"].topology.indices).size
+    assert 0 < used < 12
+    assert collect(model, rows())["inputs"]["unused"] == 12 - used

@@ -143,12 +143,14 @@ def _inputs(runtime: Runtime, samples: Samples, mean: np.ndarray, spread: np.nda
     order = np.argsort(-importances, kind="stable")
     shape = samples.image_shape
     half = int(np.searchsorted(np.cumsum(importances[order]), 0.5)) + 1
+    first = next(iter(runtime.layers.values())).topology
     return {
         "top": [{"name": samples.names[j], "value": importances[j]} for j in order[:_INPUTS_SHOWN]],
         "image": _pixels.heat(importances, shape) if shape else None,
         "mean": _pixels.gray(mean, shape, float(mean.min()), float(mean.max())) if shape else None,
         "half": min(half, importances.size),
-        "unused": int((importances == 0).sum()),
+        "gathered": runtime.model.importance is not None,
+        "unused": int((np.bincount(first.indices, minlength=importances.size) == 0).sum()),
     }
 
 

@@ -184,11 +184,11 @@ def inputs(data: dict[str, Any]) -> str:
     """The strongest inputs."""
     view, n = data["inputs"], data["n_features"]
     text = (
-        f"Strength of an input is the sum of its absolute weights in the first layer{_unit(data)}, as a share of all. "
+        f"{_importance(data)}, as a share of all. "
         f"{view['half']:,} of {n:,} inputs hold half of it; {_unused(view['unused'])}"
     )
     if view["image"]:
-        pictures = (view["image"], "strength of each input"), (view["mean"], "mean of the rows, to compare")
+        pictures = (view["image"], "importance of each input"), (view["mean"], "mean of the rows, to compare")
         figures = [tag("figure", image(p, name, "map"), tag("figcaption", name)) for p, name in pictures]
         return lead(text) + tag("div", *figures, class_="two")
     half = (len(view["top"]) + 1) // 2
@@ -196,6 +196,12 @@ def inputs(data: dict[str, Any]) -> str:
     return lead(text) + tag(
         "div", *(tag("div", bars(c, form=percent, top=view["top"][0]["value"])) for c in columns), class_="pair"
     )
+
+
+def _importance(data: dict[str, Any]) -> str:
+    if data["inputs"]["gathered"]:
+        return "Importance of an input is how strongly the reconstruction answered to it in training"
+    return f"Importance of an input is the sum of its absolute weights in the first layer{_unit(data)}"
 
 
 def _unused(n: int) -> str:
