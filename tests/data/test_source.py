@@ -58,3 +58,8 @@ def test_moments_are_the_columns_mean_and_deviation(density):
         np.testing.assert_allclose(mean, X.mean(axis=0), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(deviation, X.std(axis=0), rtol=1e-4, atol=1e-6)
         assert mean.dtype == deviation.dtype == np.float32
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
+def test_shape_and_range_are_those_of_the_rows(source):
+    assert (source.shape, source.min(), source.max()) == ((11, 2), 0, 21)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dsae import DeepSparseAutoencoder
-from dsae.data import open_rows, writing
+from dsae.data import ArraySource, open_rows, writing
 from dsae.metrics import evaluate
 
 NAMES = [f"f{i}" for i in range(12)]
@@ -83,3 +83,23 @@ def test_a_file_that_changes_ends_the_training(rows, tmp_path, monkeypatch):
     monkeypatch.setattr(ProgressLine, "step", lambda self: np.save(tmp_path / "x.npy", rows[:100]))
     with pytest.raises(OSError, match=r"x\.npy changed while it was in use"):
         DeepSparseAutoencoder(**SETTINGS).fit(open_rows(tmp_path / "x.npy"))
+
+
+@pytest.mark.parametrize("given", [{}, {"early_stopping": True}, {"loss": "bce", "output_activation": "sigmoid"}])
+def test_a_source_in_memory_is_its_rows(rows, given):
+    rows = (rows - rows.min()) / np.ptp(rows)
+    fits = [DeepSparseAutoencoder(**SETTINGS | given).fit(X) for X in (rows, ArraySource(rows))]
+    np.testing.assert_array_equal(*(dsa.transform(rows) for dsa in fits))
+
+
+class Half:
+    """Rows that cannot be split."""
+
+    shape, n_features, column_names = (40, 12), 12, None
+
+
+def test_a_source_without_split_says_what_early_stopping_needs(rows):
+    source = Half()
+    source.batches = source.moments = None
+    with pytest.raises(TypeError, match=r"early_stopping needs a source that has split.*got Half without it"):
+        DeepSparseAutoencoder(**SETTINGS, early_stopping=True).fit(source)

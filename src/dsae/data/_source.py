@@ -32,6 +32,19 @@ class ArraySource:
         """Width of a row."""
         return self.X.shape[1]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and features."""
+        return len(self), self.n_features
+
+    def min(self) -> float:
+        """The smallest value."""
+        return float(self.X.min())
+
+    def max(self) -> float:
+        """The largest value."""
+        return float(self.X.max())
+
     def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Rows]:
         """Float32 batches of up to ``batch_size`` rows, of the kind that the data are.
 

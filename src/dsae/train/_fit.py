@@ -106,8 +106,13 @@ def _common_unit(deviation: np.ndarray) -> float:
 def _split(source: Any, config: TrainConfig, seed: int) -> tuple[Any, Any]:
     if not config.early_stopping:
         return source, None
-    if isinstance(source, StreamSource):
+    if hasattr(source, "split"):
         return source.split(config.validation_fraction, seed)
+    if not isinstance(source, ArraySource):
+        raise TypeError(
+            "[fit] early_stopping needs a source that has split(fraction, seed), which gives two sources; got "
+            f"{type(source).__name__} without it. Add it, or set early_stopping=False."
+        )
     n_rows = len(source)
     n_held_out = max(1, round(config.validation_fraction * n_rows))
     if n_held_out >= n_rows:
