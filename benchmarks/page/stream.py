@@ -10,7 +10,7 @@ from page.common import Bar, short, table
 TITLE = "Rows from files"
 MOST_WAITING, MOST_GROWTH = 0.05, 1.1
 WHY = """
-What is held: a buffer of about 32 MiB in which rows are shuffled, as much again while it is emptied, batches that are
+What is held: a buffer of about 16 MiB in which rows are shuffled, as much again while it is emptied, batches that are
 ready, and, for Parquet, a page of every column of the row groups that are open. The pass for mean and spread reads
 everything once before the first epoch; it is not in the share.
 """

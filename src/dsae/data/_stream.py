@@ -17,7 +17,7 @@ from dsae.data._scan import Chunk, MemoryScan, Scan
 from dsae.data._statistics import Statistics, n_bytes, stacked
 
 _SMALL = 1 << 28
-_POOL_BYTES = 1 << 25
+_POOL_BYTES = 1 << 24
 _LEAST_BATCHES_IN_POOL = 4
 # A reader of Parquet holds a page of every column, by default of 1 MiB.
 _MOST_PARTS_OPEN, _OPEN_BYTES, _ROWS_HELD_OF_A_PART = 8, 1 << 26, 1 << 18
@@ -30,7 +30,7 @@ class StreamSource:
     """Rows of a scan, read while a model takes them; `open_rows` makes one.
 
     The rows of an epoch are shuffled in two steps: the parts of the file (blocks of rows, row groups, files of a
-    folder) come in random order, up to eight at a time, and rows pass through a buffer of about 32 MiB from which they
+    folder) come in random order, up to eight at a time, and rows pass through a buffer of about 16 MiB from which they
     leave at random. What fits into the buffer is shuffled wholly; in a compressed ``.npz``, which is one part, rows
     far from each other keep their order.
 
