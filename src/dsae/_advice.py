@@ -14,7 +14,7 @@ from dsae.data import Rows
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
-_ROWS = 1024
+_ROWS, _NUMBERS = 1024, 1 << 26
 _FEW_ROWS, _FEW_ROWS_TO_LEARN = 10, 200
 _FEW_STEPS = 100
 _HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
@@ -104,6 +104,8 @@ def _n_rows(rows: Rows) -> int:
 
 
 def _sample(rows: Rows) -> Rows:
+    """Fewer of wide rows, whose reconstructions are work."""
+    n = min(_ROWS, max(_FEW_ROWS, _NUMBERS // (rows.shape[1] if hasattr(rows, "shape") else rows.n_features)))
     if hasattr(rows, "sample"):
-        return rows.sample(min(_ROWS, len(rows)), np.random.default_rng(0))
-    return rows[:: math.ceil(rows.shape[0] / _ROWS)]
+        return rows.sample(min(n, len(rows)), np.random.default_rng(0))
+    return rows[:: math.ceil(rows.shape[0] / n)]

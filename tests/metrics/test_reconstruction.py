@@ -114,3 +114,14 @@ def test_evaluate_streams_a_model(pair, kind):
     X, _ = pair
     halve = lambda rows: (rows.toarray() if sp.issparse(rows) else rows) * 0.5  # noqa: E731
     assert metrics.evaluate(halve, kind(X), batch_size=7)["mse"] == pytest.approx(metrics.mse(X, X * 0.5))
+
+
+def test_wide_rows_are_reconstructed_few_at_a_time():
+    seen = []
+
+    def reconstruct(rows):
+        seen.append(rows.shape[0])
+        return np.zeros(rows.shape, np.float32)
+
+    metrics.evaluate(reconstruct, sp.csr_matrix((20, 2**22), dtype=np.float32))
+    assert seen == [4] * 5

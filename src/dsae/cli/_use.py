@@ -138,16 +138,17 @@ def transform(
                 writer.write(verb(chunk.rows), chunk.ids)
 
 
-def measure(runtime: Runtime, rows: Any, batch_size: int = 1024) -> dict[str, Any]:
+def measure(runtime: Runtime, rows: Any) -> dict[str, Any]:
     """Errors of reconstruction, sparsity of weights and codes, and time, over all rows, a batch at a time."""
     from dsae import metrics
     from dsae.data import ArraySource, is_source
+    from dsae.metrics._reconstruction import rows_at_once
 
     config, layers = runtime.config, runtime.layers
     errors = metrics.Reconstruction(cross_entropy=runtime.model.training.get("loss") == "bce")
     activity = metrics.CodeActivity(metrics.firing_threshold(config.code_activation, config.n_components))
     seconds = 0.0
-    for batch in (rows if is_source(rows) else ArraySource(rows)).batches(batch_size):
+    for batch in (rows if is_source(rows) else ArraySource(rows)).batches(rows_at_once(config.n_features)):
         begun = time.perf_counter()
         codes = runtime.encode(batch)
         X_hat = runtime.decode(codes)

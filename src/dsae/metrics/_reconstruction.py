@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 _VALUES_AT_ONCE = 2**20
+_ROWS_AT_ONCE, _RECONSTRUCTED_AT_ONCE = 1024, 2**24  # a reconstruction is 64 MiB at most
 _CLIP = 1e-7
 
 
@@ -101,8 +102,13 @@ class Reconstruction:
         return result | ({"bce": self._entropy / n} if self._cross_entropy else {})
 
 
+def rows_at_once(n_features: int) -> int:
+    """How many rows to reconstruct together: up to 1024, of wide ones fewer."""
+    return max(1, min(_ROWS_AT_ONCE, _RECONSTRUCTED_AT_ONCE // max(n_features, 1)))
+
+
 def evaluate(
-    reconstruct: Callable[[Any], np.ndarray], X: Any, *, batch_size: int = 1024, cross_entropy: bool = False
+    reconstruct: Callable[[Any], np.ndarray], X: Any, *, batch_size: int | None = None, cross_entropy: bool = False
 ) -> dict[str, float]:
     """Errors of a model over all of ``X``, reconstructed batch by batch.
 
@@ -111,7 +117,8 @@ def evaluate(
     reconstruct : callable
         From rows to reconstructions, such as ``Runtime.reconstruct``.
     X : ndarray or csr_matrix, shape (n_samples, n_features), or a source of such rows
-    batch_size : int
+    batch_size : int, optional
+        By default up to 1024, of wide rows fewer.
     cross_entropy : bool
 
     Returns
@@ -125,6 +132,8 @@ def evaluate(
     0.3333333333333333
     """
     errors = Reconstruction(cross_entropy=cross_entropy)
+    if batch_size is None:
+        batch_size = rows_at_once(X.n_features if hasattr(X, "n_features") else X.shape[1])
     slices = (X[start : start + batch_size] for start in range(0, X.shape[0], batch_size))
     for rows in X.batches(batch_size) if hasattr(X, "batches") else slices:
         errors.update(rows, reconstruct(rows))
