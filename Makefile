@@ -44,7 +44,7 @@ bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/run.py $(PARTS)
 	$(BENCH)/bin/python benchmarks/publish.py
 
-# docs/results.md from scratch, about two hours; a stopped run goes on where it was. `make results-methods` does one table.
+# docs/results.md from scratch, some hours; a stopped run goes on where it was. `make results-methods` does one table.
 # DSAE_DATA=folder reads the data sets from files instead of downloading them.
 results: $(STAMP)
 	$(BIN)/python -m experiments.run

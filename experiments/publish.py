@@ -15,7 +15,7 @@ HEAD = """# Results
 <!-- Written by `python -m experiments.publish` from experiments/results; `make results` runs everything anew. -->
 
 How small the error of a sparse autoencoder is, at which density and in what time: against its dense twin, between the
-methods of choosing weights, and against published tables. `make results` repeats all of it (about two hours on two
+methods of choosing weights, and against published tables. `make results` repeats all of it (some hours on two
 cores, resumable), `make results-TABLE` one table. Data come from scikit-learn's downloads, or from the folder
 that `DSAE_DATA` names. Wins and losses are both reported.
 """
