@@ -72,5 +72,11 @@ def render(rows: list[dict], images: Path) -> str:
     header = ("", "code", "", "hidden layers", "weights", "test FVU", "of PCA's", "fit, processor s")
     return (
         "Nothing but `n_components` and `density` is given; FVU of held-out rows (a fifth, or the official split), "
-        f"{fits.seeds(rows)}, one thread.\n\n" + table(header, lines, left=1)
+        f"{fits.seeds(rows)}, one thread.\n\n" + table(header, lines, left=1) + AFTER
     )
+
+
+AFTER = """
+Where PCA wins, a network learns few and very wide rows by heart: [why, and what was
+tried](design/shrinking.md#widths-and-epochs-where-none-are-given).
+"""
