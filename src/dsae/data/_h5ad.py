@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +19,17 @@ from dsae.data._npy import check_real, check_sparse
 from dsae.data._scan import MemoryScan, Scan, SpanScan, check_shape, rows_at_once
 
 _MOST_INFLATION = 1100  # as for deflate
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    MemoryError,
+    ValueError,
+    zlib.error,
+)
 _TEXT = {"encoding-type": "string-array", "encoding-version": "0.2.0"}
 _FRAME = {"encoding-type": "dataframe", "encoding-version": "0.2.0"}
 
@@ -54,7 +66,7 @@ def _opened(path: str | Path) -> Iterator[Any]:
             yield file
     except FileNotFoundError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, MemoryError, ValueError) as error:
+    except _DAMAGE as error:
         if str(error).startswith("[read]"):
             raise
         why = " ".join(str(error).split())[:200]
@@ -81,7 +93,7 @@ class H5adScan(SpanScan):
             if self._sparse:
                 self._check_parts(X)
             else:
-                _check_dataset(self.name, X)
+                _check_numbers(self.name, X)
             self.column_names = _names(file, "var")
             if self.column_names is not None and len(self.column_names) != self.n_features:
                 raise ValueError(f"{len(self.column_names)} names for {self.n_features} columns")
@@ -93,7 +105,7 @@ class H5adScan(SpanScan):
 
     def _check_parts(self, X: Any) -> None:
         for part in ("data", "indices", "indptr"):
-            _check_dataset(self.name, X[part])
+            _check_numbers(self.name, X[part])
         n = X["data"].shape[0]
         if X["indptr"].shape != (self.n_rows + 1,) or X["indices"].shape != (n,) or self.n_features >= 2**31:
             raise ValueError("the parts of X do not fit together")
@@ -132,7 +144,7 @@ def _short(parts: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
 
 def _whole(name: str, X: Any) -> sp.csr_matrix:
     for part in ("data", "indices", "indptr"):
-        _check_dataset(name, X[part])
+        _check_numbers(name, X[part])
     n_rows, n_columns = (int(n) for n in X.attrs["shape"])
     parts = (X["data"][:], X["indices"][:], X["indptr"][:])
     check_sparse(n_rows, n_columns, *parts, by_row=False)
@@ -141,13 +153,62 @@ def _whole(name: str, X: Any) -> sp.csr_matrix:
     return rows
 
 
-def _check_dataset(name: str, data: Any) -> None:
+def _check_numbers(name: str, data: Any) -> None:
     """Raise where it is not of real numbers, or promises more than what is stored for it."""
-    if data.dtype.kind != "O":
-        check_real(name, data.dtype)
+    check_real(name, data.dtype)
+    _check_size(data)
+
+
+def _check_size(data: Any) -> None:
     nominal = data.dtype.itemsize * int(np.prod([int(n) for n in data.shape], dtype=object))
-    if nominal > _MOST_INFLATION * data.id.get_storage_size() + 1024 or data.is_virtual or data.external:
-        raise ValueError(f"{data.name} promises {data.shape} of {data.id.get_storage_size()} bytes")
+    stored = data.id.get_storage_size()
+    if stored > _size(data) or nominal > _MOST_INFLATION * stored + 1024 or data.is_virtual or data.external:
+        raise ValueError(f"{data.name} promises {data.shape} of {stored} bytes")
+
+
+def _size(data: Any) -> int:
+    return Path(data.file.filename).stat().st_size
+
+
+def _check_texts(data: Any) -> None:
+    """Raise where texts promise more than the file holds: HDF5 asks for their memory before it looks for them.
+
+    The file has a reference of 16 bytes for each text of variable length, which begins with the text's length.
+    """
+    _check_size(data)
+    if data.dtype.kind != "O":
+        return
+    promised = sum(int(np.frombuffer(part, "<u4")[::4].sum(dtype=np.int64)) for part in _references(data))
+    if promised > _size(data):
+        raise ValueError(f"{data.name} promises texts of {promised} bytes")
+
+
+def _references(data: Any) -> Iterator[bytes]:
+    if data.chunks is None:
+        at = data.id.get_offset()
+        if at is not None:
+            with open(data.file.filename, "rb") as file:
+                file.seek(at)
+                yield file.read(16 * data.size)
+        elif data.id.get_storage_size():
+            raise ValueError(f"{data.name} holds its texts in its header")
+        return
+    filters = data.id.get_create_plist()
+    for i in range(data.id.get_num_chunks()):
+        skipped, part = data.id.read_direct_chunk(data.id.get_chunk_info(i).chunk_offset)
+        for place in reversed(range(filters.get_nfilters())):
+            if not skipped >> place & 1:
+                part = _unfiltered(part, filters.get_filter(place)[0], 16 * int(np.prod(data.chunks)))
+        yield part
+
+
+def _unfiltered(part: bytes, kind: int, n_bytes: int) -> bytes:
+    """A chunk before HDF5's filter: 1 is deflate, 2 shuffle."""
+    if kind == 1:
+        return zlib.decompressobj().decompress(part, n_bytes)
+    if kind == 2:
+        return np.frombuffer(part, np.uint8).reshape(16, -1).T.tobytes()
+    raise ValueError(f"names compressed by filter {kind} of HDF5 are not read, only by gzip")
 
 
 def _index(file: Any, frame: str) -> str | None:
@@ -157,7 +218,7 @@ def _index(file: Any, frame: str) -> str | None:
     at = f"/{frame}/{_text(file[frame].attrs['_index'])}"
     if not hasattr(file[at], "shape"):
         return None
-    _check_dataset(file.filename, file[at])
+    _check_texts(file[at])
     return at
 
 
