@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dsae._manners import Manners, column_names, refuse_unknown
 from dsae.config import in_range, positive_int, true_or_false
+from dsae.data import check_rows
 from dsae.estimator import DeepSparseAutoencoder
 from dsae.interpret import feature_importances, most_important
 from dsae.runtime import Runtime, load
@@ -81,11 +82,9 @@ class DSAFeatureSelector(SelectorMixin, Manners):
         true_or_false("prefit", self.prefit)
         if self.prefit:
             model, names = _fitted(self.estimator), column_names(X)
-            width = model.config.n_features
-            if np.shape(X)[1:] != (width,):
-                raise ValueError(
-                    f"[fit] X must have {width} columns, the model's input width; got shape {np.shape(X)}."
-                )
+            width, shape = model.config.n_features, _shape(X)
+            if shape[1:] != (width,):
+                raise ValueError(f"[fit] X must have {width} columns, the model's input width; got shape {shape}.")
             self.estimator_ = model
         else:
             given = self.estimator
@@ -102,7 +101,7 @@ class DSAFeatureSelector(SelectorMixin, Manners):
         return self
 
     def _default(self, X: Any) -> DeepSparseAutoencoder:
-        width = np.shape(X)[-1] if np.ndim(X) else 1
+        width = _shape(X)[-1]
         n_components = max(1, min(_CODE, width // _FEATURES_PER_LATENT))
         density = min(1.0, max(_DENSITY, _INPUTS / max(width, 1)))
         return DeepSparseAutoencoder(n_components, **_DEFAULTS, density=density, random_state=self.random_state)
@@ -117,6 +116,10 @@ class DSAFeatureSelector(SelectorMixin, Manners):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _shape(X: Any) -> tuple[int, ...]:
+    return tuple(X.shape) if getattr(X, "shape", ()) else check_rows("fit", X).shape
 
 
 def _fitted(estimator: Any) -> Runtime:

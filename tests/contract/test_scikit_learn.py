@@ -30,7 +30,7 @@ def small(**changes):
 ESTIMATORS = [
     DeepSparseAutoencoder(),
     DSAOutlierDetector(n_estimators=1),
-    DSAFeatureSelector(small(max_iter=5)),
+    DSAFeatureSelector(),
 ]
 
 

@@ -145,14 +145,17 @@ class StreamSource:
     def _shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Rows]:
         pool: list[Rows] = []
         size = n_rows = 0
+        # of much, a little at first: an epoch begins by waiting for it
+        full = _POOL_BYTES if 4 * len(self) * self.n_features <= _POOL_BYTES else _POOL_BYTES // 8
         for chunk in self._kept(self._scattered(rng)):
             pool.append(chunk.rows)
             size, n_rows = size + n_bytes(chunk.rows), n_rows + chunk.rows.shape[0]
-            if size >= _POOL_BYTES and n_rows >= _LEAST_BATCHES_IN_POOL * batch_size:
+            if size >= full and n_rows >= _LEAST_BATCHES_IN_POOL * batch_size:
                 rows, order = stacked(pool), rng.permutation(n_rows)
                 yield rows[order[n_rows // 2 :]]
                 pool = [rows[order[: n_rows // 2]]]
                 size, n_rows = n_bytes(pool[0]), n_rows // 2
+                full = min(2 * full, _POOL_BYTES)
         if pool:
             yield stacked(pool)[rng.permutation(n_rows)]
 
