@@ -123,6 +123,26 @@ def test_callbacks_change_nothing():
     np.testing.assert_array_equal(watched.transform(X), small(max_iter=3).fit(X).transform(X))
 
 
+def test_a_run_that_goes_on_from_a_checkpoint_tells_callbacks_of_what_is_left(tmp_path):
+    class Stop(Recorder):
+        def on_fit_task_begin(self, estimator, context, *, X=None):
+            super().on_fit_task_begin(estimator, context, X=X)
+            if self.calls.count("begin epoch") == 3:
+                raise RuntimeError("stop")
+
+    kept = {"max_iter": 6, "batch_size": 16, "checkpoint": tmp_path / "run", "checkpoint_every": 0}
+    with pytest.raises(RuntimeError, match="stop"):
+        small(**kept).set_callbacks(Stop()).fit(X)
+    recorder = Recorder()
+    dsa = small(**kept).set_callbacks(recorder).fit(X)
+    assert recorder.calls.count("end epoch") == 5, "the newest checkpoint is of the last step of the second epoch"
+    assert recorder.scores[-1] == small(max_iter=6, batch_size=16).fit(X).score(X)
+    assert not list(tmp_path.iterdir())
+    small(**kept).set_callbacks(Recorder(stop_after=2)).fit(X)
+    assert dsa.n_iter_ == 6
+    assert not list(tmp_path.iterdir()), "a run that a callback ends has come to its end"
+
+
 def test_callbacks_are_torn_down_when_training_fails():
     recorder = Recorder()
     with pytest.raises(FloatingPointError):

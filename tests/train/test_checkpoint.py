@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 from dsae import DeepSparseAutoencoder, store
 from dsae.config import CODE_ACTIVATIONS, SHRINK, AutoencoderConfig, TrainConfig
@@ -173,6 +174,15 @@ def test_another_run_is_refused_by_what_differs(tmp_path, what):
         train(Killed(tmp_path / "run", 2))
     with pytest.raises(ValueError, match=rf"^\[fit\] .*run holds the unfinished run of other .*{message}"):
         train(Checkpoints(tmp_path / "run"), **changed)
+
+
+def test_another_number_of_threads_is_told(tmp_path, monkeypatch):
+    with pytest.raises(StoppedError):
+        train(Killed(tmp_path / "run", 3))
+    n = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n + 1)
+    with pytest.warns(UserWarning, match=rf"run on {n} threads, which goes on on {n + 1}: .* Set OMP_NUM_THREADS={n}"):
+        train(Checkpoints(tmp_path / "run"))
 
 
 def test_what_is_no_checkpoint_is_not_overwritten(tmp_path):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 from dsae._folder import read_steadily, replaced
 from dsae._state import files, read_state, write_state
@@ -76,8 +77,20 @@ class Checkpoints:
         if self.exists:
             content = self._read()
             _compare(self.folder, content["run"], self._run)
+            self._compare_threads(content.get("threads"))
             with self.taking_up():
                 self.saved, self.seconds = content["state"], float(content["state"]["seconds"])
+
+    def _compare_threads(self, then: Any) -> None:
+        now = torch.get_num_threads()
+        if then != now:
+            warnings.warn(
+                f"[fit] {self.folder} was written by a run on {then} threads, which goes on on {now}: its sums are "
+                "rounded in another order, so the weights will not be, bit for bit, those of a run that never stopped. "
+                f"Set OMP_NUM_THREADS={then} for that.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def taking_up(self) -> contextlib.AbstractContextManager[None]:
         """For whoever puts back what was `saved`: a damaged checkpoint is a ValueError that names it."""
@@ -89,7 +102,8 @@ class Checkpoints:
 
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the newest state; where that fails the run goes on, with a warning."""
-        content = {"format": "dsae checkpoint", "format_version": _VERSION, "run": self._run, "state": state}
+        content = {"format": "dsae checkpoint", "format_version": _VERSION, "threads": torch.get_num_threads()}
+        content |= {"run": self._run, "state": state}
         try:
             with replaced(self.folder, self._check) as draft:
                 write_state(draft, _STEM, content)
