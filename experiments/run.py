@@ -22,7 +22,8 @@ import click
 from rich.console import Console
 
 TABLES = (
-    "recipe",
+    "images",
+    "words",
     "sparse_start",
     "methods",
     "hinton",

@@ -1,0 +1,143 @@
+"""The default method against the dense twin, at equal epochs and at equal wall-clock: what two tables share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.page.common import figure, save, table
+
+from dsae._baselines import LinearModel, narrow_widths
+from experiments import fits
+
+DENSITIES = (0.1, 0.05, 0.02)
+BARS = {0.1: 1.05, 0.05: 1.2, 0.02: 1.5}
+BARS_BY_TIME = {0.1: 1.0, 0.05: 1.1}
+RATES = (2e-3, 4e-3, 6e-3)
+SEEDS = range(3)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One data set's table.
+
+    Parameters
+    ----------
+    data : str
+        As `experiments.datasets.load` knows it.
+    about : str
+        Data and widths, for the text.
+    widths : dict
+        Settings of the estimator.
+    epochs : int
+    longer : dict of float to int
+        Epochs for each density that take about as long as the dense twin's; the page shows how long they did.
+    """
+
+    data: str
+    about: str
+    widths: dict[str, Any]
+    epochs: int
+    longer: dict[float, int]
+
+    def jobs(self) -> list[dict]:
+        """Every learning rate of the dense twin, the DSA at its default throughout."""
+        made = []
+        for seed in SEEDS:
+            common = {"epochs": self.epochs, "seed": seed}
+            made += [{"what": "dense", "rate": rate, **common} for rate in RATES]
+            made += [{"what": "sparse", "density": density, **common} for density in DENSITIES]
+            made += [
+                {"what": "longer", "density": density, "epochs": epochs, "seed": seed}
+                for density, epochs in self.longer.items()
+            ]
+            made.append({"what": "narrow", "density": 0.05, **common})
+        return [*made, {"what": "PCA", "seed": 0}]
+
+    def measure(self, job: dict, load) -> dict:
+        """Test error and training time."""
+        data = load(self.data)
+        if job["what"] == "PCA":
+            model = LinearModel.fit(data.train, 32)
+            return fits.measure(model, data) | {"nnz": model.components.size}
+        settings = self.widths | {"max_iter": job["epochs"], "random_state": job["seed"]}
+        if job["what"] == "dense":
+            settings |= {"density": 1.0, "shrink": "none", "learning_rate_init": job["rate"]}
+        elif job["what"] == "narrow":
+            settings |= {"density": 1.0, "shrink": "none", **self._narrow(data, job)}
+        else:
+            settings |= {"density": job["density"]}
+        return fits.fit_and_measure(data, settings)
+
+    def _narrow(self, data, job: dict) -> dict:
+        from dsae.config import AutoencoderConfig
+        from dsae.nn._autoencoder import target_nnz
+
+        config = AutoencoderConfig(n_features=data.train.shape[1], density=job["density"], **self.widths)
+        biases = sum(n_out for n_out, _ in config.layer_shapes.values())
+        hidden, code, decoder = narrow_widths(config, sum(target_nnz(config).values()) + biases)
+        return {"hidden_layer_sizes": hidden, "n_components": code, "decoder_layer_sizes": decoder}
+
+    def render(self, rows: list[dict], images: Path) -> str:
+        """A table and a plot of error against time."""
+        rate = min(RATES, key=lambda rate: fits.average(rows, "mse", what="dense", rate=rate))
+        return (
+            f"{self.about}, decoder mirrored, ReLU, batch 256. The DSA has its default settings throughout. The dense "
+            f"twin is shown at the learning rate, of {', '.join(f'{r:g}' for r in RATES)}, that gives it the lowest "
+            "*test* error; the narrow twin is dense with as many parameters as the DSA of density 0.05. Mean ± "
+            "standard deviation of three seeds; times are medians.\n\n"
+            + table(HEADER, self._lines(rows, rate))
+            + "\n"
+            + self._plot(rows, rate, images)
+        )
+
+    def _lines(self, rows: list[dict], rate: float) -> list[tuple]:
+        dense = fits.where(rows, what="dense", rate=rate)
+        error, seconds = fits.average(rows, "mse", what="dense", rate=rate), _seconds(dense)
+        lines = [("dense twin", self.epochs, f"{rate:g}", *_cells(dense), "1", f"{seconds:.1f}", "1", "")]
+        for what, bars in (("sparse", BARS), ("longer", BARS_BY_TIME)):
+            for density, bar in bars.items():
+                found = fits.where(rows, what=what, density=density)
+                ratio, time = fits.average(rows, "mse", what=what, density=density) / error, _seconds(found)
+                epochs = self.epochs if what == "sparse" else self.longer[density]
+                verdict = f"≤ {bar:g}: {'met' if ratio <= bar else '**missed**'}"
+                cells = (*_cells(found), f"**{ratio:.3f}**", f"{time:.1f}", f"{time / seconds:.2f}", verdict)
+                lines.append((f"DSA, density {density:g}", epochs, "default", *cells))
+        narrow, pca = fits.where(rows, what="narrow"), fits.where(rows, what="PCA")
+        time = _seconds(narrow)
+        cells = (*_cells(narrow), f"{fits.average(rows, 'mse', what='narrow') / error:.3f}")
+        lines.append(("narrow twin", self.epochs, "default", *cells, f"{time:.1f}", f"{time / seconds:.2f}", ""))
+        ratio = fits.average(rows, "mse", what="PCA") / error
+        return [*lines, ("PCA, 32 components", "", "", *_cells(pca), f"{ratio:.3f}", "", "", "")]
+
+    def _plot(self, rows: list[dict], rate: float, images: Path) -> str:
+        made, (ax,) = figure(1, 1)
+        for name, wanted, style in (
+            ("dense twin", {"what": "dense", "rate": rate}, "s"),
+            ("DSA, equal epochs", {"what": "sparse"}, "o"),
+            ("DSA, longer", {"what": "longer"}, "^"),
+            ("narrow twin", {"what": "narrow"}, "x"),
+        ):
+            chosen = [row for row in rows if {**row["job"], **wanted} == row["job"]]
+            points = [(row["result"]["fit_seconds"], row["result"]["mse"]) for row in chosen]
+            ax.plot(*zip(*points, strict=True), style, label=name, linestyle="none")
+            for row in chosen:
+                if row["job"]["what"] in ("sparse", "longer") and row["job"]["seed"] == 0:
+                    at = (row["result"]["fit_seconds"], row["result"]["mse"])
+                    ax.annotate(f"{row['job']['density']:g}", at, (4, 4), textcoords="offset points", fontsize=8)
+        ax.set(xlabel="training, s", ylabel="test MSE")
+        return save(made, ax, images, f"recipe_{self.data}")
+
+
+HEADER = ("", "epochs", "rate", "weights", "test MSE", "FVU", "of the dense error", "fit, s", "of its time", "bar")
+
+
+def _seconds(results: list[dict]) -> float:
+    return median(result["fit_seconds"] for result in results)
+
+
+def _cells(results: list[dict]) -> tuple[str, str, str]:
+    mses, fvus = [r["mse"] for r in results], [r["fvu"] for r in results]
+    return f"{results[0]['nnz']:,}", fits.spread(mses), f"{sum(fvus) / len(fvus):.4f}"

@@ -1,0 +1,17 @@
+"""The default method against the dense twin, on words."""
+
+from __future__ import annotations
+
+from experiments.recipe import Recipe
+
+TITLE = "Error at a fraction of the weights: words"
+ALONE = True  # its times are compared
+
+_RECIPE = Recipe(
+    data="news",
+    about="Word counts (log(1 + count)) of 20 Newsgroups, 10000-256-32",
+    widths={"n_components": 32, "hidden_layer_sizes": [256]},
+    epochs=20,
+    longer={0.1: 40, 0.05: 50},
+)
+jobs, measure, render = _RECIPE.jobs, _RECIPE.measure, _RECIPE.render
