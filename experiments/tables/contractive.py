@@ -15,6 +15,7 @@ PUBLISHED = {"plain": (17.5, 49.90), "contractive": (0.73, 86.36)}
 BAR = 10
 SETTINGS = {
     "n_components": 1000,
+    "hidden_layer_sizes": [],
     "code_activation": "sigmoid",
     "output_activation": "sigmoid",
     "loss": "bce",

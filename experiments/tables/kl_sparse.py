@@ -19,6 +19,7 @@ TITLE = "Stacked sparse autoencoders (Ng et al., UFLDL)"
 PUBLISHED = {"before": 87.7, "after": 97.6}
 SETTINGS = {
     "n_components": 200,
+    "hidden_layer_sizes": [],
     "code_activation": "sigmoid",
     "target_rate": 0.1,
     "density": 0.1,

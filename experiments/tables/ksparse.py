@@ -26,7 +26,14 @@ PUBLISHED = {
     "k-sparse, k 10": 2.10,
 }
 K, ALPHAS, STRENGTHS = 25, (1, 2, 3, 4), (0.003, 0.01, 0.03)
-SETTINGS = {"n_components": 1000, "code_activation": "topk", "k": K, "l2": 1e-6, "max_iter": 25}
+SETTINGS = {
+    "n_components": 1000,
+    "hidden_layer_sizes": [],
+    "code_activation": "topk",
+    "k": K,
+    "l2": 1e-6,
+    "max_iter": 25,
+}
 DENSITIES = (1.0, 0.1)
 N_TRAIN = 50_000
 SEEDS = range(3)
