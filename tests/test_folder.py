@@ -1,6 +1,7 @@
 """The old model or the new one, whatever fails and whenever the machine stops."""
 
 import builtins
+import contextlib
 import errno
 import os
 import random
@@ -8,8 +9,10 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,16 +143,30 @@ def test_a_limit_of_the_system_is_an_error_like_any_other(make_model, tmp_path):
     assert is_whole(tmp_path / "model", old)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_named(models, tmp_path):
-    store.write(tmp_path / "model", models[0])
-    tmp_path.chmod(0o500)
+@contextlib.contextmanager
+def as_nobody():
+    """Root may write everywhere; all others stay who they are."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
     try:
-        with pytest.raises(OSError, match=r"cannot be written: Permission denied\. Choose a writable folder\."):
-            store.write(tmp_path / "model", models[1])
+        yield
     finally:
-        tmp_path.chmod(0o700)
-    assert is_whole(tmp_path / "model", models[0])
+        if root:
+            os.seteuid(0)
+
+
+def test_a_folder_that_may_not_be_written_is_named(models):
+    with tempfile.TemporaryDirectory() as parent:  # pytest's own is closed to others
+        model = store.write(Path(parent) / "model", models[0])
+        Path(parent).chmod(0o555)
+        with (
+            as_nobody(),
+            pytest.raises(OSError, match=r"cannot be written: Permission denied\. Choose a"),
+        ):
+            store.write(model, models[1])
+        Path(parent).chmod(0o755)
+        assert is_whole(model, models[0])
 
 
 SAVE_FOR_EVER = """
