@@ -15,7 +15,6 @@ from experiments import fits
 DENSITIES = (0.1, 0.05, 0.02)
 BARS = {0.1: 1.05, 0.05: 1.2, 0.02: 1.5}
 BARS_BY_TIME = {0.1: 1.0, 0.05: 1.1}
-RATES = (2e-3, 4e-3, 6e-3)
 SEEDS = range(3)
 
 
@@ -31,6 +30,8 @@ class Recipe:
         Data and widths, for the text.
     widths : dict
         Settings of the estimator.
+    rates : tuple of float
+        Learning rates that the dense twin is given.
     epochs : int
     longer : dict of float to int
         Epochs for each density that take about as long as the dense twin's; the page shows how long they did.
@@ -39,6 +40,7 @@ class Recipe:
     data: str
     about: str
     widths: dict[str, Any]
+    rates: tuple[float, ...]
     epochs: int
     longer: dict[float, int]
 
@@ -47,7 +49,7 @@ class Recipe:
         made = []
         for seed in SEEDS:
             common = {"epochs": self.epochs, "seed": seed}
-            made += [{"what": "dense", "rate": rate, **common} for rate in RATES]
+            made += [{"what": "dense", "rate": rate, **common} for rate in self.rates]
             made += [{"what": "sparse", "density": density, **common} for density in DENSITIES]
             made += [
                 {"what": "longer", "density": density, "epochs": epochs, "seed": seed}
@@ -82,10 +84,10 @@ class Recipe:
 
     def render(self, rows: list[dict], images: Path) -> str:
         """A table and a plot of error against time."""
-        rate = min(RATES, key=lambda rate: fits.average(rows, "mse", what="dense", rate=rate))
+        rate = min(self.rates, key=lambda rate: fits.average(rows, "mse", what="dense", rate=rate))
         return (
             f"{self.about}, decoder mirrored, ReLU, batch 256. The DSA has its default settings throughout. The dense "
-            f"twin is shown at the learning rate, of {', '.join(f'{r:g}' for r in RATES)}, that gives it the lowest "
+            f"twin is shown at the learning rate, of {', '.join(map(str, self.rates))}, that gives it the lowest "
             "*test* error; the narrow twin is dense with as many parameters as the DSA of density 0.05. Mean ± "
             "standard deviation of three seeds; times are medians. No model has weight decay; the dense twin gains "
             "more from it than the DSA does: [how much](design/published.md#weight-decay-and-the-dense-twin).\n\n"

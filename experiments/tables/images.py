@@ -11,6 +11,7 @@ _RECIPE = Recipe(
     data="mnist",
     about="MNIST, 784-1024-256-32",
     widths={"n_components": 32, "hidden_layer_sizes": [1024, 256]},
+    rates=(2e-3, 4e-3, 6e-3),
     epochs=10,
     longer={0.1: 18, 0.05: 20},
 )

@@ -34,7 +34,7 @@ def jobs() -> list[dict[str, Any]]:
         {"name": "random"},
         {"name": MADELON, "fit": _MODEL | {"n_components": 16, "density": 0.05, "scale": True}},
     ]
-    return [way | {"seed": seed} for way in ways for seed in range(3)]
+    return [way | {"seed": seed} for seed in range(3) for way in ways]
 
 
 def madelon(seed: int) -> np.ndarray:
