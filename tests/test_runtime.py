@@ -227,6 +227,16 @@ def test_codes_are_shortened_in_use(make_model, code):
     np.testing.assert_array_equal(runtime.encode(X), whole)
 
 
+def test_threads_may_ask_for_codes_of_different_lengths(make_model):
+    runtime = Runtime(make_model(20, 12, code_activation="topk", k=6, live=0.8))
+
+    def wrong(k):
+        return sum(runtime._with_k(k).config.k != k for _ in range(3000))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(wrong, (1, 2, 3, 4))) == 0
+
+
 def test_a_topk_code_is_lengthened_too(make_model):
     model = make_model(20, 12, code_activation="topk", k=2, live=0.8)
     X = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)

@@ -51,6 +51,14 @@ def test_names_and_sparse_rows_pass_through(dsa):
     np.testing.assert_array_equal(sparse.transform(sp.csr_matrix(X)).toarray(), X[:, kept])
 
 
+def test_columns_of_other_names_are_refused():
+    named = pd.DataFrame(X).add_prefix("gene ")
+    dsa = DeepSparseAutoencoder(n_components=4, hidden_layer_sizes=(8,), max_iter=1, random_state=0).fit(named)
+    selector = DSAFeatureSelector(dsa, prefit=True)
+    with pytest.raises(ValueError, match=r"the model's columns in their order, gene 0, gene 1.*; got gene 15, gene 14"):
+        selector.fit(named[named.columns[::-1]])
+
+
 def test_the_default_in_a_pipeline():
     pipeline = make_pipeline(DSAFeatureSelector(n_features_to_select=6, random_state=0), LogisticRegression())
     assert pipeline.fit(X, X[:, 12] > 0).score(X, X[:, 12] > 0) > 0.8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -263,7 +264,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             checkpoints.remove()
         return self
 
-    def partial_fit(self, X: Any, y: Any = None) -> DeepSparseAutoencoder:
+    def partial_fit(self, X: Any, y: Any = None, **unknown: Any) -> DeepSparseAutoencoder:
         """Learn from more rows, each seen once, and go on from where the model is.
 
         For data that come in pieces, whose number nobody knows. So nothing is planned to end: the model has its final
@@ -279,6 +280,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), or a source
         y : ignored
+        **unknown
+            Refused; ``sample_weight`` with advice.
 
         Returns
         -------
@@ -300,10 +303,11 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         >>> dsa.n_iter_, round(dsa.density_, 2)
         (3, 0.3)
         """
+        refuse_unknown("partial_fit", unknown)
         begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
         train = _trainer()
         if fitted:
-            self._check_columns(X)
+            self._check_columns(X, "partial_fit")
         rows = X if is_source(X) else check_rows("partial_fit", X)
         model_config, train_config = configure(self._parameters(fitted), rows)
         start = self.runtime_.model if fitted else self._start_from(model_config)
@@ -330,8 +334,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         self._check_columns(X)
         if self.sparse_output:
             refuse_frames(self)
-        parts = (batch for batch in X.batches(_ROWS_AT_ONCE)) if is_source(X) else (X,)
-        codes = [self.runtime_.encode(rows, k=k, sparse_output=self.sparse_output) for rows in parts]
+        codes = [self.runtime_.encode(rows, k=k, sparse_output=self.sparse_output) for rows in _parts(X)]
         return codes[0] if len(codes) == 1 else sp.vstack(codes, "csr") if self.sparse_output else np.concatenate(codes)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -344,8 +347,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
         See `dsae.Runtime.reconstruction_error`.
         """
-        self._check_columns(X)
-        return self.runtime_.reconstruction_error(X, per_feature=per_feature)
+        self._check_columns(X, "reconstruction_error")
+        return np.concatenate([self.runtime_.reconstruction_error(rows, per_feature=per_feature) for rows in _parts(X)])
 
     def score_samples(self, X: Any, scale: Any = None) -> np.ndarray:
         """How usual each row is, ``[n_samples]``: minus its squared error, higher is more normal.
@@ -353,20 +356,20 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         ``scale``, such as the standard deviation of every feature, makes errors comparable between features; see
         `dsae.Runtime.score_samples`.
         """
-        self._check_columns(X)
-        return self.runtime_.score_samples(X, scale=scale)
+        self._check_columns(X, "score_samples")
+        return np.concatenate([self.runtime_.score_samples(rows, scale=scale) for rows in _parts(X)])
 
     def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect."""
         refuse_unknown("score", unknown)
-        self._check_columns(X)
+        self._check_columns(X, "score")
         rows = X if is_source(X) else check_rows("score", X, self.n_features_in_)
         return 1.0 - evaluate(self.runtime_.reconstruct, rows)["fvu"]
 
-    def _check_columns(self, X: Any) -> None:
+    def _check_columns(self, X: Any, verb: str = "transform") -> None:
         check_is_fitted(self)
         if is_source(X):
-            check_source("transform", X, self.n_features_in_, list(getattr(self, "feature_names_in_", [])))
+            check_source(verb, X, self.n_features_in_, list(getattr(self, "feature_names_in_", [])))
         else:
             super()._check_columns(X)
 
@@ -430,6 +433,11 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         return tags
 
 
+def _parts(X: Any) -> Iterable[Any]:
+    """Rows as they are, those of a source in order and in pieces."""
+    return X.batches(_ROWS_AT_ONCE) if is_source(X) else (X,)
+
+
 def _trainer() -> ModuleType:
     try:
         import_module("torch")
@@ -459,7 +467,11 @@ def _appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> l
 
 def _as_model(init: Any, config: AutoencoderConfig) -> store.Model:
     if isinstance(init, DeepSparseAutoencoder):
-        check_is_fitted(init)
+        if not hasattr(init, "runtime_"):
+            raise NotFittedError(
+                "init must be fitted; got an estimator that is not. clone, and so every search, takes from an "
+                "estimator what it has learned: give init=dsa.runtime_ instead."
+            )
         return init.runtime_.model
     if isinstance(init, Runtime):
         return init.model

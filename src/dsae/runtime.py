@@ -168,9 +168,10 @@ class Runtime:
 
     def _with_k(self, k: int) -> Runtime:
         """The same weights with longer or shorter topk codes; the latest is kept."""
-        if self._other is None or self._other.config.k != k:
-            self._other = Runtime(replace(self.model, config=self.config.replace(k=k)))
-        return self._other
+        other = self._other  # read once: another thread may ask for another k meanwhile
+        if other is None or other.config.k != k:
+            other = self._other = Runtime(replace(self.model, config=self.config.replace(k=k)))
+        return other
 
     def _squared_errors(self, verb: str, X: Any) -> Iterator[np.ndarray]:
         """Float64 ``[rows, n_features]``, a few rows at a time."""

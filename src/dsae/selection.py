@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from dsae._manners import Manners, column_names, refuse_unknown
+from dsae._manners import Manners, column_names, listed, refuse_unknown
 from dsae.config import in_range, positive_int, true_or_false
 from dsae.data import check_rows
 from dsae.estimator import DeepSparseAutoencoder
@@ -85,6 +85,11 @@ class DSAFeatureSelector(SelectorMixin, Manners):
             width, shape = model.config.n_features, _shape(X)
             if shape[1:] != (width,):
                 raise ValueError(f"[fit] X must have {width} columns, the model's input width; got shape {shape}.")
+            known = model.model.feature_names
+            if names is not None and known is not None and names != known:
+                raise ValueError(
+                    f"[fit] X must have the model's columns in their order, {listed(known)}; got {listed(names)}."
+                )
             self.estimator_ = model
         else:
             given = self.estimator

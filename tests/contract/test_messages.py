@@ -139,6 +139,7 @@ BAD_CALLS = {
     ],
     "score": [
         (lambda m: m.dsa.score(X, sample_weight=np.ones(30)), f"[score] {WEIGHT}"),
+        (lambda m: m.dsa.partial_fit(X, sample_weight=np.ones(30)), f"[partial_fit] {WEIGHT}"),
         (lambda m: m.dsa.score(X[:, :5]), ASKED.format("DeepSparseAutoencoder")),
     ],
     "save": [

@@ -1,5 +1,7 @@
 """The nearest rows are those that a plain sort finds."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -46,3 +48,5 @@ def test_with_a_model_rows_are_encoded(make_model, code):
     runtime = Runtime(model)
     by_codes = CodeIndex(runtime.encode(CODES)).nearest(runtime.encode(QUERIES), 4)
     np.testing.assert_array_equal(by_rows.rows, by_codes.rows)
+    fitted = SimpleNamespace(runtime_=runtime)
+    np.testing.assert_array_equal(CodeIndex(CODES, model=fitted).nearest(QUERIES, 4).rows, by_rows.rows)

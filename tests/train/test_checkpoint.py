@@ -211,6 +211,43 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
         (tmp_path / "run" / name).write_bytes(kept[name])
 
 
+TAMPERED = {
+    "an epoch of no rows": ("learner", "sums", "n_rows", 0),
+    "an epoch in no time": ("learner", "sums", "seconds", 0.0),
+    "a step that no integer holds": ("learner", "optimizer", "0", "step", 10**400),
+    "an epoch that is a text": ("history", 0, "an epoch"),
+    "an epoch without a loss": ("history", 0, "loss", None),
+    "best weights that are none": ("learner", "patience", "weights", "taped", 3),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_a_tampered_checkpoint_is_refused_by_name(tmp_path, what):
+    settings = {"early_stopping": True, "shrink": "set", "max_iter": 20}
+    with pytest.raises(StoppedError):
+        train(Killed(tmp_path / "run", 81), **settings)
+    path = tmp_path / "run" / "checkpoint.json"
+    content = json.loads(path.read_text())
+    *way, last, value = TAMPERED[what]
+    part = content["state"]
+    for key in way:
+        part = part[key]
+    assert last in part or isinstance(part, list)
+    part[last] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"^\[fit\] .*run is damaged .*Remove the folder to start anew"):
+        train(Checkpoints(tmp_path / "run"), **settings)
+
+
+def test_a_run_moved_aside_by_a_killed_writer_is_taken_up(tmp_path):
+    with pytest.raises(StoppedError):
+        train(Killed(tmp_path / "run", 3))
+    (tmp_path / "run").rename(tmp_path / ".run.abcd1234.old")
+    checkpoints = Checkpoints(tmp_path / "run")
+    assert checkpoints.exists
+    same(train(), train(checkpoints))
+
+
 def _broken(state):
     for key in state:
         if key != "history":

@@ -38,7 +38,7 @@ class CodeIndex:
         With ``model`` rows of data, which it encodes; codes with zeros by topk, batchtopk or jumprelu become CSR.
     metric : {"cosine", "euclidean"}
         ``cosine`` is one minus the cosine; a code of zeros is at distance 1 from all.
-    model : Model or Runtime, optional
+    model : Model, Runtime or fitted DeepSparseAutoencoder, optional
 
     Raises
     ------
@@ -52,10 +52,10 @@ class CodeIndex:
     Neighbours(rows=array([[1, 0]]), distances=array([[1.       , 1.4142135]], dtype=float32))
     """
 
-    def __init__(self, codes: Any, *, metric: str = "cosine", model: Model | Runtime | None = None) -> None:
+    def __init__(self, codes: Any, *, metric: str = "cosine", model: Any = None) -> None:
         one_of("metric", metric, ("cosine", "euclidean"))
         self.metric = metric
-        self._runtime = Runtime(model) if isinstance(model, Model) else model
+        self._runtime = Runtime(model) if isinstance(model, Model) else getattr(model, "runtime_", model)
         self._codes = self._prepared("CodeIndex", codes)
         self._squares = _squares(self._codes)
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import time
 import warnings
@@ -17,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from dsae._folder import read_steadily, replaced
+from dsae._folder import read_steadily, recover, replaced
 from dsae._state import files, read_state, write_state
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.store import Model
@@ -56,7 +57,8 @@ class Checkpoints:
 
     @property
     def exists(self) -> bool:
-        """Whether there is an unfinished run in the folder."""
+        """Whether there is an unfinished run in the folder, or was when its writer was killed."""
+        recover(Path(os.path.realpath(self.folder)))
         return (self.folder / files(_STEM)[0]).is_file()
 
     def seed(self, drawn: int) -> int:

@@ -31,7 +31,10 @@ class Sums:
     def remembered(cls, memory: Mapping[str, Any]) -> Sums:
         """From what `dataclasses.asdict` made of it."""
         n_batches, n_rows = (whole(memory[name], 2**63, name) for name in ("n_batches", "n_rows"))
-        return cls(n_batches, n_rows, float(memory["loss"]), float(memory["seconds"]))
+        seconds = float(memory["seconds"])
+        if not n_batches <= n_rows or (n_batches > 0) != (seconds > 0):
+            raise ValueError(f"{n_batches} batches, {n_rows} rows and {seconds} seconds do not fit together")
+        return cls(n_batches, n_rows, float(memory["loss"]), seconds)
 
 
 @dataclass

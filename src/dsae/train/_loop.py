@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import time
@@ -201,12 +202,20 @@ def _take_up(run: _Run) -> Mapping[str, Any] | None:
         return None
     memory = run.checkpoints.saved
     with run.checkpoints.taking_up():
-        run.stage, run.history = whole(memory["stage"], len(run.stages), "stage"), list(memory["history"])
+        run.stage, run.history = whole(memory["stage"], len(run.stages), "stage"), _rows(memory["history"])
         run.started -= float(memory["seconds"])
         _remember(run, memory)
         epochs = sum(stage.epochs for stage in run.stages[: run.stage])
         run.progress.skip(epochs * run.steps_per_epoch + memory["learner"]["step"])
         return memory["learner"]
+
+
+def _rows(history: Any) -> list[dict[str, Any]]:
+    rows = [dict(row) for row in history]
+    for row in rows:
+        for name in ("epoch", "loss", "density", "seconds"):
+            float(row[name])
+    return rows
 
 
 def _memory(run: _Run, learner: Learner) -> dict[str, Any]:
@@ -247,6 +256,8 @@ def _run_stage(run: _Run, stage: Stage, memory: Mapping[str, Any] | None = None)
     if memory is not None and run.checkpoints is not None:
         with run.checkpoints.taking_up():
             learner.remember(memory)
+            if learner.patience.weights is not None:
+                remember_module(copy.deepcopy(run.model), learner.patience.weights)
     patience = learner.patience
     while learner.epoch < stage.epochs and patience.epochs_since < run.config.n_iter_no_change:
         if run.watch is not None:

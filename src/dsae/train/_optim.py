@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dsae import ops
 from dsae.nn import SparseLinear
 from dsae.nn._linear import move
-from dsae.nn._memory import fill, plain
+from dsae.nn._memory import fill, plain, whole
 from dsae.topology import Rewiring, Topology
 
 
@@ -76,7 +76,7 @@ class SparseAdam(torch.optim.Optimizer):
         parameters = self._parameters()
         for i, earlier in memory.items():
             parameter = parameters[int(i)]
-            step = int(earlier["step"])
+            step = whole(earlier["step"], 2**63, "step")
             if step < 1 or not (earlier["square"] >= 0).all():
                 raise ValueError(f"Adam's moments of parameter {i} must be those of at least one step")
             self.state[parameter] = {
