@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from dsae.data import check_rows
 
 ROWS = np.arange(12, dtype=np.float64).reshape(4, 3)
+NULLABLE = pd.DataFrame({"a": pd.array([1, None], "Int64"), "b": [1.0, 2.0], "c": pd.array([True, False], "boolean")})
 SPARSE = sp.csr_matrix(np.eye(3))
 
 
@@ -74,6 +75,11 @@ def test_duplicates_are_summed_and_the_callers_matrix_is_left_alone():
         ([[1, 2], [3]], "must be a table; got rows of different lengths"),
         ([[{}, None, 3]], "must hold numbers; got dtype object"),
         ([[1j, 2, 3]], "real numbers"),
+        (sp.csr_matrix([[1j, 2, 3]]), "real numbers; got dtype complex128. Complex data not supported"),
+        (sp.csr_array([[1j, 2, 3]]), "real numbers"),
+        (NULLABLE, "holds NaN, first in row 1. Impute or drop"),
+        (NULLABLE.to_numpy(object), "holds NaN, first in row 1. Impute or drop"),
+        (NULLABLE.astype({"c": object}).assign(c="x"), "must hold numbers; got dtype object"),
         (sp.csr_matrix((2, 4)), "3 columns"),
         (sp.csr_matrix(np.array([[0, 0, 0], [0, np.nan, 0]])), "NaN, first in row 1"),
         (sp.csr_matrix((0, 3)), r"0 sample\(s\)"),

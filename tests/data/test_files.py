@@ -2,8 +2,10 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -101,6 +103,26 @@ def test_text_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "x.csv").write_bytes("größe\n1\n".encode("latin-1"))
     with pytest.raises(ValueError, match="must be UTF-8 text"):
         read_rows(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_an_archive_is_refused(tmp_path, method):
+    """Or read as it was: some bits of bzip2 and LZMA mean nothing."""
+    array, rows, messages = io.BytesIO(), np.tile(ROWS, (300, 1)), []
+    np.save(array, rows)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", method) as archive:
+        archive.writestr("X.npy", array.getvalue())
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    places = range(35, len(content) - 100, 41)
+    for place in places:
+        damaged = content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+        (tmp_path / "x.npz").write_bytes(damaged)
+        try:
+            np.testing.assert_array_equal(read_rows(tmp_path / "x.npz")[0], rows)
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > 0.8 * len(places)
+    assert all(re.match(r"\[read\] .*x\.npz must be a whole \.np", message) for message in messages)
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])
@@ -202,6 +224,44 @@ def test_what_cannot_be_written_is_said(tmp_path):
 
 
 KINDS = ["npy", "npz", "csv", "parquet", "arrow", "mtx", "h5ad"]
+NO_TABLES = [
+    (ROWS, ["a", "b"], r"a name for each column; got 2 names for rows of shape \(7, 3\)\. Give 3 column names\."),
+    (ROWS, ["a", "b", "c", "d"], "got 4 names"),
+    (ROWS, [], "got 0 names"),
+    (ROWS[0], ["a", "b", "c"], r"2-D rows, \[n_samples, n_columns\]; got 1-D with shape \(3,\)\. Write X\.reshape"),
+    (ROWS[None], ["a", "b", "c"], "got 3-D"),
+]
+
+
+@pytest.mark.parametrize(("array", "names", "message"), [*NO_TABLES, (ROWS[0], None, "got 1-D")])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_table_with_names_is_not_written(tmp_path, kind, array, names, message):
+    with pytest.raises(ValueError, match=rf"\[write\] .*x\.{kind} must .*{message}"):
+        write_rows(tmp_path / f"x.{kind}", array, names)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sparse_matrix_with_other_names_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match=r"got 1 names for rows of shape \(9, 5\)"):
+        write_rows(tmp_path / "x.npz", SPARSE, ["a"])
+
+
+def test_standard_output_stays_empty_where_rows_are_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", _Standard())
+    with pytest.raises(ValueError, match=r"\[write\] - must have a name for each column"):
+        write_rows("-", ROWS, ["a"])
+    assert not sys.stdout.buffer.getvalue()
+
+
+@pytest.mark.parametrize(("array", "names", "message"), NO_TABLES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_writer_takes_no_other_rows_than_it_has_names_for(tmp_path, kind, array, names, message):
+    path = tmp_path / f"x.{kind}"
+    write_rows(path, ROWS)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=message), writing(path, 7, names) as writer:
+        writer.write(array)
+    assert path.read_bytes() == before
 
 
 def _write_half(path):

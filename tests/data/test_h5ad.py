@@ -5,12 +5,14 @@ import struct
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from dsae.data import open_rows
 
 h5py = pytest.importorskip("h5py")
 
 IDS, NAMES = [f"cell {i}" for i in range(7)], ["a", "é" * 40, ""]
+MATRIX = sp.csc_matrix(np.eye(7, 3, dtype=np.float32))
 LAYOUTS = {
     "contiguous": {},
     "chunked": {"chunks": (2,)},
@@ -25,6 +27,18 @@ def write(path, layout):
         for frame, names in (("obs", IDS), ("var", NAMES)):
             file.create_group(frame).attrs["_index"] = "names"
             file[frame].create_dataset("names", data=names, dtype=h5py.string_dtype(), **layout)
+
+
+def write_columns(path, matrix, ids=IDS, names=NAMES):
+    """CSC, which comes into memory."""
+    with h5py.File(path, "w") as file:
+        X = file.create_group("X")
+        X.attrs.update({"encoding-type": "csc_matrix", "shape": matrix.shape})
+        for part in ("data", "indices", "indptr"):
+            X[part] = getattr(matrix, part)
+        for frame, texts in (("obs", ids), ("var", names)):
+            file.create_group(frame).attrs["_index"] = "names"
+            file[frame].create_dataset("names", data=texts, dtype=h5py.string_dtype())
 
 
 def promise(path, frame):
@@ -43,6 +57,31 @@ def test_names_of_every_layout_are_read(tmp_path, layout):
     source = open_rows(tmp_path / "x.h5ad")
     assert source.column_names == NAMES
     assert np.concatenate([chunk.ids for chunk in source.chunks()]).tolist() == IDS
+
+
+def test_a_matrix_by_columns_has_the_names_of_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("dsae.data._scan.rows_at_once", lambda width: 3)
+    write_columns(tmp_path / "x.h5ad", MATRIX)
+    source = open_rows(tmp_path / "x.h5ad")
+    assert (source.id_name, source.column_names) == ("names", NAMES)
+    assert [chunk.ids.tolist() for chunk in source.chunks()] == [IDS[:3], IDS[3:6], IDS[6:]]
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [({"ids": IDS[1:]}, r"\(6,\) names for 7 rows"), ({"names": [*NAMES, "d"]}, "4 names for 3 columns")],
+)
+def test_names_that_do_not_fit_a_matrix_by_columns_are_refused(tmp_path, frames, message):
+    write_columns(tmp_path / "x.h5ad", MATRIX, **frames)
+    with pytest.raises(ValueError, match=rf"\[read\] .*x\.h5ad must be a whole \.h5ad file; .*{message}"):
+        open_rows(tmp_path / "x.h5ad")
+
+
+def test_long_names_of_a_matrix_by_columns_are_refused(tmp_path):
+    write_columns(tmp_path / "x.h5ad", MATRIX)
+    promise(tmp_path / "x.h5ad", "obs")
+    with pytest.raises(ValueError, match=r"/obs/names promises texts of 4"):
+        open_rows(tmp_path / "x.h5ad")
 
 
 @pytest.mark.parametrize("frame", ["obs", "var"])

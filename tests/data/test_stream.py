@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -189,8 +191,7 @@ def test_files_that_anndata_writes(tmp_path, rows, ids, make):
     source = open_rows(tmp_path / "x.h5ad")
     assert source.column_names == NAMES
     np.testing.assert_array_equal(dense(source.read()), rows)
-    if make is not sp.csc_matrix:
-        np.testing.assert_array_equal(np.concatenate([chunk.ids for chunk in source.chunks()]), ids)
+    np.testing.assert_array_equal(np.concatenate([chunk.ids for chunk in source.chunks()]), ids)
 
 
 def test_files_that_anndata_reads(files, rows, ids):
@@ -214,6 +215,92 @@ def test_tables_that_pandas_writes(tmp_path, rows, ids):
     source = open_rows(tmp_path / "d.csv")
     assert (source.id_name, source.column_names) == ("id", NAMES)
     np.testing.assert_array_equal(np.concatenate([chunk.ids for chunk in source.chunks()]), ids[:500])
+
+
+def to_csv(frame, path):
+    frame.rename_axis(None).to_csv(path)
+
+
+def to_parquet(frame, path):
+    frame.to_parquet(path)
+
+
+def to_arrow(frame, path, make="new_file"):
+    import pyarrow as pa
+
+    table = pa.Table.from_pandas(frame)
+    with getattr(pa.ipc, make)(str(path), table.schema) as writer:
+        writer.write_table(table)
+
+
+TABLES = {"csv": to_csv, "parquet": to_parquet, "arrow": to_arrow}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_an_index_of_numbers_that_pandas_writes_is_no_feature(tmp_path, kind):
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}, index=pd.Index([70, 80], name="cell"))
+    TABLES[kind](frame, tmp_path / f"x.{kind}")
+    source = open_rows(tmp_path / f"x.{kind}")
+    assert (source.id_name, source.column_names) == ("id" if kind == "csv" else "cell", ["a", "b"])
+    assert [str(i) for i in next(source.chunks()).ids] == ["70", "80"]
+    np.testing.assert_array_equal(source.read(), frame)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_an_index_beside_another_column_of_ids_is_refused(tmp_path, kind):
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]}, index=pd.Index([70, 80], name="cell"))
+    TABLES[kind](frame, tmp_path / f"x.{kind}")
+    with pytest.raises(ValueError, match=r"at most one column of row ids; got .*\bb\b.* Name the ids by id_column"):
+        open_rows(tmp_path / f"x.{kind}")
+
+
+def test_an_index_of_several_columns_is_refused(tmp_path):
+    index = pd.MultiIndex.from_tuples([(1, 2), (3, 4)], names=["plate", "well"])
+    pd.DataFrame({"a": [1.0, 2.0]}, index=index).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"at most one column of row ids; got well \(int64\)\. Name the ids"):
+        open_rows(tmp_path / "x.parquet")
+    assert open_rows(tmp_path / "x.parquet", id_column="plate").column_names == ["a", "well"]
+
+
+@pytest.mark.parametrize("said", [b"{", b"[" * 100_000, b"3", b"{}", b'{"index_columns": null}', b"\xff"])
+def test_what_pandas_cannot_have_said_of_its_index_is_passed_over(tmp_path, said):
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    table = pa.table({"a": [1.0], "__index_level_0__": [7]}).replace_schema_metadata({b"pandas": said})
+    pa.parquet.write_table(table, tmp_path / "x.parquet")
+    source = open_rows(tmp_path / "x.parquet")
+    assert (source.id_name, source.column_names) == ("__index_level_0__", ["a"])
+
+
+def test_a_csv_with_several_columns_without_a_name_has_no_index(tmp_path):
+    (tmp_path / "x.csv").write_text(",,a\n1,2,3\n")
+    assert open_rows(tmp_path / "x.csv").shape == (1, 3)
+
+
+@pytest.mark.parametrize("kind", ["arrow", "feather"])
+def test_arrows_stream_format_is_told_from_damage(tmp_path, kind):
+    to_arrow(pd.DataFrame({"a": [1.0]}), tmp_path / f"x.{kind}", "new_stream")
+    with pytest.raises(ValueError, match=r"in Arrow's file format .*; got its stream format.* pyarrow\.ipc\.new_file"):
+        open_rows(tmp_path / f"x.{kind}")
+
+
+MANY = """
+import resource, sys
+from dsae.data import open_rows
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+source = open_rows(sys.argv[1])
+print(len(source), sum(batch.shape[0] for batch in source.batches(7, seed=0)))
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_may_hold_more_files_than_a_process_may_open(tmp_path, kind):
+    for i in range(60):
+        with writing(tmp_path / f"{i}.{kind}", 2, ["a", "b"]) as writer:
+            writer.write(np.full((2, 2), i + 1, np.float32))
+    done = subprocess.run([sys.executable, "-c", MANY, tmp_path], capture_output=True, text=True)
+    assert done.stdout == "120 120\n", done.stderr
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -285,6 +372,23 @@ def test_a_file_that_changed_is_told(write, tmp_path, kind, use):
     write(path, 0, 2000)
     with pytest.raises(OSError, match=rf"x\.{kind} changed while it was in use"):
         use(source)
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_an_archive_that_changed_is_told(tmp_path, rows, keep_time):
+    """Also where size and time say that it has not."""
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, X=rows)
+    source, status = open_rows(path), path.stat()
+    path.write_bytes(b"x" * status.st_size)
+    if keep_time:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        with pytest.raises(ValueError, match=r"\[read\] .*x\.npz must be a whole \.npz archive; .*not a zip file"):
+            source.read()
+        return
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(OSError, match=r"x\.npz changed while it was in use"):
+        source.read()
 
 
 @pytest.mark.parametrize("change", ["touched", "cut", "gone"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dsae import DeepSparseAutoencoder
+from dsae import DeepSparseAutoencoder, DSAOutlierDetector
 from dsae.data import ArraySource, open_rows, writing
 from dsae.metrics import evaluate
 
@@ -54,6 +54,22 @@ def test_names_come_with_the_stream_and_are_asked_for_again(rows, path, tmp_path
     np.save(tmp_path / "x.npy", rows[:, :5])
     with pytest.raises(ValueError, match=r"must have 12 columns, .*; got 5 in .*x\.npy"):
         dsa.score(open_rows(tmp_path / "x.npy"))
+
+
+def test_errors_of_a_stream_are_those_of_its_rows(rows, path):
+    source = open_rows(path)
+    dsa = DeepSparseAutoencoder(**SETTINGS).fit(rows)
+    np.testing.assert_array_equal(dsa.score_samples(source), dsa.score_samples(rows))
+    for per_feature in (False, True):
+        found = dsa.reconstruction_error(source, per_feature=per_feature)
+        np.testing.assert_array_equal(found, dsa.reconstruction_error(rows, per_feature=per_feature))
+
+
+@pytest.mark.parametrize("take", [lambda m, X: m.runtime_.encode(X), lambda m, X: DSAOutlierDetector().fit(X)])
+def test_who_takes_no_stream_says_what_to_give(rows, path, take):
+    dsa = DeepSparseAutoencoder(**SETTINGS).fit(rows)
+    with pytest.raises(TypeError, match=r"X must be rows in memory; got .*x\.parquet.*Give X\.read\(\)"):
+        take(dsa, open_rows(path))
 
 
 def test_transform_and_score_of_a_stream_are_those_of_its_rows(rows, path):

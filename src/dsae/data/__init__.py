@@ -5,7 +5,7 @@ from dsae.data._check import as_rows as as_rows
 from dsae.data._check import check_finite as check_finite
 from dsae.data._check import check_rows as check_rows
 from dsae.data._check import check_source as check_source
-from dsae.data._open import is_source as is_source
+from dsae.data._check import is_source as is_source
 from dsae.data._open import open_rows as open_rows
 from dsae.data._open import read_rows as read_rows
 from dsae.data._source import ArraySource as ArraySource

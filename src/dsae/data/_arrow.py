@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +13,7 @@ import numpy as np
 from dsae.data._scan import Chunk, Scan, check_shape, rows_at_once
 
 _INDEX = "__index_level_0__"  # where pandas keeps an index that has no name
+_STREAM = b"\xff\xff\xff\xff"  # what Arrow's stream format begins with; its file format begins with ARROW1
 _GROUP_BYTES = 1 << 25
 _MOST_ROWS_PER_BYTE = 1 << 17  # run lengths pack a page of equal values into a few bytes
 
@@ -36,13 +38,15 @@ class ArrowScan(Scan):
     path : str or Path
     kind : {"parquet", "arrow", "feather"}
     id_column : str, optional
-        Column of row ids; by default the only one of text, or the one of pandas' index.
+        Column of row ids; by default the one of pandas' index, or the only one of text.
     """
 
     def __init__(self, path: str | Path, kind: str, id_column: str | None = None) -> None:
         super().__init__(path)
         self.kind = kind
         self._pa = pyarrow(f".{kind}")
+        if kind != "parquet":
+            _check_format(self.name, self.path)
         with self._explained():
             self._file = _Parquet(self._pa, self.path) if kind == "parquet" else _Ipc(self._pa, self.path)
             if not 0 <= self._file.n_rows <= _MOST_ROWS_PER_BYTE * self._stamp[1]:
@@ -51,18 +55,19 @@ class ArrowScan(Scan):
             fields = {field.name: field.type for field in schema}
         if len(fields) != len(schema):
             raise ValueError(f"[read] {self.name} must name every column differently; got {', '.join(schema.names)}.")
-        self.id_name = self._find_ids(fields, id_column)
+        self.id_name = self._find_ids(fields, _index_of(schema), id_column)
         self.column_names = [name for name in fields if name != self.id_name]
         self.n_features = len(self.column_names)
         check_shape(self.name, (self._file.n_rows, self.n_features))
 
-    def _find_ids(self, fields: dict[str, Any], id_column: str | None) -> str | None:
+    def _find_ids(self, fields: dict[str, Any], index: list[str], id_column: str | None) -> str | None:
         if id_column is not None and id_column not in fields:
             raise ValueError(f"[read] {self.name} has no column {id_column!r} for row ids; it has {', '.join(fields)}.")
         others = {name: kind for name, kind in fields.items() if not self._is_number(kind) and name != id_column}
         if id_column is None:
             texts = [name for name, kind in others.items() if self._is_text(kind)]
-            id_column = _INDEX if _INDEX in fields else texts[0] if len(texts) == 1 else None
+            id_column = index[0] if index else texts[0] if len(texts) == 1 else None
+            others.update({name: fields[name] for name in index})
             others.pop(id_column or "", None)
         if others:
             raise ValueError(
@@ -121,6 +126,24 @@ class ArrowScan(Scan):
         return _Explained(self.name, self.kind, self._pa)
 
 
+def _check_format(name: str, path: Path) -> None:
+    with open(path, "rb") as file:
+        if file.read(4) == _STREAM:
+            raise ValueError(
+                f"[read] {name} must be in Arrow's file format (IPC file, Feather); got its stream format, which has "
+                "no index of record batches. Write it by pyarrow.ipc.new_file instead of new_stream."
+            )
+
+
+def _index_of(schema: Any) -> list[str]:
+    """Columns that pandas wrote as its index; what is no name there is a range, which has no column."""
+    try:
+        listed = list(json.loads(schema.metadata[b"pandas"])["index_columns"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        listed = []
+    return [name for name in schema.names if name == _INDEX or name in listed]
+
+
 class _Explained:
     """Arrow's own errors as ours."""
 
@@ -141,18 +164,26 @@ class _Explained:
 
 
 class _Parquet:
+    """A file that is open only while it is read: a folder may hold more of them than a process may have open."""
+
     def __init__(self, pa: Any, path: Path) -> None:
-        # Buffered: a column of a row group is read page by page, so that a row group may be larger than memory.
-        self._file = pa.parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False, memory_map=False)
-        meta = self._file.metadata
+        self._pa, self._path = pa, path
+        with self._opened() as file:
+            self._metadata = meta = file.metadata
+            self.schema = file.schema_arrow
         sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
         if min(sizes, default=0) < 0 or sum(sizes) != meta.num_rows:
             raise ValueError("row groups that do not add up")
         self.starts, self.n_rows, self.n_parts = _starts(sizes), meta.num_rows, len(sizes)
-        self.schema = self._file.schema_arrow
+
+    def _opened(self, metadata: Any = None) -> Any:
+        # Buffered: a column of a row group is read page by page, so that a row group may be larger than memory.
+        options = {"buffer_size": 1 << 16, "pre_buffer": False, "memory_map": False}
+        return self._pa.parquet.ParquetFile(self._path, metadata=metadata, **options)
 
     def batches(self, part: int, columns: Sequence[str], n_rows: int) -> Iterator[Any]:
-        return self._file.iter_batches(n_rows, row_groups=[part], columns=list(columns), use_threads=False)
+        with self._opened(self._metadata) as file:
+            yield from file.iter_batches(n_rows, row_groups=[part], columns=list(columns), use_threads=False)
 
 
 class _Ipc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,21 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
     return rows
 
 
+def is_source(X: Any) -> bool:
+    """Whether ``X`` gives rows in batches itself, as `open_rows` and `ArraySource` do."""
+    return hasattr(X, "batches") and hasattr(X, "moments")
+
+
 def as_rows(verb: str, X: Any, n_features: int | None, what: str) -> Rows:
     """`check_rows` for who looks for NaN and infinity on the way."""
     if isinstance(X, (str, Path)):
         raise TypeError(f"[{verb}] X must be rows, not the path of a file; got {str(X)!r}. Use dsae.data.open_rows.")
-    rows: Rows = _as_csr(X) if sp.issparse(X) else _as_dense(verb, X)
+    if is_source(X):
+        raise TypeError(
+            f"[{verb}] X must be rows in memory; got {X}, which is read in pieces. Give X.read(), or the rows of "
+            "X.chunks() one after another."
+        )
+    rows: Rows = _as_csr(verb, X) if sp.issparse(X) else _as_dense(verb, X)
     if rows.ndim != 2:
         raise ValueError(
             f"[{verb}] X must be 2-D, [n_samples, n_features]; got {rows.ndim}-D with shape {rows.shape}. "
@@ -56,7 +67,8 @@ def as_rows(verb: str, X: Any, n_features: int | None, what: str) -> Rows:
     return rows
 
 
-def _as_csr(X: Any) -> Rows:
+def _as_csr(verb: str, X: Any) -> Rows:
+    _check_real(verb, X)
     rows: Rows = sp.csr_matrix(X, dtype=np.float32)
     if not rows.has_canonical_format:
         rows = rows.copy()
@@ -74,16 +86,28 @@ def _as_dense(verb: str, X: Any) -> Rows:
         array = np.asarray(X)
     except ValueError:
         raise ValueError(f"[{verb}] X must be a table; got rows of different lengths.") from None
-    if np.iscomplexobj(array):
-        raise ValueError(f"[{verb}] X must hold real numbers; got dtype {array.dtype}. Complex data not supported.")
+    _check_real(verb, array)
     try:
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(array, dtype=np.float32) if array.ndim else array
+            return np.ascontiguousarray(_without_na(array), dtype=np.float32) if array.ndim else array
     except (TypeError, ValueError) as error:
         raise type(error)(
             f"[{verb}] X must hold numbers; got dtype {array.dtype} ({error}). Encode text or categories first, for "
             "instance with scikit-learn's TfidfVectorizer or OneHotEncoder."
         ) from None
+
+
+def _check_real(verb: str, X: Any) -> None:
+    if np.iscomplexobj(X):
+        raise ValueError(f"[{verb}] X must hold real numbers; got dtype {X.dtype}. Complex data not supported.")
+
+
+def _without_na(array: np.ndarray) -> np.ndarray:
+    """NaN for what pandas calls missing, of which NA is no number."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or array.dtype != object:
+        return array
+    return np.where(pandas.isna(array), np.nan, array)
 
 
 def check_finite(verb: str, rows: Rows) -> None:

@@ -25,7 +25,8 @@ class CsvScan(Scan):
     ----------
     path : str or Path
     id_column : str, optional
-        Column of row ids; by default the one whose first field is text, in a file with a header.
+        Column of row ids; by default, in a file with a header, the one whose first field is text, or the first one if
+        it alone has no name, as pandas writes an index.
     content : bytes, optional
         What to read instead of the file.
     """
@@ -78,14 +79,21 @@ class CsvScan(Scan):
                 )
             return self._names.index(id_column)
         texts = [i for i, field in enumerate(first) if field.strip() and not is_number(field.replace("_", ""))]
-        if self._names is None or not texts or len(first) != self._width:
+        if self._names is None or len(first) != self._width:
             return None
-        if len(texts) > 1:
+        found = sorted({*texts, 0}) if self._has_index(self._names) else texts
+        if len(found) > 1:
             raise ValueError(
-                f"[read] {self.name} must hold numbers and at most one column of row ids; got text in the columns "
-                f"{', '.join(self._names[i] for i in texts)}. Name the ids by id_column, and encode or drop the others."
+                f"[read] {self.name} must hold numbers and at most one column of row ids; got text or ids in the "
+                f"columns {', '.join(self._names[i] or 'without a name' for i in found)}. Name the ids by id_column, "
+                "and encode or drop the others."
             )
-        return texts[0]
+        return found[0] if found else None
+
+    @staticmethod
+    def _has_index(names: list[str]) -> bool:
+        """Whether the first column is an index as pandas writes it: the only one without a name."""
+        return len(names) > 1 and not names[0] and all(names[1:])
 
     @cached_property
     def _index(self) -> tuple[int, list[int]]:

@@ -52,8 +52,10 @@ def open_h5ad(path: str | Path) -> Scan:
         X = file["X"]
         kind = _text(X.attrs.get("encoding-type", "array"))
         if kind == "csc_matrix":
-            names = _names(file, "var")
-            return MemoryScan(path, "h5ad", _whole(name, X), names)
+            rows: Any = _whole(name, X)
+            names, obs = _columns(file, rows.shape[1]), _observations(file, rows.shape[0])
+            ids = None if obs is None else _strings(file[obs][:])
+            return MemoryScan(path, "h5ad", rows, names, ids, _last(obs))
     return H5adScan(path)
 
 
@@ -94,14 +96,9 @@ class H5adScan(SpanScan):
                 self._check_parts(X)
             else:
                 _check_numbers(self.name, X)
-            self.column_names = _names(file, "var")
-            if self.column_names is not None and len(self.column_names) != self.n_features:
-                raise ValueError(f"{len(self.column_names)} names for {self.n_features} columns")
-            self._obs = _index(file, "obs")
-            if self._obs is not None:
-                self.id_name = self._obs.rsplit("/", 1)[1]
-                if file[self._obs].shape != (self.n_rows,):
-                    raise ValueError(f"{file[self._obs].shape} names for {self.n_rows} rows")
+            self.column_names = _columns(file, self.n_features)
+            self._obs = _observations(file, self.n_rows)
+            self.id_name = _last(self._obs)
 
     def _check_parts(self, X: Any) -> None:
         for part in ("data", "indices", "indptr"):
@@ -222,9 +219,25 @@ def _index(file: Any, frame: str) -> str | None:
     return at
 
 
-def _names(file: Any, frame: str) -> list[str] | None:
-    at = _index(file, frame)
-    return None if at is None else [str(name) for name in _strings(file[at][:])]
+def _columns(file: Any, n: int) -> list[str] | None:
+    """The names of ``n`` variables."""
+    at = _index(file, "var")
+    names = None if at is None else [str(name) for name in _strings(file[at][:])]
+    if names is not None and len(names) != n:
+        raise ValueError(f"{len(names)} names for {n} columns")
+    return names
+
+
+def _observations(file: Any, n: int) -> str | None:
+    """Where the names of ``n`` observations are."""
+    at = _index(file, "obs")
+    if at is not None and file[at].shape != (n,):
+        raise ValueError(f"{file[at].shape} names for {n} rows")
+    return at
+
+
+def _last(at: str | None) -> str | None:
+    return None if at is None else at.rsplit("/", 1)[1]
 
 
 def _strings(values: Any) -> np.ndarray:

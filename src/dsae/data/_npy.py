@@ -19,6 +19,10 @@ from dsae.data._scan import Chunk, MemoryScan, Scan, SpanScan, check_shape, rows
 
 # Deflate makes at most 1032 bytes of one; whoever promises more than this lies.
 _MOST_INFLATION = 1100
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python built without it; zipfile then refuses such members itself
+    LZMAError = zipfile.BadZipFile
 _DAMAGE = (
     ValueError,
     EOFError,
@@ -32,6 +36,7 @@ _DAMAGE = (
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
+    LZMAError,
 )
 
 
@@ -89,7 +94,9 @@ def explained(name: str, what: str) -> Iterator[None]:
         yield
     except _ExplainedError as error:
         raise ValueError(str(error)) from None
-    except _DAMAGE as error:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and (error.errno is not None or str(error).startswith("[read]")):
+            raise  # of the system, or ours; bz2 has no other name for damage
         if any(sign in str(error) for sign in ("allow_pickle", "Object arrays", "Python objects")):
             raise ValueError(
                 f"[read] {name} is no {what} or holds Python objects; only plain numbers are read. "
@@ -152,18 +159,23 @@ class ZippedScan(Scan):
     def __init__(self, path: str | Path, member: str) -> None:
         super().__init__(path)
         self._member = member
-        with zipfile.ZipFile(self.path) as archive, self._opened(archive) as (_, header):
-            check_shape(self.name, header.shape)
-            if header.fortran and header.shape[1] > 1:
-                raise ValueError(
-                    f"[read] {self.name} must hold rows one after another (C order) to be read in pieces; got columns "
-                    "one after another. Save numpy.ascontiguousarray(X)."
-                )
-            self._n_rows, self.n_features = header.shape
+        with self._opened() as (_, header):
+            pass
+        check_shape(self.name, header.shape)
+        if header.fortran and header.shape[1] > 1:
+            raise ValueError(
+                f"[read] {self.name} must hold rows one after another (C order) to be read in pieces; got columns "
+                "one after another. Save numpy.ascontiguousarray(X)."
+            )
+        self._n_rows, self.n_features = header.shape
 
     @contextlib.contextmanager
-    def _opened(self, archive: zipfile.ZipFile) -> Iterator[tuple[Any, Header]]:
-        with explained(self.name, ".npz archive"), archive.open(self._member) as file:
+    def _opened(self) -> Iterator[tuple[Any, Header]]:
+        with (
+            explained(self.name, ".npz archive"),
+            zipfile.ZipFile(self.path) as archive,
+            archive.open(self._member) as file,
+        ):
             yield file, read_header(self.name, file, archive.getinfo(self._member).file_size)
 
     def __len__(self) -> int:
@@ -176,7 +188,7 @@ class ZippedScan(Scan):
 
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         step = rows_at_once(self.n_features)
-        with zipfile.ZipFile(self.path) as archive, self._opened(archive) as (file, header):
+        with self._opened() as (file, header):
             for start in range(0, self._n_rows, step):
                 n = min(step, self._n_rows - start) * self.n_features
                 content = file.read(n * header.dtype.itemsize)

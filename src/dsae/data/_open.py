@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from dsae.data._arrow import ArrowScan
 from dsae.data._check import Rows
@@ -33,8 +32,9 @@ _WITH_IDS = ("csv", "parquet", "arrow", "feather")
 def open_rows(path: str | Path, id_column: str | None = None) -> StreamSource:
     """Rows of a file or of a folder of files, read in pieces while a model takes them.
 
-    What comes out may be used wherever rows are: ``DeepSparseAutoencoder().fit(open_rows("folder/"))``. Memory does
-    not grow with the number of rows, except where a format has no rows to read in pieces.
+    `DeepSparseAutoencoder` takes what comes out for rows: ``DeepSparseAutoencoder().fit(open_rows("folder/"))``, and so
+    does `dsae.metrics.evaluate`; all others take its ``read()``, or its ``chunks()`` one after another. Memory does not
+    grow with the number of rows, except where a format has no rows to read in pieces.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ def open_rows(path: str | Path, id_column: str | None = None) -> StreamSource:
         A folder of files of one kind and the same columns, in the order of their names. ``-`` is standard input, which
         comes into memory.
     id_column : str, optional
-        Of tables, the column that names the rows; by default the only one that holds text. All others are features.
+        Of tables, the column that names the rows; by default the index that pandas wrote, or the only column that
+        holds text. All others are features.
 
     Returns
     -------
@@ -132,8 +133,3 @@ def _open_file(path: Path, id_column: str | None) -> Scan:
     if id_column is not None and kind not in _WITH_IDS:
         raise ValueError(f"[read] {path} has no columns to name; leave id_column={id_column!r} out.")
     return _SCANS[kind](path, id_column)
-
-
-def is_source(X: Any) -> bool:
-    """Whether ``X`` gives rows in batches itself, as `open_rows` and `ArraySource` do."""
-    return hasattr(X, "batches") and hasattr(X, "moments")

@@ -154,8 +154,17 @@ class SpanScan(Scan):
 class MemoryScan(SpanScan):
     """Rows that are in memory: of a file that cannot be read in pieces, or of standard input."""
 
-    def __init__(self, path: str | Path, kind: str, rows: Rows, names: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        kind: str,
+        rows: Rows,
+        names: list[str] | None = None,
+        ids: np.ndarray | None = None,
+        id_name: str | None = None,
+    ) -> None:
         self.path, self.kind, self.rows, self.column_names = Path(path), kind, rows, names
+        self.ids, self.id_name = ids, id_name
         check_shape(self.name, rows.shape)
         self.n_rows, self.n_features = rows.shape
 
@@ -168,6 +177,9 @@ class MemoryScan(SpanScan):
 
     def _rows(self, start: int, stop: int) -> Rows:
         return self.rows[start:stop]
+
+    def _ids(self, start: int, stop: int) -> np.ndarray | None:
+        return None if self.ids is None else self.ids[start:stop]
 
     def _check_unchanged(self) -> None:
         """It has been read already."""

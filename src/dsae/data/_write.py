@@ -64,7 +64,7 @@ def writing(
     Raises
     ------
     ValueError
-        If the kind is unknown, or is to hold a CSR matrix and cannot.
+        If the kind is unknown, or is to hold a CSR matrix and cannot; later, if rows have not as many columns as names.
     OSError
         If the file cannot be written; what was there before is left as it was.
     """
@@ -85,7 +85,7 @@ def writing(
         else:
             writer = (_NpzWriter if kind == "npz" else _NpyWriter)(file, (n_rows, len(column_names)))
         try:
-            yield writer
+            yield _Checked(path, writer, len(column_names))
         except BaseException:
             with contextlib.suppress(Exception):
                 writer.close()
@@ -112,16 +112,18 @@ def write_rows(
     Raises
     ------
     ValueError
-        If the kind is unknown or cannot hold the array.
+        If the kind is unknown or cannot hold the array, or the array is not 2-D with a column for each name.
     OSError
         If the file cannot be written; what was there before is left as it was.
     """
     kind = kind or ("csv" if str(path) == "-" else kind_of("write", path))
+    array = array if sp.issparse(array) else np.asarray(array)
+    _check_table(path, array.shape, None if column_names is None else len(column_names))
     if sp.issparse(array):
-        with writing(path, array.shape[0], column_names or [""] * array.shape[1], kind=kind, sparse=True) as writer:
+        names = column_names if column_names is not None else [""] * array.shape[1]
+        with writing(path, array.shape[0], names, kind=kind, sparse=True) as writer:
             writer.write(array)
         return
-    array = np.asarray(array)
     if column_names is None and kind == "csv":
         with _target(path, kind) as (file, _):
             _write_lines(file, array)
@@ -183,6 +185,33 @@ def _replacing(path: str | Path, target: Path) -> Iterator[BinaryIO]:
                 f"[write] {path} cannot be written: {target.parent} does not exist; make it first."
             ) from None
         raise OSError(f"[write] {path} cannot be written: {error.strerror or error}.") from None
+
+
+class _Checked:
+    """A writer that is given nothing but rows of as many columns as it has names."""
+
+    def __init__(self, path: str | Path, writer: Writer, n_columns: int) -> None:
+        self._path, self._writer, self._n_columns = path, writer, n_columns
+
+    def write(self, rows: Rows, ids: np.ndarray | None = None) -> None:
+        _check_table(self._path, np.shape(rows), self._n_columns)
+        self._writer.write(rows, ids)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _check_table(path: str | Path, shape: tuple[int, ...], n_names: int | None) -> None:
+    if len(shape) != 2:
+        raise ValueError(
+            f"[write] {path} must be given 2-D rows, [n_samples, n_columns]; got {len(shape)}-D with shape {shape}. "
+            "Write X.reshape(1, -1) for one sample."
+        )
+    if n_names not in (None, shape[1]):
+        raise ValueError(
+            f"[write] {path} must have a name for each column; got {n_names} names for rows of shape {shape}. Give "
+            f"{shape[1]} column names."
+        )
 
 
 class _NpyWriter:
