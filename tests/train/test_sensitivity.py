@@ -9,6 +9,7 @@ from sklearn.datasets import make_classification
 from dsae import DeepSparseAutoencoder
 from dsae.config import AutoencoderConfig
 from dsae.data import ArraySource
+from dsae.interpret import most_important
 from dsae.nn import Autoencoder
 from dsae.train._sensitivity import Sensitivity
 
@@ -111,8 +112,26 @@ def test_a_warm_start_goes_on_from_what_was_gathered_and_init_does_not():
     np.testing.assert_allclose(again, 0.8 * before + 0.2 * afresh, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("density", [0.1, 1.0])
+def test_inputs_that_jump_seldom_do_not_outdo_those_that_always_move(scale, density):
+    rng = np.random.default_rng(0)
+    moving = rng.random((2000, 4)) @ rng.random((4, 20)) + 0.1 * rng.random((2000, 20))
+    jumping = (rng.random((2000, 60)) < 0.004) * rng.random((2000, 60))
+    dsa = DeepSparseAutoencoder(
+        n_components=8,
+        hidden_layer_sizes=(128,),
+        density=density,
+        scale=scale,
+        max_iter=25,
+        random_state=0,
+        shrink="none" if density == 1 else "tempered",
+    ).fit(np.hstack([moving, jumping]))
+    assert (most_important(dsa.feature_importances_, 20) < 20).all()
+
+
 @pytest.mark.parametrize("output", ["identity", "sigmoid"])
-def test_it_is_the_column_norm_of_the_jacobian(output):
+def test_it_is_the_usual_move_times_the_column_norm_of_the_jacobian(output):
     config = AutoencoderConfig(n_features=6, n_components=4, activation="sigmoid", output_activation=output)
     model = Autoencoder(config, torch.Generator().manual_seed(0))
     data = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
@@ -124,7 +143,7 @@ def test_it_is_the_column_norm_of_the_jacobian(output):
         observer.see(model)
     inner = [torch.autograd.functional.jacobian(model, row) for row in torch.from_numpy(data)[:, None]]
     jacobian = torch.stack(inner).reshape(-1, 6, 6) * scale / scale[:, None]
-    expected = jacobian.square().sum(dim=1).mean(dim=0).sqrt()
+    expected = jacobian.square().sum(dim=1).mean(dim=0).sqrt() * torch.from_numpy(np.abs(data).mean(axis=0)) / scale
     np.testing.assert_allclose(observer.importance, (expected / expected.sum()).numpy(), rtol=0.06)
 
 

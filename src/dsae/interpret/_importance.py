@@ -18,10 +18,10 @@ def feature_importances(
     ----------
     model : Model or Runtime
     method : {"sensitivity", "strength", "path"}
-        ``sensitivity`` is what training gathered: how strongly the reconstruction answers to the input, the root mean
-        square of its column of the Jacobian ``d x^ / d x`` (a derivative-based sensitivity measure, Sobol & Kucherenko
-        2009), less where the input varies less than most, as a running mean over epochs. A model that carries none,
-        built by hand or saved by an older version, is judged by its ``strength``.
+        ``sensitivity`` is what training gathered: how far the reconstruction goes when the input goes as far as it
+        usually does, its mean absolute deviation times the root mean square of its column of the Jacobian
+        ``d x^ / d x`` (a derivative-based sensitivity measure, Sobol & Kucherenko 2009), as a running mean over epochs.
+        A model that carries none, built by hand or saved by an older version, is judged by its ``strength``.
         ``strength`` is ``sum_r |W_rj|`` over the first encoder layer, the neuron strength of QuickSelection
         (Atashgahi et al. 2022). ``path`` adds up all paths to the code, ``1^T |W_L| ... |W_1|``: an input
         whose edges end in hidden units that lead nowhere counts nothing.

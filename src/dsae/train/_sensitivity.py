@@ -23,11 +23,12 @@ _NEWEST = 0.2
 class Sensitivity:
     """Running mean, over epochs, of how strongly the reconstruction answers to each input.
 
-    For input ``j`` it is ``r_j sqrt(E |d x^ / d x_j|^2)``, the root mean square of a column of the Jacobian, a
-    derivative-based sensitivity measure (Sobol & Kucherenko 2009); with ``v`` of independent random signs
-    ``E (v^T J)_j^2`` is the square of the column's norm (Hutchinson 1990), so that a row of data costs one pass
-    backward. ``x`` is measured as in training, centred and in the model's own unit. ``r_j = min(1, s_j / median s)``
-    with the standard deviations ``s`` of the inputs that vary: a derivative tells nothing of an input that never moves.
+    For input ``j`` it is ``E |x_j| sqrt(E |d x^ / d x_j|^2)``: how far the reconstruction goes when the input goes as
+    far as it usually does. The second factor, the root mean square of a column of the Jacobian, is a derivative-based
+    sensitivity measure (Sobol & Kucherenko 2009); with ``v`` of independent random signs ``E (v^T J)_j^2`` is the
+    square of the column's norm (Hutchinson 1990), so that a row of data costs one pass backward. ``x`` is measured as
+    in training, centred and in the model's own unit. Its mean absolute value, unlike its standard deviation, also tells
+    an input that moves always from one that jumps seldom, whose weights are large and do little.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ class Sensitivity:
 
     def see(self, model: Autoencoder) -> None:
         """Take one epoch into the mean; ``model`` stays as it is."""
-        newest = self._reach(model) * np.sqrt(self._mean_square(model))
+        newest = self._varies(model) * self._moves(model)
         total = newest.sum()
         if not (np.isfinite(total) and total > 0):
             return
@@ -75,24 +76,24 @@ class Sensitivity:
             raise ValueError(f"the mean must be float64 of shape {self._deviation.shape}")
         self._mean = mean
 
-    def _reach(self, model: Autoencoder) -> np.ndarray:
-        spread = self._deviation / model.scale.double().cpu().numpy()
-        varies = self._deviation > 1e-6 * np.abs(model.mean.double().cpu().numpy())  # below that it is rounding
-        return np.where(varies, np.minimum(1, spread / np.median(spread[varies])), 0) if varies.any() else spread
+    def _varies(self, model: Autoencoder) -> np.ndarray:
+        return self._deviation > 1e-6 * np.abs(model.mean.double().cpu().numpy())  # below that it is rounding
 
-    def _mean_square(self, model: Autoencoder) -> np.ndarray:
+    def _moves(self, model: Autoencoder) -> np.ndarray:
+        """Mean absolute value times root mean square gradient, ``[n_features]``."""
         width = self._source.n_features
         n_rows = min(len(self._source), _ROWS, max(_NARROWEST, _NUMBERS // width))
         rows = ArraySource(self._source.sample(n_rows, self._rng))
         at_once = self._batch_size if isinstance(rows.X, np.ndarray) else max(_NARROWEST, _TILE // width)
         training = model.training
         model.eval()
-        total = torch.zeros(self._source.n_features, dtype=torch.float64)
+        size, square = torch.zeros(2, self._source.n_features, dtype=torch.float64)
         for batch in rows.batches(min(self._batch_size, at_once)):
             x = torch.from_numpy(batch.toarray() if sp.issparse(batch) else batch)
-            total += self._gradient(model, x).double().square().sum(dim=0)
+            size += ((x - model.mean) / model.scale).abs().sum(dim=0)
+            square += self._gradient(model, x).double().square().sum(dim=0)
         model.train(training)
-        return total.numpy() / len(rows)
+        return (size / len(rows) * (square / len(rows)).sqrt()).numpy()
 
     def _gradient(self, model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
         """``v^T J`` per row, both sides of the Jacobian in the model's own unit."""
