@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from dsae import DeepSparseAutoencoder
 from dsae import _advice as module
+from dsae.data import ArraySource, StreamSource, open_rows, write_rows
 
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(200, 3)) @ RNG.normal(size=(3, 12))).astype(np.float32)
@@ -70,6 +71,49 @@ def test_columns_of_one_name_are_told_and_told_apart_by_place():
     with pytest.warns(UserWarning, match="more than once"):
         codes = dsa.fit(twice).transform(twice)
     np.testing.assert_array_equal(codes, dsa.transform(X))
+
+
+def source_of(tmp_path, rows, names):
+    path = tmp_path / ("x.npz" if names is None else "x.csv")
+    write_rows(path, rows, names)
+    return open_rows(path)
+
+
+def test_constant_features_of_a_file_are_told_by_the_names_it_has(tmp_path):
+    rows = with_columns(0.1, [2])
+    rows[:, 5] = 0
+    (message,) = fit(source_of(tmp_path, rows, NAMES))
+    assert "2 of 12 features are constant (columns 'gene 2', 'gene 5'): nothing" in message
+    for form in (np.asarray, sp.csr_matrix):
+        (message,) = fit(source_of(tmp_path, form(rows), None))
+        assert "1 of 12 features are constant (columns 2): nothing" in message
+    (message,) = fit(ArraySource(rows))
+    assert "1 of 12 features are constant (columns 2): nothing" in message
+
+
+def test_features_of_a_file_that_move_once_are_not_constant(tmp_path):
+    rows = with_columns(7, [2])
+    rows[199, 2] = np.nextafter(np.float32(7), np.float32(8))
+    assert fit(source_of(tmp_path, rows, NAMES)) == []
+
+
+def test_what_is_constant_in_a_file_takes_no_pass_of_its_own(tmp_path, monkeypatch):
+    passes = []
+    in_order = StreamSource._in_order
+    monkeypatch.setattr(StreamSource, "_in_order", lambda self: passes.append(1) or in_order(self))
+    assert fit(source_of(tmp_path, with_columns(7, [2]), NAMES)) != []
+    assert len(passes) == 1
+
+
+def test_columns_of_one_name_in_a_file_are_told(tmp_path):
+    names = ["a", "a", *NAMES[2:]]
+    source = source_of(tmp_path, X, names)
+    (message,) = fit(source)
+    assert message.startswith("[fit] X must have columns of different names; got 'a' more than once.")
+    with pytest.warns(UserWarning, match="more than once"):
+        dsa = DeepSparseAutoencoder(2, hidden_layer_sizes=(), max_iter=1, random_state=0).fit(source)
+    assert not hasattr(dsa, "feature_names_in_")
+    np.testing.assert_array_equal(dsa.transform(source), dsa.transform(X))
 
 
 def test_layers_without_edges_are_told():

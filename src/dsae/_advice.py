@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae._manners import listed, warn
-from dsae.data import Rows
+from dsae.data import ArraySource, Rows, StreamSource
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
@@ -20,13 +20,15 @@ _FEW_STEPS = 100
 _HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
 
 
-def advise_on_data(rows: Rows, names: list[str] | None) -> None:
+def advise_on_data(rows: Rows | ArraySource | StreamSource, names: list[str] | None) -> None:
     """Warn about features that never vary.
 
     Zeros everywhere are how pixels at the border and words out of use look, and cost nothing: without names, only
-    other constants are told.
+    other constants are told. Of a stream they are known from the pass that training needs; another source than ours
+    might make one more, and is not asked.
     """
-    if not hasattr(rows, "ndim") or rows.shape[0] < _FEW_ROWS:
+    rows = rows.X if isinstance(rows, ArraySource) else rows
+    if not (hasattr(rows, "ndim") or isinstance(rows, StreamSource)) or rows.shape[0] < _FEW_ROWS:
         return
     constant = [j for j, value in _constants(rows) if names is not None or value != 0]
     if constant:
@@ -39,6 +41,11 @@ def advise_on_data(rows: Rows, names: list[str] | None) -> None:
 
 def _constants(rows: Rows) -> Iterator[tuple[int, float]]:
     """Columns whose value is the same in all rows, and that value; of a CSR matrix only those without zeros."""
+    if isinstance(rows, StreamSource):
+        mean, deviation = rows.moments()
+        left = np.flatnonzero(deviation == 0)  # exactly: sums of one float32 value are exact in float64
+        yield from zip(left.tolist(), mean[left].tolist(), strict=True)
+        return
     if sp.issparse(rows):
         left = np.flatnonzero(np.bincount(rows.indices, minlength=rows.shape[1]) == rows.shape[0])
         rows = rows[:, left].data.reshape(rows.shape[0], left.size)

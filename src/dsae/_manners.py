@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from collections import Counter
@@ -24,6 +25,15 @@ class Manners(BaseEstimator):
 
     n_features_in_: int
     feature_names_in_: np.ndarray
+
+    def __new__(cls, *args: Any, **params: Any) -> Any:
+        """Refuse a misspelt parameter with what it was to be; `__init__` does the rest."""
+        known = inspect.signature(cls.__init__).parameters
+        for name in params:
+            if name not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+                hint = did_you_mean(name, known) or f" Known: {', '.join(list(known)[1:])}."
+                raise TypeError(f"{cls.__name__} has no parameter {name!r}.{hint}")
+        return super().__new__(cls)
 
     def set_params(self, **params: Any) -> Any:
         """Set parameters, by name.
@@ -62,8 +72,6 @@ def column_names(X: Any) -> list[str] | None:
     UserWarning
         If two columns have one name.
     """
-    if is_source(X):
-        return X.column_names
     repeated = _repeated_names(X)
     if repeated:
         warn(
@@ -71,13 +79,14 @@ def column_names(X: Any) -> list[str] | None:
             "once. Names are left aside, and columns told by their place. Rename them."
         )
         return None
-    names = _get_feature_names(X)
+    names = X.column_names if is_source(X) else _get_feature_names(X)
     return None if names is None else [str(name) for name in names]
 
 
 def _repeated_names(X: Any) -> list[str]:
     """Names that more than one column has; scikit-learn refuses to read such frames from version 1.9 on."""
-    counts = Counter(map(str, getattr(X, "columns", ())))
+    names = X.column_names if is_source(X) else getattr(X, "columns", None)
+    counts = Counter(map(str, () if names is None else names))
     return [name for name, count in counts.items() if count > 1]
 
 

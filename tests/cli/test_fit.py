@@ -118,7 +118,13 @@ def test_an_unknown_key_in_the_file_is_refused(tmp_path):
 def test_a_missing_config_file_is_bad_input(dsae, data, tmp_path):
     done = dsae("fit", data, "-o", tmp_path / "m", "--config", tmp_path / "gone.toml")
     assert done.code == 2
-    assert "gone.toml" in done.err
+    assert done.err == f"dsae: {tmp_path}/gone.toml does not exist. Check the path.\n"
+    (tmp_path / "run.toml").touch()
+    done = dsae("fit", data, "-o", tmp_path / "m", "--config", tmp_path / "runn.toml")
+    assert done.code == 2
+    assert done.err == f"dsae: {tmp_path}/runn.toml does not exist. Did you mean 'run.toml'?\n"
+    done = dsae("fit", data, "-o", tmp_path / "m", "--config", tmp_path)
+    assert done.err == f"dsae: {tmp_path} cannot be read: Is a directory. Name a TOML file.\n"
 
 
 def test_fit_writes_the_estimators_model(dsae, data, rows, tmp_path):
@@ -259,6 +265,39 @@ def test_a_bad_test_file_is_refused_before_training(dsae, data, tmp_path, monkey
         assert message in done.err
 
 
+def test_rows_of_test_that_are_not_finite_cost_no_model(dsae, data, rows, tmp_path, monkeypatch):
+    rows[3, 1] = np.nan
+    np.save(tmp_path / "te.npy", rows)
+    command = ["fit", data, "-o", tmp_path / "m", "--test", tmp_path / "te.npy", *QUICK]
+    done = dsae(*command)
+    assert done.code == 2
+    assert "te.npy must hold finite numbers; row 3" in done.err
+    assert not (tmp_path / "m").exists()  # found before any training
+
+    monkeypatch.setattr("dsae.data._stream._SMALL", 0)
+    done = dsae(*command)
+    assert done.code == 2
+    assert done.err.startswith(f"dsae: the model is in {tmp_path}/m; only its evaluation failed\ndsae: [read] ")
+    model = store.read(tmp_path / "m")
+    assert len(model.history) == 2
+    assert set(model.metrics) == {"fit_seconds"}
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_warnings_name_the_columns_of_a_file(dsae, rows, tmp_path, monkeypatch, small):
+    rows[:, 1], rows[:, 2] = 0, 7
+    write_rows(tmp_path / "x.csv", rows, ["alpha", "beta", "gamma", "delta"])
+    write_rows(tmp_path / "twice.csv", rows[:, [0, 3, 0]], ["alpha", "delta", "alpha"])
+    if not small:
+        monkeypatch.setattr("dsae.data._stream._SMALL", 0)
+    done = dsae("fit", tmp_path / "x.csv", "-o", tmp_path / "m", *QUICK)
+    assert "dsae: warning: [fit] 2 of 4 features are constant (columns 'beta', 'gamma')" in done.err
+    done = dsae("fit", tmp_path / "twice.csv", "-o", tmp_path / "m", "--test", tmp_path / "twice.csv", *QUICK)
+    assert done.code == 0
+    assert "dsae: warning: [fit] X must have columns of different names; got 'alpha' more than once." in done.err
+    assert store.read(tmp_path / "m").feature_names is None
+
+
 @pytest.mark.parametrize("small", [True, False])
 def test_fit_takes_a_folder_read_at_once_or_in_pieces(dsae, rows, tmp_path, monkeypatch, small):
     (tmp_path / "in").mkdir()
@@ -271,6 +310,6 @@ def test_fit_takes_a_folder_read_at_once_or_in_pieces(dsae, rows, tmp_path, monk
     monkeypatch.setattr(DeepSparseAutoencoder, "fit", lambda self, X: kinds.append(type(X).__name__) or fit(self, X))
     done = dsae("fit", tmp_path / "in", "-o", tmp_path / "m", "--test", tmp_path / "in", *QUICK, "--json")
     assert (done.code, done.err) == (0, "")
-    assert kinds == ["ndarray" if small else "StreamSource"]
+    assert kinds == ["Named" if small else "StreamSource"]
     assert store.read(tmp_path / "m").feature_names == ["alpha", "beta", "gamma", "delta"]
     assert json.loads(done.text)["train_fvu"] == json.loads(done.text)["test_fvu"]

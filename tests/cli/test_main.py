@@ -2,9 +2,11 @@
 
 import os
 
+import click
 import pytest
 
-from dsae.cli import COMMANDS, main
+from dsae.cli import COMMANDS, cli, main
+from dsae.cli._options import OneOf
 
 
 def one_line(done, message):
@@ -20,6 +22,14 @@ def test_every_command_explains_itself(dsae, command):
     assert done.code == 0
     assert done.text.startswith(f"Usage: dsae {command}")
     assert command in dsae("--help").text
+
+
+def test_every_choice_knows_its_neighbours():
+    context = click.Context(cli)
+    parameters = [parameter for name in COMMANDS for parameter in cli.get_command(context, name).params]
+    choices = [parameter.type for parameter in parameters if isinstance(parameter.type, click.Choice)]
+    assert len(choices) > 10
+    assert all(isinstance(choice, OneOf) for choice in choices)
 
 
 def test_help_names_the_exit_codes(dsae):

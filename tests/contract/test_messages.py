@@ -139,6 +139,14 @@ BAD_CALLS = {
     ],
     "score": [
         (lambda m: m.dsa.score(X, sample_weight=np.ones(30)), f"[score] {WEIGHT}"),
+        (
+            lambda m: DeepSparseAutoencoder(n_component=3),
+            "DeepSparseAutoencoder has no parameter 'n_component'. Did you mean 'n_components'?",
+        ),
+        (
+            lambda m: DSAFeatureSelector(n_features=3),
+            "DSAFeatureSelector has no parameter 'n_features'. Did you mean 'n_features_to_select'?",
+        ),
         (lambda m: m.dsa.partial_fit(X, sample_weight=np.ones(30)), f"[partial_fit] {WEIGHT}"),
         (lambda m: m.dsa.score(X[:, :5]), ASKED.format("DeepSparseAutoencoder")),
     ],

@@ -192,6 +192,28 @@ def test_incomplete_history_is_shown_as_far_as_it_goes(make_model):
     page_of(make_model(model={"history": [{"note": "no epoch"}]}), rows())
 
 
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ([1], "it must be a mapping; got list"),
+        ({"epoch": "2"}, "epoch must be a finite number; got '2'"),
+        ({"epoch": None}, "epoch must be a finite number; got None"),
+        ({"epoch": float("inf")}, "epoch must be a finite number; got inf"),
+        ({"loss": "low"}, "loss must be a number; got 'low'"),
+        ({"loss": [1]}, r"loss must be a number; got \[1\]"),
+        ({"density": True}, "density must be a number; got True"),
+        ({"seconds": "3"}, "seconds must be a number; got '3'"),
+        ({"validation_loss": 10**400}, "validation_loss must be a number; got 1000"),
+        ({"densities": 0.5}, "densities must be a mapping; got float"),
+        ({"densities": {"encoder.0": "half"}}, "the density of encoder.0 must be a number; got 'half'"),
+    ],
+)
+def test_a_damaged_history_is_named(make_model, row, fault):
+    damaged = make_model(model={"history": [*history(1), row if isinstance(row, list) else history(1)[0] | row]})
+    with pytest.raises(ValueError, match=rf"history\.jsonl\) is damaged in row 2: {fault}.* Mend the row, or remove"):
+        collect(damaged, rows())
+
+
 def test_write_report_writes_the_page(make_model, tmp_path):
     path = write_report(tmp_path / "report.html", make_model(), rows())
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")

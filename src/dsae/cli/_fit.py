@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import warnings
 from pathlib import Path
@@ -12,9 +11,10 @@ import click
 
 from dsae.cli._options import fit_options, settings
 from dsae.cli._output import plain, show
-from dsae.cli._use import id_column, measure, source_for
+from dsae.cli._use import id_column, measure
 
 if TYPE_CHECKING:
+    from dsae.data import ArraySource, StreamSource
     from dsae.runtime import Runtime
 
 _KEPT = ("mse", "fvu")
@@ -52,6 +52,8 @@ def fit(
     Ctrl-C ends the training early; the model so far is written all the same, and the exit code is 130. With
     --checkpoint-every (or --resume, then every 10 minutes) the same command with --resume goes on from there, as it
     does after a crash, and ends with the same weights as if it had not stopped.
+
+    MODEL is written before it is evaluated, and again with what was measured.
     """
     from dsae import store
     from dsae.data import check_source, open_rows
@@ -61,19 +63,20 @@ def fit(
     source = open_rows(data, id_column)
     if resume or checkpoint_every is not None:
         parameters |= _kept(output, checkpoint_every, resume)
+    evaluated: dict[str, Any] = {}
     if test is not None:
         tested = open_rows(test, id_column)
         check_source("evaluate", tested, source.n_features, source.column_names, "as many as DATA")
-    rows = source.read() if source.is_small else source
-    runtime, seconds, interrupted = _fitted(rows, source.column_names, parameters)
-    results = {f"train_{name}": value for name, value in measure(runtime, rows).items() if name in _KEPT}
-    if test is not None:
-        test_metrics = measure(runtime, source_for(runtime, "evaluate", test, id_column))
-        results |= {f"test_{name}": value for name, value in test_metrics.items() if name in _KEPT}
-    runtime.model.metrics.update(plain({**results, "fit_seconds": seconds}))
+        evaluated["test"] = _at_hand(tested)
+    rows = _at_hand(source)
+    runtime, seconds, interrupted = _fitted(rows, parameters)
+    runtime.model.metrics["fit_seconds"] = plain(seconds)
     runtime.save(output)
     if "checkpoint" in parameters and not interrupted:
         shutil.rmtree(parameters["checkpoint"], ignore_errors=True)
+    results = _measured(runtime, {"train": rows, **evaluated}, output)
+    runtime.model.metrics.update(plain(results))
+    runtime.save(output)
     model = runtime.model
     facts = {"model": output, "density": model.density, "nnz": model.nnz, "epochs": len(model.history)}
     show({**facts, "seconds": seconds, **results}, as_json)
@@ -94,9 +97,35 @@ def _kept(output: str, every: float | None, resume: bool) -> dict[str, Any]:
     return {"checkpoint": str(folder)} | ({} if every is None else {"checkpoint_every": every})
 
 
-def _fitted(rows: Any, names: list[str] | None, parameters: dict[str, Any]) -> tuple[Runtime, float, bool]:
+def _at_hand(source: StreamSource) -> ArraySource | StreamSource:
+    """The rows, in memory and found finite where they are few, with the names of their columns."""
+    from dsae.data import ArraySource
+
+    if not source.is_small:
+        return source
+
+    class Named(ArraySource):
+        column_names = property(lambda _: source.column_names)
+
+    return Named(source.read())
+
+
+def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, float]:
+    """Errors on the rows of each name; where they cannot be had, it is said that the model is there all the same."""
+    try:
+        return {
+            f"{which}_{name}": value
+            for which, some in rows.items()
+            for name, value in measure(runtime, some).items()
+            if name in _KEPT
+        }
+    except BaseException:
+        click.echo(f"dsae: the model is in {output}; only its evaluation failed", err=True)
+        raise
+
+
+def _fitted(rows: ArraySource | StreamSource, parameters: dict[str, Any]) -> tuple[Runtime, float, bool]:
     from dsae.estimator import DeepSparseAutoencoder
-    from dsae.runtime import Runtime
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -106,5 +135,4 @@ def _fitted(rows: Any, names: list[str] | None, parameters: dict[str, Any]) -> t
     for warning in caught:
         click.echo(f"dsae: warning: {warning.message}", err=True)
     interrupted = any("interrupted" in str(warning.message) for warning in caught)
-    model = dataclasses.replace(dsa.runtime_.model, feature_names=names)
-    return Runtime(model), dsa.fit_time_, interrupted
+    return dsa.runtime_, dsa.fit_time_, interrupted

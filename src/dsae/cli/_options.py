@@ -22,7 +22,7 @@ class _Widths(click.ParamType):
             self.fail(f"must be whole numbers between commas, such as 1024,256; got {value!r}.", param, ctx)
 
 
-class _OneOf(click.Choice):
+class OneOf(click.Choice):
     """A choice that knows what a misspelt one was to be."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -71,18 +71,18 @@ PARAMETERS = (
         "hidden_layer_sizes", "auto", _Widths(), "Widths of the encoder's hidden layers, such as 1024,256, or auto."
     ),
     Parameter("decoder_layer_sizes", None, _Widths(), "Those of the decoder; by default the encoder's, mirrored."),
-    Parameter("activation", "relu", _OneOf(HIDDEN_ACTIVATIONS), "Of the hidden layers."),
-    Parameter("code_activation", "identity", _OneOf(CODE_ACTIVATIONS), "Of the code."),
-    Parameter("output_activation", "identity", _OneOf(HIDDEN_ACTIVATIONS), "Of the reconstruction."),
-    Parameter("loss", "mse", _OneOf(LOSSES), "Squared error or binary cross entropy."),
+    Parameter("activation", "relu", OneOf(HIDDEN_ACTIVATIONS), "Of the hidden layers."),
+    Parameter("code_activation", "identity", OneOf(CODE_ACTIVATIONS), "Of the code."),
+    Parameter("output_activation", "identity", OneOf(HIDDEN_ACTIVATIONS), "Of the reconstruction."),
+    Parameter("loss", "mse", OneOf(LOSSES), "Squared error or binary cross entropy."),
     Parameter("density", 0.05, _Density(), "Share of the weights that live, or encoder.0=0.05,decoder.1=0.1."),
-    Parameter("shrink", "tempered", _OneOf(SHRINK), "How the living weights are chosen."),
+    Parameter("shrink", "tempered", OneOf(SHRINK), "How the living weights are chosen."),
     Parameter("l1", 0.0, float, "Strength of the proximal L1 step, which makes exact zeros."),
     Parameter("l2", 0.0, float, "Strength of the L2 penalty."),
     Parameter("contractive", 0.0, float, "Strength of the contractive penalty."),
     Parameter("target_rate", None, float, "Activation rate of a sigmoid or softmax code."),
     Parameter("k", None, int, "Non-zeros per code, for topk, batchtopk and jumprelu."),
-    Parameter("schedule", "joint", _OneOf(SCHEDULES), "All layers at once, or one after the other."),
+    Parameter("schedule", "joint", OneOf(SCHEDULES), "All layers at once, or one after the other."),
     Parameter("init", None, click.Path(), "Model folder to start from."),
     Parameter("max_iter", "auto", _Epochs(), "Epochs."),
     Parameter("batch_size", 256, int, "Rows per step."),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._output import columns, plain, text
-from dsae.cli._use import feature_names, load_model, rows_for
+from dsae.cli._options import OneOf
+from dsae.cli._output import columns, plain, targets, text
+from dsae.cli._use import feature_names, id_column, load_model, rows_for, source_for, transform
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from dsae.data import StreamSource
+    from dsae.runtime import Runtime
 
 _output = click.option(
     "-o", "--output", default="-", metavar="FILE", help='File to write; by default "-", csv to stdout.'
@@ -24,32 +29,53 @@ _json = click.option("--json", "as_json", is_flag=True, help="Machine-readable."
 @click.option("--per-feature", is_flag=True, help="Squared error of every value instead.")
 @click.option("-n", "--lowest", type=click.IntRange(1), metavar="N", help="Show only the N most unusual rows, and why.")
 @_output
+@id_column
 @_json
-def score(model: str, data: str, per_feature: bool, lowest: int | None, output: str, as_json: bool) -> None:
+def score(
+    model: str,
+    data: str,
+    per_feature: bool,
+    lowest: int | None,
+    output: str,
+    id_column: str | None,
+    as_json: bool,
+) -> None:
     """How usual the rows in DATA are: minus the mean squared error of each, so that low is unusual."""
-    from dsae.data import write_rows
-
     runtime = load_model(model)
-    rows = rows_for(runtime, "score", data)
+    source = source_for(runtime, "score", data, id_column)
     if lowest is not None:
         if per_feature or output != "-":
             raise ValueError("[score] -n shows a table and goes with neither --per-feature nor -o; leave one out.")
-        errors = runtime.reconstruction_error(rows, per_feature=True)
-        _show_table(_most_unusual(errors, feature_names(runtime), lowest), as_json)
+        _show_table(_most_unusual(runtime, source, lowest), as_json)
     elif per_feature:
-        write_rows(output, runtime.reconstruction_error(rows, per_feature=True), feature_names(runtime))
+        errors = partial(runtime.reconstruction_error, per_feature=True)
+        transform(source, errors, feature_names(runtime), output)
     else:
-        write_rows(output, runtime.score_samples(rows)[:, None], ["score"])
+        transform(source, lambda rows: runtime.score_samples(rows)[:, None], ["score"], output)
 
 
-def _most_unusual(errors: np.ndarray, names: list[str], n_rows: int) -> list[dict[str, Any]]:
-    means = errors.mean(axis=1)
-    found = (-means).argsort(kind="stable")[:n_rows]
-    worst = errors[found].argmax(axis=1)
-    return [
-        {"row": int(i), "score": -float(means[i]), "feature": names[j], "share": float(errors[i, j] / errors[i].sum())}
-        for i, j in zip(found, worst, strict=True)
-    ]
+def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[dict[str, Any]]:
+    """The rows of the lowest scores, and the feature that is to blame: one pass to find them, another to explain."""
+    import numpy as np
+
+    scores = np.concatenate([runtime.score_samples(chunk.rows) for chunk in source.chunks()])
+    found = scores.argsort(kind="stable")[:n_rows]
+    names, facts = feature_names(runtime), {}
+    for start, rows, ids in source.chunks():
+        here = found[(found >= start) & (found < start + rows.shape[0])]
+        if not here.size:
+            continue
+        errors = runtime.reconstruction_error(rows[here - start], per_feature=True)
+        for i, worst, share in zip(here.tolist(), errors.argmax(axis=1), _share_of_largest(errors), strict=True):
+            named = {} if ids is None else {"id": str(ids[i - start])}
+            facts[i] = {"row": i, **named, "score": float(scores[i]), "feature": names[worst], "share": share}
+    return [facts[i] for i in found.tolist()]
+
+
+def _share_of_largest(errors: np.ndarray) -> list[float | None]:
+    """Of each row's errors; None where there are none."""
+    sums = errors.sum(axis=1)
+    return [float(row.max() / total) if total else None for row, total in zip(errors, sums, strict=True)]
 
 
 @click.command()
@@ -57,15 +83,18 @@ def _most_unusual(errors: np.ndarray, names: list[str], n_rows: int) -> list[dic
 @click.argument("data")
 @click.argument("queries")
 @click.option("-n", "--rows", "n_rows", default=10, show_default=True, type=click.IntRange(1), help="Per query.")
-@click.option("--metric", default="cosine", show_default=True, type=click.Choice(["cosine", "euclidean"]))
+@click.option("--metric", default="cosine", show_default=True, type=OneOf(["cosine", "euclidean"]))
+@id_column
 @_json
-def neighbours(model: str, data: str, queries: str, n_rows: int, metric: str, as_json: bool) -> None:
+def neighbours(
+    model: str, data: str, queries: str, n_rows: int, metric: str, id_column: str | None, as_json: bool
+) -> None:
     """The rows in DATA whose codes are nearest to those of each row in QUERIES."""
     from dsae.interpret import CodeIndex
 
     runtime = load_model(model)
-    index = CodeIndex(rows_for(runtime, "neighbours", data), metric=metric, model=runtime)
-    found = index.nearest(rows_for(runtime, "neighbours", queries), n_rows)
+    index = CodeIndex(rows_for(runtime, "neighbours", data, id_column), metric=metric, model=runtime)
+    found = index.nearest(rows_for(runtime, "neighbours", queries, id_column), n_rows)
     table = [
         {"query": i, "row": int(row), "distance": float(distance)}
         for i, (rows, distances) in enumerate(zip(*found, strict=True))
@@ -79,10 +108,10 @@ def neighbours(model: str, data: str, queries: str, n_rows: int, metric: str, as
 @click.argument("data", required=False)
 @click.option("-n", "--n-features", default=10, show_default=True, type=click.IntRange(1), help="How many.")
 @_output
+@id_column
 @_json
-def select(model: str, data: str | None, n_features: int, output: str, as_json: bool) -> None:
+def select(model: str, data: str | None, n_features: int, output: str, id_column: str | None, as_json: bool) -> None:
     """The features of MODEL that matter most, or the rows in DATA with only these columns, in their order."""
-    from dsae.data import write_rows
     from dsae.interpret import feature_importances, most_important
 
     runtime = load_model(model)
@@ -91,14 +120,29 @@ def select(model: str, data: str | None, n_features: int, output: str, as_json: 
         raise ValueError(f"[select] -n must be at most {len(names)}, the features of {model}; got {n_features}.")
     chosen = most_important(importances, n_features)
     if data is None:
-        if output != "-":
-            raise ValueError("[select] -o is for the rows in DATA; name a file of rows, or leave -o out.")
+        if output != "-" or id_column is not None:
+            raise ValueError(
+                "[select] -o and --id-column are for the rows in DATA; name a file of rows, or leave them out."
+            )
         _show_table(
             [{"column": int(j), "feature": names[j], "importance": float(importances[j])} for j in chosen], as_json
         )
         return
     kept = sorted(chosen.tolist())
-    write_rows(output, rows_for(runtime, "select", data)[:, kept], [names[j] for j in kept])
+    source = source_for(runtime, "select", data, id_column)
+    sparse = _stays_sparse(source, output)
+
+    def few(rows: Any) -> Any:
+        return rows[:, kept] if sparse or not hasattr(rows, "toarray") else rows[:, kept].toarray()
+
+    transform(source, few, [names[j] for j in kept], output, sparse=sparse)
+
+
+def _stays_sparse(source: StreamSource, output: str) -> bool:
+    """Whether rows come as CSR and go to files that can hold it."""
+    first = next(source.scan.chunks(ids=False)).rows
+    files = [str(path).lower() for _, path in targets(source, output, None)]
+    return hasattr(first, "toarray") and all(file.endswith((".npz", ".mtx")) for file in files)
 
 
 def _show_table(table: list[dict[str, Any]], as_json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsae.cli._options import fit_options, settings
-from dsae.cli._use import load_model, rows_for
+from dsae.cli._use import id_column, load_model, rows_for
 
 if TYPE_CHECKING:
     from dsae.comparison import Comparison
@@ -78,13 +78,14 @@ def compare(
 @click.argument("model")
 @click.argument("data")
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="HTML to write.")
+@id_column
 @_image_shape
-def report(model: str, data: str, output: str, image_shape: Any) -> None:
+def report(model: str, data: str, output: str, id_column: str | None, image_shape: Any) -> None:
     """Write one HTML file about MODEL and what it makes of the rows in DATA."""
     from dsae.report import collect, render, write_report
 
     runtime = load_model(model)
-    rows = rows_for(runtime, "report", data)
+    rows = rows_for(runtime, "report", data, id_column)
     if output == "-":
         click.echo(render(collect(runtime.model, rows, image_shape=image_shape)))
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsae.cli._options import OneOf
 from dsae.cli._output import show, targets
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ id_column = click.option("--id-column", metavar="NAME", help="Column that names 
 
 
 def _transformation(command: Any) -> Any:
-    kinds = click.Choice(["npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad"])
+    kinds = OneOf(["npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad"])
     for decorate in (
         id_column,
         click.option("--format", "kind", type=kinds, help="Of what is written."),
@@ -95,9 +96,9 @@ def feature_names(runtime: Runtime) -> list[str]:
     return runtime.model.feature_names or [f"x{i}" for i in range(runtime.config.n_features)]
 
 
-def rows_for(runtime: Runtime, verb: str, path: str) -> Rows:
+def rows_for(runtime: Runtime, verb: str, path: str, id_column: str | None = None) -> Rows:
     """`source_for`, in memory."""
-    return source_for(runtime, verb, path).read()
+    return source_for(runtime, verb, path, id_column).read()
 
 
 def source_for(runtime: Runtime, verb: str, path: str, id_column: str | None = None) -> StreamSource:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ _EPOCHS_SHOWN = 400
 _VALUES_AT_ONCE = 2**23
 _ROWS_KEPT = 4096
 _ENTROPY_LOSS = "bce"
+_MEASURED = ("loss", "validation_loss", "density", "seconds", "samples_per_second")
 
 
 def collect(
@@ -51,8 +54,9 @@ def collect(
     Raises
     ------
     ValueError
-        If ``X`` is not finite rows of the model's width, or names or shape do not fit it.
+        If ``X`` is not finite rows of the model's width, names or shape do not fit it, or the history is damaged.
     """
+    _check_history(model.history)
     runtime = Runtime(model)
     rows: Any = check_rows("write_report", X, model.config.n_features)
     names = _names(model, feature_names)
@@ -138,6 +142,38 @@ def _model(model: Model) -> dict[str, Any]:
         "bytes_in_memory": metrics.bytes_in_memory(model.layers),
         "dense_bytes_in_memory": 4 * (size + biases),
     }
+
+
+def _check_history(history: Sequence[Any]) -> None:
+    for i, row in enumerate(history, 1):
+        fault = _fault_in(row)
+        if fault:
+            raise ValueError(
+                f"[write_report] The model's history (history.jsonl) is damaged in row {i}: {fault}. Mend the row, or "
+                "remove the file; the report then goes without the training."
+            )
+
+
+def _fault_in(row: Any) -> str:
+    """What of an epoch is not as training writes it, or nothing."""
+    if not isinstance(row, dict):
+        return f"it must be a mapping; got {type(row).__name__}"
+    if "epoch" in row and not (_is_number(row["epoch"]) and math.isfinite(row["epoch"])):
+        return f"epoch must be a finite number; got {row['epoch']!r}"
+    densities = row.get("densities", {})
+    if not isinstance(densities, dict):
+        return f"densities must be a mapping; got {type(densities).__name__}"
+    measured = {name: row.get(name) for name in _MEASURED}
+    for name, value in (measured | {f"the density of {name}": share for name, share in densities.items()}).items():
+        if value is not None and not _is_number(value):
+            return f"{name} must be a number; got {value!r}"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    """Of JSON's; a whole number may have more digits than a float can hold."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and (not isinstance(value, int) or abs(value) <= sys.float_info.max)
 
 
 def _history(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
