@@ -89,8 +89,9 @@ class Recipe:
             f"{self.about}, decoder mirrored, ReLU, batch 256. The DSA has its default settings throughout. The dense "
             f"twin is shown at the learning rate, of {', '.join(map(str, self.rates))}, that gives it the lowest "
             "*test* error; the narrow twin is dense with as many parameters as the DSA of density 0.05. Mean ± "
-            "standard deviation of three seeds; times are medians. No model has weight decay; the dense twin gains "
-            "more from it than the DSA does: [how much](design/published.md#weight-decay-and-the-dense-twin).\n\n"
+            f"standard deviation of {fits.seeds(rows)}; times are medians. No model has weight decay; the "
+            "dense twin gains more from it than the DSA does: "
+            "[how much](design/published.md#weight-decay-and-the-dense-twin).\n\n"
             + table(HEADER, self._lines(rows, rate))
             + "\n"
             + self._plot(rows, rate, images)
