@@ -46,7 +46,7 @@ class Recipe:
 
     def jobs(self) -> list[dict]:
         """Every learning rate of the dense twin, the DSA at its default throughout."""
-        made = []
+        made: list[dict] = []
         for seed in SEEDS:
             common = {"epochs": self.epochs, "seed": seed}
             made += [{"what": "dense", "rate": rate, **common} for rate in self.rates]
@@ -56,7 +56,7 @@ class Recipe:
                 for density, epochs in self.longer.items()
             ]
             made.append({"what": "narrow", "density": 0.05, **common})
-        return [*made, {"what": "PCA", "seed": 0}]
+        return [{"what": "PCA", "seed": 0}, *made]
 
     def measure(self, job: dict, load) -> dict:
         """Test error and training time."""
