@@ -418,3 +418,11 @@ def test_the_unit_of_the_data_does_not_matter(unit):
     assert small().fit(X * np.float32(unit)).score(X * np.float32(unit)) == pytest.approx(
         small().fit(X).score(X), abs=0.02
     )
+
+
+@pytest.mark.parametrize(("n_features", "rate"), [(16, 3e-3), (4096, 3e-3), (4097, 1.5e-3)])
+def test_wide_rows_are_learned_in_smaller_steps_unless_told_otherwise(n_features, rate):
+    dsa = DeepSparseAutoencoder(2, hidden_layer_sizes=(4,), max_iter=1, random_state=0)
+    X = np.random.default_rng(0).random((20, n_features), dtype=np.float32)
+    assert dsa.fit(X).runtime_.model.training["learning_rate_init"] == rate
+    assert dsa.set_params(learning_rate_init=0.01).fit(X).runtime_.model.training["learning_rate_init"] == 0.01

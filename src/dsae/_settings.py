@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dsae.config import AutoencoderConfig, TrainConfig, automatic_epochs, automatic_widths, did_you_mean, true_or_false
+from dsae.config import (
+    AutoencoderConfig,
+    TrainConfig,
+    automatic_epochs,
+    automatic_rate,
+    automatic_widths,
+    did_you_mean,
+    true_or_false,
+)
 from dsae.data import Rows
 
 MODEL_FIELDS = (
@@ -63,6 +71,9 @@ def _chosen(parameters: Mapping[str, Any], names: tuple[str, ...], shape: tuple[
     if isinstance(given.get("max_iter"), str):
         _only_auto("max_iter", given["max_iter"], "a number of epochs")
         given["max_iter"] = automatic_epochs(shape[0], given["batch_size"])
+    if isinstance(given.get("learning_rate_init"), str):
+        _only_auto("learning_rate_init", given["learning_rate_init"], "a number above 0")
+        given["learning_rate_init"] = automatic_rate(shape[1])
     return given
 
 

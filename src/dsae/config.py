@@ -17,6 +17,7 @@ CODE_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "topk", "batchtopk", "jumprelu")
 LOSSES = ("mse", "bce")
 SHRINK = ("random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet", "none")
 SCHEDULES = ("joint", "stagewise")
+_WIDE = 4096  # features; more are learned with fewer units and smaller steps
 
 
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
@@ -276,7 +277,7 @@ def automatic_widths(shape: tuple[int, int], n_components: int, code_activation:
     n_samples, n_features = shape
     if code_activation in ("topk", "batchtopk", "jumprelu") or n_components >= n_features:
         return ()
-    return (1024, 256) if n_features <= 4096 else (max(2 * n_components, min(256, n_samples // 25)),)
+    return (1024, 256) if n_features <= _WIDE else (max(2 * n_components, min(256, n_samples // 25)),)
 
 
 def automatic_epochs(n_samples: int, batch_size: int) -> int:
@@ -288,6 +289,17 @@ def automatic_epochs(n_samples: int, batch_size: int) -> int:
     (18, 100)
     """
     return max(10, min(100, math.ceil(4_000 / math.ceil(n_samples / batch_size))))
+
+
+def automatic_rate(n_features: int) -> float:
+    """Learning rate where none is given: 3e-3 for up to 4096 features, half of that beyond (docs/design/shrinking.md).
+
+    Examples
+    --------
+    >>> automatic_rate(784), automatic_rate(10_000)
+    (0.003, 0.0015)
+    """
+    return 3e-3 if n_features <= _WIDE else 1.5e-3
 
 
 def read_toml(path: str | Path, allowed: tuple[str, ...]) -> dict[str, Any]:

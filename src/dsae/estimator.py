@@ -82,9 +82,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         Epochs; see `dsae.config.automatic_epochs`.
     batch_size : int
         Rows per step.
-    learning_rate_init : float
-        Of Adam for a full layer; in a sparse one an edge's rate is that over the live share of its unit's inputs. It
-        rises over the first twentieth of the steps and falls to zero along a cosine.
+    learning_rate_init : float or "auto"
+        Of Adam for a full layer, see `dsae.config.automatic_rate`; in a sparse one an edge's rate is that over the live
+        share of its unit's inputs. It rises over the first twentieth of the steps and falls to zero along a cosine.
     early_stopping : bool
         Hold out ``validation_fraction`` of the rows, keep the weights that do best there, and stop after
         ``n_iter_no_change`` epochs without a relative improvement of ``tol``. Counted once the density is reached.
@@ -160,7 +160,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         init: Any = None,
         max_iter: int | str = "auto",
         batch_size: int = 256,
-        learning_rate_init: float = 3e-3,
+        learning_rate_init: float | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,

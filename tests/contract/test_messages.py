@@ -65,6 +65,10 @@ BAD_CALLS = {
             "hidden_layer_sizes must be widths such as (256, 64), or 'auto'; got 'atuo'. Did you mean 'auto'?",
         ),
         (lambda m: small(max_iter="many").fit(X), "max_iter must be a number of epochs, or 'auto'; got 'many'."),
+        (
+            lambda m: small(learning_rate_init="Auto").fit(X),
+            "learning_rate_init must be a number above 0, or 'auto'; got 'Auto'. Did you mean 'auto'?",
+        ),
         (lambda m: small(early_stopping="no").fit(X), "early_stopping must be True or False; got 'no'."),
         (lambda m: small(warm_start="no").fit(X), "warm_start must be True or False; got 'no'."),
         (

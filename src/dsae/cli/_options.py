@@ -32,11 +32,12 @@ class OneOf(click.Choice):
             self.fail(error.message + did_you_mean(value, self.choices), param, ctx)
 
 
-class _Epochs(click.ParamType):
-    name = "EPOCHS"
+class _Auto(click.ParamType):
+    def __init__(self, number: click.ParamType, name: str) -> None:
+        self.number, self.name = number, name
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        return value if value == "auto" else click.INT.convert(value, param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else self.number.convert(value, param, ctx)
 
 
 class _Density(click.ParamType):
@@ -84,9 +85,9 @@ PARAMETERS = (
     Parameter("k", None, int, "Non-zeros per code, for topk, batchtopk and jumprelu."),
     Parameter("schedule", "joint", OneOf(SCHEDULES), "All layers at once, or one after the other."),
     Parameter("init", None, click.Path(), "Model folder to start from."),
-    Parameter("max_iter", "auto", _Epochs(), "Epochs."),
+    Parameter("max_iter", "auto", _Auto(click.INT, "EPOCHS"), "Epochs."),
     Parameter("batch_size", 256, int, "Rows per step."),
-    Parameter("learning_rate_init", 3e-3, float, "Of Adam, at the start."),
+    Parameter("learning_rate_init", "auto", _Auto(click.FLOAT, "RATE"), "Of Adam, at the start."),
     Parameter("early_stopping", False, bool, "Stop when held-out rows get no better."),
     Parameter("validation_fraction", 0.1, float, "Share of the rows held out."),
     Parameter("n_iter_no_change", 10, int, "Epochs without improvement before stopping."),
