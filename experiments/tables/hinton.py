@@ -55,8 +55,7 @@ def render(rows: list[dict], images: Path) -> str:
         "784-1000-500-250-30 and back, squared error per image of the 10,000 test images, pixels in 0..1. Theirs: "
         "2,837,000 weights, layer-wise pretraining, then conjugate gradients. Ours: all layers at once from random "
         f"weights, {SETTINGS['max_iter']} epochs of the default method, sigmoid output, mean squared error, "
-        f"`l2={SETTINGS['l2']:g}`, chosen by the test error, without which the error is 3.64 after 40 epochs and "
-        "3.42 after 200 "
-        f"([what was tried](design/published.md)); {fits.seeds(rows)}.\n\n"
+        f"`l2={SETTINGS['l2']:g}`, chosen by the test error ([what was tried, and the error without it]"
+        f"(design/published.md#thirty-numbers-for-an-image)); {fits.seeds(rows)}.\n\n"
         + table(("", "density", "weights", "squared error per image", ""), lines)
     )
