@@ -32,6 +32,14 @@ def test_every_choice_knows_its_neighbours():
     assert all(isinstance(choice, OneOf) for choice in choices)
 
 
+def test_every_command_that_takes_rows_is_told_their_ids():
+    context = click.Context(cli)
+    names = {name: {parameter.name for parameter in cli.get_command(context, name).params} for name in COMMANDS}
+    takers = {name for name, known in names.items() if known & {"data", "train"}}
+    assert len(takers) == len(COMMANDS) - len({"demo", "info"})
+    assert all("id_column" in names[name] for name in takers)
+
+
 def test_help_names_the_exit_codes(dsae):
     assert "Exit codes: 0 fine, 1 the work failed, 2 wrong usage or bad input, 130" in dsae("-h").text
 

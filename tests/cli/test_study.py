@@ -2,11 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from dsae import load
+from dsae.data import write_rows
 
 NAMES = ["DSA", "dense twin", "narrow twin", "PCA"]
+QUICK = ["--n-components", 2, "--hidden-layer-sizes", 8, "--density", 0.5, "--max-iter", 1, "--verbose", 0]
 
 
 def names_of(comparison):
@@ -16,8 +19,7 @@ def names_of(comparison):
 @pytest.mark.parametrize("as_json", [False, True])
 def test_compare(dsae, data, rows, tmp_path, as_json):
     folder = tmp_path / "study"
-    quick = ["--n-components", 2, "--hidden-layer-sizes", 8, "--density", 0.5, "--max-iter", 1, "--verbose", 0]
-    done = dsae("compare", data, "--test", data, "-o", folder, *quick, *(["--json"] if as_json else []))
+    done = dsae("compare", data, "--test", data, "-o", folder, *QUICK, *(["--json"] if as_json else []))
     assert done.code == 0, done.err
     assert done.err == f"report: {folder}/report.html\n"
     written = json.loads((folder / "comparison.json").read_text())
@@ -30,6 +32,23 @@ def test_compare(dsae, data, rows, tmp_path, as_json):
     assert "narrow twin" in report
     assert "gamma" in report
     assert load(folder / "model").encode(rows).shape == (40, 2)
+
+
+def test_ids_are_left_out_of_a_comparison(dsae, rows, tmp_path):
+    data = tmp_path / "numbered.csv"
+    write_rows(data, np.c_[np.arange(40, dtype=np.float32), rows], ["n", "alpha", "beta", "gamma", "delta"])
+    done = dsae("compare", data, "--test", data, "-o", tmp_path / "study", "--id-column", "n", *QUICK)
+    assert done.code == 0, done.err
+    assert load(tmp_path / "study" / "model").encode(rows).shape == (40, 2)
+
+
+def test_rows_to_measure_on_have_the_columns_of_the_others(dsae, data, rows, tmp_path):
+    write_rows(tmp_path / "other.csv", rows, ["alpha", "gamma", "beta", "delta"])
+    done = dsae("compare", data, "--test", tmp_path / "other.csv", "-o", tmp_path / "study")
+    assert done.code == 2
+    assert "[compare] " in done.err
+    assert "other.csv column 2 must be 'beta', as in training; got 'gamma'." in done.err
+    assert not (tmp_path / "study").exists()
 
 
 def test_demo(dsae, tmp_path):

@@ -189,6 +189,32 @@ def test_a_column_of_ids_is_named(dsae, model, rows, tmp_path):
     assert done.text.startswith("n,dsa0,dsa1\n0.0,")
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow", "feather", "h5ad"])
+def test_codes_with_ids_that_are_numbers_are_decoded(dsae, model, rows, tmp_path, kind):
+    data, codes, back = (tmp_path / f"{name}.{kind}" for name in ("data", "codes", "back"))
+    option = ["--id-column", "n"] if kind == "csv" else []
+    write(data, rows, ids=np.arange(40) + 100, id_name="n")
+    assert dsae("encode", model, data, "-o", codes, *option).err == ""
+    assert dsae("decode", model, codes, "-o", back, *option).err == ""
+    source = open_rows(back, *option[1:])
+    assert source.id_name == "n"
+    np.testing.assert_array_equal(source.read(), load(model).reconstruct(rows))
+    assert [str(i) for chunk in source.chunks() for i in chunk.ids] == [str(i + 100) for i in range(40)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow", "feather", "h5ad"])
+def test_an_index_without_a_name_stays_one(dsae, model, rows, tmp_path, kind):
+    """As `pandas.DataFrame.to_csv` writes it, and so without --id-column."""
+    data, codes, back = tmp_path / "data.csv", tmp_path / "codes.csv", tmp_path / f"back.{kind}"
+    write(data, rows, ids=np.arange(40), id_name="")
+    assert dsae("encode", model, data, "-o", codes).err == ""
+    assert codes.read_text().startswith(",dsa0,dsa1\n0,")
+    assert dsae("decode", model, codes, "-o", back).err == ""
+    source = open_rows(back)
+    assert source.n_features == 4
+    assert [i for chunk in source.chunks() for i in chunk.ids] == [str(i) for i in range(40)]
+
+
 def test_a_stream_that_breaks_off_leaves_the_old_codes(dsae, model, rows, tmp_path):
     codes = tmp_path / "codes.parquet"
     codes.write_bytes(b"old")

@@ -120,6 +120,16 @@ def move(content, rng):
     return (content[:a] + content[b:], content[:b] + content[a:], content[a:b] + content)[rng.integers(3)]
 
 
+def reference(content, rng):
+    """The length of a text in HDF5, which stands before the address of the heap that has the text."""
+    heap = struct.pack("<Q", max(0, content.find(b"GCOL")))
+    found = [match.start() - 4 for match in re.finditer(re.escape(heap), content)]
+    if heap == bytes(8) or not found:
+        return flip(content, rng)
+    place, length = found[rng.integers(len(found))], NUMBERS[rng.integers(len(NUMBERS))]
+    return content[:place] + struct.pack("<Q", length)[:4] + content[place + 4 :]
+
+
 def member(content, rng):
     """Inside of an archive, with sums that are right again."""
     import io
@@ -140,7 +150,7 @@ def member(content, rng):
     return out.getvalue()
 
 
-MUTATIONS = [cut, flip, flip, number, number, number, text, text, move, member]
+MUTATIONS = [cut, flip, flip, number, number, number, text, text, move, member, reference]
 
 
 def read(path):

@@ -223,7 +223,7 @@ def test_what_cannot_be_written_is_said(tmp_path):
         write_rows(tmp_path / "file" / "x.npy", ROWS)
 
 
-KINDS = ["npy", "npz", "csv", "parquet", "arrow", "mtx", "h5ad"]
+KINDS = ["npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad"]
 NO_TABLES = [
     (ROWS, ["a", "b"], r"a name for each column; got 2 names for rows of shape \(7, 3\)\. Give 3 column names\."),
     (ROWS, ["a", "b", "c", "d"], "got 4 names"),
@@ -262,6 +262,24 @@ def test_a_writer_takes_no_other_rows_than_it_has_names_for(tmp_path, kind, arra
     with pytest.raises(ValueError, match=message), writing(path, 7, names) as writer:
         writer.write(array)
     assert path.read_bytes() == before
+
+
+def _write_seven(path, n_rows, form):
+    with writing(path, n_rows, ["a", "b", "c"], sparse=form is sp.csr_matrix) as writer:
+        for piece in (ROWS[:4], ROWS[4:]):
+            writer.write(form(piece))
+
+
+@pytest.mark.parametrize("n_rows", [5, 9, 14])
+@pytest.mark.parametrize(("kind", "form"), [*((kind, np.asarray) for kind in KINDS), ("npz", sp.csr_matrix)])
+def test_a_file_of_other_rows_than_promised_is_not_written(tmp_path, kind, form, n_rows):
+    path = tmp_path / f"x.{kind}"
+    write_rows(path, ROWS)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=rf"^\[write\] .*x\.{kind} must get {n_rows} rows; got 7\.$"):
+        _write_seven(path, n_rows, form)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def _write_half(path):

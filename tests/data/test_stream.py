@@ -208,12 +208,12 @@ def test_tables_that_pandas_writes(tmp_path, rows, ids):
     frame.rename_axis(None).to_parquet(tmp_path / "b.parquet")
     frame.astype("float64").reset_index(drop=True).to_parquet(tmp_path / "c.parquet")
     frame[:500].rename_axis(None).to_csv(tmp_path / "d.csv")
-    for name, id_name in (("a.parquet", "cell"), ("b.parquet", "__index_level_0__"), ("c.parquet", None)):
+    for name, id_name in (("a.parquet", "cell"), ("b.parquet", ""), ("c.parquet", None)):
         source = open_rows(tmp_path / name)
         assert (source.id_name, source.column_names) == (id_name, NAMES)
         np.testing.assert_array_equal(source.read(), rows)
     source = open_rows(tmp_path / "d.csv")
-    assert (source.id_name, source.column_names) == ("id", NAMES)
+    assert (source.id_name, source.column_names) == ("", NAMES)
     np.testing.assert_array_equal(np.concatenate([chunk.ids for chunk in source.chunks()]), ids[:500])
 
 
@@ -241,9 +241,27 @@ def test_an_index_of_numbers_that_pandas_writes_is_no_feature(tmp_path, kind):
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}, index=pd.Index([70, 80], name="cell"))
     TABLES[kind](frame, tmp_path / f"x.{kind}")
     source = open_rows(tmp_path / f"x.{kind}")
-    assert (source.id_name, source.column_names) == ("id" if kind == "csv" else "cell", ["a", "b"])
+    assert (source.id_name, source.column_names) == ("" if kind == "csv" else "cell", ["a", "b"])
     assert [str(i) for i in next(source.chunks()).ids] == ["70", "80"]
     np.testing.assert_array_equal(source.read(), frame)
+
+
+IDS = {"numbers": [70, 80, 90], "text": ["u", "v", "w"], "times": pd.date_range("2026", periods=3, tz="UTC")}
+
+
+@pytest.mark.parametrize("name", ["cell", ""])
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "feather"])
+def test_ids_are_the_index_to_pandas_and_to_us(tmp_path, kind, ids, name):
+    path = tmp_path / f"x.{kind}"
+    with writing(path, 3, ["a", "b"], name) as writer:
+        for i in range(3):
+            writer.write(np.full((1, 2), i, np.float32), np.array(ids[i : i + 1], object))
+    frame = pd.read_parquet(path) if kind == "parquet" else pd.read_feather(path)
+    assert (list(frame), frame.index.tolist(), frame.index.name) == (["a", "b"], list(ids), name or None)
+    source = open_rows(path)
+    assert (source.id_name, source.column_names) == (name, ["a", "b"])
+    assert [i for chunk in source.chunks() for i in chunk.ids] == list(ids)
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -270,7 +288,7 @@ def test_what_pandas_cannot_have_said_of_its_index_is_passed_over(tmp_path, said
     table = pa.table({"a": [1.0], "__index_level_0__": [7]}).replace_schema_metadata({b"pandas": said})
     pa.parquet.write_table(table, tmp_path / "x.parquet")
     source = open_rows(tmp_path / "x.parquet")
-    assert (source.id_name, source.column_names) == ("__index_level_0__", ["a"])
+    assert (source.id_name, source.column_names) == ("", ["a"])
 
 
 def test_a_csv_with_several_columns_without_a_name_has_no_index(tmp_path):

@@ -43,6 +43,7 @@ _image_shape = click.option(
 @click.option("--test", metavar="FILE", help="Rows to measure on; by default a fifth of TRAIN is held out.")
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="For model, report and figures.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable figures on stdout.")
+@id_column
 @_image_shape
 @fit_options
 def compare(
@@ -50,6 +51,7 @@ def compare(
     test: str | None,
     output: str,
     as_json: bool,
+    id_column: str | None,
     image_shape: Any,
     config: str | None,
     **given: Any,
@@ -58,18 +60,21 @@ def compare(
 
     Writes model/, comparison.json and report.html into the folder.
     """
-    from dsae.data import read_rows
+    from dsae.data import check_source, open_rows
 
     parameters = settings(config, given)
-    X, names = read_rows(train)
-    X_test = None if test is None else read_rows(test)[0]
-    if image_shape and image_shape[0] * image_shape[1] != X.shape[1]:
+    source = open_rows(train, id_column)
+    tested = None if test is None else open_rows(test, id_column)
+    if tested is not None:
+        check_source("compare", tested, source.n_features, source.column_names, "as many as TRAIN")
+    if image_shape and image_shape[0] * image_shape[1] != source.n_features:
         raise ValueError(
-            f"--image-shape {image_shape[0]}x{image_shape[1]} does not hold the {X.shape[1]} columns of {train}."
+            f"--image-shape {image_shape[0]}x{image_shape[1]} does not hold the {source.n_features} columns of {train}."
         )
+    X, X_test = source.read(), None if tested is None else tested.read()
     folder = made(output)
     comparison = compared(X, X_test, parameters)
-    write_study(folder, comparison, feature_names=names, image_shape=image_shape)
+    write_study(folder, comparison, feature_names=source.column_names, image_shape=image_shape)
     print_study(comparison, as_json)
     click.echo(f"report: {folder / 'report.html'}", err=True)
 

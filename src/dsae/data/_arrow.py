@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dsae.data._scan import Chunk, Scan, check_shape, rows_at_once
+from dsae.data._scan import Chunk, FileScan, check_shape, rows_at_once
 
 _INDEX = "__index_level_0__"  # where pandas keeps an index that has no name
 _STREAM = b"\xff\xff\xff\xff"  # what Arrow's stream format begins with; its file format begins with ARROW1
@@ -28,7 +28,7 @@ def pyarrow(what: str) -> Any:
     return pyarrow
 
 
-class ArrowScan(Scan):
+class ArrowScan(FileScan):
     """Rows of a ``.parquet`` (a part is a row group) or of an Arrow file, ``.arrow`` or ``.feather`` (a record batch).
 
     A row group is read page by page; a record batch comes into memory whole.
@@ -55,8 +55,9 @@ class ArrowScan(Scan):
             fields = {field.name: field.type for field in schema}
         if len(fields) != len(schema):
             raise ValueError(f"[read] {self.name} must name every column differently; got {', '.join(schema.names)}.")
-        self.id_name = self._find_ids(fields, _index_of(schema), id_column)
-        self.column_names = [name for name in fields if name != self.id_name]
+        self._id = self._find_ids(fields, _index_of(schema), id_column)
+        self.id_name = "" if self._id == _INDEX else self._id
+        self.column_names = [name for name in fields if name != self._id]
         self.n_features = len(self.column_names)
         check_shape(self.name, (self._file.n_rows, self.n_features))
 
@@ -94,7 +95,7 @@ class ArrowScan(Scan):
         return self._file.n_parts
 
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        columns = [*(self.column_names or []), *([self.id_name] if ids and self.id_name is not None else [])]
+        columns = [*(self.column_names or []), *([self._id] if ids and self._id is not None else [])]
         start = self._file.starts[part]
         with self._explained():
             for batch in self._file.batches(part, columns, rows_at_once(self.n_features)):
@@ -105,9 +106,9 @@ class ArrowScan(Scan):
 
     def _chunk(self, start: int, batch: Any, ids: bool) -> Chunk:
         rows = self._rows(batch.select(self.column_names))
-        if not ids or self.id_name is None:
+        if not ids or self._id is None:
             return Chunk(start, rows)
-        return Chunk(start, rows, np.array(batch.column(self.id_name).to_pylist(), dtype=object))
+        return Chunk(start, rows, np.array(batch.column(self._id).to_pylist(), dtype=object))
 
     def _rows(self, batch: Any) -> np.ndarray:
         """One call where Arrow can: each call that lets other threads run may wait long for its turn again."""
@@ -142,6 +143,12 @@ def _index_of(schema: Any) -> list[str]:
     except (KeyError, TypeError, ValueError, RecursionError):
         listed = []
     return [name for name in schema.names if name == _INDEX or name in listed]
+
+
+def _as_index(name: str, kind: str) -> dict[bytes, bytes]:
+    """What makes pandas, and `_index_of`, take a column for the index."""
+    column = {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": "object", "metadata": None}
+    return {b"pandas": json.dumps({"index_columns": [name], "column_indexes": [], "columns": [column]}).encode()}
 
 
 class _Explained:
@@ -247,10 +254,11 @@ class ArrowWriter:
 
     def __init__(self, file: BinaryIO, kind: str, column_names: Sequence[str], id_name: str | None) -> None:
         self._pa = pyarrow(f".{kind}")
-        self._names, self._id_name, self._file, self._kind = list(column_names), id_name, file, kind
+        self._names, self._file, self._kind = list(column_names), file, kind
+        self._id = _INDEX if id_name == "" else id_name
         self._writer: Any = None
         self._held: list[tuple[np.ndarray, np.ndarray | None]] = []
-        if len({*column_names, id_name}) != len(column_names) + 1:
+        if len({*column_names, self._id}) != len(column_names) + 1:
             raise ValueError(f"[write] columns must be named differently; got {', '.join(map(str, column_names))}.")
 
     def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
@@ -265,9 +273,11 @@ class ArrowWriter:
         ids = np.concatenate(named) if named else None
         self._held = []
         columns = {name: self._pa.array(column) for name, column in zip(self._names, rows.T.copy(), strict=True)}
-        if ids is not None and self._id_name is not None:
-            columns = {self._id_name: self._pa.array(ids.tolist()), **columns}
-        batch = self._pa.record_batch(columns)
+        metadata = None
+        if ids is not None and self._id is not None:
+            columns = {self._id: self._pa.array(ids.tolist()), **columns}
+            metadata = _as_index(self._id, str(columns[self._id].type))
+        batch = self._pa.record_batch(columns).replace_schema_metadata(metadata)
         if self._writer is None:
             make = self._pa.parquet.ParquetWriter if self._kind == "parquet" else self._pa.ipc.new_file
             self._writer = make(self._file, batch.schema)

@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dsae.data._arrow import parse_csv
-from dsae.data._scan import Chunk, Scan, check_shape, rows_at_once
+from dsae.data._scan import Chunk, FileScan, check_shape, rows_at_once
 
 _BOM = b"\xef\xbb\xbf"
 
 
-class CsvScan(Scan):
+class CsvScan(FileScan):
     """Rows of a ``.csv``, a row to a line; blank lines do not count. A part is a block of lines.
 
     Parameters
@@ -49,7 +49,7 @@ class CsvScan(Scan):
         check_shape(self.name, (1, self.n_features))
         if self._names is not None:
             self.column_names = [name for i, name in enumerate(self._names) if i != self._id]
-            self.id_name = None if self._id is None else self._names[self._id] or "id"
+            self.id_name = None if self._id is None else self._names[self._id]
 
     def _opened(self) -> BinaryIO:
         return open(self.path, "rb") if self._content is None else io.BytesIO(self._content)

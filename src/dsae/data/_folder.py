@@ -54,9 +54,6 @@ class FolderScan(Scan):
         for chunk in self.scans[at].read(part - firsts[at], ids):
             yield chunk._replace(start=before + chunk.start)
 
-    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        raise NotImplementedError
-
 
 def _check_same(first: Scan, other: Scan) -> None:
     ours = (first.n_features, first.column_names, first.id_name)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
+import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,10 +17,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import scipy.sparse as sp
 
+from dsae.data._h5raw import attribute_values, dataset_references, promised
 from dsae.data._npy import check_real, check_sparse
 from dsae.data._scan import MemoryScan, Scan, SpanScan, check_shape, rows_at_once
 
 _MOST_INFLATION = 1100  # as for deflate
+_MOST_EMPTY = 1 << 24  # HDF5 fills a whole chunk for one that is not in the file
 _DAMAGE = (
     OSError,
     RuntimeError,
@@ -28,6 +32,7 @@ _DAMAGE = (
     IndexError,
     MemoryError,
     ValueError,
+    struct.error,
     zlib.error,
 )
 _TEXT = {"encoding-type": "string-array", "encoding-version": "0.2.0"}
@@ -50,8 +55,7 @@ def open_h5ad(path: str | Path) -> Scan:
     name = str(path)
     with _opened(path) as file:
         X = file["X"]
-        kind = _text(X.attrs.get("encoding-type", "array"))
-        if kind == "csc_matrix":
+        if _kind(X) == "csc_matrix":
             rows: Any = _whole(name, X)
             names, obs = _columns(file, rows.shape[1]), _observations(file, rows.shape[0])
             ids = None if obs is None else _strings(file[obs][:])
@@ -86,9 +90,8 @@ class H5adScan(SpanScan):
         super().__init__(path)
         with _opened(self.path) as file:
             X = file["X"]
-            self._sparse = _text(X.attrs.get("encoding-type", "array")) == "csr_matrix"
-            shape = X.attrs["shape"] if self._sparse else X.shape
-            shape = tuple(int(n) for n in shape)
+            self._sparse = _kind(X) == "csr_matrix"
+            shape = _shape(X) if self._sparse else X.shape
             check_shape(self.name, shape)
             self.n_rows, self.n_features = shape
             self._width = self.n_features
@@ -142,7 +145,7 @@ def _short(parts: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
 def _whole(name: str, X: Any) -> sp.csr_matrix:
     for part in ("data", "indices", "indptr"):
         _check_numbers(name, X[part])
-    n_rows, n_columns = (int(n) for n in X.attrs["shape"])
+    n_rows, n_columns = _shape(X)
     parts = (X["data"][:], X["indices"][:], X["indptr"][:])
     check_sparse(n_rows, n_columns, *parts, by_row=False)
     rows = sp.csr_matrix(sp.csc_matrix(parts, shape=(n_rows, n_columns)), dtype=np.float32)
@@ -157,10 +160,12 @@ def _check_numbers(name: str, data: Any) -> None:
 
 
 def _check_size(data: Any) -> None:
-    nominal = data.dtype.itemsize * int(np.prod([int(n) for n in data.shape], dtype=object))
+    nominal = data.dtype.itemsize * math.prod(data.shape)
     stored = data.id.get_storage_size()
     if stored > _size(data) or nominal > _MOST_INFLATION * stored + 1024 or data.is_virtual or data.external:
         raise ValueError(f"{data.name} promises {data.shape} of {stored} bytes")
+    if data.chunks and data.dtype.itemsize * math.prod(data.chunks) > _MOST_INFLATION * stored + _MOST_EMPTY:
+        raise ValueError(f"{data.name} promises chunks of {data.chunks} in {stored} bytes")
 
 
 def _size(data: Any) -> int:
@@ -168,51 +173,30 @@ def _size(data: Any) -> int:
 
 
 def _check_texts(data: Any) -> None:
-    """Raise where texts promise more than the file holds: HDF5 asks for their memory before it looks for them.
-
-    The file has a reference of 16 bytes for each text of variable length, which begins with the text's length.
-    """
+    """Raise where texts promise more than the file holds."""
     _check_size(data)
-    if data.dtype.kind != "O":
-        return
-    promised = sum(int(np.frombuffer(part, "<u4")[::4].sum(dtype=np.int64)) for part in _references(data))
-    if promised > _size(data):
-        raise ValueError(f"{data.name} promises texts of {promised} bytes")
+    if data.dtype.hasobject:
+        _check_addresses(data)
+        if _h5py().check_string_dtype(data.dtype) is None:
+            raise ValueError(f"{data.name} is not of texts")
+        _check_promise(data, data.name, sum(promised(part) for part in dataset_references(data)))
 
 
-def _references(data: Any) -> Iterator[bytes]:
-    if data.chunks is None:
-        at = data.id.get_offset()
-        if at is not None:
-            with open(data.file.filename, "rb") as file:
-                file.seek(at)
-                yield file.read(16 * data.size)
-        elif data.id.get_storage_size():
-            raise ValueError(f"{data.name} holds its texts in its header")
-        return
-    filters = data.id.get_create_plist()
-    for i in range(data.id.get_num_chunks()):
-        skipped, part = data.id.read_direct_chunk(data.id.get_chunk_info(i).chunk_offset)
-        for place in reversed(range(filters.get_nfilters())):
-            if not skipped >> place & 1:
-                part = _unfiltered(part, filters.get_filter(place)[0], 16 * int(np.prod(data.chunks)))
-        yield part
+def _check_addresses(obj: Any) -> None:
+    if obj.file.id.get_create_plist().get_sizes() != (8, 8):
+        raise ValueError("addresses are not of 8 bytes")
 
 
-def _unfiltered(part: bytes, kind: int, n_bytes: int) -> bytes:
-    """A chunk before HDF5's filter: 1 is deflate, 2 shuffle."""
-    if kind == 1:
-        return zlib.decompressobj().decompress(part, n_bytes)
-    if kind == 2:
-        return np.frombuffer(part, np.uint8).reshape(16, -1).T.tobytes()
-    raise ValueError(f"names compressed by filter {kind} of HDF5 are not read, only by gzip")
+def _check_promise(obj: Any, what: str, n_bytes: int) -> None:
+    if n_bytes > _size(obj):
+        raise ValueError(f"{what} promises texts of {n_bytes} bytes")
 
 
 def _index(file: Any, frame: str) -> str | None:
     """Where the names of observations or variables are."""
     if frame not in file or "_index" not in file[frame].attrs:
         return None
-    at = f"/{frame}/{_text(file[frame].attrs['_index'])}"
+    at = f"/{frame}/{_text(file[frame], '_index')}"
     if not hasattr(file[at], "shape"):
         return None
     _check_texts(file[at])
@@ -237,7 +221,8 @@ def _observations(file: Any, n: int) -> str | None:
 
 
 def _last(at: str | None) -> str | None:
-    return None if at is None else at.rsplit("/", 1)[1]
+    name = None if at is None else at.rsplit("/", 1)[1]
+    return "" if name == "_index" else name
 
 
 def _strings(values: Any) -> np.ndarray:
@@ -245,8 +230,29 @@ def _strings(values: Any) -> np.ndarray:
     return np.array(texts, dtype=object)
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _text(obj: Any, name: str) -> str:
+    """The attribute ``name``; one that is not in the object's header is read unchecked, since sound files have such."""
+    h5py, stored = _h5py(), obj.attrs.get_id(name)
+    _check_addresses(obj)
+    kind = h5py.check_string_dtype(stored.dtype)
+    if kind is None or stored.shape != ():
+        raise ValueError(f"{name} of {obj.name} is no text")
+    values = [] if kind.length else attribute_values(obj, h5py.h5o.get_info(obj.id), name)
+    _check_promise(obj, f"{name} of {obj.name}", kind.length or sum(promised(value[:16]) for value in values))
+    text = obj.attrs[name]
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+
+
+def _kind(X: Any) -> str:
+    return "array" if hasattr(X, "shape") else _text(X, "encoding-type")
+
+
+def _shape(X: Any) -> tuple[int, int]:
+    stored = X.attrs.get_id("shape")
+    if stored.dtype.kind not in "iuf" or stored.shape != (2,):
+        raise ValueError(f"shape of {X.name} is no two numbers")
+    n_rows, n_columns = X.attrs["shape"]
+    return int(n_rows), int(n_columns)
 
 
 class H5adWriter:

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.lib import format as npy
 
-from dsae.data._scan import Chunk, MemoryScan, Scan, SpanScan, check_shape, rows_at_once
+from dsae.data._scan import Chunk, FileScan, MemoryScan, Scan, SpanScan, check_shape, rows_at_once
 
 # Deflate makes at most 1032 bytes of one; whoever promises more than this lies.
 _MOST_INFLATION = 1100
@@ -151,7 +151,7 @@ class NpyScan(SpanScan):
         return numbers
 
 
-class ZippedScan(Scan):
+class ZippedScan(FileScan):
     """Rows of a compressed array in an archive: one part, inflated on the way."""
 
     kind = "npz"

@@ -46,7 +46,8 @@ def open_rows(path: str | Path, id_column: str | None = None) -> StreamSource:
         comes into memory.
     id_column : str, optional
         Of tables, the column that names the rows; by default the index that pandas wrote, or the only column that
-        holds text. All others are features.
+        holds text. All others are features; so ids in a ``.csv`` that are numbers must be named here, unless theirs is
+        the first column and the only one without a name.
 
     Returns
     -------

@@ -32,29 +32,22 @@ def rows_at_once(n_features: int) -> int:
 class Scan(ABC):
     """Rows of one file or folder.
 
-    Parameters
-    ----------
-    path : str or Path
-        Stamped when the scan is made; rows of a file that changes afterwards are not given out.
-
     Attributes
     ----------
+    path : Path
     kind : str
         The ending of its files.
     n_features : int
     column_names : list of str or None
     id_name : str or None
-        Column of row ids, where there is one.
+        Column of row ids, where there is one; empty if it has no name, as an index that pandas wrote.
     """
 
+    path: Path
     kind: str
     n_features: int
     column_names: list[str] | None = None
     id_name: str | None = None
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._stamp = _stamp(self.path)
 
     @property
     def name(self) -> str:
@@ -70,9 +63,6 @@ class Scan(ABC):
         """Parts that `read` can begin with."""
 
     @abstractmethod
-    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        """Chunks of a part as they are in the file."""
-
     def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
         """Chunks of a part, in order, as finite float32 rows; where ``ids`` are asked for, with them.
 
@@ -83,17 +73,6 @@ class Scan(ABC):
         OSError
             If the file has changed since the scan was made.
         """
-        chunks = self._read(part, ids)
-        while True:
-            try:
-                chunk = next(chunks, None)
-            except (ValueError, OSError, MemoryError):
-                self._check_unchanged()
-                raise
-            self._check_unchanged()
-            if chunk is None:
-                return
-            yield chunk._replace(rows=_finite(self.name, chunk.start, chunk.rows))
 
     def chunks(self, ids: bool = True) -> Iterator[Chunk]:
         """All chunks in order.
@@ -114,6 +93,38 @@ class Scan(ABC):
                 "meanwhile, and start again."
             )
 
+
+class FileScan(Scan):
+    """A scan of one file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Stamped when the scan is made; rows of a file that changes afterwards are not given out.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._stamp = _stamp(self.path)
+
+    @abstractmethod
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
+        """Chunks of a part as they are in the file."""
+
+    def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
+        """Chunks of a part, checked."""
+        chunks = self._read(part, ids)
+        while True:
+            try:
+                chunk = next(chunks, None)
+            except (ValueError, OSError, MemoryError):
+                self._check_unchanged()
+                raise
+            self._check_unchanged()
+            if chunk is None:
+                return
+            yield chunk._replace(rows=_finite(self.name, chunk.start, chunk.rows))
+
     def _check_unchanged(self) -> None:
         if _stamp(self.path) != self._stamp:
             raise OSError(
@@ -122,7 +133,7 @@ class Scan(ABC):
             )
 
 
-class SpanScan(Scan):
+class SpanScan(FileScan):
     """A scan whose rows can be read from anywhere: its parts are spans of rows."""
 
     n_rows: int

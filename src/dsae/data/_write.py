@@ -55,7 +55,10 @@ def writing(
     column_names : sequence of str
         ``.npy``, ``.npz`` and ``.mtx`` have no place for them.
     id_name : str, optional
-        What the column of row ids is called, where rows have ids; the same three have no place for them either.
+        What the column of row ids is called, where rows have ids, and ``""`` if it has no name; the same three have no
+        place for them either. ``.parquet``, ``.arrow`` and ``.feather`` say that it is the index, as pandas does; a
+        ``.csv`` cannot, so ids that are numbers are read back only by ``open_rows(path, id_column)``, or without a
+        name.
     kind : str, optional
         One of ``KINDS``; by default what ``path`` ends in, and csv for standard output.
     sparse : bool
@@ -64,7 +67,8 @@ def writing(
     Raises
     ------
     ValueError
-        If the kind is unknown, or is to hold a CSR matrix and cannot; later, if rows have not as many columns as names.
+        If the kind is unknown, or is to hold a CSR matrix and cannot; later, if rows have not as many columns as names,
+        or are more or fewer than ``n_rows``.
     OSError
         If the file cannot be written; what was there before is left as it was.
     """
@@ -79,18 +83,19 @@ def writing(
         elif kind == "mtx":
             writer = MarketWriter(file, n_rows, len(column_names))
         elif kind == "h5ad":
-            writer = H5adWriter(file, n_rows, column_names, id_name)
+            writer = H5adWriter(file, n_rows, column_names, id_name or None)
         elif kind == "csv":
             writer = _CsvWriter(file, column_names, id_name)
         else:
             writer = (_NpzWriter if kind == "npz" else _NpyWriter)(file, (n_rows, len(column_names)))
+        checked = _Checked(path, writer, (n_rows, len(column_names)))
         try:
-            yield _Checked(path, writer, len(column_names))
+            yield checked
+            checked.close()
         except BaseException:
             with contextlib.suppress(Exception):
                 writer.close()
             raise
-        writer.close()
 
 
 def write_rows(
@@ -188,17 +193,25 @@ def _replacing(path: str | Path, target: Path) -> Iterator[BinaryIO]:
 
 
 class _Checked:
-    """A writer that is given nothing but rows of as many columns as it has names."""
+    """A writer that is given as many rows as its file promises, of as many columns as it has names."""
 
-    def __init__(self, path: str | Path, writer: Writer, n_columns: int) -> None:
-        self._path, self._writer, self._n_columns = path, writer, n_columns
+    def __init__(self, path: str | Path, writer: Writer, shape: tuple[int, int]) -> None:
+        self._path, self._writer, self._shape, self._n = path, writer, shape, 0
 
     def write(self, rows: Rows, ids: np.ndarray | None = None) -> None:
-        _check_table(self._path, np.shape(rows), self._n_columns)
+        shape = np.shape(rows)
+        _check_table(self._path, shape, self._shape[1])
+        self._n += shape[0]
+        self._check_count(self._n <= self._shape[0])
         self._writer.write(rows, ids)
 
     def close(self) -> None:
+        self._check_count(self._n == self._shape[0])
         self._writer.close()
+
+    def _check_count(self, fits: bool) -> None:
+        if not fits:
+            raise ValueError(f"[write] {self._path} must get {self._shape[0]} rows; got {self._n}.")
 
 
 def _check_table(path: str | Path, shape: tuple[int, ...], n_names: int | None) -> None:
