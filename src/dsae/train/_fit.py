@@ -13,7 +13,8 @@ from dsae.data import ArraySource, Rows, StreamSource, is_source
 from dsae.nn._autoencoder import target_nnz
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints, fingerprint, identity
-from dsae.train._loop import Watch, fit
+from dsae.train._loop import fit
+from dsae.train._run import Watch
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
 from dsae.train._start import start_model

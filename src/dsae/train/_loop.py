@@ -7,8 +7,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,14 +16,16 @@ from torch import Tensor, nn
 from dsae import ops
 from dsae.config import TrainConfig
 from dsae.data import ArraySource
-from dsae.nn import LOSSES, Autoencoder, SparseLinear
-from dsae.nn._memory import module_memory, remember_module, whole
-from dsae.shrink import Clock, DropZeros, Shrinker
+from dsae.nn import Autoencoder, SparseLinear
+from dsae.nn._memory import remember_module
+from dsae.shrink import Clock, DropZeros
 from dsae.train._checkpoint import Checkpoints, remembering
 from dsae.train._interrupt import Interrupt
 from dsae.train._learner import Learner, Patience, Sums
+from dsae.train._objective import objective_of, temporary_decoder
 from dsae.train._optim import SparseAdam, swap_parameter
 from dsae.train._progress import ProgressLine
+from dsae.train._run import Run, Watch, seconds_of
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import Stage
 
@@ -79,14 +80,14 @@ def fit(
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     n_steps = sum(stage.epochs for stage in stages) * steps_per_epoch
     with Interrupt(checkpoints is not None) as interrupt, ProgressLine(n_steps, verbose) as progress:
-        run = _Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer, watch)
+        run = Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer, watch)
         run.stages, run.checkpoints = stages, checkpoints
-        saved = _take_up(run)
+        saved = run.take_up()
         while run.stage < len(stages) and not (run.stopping or run.stopped):
             _run_stage(run, stages[run.stage], saved)
             saved, run.stage = None, run.stage + 1
         if run.stopping:
-            warnings.warn(_interrupted(run), RuntimeWarning, stacklevel=3)
+            warnings.warn(run.interruption, RuntimeWarning, stacklevel=3)
     model.eval()
     if checkpoints is not None:
         checkpoints.finished = not run.stopping
@@ -122,7 +123,7 @@ def learn(
     """
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     with Interrupt() as interrupt, ProgressLine(steps_per_epoch, verbose) as progress:
-        run = _Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer)
+        run = Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer)
         run.stages, run.history = (stage,), history
         run.started -= seconds_of(history)
         learner = _first_or_next(run, stage, memory)
@@ -131,127 +132,30 @@ def learn(
         progress.epoch(stage.name, row)
         observer.see(model)
         if run.stopping:
-            warnings.warn(_interrupted(run), RuntimeWarning, stacklevel=3)
+            warnings.warn(run.interruption, RuntimeWarning, stacklevel=3)
     model.eval()
     learner.sums = Sums()
-    return _memory(run, learner)
+    return run.memory(learner)
 
 
-def _first_or_next(run: _Run, stage: Stage, memory: Mapping[str, Any] | None) -> Learner:
+def _first_or_next(run: Run, stage: Stage, memory: Mapping[str, Any] | None) -> Learner:
     if memory is None:
         return _learner(run, stage, 0)
     with remembering("[partial_fit] What the model goes on from is damaged", REMEDY):
-        _remember(run, memory)
+        run.remember(memory)
         learner = _learner(run, stage, 0)
         learner.remember(memory["learner"])
         return learner
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Who is told when an epoch begins and, with the history, when it has ended; true asks for no more of them."""
-
-    begin: Callable[[], object]
-    end: Callable[[list[dict[str, Any]]], bool]
-
-
-@dataclass
-class _Run:
-    model: Autoencoder
-    source: ArraySource
-    config: TrainConfig
-    seed: int
-    validation: ArraySource | None
-    interrupt: Interrupt
-    progress: ProgressLine
-    steps_per_epoch: int
-    observer: Sensitivity | None = None
-    watch: Watch | None = None
-    stopped: bool = False
-    stages: Sequence[Stage] = ()
-    checkpoints: Checkpoints | None = None
-    stage: int = 0
-    stopping: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def shrinkers(self) -> dict[str, Shrinker]:
-        """Each once, though it may serve in several stages."""
-        unique = dict.fromkeys(shrinker for stage in self.stages for shrinker in stage.shrinkers)
-        return {str(i): shrinker for i, shrinker in enumerate(unique)}
-
-
-def seconds_of(history: Sequence[Mapping[str, Any]]) -> float:
-    """How long the epochs of a history took; 0 where a model from elsewhere does not say."""
-    seconds = history[-1].get("seconds") if history else None
-    return seconds if isinstance(seconds, float) else 0.0
-
-
-def _interrupted(run: _Run) -> str:
-    later = "" if run.checkpoints is None else f" {run.checkpoints.folder} has what it needs to go on."
-    return (
-        f"Training was interrupted in epoch {len(run.history)}, stage '{run.history[-1]['stage']}'; the model keeps "
-        f"its best weights so far, at density {run.model.density:.4g}.{later}"
-    )
-
-
-def _take_up(run: _Run) -> Mapping[str, Any] | None:
-    """Bring the run to where a checkpoint left it; what the stage's learner needs is given back."""
-    if run.checkpoints is None or run.checkpoints.saved is None:
-        return None
-    memory = run.checkpoints.saved
-    with run.checkpoints.taking_up():
-        run.stage, run.history = whole(memory["stage"], len(run.stages), "stage"), _rows(memory["history"])
-        run.started -= float(memory["seconds"])
-        _remember(run, memory)
-        epochs = sum(stage.epochs for stage in run.stages[: run.stage])
-        run.progress.skip(epochs * run.steps_per_epoch + memory["learner"]["step"])
-        return memory["learner"]
-
-
-def _rows(history: Any) -> list[dict[str, Any]]:
-    rows = [dict(row) for row in history]
-    for row in rows:
-        for name in ("epoch", "loss", "density", "seconds"):
-            float(row[name])
-    return rows
-
-
-def _memory(run: _Run, learner: Learner) -> dict[str, Any]:
-    return {
-        "model": module_memory(run.model),
-        "shrinkers": {key: shrinker.memory() for key, shrinker in run.shrinkers.items()},
-        "observer": None if run.observer is None else run.observer.memory(),
-        "learner": learner.memory(),
-    }
-
-
-def _remember(run: _Run, memory: Mapping[str, Any]) -> None:
-    """All but the learner, which needs the layers as they were."""
-    remember_module(run.model, memory["model"])
-    for key, shrinker in run.shrinkers.items() if "shrinkers" in memory else ():
-        shrinker.remember(memory["shrinkers"][key], run.model)
-    if run.observer is not None:
-        run.observer.remember(memory["observer"])
-
-
-def _keep(run: _Run, learner: Learner) -> None:
-    """Write a checkpoint, if it is time."""
-    if run.checkpoints is not None and (run.stopping or run.checkpoints.due()):
-        seconds = time.perf_counter() - run.started
-        position = {"stage": run.stage, "history": run.history, "seconds": seconds}
-        run.checkpoints.write({**position, **_memory(run, learner)})
-
-
-def _learner(run: _Run, stage: Stage, n_steps: int) -> Learner:
+def _learner(run: Run, stage: Stage, n_steps: int) -> Learner:
     layers = {name: run.model.layers[name] for name in stage.layers}
-    extra = _temporary_decoder(layers[stage.layers[0]], run.seed) if stage.temporary_decoder else None
+    extra = temporary_decoder(layers[stage.layers[0]], run.seed) if stage.temporary_decoder else None
     optimizer = SparseAdam(_learning(layers, extra), _trainable(run.model, stage, extra))
     return Learner(stage, layers, extra, optimizer, Patience(run.config.tol), n_steps)
 
 
-def _run_stage(run: _Run, stage: Stage, memory: Mapping[str, Any] | None = None) -> None:
+def _run_stage(run: Run, stage: Stage, memory: Mapping[str, Any] | None = None) -> None:
     learner = _learner(run, stage, stage.epochs * run.steps_per_epoch)
     if memory is not None and run.checkpoints is not None:
         with run.checkpoints.taking_up():
@@ -276,7 +180,7 @@ def _run_stage(run: _Run, stage: Stage, memory: Mapping[str, Any] | None = None)
         run.stopped = run.watch is not None and run.watch.end(run.history)
         if run.interrupt.asked and not run.stopping:
             run.stopping = True
-            _keep(run, learner)
+            run.keep(learner)
         if run.stopping or run.stopped:
             break
     if patience.weights is not None:
@@ -287,7 +191,7 @@ def _run_stage(run: _Run, stage: Stage, memory: Mapping[str, Any] | None = None)
     run.model.requires_grad_(True)
 
 
-def _run_epoch(run: _Run, learner: Learner) -> dict[str, Any]:
+def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
     run.model.train()
     sums, begun = learner.sums, time.perf_counter() - learner.sums.seconds
     batches = run.source.batches(run.config.batch_size, seed=run.seed + len(run.history))
@@ -298,7 +202,7 @@ def _run_epoch(run: _Run, learner: Learner) -> dict[str, Any]:
         sums.seconds = time.perf_counter() - begun
         run.progress.step()
         run.stopping = run.interrupt.asked
-        _keep(run, learner)
+        run.keep(learner)
         if run.stopping:
             break
     return {
@@ -313,15 +217,15 @@ def _run_epoch(run: _Run, learner: Learner) -> dict[str, Any]:
     }
 
 
-def _clock(run: _Run, learner: Learner) -> Clock:
+def _clock(run: Run, learner: Learner) -> Clock:
     return Clock(learner.step, learner.n_steps, run.steps_per_epoch)
 
 
-def _train_step(run: _Run, learner: Learner, x: Tensor | ops.SparseRows) -> float:
+def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float:
     clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
     optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
     optimizer.zero_grad()
-    loss, objective = _objective(run, stage, learner.extra, x)
+    loss, objective = objective_of(run, stage, learner.extra, x)
     value = loss.item()
     if not math.isfinite(objective.item()):
         raise FloatingPointError(
@@ -339,40 +243,6 @@ def _train_step(run: _Run, learner: Learner, x: Tensor | ops.SparseRows) -> floa
             for other in stage.shrinkers:
                 other.moved(name, rewiring)
     return value
-
-
-def _objective(
-    run: _Run, stage: Stage, extra: SparseLinear | None, x: Tensor | ops.SparseRows
-) -> tuple[Tensor, Tensor]:
-    """The loss as it is reported, and with the penalties."""
-    if extra is not None:
-        loss = _layer_loss(run.model, stage.layers[0], extra, x)
-        return loss, loss
-    trace = run.model.trace(x)
-    loss = LOSSES[run.config.loss](trace)
-    return loss, loss + sum(shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers)
-
-
-def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor | ops.SparseRows) -> Tensor:
-    names = model.names("encoder")
-    at = names.index(name)
-    with torch.no_grad():
-        z = model.enter(model.centred(x))
-        if at:
-            z = model.steps(names[:at], z, x.shape[0])[-1][1]
-    ((_, h),) = model.steps([name], z, x.shape[0])
-    if isinstance(z, ops.SparseRows):
-        return decoder.loss(h, z, "mse")
-    back = decoder(h)
-    if back.ndim == 3:
-        back, z = ops.unpack(back, x.shape[0]), ops.unpack(z, x.shape[0])
-    return nn.functional.mse_loss(back, z)
-
-
-def _temporary_decoder(layer: SparseLinear, seed: int) -> SparseLinear:
-    generator = torch.Generator().manual_seed(seed)
-    topology = layer.topology.transpose[0]
-    return SparseLinear(layer.out_features, layer.in_features, topology=topology, generator=generator)
 
 
 def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> list[nn.Parameter]:
@@ -401,12 +271,12 @@ def _rate(initial: float, clock: Clock) -> float:
 
 
 @torch.no_grad()
-def _evaluate(run: _Run, stage: Stage, source: ArraySource) -> tuple[float, float]:
+def _evaluate(run: Run, stage: Stage, source: ArraySource) -> tuple[float, float]:
     """Mean loss over ``source``, without and with the penalties."""
     run.model.eval()
     losses = torch.zeros(2, dtype=torch.float64)
     for batch in source.batches(run.config.batch_size, seed=0):
-        parts = _objective(run, stage, None, ops.rows_of(batch))
+        parts = objective_of(run, stage, None, ops.rows_of(batch))
         losses += torch.stack(parts).double() * batch.shape[0]
     loss, objective = (losses / len(source)).tolist()
     return loss, objective

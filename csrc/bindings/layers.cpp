@@ -1,26 +1,13 @@
-// The door to Python: checks every argument once, lets go of the GIL, calls a kernel.
-#include "arrays.hpp"
-
+// Layers and their gradients, by panels, by samples and by columns.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <tuple>
-#include <vector>
 
-#include "grow.hpp"
-#include "kernels.hpp"
-#include "network.hpp"
-#include "parallel.hpp"
-#include "rewire.hpp"
-
-using namespace nb::literals;
+#include "bindings/bindings.hpp"
 
 namespace {
-
-const dsae::Kernels* kernels;
 
 void pack(const In& rows, const Out& panels) {
   const Call call{"pack"};
@@ -232,198 +219,9 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
   return kernels->tiled_loss(to, from, aim, loss == "mse" ? dsae::Loss::squared : dsae::Loss::entropy, n_rows, factor, out);
 }
 
-nb::tuple transpose(const In& indptr, const In& indices, int64_t n_cols) {
-  const Call call{"transpose"};
-  const auto w = call.csr(indptr, indices);
-  const int64_t nnz = indices.size();
-  if (n_cols < 0) call.fail("n_cols >= 0", std::to_string(n_cols));
-  call.inside("indices", w.indices, nnz, n_cols);
-  auto new_indptr = integers(n_cols + 1), new_indices = integers(nnz), slots = integers(nnz);
-  {
-    nb::gil_scoped_release release;
-    dsae::transpose(w, n_cols, new_indptr->data, new_indices->data, slots->data);
-  }
-  return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)), array(std::move(slots)));
-}
-
-int fault(const In& indptr, const In& indices, int64_t n_cols) {
-  const Call call{"fault"};
-  const dsae::Csr w = {call.data<int32_t>("indptr", indptr, 1), call.data<int32_t>("indices", indices, 1),
-                       static_cast<int64_t>(indptr.size()) - 1};
-  if (w.n_rows < 0) call.fail("indptr to have n_rows + 1 entries", "none");
-  return static_cast<int>(dsae::find_fault(w, indices.size(), n_cols));
-}
-
-nb::tuple rewire(const In& indptr, const In& indices, const In& keep, const In& grown_indptr, const In& grown_indices) {
-  const Call call{"rewire"};
-  const auto w = call.csr(indptr, indices);
-  const auto kept = call.vector<const bool>("keep", keep, "the size of indices", indices.size());
-  const dsae::Csr grown = {
-      call.vector<const int32_t>("grown_indptr", grown_indptr, "the size of indptr", indptr.size()),
-      call.data<int32_t>("grown_indices", grown_indices, 1), w.n_rows};
-  call.equal("grown_indptr[-1]", grown.indptr[w.n_rows], "the size of grown_indices", grown_indices.size());
-  auto new_indptr = integers(w.n_rows + 1);
-  const int64_t nnz = dsae::count_rewired(w, kept, grown, new_indptr->data);
-  if (nnz > INT32_MAX) call.fail("at most 2**31 - 1 edges", std::to_string(nnz));
-  auto new_indices = integers(nnz), source = integers(nnz);
-  {
-    nb::gil_scoped_release release;
-    dsae::rewire(w, kept, grown, new_indptr->data, new_indices->data, source->data);
-  }
-  return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)), array(std::move(source)));
-}
-
-void move(const In& values, const In& source, const Out& out) {
-  const Call call{"move"};
-  const auto from = call.data<float>("values", values, 1);
-  const auto slots = call.data<int32_t>("source", source, 1);
-  const auto to = call.vector<float>("out", out, "the size of source", source.size());
-  nb::gil_scoped_release release;
-  dsae::move(from, values.size(), slots, source.size(), to);
-}
-
-void smallest(const In& scores, int64_t n, const Out& chosen) {
-  const Call call{"smallest"};
-  const auto from = call.data<float>("scores", scores, 1);
-  const auto to = call.vector<bool>("chosen", chosen, "the size of scores", scores.size());
-  const int64_t size = scores.size();
-  if (n < 0 || n > size) call.fail("n in [0, " + std::to_string(size) + "]", std::to_string(n));
-  nb::gil_scoped_release release;
-  dsae::smallest(from, size, n, to);
-}
-
-// Edges that can be looked for among dead ones.
-dsae::Csr sound(const Call& call, const In& indptr, const In& indices, int64_t n_cols) {
-  const auto w = call.csr(indptr, indices);
-  if (n_cols < 0 || dsae::find_fault(w, indices.size(), n_cols) != dsae::Fault::none)
-    call.fail("sorted, distinct edges within " + std::to_string(n_cols) + " columns", "others");
-  return w;
-}
-
-nb::tuple draw_dead(const In& indptr, const In& indices, int64_t n_cols, int64_t n, uint64_t seed) {
-  const Call call{"draw_dead"};
-  const auto w = sound(call, indptr, indices, n_cols);
-  const int64_t most = std::min<int64_t>(w.n_rows * n_cols - indices.size(), INT32_MAX);
-  if (n < 0 || n > most) call.fail("n in [0, " + std::to_string(most) + "]", std::to_string(n));
-  auto new_indptr = integers(w.n_rows + 1), new_indices = integers(n);
-  {
-    nb::gil_scoped_release release;
-    dsae::draw_counts(w, n_cols, n, seed, new_indptr->data);
-    dsae::draw_columns(w, n_cols, seed, new_indptr->data, new_indices->data);
-  }
-  return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)));
-}
-
-auto empty(size_t size) { return array(std::make_unique<Owned<float>>(size)); }
-
-nb::tuple first_dead(const In& indptr, const In& indices, const In& order, const In& lengths) {
-  const Call call{"first_dead"};
-  const int64_t n_cols = order.size();
-  const auto cols = call.data<int32_t>("order", order, 1);
-  const auto w = sound(call, indptr, indices, n_cols);
-  const auto first = call.vector<const int32_t>("lengths", lengths, "the number of rows", w.n_rows);
-  std::vector<bool> seen(n_cols);
-  call.inside("order", cols, n_cols, n_cols);
-  for (int64_t i = 0; i < n_cols; ++i) seen[cols[i]] = true;
-  if (std::find(seen.begin(), seen.end(), false) != seen.end()) call.fail("order to name every column", "one missing");
-  call.inside("lengths", first, w.n_rows, n_cols + 1);
-  auto new_indptr = integers(w.n_rows + 1);
-  const int64_t n = dsae::count_first(w, n_cols, cols, first, new_indptr->data);
-  if (n > INT32_MAX) call.fail("at most 2**31 - 1 edges", std::to_string(n));
-  auto new_indices = integers(n);
-  {
-    nb::gil_scoped_release release;
-    dsae::first_columns(w, n_cols, cols, first, new_indptr->data, new_indices->data);
-  }
-  return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)));
-}
-
-dsae::Activation activation(const Call& call, const std::string& name, int64_t k, const std::optional<In>& thresholds,
-                            int64_t width) {
-  using A = dsae::Activation;
-  const auto with = [&](A::Kind kind) { return A{kind, k, nullptr}; };
-  if (name == "identity") return with(A::identity);
-  if (name == "relu") return with(A::relu);
-  if (name == "sigmoid") return with(A::sigmoid);
-  if (name == "softmax") return with(A::softmax);
-  if (name == "topk" && k > 0) return with(A::topk);
-  if ((name == "batchtopk" || name == "jumprelu") && thresholds)
-    return {A::threshold, k, call.vector<const float>("thresholds", *thresholds, "the number of units", width)};
-  call.fail("an activation, with its k or thresholds", name);
-}
-
-void activate(const Out& rows, const std::string& name, int64_t k, const std::optional<In>& thresholds) {
-  const Call call{"activate"};
-  float* data = call.data<float>("rows", rows, 2);
-  const dsae::Panels<float> z = {data, static_cast<int64_t>(rows.shape(0)), static_cast<int64_t>(rows.shape(1)), 1};
-  const auto chosen = activation(call, name, k, thresholds, z.width);
-  nb::gil_scoped_release release;
-  const dsae::FlushSubnormals flush;
-  kernels->activate(chosen, z);
-}
-
-// The layers of a model, checked when added; keeps their arrays alive.
-class Network {
- public:
-  Network() = default;
-  Network(const Network&) = delete;
-
-  void add(const In& indptr, const In& indices, const In& values, const In& bias, int64_t n_in, const std::string& name,
-           int64_t k, const std::optional<In>& thresholds) {
-    const Call call{"Network"};
-    const auto w = call.csr(indptr, indices);
-    const int64_t nnz = indices.size(), size = network_.size();
-    if (size) call.equal("n_in", n_in, "what the layer before gives", network_[size - 1].w.n_rows);
-    call.rising(w);
-    call.inside("indices", w.indices, nnz, n_in);
-    network_.add({w, n_in, call.vector<const float>("values", values, "the size of indices", nnz),
-                  call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
-                  activation(call, name, k, thresholds, w.n_rows)});
-    for (const In* array : {&indptr, &indices, &values, &bias}) kept_.push_back(*array);
-    if (thresholds) kept_.push_back(*thresholds);
-  }
-
-  bool run(int64_t begin, int64_t end, const In& rows, const Out& out) const {
-    const Call call{"run"};
-    const float* x = call.data<float>("rows", rows, 2);
-    const auto y = span(call, begin, end, rows.shape(0), out);
-    call.equal("rows.shape[1]", rows.shape(1), "the width of the first layer", network_[begin].n_in);
-    nb::gil_scoped_release release;
-    return network_.run(begin, end, {y.count, x, {}, nullptr}, y);
-  }
-
-  bool run_csr(int64_t begin, int64_t end, const In& indptr, const In& indices, const In& values, const Out& out) const {
-    const Call call{"run_csr"};
-    const auto x = call.csr(indptr, indices);
-    const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
-    const auto y = span(call, begin, end, x.n_rows, out);
-    call.rising(x);
-    call.inside("indices", x.indices, indices.size(), network_[begin].n_in);
-    nb::gil_scoped_release release;
-    return network_.run(begin, end, {y.count, nullptr, x, data}, y);
-  }
-
- private:
-  dsae::Rows<float> span(const Call& call, int64_t begin, int64_t end, int64_t n_rows, const Out& out) const {
-    if (begin < 0 || begin >= end || end > network_.size())
-      call.fail("layers within [0, " + std::to_string(network_.size()) + ")", std::to_string(begin) + ":" + std::to_string(end));
-    const dsae::Rows<float> y = {call.data<float>("out", out, 2), n_rows, network_[end - 1].w.n_rows};
-    call.equal("out.shape[0]", out.shape(0), "the number of rows", y.count);
-    call.equal("out.shape[1]", out.shape(1), "the width of the last layer", y.width);
-    return y;
-  }
-
-  dsae::Network network_{*kernels};
-  std::vector<In> kept_;
-};
-
 }  // namespace
 
-NB_MODULE(_kernels, m) {
-  kernels = &dsae::choose(std::getenv("DSAE_ISA"));
-  m.def("isa", [] { return kernels->isa; });
-  m.def("threads", &dsae::max_threads);
-  m.def("empty", &empty, "size"_a);
+void bind_layers(nb::module_& m) {
   m.def("pack", &pack, "rows"_a.noconvert(), "panels"_a.noconvert());
   m.def("unpack", &unpack, "panels"_a.noconvert(), "rows"_a.noconvert());
   m.def("spmm", &spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert().none(),
@@ -450,21 +248,4 @@ NB_MODULE(_kernels, m) {
         "dw"_a.noconvert());
   m.def("tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
         "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(), "gradients"_a.noconvert().none());
-  m.def("transpose", &transpose, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
-  m.def("fault", &fault, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
-  m.def("rewire", &rewire, "indptr"_a.noconvert(), "indices"_a.noconvert(), "keep"_a.noconvert(),
-        "grown_indptr"_a.noconvert(), "grown_indices"_a.noconvert());
-  m.def("move", &move, "values"_a.noconvert(), "source"_a.noconvert(), "out"_a.noconvert());
-  m.def("smallest", &smallest, "scores"_a.noconvert(), "n"_a, "chosen"_a.noconvert());
-  m.def("draw_dead", &draw_dead, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a, "n"_a, "seed"_a);
-  m.def("first_dead", &first_dead, "indptr"_a.noconvert(), "indices"_a.noconvert(), "order"_a.noconvert(),
-        "lengths"_a.noconvert());
-  m.def("activate", &activate, "rows"_a.noconvert(), "activation"_a, "k"_a, "thresholds"_a.noconvert().none());
-  nb::class_<Network>(m, "Network")
-      .def(nb::init<>())
-      .def("add", &Network::add, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-           "bias"_a.noconvert(), "n_in"_a, "activation"_a, "k"_a, "thresholds"_a.noconvert().none())
-      .def("run", &Network::run, "begin"_a, "end"_a, "rows"_a.noconvert(), "out"_a.noconvert())
-      .def("run_csr", &Network::run_csr, "begin"_a, "end"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(),
-           "values"_a.noconvert(), "out"_a.noconvert());
 }

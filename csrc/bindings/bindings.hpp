@@ -1,0 +1,14 @@
+// The rooms of the module.
+#pragma once
+
+#include "bindings/arrays.hpp"
+#include "kernels.hpp"
+
+using namespace nb::literals;
+
+// Of the best instruction set; chosen when the module is loaded.
+extern const dsae::Kernels* kernels;
+
+void bind_layers(nb::module_& m);
+void bind_topology(nb::module_& m);
+void bind_network(nb::module_& m);

@@ -1,0 +1,104 @@
+// Activations, and all layers of a model in one call.
+#include "network.hpp"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <vector>
+
+#include "bindings/bindings.hpp"
+#include "parallel.hpp"
+
+namespace {
+
+dsae::Activation activation(const Call& call, const std::string& name, int64_t k, const std::optional<In>& thresholds,
+                            int64_t width) {
+  using A = dsae::Activation;
+  const auto with = [&](A::Kind kind) { return A{kind, k, nullptr}; };
+  if (name == "identity") return with(A::identity);
+  if (name == "relu") return with(A::relu);
+  if (name == "sigmoid") return with(A::sigmoid);
+  if (name == "softmax") return with(A::softmax);
+  if (name == "topk" && k > 0) return with(A::topk);
+  if ((name == "batchtopk" || name == "jumprelu") && thresholds)
+    return {A::threshold, k, call.vector<const float>("thresholds", *thresholds, "the number of units", width)};
+  call.fail("an activation, with its k or thresholds", name);
+}
+
+void activate(const Out& rows, const std::string& name, int64_t k, const std::optional<In>& thresholds) {
+  const Call call{"activate"};
+  float* data = call.data<float>("rows", rows, 2);
+  const dsae::Panels<float> z = {data, static_cast<int64_t>(rows.shape(0)), static_cast<int64_t>(rows.shape(1)), 1};
+  const auto chosen = activation(call, name, k, thresholds, z.width);
+  nb::gil_scoped_release release;
+  const dsae::FlushSubnormals flush;
+  kernels->activate(chosen, z);
+}
+
+// The layers of a model, checked when added; keeps their arrays alive.
+class Network {
+ public:
+  Network() = default;
+  Network(const Network&) = delete;
+
+  void add(const In& indptr, const In& indices, const In& values, const In& bias, int64_t n_in, const std::string& name,
+           int64_t k, const std::optional<In>& thresholds) {
+    const Call call{"Network"};
+    const auto w = call.csr(indptr, indices);
+    const int64_t nnz = indices.size(), size = network_.size();
+    if (size) call.equal("n_in", n_in, "what the layer before gives", network_[size - 1].w.n_rows);
+    call.rising(w);
+    call.inside("indices", w.indices, nnz, n_in);
+    network_.add({w, n_in, call.vector<const float>("values", values, "the size of indices", nnz),
+                  call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
+                  activation(call, name, k, thresholds, w.n_rows)});
+    for (const In* array : {&indptr, &indices, &values, &bias}) kept_.push_back(*array);
+    if (thresholds) kept_.push_back(*thresholds);
+  }
+
+  bool run(int64_t begin, int64_t end, const In& rows, const Out& out) const {
+    const Call call{"run"};
+    const float* x = call.data<float>("rows", rows, 2);
+    const auto y = span(call, begin, end, rows.shape(0), out);
+    call.equal("rows.shape[1]", rows.shape(1), "the width of the first layer", network_[begin].n_in);
+    nb::gil_scoped_release release;
+    return network_.run(begin, end, {y.count, x, {}, nullptr}, y);
+  }
+
+  bool run_csr(int64_t begin, int64_t end, const In& indptr, const In& indices, const In& values, const Out& out) const {
+    const Call call{"run_csr"};
+    const auto x = call.csr(indptr, indices);
+    const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
+    const auto y = span(call, begin, end, x.n_rows, out);
+    call.rising(x);
+    call.inside("indices", x.indices, indices.size(), network_[begin].n_in);
+    nb::gil_scoped_release release;
+    return network_.run(begin, end, {y.count, nullptr, x, data}, y);
+  }
+
+ private:
+  dsae::Rows<float> span(const Call& call, int64_t begin, int64_t end, int64_t n_rows, const Out& out) const {
+    if (begin < 0 || begin >= end || end > network_.size())
+      call.fail("layers within [0, " + std::to_string(network_.size()) + ")", std::to_string(begin) + ":" + std::to_string(end));
+    const dsae::Rows<float> y = {call.data<float>("out", out, 2), n_rows, network_[end - 1].w.n_rows};
+    call.equal("out.shape[0]", out.shape(0), "the number of rows", y.count);
+    call.equal("out.shape[1]", out.shape(1), "the width of the last layer", y.width);
+    return y;
+  }
+
+  dsae::Network network_{*kernels};
+  std::vector<In> kept_;
+};
+
+}  // namespace
+
+void bind_network(nb::module_& m) {
+  m.def("activate", &activate, "rows"_a.noconvert(), "activation"_a, "k"_a, "thresholds"_a.noconvert().none());
+  nb::class_<Network>(m, "Network")
+      .def(nb::init<>())
+      .def("add", &Network::add, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+           "bias"_a.noconvert(), "n_in"_a, "activation"_a, "k"_a, "thresholds"_a.noconvert().none())
+      .def("run", &Network::run, "begin"_a, "end"_a, "rows"_a.noconvert(), "out"_a.noconvert())
+      .def("run_csr", &Network::run_csr, "begin"_a, "end"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(),
+           "values"_a.noconvert(), "out"_a.noconvert());
+}

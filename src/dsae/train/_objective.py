@@ -1,0 +1,46 @@
+"""What a step minimises."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dsae import ops
+from dsae.nn import LOSSES, Autoencoder, SparseLinear
+from dsae.train._run import Run
+from dsae.train._stages import Stage
+
+
+def objective_of(
+    run: Run, stage: Stage, extra: SparseLinear | None, x: Tensor | ops.SparseRows
+) -> tuple[Tensor, Tensor]:
+    """The loss as it is reported, and with the penalties."""
+    if extra is not None:
+        loss = _layer_loss(run.model, stage.layers[0], extra, x)
+        return loss, loss
+    trace = run.model.trace(x)
+    loss = LOSSES[run.config.loss](trace)
+    return loss, loss + sum(shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers)
+
+
+def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor | ops.SparseRows) -> Tensor:
+    names = model.names("encoder")
+    at = names.index(name)
+    with torch.no_grad():
+        z = model.enter(model.centred(x))
+        if at:
+            z = model.steps(names[:at], z, x.shape[0])[-1][1]
+    ((_, h),) = model.steps([name], z, x.shape[0])
+    if isinstance(z, ops.SparseRows):
+        return decoder.loss(h, z, "mse")
+    back = decoder(h)
+    if back.ndim == 3:
+        back, z = ops.unpack(back, x.shape[0]), ops.unpack(z, x.shape[0])
+    return nn.functional.mse_loss(back, z)
+
+
+def temporary_decoder(layer: SparseLinear, seed: int) -> SparseLinear:
+    """What rebuilds a layer's input while that layer learns alone: of its edges, turned around."""
+    generator = torch.Generator().manual_seed(seed)
+    topology = layer.topology.transpose[0]
+    return SparseLinear(layer.out_features, layer.in_features, topology=topology, generator=generator)

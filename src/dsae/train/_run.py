@@ -1,0 +1,117 @@
+"""A run of training: all that it is made of, and what a later one takes up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsae.config import TrainConfig
+from dsae.data import ArraySource
+from dsae.nn import Autoencoder
+from dsae.nn._memory import module_memory, remember_module, whole
+from dsae.shrink import Shrinker
+from dsae.train._checkpoint import Checkpoints
+from dsae.train._interrupt import Interrupt
+from dsae.train._learner import Learner
+from dsae.train._progress import ProgressLine
+from dsae.train._sensitivity import Sensitivity
+from dsae.train._stages import Stage
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told when an epoch begins and, with the history, when it has ended; true asks for no more of them."""
+
+    begin: Callable[[], object]
+    end: Callable[[list[dict[str, Any]]], bool]
+
+
+@dataclass
+class Run:
+    """What every level of training sees."""
+
+    model: Autoencoder
+    source: ArraySource
+    config: TrainConfig
+    seed: int
+    validation: ArraySource | None
+    interrupt: Interrupt
+    progress: ProgressLine
+    steps_per_epoch: int
+    observer: Sensitivity | None = None
+    watch: Watch | None = None
+    stopped: bool = False
+    stages: Sequence[Stage] = ()
+    checkpoints: Checkpoints | None = None
+    stage: int = 0
+    stopping: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def shrinkers(self) -> dict[str, Shrinker]:
+        """Each once, though it may serve in several stages."""
+        unique = dict.fromkeys(shrinker for stage in self.stages for shrinker in stage.shrinkers)
+        return {str(i): shrinker for i, shrinker in enumerate(unique)}
+
+    @property
+    def interruption(self) -> str:
+        """What to tell of an end before its time."""
+        later = "" if self.checkpoints is None else f" {self.checkpoints.folder} has what it needs to go on."
+        return (
+            f"Training was interrupted in epoch {len(self.history)}, stage '{self.history[-1]['stage']}'; the model "
+            f"keeps its best weights so far, at density {self.model.density:.4g}.{later}"
+        )
+
+    def memory(self, learner: Learner) -> dict[str, Any]:
+        """All that the next step depends on, but the place in the stages."""
+        return {
+            "model": module_memory(self.model),
+            "shrinkers": {key: shrinker.memory() for key, shrinker in self.shrinkers.items()},
+            "observer": None if self.observer is None else self.observer.memory(),
+            "learner": learner.memory(),
+        }
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """All but the learner, which needs the layers as they were."""
+        remember_module(self.model, memory["model"])
+        for key, shrinker in self.shrinkers.items() if "shrinkers" in memory else ():
+            shrinker.remember(memory["shrinkers"][key], self.model)
+        if self.observer is not None:
+            self.observer.remember(memory["observer"])
+
+    def keep(self, learner: Learner) -> None:
+        """Write a checkpoint, if it is time."""
+        if self.checkpoints is not None and (self.stopping or self.checkpoints.due()):
+            seconds = time.perf_counter() - self.started
+            position = {"stage": self.stage, "history": self.history, "seconds": seconds}
+            self.checkpoints.write({**position, **self.memory(learner)})
+
+    def take_up(self) -> Mapping[str, Any] | None:
+        """Go to where a checkpoint was written; what the stage's learner needs is given back."""
+        if self.checkpoints is None or self.checkpoints.saved is None:
+            return None
+        memory = self.checkpoints.saved
+        with self.checkpoints.taking_up():
+            self.stage, self.history = whole(memory["stage"], len(self.stages), "stage"), _rows(memory["history"])
+            self.started -= float(memory["seconds"])
+            self.remember(memory)
+            epochs = sum(stage.epochs for stage in self.stages[: self.stage])
+            self.progress.skip(epochs * self.steps_per_epoch + memory["learner"]["step"])
+            return memory["learner"]
+
+
+def _rows(history: Any) -> list[dict[str, Any]]:
+    rows = [dict(row) for row in history]
+    for row in rows:
+        for name in ("epoch", "loss", "density", "seconds"):
+            float(row[name])
+    return rows
+
+
+def seconds_of(history: Sequence[Mapping[str, Any]]) -> float:
+    """How long the epochs of a history took; 0 where a model from elsewhere does not say."""
+    seconds = history[-1].get("seconds") if history else None
+    return seconds if isinstance(seconds, float) else 0.0
