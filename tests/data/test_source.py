@@ -1,10 +1,12 @@
 """Batches cover the rows, each once, whatever the order and the number of workers."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from dsae.data import ArraySource
+from dsae.data import ArraySource, _check, check_rows
 
 ROWS = np.arange(22, dtype=np.float32).reshape(11, 2)
 SOURCES = [ArraySource(ROWS), ArraySource(sp.csr_matrix(ROWS))]
@@ -63,3 +65,21 @@ def test_moments_are_the_columns_mean_and_deviation(density):
 @pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
 def test_shape_and_range_are_those_of_the_rows(source):
     assert (source.shape, source.min(), source.max()) == ((11, 2), 0, 21)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix])
+def test_checking_and_measuring_rows_takes_no_memory_that_grows_with_them(make, monkeypatch):
+    monkeypatch.setattr(_check, "_AT_ONCE", 1 << 12)
+    X = make(np.random.default_rng(0).random((4000, 250), dtype=np.float32))
+    tracemalloc.start()
+    check_rows("fit", X)
+    ArraySource(X).moments()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 400_000
+
+
+def test_a_mapped_array_is_taken_as_it_is(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((10, 3), np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert np.shares_memory(check_rows("fit", mapped), mapped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import scipy.sparse as sp
 
 # float32 ndarray or csr_matrix; scipy's own annotations do not know what either can do
 Rows = Any
+_AT_ONCE = 1 << 20  # numbers
 
 
 def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "the model's input width") -> Rows:
@@ -113,14 +115,22 @@ def _without_na(array: np.ndarray) -> np.ndarray:
 def check_finite(verb: str, rows: Rows) -> None:
     """Raise where ``rows`` holds NaN or infinity."""
     values = rows.data if sp.issparse(rows) else rows
-    if np.isfinite(values).all():
-        return
-    kind = "NaN" if np.isnan(values).any() else "infinity, or values beyond float32"
-    first = np.flatnonzero(~np.isfinite(values))[0]
-    row = np.searchsorted(rows.indptr, first, side="right") - 1 if sp.issparse(rows) else first // rows.shape[1]
-    raise ValueError(
-        f"[{verb}] X must be finite; it holds {kind}, first in row {row}. Impute or drop such values first."
-    )
+    for start, piece in pieces(values):
+        unusable = np.argwhere(~np.isfinite(piece))
+        if unusable.size:
+            first = start + unusable[0, 0]
+            row = np.searchsorted(rows.indptr, first, side="right") - 1 if sp.issparse(rows) else first
+            kind = "NaN" if np.isnan(piece[tuple(unusable[0])]) else "infinity, or values beyond float32"
+            raise ValueError(
+                f"[{verb}] X must be finite; it holds {kind}, first in row {row}. Impute or drop such values first."
+            )
+
+
+def pieces(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """An array a few rows at a time, with the first one's number, so that what is made of it stays small."""
+    step = max(1, _AT_ONCE // max(1, values[:1].size))
+    for start in range(0, len(values), step):
+        yield start, values[start : start + step]
 
 
 def check_source(

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._check import Rows
-
-_AT_ONCE = 1 << 22  # numbers of a CSR matrix, in float64
+from dsae.data._check import Rows, pieces
 
 
 class ArraySource:
@@ -76,16 +74,22 @@ class ArraySource:
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32; a CSR matrix is not densified."""
-        if not sp.issparse(self.X):
-            return self.X.mean(axis=0, dtype=np.float64).astype(np.float32), self.X.std(
-                axis=0, dtype=np.float64
-            ).astype(np.float32)
-        n_rows, width = self.X.shape
-        sums, squares = (np.zeros(width), np.zeros(width))
-        for start in range(0, self.X.nnz, _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            values, columns = self.X.data[part].astype(np.float64), self.X.indices[part]
-            sums += np.bincount(columns, values, width)
-            squares += np.bincount(columns, values**2, width)
-        mean = sums / n_rows
-        return mean.astype(np.float32), np.sqrt(np.maximum(squares / n_rows - mean**2, 0)).astype(np.float32)
+        mean, variance = _of_csr(self.X) if sp.issparse(self.X) else _of_array(self.X)
+        return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
+
+
+def _of_array(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = X.mean(axis=0, dtype=np.float64)
+    squares = sum(np.square(piece - mean).sum(axis=0) for _, piece in pieces(X))
+    return mean, squares / len(X)
+
+
+def _of_csr(X: Rows) -> tuple[np.ndarray, np.ndarray]:
+    n_rows, width = X.shape
+    sums, squares = np.zeros(width), np.zeros(width)
+    for start, piece in pieces(X.data):
+        values, columns = piece.astype(np.float64), X.indices[start : start + len(piece)]
+        sums += np.bincount(columns, values, width)
+        squares += np.bincount(columns, values**2, width)
+    mean = sums / n_rows
+    return mean, np.maximum(squares / n_rows - mean**2, 0)
