@@ -35,6 +35,8 @@ class Recipe:
     epochs : int
     longer : dict of float to int
         Epochs for each density that take about as long as the dense twin's; the page shows how long they did.
+    narrow_rates : tuple of float
+        Learning rates that the narrow twin is given; none is the default.
     """
 
     data: str
@@ -43,6 +45,7 @@ class Recipe:
     rates: tuple[float, ...]
     epochs: int
     longer: dict[float, int]
+    narrow_rates: tuple[float, ...] = ()
 
     def jobs(self) -> list[dict]:
         """Every learning rate of the dense twin, the DSA at its default throughout."""
@@ -55,7 +58,8 @@ class Recipe:
                 {"what": "longer", "density": density, "epochs": epochs, "seed": seed}
                 for density, epochs in self.longer.items()
             ]
-            made.append({"what": "narrow", "density": 0.05, **common})
+            narrow = {"what": "narrow", "density": 0.05, **common}
+            made += [{**narrow, "rate": rate} for rate in self.narrow_rates] or [narrow]
         return [{"what": "PCA", "seed": 0}, *made]
 
     def measure(self, job: dict, load) -> dict:
@@ -66,11 +70,13 @@ class Recipe:
             return fits.measure(model, data) | {"nnz": model.components.size}
         settings = self.widths | {"max_iter": job["epochs"], "random_state": job["seed"]}
         if job["what"] == "dense":
-            settings |= {"density": 1.0, "shrink": "none", "learning_rate_init": job["rate"]}
+            settings |= {"density": 1.0, "shrink": "none"}
         elif job["what"] == "narrow":
             settings |= {"density": 1.0, "shrink": "none", **self._narrow(data, job)}
         else:
             settings |= {"density": job["density"]}
+        if "rate" in job:
+            settings |= {"learning_rate_init": job["rate"]}
         return fits.fit_and_measure(data, settings)
 
     def _narrow(self, data, job: dict) -> dict:
@@ -84,11 +90,12 @@ class Recipe:
 
     def render(self, rows: list[dict], images: Path) -> str:
         """A table and a plot of error against time."""
-        rate = min(self.rates, key=lambda rate: fits.average(rows, "mse", what="dense", rate=rate))
+        rate = _best(rows, "dense", self.rates)
+        also = f", and so is the narrow twin, of {', '.join(map(str, self.narrow_rates))}" if self.narrow_rates else ""
         return (
             f"{self.about}, decoder mirrored, ReLU, batch 256. The DSA has its default settings throughout. The dense "
             f"twin is shown at the learning rate, of {', '.join(map(str, self.rates))}, that gives it the lowest "
-            "*test* error; the narrow twin is dense with as many parameters as the DSA of density 0.05. Mean ± "
+            f"*test* error{also}; the narrow twin is dense with as many parameters as the DSA of density 0.05. Mean ± "
             f"standard deviation of {fits.seeds(rows)}; times are medians. No model has weight decay; the "
             "dense twin gains more from it than the DSA does: "
             "[how much](design/published.md#weight-decay-and-the-dense-twin).\n\n"
@@ -109,10 +116,11 @@ class Recipe:
                 verdict = f"≤ {bar:g}: {'met' if ratio <= bar else '**missed**'}"
                 cells = (*_cells(found), f"**{ratio:.3f}**", f"{time:.1f}", f"{time / seconds:.2f}", verdict)
                 lines.append((f"DSA, density {density:g}", epochs, "default", *cells))
-        narrow, pca = fits.where(rows, what="narrow"), fits.where(rows, what="PCA")
-        time = _seconds(narrow)
-        cells = (*_cells(narrow), f"{fits.average(rows, 'mse', what='narrow') / error:.3f}")
-        lines.append(("narrow twin", self.epochs, "default", *cells, f"{time:.1f}", f"{time / seconds:.2f}", ""))
+        chosen = {"rate": _best(rows, "narrow", self.narrow_rates)} if self.narrow_rates else {}
+        narrow, pca = fits.where(rows, what="narrow", **chosen), fits.where(rows, what="PCA")
+        time, rate_shown = _seconds(narrow), f"{chosen['rate']:g}" if chosen else "default"
+        cells = (*_cells(narrow), f"{fits.average(rows, 'mse', what='narrow', **chosen) / error:.3f}")
+        lines.append(("narrow twin", self.epochs, rate_shown, *cells, f"{time:.1f}", f"{time / seconds:.2f}", ""))
         ratio = fits.average(rows, "mse", what="PCA") / error
         return [*lines, ("PCA, 32 components", "", "", *_cells(pca), f"{ratio:.3f}", "", "", "")]
 
@@ -136,6 +144,10 @@ class Recipe:
 
 
 HEADER = ("", "epochs", "rate", "weights", "test MSE", "FVU", "of the dense error", "fit, s", "of its time", "bar")
+
+
+def _best(rows: list[dict], what: str, rates: tuple[float, ...]) -> float:
+    return min(rates, key=lambda rate: fits.average(rows, "mse", what=what, rate=rate))
 
 
 def _seconds(results: list[dict]) -> float:
