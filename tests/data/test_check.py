@@ -93,3 +93,11 @@ def test_what_is_refused_is_said(verb, given, message):
 
 def test_without_a_width_any_width_goes():
     assert check_rows("fit", ROWS).shape == (4, 3)
+
+
+def test_what_keeps_its_rows_in_an_attribute_is_sent_there():
+    anndata = pytest.importorskip("anndata")
+    holder = anndata.AnnData(sp.csr_matrix(np.eye(3, dtype=np.float32)))
+    with pytest.raises(TypeError, match=r"^\[fit\] X must be rows; got AnnData\. Give its X\.$"):
+        check_rows("fit", holder)
+    assert check_rows("fit", holder.X).shape == (3, 3)

@@ -34,7 +34,7 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
         If ``X`` is not 2-D, has no row or column, has another width, holds NaN or infinity (also after the cast to
         float32), or text.
     TypeError
-        If ``X`` holds objects that are no numbers, or is a path.
+        If ``X`` holds objects that are no numbers, is a path, or keeps its rows in an attribute, as AnnData does.
     """
     rows = as_rows(verb, X, n_features, what)
     check_finite(verb, rows)
@@ -87,6 +87,8 @@ def _as_dense(verb: str, X: Any) -> Rows:
     try:
         array = np.asarray(X)
     except ValueError:
+        if hasattr(X, "X"):
+            raise TypeError(f"[{verb}] X must be rows; got {type(X).__name__}. Give its X.") from None
         raise ValueError(f"[{verb}] X must be a table; got rows of different lengths.") from None
     _check_real(verb, array)
     try:
