@@ -1,5 +1,6 @@
 """Warnings come where something can be done, and only there."""
 
+import re
 import warnings
 
 import numpy as np
@@ -120,6 +121,15 @@ def test_layers_without_edges_are_told():
     messages = fit(X, density={"encoder.0": 0.02, "encoder.1": 0.05}, shrink="random", hidden_layer_sizes=(40,))
     assert any("many units have no edge left:" in message and "units of encoder.0" in message for message in messages)
     assert any("Raise density, or make the layers narrower." in message for message in messages)
+
+
+def test_latents_without_edges_are_told_sooner():
+    (message,) = fit(X, n_components=10, density=0.1, shrink="random", hidden_layer_sizes=())
+    assert re.search(r"many units have no edge left: \d of 10 latents\. Raise density", message)
+
+
+def test_constant_rows_are_told_as_constant_features_only():
+    assert len(fit(with_columns(7, range(12)))) == 1
 
 
 def test_a_model_that_knows_no_more_than_the_mean_is_told():

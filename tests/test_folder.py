@@ -80,6 +80,7 @@ def test_whichever_call_fails_one_whole_model_is_there(models, tmp_path, module,
                 store.write(tmp_path / "model", new)
             except OSError as error:
                 assert str(error).startswith(f"[save] {tmp_path}/model cannot be written: No space left")  # noqa: PT017
+        assert (tmp_path / "model").is_dir(), "also for those who read it without us"
         assert is_whole(tmp_path / "model", old, new)
         store.write(tmp_path / "model", old)
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -222,6 +223,19 @@ def test_a_model_moved_aside_survives_a_failed_writing(models, tmp_path, monkeyp
         with pytest.raises(OSError, match="No space left"):
             store.write(tmp_path / "model", models[1])
     assert is_whole(tmp_path / "model", models[0])
+
+
+def test_a_model_moved_aside_survives_the_look_before_training(models, tmp_path):
+    killed_between_two_renames(tmp_path, *models)
+    store.check_target(tmp_path / "model")
+    assert is_whole(tmp_path / "model", models[0])
+
+
+def test_what_is_saved_is_on_the_disk_with_its_names(models, tmp_path, monkeypatch):
+    synced = set()
+    monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))
+    folder = store.write(tmp_path / "model", models[0])
+    assert {path.stat().st_ino for path in (tmp_path, folder, *folder.iterdir())} <= synced
 
 
 def test_only_what_killed_writers_left_is_removed(models, tmp_path):

@@ -168,6 +168,18 @@ def test_transpose_and_gather(rng, shape, density):
 
 @cases
 @shapes
+def test_adams_step_is_the_twins(rng, shape, density):
+    t = topology(rng, shape, density)
+    grad, *state = floats(rng, 4, t.nnz)
+    state[2] **= 2
+    twin = [array.copy() for array in state]
+    for step, arrays in ((kernels.adam, state), (_fallback.adam, twin)):
+        step(t.indptr, t.indices, grad, *arrays, 0.3, 0.9, 0.999, 1e-8, 1.5)
+    close(state, twin)
+
+
+@cases
+@shapes
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_rewiring_moves_every_slot(rng, shape, density, share):
     t = topology(rng, shape, density)

@@ -87,6 +87,11 @@ def test_a_constant_feature_that_moves_is_an_outlier():
     assert detector.score_samples(moved) < detector.score_samples(constant).min()
 
 
+def test_a_feature_that_no_sample_sees_move_is_no_reason_to_warn():
+    seldom = np.column_stack([np.random.default_rng(0).normal(size=(1000, 3)), np.arange(1000) < 2])
+    DSAOutlierDetector(n_estimators=2, random_state=0).fit(seldom)
+
+
 def test_an_estimator_of_the_users_own_is_copied():
     own = DeepSparseAutoencoder(2, hidden_layer_sizes=(16,), density=0.5, max_iter=30, batch_size=32)
     detector = DSAOutlierDetector(own, n_estimators=2, random_state=0).fit(X)

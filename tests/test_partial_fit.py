@@ -112,6 +112,8 @@ def test_sparse_rows_and_frames():
     assert list(dsa.feature_names_in_) == list(named.columns)
     with pytest.raises(ValueError, match="feature names should match"):
         dsa.partial_fit(named.rename(columns={"gene 3": "other"}))
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        assert list(dsa.partial_fit(X).feature_names_in_) == list(named.columns)
 
 
 def test_one_row_at_a_time():
@@ -152,6 +154,14 @@ def test_other_shrinkers_begin_anew_and_adam_goes_on():
     assert {step["step"] for step in dsa.runtime_.model.learning["learner"]["optimizer"].values()} == {
         step + 50 for step in steps
     }
+
+
+def test_what_shrinkers_know_stays_between_calls():
+    weight = np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
+    init = [(weight, [-100, 0, 0, 0]), (weight.T, np.zeros(16))]
+    settings = {"hidden_layer_sizes": (), "density": 1.0, "shrink": "none", "code_activation": "topk", "k": 2}
+    (revive,) = fed(small(init=init, **settings)).runtime_.model.learning["shrinkers"].values()
+    assert revive["idle"][0] == len(X)
 
 
 def test_another_width_is_refused():

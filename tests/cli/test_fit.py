@@ -265,6 +265,16 @@ def test_a_bad_test_file_is_refused_before_training(dsae, data, tmp_path, monkey
         assert message in done.err
 
 
+def test_a_folder_in_the_way_is_told_before_training(dsae, data, tmp_path, monkeypatch):
+    from dsae.estimator import DeepSparseAutoencoder
+
+    monkeypatch.setattr(DeepSparseAutoencoder, "fit", lambda *a: pytest.fail("trained first"))
+    (tmp_path / "thesis.tex").write_text("years of work")
+    done = dsae("fit", data, "-o", tmp_path, *QUICK)
+    assert done.code == 2
+    assert "exists and is not a model folder" in done.err
+
+
 def test_rows_of_test_that_are_not_finite_cost_no_model(dsae, data, rows, tmp_path, monkeypatch):
     rows[3, 1] = np.nan
     np.save(tmp_path / "te.npy", rows)

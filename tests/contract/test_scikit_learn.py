@@ -56,10 +56,11 @@ def test_frames_come_out_as_asked(estimator, frame):
     np.testing.assert_array_equal(out.to_numpy(), clone(estimator).fit(X).transform(X))
 
 
-def test_names_are_those_of_the_last_fit():
-    dsa = small().fit(pd.DataFrame(X).add_prefix("gene "))
-    assert dsa.feature_names_in_[1] == dsa.runtime_.model.feature_names[1] == "gene 1"
-    assert not hasattr(dsa.fit(X), "feature_names_in_")
+@pytest.mark.parametrize("estimator", [small(), DSAFeatureSelector(small()), DSAOutlierDetector(n_estimators=1)])
+def test_names_are_those_of_the_last_fit(estimator):
+    named = clone(estimator).fit(pd.DataFrame(X).add_prefix("gene "))
+    assert named.feature_names_in_[1] == "gene 1"
+    assert not hasattr(named.fit(X), "feature_names_in_")
 
 
 def test_sparse_output_is_the_same_codes():

@@ -112,9 +112,14 @@ def test_shuffling_mixes_near_and_far(files, kind, monkeypatch):
 
 
 def test_rows_that_fit_in_the_buffer_are_shuffled_wholly(files, monkeypatch):
-    monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 1 << 25)
+    monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 4 * N_ROWS * len(NAMES))
     numbers = all_rows(open_rows(files["npy"]).batches(64, seed=0))[:, 0]
     assert abs(np.corrcoef(numbers, np.arange(N_ROWS))[0, 1]) < 0.06
+
+
+def test_the_buffer_begins_small_and_grows(files):
+    sizes = [len(rows) for rows in open_rows(files["npy"])._shuffled(np.random.default_rng(0), 1)]
+    assert max(sizes) > 4 * sizes[0]
 
 
 @pytest.mark.parametrize("seed", [None, 3])
@@ -141,8 +146,16 @@ def test_one_pass_tells_moments_limits_and_a_fair_sample(files, rows, kind, monk
     assert 0.4 < np.mean(sample[:, 0] < N_ROWS / 2) < 0.6
 
 
+def test_the_limits_may_be_anywhere(tmp_path, rows):
+    X = rows.copy()
+    X[1500, 1], X[1600, 2] = -7, N_ROWS + 7
+    np.save(tmp_path / "x.npy", X)
+    source = open_rows(tmp_path / "x.npy")
+    assert (source.min(), source.max()) == (-7, N_ROWS + 7)
+
+
 def test_far_off_means_cost_no_digits(tmp_path):
-    X = np.random.default_rng(0).normal(1e4, 1, (3000, 3)).astype(np.float32)
+    X = np.random.default_rng(0).normal(1e6, 1, (3000, 3)).astype(np.float32)
     np.save(tmp_path / "x.npy", X)
     np.testing.assert_allclose(open_rows(tmp_path / "x.npy").moments()[1], X.std(axis=0, dtype=float), rtol=1e-6)
 
@@ -159,6 +172,12 @@ def test_a_split_is_of_all_rows_and_repeats(files, rows):
     np.testing.assert_array_equal(all_rows(again.batches(100)), parts[1])
     with pytest.raises(ValueError, match="needs rows for training and for validation; got 3000"):
         open_rows(files["npy"]).split(1e-9, seed=5)
+
+
+def test_the_rows_of_a_split_keep_their_ids(files, ids):
+    for part in open_rows(files["folder"]).split(0.2, seed=5):
+        for chunk in part.chunks():
+            np.testing.assert_array_equal(chunk.ids, ids[chunk.rows[:, 0].astype(int) - 1])
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -304,9 +323,10 @@ def test_arrows_stream_format_is_told_from_damage(tmp_path, kind):
 
 
 MANY = """
-import resource, sys
+import os, resource, sys
 from dsae.data import open_rows
-resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+limit = len(os.listdir("/dev/fd")) + 12
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 source = open_rows(sys.argv[1])
 print(len(source), sum(batch.shape[0] for batch in source.batches(7, seed=0)))
 """

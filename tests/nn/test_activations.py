@@ -76,3 +76,5 @@ def test_jumprelu_threshold_learns_through_its_rectangle():
     # two values lie within 0.25 of the threshold 1, each contributes -threshold / bandwidth
     torch.testing.assert_close(gradient, torch.tensor([-4.0]))
     assert module.l0(z).item() == pytest.approx(2 / 3)
+    (gradient,) = torch.autograd.grad(module.l0(z), module.log_threshold)
+    torch.testing.assert_close(gradient, torch.tensor([-4 / 3]))  # the same two, a mean over three rows

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
-from dsae.nn import Autoencoder
+from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS, Clock, Contractive, Rewire
 from dsae.shrink._scores import AbsentGradient
+from dsae.topology import dead_edges
 from dsae.train import start_model, swap_parameter
 from dsae.train._start import start_nnz
 
@@ -46,9 +47,9 @@ def test_density_promised_is_density_obtained(name, density):
     assert {layer: module.nnz for layer, module in model.layers.items()} == target_nnz(model.config)
 
 
-@pytest.mark.parametrize("n_steps", [1, 2, 7])
+@pytest.mark.parametrize("n_steps", [1, 2, 7, 134])
 @pytest.mark.parametrize("name", NAMES)
-def test_even_the_shortest_run_reaches_the_density(name, n_steps):
+def test_a_run_of_any_length_reaches_the_density(name, n_steps):
     model = run(name, n_steps=n_steps)
     assert {layer: module.nnz for layer, module in model.layers.items()} == target_nnz(model.config)
 
@@ -104,6 +105,20 @@ def test_what_goes_has_the_smallest_score(name):
     rewire = Rewire(METHODS[name], {"encoder.0": 20, "decoder.0": 20}, 0)
     kept = rewire.rewire(model.layers, Clock(1, 1, 1))["encoder.0"].source
     assert set(kept.tolist()) == set(score.topk(20).indices.tolist())
+
+
+@pytest.mark.parametrize("name", ["saliency", "tempered"])
+def test_a_running_mean_follows_its_edges(name):
+    layer, score, mean = SparseLinear(6, 5, density=0.5), METHODS[name].drop(), 0
+    for _ in range(2):
+        layer.values.grad = torch.randn_like(layer.values)
+        now = layer.values.grad.abs() * (layer.values.detach().abs() if name == "saliency" else 1)
+        mean = 0.99 * mean + 0.01 * now
+        score.observe({"layer": layer})
+    grown = dead_edges(layer.topology, 4, np.random.default_rng(0))
+    rewiring = layer.topology.rewire(np.arange(15) % 3 == 0, grown)
+    score.moved("layer", rewiring)
+    np.testing.assert_allclose(score.memory()["layer"], rewiring.move(mean.numpy()), rtol=1e-5)
 
 
 def test_set_drops_the_weakest_and_grows_at_zero():

@@ -1,8 +1,10 @@
 """AuxK reaches the encoder of latents that are dead, and brings them back."""
 
+import numpy as np
 import pytest
 import torch
 
+from dsae import DeepSparseAutoencoder
 from dsae.config import AutoencoderConfig
 from dsae.data import make_sparse_features
 from dsae.nn import Autoencoder
@@ -142,6 +144,15 @@ def test_latents_that_start_with_a_bias_of_minus_ten_come_back(code, density):
 
     assert dead_share(Shrinker()) > 0.25
     assert dead_share(AuxK(dead_after=2000)) < 0.05
+
+
+@pytest.mark.parametrize("code", ["topk", "batchtopk", "jumprelu"])
+def test_training_brings_dead_latents_back(code):
+    weight = np.random.default_rng(0).normal(size=(LATENTS, WIDTH)).astype(np.float32)
+    init = [(weight, np.isin(np.arange(LATENTS), DEAD) * -20.0), (weight.T / WIDTH, np.zeros(WIDTH))]
+    settings = {"hidden_layer_sizes": (), "density": 1.0, "shrink": "none", "max_iter": 60, "batch_size": 10}
+    dsa = DeepSparseAutoencoder(LATENTS, code_activation=code, k=K, init=init, random_state=0, **settings)
+    assert (dsa.fit(rows(300).numpy()).transform(rows().numpy())[:, DEAD] > 0).any(axis=0).all()
 
 
 def test_a_bias_rises_until_its_latent_fires_and_those_of_living_latents_stay():

@@ -144,4 +144,4 @@ def test_the_cubic_schedule():
 def test_the_cosine_share():
     schedule = Schedule(share=0.4, cosine=True, until=0.5)
     assert [schedule.exchanged(Clock(step, 200, 10), 100) for step in (0, 50, 100)] == [40, 20, 0]
-    assert not schedule.due(Clock(101, 200, 10))
+    assert [schedule.due(Clock(step, 200, 10)) for step in (99, 100, 102)] == [True, True, False]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def data(n_rows=90, n_features=14):
     return np.maximum(X, 0).astype(np.float32)
 
 
-def train(checkpoints=None, rows=None, **settings):
+def train(checkpoints=None, rows=None, start=None, **settings):
     fields = AutoencoderConfig.__dataclass_fields__
     model = {"n_components": 5, "hidden_layer_sizes": (9,), "density": 0.3}
     model |= {name: value for name, value in settings.items() if name in fields}
@@ -63,7 +64,7 @@ def train(checkpoints=None, rows=None, **settings):
     how |= {name: value for name, value in settings.items() if name not in fields}
     rows = data() if rows is None else rows
     config = AutoencoderConfig(n_features=rows.shape[1], **model)
-    return fit_rows(rows, config, TrainConfig(**how), seed=3, checkpoints=checkpoints)
+    return fit_rows(rows, config, TrainConfig(**how), start, seed=3, checkpoints=checkpoints)
 
 
 def same(one, other):
@@ -132,7 +133,10 @@ def test_it_may_stop_at_any_step(tmp_path, code):
 
 
 LATE = {
-    "the best weights are behind": ({"early_stopping": True, "max_iter": 20, "n_iter_no_change": 3, "tol": 0.1}, 82),
+    "the best weights are behind": (
+        {"early_stopping": True, "shrink": "random", "max_iter": 20, "n_iter_no_change": 3, "learning_rate_init": 0.05},
+        62,
+    ),
     "zeros wait for their turn": ({"shrink": "set", "l1": 0.5, "max_iter": 30}, 100),
 }
 
@@ -157,12 +161,14 @@ def test_the_memory_is_needed(tmp_path, monkeypatch):
         same(train(), stopped_and_resumed(tmp_path / "run", [7]))
 
 
+UNSEEN = np.random.default_rng(0).permutation(90)[-1:]  # a row beyond those that are compared number by number
 CHANGED = {
     "density": ({"density": 0.5}, r"density was 0\.3 and is 0\.5"),
     "learning rate": ({"learning_rate_init": 0.02}, r"learning_rate_init was 0\.01 and is 0\.02"),
     "epochs": ({"max_iter": 8}, "max_iter was 7 and is 8"),
     "fewer rows": ({"rows": data()[1:]}, "the data's n_samples was 90 and is 89"),
     "other rows": ({"rows": data() + np.float32(1e-3)}, "the data's sha256 was"),
+    "one row": ({"rows": data() + np.isin(np.arange(90), UNSEEN)[:, None].astype("f4")}, "the data's sha256 was"),
     "other order": ({"rows": data()[::-1].copy()}, "the data's sha256 was"),
 }
 
@@ -174,6 +180,15 @@ def test_another_run_is_refused_by_what_differs(tmp_path, what):
         train(Killed(tmp_path / "run", 2))
     with pytest.raises(ValueError, match=rf"^\[fit\] .*run holds the unfinished run of other .*{message}"):
         train(Checkpoints(tmp_path / "run"), **changed)
+
+
+def test_weights_to_start_from_belong_to_the_run(tmp_path):
+    start, other = (train(max_iter=1, learning_rate_init=rate)[0] for rate in (0.01, 0.02))
+    same(train(start=start), stopped_and_resumed(tmp_path / "run", [7], start=start))
+    with pytest.raises(StoppedError):
+        train(Killed(tmp_path / "run", 2), start=start)
+    with pytest.raises(ValueError, match=r"start was '\w+' and is '\w+'\. Give the same again"):
+        train(Checkpoints(tmp_path / "run"), start=other)
 
 
 def test_another_number_of_threads_is_told(tmp_path, monkeypatch):
@@ -290,7 +305,8 @@ def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch):
         train(Killed(tmp_path / "run", 6))
     kept = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
 
-    def full(*_):
+    def full(folder, stem, state):
+        (folder / "checkpoint.json").write_text("{")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -344,15 +360,26 @@ def test_without_a_random_state_the_checkpoints_seed_counts(tmp_path, monkeypatc
     assert len(seeds) == 30
 
 
-def test_checkpoint_every_is_minutes():
+def test_checkpoint_every_is_minutes(monkeypatch):
+    clock = iter([0, 119, 120])
+    monkeypatch.setattr("dsae.train._checkpoint.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    checkpoints = Checkpoints("somewhere", every=2)
+    assert [checkpoints.due(), checkpoints.due()] == [False, True]
+    monkeypatch.undo()
     with pytest.raises(ValueError, match=r"checkpoint_every must be a number in \[0, inf\); got -1"):
         small("somewhere", checkpoint_every=-1).fit(data())
 
 
 RUN = """
-import sys
+import os, signal, sys
 import numpy as np
-from dsae import DeepSparseAutoencoder
+from dsae import DeepSparseAutoencoder, _state
+write, left = _state.write_tensors, [int(sys.argv[4])]
+def die(*args):
+    left[0] -= 1
+    left[0] or os.kill(os.getpid(), signal.SIGKILL)
+    write(*args)
+_state.write_tensors = die
 X = np.load(sys.argv[1])
 dsa = DeepSparseAutoencoder(
     4, hidden_layer_sizes=(9,), density=0.3, max_iter=15, batch_size=20, random_state=0, checkpoint=sys.argv[2],
@@ -365,17 +392,16 @@ dsa.fit(X).save(sys.argv[3])
 def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_weights(tmp_path):
     np.save(tmp_path / "x.npy", data())
     args = [sys.executable, "-c", textwrap.dedent(RUN), tmp_path / "x.npy"]
-    subprocess.run([*args, tmp_path / "unused", tmp_path / "whole"], check=True)
-    rng, killed = random.Random(0), 0
-    for _ in range(2):
-        process = subprocess.Popen([*args, tmp_path / "run", tmp_path / "model"])
-        while not (tmp_path / "run").exists() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(rng.random() * 0.1)
-        process.kill()
-        killed += process.wait() == -signal.SIGKILL
-    assert killed
-    subprocess.run([*args, tmp_path / "run", tmp_path / "model"], check=True)
+    subprocess.run([*args, tmp_path / "unused", tmp_path / "whole", "0"], check=True)
+    process = subprocess.Popen([*args, tmp_path / "run", tmp_path / "model", "0"])
+    while not (tmp_path / "run").exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(random.Random(0).random() * 0.1)
+    process.kill()
+    process.wait()
+    in_the_midst_of_a_write = subprocess.run([*args, tmp_path / "run", tmp_path / "model", "4"])
+    assert in_the_midst_of_a_write.returncode == -signal.SIGKILL
+    subprocess.run([*args, tmp_path / "run", tmp_path / "model", "0"], check=True)
     one, other = store.read(tmp_path / "whole"), store.read(tmp_path / "model")
     same((one, one.history), (other, other.history))
     assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "whole", "model"}

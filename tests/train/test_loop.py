@@ -10,6 +10,7 @@ from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._autoencoder import target_nnz
+from dsae.shrink import Shrinker
 from dsae.topology import dead_edges
 from dsae.train import Stage, fit, joint, stagewise, start_model, swap_parameter
 from dsae.train._interrupt import Interrupt
@@ -111,6 +112,18 @@ def test_a_stage_moves_only_its_layers():
         fit(model, ArraySource(X), (stage,), settings)
         for name, layer in model.layers.items():
             assert torch.equal(layer.values, before[name]) == (name not in stage.layers)
+
+
+class Told(Shrinker):
+    def prox(self, layers, rates):
+        self.rates = rates
+
+
+def test_a_proximal_step_is_told_the_rates_of_the_layers_own_edges():
+    model, told = Autoencoder(CONFIG), Told()
+    stage = Stage("all", 1, ("encoder.0",), shrinkers=(told,))
+    (row,) = fit(model, ArraySource(data()), (stage,), TrainConfig(max_iter=1))
+    assert told.rates == pytest.approx({"encoder.0": row["learning_rate"] / model.layers["encoder.0"].density})
 
 
 def test_stagewise_needs_an_epoch_for_each_stage():

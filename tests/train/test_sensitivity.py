@@ -15,11 +15,12 @@ from dsae.train._sensitivity import Sensitivity
 
 
 def rows(n_rows=400, seed=0):
-    """Columns 0..9 share three causes, 10..18 are noise, 19 is constant."""
+    """Columns 0..9 share three causes, 10..18 are noise, 19 is constant but for the last digit of a number."""
     rng = np.random.default_rng(seed)
     related = rng.normal(size=(n_rows, 3)) @ rng.normal(size=(3, 10))
-    X = np.hstack([related, rng.normal(size=(n_rows, 9)), np.full((n_rows, 1), 7.0)])
-    return X.astype(np.float32)
+    X = np.hstack([related, rng.normal(size=(n_rows, 9)), np.full((n_rows, 1), 7.0)]).astype(np.float32)
+    X[0, 19] = np.nextafter(X[0, 19], np.float32(8))
+    return X
 
 
 X = rows()
@@ -145,6 +146,13 @@ def test_it_is_the_usual_move_times_the_column_norm_of_the_jacobian(output):
     jacobian = torch.stack(inner).reshape(-1, 6, 6) * scale / scale[:, None]
     expected = jacobian.square().sum(dim=1).mean(dim=0).sqrt() * torch.from_numpy(np.abs(data).mean(axis=0)) / scale
     np.testing.assert_allclose(observer.importance, (expected / expected.sum()).numpy(), rtol=0.06)
+
+
+def test_only_what_the_whole_network_learned_is_watched(monkeypatch):
+    seen, see = [], Sensitivity.see
+    monkeypatch.setattr(Sensitivity, "see", lambda self, model: seen.append(1) or see(self, model))
+    history = fitted(schedule="stagewise", max_iter=10).history_
+    assert len(seen) == sum("encoder" not in row["stage"] for row in history) < 10
 
 
 def test_watching_changes_nothing():
