@@ -80,7 +80,9 @@ class ArraySource:
 
 def _of_array(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = X.mean(axis=0, dtype=np.float64)
-    squares = sum(np.square(piece - mean).sum(axis=0) for _, piece in pieces(X))
+    squares = np.zeros(X.shape[1])
+    for _, piece in pieces(X):
+        squares += np.square(piece - mean).sum(axis=0)
     return mean, squares / len(X)
 
 
