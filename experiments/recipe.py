@@ -48,7 +48,7 @@ class Recipe:
     narrow_rates: tuple[float, ...] = ()
 
     def jobs(self) -> list[dict]:
-        """Every learning rate of the dense twin, the DSA at its default throughout."""
+        """Every learning rate of the dense and the narrow twin, the DSA at its default throughout."""
         made: list[dict] = []
         for seed in SEEDS:
             common = {"epochs": self.epochs, "seed": seed}

@@ -109,6 +109,24 @@ def test_the_command_line_wins_over_the_file(received, tmp_path):
     }
 
 
+@pytest.mark.parametrize("option", ["--max-iter", "--learning-rate-init"])
+def test_a_number_or_auto(dsae, received, data, tmp_path, option):
+    assert received(option, "auto")[option[2:].replace("-", "_")] == "auto"
+    done = dsae("fit", data, "-o", tmp_path / "m", option, "Auto")
+    assert done.code == 2
+    assert "must be a number, or auto; got 'Auto'. Did you mean 'auto'?" in done.err
+
+
+def test_ids_are_not_looked_for_in_rows_without_columns(dsae, data, rows, tmp_path):
+    write_rows(tmp_path / "named.csv", np.c_[np.arange(len(rows)), rows].astype("f4"), ["n", *"abcd"])
+    np.save(tmp_path / "nameless.npy", rows)
+    ids = ("--id-column", "n")
+    done = dsae("fit", tmp_path / "named.csv", "-o", tmp_path / "m", "--test", tmp_path / "nameless.npy", *ids, *QUICK)
+    assert done.code == 0, done.err
+    done = dsae("neighbours", tmp_path / "m", tmp_path / "named.csv", tmp_path / "nameless.npy", *ids)
+    assert done.code == 0, done.err
+
+
 def test_an_unknown_key_in_the_file_is_refused(tmp_path):
     (tmp_path / "run.toml").write_text("densty = 0.5\n")
     with pytest.raises(ValueError, match=r"run\.toml has no setting 'densty'\. Did you mean 'density'\?"):

@@ -37,9 +37,11 @@ def test_compare(dsae, data, rows, tmp_path, as_json):
 def test_ids_are_left_out_of_a_comparison(dsae, rows, tmp_path):
     data = tmp_path / "numbered.csv"
     write_rows(data, np.c_[np.arange(40, dtype=np.float32), rows], ["n", "alpha", "beta", "gamma", "delta"])
-    done = dsae("compare", data, "--test", data, "-o", tmp_path / "study", "--id-column", "n", *QUICK)
-    assert done.code == 0, done.err
-    assert load(tmp_path / "study" / "model").encode(rows).shape == (40, 2)
+    np.save(tmp_path / "nameless.npy", rows)
+    for test in (data, tmp_path / "nameless.npy"):
+        done = dsae("compare", data, "--test", test, "-o", tmp_path / "study", "--id-column", "n", *QUICK)
+        assert done.code == 0, done.err
+        assert load(tmp_path / "study" / "model").encode(rows).shape == (40, 2)
 
 
 def test_rows_to_measure_on_have_the_columns_of_the_others(dsae, data, rows, tmp_path):

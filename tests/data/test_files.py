@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from dsae.data import read_rows, write_rows, writing
+from dsae.data import open_rows, read_rows, write_rows, writing
 
 ROWS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
 NAMES = ["alpha", 'quote "and, comma"', "naïve"]
@@ -343,3 +343,43 @@ def test_standard_output_carries_a_sparse_matrix(monkeypatch):
     write_rows("-", SPARSE, kind="npz")
     monkeypatch.setattr(sys, "stdin", _Standard(sys.stdout.buffer.getvalue()))
     np.testing.assert_array_equal(read_rows("-")[0].toarray(), SPARSE.toarray())
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow", "feather", "h5ad"])
+def test_ids_have_a_column_of_their_own(tmp_path, kind):
+    with (
+        pytest.raises(ValueError, match="ids need a column of their own; 'a' is one of the others"),
+        writing(tmp_path / f"x.{kind}", 2, ["a", "b"], "a"),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("names", "id_name", "message"),
+    [
+        (["a\0", "b"], "id", "h5ad holds no name with NUL or half a surrogate pair; got 'a.x00'"),
+        (["a", "\ud800"], "id", "h5ad holds no name with NUL or half a surrogate pair; got '.ud800'"),
+        (["a", "b"], "cell/id", "in .h5ad the column of ids has a name without '/'; got 'cell/id'"),
+    ],
+)
+def test_names_that_h5ad_cannot_hold_are_refused(tmp_path, names, id_name, message):
+    with pytest.raises(ValueError, match=message), writing(tmp_path / "x.h5ad", 2, names, id_name):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["csv", "h5ad"])
+def test_an_id_that_is_missing_is_an_empty_text(tmp_path, kind):
+    with writing(tmp_path / f"x.{kind}", 3, ["a", "b", "c"], "cell") as writer:
+        writer.write(ROWS[:3], np.array(["u", None, "w"], dtype=object))
+    (chunk,) = open_rows(tmp_path / f"x.{kind}").chunks()
+    assert chunk.ids.tolist() == ["u", "", "w"]
+
+
+@pytest.mark.parametrize("place", ["x.npz:X", "-"])
+def test_an_array_has_no_column_of_ids(tmp_path, monkeypatch, place):
+    np.savez(tmp_path / "x.npz", X=ROWS)
+    monkeypatch.setattr("sys.stdin", _Standard((tmp_path / "x.npz").read_bytes()))
+    with pytest.raises(ValueError, match=r"has no columns to name; leave id_column='cell' out"):
+        open_rows(place if place == "-" else tmp_path / place, "cell")

@@ -57,6 +57,7 @@ def fit(
     """
     from dsae import store
     from dsae.data import check_source, open_rows
+    from dsae.data._open import has_columns
 
     parameters = settings(config, given)
     store.check_target(output)
@@ -65,7 +66,7 @@ def fit(
         parameters |= _kept(output, checkpoint_every, resume)
     evaluated: dict[str, Any] = {}
     if test is not None:
-        tested = open_rows(test, id_column)
+        tested = open_rows(test, id_column if has_columns(test) else None)
         check_source("evaluate", tested, source.n_features, source.column_names, "as many as DATA")
         evaluated["test"] = _at_hand(tested)
     rows = _at_hand(source)

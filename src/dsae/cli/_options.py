@@ -37,7 +37,10 @@ class _Auto(click.ParamType):
         self.number, self.name = number, name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == "auto" else self.number.convert(value, param, ctx)
+        try:
+            return value if value == "auto" else self.number.convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"must be a number, or auto; got {value!r}.{did_you_mean(value, ('auto',))}", param, ctx)
 
 
 class _Density(click.ParamType):

@@ -90,10 +90,12 @@ def neighbours(
     model: str, data: str, queries: str, n_rows: int, metric: str, id_column: str | None, as_json: bool
 ) -> None:
     """The rows in DATA whose codes are nearest to those of each row in QUERIES."""
+    from dsae.data._open import has_columns
     from dsae.interpret import CodeIndex
 
     runtime = load_model(model)
     index = CodeIndex(rows_for(runtime, "neighbours", data, id_column), metric=metric, model=runtime)
+    id_column = id_column if has_columns(queries) else None
     found = index.nearest(rows_for(runtime, "neighbours", queries, id_column), n_rows)
     table = [
         {"query": i, "row": int(row), "distance": float(distance)}

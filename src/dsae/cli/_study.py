@@ -61,10 +61,11 @@ def compare(
     Writes model/, comparison.json and report.html into the folder.
     """
     from dsae.data import check_source, open_rows
+    from dsae.data._open import has_columns
 
     parameters = settings(config, given)
     source = open_rows(train, id_column)
-    tested = None if test is None else open_rows(test, id_column)
+    tested = None if test is None else open_rows(test, id_column if has_columns(test) else None)
     if tested is not None:
         check_source("compare", tested, source.n_features, source.column_names, "as many as TRAIN")
     if image_shape and image_shape[0] * image_shape[1] != source.n_features:

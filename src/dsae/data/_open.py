@@ -114,12 +114,19 @@ def open_scan(path: str | Path, id_column: str | None = None) -> Scan:
     if str(path) == "-":
         return read_stdin(id_column)
     base, _, key = str(path).partition(".npz:")
-    if key:
+    if key and id_column is None:
         return open_npz(f"{base}.npz", key)
-    path = Path(path)
+    path = Path(f"{base}.npz" if key else path)
     if path.is_dir():
         return FolderScan(path, lambda file: _open_file(file, id_column))
     return _open_file(path, id_column)
+
+
+def has_columns(path: str | Path) -> bool:
+    """Whether ``path``, or what lies in it, is of a kind whose columns have names that `open_rows` may be given."""
+    path = Path(path)
+    files = path.iterdir() if path.is_dir() else (path,)
+    return str(path) == "-" or any(file.suffix.lower().removeprefix(".") in _WITH_IDS for file in files)
 
 
 def _open_file(path: Path, id_column: str | None) -> Scan:

@@ -19,6 +19,8 @@ _NAME = "standard input"
 def read_stdin(id_column: str | None = None) -> Scan:
     """All of it, in memory: ``.npy``, ``.npz`` or ``.csv``."""
     content = sys.stdin.buffer.read()
+    if id_column is not None and content[:2] in (b"\x93N", b"PK"):
+        raise ValueError(f"[read] {_NAME} has no columns to name; leave id_column={id_column!r} out.")
     if content[:6] == b"\x93NUMPY":
         return MemoryScan(_NAME, "npy", _array(content))
     if content[:2] == b"PK":

@@ -67,14 +67,15 @@ def writing(
     Raises
     ------
     ValueError
-        If the kind is unknown, or is to hold a CSR matrix and cannot; later, if rows have not as many columns as names,
-        or are more or fewer than ``n_rows``.
+        If the kind is unknown, or is to hold a CSR matrix or names that it cannot; later, if rows have not as many
+        columns as names, or are more or fewer than ``n_rows``.
     OSError
         If the file cannot be written; what was there before is left as it was.
     """
     kind = kind or ("csv" if str(path) == "-" else kind_of("write", path))
     if sparse and kind not in ("npz", "mtx"):
         raise ValueError(f"[write] {path}: a sparse matrix is written as .npz or .mtx; got .{kind}.")
+    _check_names(path, kind, column_names, id_name)
     with _target(path, kind) as (file, kind):
         if sparse and kind == "npz":
             writer: Writer = _CsrWriter(file)
@@ -214,6 +215,18 @@ class _Checked:
             raise ValueError(f"[write] {self._path} must get {self._shape[0]} rows; got {self._n}.")
 
 
+def _check_names(path: str | Path, kind: str, column_names: Sequence[str], id_name: str | None) -> None:
+    if kind not in ("npy", "npz", "mtx") and id_name is not None and id_name in column_names:
+        raise ValueError(f"[write] {path}: ids need a column of their own; {id_name!r} is one of the others.")
+    if kind != "h5ad":
+        return
+    if id_name is not None and ("/" in id_name or id_name == "."):
+        raise ValueError(f"[write] {path}: in .h5ad the column of ids has a name without '/'; got {id_name!r}.")
+    for name in (*column_names, id_name or ""):
+        if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise ValueError(f"[write] {path}: .h5ad holds no name with NUL or half a surrogate pair; got {name!r}.")
+
+
 def _check_table(path: str | Path, shape: tuple[int, ...], n_names: int | None) -> None:
     if len(shape) != 2:
         raise ValueError(
@@ -281,7 +294,10 @@ def _write_lines(file: BinaryIO, rows: np.ndarray, ids: np.ndarray | None = None
         # As text numpy gives the shortest digits that read back as the same float32.
         fields = rows[start : start + _CSV_ROWS_AT_ONCE].astype(str).tolist()
         if ids is not None:
-            fields = [[str(i), *row] for i, row in zip(ids[start : start + _CSV_ROWS_AT_ONCE], fields, strict=True)]
+            fields = [
+                ["" if i is None else i, *row]
+                for i, row in zip(ids[start : start + _CSV_ROWS_AT_ONCE], fields, strict=True)
+            ]
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(fields)
         file.write(text.getvalue().encode())
