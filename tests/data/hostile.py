@@ -10,6 +10,7 @@ import sys
 import time
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,10 @@ def seeds(kind, folder):
     elif kind == "mtx":
         scipy.io.mmwrite(path, ROWS)
     elif kind == "h5ad":
-        sparse_h5ad(path, matrix)
+        for options in ({"compression": "gzip"}, {"compression": "lzf", "shuffle": True, "fletcher32": True}):
+            packed_h5ad(path, matrix, options)
+            found.append(path.read_bytes())
+        packed_h5ad(path, ROWS, {"compression": "gzip", "shuffle": True, "chunks": True})
     else:
         import pyarrow as pa
         import pyarrow.feather
@@ -62,17 +66,20 @@ def seeds(kind, folder):
     return [*found, path.read_bytes()]
 
 
-def sparse_h5ad(path, matrix):
+def packed_h5ad(path, rows, options):
     import h5py
 
     with h5py.File(path, "w") as file:
-        group = file.create_group("X")
-        group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": matrix.shape})
-        for part in ("data", "indices", "indptr"):
-            group.create_dataset(part, data=getattr(matrix, part), compression="gzip")
-        names = file.create_group("var")
-        names.attrs["_index"] = "_index"
-        names.create_dataset("_index", data=[f"c{i}".encode() for i in range(matrix.shape[1])])
+        if sp.issparse(rows):
+            group = file.create_group("X")
+            group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": rows.shape})
+            for part in ("data", "indices", "indptr"):
+                group.create_dataset(part, data=getattr(rows, part), **options)
+        else:
+            file.create_dataset("X", data=rows, **options)
+        for frame, names in (("obs", IDS.tolist()), ("var", [f"c{i}".encode() for i in range(rows.shape[1])])):
+            file.create_group(frame).attrs["_index"] = "_index"
+            file[frame].create_dataset("_index", data=names, compression=options["compression"])
 
 
 def damaged(content, rng):
@@ -130,6 +137,39 @@ def reference(content, rng):
     return content[:place] + struct.pack("<Q", length)[:4] + content[place + 4 :]
 
 
+def heap(content, rng):
+    """Another number in a heap of texts in HDF5."""
+    found = [match.start() for match in re.finditer(b"GCOL", content)]
+    if not found:
+        return flip(content, rng)
+    place = found[rng.integers(len(found))] + 8 * int(rng.exponential(8))
+    width, value = (1, 2, 4, 8)[rng.integers(4)], NUMBERS[rng.integers(len(NUMBERS))]
+    return content[:place] + struct.pack("<Q", value)[:width] + content[place + width :]
+
+
+def inflation(content, rng):
+    """Fewer or more bytes where a chunk of HDF5 is inflated, whose length stays."""
+    found = [
+        (match.start(), *inflated(content[match.start() :])) for match in re.finditer(rb"x[\x01\x5e\x9c\xda]", content)
+    ]
+    found = [(place, size, inside) for place, size, inside in found if inside]
+    if not found:
+        return flip(content, rng)
+    place, size, inside = found[rng.integers(len(found))]
+    packed = zlib.compress((inside * 2)[: rng.integers(2 * len(inside))], 9)
+    return content[:place] + packed.ljust(size, b"\0")[:size] + content[place + size :]
+
+
+def inflated(content):
+    """How long a stream is, and what is in it."""
+    stream = zlib.decompressobj()
+    try:
+        inside = stream.decompress(content)
+    except zlib.error:
+        return 0, b""
+    return len(content) - len(stream.unused_data), inside
+
+
 def member(content, rng):
     """Inside of an archive, with sums that are right again."""
     import io
@@ -150,7 +190,7 @@ def member(content, rng):
     return out.getvalue()
 
 
-MUTATIONS = [cut, flip, flip, number, number, number, text, text, move, member, reference]
+MUTATIONS = [cut, flip, flip, number, number, number, text, text, move, member, reference, heap, inflation]
 
 
 def read(path):

@@ -1,4 +1,4 @@
-"""AnnData files, by their layout on disk; the only file that imports h5py.
+"""AnnData files, by their layout on disk; only here and in `_h5chunks` h5py is imported.
 
 Of anndata's own reader, everything but X comes into memory; here nothing does but the rows asked for.
 """
@@ -17,12 +17,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._h5raw import attribute_values, dataset_references, promised
+from dsae.data._h5chunks import REFERENCE, check_filters, read
+from dsae.data._h5raw import attribute_values, references, texts
 from dsae.data._npy import check_real, check_sparse
 from dsae.data._scan import MemoryScan, Scan, SpanScan, check_shape, rows_at_once
 
 _MOST_INFLATION = 1100  # as for deflate
-_MOST_EMPTY = 1 << 24  # HDF5 fills a whole chunk for one that is not in the file
+_MOST_EMPTY = 1 << 24  # a chunk is asked for whole, though little of it may be used
 _DAMAGE = (
     OSError,
     RuntimeError,
@@ -57,9 +58,9 @@ def open_h5ad(path: str | Path) -> Scan:
         X = file["X"]
         if _kind(X) == "csc_matrix":
             rows: Any = _whole(name, X)
-            names, obs = _columns(file, rows.shape[1]), _observations(file, rows.shape[0])
-            ids = None if obs is None else _strings(file[obs][:])
-            return MemoryScan(path, "h5ad", rows, names, ids, _last(obs))
+            obs = _index(name, file, "obs", rows.shape[0])
+            ids = None if obs is None else _strings(file[obs], 0, rows.shape[0])
+            return MemoryScan(path, "h5ad", rows, _columns(name, file, rows.shape[1]), ids, _last(obs))
     return H5adScan(path)
 
 
@@ -68,7 +69,8 @@ def _opened(path: str | Path) -> Iterator[Any]:
     """The file; what h5py says of damage becomes a message of ours."""
     h5py = _h5py()
     try:
-        with h5py.File(path, "r") as file:
+        # Without a cache, HDF5 does not take a chunk that is not packed to be as short as the file says.
+        with h5py.File(path, "r", rdcc_nbytes=0) as file:
             yield file
     except FileNotFoundError:
         raise
@@ -99,8 +101,8 @@ class H5adScan(SpanScan):
                 self._check_parts(X)
             else:
                 _check_numbers(self.name, X)
-            self.column_names = _columns(file, self.n_features)
-            self._obs = _observations(file, self.n_rows)
+            self.column_names = _columns(self.name, file, self.n_features)
+            self._obs = _index(self.name, file, "obs", self.n_rows)
             self.id_name = _last(self._obs)
 
     def _check_parts(self, X: Any) -> None:
@@ -119,12 +121,12 @@ class H5adScan(SpanScan):
         with _opened(self.path) as file:
             X = file["X"]
             if not self._sparse:
-                return X[start:stop]
-            indptr = X["indptr"][start : stop + 1].astype(np.int64)
+                return read(X, start, stop)
+            indptr = read(X["indptr"], start, stop + 1).astype(np.int64)
             first, last = int(indptr[0]), int(indptr[-1])
             if not 0 <= first <= last <= X["data"].shape[0]:
                 raise ValueError("row pointers outside of the matrix")
-            parts = (X["data"][first:last], X["indices"][first:last], indptr - first)
+            parts = (read(X["data"], first, last), read(X["indices"], first, last), indptr - first)
             check_sparse(stop - start, self.n_features, *parts, by_row=True)
             rows = sp.csr_matrix(_short(parts), shape=(stop - start, self.n_features))
             rows.sum_duplicates()
@@ -134,7 +136,7 @@ class H5adScan(SpanScan):
         if self._obs is None:
             return None
         with _opened(self.path) as file:
-            return _strings(file[self._obs][start:stop])
+            return _strings(file[self._obs], start, stop)
 
 
 def _short(parts: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
@@ -146,7 +148,7 @@ def _whole(name: str, X: Any) -> sp.csr_matrix:
     for part in ("data", "indices", "indptr"):
         _check_numbers(name, X[part])
     n_rows, n_columns = _shape(X)
-    parts = (X["data"][:], X["indices"][:], X["indptr"][:])
+    parts = tuple(read(X[part], 0, len(X[part])) for part in ("data", "indices", "indptr"))
     check_sparse(n_rows, n_columns, *parts, by_row=False)
     rows = sp.csr_matrix(sp.csc_matrix(parts, shape=(n_rows, n_columns)), dtype=np.float32)
     rows.sum_duplicates()
@@ -156,15 +158,19 @@ def _whole(name: str, X: Any) -> sp.csr_matrix:
 def _check_numbers(name: str, data: Any) -> None:
     """Raise where it is not of real numbers, or promises more than what is stored for it."""
     check_real(name, data.dtype)
+    check_filters(name, data)
     _check_size(data)
 
 
 def _check_size(data: Any) -> None:
     nominal = data.dtype.itemsize * math.prod(data.shape)
-    stored = data.id.get_storage_size()
+    stored = _size(data) if data.chunks else data.id.get_storage_size()  # HDF5 might add up chunks for ever
     if stored > _size(data) or nominal > _MOST_INFLATION * stored + 1024 or data.is_virtual or data.external:
         raise ValueError(f"{data.name} promises {data.shape} of {stored} bytes")
-    if data.chunks and data.dtype.itemsize * math.prod(data.chunks) > _MOST_INFLATION * stored + _MOST_EMPTY:
+    if not data.chunks:
+        return
+    n_chunks = math.prod(-(-n // chunk) for n, chunk in zip(data.shape, data.chunks, strict=True))
+    if n_chunks > stored or data.dtype.itemsize * math.prod(data.chunks) > _MOST_INFLATION * stored + _MOST_EMPTY:
         raise ValueError(f"{data.name} promises chunks of {data.chunks} in {stored} bytes")
 
 
@@ -172,14 +178,13 @@ def _size(data: Any) -> int:
     return Path(data.file.filename).stat().st_size
 
 
-def _check_texts(data: Any) -> None:
-    """Raise where texts promise more than the file holds."""
+def _check_texts(name: str, data: Any) -> None:
+    check_filters(name, data)
     _check_size(data)
     if data.dtype.hasobject:
         _check_addresses(data)
         if _h5py().check_string_dtype(data.dtype) is None:
             raise ValueError(f"{data.name} is not of texts")
-        _check_promise(data, data.name, sum(promised(part) for part in dataset_references(data)))
 
 
 def _check_addresses(obj: Any) -> None:
@@ -187,37 +192,23 @@ def _check_addresses(obj: Any) -> None:
         raise ValueError("addresses are not of 8 bytes")
 
 
-def _check_promise(obj: Any, what: str, n_bytes: int) -> None:
-    if n_bytes > _size(obj):
-        raise ValueError(f"{what} promises texts of {n_bytes} bytes")
-
-
-def _index(file: Any, frame: str) -> str | None:
-    """Where the names of observations or variables are."""
+def _index(name: str, file: Any, frame: str, n: int) -> str | None:
+    """Where the names of ``n`` observations or variables are."""
     if frame not in file or "_index" not in file[frame].attrs:
         return None
     at = f"/{frame}/{_text(file[frame], '_index')}"
     if not hasattr(file[at], "shape"):
         return None
-    _check_texts(file[at])
+    _check_texts(name, file[at])
+    if file[at].shape != (n,):
+        raise ValueError(f"{file[at].shape} names for {n} {'rows' if frame == 'obs' else 'columns'}")
     return at
 
 
-def _columns(file: Any, n: int) -> list[str] | None:
+def _columns(name: str, file: Any, n: int) -> list[str] | None:
     """The names of ``n`` variables."""
-    at = _index(file, "var")
-    names = None if at is None else [str(name) for name in _strings(file[at][:])]
-    if names is not None and len(names) != n:
-        raise ValueError(f"{len(names)} names for {n} columns")
-    return names
-
-
-def _observations(file: Any, n: int) -> str | None:
-    """Where the names of ``n`` observations are."""
-    at = _index(file, "obs")
-    if at is not None and file[at].shape != (n,):
-        raise ValueError(f"{file[at].shape} names for {n} rows")
-    return at
+    at = _index(name, file, "var", n)
+    return None if at is None else [str(value) for value in _strings(file[at], 0, n)]
 
 
 def _last(at: str | None) -> str | None:
@@ -225,22 +216,32 @@ def _last(at: str | None) -> str | None:
     return "" if name == "_index" else name
 
 
-def _strings(values: Any) -> np.ndarray:
-    texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values.tolist()]
-    return np.array(texts, dtype=object)
+def _strings(data: Any, start: int, stop: int) -> np.ndarray:
+    """Names from ``start`` to ``stop``."""
+    if data.dtype.hasobject:
+        values: list[Any] = texts(data, data.name, references(data, start, stop))
+    else:
+        values = read(data, start, stop).tolist()
+    return np.array([_decoded(value) for value in values], dtype=object)
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _text(obj: Any, name: str) -> str:
-    """The attribute ``name``; one that is not in the object's header is read unchecked, since sound files have such."""
+    """The attribute ``name``; one that is not in the object's header is left to HDF5, since sound files have such."""
     h5py, stored = _h5py(), obj.attrs.get_id(name)
     _check_addresses(obj)
-    kind = h5py.check_string_dtype(stored.dtype)
+    kind, what = h5py.check_string_dtype(stored.dtype), f"{name} of {obj.name}"
     if kind is None or stored.shape != ():
-        raise ValueError(f"{name} of {obj.name} is no text")
-    values = [] if kind.length else attribute_values(obj, h5py.h5o.get_info(obj.id), name)
-    _check_promise(obj, f"{name} of {obj.name}", kind.length or sum(promised(value[:16]) for value in values))
-    text = obj.attrs[name]
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+        raise ValueError(f"{what} is no text")
+    if kind.length and kind.length > _size(obj):
+        raise ValueError(f"{what} promises a text of {kind.length} bytes")
+    values = [] if kind.length else attribute_values(obj, name)
+    if not values:
+        return str(_decoded(obj.attrs[name]))
+    return _decoded(*texts(obj, what, np.frombuffer(values[0][:16], REFERENCE)))
 
 
 def _kind(X: Any) -> str:
@@ -260,14 +261,19 @@ class H5adWriter:
 
     def __init__(self, file: BinaryIO, n_rows: int, column_names: Sequence[str], id_name: str | None) -> None:
         h5py = _h5py()
-        self._disk = _Disk(file)
+        self._disk, self._n, self._text = _Disk(file), 0, h5py.string_dtype()
         self._file = h5py.File(self._disk, "w")
+        try:
+            self._lay_out((n_rows, len(column_names)), column_names, id_name)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _lay_out(self, shape: tuple[int, int], column_names: Sequence[str], id_name: str | None) -> None:
         self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        shape = (n_rows, len(column_names))
         self._X = self._file.create_dataset("X", shape, np.float32)
         self._X.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-        self._n, self._text = 0, h5py.string_dtype()
-        self._obs = self._frame("obs", "_index" if id_name is None else id_name, n_rows)
+        self._obs = self._frame("obs", "_index" if id_name is None else id_name, shape[0])
         self._frame("var", "_index", shape[1])[:] = list(column_names)
         for empty in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
             self._file.create_group(empty).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
@@ -283,7 +289,8 @@ class H5adWriter:
         """Add rows; those without an id are numbered."""
         span = slice(self._n, self._n + len(rows))
         self._X[span] = rows
-        self._obs[span] = [str(i) for i in (range(span.start, span.stop) if ids is None else ids)]
+        ids = np.arange(span.start, span.stop) if ids is None else ids
+        self._obs[span] = ["" if i is None else str(i) for i in ids]
         self._n = span.stop
         self._disk.check()
 
@@ -298,7 +305,7 @@ class _Disk(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._error: OSError | None = None
+        self._error: Exception | None = None
 
     def check(self) -> None:
         """Raise the first error there was."""
@@ -308,7 +315,7 @@ class _Disk(io.RawIOBase):
     def _try(self, call: Callable[..., Any], *args: Any) -> Any:
         try:
             return call(*args)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError where the file is closed
             self._error = self._error or error
             return None
 

@@ -1,81 +1,129 @@
-"""Texts in an HDF5 file as they are on disk, read without HDF5.
+"""Texts and attributes of an HDF5 file as they are on disk, read without HDF5.
 
-A text of variable length is a reference of 16 bytes, which begins with the text's length. HDF5 asks for that much
-memory, and clears it, before it looks whether the file has the text.
+A text of variable length is a reference to an object in a heap. HDF5 asks for as much memory as the reference says,
+and clears it, before it looks whether the file has the text, and runs for ever on some damaged heaps.
 """
 
 from __future__ import annotations
 
-import math
+import contextlib
+import itertools
 import os
 import struct
-import zlib
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
+from dsae.data._h5chunks import REFERENCE, read
+
+_UNDEFINED = 2**64 - 1
+_OBJECT = struct.Struct("<H6xQ")
+_Block = Callable[[int, int], bytes]
 _ATTRIBUTE, _CONTINUATION, _SHARED = 0x0C, 0x10, 2
 
 
-def promised(references: bytes) -> int:
-    """The sum of the lengths."""
-    return int(np.frombuffer(references, "<u4")[::4].sum(dtype=np.int64))
+def references(data: Any, start: int, stop: int) -> np.ndarray:
+    """Those of a dataset of texts, from ``start`` to ``stop``."""
+    if data.chunks:
+        return read(data, start, stop)
+    at = data.id.get_offset()
+    if at is None and data.id.get_storage_size():
+        raise ValueError(f"{data.name} holds its texts in its header")
+    if at is None:
+        return np.zeros(stop - start, REFERENCE)
+    with _blocks(data) as block:
+        at += start * REFERENCE.itemsize - _base(data)
+        return np.frombuffer(block(at, (stop - start) * REFERENCE.itemsize), REFERENCE)
 
 
-def dataset_references(data: Any) -> Iterator[bytes]:
-    """The references of a dataset of texts, in pieces."""
-    if data.chunks is None:
-        at = data.id.get_offset()
-        if at is not None:
-            with open(data.file.filename, "rb") as file:
-                file.seek(at)
-                yield file.read(16 * data.size)
-        elif data.id.get_storage_size():
-            raise ValueError(f"{data.name} holds its texts in its header")
-        return
-    filters, n_bytes = data.id.get_create_plist(), 16 * math.prod(data.chunks)
-    for i in range(data.id.get_num_chunks()):
-        skipped, part = data.id.read_direct_chunk(data.id.get_chunk_info(i).chunk_offset)
-        for place in reversed(range(filters.get_nfilters())):
-            if not skipped >> place & 1:
-                part = _unfiltered(part, filters.get_filter(place)[0], n_bytes)
-        if len(part) != n_bytes:  # HDF5 would read on behind it
-            raise ValueError(f"{data.name} has a chunk of {len(part)} bytes, not {n_bytes}")
-        yield part
+def texts(obj: Any, name: str, found: np.ndarray) -> list[bytes]:
+    """The texts that references in the file of ``obj`` lead to, each up to its first zero, as HDF5 ends them."""
+    length, heap, index = (found[part].tolist() for part in ("length", "heap", "index"))
+    if sum(length) > os.path.getsize(obj.file.filename):
+        raise ValueError(f"{name} promises texts of {sum(length)} bytes")
+    there = np.flatnonzero((found["length"] > 0) & (found["heap"] > 0) & (found["heap"] < _UNDEFINED))
+    by_heap = there[np.argsort(found["heap"][there], kind="stable")].tolist()
+    values = [b""] * len(found)
+    with _blocks(obj) as block:
+        for at, places in itertools.groupby(by_heap, heap.__getitem__):
+            content = _heap(block, at)
+            objects = dict(_objects(content))
+            for i in places:
+                begin, size = objects.get(index[i], (0, 0))
+                if length[i] > size:
+                    raise ValueError(f"{name} refers to a text that is not there")
+                values[i] = content[begin : begin + length[i]].split(b"\0", 1)[0]
+    return values
 
 
-def _unfiltered(part: bytes, kind: int, n_bytes: int) -> bytes:
-    """A chunk before HDF5's filter: 1 is deflate, 2 shuffle."""
-    if kind == 1:
-        return zlib.decompressobj().decompress(part, n_bytes)
-    if kind == 2:
-        return np.frombuffer(part, np.uint8).reshape(16, -1).T.tobytes()
-    raise ValueError(f"names compressed by filter {kind} of HDF5 are not read, only by gzip")
+@contextlib.contextmanager
+def _blocks(obj: Any) -> Iterator[_Block]:
+    """What gives bytes of the file by address and number, together no more than it has: what runs in circles, ends."""
+    with open(obj.file.filename, "rb") as file:
+        base, end = _base(obj), os.fstat(file.fileno()).st_size
+        left = end
+
+        def block(at: int, size: int) -> bytes:
+            nonlocal left
+            left -= size
+            if left < 0 or not base <= base + at <= base + at + size <= end:
+                raise ValueError(f"a block of {size} bytes at {at}")
+            file.seek(base + at)
+            return file.read(size)
+
+        yield block
 
 
-def attribute_values(obj: Any, info: Any, name: str) -> list[bytes]:
-    """The values called ``name`` in the header of an object, of which ``info`` is what `h5py.h5o.get_info` says.
+def _base(obj: Any) -> int:
+    """Where addresses begin in the file."""
+    return obj.file.id.get_create_plist().get_userblock()
+
+
+def _heap(block: _Block, at: int) -> bytes:
+    """Objects of a global heap collection, section III.E of HDF5's file format."""
+    head = block(at, 16)
+    if head[:5] != b"GCOL\1":
+        raise ValueError(f"no heap of texts at {at}")
+    return block(at + 16, int.from_bytes(head[8:], "little") - 16)
+
+
+def _objects(heap: bytes) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Indices of a heap's objects, with where they begin and their size; index 0 is of what is free, at the end."""
+    at = 0
+    while at + _OBJECT.size <= len(heap):
+        index, size = _OBJECT.unpack_from(heap, at)
+        at += _OBJECT.size
+        if index == 0 or at + size > len(heap):
+            return
+        yield index, (at, size)
+        at += -(-size // 8) * 8
+
+
+def attribute_values(obj: Any, name: str) -> list[bytes]:
+    """The values called ``name`` in the header of an object.
 
     None if there are no attributes in it: newer files have them elsewhere when there are more than eight, or one is
     longer than 64 KiB.
     """
-    with open(obj.file.filename, "rb") as file:
-        base = obj.file.id.get_create_plist().get_userblock()
-        found = [_attribute(body) for body in _attributes(file, base, info.addr, info.hdr.nchunks)]
+    import h5py
+
+    # h5o.get_info says where it is too, but first adds up what indices take, which may run in a circle.
+    low, high = h5py.h5g.get_objinfo(obj.id).objno
+    with _blocks(obj) as block:
+        found = [_attribute(body) for body in _attributes(block, low | high << 32)]
     return [value for key, value in found if key == name.encode()]
 
 
-def _attributes(file: BinaryIO, base: int, at: int, n_blocks: int) -> Iterator[bytes]:
+def _attributes(block: _Block, at: int) -> Iterator[bytes]:
     """Attributes in the header at ``at``: section IV.A of HDF5's file format."""
-    file.seek(base + at)
-    head, margin, first, size = _layout(file.read(34))
-    blocks = [(at + first, size)]
-    for start, size in blocks:
-        for kind, flags, body in _messages(_block(file, base + start, size), head):
-            if kind == _CONTINUATION and len(blocks) < n_blocks:
+    head, margin, first, size = _layout(block(at, 34))
+    places = [(at + first, size)]
+    for start, size in places:
+        for kind, flags, body in _messages(block(start, size), head):
+            if kind == _CONTINUATION:
                 start, size = struct.unpack_from("<QQ", body)
-                blocks.append((start + margin, size - 2 * margin))
+                places.append((start + margin, size - 2 * margin))
             if kind == _ATTRIBUTE and flags & _SHARED:
                 raise ValueError("attributes that objects share are not read")
             if kind == _ATTRIBUTE:
@@ -90,13 +138,6 @@ def _layout(prefix: bytes) -> tuple[struct.Struct, int, int, int]:
     at = 6 + 16 * (flags >> 5 & 1) + 4 * (flags >> 4 & 1)
     first = at + (1 << (flags & 3))
     return struct.Struct("<BHB2x" if flags & 4 else "<BHB"), 4, first, int.from_bytes(prefix[at:first], "little")
-
-
-def _block(file: BinaryIO, at: int, size: int) -> bytes:
-    if not 0 <= at <= at + size <= os.fstat(file.fileno()).st_size:
-        raise ValueError(f"a header of {size} bytes at {at}")
-    file.seek(at)
-    return file.read(size)
 
 
 def _messages(block: bytes, head: struct.Struct) -> Iterator[tuple[int, int, bytes]]:
