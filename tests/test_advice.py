@@ -137,6 +137,11 @@ def test_a_model_that_knows_no_more_than_the_mean_is_told():
     assert "Try another learning_rate_init (now 30), more epochs, more density, or scale=True" in message
 
 
+def test_rows_that_come_in_periods_are_sampled_from_all_of_them():
+    hours = np.tile(np.arange(24, dtype=np.float32)[:, None], (1024, 2))
+    assert np.unique(module._sample(hours)).size == 24
+
+
 def test_few_of_wide_rows_are_reconstructed_for_advice():
     assert module._sample(sp.csr_matrix((2000, 2**22), dtype=np.float32)).shape[0] == 16
 

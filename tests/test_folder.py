@@ -260,7 +260,8 @@ def test_old_and_new_change_places_in_one_step_here(tmp_path):
     assert not _folder._swapped(tmp_path / "a", tmp_path / "none")
 
 
-def test_a_model_that_is_replaced_while_it_is_read_is_read_again(models, tmp_path, monkeypatch):
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_model_that_is_replaced_while_it_is_read_is_read_again(models, tmp_path, monkeypatch, torn):
     old, new = models
     store.write(tmp_path / "model", old)
     original = store._read_tensors
@@ -269,6 +270,8 @@ def test_a_model_that_is_replaced_while_it_is_read_is_read_again(models, tmp_pat
     def replaced_meanwhile(*args):
         if once:
             once.pop()()
+            if torn:
+                raise ValueError("half of it is another's")
         return original(*args)
 
     monkeypatch.setattr(store, "_read_tensors", replaced_meanwhile)

@@ -101,6 +101,7 @@ def test_it_learns_about_as_well_as_fit(shrink):
             dsa.partial_fit(part)
     assert dsa.score(data) > once - 0.05
     assert dsa.n_iter_ == 24
+    assert dsa.runtime_.model.importance is not None
 
 
 def test_sparse_rows_and_frames():

@@ -113,6 +113,5 @@ def _n_rows(rows: Rows) -> int:
 def _sample(rows: Rows) -> Rows:
     """Fewer of wide rows, whose reconstructions are work."""
     n = min(_ROWS, max(_FEW_ROWS, _NUMBERS // (rows.shape[1] if hasattr(rows, "shape") else rows.n_features)))
-    if hasattr(rows, "sample"):
-        return rows.sample(min(n, len(rows)), np.random.default_rng(0))
-    return rows[:: math.ceil(rows.shape[0] / n)]
+    source = rows if hasattr(rows, "sample") else ArraySource(rows)
+    return source.sample(min(n, len(source)), np.random.default_rng(0))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -189,6 +190,15 @@ def test_weights_to_start_from_belong_to_the_run(tmp_path):
         train(Killed(tmp_path / "run", 2), start=start)
     with pytest.raises(ValueError, match=r"start was '\w+' and is '\w+'\. Give the same again"):
         train(Checkpoints(tmp_path / "run"), start=other)
+
+
+def test_thresholds_to_start_from_belong_to_the_run(tmp_path):
+    code = {"code_activation": "jumprelu", "k": 2}
+    start = train(max_iter=2, **code)[0]
+    with pytest.raises(StoppedError):
+        train(Killed(tmp_path / "run", 2), start=start, **code)
+    with pytest.raises(ValueError, match="start was"):
+        train(Checkpoints(tmp_path / "run"), start=replace(start, threshold=start.threshold * 3), **code)
 
 
 def test_another_number_of_threads_is_told(tmp_path, monkeypatch):

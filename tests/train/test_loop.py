@@ -140,12 +140,13 @@ def test_l1_zeros_leave_the_topology():
 
 def test_early_stopping_keeps_the_best_weights_at_the_final_density():
     validation = ArraySource(data(seed=1)[:60])
-    model, history = train(validation=validation, max_iter=200, n_iter_no_change=2, tol=0.01)
+    model, history = train(validation=validation, max_iter=200, n_iter_no_change=2, tol=0.01, learning_rate_init=0.05)
     assert len(history) < 200
     x = torch.from_numpy(validation.X)
     with torch.no_grad():
         loss = (model(x) - x).square().mean().item()
     settled = [row["validation_loss"] for row in history[149:]]
+    assert min(settled) < 0.999 * settled[-1]
     assert loss == pytest.approx(min(settled), rel=1e-4)
     assert {name: layer.nnz for name, layer in model.layers.items()} == target_nnz(CONFIG)
 

@@ -155,6 +155,14 @@ def test_only_what_the_whole_network_learned_is_watched(monkeypatch):
     assert len(seen) == sum("encoder" not in row["stage"] for row in history) < 10
 
 
+def test_few_of_wide_rows_are_probed(monkeypatch):
+    asked, sample = [], ArraySource.sample
+    monkeypatch.setattr("dsae.train._sensitivity._NUMBERS", 25 * 20)
+    monkeypatch.setattr(ArraySource, "sample", lambda self, n, rng: asked.append(n) or sample(self, n, rng))
+    fitted(max_iter=1)
+    assert asked == [25]
+
+
 def test_watching_changes_nothing():
     model = Autoencoder(AutoencoderConfig(n_features=20, n_components=4), torch.Generator().manual_seed(0))
     before = {name: value.detach().clone() for name, value in [*model.named_parameters(), *model.named_buffers()]}

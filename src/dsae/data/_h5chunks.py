@@ -27,7 +27,7 @@ def check_filters(name: str, data: Any) -> None:
     """Raise unless it is packed by what is undone here or, if it is not of texts, by a plugin that HDF5 has."""
     import h5py
 
-    for kind, *_ in _filters(data):
+    for kind, *_ in _filters(data.id.get_create_plist()):
         plugin = kind not in _UNSAFE and not data.dtype.hasobject and h5py.h5z.filter_avail(kind)
         if kind not in _UNDO and not plugin:
             raise ValueError(
@@ -39,11 +39,14 @@ def check_filters(name: str, data: Any) -> None:
 def read(data: Any, start: int, stop: int) -> np.ndarray:
     """Rows from ``start`` to ``stop``, of texts of variable length the references; by HDF5 where it unpacks nothing."""
     texts = data.dtype.hasobject
-    filters = [] if data.id.get_offset() else _filters(data)  # the former, of what is in one piece, is known sooner
+    if data.id.get_offset() and not texts:  # in one piece; this is known sooner than how it is packed
+        return data[start:stop]
+    plan = data.id.get_create_plist()
+    filters = _filters(plan)
     if not (texts or filters) or not all(kind in _UNDO for kind, *_ in filters):
         return data[start:stop]
-    n_bytes, chunks = _n_bytes(data), data.chunks
-    elements = functools.partial(np.frombuffer, dtype=REFERENCE) if texts else _numbers(data)
+    chunks, (size, elements) = plan.get_chunk(), _elements(data)
+    n_bytes = math.prod(chunks) * size
     undo = [_UNDO[kind](n_bytes, settings) for kind, _, settings, _ in filters]
     rows = np.full((stop - start, *data.shape[1:]), *((0, REFERENCE) if texts else (data.fillvalue, data.dtype)))
     # Of a chunk that is not packed HDF5 reads as much as the file says, however long the buffer.
@@ -63,15 +66,8 @@ def read(data: Any, start: int, stop: int) -> np.ndarray:
     return rows
 
 
-def _n_bytes(data: Any) -> int:
-    """Of a chunk."""
-    size = REFERENCE.itemsize if data.dtype.hasobject else data.id.get_type().get_size()
-    return math.prod(data.chunks) * size
-
-
-def _filters(data: Any) -> list[tuple]:
+def _filters(plan: Any) -> list[tuple]:
     """Number, flags, settings and name of each, in the order in which they were applied."""
-    plan = data.id.get_create_plist()
     return [plan.get_filter(place) for place in range(plan.get_nfilters())]
 
 
@@ -84,10 +80,12 @@ def _place(rows: np.ndarray, start: int, part: np.ndarray, at: tuple[int, ...]) 
     place[both] = part[both]
 
 
-def _numbers(data: Any) -> Callable[[_Bytes], np.ndarray]:
-    """What makes elements, numbers or texts, of their bytes; HDF5 converts those that numpy has otherwise."""
+def _elements(data: Any) -> tuple[int, Callable[[_Bytes], np.ndarray]]:
+    """Bytes of an element, and what makes elements of bytes; HDF5 converts those that numpy has otherwise."""
     from h5py import h5t
 
+    if data.dtype.hasobject:
+        return REFERENCE.itemsize, functools.partial(np.frombuffer, dtype=REFERENCE)
     stored, wanted = data.id.get_type(), h5t.py_create(data.dtype)
     size, longest = stored.get_size(), max(stored.get_size(), data.dtype.itemsize)
 
@@ -98,7 +96,7 @@ def _numbers(data: Any) -> Callable[[_Bytes], np.ndarray]:
         h5t.convert(stored, wanted, n, elements)
         return elements[: n * data.dtype.itemsize].view(data.dtype)
 
-    return functools.partial(np.frombuffer, dtype=data.dtype) if stored.equal(wanted) else convert
+    return size, functools.partial(np.frombuffer, dtype=data.dtype) if stored.equal(wanted) else convert
 
 
 def _most_packed(n_bytes: int) -> int:

@@ -163,8 +163,8 @@ def identity(
 def _digest(start: Model | None) -> str | None:
     if start is None:
         return None
-    arrays = [array for topology, *rest in start.layers.values() for array in (topology.indices, *rest)]
-    return _sha256(*arrays)
+    arrays = [a for topology, *rest in start.layers.values() for a in (topology.indptr, topology.indices, *rest)]
+    return _sha256(*arrays, *(array for array in (start.threshold, start.importance) if array is not None))
 
 
 def _sha256(*arrays: np.ndarray) -> str:
