@@ -301,6 +301,31 @@ def test_an_index_that_runs_in_a_circle_is_not_run_through(tmp_path):
     assert done.stdout == "[None, None]\n", done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("nth", [0, 1, 2])
+def test_a_heap_of_links_whose_free_pieces_run_in_a_circle_is_refused(tmp_path, nth):
+    write(tmp_path / "sound.h5ad", {})
+    content = bytearray((tmp_path / "sound.h5ad").read_bytes())
+    heap = [match.start() for match in re.finditer(b"HEAP", content)][nth]
+    free, names = struct.unpack_from("<QQ", content, heap + 16)
+    struct.pack_into("<Q", content, names + free, free)
+    (tmp_path / "x.h5ad").write_bytes(content)
+    script = f"import resource; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n{ATTEMPT}"
+    command = [sys.executable, "-c", script, tmp_path / "sound.h5ad", tmp_path / "x.h5ad"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert done.stdout == "[None, None]\n", done.stdout + done.stderr
+    with pytest.raises(ValueError, match=r"x\.h5ad must be a whole .*a block of 16 bytes at"):
+        open_rows(tmp_path / "x.h5ad")
+
+
+@pytest.mark.parametrize("label", ["a/b", "../var/names", "/var/names"])
+def test_names_are_not_looked_for_elsewhere(tmp_path, label):
+    write(tmp_path / "x.h5ad", {})
+    with h5py.File(tmp_path / "x.h5ad", "a") as file:
+        file["obs"].attrs["_index"] = label
+    with pytest.raises(ValueError, match="_index of /obs leads elsewhere"):
+        open_rows(tmp_path / "x.h5ad")
+
+
 def test_an_index_that_is_damaged_is_not_one_without_chunks(tmp_path):
     with h5py.File(tmp_path / "x.h5ad", "w") as file:
         file.create_dataset("X", data=np.ones((7, 3)), chunks=(2, 3), compression="gzip")

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._h5chunks import REFERENCE, check_filters, read
-from dsae.data._h5raw import attribute_values, references, texts
+from dsae.data._h5raw import attribute_values, check_links, references, texts
 from dsae.data._npy import check_real, check_sparse
 from dsae.data._scan import MemoryScan, Scan, SpanScan, check_shape, rows_at_once
 
@@ -55,6 +55,7 @@ def open_h5ad(path: str | Path) -> Scan:
     """
     name = str(path)
     with _opened(path) as file:
+        _check_groups(file)
         X = file["X"]
         if _kind(X) == "csc_matrix":
             rows: Any = _whole(name, X)
@@ -181,22 +182,27 @@ def _size(data: Any) -> int:
 def _check_texts(name: str, data: Any) -> None:
     check_filters(name, data)
     _check_size(data)
-    if data.dtype.hasobject:
-        _check_addresses(data)
-        if _h5py().check_string_dtype(data.dtype) is None:
-            raise ValueError(f"{data.name} is not of texts")
+    if data.dtype.hasobject and _h5py().check_string_dtype(data.dtype) is None:
+        raise ValueError(f"{data.name} is not of texts")
 
 
-def _check_addresses(obj: Any) -> None:
-    if obj.file.id.get_create_plist().get_sizes() != (8, 8):
+def _check_groups(file: Any) -> None:
+    """Raise where addresses are not as `_h5raw` reads them, or HDF5 would not come back from looking for a name."""
+    if file.id.get_create_plist().get_sizes() != (8, 8):
         raise ValueError("addresses are not of 8 bytes")
+    for name in ("/", "X", "obs", "var"):
+        if name in file and not hasattr(file[name], "shape"):
+            check_links(file[name])
 
 
 def _index(name: str, file: Any, frame: str, n: int) -> str | None:
     """Where the names of ``n`` observations or variables are."""
     if frame not in file or "_index" not in file[frame].attrs:
         return None
-    at = f"/{frame}/{_text(file[frame], '_index')}"
+    label = _text(file[frame], "_index")
+    if "/" in label:
+        raise ValueError(f"_index of /{frame} leads elsewhere")
+    at = f"/{frame}/{label}"
     if not hasattr(file[at], "shape"):
         return None
     _check_texts(name, file[at])
@@ -232,7 +238,6 @@ def _decoded(value: Any) -> Any:
 def _text(obj: Any, name: str) -> str:
     """The attribute ``name``; one that is not in the object's header is left to HDF5, since sound files have such."""
     h5py, stored = _h5py(), obj.attrs.get_id(name)
-    _check_addresses(obj)
     kind, what = h5py.check_string_dtype(stored.dtype), f"{name} of {obj.name}"
     if kind is None or stored.shape != ():
         raise ValueError(f"{what} is no text")

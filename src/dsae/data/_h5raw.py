@@ -20,7 +20,8 @@ from dsae.data._h5chunks import REFERENCE, read
 _UNDEFINED = 2**64 - 1
 _OBJECT = struct.Struct("<H6xQ")
 _Block = Callable[[int, int], bytes]
-_ATTRIBUTE, _CONTINUATION, _SHARED = 0x0C, 0x10, 2
+_ATTRIBUTE, _CONTINUATION, _SYMBOLS, _SHARED = 0x0C, 0x10, 0x11, 2
+_NOTHING_FREE = 1
 
 
 def references(data: Any, start: int, stop: int) -> np.ndarray:
@@ -106,17 +107,30 @@ def attribute_values(obj: Any, name: str) -> list[bytes]:
     None if there are no attributes in it: newer files have them elsewhere when there are more than eight, or one is
     longer than 64 KiB.
     """
+    with _blocks(obj) as block:
+        found = [(flags, *_attribute(body)) for kind, flags, body in _header(block, obj) if kind == _ATTRIBUTE]
+    if any(flags & _SHARED for flags, *_ in found):
+        raise ValueError("attributes that objects share are not read")
+    return [value for _, key, value in found if key == name.encode()]
+
+
+def check_links(group: Any) -> None:
+    """Raise where what is free between the names of a group's links runs in a circle: HDF5 takes memory on its way."""
+    with _blocks(group) as block:
+        for kind, _, body in _header(block, group):
+            if kind == _SYMBOLS:
+                free, names = struct.unpack("<16xQQ", block(int.from_bytes(body[8:16], "little"), 32))
+                while free != _NOTHING_FREE:
+                    free = int.from_bytes(block(names + free, 16)[:8], "little")
+
+
+def _header(block: _Block, obj: Any) -> Iterator[tuple[int, int, bytes]]:
+    """Kinds, flags and bodies of the messages in an object's header: section IV.A of HDF5's file format."""
     import h5py
 
     # h5o.get_info says where it is too, but first adds up what indices take, which may run in a circle.
     low, high = h5py.h5g.get_objinfo(obj.id).objno
-    with _blocks(obj) as block:
-        found = [_attribute(body) for body in _attributes(block, low | high << 32)]
-    return [value for key, value in found if key == name.encode()]
-
-
-def _attributes(block: _Block, at: int) -> Iterator[bytes]:
-    """Attributes in the header at ``at``: section IV.A of HDF5's file format."""
+    at = low | high << 32
     head, margin, first, size = _layout(block(at, 34))
     places = [(at + first, size)]
     for start, size in places:
@@ -124,10 +138,7 @@ def _attributes(block: _Block, at: int) -> Iterator[bytes]:
             if kind == _CONTINUATION:
                 start, size = struct.unpack_from("<QQ", body)
                 places.append((start + margin, size - 2 * margin))
-            if kind == _ATTRIBUTE and flags & _SHARED:
-                raise ValueError("attributes that objects share are not read")
-            if kind == _ATTRIBUTE:
-                yield body
+            yield kind, flags, body
 
 
 def _layout(prefix: bytes) -> tuple[struct.Struct, int, int, int]:
@@ -141,7 +152,6 @@ def _layout(prefix: bytes) -> tuple[struct.Struct, int, int, int]:
 
 
 def _messages(block: bytes, head: struct.Struct) -> Iterator[tuple[int, int, bytes]]:
-    """Kinds, flags and bodies."""
     at = 0
     while at + head.size <= len(block):
         kind, size, flags = head.unpack_from(block, at)
