@@ -93,7 +93,8 @@ class Recipe:
         rate = _best(rows, "dense", self.rates)
         also = f", and so is the narrow twin, of {', '.join(map(str, self.narrow_rates))}" if self.narrow_rates else ""
         return (
-            f"{self.about}, decoder mirrored, ReLU, batch 256. The DSA has its default settings throughout. The dense "
+            f"{self.about}, decoder mirrored, ReLU, batch 256. The DSA has its default settings throughout, "
+            "which were chosen by test errors on this data, too ([how](design/shrinking.md)). The dense "
             f"twin is shown at the learning rate, of {', '.join(map(str, self.rates))}, that gives it the lowest "
             f"*test* error{also}; the narrow twin is dense with as many parameters as the DSA of density 0.05. Mean ± "
             f"standard deviation of {fits.seeds(rows)}; times are medians. No model has weight decay; the "
