@@ -1,0 +1,41 @@
+// Every kernel, at every level this CPU runs, against a triple loop; and the same bits on 1, 2 and 3 threads.
+#include <cstdio>
+
+#include "laws.hpp"
+
+using namespace dsae_tests;
+
+int main() {
+  for (auto level = dsae::levels(); *level; ++level)
+    for (const auto& [n_rows, n_cols] : {std::pair<int, int>{0, 0}, {0, 3}, {3, 0}, {1, 1}, {1, 40}, {33, 70}, {70, 131}})
+      for (double density : {0.0, 0.03, 0.3, 1.0}) {
+        const Matrix m(n_rows, n_cols, density);
+        const std::string shape = std::string((*level)->isa) + " " + std::to_string(n_rows) + "x" + std::to_string(n_cols) +
+                                  " density " + std::to_string(density);
+        test_topology(**level, m, shape);
+        test_adam(**level, m, shape);
+        for (double share : {0.0, 0.1, 1.0}) test_columns(**level, m, share, shape + ", live " + std::to_string(share));
+        for (int lanes : {1, 16, 32}) test_activations(**level, n_rows, n_cols, lanes, shape + ", lanes " + std::to_string(lanes));
+        test_faults(m, shape);
+        test_rewire(m, shape);
+        test_first(m, shape);
+        const int64_t dead = m.n_rows * m.n_cols - m.nnz();
+        for (int64_t n : {int64_t{0}, dead / 1000, dead / 3, dead - dead / 10, dead}) test_draw(m, n, shape);
+        for (int lanes : {16, 32, 64}) {
+          const std::string where = shape + ", lanes " + std::to_string(lanes);
+          test_panels(**level, n_rows, n_cols, lanes, where);
+          test_sparse_rows(**level, m, lanes, where);
+          for (int64_t count : {0, 1, 3})
+            test_products(**level, m, count, lanes, where + ", panels " + std::to_string(count));
+        }
+      }
+  // Wide enough to be visited in blocks of columns.
+  const Matrix wide(5, 9000, 0.05);
+  for (auto level = dsae::levels(); *level; ++level)
+    for (int lanes : {16, 32, 64})
+      test_products(**level, wide, 2, lanes, std::string((*level)->isa) + " 5x9000, lanes " + std::to_string(lanes));
+  for (int64_t size : {0, 1, 2, 100, 5000})
+    for (int64_t n : {int64_t{0}, size / 3, size}) test_smallest(size, n);
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}

@@ -1,0 +1,65 @@
+// What happens to rows without edges: activations, and the change to panels and back.
+#include "laws.hpp"
+
+namespace dsae_tests {
+
+static double activated(dsae::Activation::Kind kind, double z, double threshold) {
+  switch (kind) {
+    case dsae::Activation::relu: return z > 0 ? z : 0;
+    case dsae::Activation::sigmoid: return 1 / (1 + std::exp(-z));
+    case dsae::Activation::threshold: return z > threshold ? z : 0;
+    default: return z;
+  }
+}
+
+void test_activations(const dsae::Kernels& k, int64_t count, int64_t width, int lanes, const std::string& where) {
+  const Floats z = floats(count * width * lanes), thresholds = floats(width);
+  using A = dsae::Activation;
+  const auto matches = [&](A::Kind kind, const std::vector<double>& expected) {
+    Floats out = z;
+    const int64_t live = k.activate({kind, 3, thresholds.data()}, {out.data(), count, width, lanes});
+    int64_t nonzero = 0;
+    for (float number : out) nonzero += number != 0;
+    const bool counted = kind == A::identity || kind == A::softmax ? live >= nonzero : live == nonzero;
+    check(close(out, expected) && counted, "activation " + std::to_string(kind) + " " + where);
+  };
+  std::vector<double> expected(z.size());
+  for (auto kind : {A::identity, A::relu, A::sigmoid, A::threshold}) {
+    for (size_t i = 0; i < z.size(); ++i) expected[i] = activated(kind, z[i], thresholds[i / lanes % width]);
+    matches(kind, expected);
+  }
+  if (lanes > 1) return;
+  std::vector<double> largest(z.size());
+  for (int64_t row = 0; row < count; ++row) {
+    double sum = 0;
+    for (int64_t i = 0; i < width; ++i) sum += std::exp(double(z[row * width + i]));
+    for (int64_t i = 0; i < width; ++i) {
+      const float here = z[row * width + i];
+      int64_t above = 0;
+      for (int64_t j = 0; j < width; ++j) above += z[row * width + j] > here;
+      expected[row * width + i] = std::exp(double(here)) / sum;
+      largest[row * width + i] = above < 3 && here > 0 ? here : 0;
+    }
+  }
+  matches(A::softmax, expected);
+  matches(A::topk, largest);
+}
+
+void test_panels(const dsae::Kernels& k, int64_t n_rows, int64_t width, int lanes, const std::string& where) {
+  const Floats rows = floats(n_rows * width);
+  const int64_t count = (n_rows + lanes - 1) / lanes;
+  const Matrix m(n_rows, width, 0.3);
+  const Floats values = floats(m.nnz());
+  std::vector<double> packed(count * width * lanes), from_csr(packed.size());
+  const auto at = [&](int64_t r, int64_t c) { return (r / lanes * width + c) * lanes + r % lanes; };
+  for (int64_t i = 0; i < n_rows * width; ++i) packed[at(i / width, i % width)] = rows[i];
+  for (int64_t e = 0; e < m.nnz(); ++e) from_csr[at(m.rows[e], m.indices[e])] = values[e];
+  run("pack " + where, packed, [&](float* out) { k.pack({rows.data(), n_rows, width}, {out, count, width, lanes}); });
+  run("pack_csr " + where, from_csr, [&](float* out) { k.pack_csr(m.csr(), values.data(), {out, count, width, lanes}); });
+  const Floats panels(packed.begin(), packed.end());
+  run("unpack " + where, {rows.begin(), rows.end()}, [&](float* out) {
+    k.unpack({panels.data(), count, width, lanes}, {out, n_rows, width});
+  });
+}
+
+}  // namespace dsae_tests
