@@ -3,26 +3,15 @@
 import io
 import os
 import re
-import subprocess
 import sys
 import zipfile
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.data.small import NAMES, ROWS, SPARSE, Standard
 
-from dsae.data import open_rows, read_rows, write_rows, writing
-
-ROWS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
-NAMES = ["alpha", 'quote "and, comma"', "naïve"]
-SPARSE = sp.random(9, 5, density=0.3, format="csr", dtype=np.float32, random_state=0)
-
-
-class _Standard:
-    """A standard stream of bytes."""
-
-    def __init__(self, content=b""):
-        self.buffer = io.BytesIO(content)
+from dsae.data import open_rows, read_rows, write_rows
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "csv"])
@@ -200,186 +189,27 @@ def test_unknown_endings_and_missing_files_are_named(tmp_path):
         read_rows(tmp_path / "pipe.npy")
 
 
-@pytest.mark.parametrize("kind", ["npz", "mtx"])
-def test_csr_pieces_are_one_matrix(tmp_path, kind):
-    with writing(tmp_path / f"x.{kind}", 9, ["a"] * 5, sparse=True) as writer:
-        for piece in (SPARSE[:4], SPARSE[4:]):
-            writer.write(piece)
-    rows, _ = read_rows(tmp_path / f"x.{kind}")
-    assert sp.isspmatrix_csr(rows)
-    np.testing.assert_array_equal(rows.toarray(), SPARSE.toarray())
-
-
-def test_what_cannot_be_written_is_said(tmp_path):
-    with pytest.raises(ValueError, match=r"a sparse matrix is written as \.npz or \.mtx; got \.npy"):
-        write_rows(tmp_path / "x.npy", SPARSE)
-    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; make it first"):
-        write_rows(tmp_path / "nowhere" / "x.npy", ROWS)
-    (tmp_path / "folder.npy").mkdir()
-    with pytest.raises(ValueError, match="exists and is not a file"):
-        write_rows(tmp_path / "folder.npy", ROWS)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"x\.npy cannot be written"):
-        write_rows(tmp_path / "file" / "x.npy", ROWS)
-
-
-KINDS = ["npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad"]
-NO_TABLES = [
-    (ROWS, ["a", "b"], r"a name for each column; got 2 names for rows of shape \(7, 3\)\. Give 3 column names\."),
-    (ROWS, ["a", "b", "c", "d"], "got 4 names"),
-    (ROWS, [], "got 0 names"),
-    (ROWS[0], ["a", "b", "c"], r"2-D rows, \[n_samples, n_columns\]; got 1-D with shape \(3,\)\. Write X\.reshape"),
-    (ROWS[None], ["a", "b", "c"], "got 3-D"),
-]
-
-
-@pytest.mark.parametrize(("array", "names", "message"), [*NO_TABLES, (ROWS[0], None, "got 1-D")])
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_table_with_names_is_not_written(tmp_path, kind, array, names, message):
-    with pytest.raises(ValueError, match=rf"\[write\] .*x\.{kind} must .*{message}"):
-        write_rows(tmp_path / f"x.{kind}", array, names)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_sparse_matrix_with_other_names_is_not_written(tmp_path):
-    with pytest.raises(ValueError, match=r"got 1 names for rows of shape \(9, 5\)"):
-        write_rows(tmp_path / "x.npz", SPARSE, ["a"])
-
-
-def test_standard_output_stays_empty_where_rows_are_refused(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", _Standard())
-    with pytest.raises(ValueError, match=r"\[write\] - must have a name for each column"):
-        write_rows("-", ROWS, ["a"])
-    assert not sys.stdout.buffer.getvalue()
-
-
-@pytest.mark.parametrize(("array", "names", "message"), NO_TABLES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_writer_takes_no_other_rows_than_it_has_names_for(tmp_path, kind, array, names, message):
-    path = tmp_path / f"x.{kind}"
-    write_rows(path, ROWS)
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match=message), writing(path, 7, names) as writer:
-        writer.write(array)
-    assert path.read_bytes() == before
-
-
-def _write_seven(path, n_rows, form):
-    with writing(path, n_rows, ["a", "b", "c"], sparse=form is sp.csr_matrix) as writer:
-        for piece in (ROWS[:4], ROWS[4:]):
-            writer.write(form(piece))
-
-
-@pytest.mark.parametrize("n_rows", [5, 9, 14])
-@pytest.mark.parametrize(("kind", "form"), [*((kind, np.asarray) for kind in KINDS), ("npz", sp.csr_matrix)])
-def test_a_file_of_other_rows_than_promised_is_not_written(tmp_path, kind, form, n_rows):
-    path = tmp_path / f"x.{kind}"
-    write_rows(path, ROWS)
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match=rf"^\[write\] .*x\.{kind} must get {n_rows} rows; got 7\.$"):
-        _write_seven(path, n_rows, form)
-    assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-def _write_half(path):
-    with writing(path, 14, ["a", "b", "c"]) as writer:
-        writer.write(-ROWS)
-        raise OSError("[read] gone")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_failed_reading_leaves_the_old_file(tmp_path, kind):
-    path = tmp_path / f"x.{kind}"
-    write_rows(path, ROWS)
-    before = path.read_bytes()
-    with pytest.raises(OSError, match=r"^\[read\] gone$"):
-        _write_half(path)
-    assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-FULL_DISK = """
-import resource, signal, sys
-import numpy as np
-from dsae.data import writing
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    with writing(sys.argv[1], 4000, ["a", "b", "c"]) as writer:
-        for seed in range(4):
-            writer.write(np.random.default_rng(seed).normal(size=(1000, 3)).astype(np.float32))
-except OSError as error:
-    sys.exit(str(error))
-"""
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_disk_that_is_full_leaves_the_old_file(tmp_path, kind):
-    """A limit on the size of files fails as a full disk does, in the midst of writing."""
-    path = tmp_path / f"x.{kind}"
-    write_rows(path, ROWS)
-    before = path.read_bytes()
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"[write] {path} cannot be written: "), done.stderr
-    assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
 @pytest.mark.parametrize("kind", ["npy", "npz", "csv"])
 def test_standard_streams_carry_every_kind(monkeypatch, kind):
-    monkeypatch.setattr(sys, "stdout", _Standard())
+    monkeypatch.setattr(sys, "stdout", Standard())
     write_rows("-", ROWS, NAMES, kind=kind)
     content = sys.stdout.buffer.getvalue()
-    monkeypatch.setattr(sys, "stdin", _Standard(content))
+    monkeypatch.setattr(sys, "stdin", Standard(content))
     rows, names = read_rows("-")
     np.testing.assert_array_equal(rows, ROWS)
     assert names == (NAMES if kind == "csv" else None)
 
 
 def test_standard_output_carries_a_sparse_matrix(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", _Standard())
+    monkeypatch.setattr(sys, "stdout", Standard())
     write_rows("-", SPARSE, kind="npz")
-    monkeypatch.setattr(sys, "stdin", _Standard(sys.stdout.buffer.getvalue()))
+    monkeypatch.setattr(sys, "stdin", Standard(sys.stdout.buffer.getvalue()))
     np.testing.assert_array_equal(read_rows("-")[0].toarray(), SPARSE.toarray())
-
-
-@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow", "feather", "h5ad"])
-def test_ids_have_a_column_of_their_own(tmp_path, kind):
-    with (
-        pytest.raises(ValueError, match="ids need a column of their own; 'a' is one of the others"),
-        writing(tmp_path / f"x.{kind}", 2, ["a", "b"], "a"),
-    ):
-        pass
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("names", "id_name", "message"),
-    [
-        (["a\0", "b"], "id", "h5ad holds no name with NUL or half a surrogate pair; got 'a.x00'"),
-        (["a", "\ud800"], "id", "h5ad holds no name with NUL or half a surrogate pair; got '.ud800'"),
-        (["a", "b"], "cell/id", "in .h5ad the column of ids has a name without '/'; got 'cell/id'"),
-    ],
-)
-def test_names_that_h5ad_cannot_hold_are_refused(tmp_path, names, id_name, message):
-    with pytest.raises(ValueError, match=message), writing(tmp_path / "x.h5ad", 2, names, id_name):
-        pass
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("kind", ["csv", "h5ad"])
-def test_an_id_that_is_missing_is_an_empty_text(tmp_path, kind):
-    with writing(tmp_path / f"x.{kind}", 3, ["a", "b", "c"], "cell") as writer:
-        writer.write(ROWS[:3], np.array(["u", None, "w"], dtype=object))
-    (chunk,) = open_rows(tmp_path / f"x.{kind}").chunks()
-    assert chunk.ids.tolist() == ["u", "", "w"]
 
 
 @pytest.mark.parametrize("place", ["x.npz:X", "-"])
 def test_an_array_has_no_column_of_ids(tmp_path, monkeypatch, place):
     np.savez(tmp_path / "x.npz", X=ROWS)
-    monkeypatch.setattr("sys.stdin", _Standard((tmp_path / "x.npz").read_bytes()))
+    monkeypatch.setattr("sys.stdin", Standard((tmp_path / "x.npz").read_bytes()))
     with pytest.raises(ValueError, match=r"has no columns to name; leave id_column='cell' out"):
         open_rows(place if place == "-" else tmp_path / place, "cell")

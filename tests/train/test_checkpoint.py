@@ -6,87 +6,22 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.train.runs import Killed, StoppedError, data, same, train
 
-from dsae import DeepSparseAutoencoder, store
-from dsae.config import CODE_ACTIVATIONS, SHRINK, AutoencoderConfig, TrainConfig
-from dsae.train import Checkpoints, fit_rows
+from dsae.config import CODE_ACTIVATIONS, SHRINK
+from dsae.train import Checkpoints
 from dsae.train._interrupt import Interrupt
-
-TIMES = ("seconds", "samples_per_second")
 
 
 @pytest.fixture(autouse=True)
 def no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: None)
-
-
-class StoppedError(Exception):
-    pass
-
-
-class Killed(Checkpoints):
-    """A checkpoint after the n-th step, and no further step."""
-
-    def __init__(self, folder, n):
-        super().__init__(folder)
-        self.left = n
-
-    def due(self):
-        self.left -= 1
-        return self.left == 0
-
-    def write(self, state):
-        super().write(state)
-        raise StoppedError
-
-
-def data(n_rows=90, n_features=14):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n_rows, 3)) @ rng.normal(size=(3, n_features)) + 0.05 * rng.normal(size=(n_rows, n_features))
-    return np.maximum(X, 0).astype(np.float32)
-
-
-def train(checkpoints=None, rows=None, start=None, **settings):
-    fields = AutoencoderConfig.__dataclass_fields__
-    model = {"n_components": 5, "hidden_layer_sizes": (9,), "density": 0.3}
-    model |= {name: value for name, value in settings.items() if name in fields}
-    how = {"max_iter": 7, "batch_size": 20, "learning_rate_init": 0.01}
-    how |= {name: value for name, value in settings.items() if name not in fields}
-    rows = data() if rows is None else rows
-    config = AutoencoderConfig(n_features=rows.shape[1], **model)
-    return fit_rows(rows, config, TrainConfig(**how), start, seed=3, checkpoints=checkpoints)
-
-
-def same(one, other):
-    (model, history), (twin, other_history) = one, other
-    assert list(model.layers) == list(twin.layers)
-    for name in model.layers:
-        for array, again in zip(_arrays(model.layers[name]), _arrays(twin.layers[name]), strict=True):
-            np.testing.assert_array_equal(array, again)
-    np.testing.assert_array_equal(model.threshold, twin.threshold)
-    np.testing.assert_array_equal(model.importance, twin.importance)
-    assert [_timeless(row) for row in history] == [_timeless(row) for row in other_history]
-    seconds = [row["seconds"] for row in other_history]
-    assert seconds == sorted(seconds)
-
-
-def _arrays(layer):
-    return layer.topology.indptr, layer.topology.indices, layer.values, layer.bias
-
-
-def _timeless(row):
-    return {key: value for key, value in row.items() if key not in TIMES}
 
 
 def stopped_and_resumed(folder, steps, **settings):
@@ -325,93 +260,3 @@ def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch):
             same(whole, train(Checkpoints(tmp_path / "run", every=0)))
     assert kept == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def small(folder=None, **settings):
-    how = {"n_components": 4, "hidden_layer_sizes": (9,), "density": 0.3, "max_iter": 6, "batch_size": 20}
-    return DeepSparseAutoencoder(**how, checkpoint=folder, **{"random_state": 0, "checkpoint_every": 0} | settings)
-
-
-def test_the_estimator_goes_on_and_tidies_up(tmp_path, monkeypatch):
-    whole = small().fit(data())
-    write = Checkpoints.write
-    steps = itertools.count(1)
-
-    def stop(self, state):
-        write(self, state)
-        if next(steps) == 11:
-            raise StoppedError
-
-    monkeypatch.setattr(Checkpoints, "write", stop)
-    with pytest.raises(StoppedError):
-        small(tmp_path / "run").fit(data())
-    assert (tmp_path / "run").is_dir()
-    dsa = small(tmp_path / "run").fit(data())
-    same((whole.runtime_.model, whole.history_), (dsa.runtime_.model, dsa.history_))
-    assert not list(tmp_path.iterdir())
-    assert dsa.fit_time_ >= dsa.history_[-1]["seconds"]
-
-
-def test_without_a_random_state_the_checkpoints_seed_counts(tmp_path, monkeypatch):
-    seeds = []
-    write = Checkpoints.write
-
-    def stop(self, state):
-        write(self, state)
-        seeds.append(self._run["seed"])
-        if len(seeds) == 4:
-            raise StoppedError
-
-    monkeypatch.setattr(Checkpoints, "write", stop)
-    with pytest.raises(StoppedError):
-        small(tmp_path / "run", random_state=None).fit(data())
-    small(tmp_path / "run", random_state=None).fit(data())
-    assert len(set(seeds)) == 1
-    assert len(seeds) == 30
-
-
-def test_checkpoint_every_is_minutes(monkeypatch):
-    clock = iter([0, 119, 120])
-    monkeypatch.setattr("dsae.train._checkpoint.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    checkpoints = Checkpoints("somewhere", every=2)
-    assert [checkpoints.due(), checkpoints.due()] == [False, True]
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"checkpoint_every must be a number in \[0, inf\); got -1"):
-        small("somewhere", checkpoint_every=-1).fit(data())
-
-
-RUN = """
-import os, signal, sys
-import numpy as np
-from dsae import DeepSparseAutoencoder, _state
-write, left = _state.write_tensors, [int(sys.argv[4])]
-def die(*args):
-    left[0] -= 1
-    left[0] or os.kill(os.getpid(), signal.SIGKILL)
-    write(*args)
-_state.write_tensors = die
-X = np.load(sys.argv[1])
-dsa = DeepSparseAutoencoder(
-    4, hidden_layer_sizes=(9,), density=0.3, max_iter=15, batch_size=20, random_state=0, checkpoint=sys.argv[2],
-    checkpoint_every=0,
-)
-dsa.fit(X).save(sys.argv[3])
-"""
-
-
-def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_weights(tmp_path):
-    np.save(tmp_path / "x.npy", data())
-    args = [sys.executable, "-c", textwrap.dedent(RUN), tmp_path / "x.npy"]
-    subprocess.run([*args, tmp_path / "unused", tmp_path / "whole", "0"], check=True)
-    process = subprocess.Popen([*args, tmp_path / "run", tmp_path / "model", "0"])
-    while not (tmp_path / "run").exists() and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(random.Random(0).random() * 0.1)
-    process.kill()
-    process.wait()
-    in_the_midst_of_a_write = subprocess.run([*args, tmp_path / "run", tmp_path / "model", "4"])
-    assert in_the_midst_of_a_write.returncode == -signal.SIGKILL
-    subprocess.run([*args, tmp_path / "run", tmp_path / "model", "0"], check=True)
-    one, other = store.read(tmp_path / "whole"), store.read(tmp_path / "model")
-    same((one, one.history), (other, other.history))
-    assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "whole", "model"}

@@ -1,4 +1,4 @@
-"""AnnData files, by their layout on disk; only here and in `_h5chunks` h5py is imported.
+"""AnnData files, by their layout on disk; h5py is imported here, in `_h5chunks` and in `_h5raw` alone.
 
 Of anndata's own reader, everything but X comes into memory; here nothing does but the rows asked for.
 """

@@ -1,0 +1,15 @@
+"""Rows as the tests of files have them."""
+
+import numpy as np
+import scipy.sparse as sp
+
+N_ROWS, NAMES = 3000, [f"gene {i}" for i in range(37)]
+KINDS = ("npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad")
+
+
+def dense(rows):
+    return rows.toarray() if sp.issparse(rows) else rows
+
+
+def all_rows(batches):
+    return np.concatenate([dense(batch) for batch in batches])
