@@ -135,6 +135,22 @@ def test_target_l0_gives_the_first_batch_its_l0_and_charges_what_it_takes():
     assert shrinker.price == before
 
 
+@pytest.mark.parametrize("off", [-1.0, 1.0])
+def test_target_l0_is_reached_where_nothing_else_learns(off):
+    model, trace = model_and_trace("jumprelu", n_rows=400)
+    model.train()
+    shrinker = TargetL0(2, shift=0.05)
+    shrinker.penalty(model, trace)
+    with torch.no_grad():
+        model.activations[0].log_threshold += off
+    l0 = [(model.encode(trace.target) != 0).sum(1).float().mean().item()]
+    for _ in range(300):
+        shrinker.penalty(model, model.trace(trace.target))
+    l0.append((model.encode(trace.target) != 0).sum(1).float().mean().item())
+    assert abs(l0[0] - 2) > 0.3
+    assert l0[1] == pytest.approx(2, abs=0.05)
+
+
 def test_the_cubic_schedule():
     schedule = Schedule(start=math.inf, until=0.5)
     counts = [schedule.nnz(Clock(step, 200, 10), 1000, 100) for step in (0, 50, 100, 150)]

@@ -100,10 +100,13 @@ class TargetL0(Shrinker):
     training step adds ``rate * excess`` to the price: a Lagrange multiplier found by dual ascent. With the square
     alone the reconstruction pulls L0 away from its target, the further the more it gains by it (60 instead of 25 on
     sums of 30 atoms out of 2048).
+
+    The price acts through the learning rate, which ends near zero while latents still come back. So every step also
+    moves all log thresholds by ``shift * excess``: the price says how thresholds differ, the shift where they are.
     """
 
-    def __init__(self, k: int, weight: float = 0.1, rate: float = 1e-3) -> None:
-        self.k, self.weight, self.rate, self.price = k, weight, rate, 0.0
+    def __init__(self, k: int, weight: float = 0.1, rate: float = 1e-3, shift: float = 3e-3) -> None:
+        self.k, self.weight, self.rate, self.shift, self.price = k, weight, rate, shift, 0.0
         self._begun = False
 
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
@@ -115,7 +118,7 @@ class TargetL0(Shrinker):
             self._begin(jump, z.detach())
         excess = jump.l0(z) / self.k - 1
         if model.training:
-            self.price += self.rate * min(max(excess.item(), -1.0), 1.0)
+            self._follow(jump, min(max(excess.item(), -1.0), 1.0))
         scale = trace.variance
         return scale * (self.price * excess + self.weight * excess.square())
 
@@ -126,6 +129,11 @@ class TargetL0(Shrinker):
         ratio = (z / jump.threshold).flatten()
         factor = ratio.topk(min(self.k * z.shape[0], ratio.numel()), sorted=False).values.min()
         jump.log_threshold.add_(factor.clamp(min=1e-3).log())
+
+    @torch.no_grad()
+    def _follow(self, jump: JumpReLU, excess: float) -> None:
+        self.price += self.rate * excess
+        jump.log_threshold.add_(self.shift * excess)
 
     def memory(self) -> dict[str, Any]:
         """The price, and whether the first batch was seen."""
