@@ -168,3 +168,19 @@ def test_an_id_that_is_missing_is_an_empty_text(tmp_path, kind):
         writer.write(ROWS[:3], np.array(["u", None, "w"], dtype=object))
     (chunk,) = open_rows(tmp_path / f"x.{kind}").chunks()
     assert chunk.ids.tolist() == ["u", "", "w"]
+
+
+@pytest.mark.parametrize("n_rows", [1, 500])
+def test_parquet_has_dictionaries_of_ids_and_of_numbers_that_repeat(tmp_path, n_rows):
+    from pyarrow.parquet import ParquetFile
+
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.random(n_rows), rng.poisson(1, n_rows)], axis=1).astype(np.float32)
+    with writing(tmp_path / "x.parquet", n_rows, ["number", "count.of"], "cell") as writer:
+        writer.write(rows, np.array([f"cell {i}" for i in range(n_rows)], dtype=object))
+    np.testing.assert_array_equal(open_rows(tmp_path / "x.parquet").read(), rows)
+    with ParquetFile(tmp_path / "x.parquet") as file:
+        group = file.metadata.row_group(0)
+        columns = [group.column(i) for i in range(3)]
+    found = {column.path_in_schema: "RLE_DICTIONARY" in column.encodings for column in columns}
+    assert found == {"cell": True, "number": False, "count.of": n_rows == 500}

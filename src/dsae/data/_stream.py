@@ -151,10 +151,8 @@ class StreamSource:
             pool.append(chunk.rows)
             size, n_rows = size + n_bytes(chunk.rows), n_rows + chunk.rows.shape[0]
             if size >= full and n_rows >= _LEAST_BATCHES_IN_POOL * batch_size:
-                rows, order = stacked(pool), rng.permutation(n_rows)
-                yield rows[order[n_rows // 2 :]]
-                pool = [rows[order[: n_rows // 2]]]
-                size, n_rows = n_bytes(pool[0]), n_rows // 2
+                yield _half_of(pool, rng.permutation(n_rows))
+                size, n_rows = n_bytes(pool[0]), pool[0].shape[0]
                 full = min(2 * full, _POOL_BYTES)
         if pool:
             yield stacked(pool)[rng.permutation(n_rows)]
@@ -222,6 +220,13 @@ class StreamSource:
     def is_small(self) -> bool:
         """Whether the rows are better read once, into memory, than in every epoch."""
         return isinstance(self.scan, MemoryScan) or 4 * len(self) * self.n_features <= _SMALL
+
+
+def _half_of(pool: list[Rows], order: np.ndarray) -> Rows:
+    """The rows that come last in ``order``; the others stay, and nothing else is held while they are waited for."""
+    rows, half = stacked(pool), len(order) // 2
+    pool[:] = [rows[order[:half]]]
+    return rows[order[half:]]
 
 
 def _batched(pieces: Iterator[Rows], batch_size: int) -> Iterator[Rows]:
