@@ -37,6 +37,8 @@ def arguments(rng):
         "sum_samples": {"panels": x, "sums": floats(rng, 5)},
         "gather": {"values": values, "slots": slots, "out": floats(rng, n)},
         "scatter": {"values": values, "slots": slots, "out": floats(rng, n)},
+        "spread": {**w, "values": values, "matrix": floats(rng, 4, 5)},
+        "collect": {**w, "matrix": floats(rng, 4, 5), "values": values},
         "adam": {**w, "grad": values, "values": floats(rng, n), "mean": floats(rng, n), "square": floats(rng, n) ** 2}
         | {"rate": 0.1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "root": 1.0},
         "spmv": {**w, "values": values, "x": floats(rng, 5), "y": floats(rng, 4)},
@@ -116,6 +118,17 @@ def test_wrong_arrays_are_refused(rng, name):
         ("adam", {"grad": np.zeros(1, np.float32)}, "Expected grad.size = "),
         ("adam", {"square": np.zeros(1, np.float32)}, "Expected square.size = "),
         ("gather", {"out": np.zeros(1, np.float32)}, "Expected out.size = "),
+        ("spread", {"values": np.zeros(1, np.float32)}, "Expected values.size = "),
+        (
+            "spread",
+            {"matrix": np.zeros((5, 4), np.float32)},
+            "Expected matrix.shape[0] = 4, the number of rows; got 5.",
+        ),
+        (
+            "collect",
+            {"matrix": np.zeros((5, 4), np.float32)},
+            "Expected matrix.shape[0] = 4, the number of rows; got 5.",
+        ),
         (
             "pack",
             {"rows": np.zeros((33, 5), np.float32)},

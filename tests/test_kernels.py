@@ -169,6 +169,19 @@ def test_transpose_and_gather(rng, shape, density):
 
 @cases
 @shapes
+@pytest.mark.parametrize("implementation", [kernels, _fallback])
+def test_edges_within_a_dense_matrix(rng, shape, density, implementation):
+    t, dense = topology(rng, shape, density), floats(rng, *shape)
+    matrix, values, mask = np.full_like(dense, np.nan), np.empty(t.nnz, np.float32), np.zeros(shape, bool)
+    mask[t.rows, t.indices] = True
+    implementation.collect(t.indptr, t.indices, dense, values)
+    np.testing.assert_array_equal(values, dense[mask])
+    implementation.spread(t.indptr, t.indices, values, matrix)
+    np.testing.assert_array_equal(matrix, np.where(mask, dense, 0))
+
+
+@cases
+@shapes
 def test_adams_step_is_the_twins(rng, shape, density):
     t = topology(rng, shape, density)
     grad, *state = floats(rng, 4, t.nnz)

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "bindings/bindings.hpp"
+#include "dense.hpp"
 
 namespace {
 
@@ -90,6 +91,31 @@ void scatter(const In& values, const In& slots, const Out& out) {
   const auto to = call.vector<float>("out", out, "the size of values", values.size());
   nb::gil_scoped_release release;
   kernels->scatter(from, index, to, slots.size());
+}
+
+template <class T, class Array>
+T* matrix(const Call& call, const Array& a, int64_t n_rows) {
+  T* p = call.data<float>("matrix", a, 2);
+  call.equal("matrix.shape[0]", a.shape(0), "the number of rows", n_rows);
+  return p;
+}
+
+void spread(const In& indptr, const In& indices, const In& values, const Out& to) {
+  const Call call{"spread"};
+  const auto w = call.csr(indptr, indices);
+  const auto from = call.vector<const float>("values", values, "the size of indices", indices.size());
+  const auto rows = matrix<float>(call, to, w.n_rows);
+  nb::gil_scoped_release release;
+  dsae::spread(w, from, to.shape(1), rows);
+}
+
+void collect(const In& indptr, const In& indices, const In& from, const Out& values) {
+  const Call call{"collect"};
+  const auto w = call.csr(indptr, indices);
+  const auto to = call.vector<float>("values", values, "the size of indices", indices.size());
+  const auto rows = matrix<const float>(call, from, w.n_rows);
+  nb::gil_scoped_release release;
+  dsae::collect(w, rows, from.shape(1), to);
 }
 
 void adam(const In& indptr, const In& indices, const In& grad, const Out& values, const Out& mean, const Out& square,
@@ -235,6 +261,8 @@ void bind_layers(nb::module_& m) {
         "mean"_a.noconvert(), "square"_a.noconvert(), "rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "root"_a);
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
   m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
+  m.def("spread", &spread, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "matrix"_a.noconvert());
+  m.def("collect", &collect, "indptr"_a.noconvert(), "indices"_a.noconvert(), "matrix"_a.noconvert(), "values"_a.noconvert());
   m.def("spmv", &spmv, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "x"_a.noconvert(),
         "y"_a.noconvert());
   m.def("outer", &outer, "indptr"_a.noconvert(), "indices"_a.noconvert(), "left"_a.noconvert(), "right"_a.noconvert(),

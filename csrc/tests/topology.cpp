@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "dense.hpp"
 #include "grow.hpp"
 #include "laws.hpp"
 #include "rewire.hpp"
@@ -31,6 +32,14 @@ void test_topology(const dsae::Kernels& k, const Matrix& m, const std::string& w
   std::vector<double> moved(nnz);
   for (int64_t e = 0; e < nnz; ++e) moved[e] = values[slots[e]];
   run("gather " + where, moved, [&](float* out) { k.gather(values.data(), slots.data(), out, nnz); });
+
+  std::vector<double> matrix(m.n_rows * m.n_cols);
+  for (int64_t e = 0; e < nnz; ++e) matrix[m.rows[e] * m.n_cols + m.indices[e]] = values[e];
+  run("spread " + where, matrix, [&](float* out) { dsae::spread(m.csr(), values.data(), m.n_cols, out); });
+  const Floats dense = floats(matrix.size());
+  std::vector<double> at_edges(nnz);
+  for (int64_t e = 0; e < nnz; ++e) at_edges[e] = dense[m.rows[e] * m.n_cols + m.indices[e]];
+  run("collect " + where, at_edges, [&](float* out) { dsae::collect(m.csr(), dense.data(), m.n_cols, out); });
 
   std::vector<double> back(nnz);
   for (int64_t e = 0; e < nnz; ++e) back[slots[e]] = values[e];

@@ -85,6 +85,17 @@ def scatter(values, slots, out) -> None:
     out[slots] = values
 
 
+def spread(indptr, indices, values, matrix) -> None:
+    """``values`` at their edges of ``matrix``, zero elsewhere."""
+    matrix[...] = 0
+    matrix[_rows(indptr), indices] = values
+
+
+def collect(indptr, indices, matrix, values) -> None:
+    """What ``matrix`` has at the edges."""
+    values[:] = matrix[_rows(indptr), indices]
+
+
 def adam(indptr, indices, grad, values, mean, square, rate, beta1, beta2, epsilon, root) -> None:
     """One step of Adam; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``."""
     fan_in = np.diff(indptr)

@@ -83,6 +83,15 @@ def test_unpack_reverses_pack(n_rows):
     assert torch.equal(ops.unpack(ops.pack(rows), n_rows), rows)
 
 
+def test_a_dense_matrix_gives_its_gradient_back_to_the_edges():
+    topology, values, *_ = make((33, 17), 0.3, 1)
+    given = torch.randn(17, 33).T  # not contiguous
+    for numbers in (values, values.double()):
+        numbers = numbers.detach().requires_grad_(True)
+        (got,) = torch.autograd.grad((ops.dense(numbers, topology) * given).sum(), numbers)
+        torch.testing.assert_close(got, given.reshape(-1)[torch.tensor(topology.flat)].to(got))
+
+
 def test_a_full_topology_is_a_view():
     topology = Topology.full((3, 4))
     values = torch.randn(12)

@@ -207,7 +207,7 @@ class SparseLinear(nn.Module):
         self.tape.dy = dy
 
     def _flat_on(self, device: torch.device) -> Tensor | None:
-        if self.topology.is_full:
+        if self.topology.is_full or ops.is_native(self.values):
             return None
         if self._flat is None or self._flat.device != device:
             self._flat = torch.from_numpy(self.topology.flat).to(device)

@@ -9,6 +9,7 @@ from dsae.ops._adam import edge_rates as edge_rates
 from dsae.ops._adam import reference as reference
 from dsae.ops._autograd import Tape as Tape
 from dsae.ops._autograd import dense as dense
+from dsae.ops._autograd import is_native as is_native
 from dsae.ops._autograd import linear as linear
 from dsae.ops._autograd import pack as pack
 from dsae.ops._autograd import unpack as unpack

@@ -48,8 +48,13 @@ class Remade:
         self.norms, self.at = norms, at
 
 
+def is_native(tensor: Tensor) -> bool:
+    """Whether the compiled kernels take it."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
 def _backend(tensor: Tensor) -> ModuleType:
-    return _native if tensor.device.type == "cpu" and tensor.dtype == torch.float32 else _torch
+    return _native if is_native(tensor) else _torch
 
 
 class _Linear(Function):
@@ -190,13 +195,27 @@ def linear(
     return _Linear.apply(values, bias, x, topology, tape)  # type: ignore[return-value]
 
 
+class _Dense(Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, topology: Topology) -> Tensor:
+        ctx.topology = topology
+        return _native.spread(values, topology)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_matrix: Tensor) -> tuple[Tensor, None]:
+        return _native.collect(d_matrix, ctx.topology), None
+
+
 def dense(values: Tensor, topology: Topology, flat: Tensor | None = None) -> Tensor:
     """``values`` scattered into a dense matrix ``[out_features, in_features]``; a view where the topology is full.
 
-    ``flat`` is ``topology.flat`` as a tensor, for callers that keep one.
+    ``flat`` is ``topology.flat`` as a tensor, for callers that keep one; float32 on the CPU needs none.
     """
     if topology.is_full:
         return values.view(topology.shape)
+    if is_native(values):
+        return _Dense.apply(values, topology)  # type: ignore[return-value]
     if flat is None:
         flat = torch.tensor(topology.flat, device=values.device)
     return values.new_zeros(topology.size).scatter(0, flat, values).view(topology.shape)

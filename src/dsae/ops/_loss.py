@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from dsae.ops import _torch
-from dsae.ops._autograd import Remade, Tape, _backend, dense, pack, unpack
+from dsae.ops import _native, _torch
+from dsae.ops._autograd import Remade, Tape, _backend, dense, is_native, pack, unpack
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
@@ -113,12 +113,16 @@ def _by_gemm(
     found = _torch.tiled_loss_dense(dense(values, topology, flat), bias, rows, target, loss, needs)
     d_values, dx = found.values, found.input
     if d_values is not None:
-        d_values = d_values.view(-1) if topology.is_full else d_values.view(-1)[_flat(topology, flat, values)]
+        d_values = _at_edges(d_values, topology, flat)
     return found._replace(values=d_values, input=dx if dx is None or x.ndim == 2 else pack(dx, x.shape[2]))
 
 
-def _flat(topology: Topology, flat: Tensor | None, values: Tensor) -> Tensor:
-    return torch.tensor(topology.flat, device=values.device) if flat is None else flat
+def _at_edges(matrix: Tensor, topology: Topology, flat: Tensor | None) -> Tensor:
+    if topology.is_full:
+        return matrix.view(-1)
+    if is_native(matrix):
+        return _native.collect(matrix, topology)
+    return matrix.view(-1)[torch.tensor(topology.flat, device=matrix.device) if flat is None else flat]
 
 
 def _remade(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str) -> Remade:

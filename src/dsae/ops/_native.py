@@ -78,6 +78,20 @@ def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple
     return torch.from_numpy(in_order), torch.from_numpy(dx)
 
 
+def spread(values: Tensor, topology: Topology) -> Tensor:
+    """``values`` in a dense matrix ``[out_features, in_features]``."""
+    matrix = kernels.aligned(topology.shape)
+    kernels.spread(topology.indptr, topology.indices, _array(values), matrix)
+    return torch.from_numpy(matrix)
+
+
+def collect(matrix: Tensor, topology: Topology) -> Tensor:
+    """What a dense matrix has at the live edges, ``[nnz]``."""
+    values = kernels.aligned((topology.nnz,))
+    kernels.collect(topology.indptr, topology.indices, _array(matrix), values)
+    return torch.from_numpy(values)
+
+
 def adam(
     values: Tensor, grad: Tensor, mean: Tensor, square: Tensor, topology: Topology, settings: tuple[float, ...]
 ) -> None:

@@ -1,0 +1,14 @@
+// Edges within a dense matrix [n_rows, n_cols], for what is quicker by a matrix product.
+#pragma once
+
+#include "csr.hpp"
+
+namespace dsae {
+
+// The matrix, zero but at the edges.
+void spread(const Csr& w, const float* values, int64_t n_cols, float* matrix);
+
+// What the matrix has at the edges.
+void collect(const Csr& w, const float* matrix, int64_t n_cols, float* values);
+
+}  // namespace dsae
