@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from dsae import DeepSparseAutoencoder
 from dsae.config import AutoencoderConfig
 from dsae.data import make_sparse_features
 from dsae.nn import Autoencoder
+from dsae.ops import SparseRows
 from dsae.shrink import AuxK, Shrinker
 
 N_ROWS, WIDTH, LATENTS, K = 70, 12, 20, 4
@@ -85,6 +87,19 @@ def test_the_gradient_reaches_the_encoder_of_dead_latents_and_of_no_others(densi
     assert (norms[~dead] == 0).all()
     assert (layer.bias.grad[dead] != 0).all()
     assert model.layers["decoder.0"].bias.grad is None
+
+
+@pytest.mark.parametrize("density", [1.0, 0.4])
+@pytest.mark.parametrize("hidden", [(), (9,)])
+def test_of_a_wide_sparse_batch_the_first_rows_count(density, hidden, monkeypatch):
+    model = model_with_dead(density=density, hidden_layer_sizes=hidden).eval()
+    X = sp.random(N_ROWS, WIDTH, 0.3, "csr", np.float32, random_state=0)
+    aux, traces = AuxK(dead_after=1), [model.trace(SparseRows.of(x)) for x in (X, X[:5])]
+    aux.idle = torch.zeros(LATENTS, dtype=torch.int64)
+    aux.idle[DEAD] = 1
+    wanted = aux.penalty(model, traces[1]) / traces[1].variance
+    monkeypatch.setattr("dsae.nn._autoencoder._VALUES_AT_ONCE", 5 * WIDTH + 1)
+    torch.testing.assert_close(aux.penalty(model, traces[0]) / traces[0].variance, wanted)
 
 
 def test_nothing_dead_costs_nothing():

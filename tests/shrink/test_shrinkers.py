@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from dsae import shrink
 from dsae.config import AutoencoderConfig
 from dsae.nn import Autoencoder
+from dsae.ops import SparseRows
 from dsae.shrink import L1, L2, Clock, Contractive, DropZeros, Schedule, Shrinker, TargetL0, TargetRate
 
 KINDS = [
@@ -80,6 +82,16 @@ def test_contractive_estimates_the_jacobian_norm(code, hidden):
     assert Contractive(1.0, 0).squared_norm(model, trace).item() == pytest.approx(wanted, rel=0.05, abs=1e-9)
 
 
+def test_contractive_draws_for_the_first_rows_of_a_wide_sparse_batch(monkeypatch):
+    model, _ = model_and_trace(density=1.0)
+    X = sp.random(40, 12, 0.3, "csr", np.float32, random_state=0)
+    wanted = Contractive(1.0, 0).squared_norm(model, model.trace(SparseRows.of(X[:5])))
+    trace = model.trace(SparseRows.of(X))
+    assert not torch.equal(Contractive(1.0, 0).squared_norm(model, trace), wanted)
+    monkeypatch.setattr("dsae.nn._autoencoder._VALUES_AT_ONCE", 5 * 12)
+    torch.testing.assert_close(Contractive(1.0, 0).squared_norm(model, trace), wanted)
+
+
 def test_contractive_for_one_sigmoid_layer_is_the_equation_of_the_paper():
     model, trace = model_and_trace(n_rows=20_000)
     h = trace.code
@@ -149,6 +161,19 @@ def test_target_l0_is_reached_where_nothing_else_learns(off):
     l0.append((model.encode(trace.target) != 0).sum(1).float().mean().item())
     assert abs(l0[0] - 2) > 0.3
     assert l0[1] == pytest.approx(2, abs=0.05)
+
+
+def test_target_l0_out_of_reach_leaves_thresholds_that_can_return():
+    model, trace = model_and_trace("jumprelu")
+    model.train()
+    shrinker = TargetL0(5, shift=100.0)
+    with torch.no_grad():
+        model.layers["encoder.0"].bias.fill_(-100)
+    for _ in range(3):
+        shrinker.penalty(model, model.trace(trace.target))
+    jump = model.activations[0]
+    assert (jump.threshold > 0).all()
+    assert (jump.log_threshold == -12).all()
 
 
 def test_the_cubic_schedule():

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 from dsae import DeepSparseAutoencoder
 from dsae.config import SHRINK
@@ -68,3 +69,12 @@ def test_no_batch_is_written_out(shrink, schedule, loss, monkeypatch):
     fitted(X, shrink=shrink, schedule=schedule, loss=loss, early_stopping=True)
     with pytest.raises(AssertionError, match="written out"):
         fitted(X, output_activation="relu")
+
+
+def test_of_wide_batches_a_few_rows_show_what_dead_latents_lack(monkeypatch):
+    dense, written = SparseRows.dense, []
+    monkeypatch.setattr("dsae.nn._autoencoder._VALUES_AT_ONCE", 3 * X.shape[1])
+    monkeypatch.setattr("dsae.shrink.AuxK.dead", lambda self: torch.arange(2))
+    monkeypatch.setattr(SparseRows, "dense", lambda self: written.append(self.shape[0]) or dense(self))
+    fitted(X, code_activation="topk", k=2)
+    assert set(written) == {3}

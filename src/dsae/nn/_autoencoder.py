@@ -24,6 +24,8 @@ _GAIN = {"relu": math.sqrt(2), "topk": math.sqrt(2), "batchtopk": math.sqrt(2), 
 _LAST_GAIN = 0.1
 
 
+_VALUES_AT_ONCE = 1 << 24
+
 # Outputs whose loss can be had without them.
 _TILED = {"mse": "identity", "bce": "sigmoid"}
 
@@ -113,6 +115,23 @@ class Trace:
     def rows(self, t: Tensor) -> Tensor:
         """``t`` as rows ``[n_rows, f]``."""
         return ops.unpack(t, self.n_rows) if t.ndim == 3 else t
+
+    def few(self) -> Trace:
+        """As many of the rows as make 2^24 numbers, at least one, where a sparse batch has more; else all.
+
+        What is a mean over the rows can be estimated of the first ones: they come in random order.
+        """
+        n = max(1, _VALUES_AT_ONCE // self.aim.shape[1])
+        if not isinstance(self.aim, SparseRows) or not isinstance(self.input, SparseRows) or n >= self.n_rows:
+            return self
+        return replace(
+            self,
+            input=self.input.first(n),
+            hidden=tuple(self.rows(t)[:n] for t in self.hidden),
+            pre_code=self.rows(self.pre_code)[:n],
+            inner=tuple(self.rows(t)[:n] for t in self.inner),
+            aim=self.aim.first(n),
+        )
 
     @property
     def _last(self) -> Tensor:

@@ -74,6 +74,12 @@ class SparseRows:
         rows = torch.from_numpy(X.toarray())
         return rows if self.shift is None else rows.sub_(torch.from_numpy(self.shift))
 
+    def first(self, n: int) -> SparseRows:
+        """The first ``n`` rows, not to be packed."""
+        indptr = self.pattern.indptr[: n + 1]
+        pattern = Topology((n, self.shape[1]), indptr, self.pattern.indices[: indptr[-1]])
+        return replace(self, pattern=pattern, values=self.values[: indptr[-1]], packed=False)
+
     def tile(self, begin: int, end: int) -> Tensor:
         """Columns ``begin:end``, ``[n_rows, end - begin]``."""
         indptr, samples, values = self.columns

@@ -14,6 +14,7 @@ from dsae.nn._memory import fill, plain
 from dsae.shrink._base import Shrinker
 
 _EPS = 1e-6
+_LEAST_LOG_THRESHOLD = -12.0
 
 
 class L2(Shrinker):
@@ -31,7 +32,8 @@ class Contractive(Shrinker):
     """strength * |J|_F^2 / n_features, J the Jacobian of the encoder (Rifai et al. 2011, eq. 2 and 3).
 
     For any depth, |J|_F^2 is the mean of |J u|^2 over u ~ N(0, 1) (Hutchinson); each sample draws one u, and J u is
-    one more pass through the encoder. u is as wide as the data, also where these are sparse.
+    one more pass through the encoder. u is as wide as the data, also where these are sparse; of these, rows that make
+    2^24 numbers draw one.
     """
 
     def __init__(self, strength: float, seed: int) -> None:
@@ -44,6 +46,7 @@ class Contractive(Shrinker):
 
     def squared_norm(self, model: Autoencoder, trace: Trace) -> Tensor:
         """Estimate of the mean over samples of |J|_F^2."""
+        trace = trace.few()
         t = torch.randn(trace.input_shape, generator=self._generator).to(trace.pre_code)
         for name, output, activation in zip(model.names("encoder"), trace.hidden, model.activations, strict=False):
             t = activation.tangent(output, model.layers[name].tangent(t))  # type: ignore[operator]
@@ -102,7 +105,8 @@ class TargetL0(Shrinker):
     sums of 30 atoms out of 2048).
 
     The price acts through the learning rate, which ends near zero while latents still come back. So every step also
-    moves all log thresholds by ``shift * excess``: the price says how thresholds differ, the shift where they are.
+    moves all log thresholds by ``shift * excess``: the price says how thresholds differ, the shift where they are. Both
+    follow an excess of at most 1; no threshold falls below ``exp(-12)``, also where no row has ``k`` latents to give.
     """
 
     def __init__(self, k: int, weight: float = 0.1, rate: float = 1e-3, shift: float = 3e-3) -> None:
@@ -133,7 +137,7 @@ class TargetL0(Shrinker):
     @torch.no_grad()
     def _follow(self, jump: JumpReLU, excess: float) -> None:
         self.price += self.rate * excess
-        jump.log_threshold.add_(self.shift * excess)
+        jump.log_threshold.add_(self.shift * excess).clamp_(min=_LEAST_LOG_THRESHOLD)
 
     def memory(self) -> dict[str, Any]:
         """The price, and whether the first batch was seen."""

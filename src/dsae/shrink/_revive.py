@@ -27,7 +27,8 @@ class AuxK(Shrinker):
     the bias can rise by Adam's steps. So in training a dead latent's bias also rises, by 1 % of what its largest
     pre-activation in the batch lacks to the largest that any latent has there, until it fires.
 
-    While a latent is dead the batch's residual is formed, as wide as the data, also where these are sparse.
+    While a latent is dead a residual as wide as the data is formed, also where these are sparse: of the whole batch, or
+    of the rows that make 2^24 numbers.
 
     Parameters
     ----------
@@ -55,10 +56,11 @@ class AuxK(Shrinker):
             return 0.0
         if model.training:
             self._lift(model, trace, dead)
-        residual = (trace.target - trace.rows(trace.output)).detach()
-        scale = trace.variance
+        scale, few = trace.variance, trace.few()
+        with torch.no_grad():  # nor does a layer's tape see the few
+            residual = few.target - few.rows(few.output)
         left = residual.square().mean().clamp(min=1e-6 * scale)
-        error = (trace.rows(self._added(model, trace, dead)) - residual).square().mean()
+        error = (few.rows(self._added(model, few, dead)) - residual).square().mean()
         return self.weight * scale * (error / left.clamp(min=torch.finfo(left.dtype).tiny))
 
     def dead(self) -> Tensor:
