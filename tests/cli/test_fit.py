@@ -4,6 +4,7 @@ import inspect
 import json
 import signal
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -309,6 +310,19 @@ def test_rows_of_test_that_are_not_finite_cost_no_model(dsae, data, rows, tmp_pa
     model = store.read(tmp_path / "m")
     assert len(model.history) == 2
     assert set(model.metrics) == {"fit_seconds"}
+
+
+def test_warnings_are_shown_when_they_come_also_of_a_fit_that_fails(dsae, rows, tmp_path, monkeypatch):
+    write_rows(tmp_path / "x.npy", rows)
+
+    def fit(self, X):
+        for text in ("one", "two", "two"):
+            warnings.warn(text, RuntimeWarning, stacklevel=1)
+        raise ValueError("three")
+
+    monkeypatch.setattr(DeepSparseAutoencoder, "fit", fit)
+    done = dsae("fit", tmp_path / "x.npy", "-o", tmp_path / "m", *QUICK)
+    assert (done.code, done.err) == (2, "dsae: warning: one\ndsae: warning: two\ndsae: three\n")
 
 
 @pytest.mark.parametrize("small", [True, False])

@@ -56,7 +56,10 @@ def test_nothing_asked_is_wrong_usage(dsae):
         (["prune"], "No such command 'prune'"),
         (["encode"], "Missing argument 'MODEL'. See dsae encode --help."),
         (["fit", "data.npy"], "Missing option '-o'"),
-        (["fit", "data.npy", "-o", "m", "--densty", "1"], "No such option '--densty'"),
+        (
+            ["fit", "data.npy", "-o", "m", "--densty", "1"],
+            "No such option '--densty'. (Did you mean one of: '--density'",
+        ),
         (["fit", "data.npy", "-o", "m", "--shrink", "prune"], "'prune' is not one of 'random', 'gradient'"),
         (["fit", "data.npy", "-o", "m", "--density", "a=b"], "such as encoder.0=0.05; got 'a=b'"),
         (["fit", "data.npy", "-o", "m", "--hidden-layer-sizes", "3;4"], "such as 1024,256; got '3;4'"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,12 +130,24 @@ def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, 
 def _fitted(rows: ArraySource | StreamSource, parameters: dict[str, Any]) -> tuple[Runtime, float, bool]:
     from dsae.estimator import DeepSparseAutoencoder
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        dsa = DeepSparseAutoencoder(**parameters)
-        dsa._keeps_checkpoint = True  # until the model is written
+    dsa = DeepSparseAutoencoder(**parameters)
+    dsa._keeps_checkpoint = True  # until the model is written
+    with _heard() as heard:
         dsa.fit(rows)
-    for warning in caught:
-        click.echo(f"dsae: warning: {warning.message}", err=True)
-    interrupted = any("interrupted" in str(warning.message) for warning in caught)
-    return dsa.runtime_, dsa.fit_time_, interrupted
+    return dsa.runtime_, dsa.fit_time_, any("interrupted" in message for message in heard)
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Warnings, each shown when it comes and the same one once: a training may take hours, and fail."""
+    heard: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        shown = warnings.showwarning
+
+        def hear(message: Warning | str, *rest: Any, **more: Any) -> None:
+            heard.append(str(message))
+            shown(message, *rest, **more)
+
+        warnings.showwarning = hear
+        yield heard
