@@ -37,6 +37,20 @@ def test_a_row_scores_the_same_alone_and_among_others(detector):
     np.testing.assert_allclose(alone, detector.score_samples(X)[:40], rtol=1e-12)
 
 
+def test_a_sparse_matrix_is_scored_as_its_rows_are_and_never_densified_whole(detector, monkeypatch):
+    wanted, errors, rows = detector.score_samples(X), detector.explain(X), sp.csr_matrix(X)
+    monkeypatch.setattr("dsae.outlier._VALUES_AT_ONCE", 6 * 50)
+    toarray = sp.csr_matrix.toarray
+
+    def few(self, *rest, **more):
+        assert self.shape[0] <= 50
+        return toarray(self, *rest, **more)
+
+    monkeypatch.setattr(sp.csr_matrix, "toarray", few)
+    np.testing.assert_allclose(detector.score_samples(rows), wanted, rtol=1e-6)
+    np.testing.assert_allclose(detector.explain(rows), errors, rtol=1e-5)
+
+
 def test_signs_are_scikit_learns(detector):
     scores, decision = detector.score_samples(X), detector.decision_function(X)
     np.testing.assert_allclose(decision, scores - detector.offset_, rtol=1e-12)

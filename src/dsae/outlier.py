@@ -99,11 +99,10 @@ class DSAOutlierDetector(OutlierMixin, Manners):
         rows, names = check_rows("fit", X), column_names(X)
         advise_on_data(rows, names)
         self._squash = None if sp.issparse(rows) else _Squash.fitted(rows)
-        rows = self._squashed(rows)
         with warnings.catch_warnings():  # of a sample's constant features; those of all rows have been told
             warnings.filterwarnings("ignore", r"\[fit\]", UserWarning)
             self.estimators_ = [member.fit(some) for member, some in self._members(rows)]
-        self._usual = [_Usual.of(member.runtime_, rows) for member in self.estimators_]
+        self._usual = [_Usual.of(member.runtime_, self._squash, rows) for member in self.estimators_]
         self.n_features_in_ = rows.shape[1]
         vars(self).pop("feature_names_in_", None)
         if names is not None:
@@ -149,7 +148,7 @@ class DSAOutlierDetector(OutlierMixin, Manners):
             seed = int(random.randint(np.iinfo(np.int32).max))
             if self.estimator is not None:
                 copy: Any = clone(self.estimator)
-                yield copy.set_params(random_state=seed), rows
+                yield copy.set_params(random_state=seed), rows if self._squash is None else self._squash(rows)
                 continue
             width = int(random.randint(1, max(2, n_features // 2) + 1))
             settings = {
@@ -157,19 +156,14 @@ class DSAOutlierDetector(OutlierMixin, Manners):
                 "density": max(_DENSITY, min(1.0, _EDGES / n_features)),
                 "scale": self._squash is None,
             }
-            yield (
-                DeepSparseAutoencoder(width, **settings, random_state=seed),
-                rows[np.sort(random.permutation(n_samples)[:_MAX_SAMPLES])],
-            )
+            some = rows[np.sort(random.permutation(n_samples)[:_MAX_SAMPLES])]
+            if self._squash is not None:
+                some = self._squash(some)
+            yield DeepSparseAutoencoder(width, **settings, random_state=seed), some
 
     def _checked(self, verb: str, X: Any) -> Rows:
         self._check_columns(X)
-        return self._squashed(check_rows(verb, X, self.n_features_in_))
-
-    def _squashed(self, rows: Rows) -> Rows:
-        if self._squash is None:
-            return rows
-        return self._squash(rows.toarray() if sp.issparse(rows) else rows)
+        return check_rows(verb, X, self.n_features_in_)
 
     def _scores(self, rows: Rows) -> np.ndarray:
         return -np.median([usual.distances(rows) for usual in self._usual], axis=0)
@@ -193,7 +187,8 @@ class _Squash(NamedTuple):
         mean, deviation = _moments(rows)
         return cls(mean, deviation, *_moments(_pulled_in((rows - mean) / deviation)))
 
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
+    def __call__(self, rows: Rows) -> np.ndarray:
+        rows = rows.toarray() if sp.issparse(rows) else rows  # pyright: ignore
         return (_pulled_in((rows - self.mean) / self.deviation) - self.squashed_mean) / self.squashed_deviation
 
 
@@ -214,14 +209,15 @@ class _Usual(NamedTuple):
     """
 
     runtime: Runtime
+    squash: _Squash | None
     network: Network
     error: np.ndarray
     center: np.ndarray
     whitening: np.ndarray
 
     @classmethod
-    def of(cls, runtime: Runtime, rows: Rows) -> _Usual:
-        blank = cls(runtime, runtime._filled(Network()), np.ones(rows.shape[1]), np.zeros(0), np.zeros(0))
+    def of(cls, runtime: Runtime, squash: _Squash | None, rows: Rows) -> _Usual:
+        blank = cls(runtime, squash, runtime._filled(Network()), np.ones(rows.shape[1]), np.zeros(0), np.zeros(0))
         parts = [(errors.sum(axis=0), codes) for errors, codes in blank._run(rows)]
         error, codes = sum(part for part, _ in parts) / rows.shape[0], np.concatenate([codes for _, codes in parts])
         spread, axes = np.linalg.eigh(np.atleast_2d(np.cov(codes.T, bias=True)))
@@ -248,7 +244,8 @@ class _Usual(NamedTuple):
         """Squared errors and codes, some rows at a time."""
         step = max(1, _VALUES_AT_ONCE // rows.shape[1])
         for start in range(0, rows.shape[0], step):
-            x = rows[start : start + step].astype(np.float64)
+            some = rows[start : start + step]
+            x = (some if self.squash is None else self.squash(some)).astype(np.float64)
             codes = self._through(0, self.runtime._n_encoder, x)
             x_hat = self._through(self.runtime._n_encoder, len(self.runtime.layers), codes)
             yield np.square((x.toarray() if sp.issparse(x) else x) - x_hat), codes
