@@ -42,9 +42,7 @@ def close(got, expected):
 
 
 cases = pytest.mark.parametrize("density", DENSITIES)
-
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")
-
 lanes = pytest.mark.parametrize("lanes", LANES)
 
 

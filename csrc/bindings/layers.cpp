@@ -105,6 +105,7 @@ void spread(const In& indptr, const In& indices, const In& values, const Out& to
   const auto w = call.csr(indptr, indices);
   const auto from = call.vector<const float>("values", values, "the size of indices", indices.size());
   const auto rows = matrix<float>(call, to, w.n_rows);
+  call.rising(w);
   nb::gil_scoped_release release;
   dsae::spread(w, from, to.shape(1), rows);
 }
@@ -114,6 +115,7 @@ void collect(const In& indptr, const In& indices, const In& from, const Out& val
   const auto w = call.csr(indptr, indices);
   const auto to = call.vector<float>("values", values, "the size of indices", indices.size());
   const auto rows = matrix<const float>(call, from, w.n_rows);
+  call.rising(w);
   nb::gil_scoped_release release;
   dsae::collect(w, rows, from.shape(1), to);
 }

@@ -80,12 +80,42 @@ def test_integers_and_booleans_become_floats(tmp_path):
         ("a,b\n", "holds no rows"),
         ("", "holds no rows"),
         ("a,b\n1_0,2\n", "got '1_0'"),
+        ("a" * 200_000 + ",b\n1,2\n", r"x\.csv must be a table of numbers; field larger than field limit"),
     ],
 )
 def test_a_csv_that_is_no_table_of_numbers_is_pointed_at(tmp_path, text, message):
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_rows(tmp_path / "x.csv")
+
+
+def test_rows_that_end_early_while_they_are_read_are_told(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", ROWS)
+    source, fromfile = open_rows(tmp_path / "x.npy"), np.fromfile
+    monkeypatch.setattr(np, "fromfile", lambda file, dtype, n: fromfile(file, dtype, n - 1))
+    with pytest.raises(OSError, match=r"^\[read\] .*x\.npy ended before its last row; it was cut short while"):
+        source.read()
+
+
+def test_columns_one_after_another_in_a_packed_archive_are_refused(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", X=np.asfortranarray(ROWS))
+    with pytest.raises(ValueError, match=r"x\.npz.* must hold rows one after another .* Save numpy\.ascontiguousarray"):
+        open_rows(tmp_path / "x.npz")
+
+
+def test_other_sparse_formats_are_refused(tmp_path):
+    sp.save_npz(tmp_path / "x.npz", SPARSE.tocoo())
+    with pytest.raises(ValueError, match=r"x\.npz must hold a CSR matrix; got sparse format 'coo'\. Save X\.tocsr\(\)"):
+        read_rows(tmp_path / "x.npz")
+
+
+def test_a_file_that_the_system_does_not_give_is_told(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", ROWS)
+    monkeypatch.setattr(
+        "builtins.open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+    )
+    with pytest.raises(OSError, match=r"^\[read\] .*x\.npy cannot be read: Permission denied\.$"):
+        open_rows(tmp_path / "x.npy")
 
 
 def test_text_in_another_encoding_is_refused(tmp_path):

@@ -255,6 +255,13 @@ def test_a_file_that_changes_in_the_midst_of_an_epoch_is_told(write, tmp_path, c
         list(batches)
 
 
+def test_a_scan_that_gives_other_rows_than_it_counted_is_told(files, monkeypatch):
+    source = open_rows(files["npy"])
+    monkeypatch.setattr(type(source.scan), "read", lambda self, part, ids=True: iter(()))
+    with pytest.raises(OSError, match=r"x\.npy must have 3000 rows, as counted before; got 0\."):
+        source.read()
+
+
 def test_folders_that_are_no_table_are_refused(write, tmp_path):
     with pytest.raises(ValueError, match="must hold files of rows; it is empty"):
         open_rows(tmp_path)

@@ -170,6 +170,13 @@ def test_an_id_that_is_missing_is_an_empty_text(tmp_path, kind):
     assert chunk.ids.tolist() == ["u", "", "w"]
 
 
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_columns_of_one_name_are_not_written(tmp_path, kind):
+    with pytest.raises(ValueError, match=r"\[write\] columns must be named differently; got a, a"):
+        write_rows(tmp_path / f"x.{kind}", ROWS[:, :2], ["a", "a"])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("n_rows", [1, 500])
 def test_parquet_has_dictionaries_of_ids_and_of_numbers_that_repeat(tmp_path, n_rows):
     from pyarrow.parquet import ParquetFile

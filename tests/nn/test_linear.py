@@ -132,7 +132,18 @@ def test_input_of_another_dtype_is_cast(dtype, density):
     torch.testing.assert_close(layer(x.to(dtype)), layer(x.float()))
 
 
-def test_autocast():
+def test_a_weight_of_another_rank_is_refused():
+    with pytest.raises(
+        ValueError, match=r"\[from_dense\] Expected a weight \[out_features, in_features\]; got shape \(3,\)"
+    ):
+        SparseLinear.from_dense(torch.ones(3))
+
+
+@pytest.mark.parametrize("density", [0.2, 0.8, 1.0])
+def test_autocast(density):
+    layer = SparseLinear(20, 10, density=density)
     with torch.autocast("cpu", torch.bfloat16):
-        y = nn.Sequential(nn.Linear(20, 20), SparseLinear(20, 10, density=0.2))(torch.randn(4, 20))
+        y = nn.Sequential(nn.Linear(20, 20), layer)(torch.randn(4, 20))
+    y.float().sum().backward()
     assert torch.isfinite(y).all()
+    assert torch.isfinite(layer.values.grad).all()

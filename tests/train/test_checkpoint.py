@@ -15,13 +15,9 @@ import torch
 from tests.train.runs import Killed, StoppedError, data, same, train
 
 from dsae.config import CODE_ACTIVATIONS, SHRINK
+from dsae.data import open_rows, write_rows
 from dsae.train import Checkpoints
 from dsae.train._interrupt import Interrupt
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 def stopped_and_resumed(folder, steps, **settings):
@@ -85,6 +81,14 @@ def test_late_in_the_run(tmp_path, when):
 
 def test_sparse_rows_go_on_too(tmp_path):
     rows = sp.csr_matrix(data())
+    same(train(rows=rows), stopped_and_resumed(tmp_path / "run", [3, 9], rows=rows))
+
+
+def test_a_stream_goes_on_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 1 << 11)
+    write_rows(tmp_path / "x.parquet", data())
+    rows = open_rows(tmp_path / "x.parquet")
+    assert len(list(rows.batches(20, 0))) == 5
     same(train(rows=rows), stopped_and_resumed(tmp_path / "run", [3, 9], rows=rows))
 
 

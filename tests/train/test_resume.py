@@ -1,7 +1,6 @@
 """An estimator whose fit was stopped goes on as if it had not been."""
 
 import itertools
-import os
 import random
 import signal
 import subprocess
@@ -16,11 +15,6 @@ from tests.train.runs import StoppedError, data, same
 
 from dsae import DeepSparseAutoencoder, store
 from dsae.train import Checkpoints
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 def small(folder=None, **settings):

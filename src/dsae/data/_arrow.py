@@ -15,7 +15,7 @@ from dsae.data._scan import Chunk, FileScan, check_shape, rows_at_once
 _INDEX = "__index_level_0__"  # where pandas keeps an index that has no name
 _STREAM = b"\xff\xff\xff\xff"  # what Arrow's stream format begins with; its file format begins with ARROW1
 _GROUP_BYTES = 1 << 25
-_ROWS_LOOKED_AT = 4096
+_VALUES_LOOKED_AT = 1 << 20
 _MOST_ROWS_PER_BYTE = 1 << 17  # run lengths pack a page of equal values into a few bytes
 
 
@@ -287,7 +287,8 @@ class ArrowWriter:
         if self._kind != "parquet":
             return self._pa.ipc.new_file(self._file, schema)
         # A dictionary of numbers that hardly repeat makes a column half as long again, and as much slower to read.
-        changes = np.diff(np.sort(rows[:_ROWS_LOOKED_AT], axis=0), axis=0) != 0
+        first = np.sort(rows[: max(64, _VALUES_LOOKED_AT // max(1, rows.shape[1]))], axis=0)
+        changes = first[1:] != first[:-1]
         repeats = 2 * changes.sum(0) < len(changes)
         repeating = [name for name, often in zip(self._names, repeats, strict=True) if often]
         ids = [name for name in schema.names if name == self._id]

@@ -223,9 +223,10 @@ class StreamSource:
 
 
 def _half_of(pool: list[Rows], order: np.ndarray) -> Rows:
-    """The rows that come last in ``order``; the others stay, and nothing else is held while they are waited for."""
+    """The rows that come last in ``order``; the others stay, and no copies of both while these are waited for."""
     rows, half = stacked(pool), len(order) // 2
-    pool[:] = [rows[order[:half]]]
+    pool.clear()
+    pool.append(rows[order[:half]])
     return rows[order[half:]]
 
 

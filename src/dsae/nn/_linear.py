@@ -261,7 +261,7 @@ def _panel_affine(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
 
 def move(values: Tensor, rewiring: Rewiring) -> Tensor:
     """One number per old slot, laid out for the new slots; zero where an edge was grown."""
-    if values.device.type == "cpu" and values.dtype == torch.float32:
+    if ops.is_native(values):
         return torch.from_numpy(rewiring.move(values.detach().contiguous().numpy()))
     source = torch.tensor(rewiring.source, device=values.device)
     kept = source >= 0

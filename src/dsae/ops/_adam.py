@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dsae.ops import _native
+from dsae.ops._autograd import is_native
 from dsae.topology import Topology
 
 _WIDEST = 1024
@@ -42,7 +43,7 @@ def adam_step(
     first, root = 1 - betas[0] ** step, (1 - betas[1] ** step) ** -0.5
     if topology is not None and topology.nnz == 0:
         return
-    if topology is not None and parameter.device.type == "cpu" and parameter.dtype == torch.float32:
+    if topology is not None and is_native(parameter):
         scaled = rate * reference(topology) / first
         return _native.adam(parameter, grad, mean, square, topology, (scaled, *betas, epsilon, root))
     mean.lerp_(grad, 1 - betas[0])

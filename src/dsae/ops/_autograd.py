@@ -210,7 +210,8 @@ class _Dense(Function):
 def dense(values: Tensor, topology: Topology, flat: Tensor | None = None) -> Tensor:
     """``values`` scattered into a dense matrix ``[out_features, in_features]``; a view where the topology is full.
 
-    ``flat`` is ``topology.flat`` as a tensor, for callers that keep one; float32 on the CPU needs none.
+    ``flat`` is ``topology.flat`` as a tensor, for callers that keep one; float32 on the CPU needs none, and gives its
+    gradient once, as the sparse products do.
     """
     if topology.is_full:
         return values.view(topology.shape)
