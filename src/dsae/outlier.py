@@ -245,7 +245,7 @@ class _Usual(NamedTuple):
         step = max(1, _VALUES_AT_ONCE // rows.shape[1])
         for start in range(0, rows.shape[0], step):
             some = rows[start : start + step]
-            x = (some if self.squash is None else self.squash(some)).astype(np.float64)
+            x: Any = (some if self.squash is None else self.squash(some)).astype(np.float64)
             codes = self._through(0, self.runtime._n_encoder, x)
             x_hat = self._through(self.runtime._n_encoder, len(self.runtime.layers), codes)
             yield np.square((x.toarray() if sp.issparse(x) else x) - x_hat), codes
