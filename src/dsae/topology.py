@@ -190,7 +190,7 @@ class Rewiring:
 class Layer(NamedTuple):
     """One trained linear map: ``y = W x + bias`` with ``W`` at the topology's live edges.
 
-    Parameters
+    Attributes
     ----------
     topology : Topology
         Of shape ``(out_features, in_features)``.

@@ -149,6 +149,7 @@ def test_target_l0_gives_the_first_batch_its_l0_and_charges_what_it_takes():
 
 @pytest.mark.parametrize("off", [-1.0, 1.0])
 def test_target_l0_is_reached_where_nothing_else_learns(off):
+    torch.manual_seed(0)
     model, trace = model_and_trace("jumprelu", n_rows=400)
     model.train()
     shrinker = TargetL0(2, shift=0.05)
@@ -159,7 +160,7 @@ def test_target_l0_is_reached_where_nothing_else_learns(off):
     for _ in range(300):
         shrinker.penalty(model, model.trace(trace.target))
     l0.append((model.encode(trace.target) != 0).sum(1).float().mean().item())
-    assert abs(l0[0] - 2) > 0.3
+    assert abs(l0[0] - 2) > 0.2
     assert l0[1] == pytest.approx(2, abs=0.05)
 
 
