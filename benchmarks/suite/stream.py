@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.timing import Settings, progress
+from suite.timing import Settings, peak_bytes, progress
 
 N_FEATURES, N_FACTORS, PIECE = 128, 16, 1 << 16
 KINDS = ("npy", "parquet")
@@ -69,7 +68,7 @@ def _fit(path: Path, threads: int) -> dict[str, Any]:
     settings = {"hidden_layer_sizes": (256,), "density": 0.1, "random_state": 0}
     warm = np.random.default_rng(0).standard_normal((512, N_FEATURES), dtype=np.float32)
     DeepSparseAutoencoder(N_FACTORS, max_iter=1, **settings).fit(warm)  # what is loaded lazily
-    before, source = _peak(), open_rows(path)
+    before, source = peak_bytes(), open_rows(path)
     begun = time.perf_counter()
     source.moments()
     one_pass = time.perf_counter() - begun
@@ -77,7 +76,7 @@ def _fit(path: Path, threads: int) -> dict[str, Any]:
     seconds = dsa.history_[-1]["seconds"]
     return {
         "bytes_on_disk": path.stat().st_size,
-        "peak_bytes": _peak(),
+        "peak_bytes": peak_bytes(),
         "peak_before": before,
         "seconds": seconds,
         "waited": source.waited,
@@ -85,11 +84,6 @@ def _fit(path: Path, threads: int) -> dict[str, Any]:
         "pass_seconds": one_pass,
         "rows_per_second": len(source) / seconds,
     }
-
-
-def _peak() -> int:
-    """The process's largest resident set so far."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -118,3 +120,11 @@ def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
                 console.print(f"{title}: {what}")
 
         yield advance
+
+
+def peak_bytes() -> int:
+    """Largest resident set of this process so far; `getrusage` would count that of its parent, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from suite.timing import Settings, progress
+from suite.timing import Settings, peak_bytes, progress
 
 CASES = (
     {"rows": 20_000, "features": 50_000, "per_row": 100, "hidden": 256, "code": 64, "density": 0.05},
@@ -70,7 +69,7 @@ def _here(case: dict[str, Any]) -> dict[str, Any]:
     )
     fit, fit_processor = _seconds(lambda: dsa.fit(X))
     encode, _ = _seconds(lambda: dsa.transform(X))
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_bytes()
     weights = dsa.nnz_
     dense = 2 * case["hidden"] * (case["features"] + case["code"])
     return {
