@@ -8,6 +8,11 @@ from dsae.store import Model
 from dsae.topology import Layer, Topology
 
 
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
 @pytest.fixture(scope="session")
 def make_model():
     def make(n_features=12, n_components=5, live=0.4, seed=0, model=None, **config):

@@ -4,20 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from tests.arrays import floats, native
 
 from dsae import kernels
 from dsae.topology import Topology
-
-native = pytest.mark.skipif(not kernels.NATIVE, reason="the extension is not built")
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def floats(rng, *shape):
-    return rng.standard_normal(shape, dtype=np.float32)
 
 
 def arguments(rng):

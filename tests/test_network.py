@@ -6,20 +6,10 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.arrays import floats, native
 
 from dsae import _fallback, kernels
 from dsae.topology import Topology
-
-native = pytest.mark.skipif(not kernels.NATIVE, reason="the extension is not built")
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def floats(rng, *shape):
-    return rng.standard_normal(shape, dtype=np.float32)
 
 
 def topology(rng, shape, density):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.arrays import floats
 
 from dsae import _fallback, kernels
 from dsae.topology import Topology
@@ -16,15 +17,6 @@ cases = pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
 fills = pytest.mark.parametrize("fill", FILLS)
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")
 implementations = pytest.mark.parametrize("implementation", [kernels, _fallback], ids=["kernels", "numpy"])
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def floats(rng, *shape):
-    return rng.standard_normal(shape, dtype=np.float32)
 
 
 def sparse(rng, shape, fill):
