@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.page.common import figure, save, table
 
-from dsae._baselines import LinearModel, narrow_widths
+from dsae.comparison._baselines import LinearModel, narrow_widths
 from experiments import fits
 
 DENSITIES = (0.1, 0.05, 0.02)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.page.common import table
 
-from dsae._baselines import LinearModel
+from dsae.comparison._baselines import LinearModel
 from experiments import fits
 
 TITLE = "No tuning: against PCA of the same code size"

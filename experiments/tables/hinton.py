@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.page.common import table
 
-from dsae._baselines import LinearModel
+from dsae.comparison._baselines import LinearModel
 from experiments import fits
 
 TITLE = "Thirty numbers for an image (Hinton & Salakhutdinov 2006)"

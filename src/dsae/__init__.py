@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsae.comparison import compare as compare
-    from dsae.estimator import DeepSparseAutoencoder as DeepSparseAutoencoder
+    from dsae.estimators import DeepSparseAutoencoder as DeepSparseAutoencoder
+    from dsae.estimators import DSAFeatureSelector as DSAFeatureSelector
+    from dsae.estimators import DSAOutlierDetector as DSAOutlierDetector
     from dsae.nn import Autoencoder as Autoencoder
     from dsae.nn import SparseLinear as SparseLinear
-    from dsae.outlier import DSAOutlierDetector as DSAOutlierDetector
     from dsae.runtime import Runtime as Runtime
     from dsae.runtime import load as load
-    from dsae.selection import DSAFeatureSelector as DSAFeatureSelector
     from dsae.topology import Topology as Topology
 
 __version__ = version("dsae")
 
 _HOMES = {
     "Autoencoder": "dsae.nn",
-    "DSAFeatureSelector": "dsae.selection",
-    "DSAOutlierDetector": "dsae.outlier",
-    "DeepSparseAutoencoder": "dsae.estimator",
+    "DSAFeatureSelector": "dsae.estimators",
+    "DSAOutlierDetector": "dsae.estimators",
+    "DeepSparseAutoencoder": "dsae.estimators",
     "Runtime": "dsae.runtime",
     "SparseLinear": "dsae.nn",
     "Topology": "dsae.topology",

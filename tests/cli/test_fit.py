@@ -272,7 +272,7 @@ def test_an_interrupted_comparison_is_none(dsae, data, tmp_path):
 
 
 def test_a_bad_test_file_is_refused_before_training(dsae, data, tmp_path, monkeypatch):
-    from dsae.estimator import DeepSparseAutoencoder
+    from dsae.estimators import DeepSparseAutoencoder
 
     monkeypatch.setattr(DeepSparseAutoencoder, "fit", lambda *a: pytest.fail("trained first"))
     narrow = tmp_path / "narrow.npy"
@@ -284,7 +284,7 @@ def test_a_bad_test_file_is_refused_before_training(dsae, data, tmp_path, monkey
 
 
 def test_a_folder_in_the_way_is_told_before_training(dsae, data, tmp_path, monkeypatch):
-    from dsae.estimator import DeepSparseAutoencoder
+    from dsae.estimators import DeepSparseAutoencoder
 
     monkeypatch.setattr(DeepSparseAutoencoder, "fit", lambda *a: pytest.fail("trained first"))
     (tmp_path / "thesis.tex").write_text("years of work")

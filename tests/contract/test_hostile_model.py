@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from dsae import DeepSparseAutoencoder, store
-from dsae._tensors import TensorFile, write_tensors
 from dsae.runtime import Runtime
+from dsae.store._tensors import TensorFile, write_tensors
 
 FILES = (
     "config.json",

@@ -128,7 +128,7 @@ def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, 
 
 
 def _fitted(rows: ArraySource | StreamSource, parameters: dict[str, Any]) -> tuple[Runtime, float, bool]:
-    from dsae.estimator import DeepSparseAutoencoder
+    from dsae.estimators import DeepSparseAutoencoder
 
     dsa = DeepSparseAutoencoder(**parameters)
     dsa._keeps_checkpoint = True  # until the model is written

@@ -18,10 +18,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from dsae._folder import read_steadily, recover, replaced
-from dsae._state import files, read_state, write_state
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.store import Model
+from dsae.store._commit import read_steadily, recover, replaced
+from dsae.store._state import files, read_state, write_state
 
 _STEM = "checkpoint"
 _VERSION = 1

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.estimators import X, small
+from tests.estimators.small import X, small
 
 import dsae
 from dsae import DeepSparseAutoencoder

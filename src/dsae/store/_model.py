@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dsae._folder import check_replaceable, read_steadily, replaced
-from dsae._state import files as state_files
-from dsae._state import parse_json, read_state, read_text, write_state, write_text
-from dsae._tensors import TensorFile, write_tensors
 from dsae.config import AutoencoderConfig, known_keys
+from dsae.store._commit import check_replaceable, read_steadily, replaced
+from dsae.store._state import files as state_files
+from dsae.store._state import parse_json, read_state, read_text, write_state, write_text
+from dsae.store._tensors import TensorFile, write_tensors
 from dsae.topology import Layer, Topology
 
 FORMAT_VERSION = 1

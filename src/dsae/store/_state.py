@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dsae._tensors import TensorFile, write_tensors
+from dsae.store._tensors import TensorFile, write_tensors
 
 State = dict[str, Any]
 _LONGEST_TEXT = 1 << 28

@@ -20,7 +20,7 @@ from dsae.data import is_source
 _SHOWN = 5
 
 
-class Manners(BaseEstimator):
+class DSAEstimator(BaseEstimator):
     """An estimator that checks the columns it is given and knows what a misspelt parameter was to be."""
 
     n_features_in_: int

@@ -11,12 +11,12 @@ import scipy.sparse as sp
 from sklearn.base import OutlierMixin, clone
 from sklearn.utils import check_random_state
 
-from dsae._advice import advise_on_data
-from dsae._fallback import Network
-from dsae._manners import Manners, column_names, refuse_unknown
 from dsae.config import did_you_mean, in_range, positive_int
 from dsae.data import ArraySource, Rows, check_rows
-from dsae.estimator import DeepSparseAutoencoder
+from dsae.estimators._autoencoder import DeepSparseAutoencoder
+from dsae.estimators._base import DSAEstimator, column_names, refuse_unknown
+from dsae.estimators._warnings import advise_on_data
+from dsae.kernels._numpy import Network
 from dsae.runtime import Runtime
 
 _MEMBER = {
@@ -33,7 +33,7 @@ _DEVIATIONS = 3.0
 _MAD = 1.4826  # a normal deviate's standard deviation is that times its median absolute deviation
 
 
-class DSAOutlierDetector(OutlierMixin, Manners):
+class DSAOutlierDetector(OutlierMixin, DSAEstimator):
     """Outliers by what sparse autoencoders cannot reconstruct, or reconstruct from an unusual code.
 
     Some small autoencoders, each of random edges and of a random width of its code, learn some of the rows each (Chen

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsae import _folder, store
+from dsae import store
+from dsae.store import _commit
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -40,7 +41,7 @@ def models(make_model):
 @pytest.fixture(params=["at once", "in two steps"])
 def swapping(request, monkeypatch):
     if request.param == "in two steps":
-        monkeypatch.setattr(_folder, "_swapped", lambda left, right: False)
+        monkeypatch.setattr(_commit, "_swapped", lambda left, right: False)
     return request.param
 
 
@@ -172,9 +173,10 @@ def test_a_folder_that_may_not_be_written_is_named(models):
 
 SAVE_FOR_EVER = """
 import sys, itertools
-from dsae import _folder, store
+from dsae import store
+from dsae.store import _commit
 if sys.argv[2] == "in two steps":
-    _folder._swapped = lambda left, right: False
+    _commit._swapped = lambda left, right: False
 one, other = store.read(sys.argv[1]), store.read(sys.argv[1] + "2")
 print("ready", flush=True)
 for model in itertools.cycle((other, one)):
@@ -243,11 +245,11 @@ def test_only_what_killed_writers_left_is_removed(models, tmp_path):
     for name in theirs:
         (tmp_path / name).mkdir()
     (tmp_path / ".model.abcd1234.tmp").mkdir()
-    with _folder.replaced(tmp_path / "model", lambda target: None):  # one that lives
-        living = set(_folder._siblings(tmp_path / "model"))
+    with _commit.replaced(tmp_path / "model", lambda target: None):  # one that lives
+        living = set(_commit._siblings(tmp_path / "model"))
         assert len(living) == 1
         store.write(tmp_path / "model", models[0])
-        assert set(_folder._siblings(tmp_path / "model")) == living
+        assert set(_commit._siblings(tmp_path / "model")) == living
     assert {path.name for path in tmp_path.iterdir()} == {*theirs, "model"}
 
 
@@ -256,8 +258,8 @@ def test_old_and_new_change_places_in_one_step_here(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    assert _folder._swapped(tmp_path / "a", tmp_path / "b") == (sys.platform in ("linux", "darwin"))
-    assert not _folder._swapped(tmp_path / "a", tmp_path / "none")
+    assert _commit._swapped(tmp_path / "a", tmp_path / "b") == (sys.platform in ("linux", "darwin"))
+    assert not _commit._swapped(tmp_path / "a", tmp_path / "none")
 
 
 @pytest.mark.parametrize("torn", [False, True])

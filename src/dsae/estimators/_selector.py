@@ -10,10 +10,10 @@ from sklearn.base import clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from dsae._manners import Manners, column_names, listed, refuse_unknown
 from dsae.config import in_range, positive_int, true_or_false
 from dsae.data import check_rows
-from dsae.estimator import DeepSparseAutoencoder
+from dsae.estimators._autoencoder import DeepSparseAutoencoder
+from dsae.estimators._base import DSAEstimator, column_names, listed, refuse_unknown
 from dsae.interpret import feature_importances, most_important
 from dsae.runtime import Runtime, load
 
@@ -23,7 +23,7 @@ _DENSITY, _INPUTS = 0.03, 8  # narrow data need more, or units have no edge left
 _SHARE = 0.5
 
 
-class DSAFeatureSelector(SelectorMixin, Manners):
+class DSAFeatureSelector(SelectorMixin, DSAEstimator):
     """Keeps the features that the reconstruction of all features leans on most; needs no labels.
 
     Parameters

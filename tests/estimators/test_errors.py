@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from tests.estimators import X, small
+from tests.estimators.small import X, small
 
 BAD_DATA = {
     "wrong width": (X[:, :5], "X has 5 features, but DeepSparseAutoencoder is expecting 16 features as input"),

@@ -19,9 +19,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from dsae import kernels, metrics, store
-from dsae._baselines import DenseEncoder, LinearModel, narrow_widths
+from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.data import check_rows
-from dsae.estimator import DeepSparseAutoencoder
+from dsae.estimators import DeepSparseAutoencoder
 from dsae.report import write_report
 from dsae.runtime import Runtime
 

@@ -12,8 +12,8 @@ import scipy.sparse as sp
 from rich.console import Console
 
 from dsae import metrics
-from dsae._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.comparison import DENSE, LINEAR, NARROW, SPARSE, compare
+from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.config import CODE_ACTIVATIONS, AutoencoderConfig
 from dsae.runtime import Runtime
 

@@ -39,7 +39,7 @@ def test_a_row_scores_the_same_alone_and_among_others(detector):
 
 def test_a_sparse_matrix_is_scored_as_its_rows_are_and_never_densified_whole(detector, monkeypatch):
     wanted, errors, rows = detector.score_samples(X), detector.explain(X), sp.csr_matrix(X)
-    monkeypatch.setattr("dsae.outlier._VALUES_AT_ONCE", 6 * 50)
+    monkeypatch.setattr("dsae.estimators._outlier._VALUES_AT_ONCE", 6 * 50)
     toarray = sp.csr_matrix.toarray
 
     def few(self, *rest, **more):

@@ -20,7 +20,7 @@ try:
 except ImportError as error:  # no compiler at installation, or a runtime library is missing
     if "DSAE_ISA" in os.environ and "DSAE_ISA" in str(error):
         raise
-    import dsae._fallback as _impl
+    import dsae.kernels._numpy as _impl
 
     NATIVE = False
     warnings.warn(

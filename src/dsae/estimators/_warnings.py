@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 
-from dsae._manners import listed, warn
 from dsae.data import ArraySource, Rows, StreamSource
+from dsae.estimators._base import listed, warn
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from dsae import DeepSparseAutoencoder
-from dsae import _advice as module
+from dsae.estimators import _warnings as module
 from dsae.data import ArraySource, StreamSource, open_rows, write_rows
 
 RNG = np.random.default_rng(0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from dsae._state import read_state, write_state
-from dsae._tensors import TensorFile, write_tensors
+from dsae.store._state import read_state, write_state
+from dsae.store._tensors import TensorFile, write_tensors
 
 RNG = np.random.default_rng(0)
 TENSORS = {

@@ -18,12 +18,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae._advice import advise_on_data, advise_on_model
-from dsae._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
-from dsae._manners import Manners, column_names, refuse_frames, refuse_unknown
-from dsae._settings import MODEL_FIELDS, TRAIN_FIELDS, configure
 from dsae.config import AutoencoderConfig, in_range
 from dsae.data import check_rows, check_source, is_source
+from dsae.estimators._base import DSAEstimator, column_names, refuse_frames, refuse_unknown
+from dsae.estimators._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
+from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS, configure
+from dsae.estimators._warnings import advise_on_data, advise_on_model
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
@@ -31,7 +31,7 @@ from dsae.runtime import Runtime
 _ROWS_AT_ONCE = 4096  # of a source
 
 
-class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Manners):
+class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
     """An autoencoder of any depth whose zero weights are not stored, read or multiplied.
 
     Parameters

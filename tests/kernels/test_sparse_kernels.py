@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 from tests.arrays import floats
 
-from dsae import _fallback, kernels
+from dsae import kernels
+from dsae.kernels import _numpy
 from dsae.topology import Topology
 
 SHAPES = [(0, 3), (3, 0), (1, 1), (1, 40), (40, 1), (33, 70), (70, 33)]
@@ -16,7 +17,7 @@ FILLS = [0.0, 0.1, 1.0]
 cases = pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
 fills = pytest.mark.parametrize("fill", FILLS)
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")
-implementations = pytest.mark.parametrize("implementation", [kernels, _fallback], ids=["kernels", "numpy"])
+implementations = pytest.mark.parametrize("implementation", [kernels, _numpy], ids=["kernels", "numpy"])
 
 
 def sparse(rng, shape, fill):
@@ -110,7 +111,7 @@ def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, fill, loss, 
     for n_rows, n_panels, lanes in ((1, 1, 16), (35, 2, 32), (128, 2, 64)):
         X, rows = sparse(rng, (n_rows, shape[0]), fill), floats(rng, n_rows, shape[1])
         x = np.full((n_panels, shape[1], lanes), np.nan, np.float32)
-        _fallback.pack(rows, x)
+        _numpy.pack(rows, x)
         gradients = [np.full_like(a, np.nan) for a in (values, bias, x)]
         tile = np.full((n_panels, height, lanes), np.nan, np.float32)
         target = (*csr(np.ascontiguousarray(X.T)), shift if loss == "mse" else None)
@@ -119,7 +120,7 @@ def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, fill, loss, 
         expected, dy = dense_loss(dense, bias, rows, X - shift if loss == "mse" else X, loss)
         np.testing.assert_allclose(total, expected, rtol=1e-5, atol=1e-3)
         d_rows = np.full_like(rows, np.nan)
-        _fallback.unpack(gradients[2], d_rows)
+        _numpy.unpack(gradients[2], d_rows)
         wanted = ((dy.T @ rows)[t.rows, t.indices], dy.sum(0), dy @ dense)
         for got, one in zip((*gradients[:2], d_rows), wanted, strict=True):
             np.testing.assert_allclose(got, 0.5 * one, rtol=1e-3, atol=2e-3)

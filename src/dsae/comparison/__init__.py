@@ -1,0 +1,12 @@
+"""The same task for the sparse autoencoder, its dense twin, its narrow twin and PCA."""
+
+from dsae.comparison._baselines import DenseEncoder as DenseEncoder
+from dsae.comparison._baselines import LinearModel as LinearModel
+from dsae.comparison._baselines import narrow_widths as narrow_widths
+from dsae.comparison._compare import DENSE as DENSE
+from dsae.comparison._compare import LINEAR as LINEAR
+from dsae.comparison._compare import NARROW as NARROW
+from dsae.comparison._compare import SPARSE as SPARSE
+from dsae.comparison._compare import Compared as Compared
+from dsae.comparison._compare import Comparison as Comparison
+from dsae.comparison._compare import compare as compare

@@ -1,0 +1,52 @@
+"""Validators that name the setting, what was expected and what came."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+
+def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Refuse a ``value`` that is not among ``choices``, naming all of them and the nearest."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.{did_you_mean(value, choices)}")
+
+
+def did_you_mean(given: Any, known: Iterable[str]) -> str:
+    """`` Did you mean 'relu'?`` where one of ``known`` is near, or nothing."""
+    by_lower_case = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(given).lower(), by_lower_case, 1)
+    return f" Did you mean {by_lower_case[near[0]]!r}?" if near else ""
+
+
+def true_or_false(name: str, value: Any) -> None:
+    """Refuse what only looks like a truth value: the string ``"no"`` would count as true."""
+    if isinstance(value, str) or value not in (True, False):
+        raise ValueError(f"{name} must be True or False; got {value!r}.")
+
+
+def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
+    """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``open_low``)."""
+    usable = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    number = float(value) if usable else math.nan
+    if not (low < number if open_low else low <= number) or not number <= high:
+        left = "(" if open_low else "["
+        right = "inf)" if high == math.inf else f"{high:g}]"
+        raise ValueError(f"{name} must be a number in {left}{low:g}, {right}; got {value!r}.")
+
+
+def positive_int(name: str, value: Any) -> None:
+    """Refuse anything but a whole number of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
+
+
+def known_keys(what: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    """Refuse keys that nobody would read, suggesting the nearest known one."""
+    for key in given:
+        if key not in allowed:
+            hint = did_you_mean(key, allowed) or f" Known: {', '.join(allowed)}."
+            raise ValueError(f"{what} has no setting {key!r}.{hint}")

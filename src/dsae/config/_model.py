@@ -1,0 +1,157 @@
+"""The architecture of an autoencoder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dsae.config._checks import in_range, known_keys, one_of, positive_int
+
+HIDDEN_ACTIVATIONS = ("identity", "relu", "sigmoid", "softmax")
+CODE_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "topk", "batchtopk", "jumprelu")
+
+
+def _widths(name: str, value: Any) -> tuple[int, ...]:
+    try:
+        widths = tuple(value)
+    except TypeError:
+        widths = (value,)
+    for width in widths:
+        positive_int(f"every width in {name}", width)
+    return tuple(int(width) for width in widths)
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """The architecture of an autoencoder.
+
+    Parameters
+    ----------
+    n_features : int
+        Width of the input and of the reconstruction.
+    n_components : int
+        Width of the code.
+    hidden_layer_sizes : tuple of int
+        Widths of the encoder's hidden layers, from the input to the code.
+    decoder_layer_sizes : tuple of int, optional
+        Widths of the decoder's hidden layers, from the code to the output; by default the encoder's, mirrored.
+    activation, output_activation : {"identity", "relu", "sigmoid", "softmax"}
+        Of the hidden layers and of the reconstruction.
+    code_activation : {"identity", "relu", "sigmoid", "softmax", "topk", "batchtopk", "jumprelu"}
+    k : int, optional
+        Non-zeros per code: exactly at most for ``topk``, on average for ``batchtopk`` and ``jumprelu``.
+    density : float or mapping of str to float
+        Share of the weights that live, in (0, 1]. A number is spread over the layers by Erdős-Rényi-Kernel; a mapping
+        names layers (``"encoder.0"``, ``"decoder.1"``), and the layers it leaves out stay dense.
+
+    Examples
+    --------
+    >>> AutoencoderConfig(n_features=784, n_components=32, hidden_layer_sizes=(256,)).layer_shapes
+    {'encoder.0': (256, 784), 'encoder.1': (32, 256), 'decoder.0': (256, 32), 'decoder.1': (784, 256)}
+    """
+
+    n_features: int
+    n_components: int
+    hidden_layer_sizes: tuple[int, ...] = ()
+    decoder_layer_sizes: tuple[int, ...] | None = None
+    activation: str = "relu"
+    code_activation: str = "identity"
+    output_activation: str = "identity"
+    k: int | None = None
+    density: float | Mapping[str, float] = 1.0
+
+    def __post_init__(self) -> None:
+        positive_int("n_features", self.n_features)
+        positive_int("n_components", self.n_components)
+        set_ = object.__setattr__
+        set_(self, "n_features", int(self.n_features))
+        set_(self, "n_components", int(self.n_components))
+        set_(self, "hidden_layer_sizes", _widths("hidden_layer_sizes", self.hidden_layer_sizes))
+        if self.decoder_layer_sizes is not None:
+            set_(self, "decoder_layer_sizes", _widths("decoder_layer_sizes", self.decoder_layer_sizes))
+        one_of("activation", self.activation, HIDDEN_ACTIVATIONS)
+        one_of("code_activation", self.code_activation, CODE_ACTIVATIONS)
+        one_of("output_activation", self.output_activation, HIDDEN_ACTIVATIONS)
+        self._check_k()
+        self._check_density()
+
+    def _check_k(self) -> None:
+        if self.k is None:
+            if self.code_activation in ("topk", "batchtopk"):
+                raise ValueError(
+                    f"code_activation={self.code_activation!r} needs k, the non-zeros per code; got k=None."
+                )
+            return
+        positive_int("k", self.k)
+        object.__setattr__(self, "k", int(self.k))
+        if self.k > self.n_components:
+            raise ValueError(
+                f"k must be at most n_components, the width of the code; got k={self.k}, "
+                f"n_components={self.n_components}."
+            )
+        if self.code_activation not in ("topk", "batchtopk", "jumprelu"):
+            raise ValueError(
+                f"k has a meaning for code_activation topk, batchtopk and jumprelu; got k={self.k} "
+                f"with {self.code_activation!r}."
+            )
+
+    def _check_density(self) -> None:
+        if isinstance(self.density, Mapping):
+            known_keys("density", self.density, tuple(self.layer_shapes))
+            for name, density in self.density.items():
+                in_range(f"density[{name!r}]", density, 0, 1, open_low=True)
+            object.__setattr__(self, "density", {name: float(value) for name, value in self.density.items()})
+        else:
+            in_range("density", self.density, 0, 1, open_low=True)
+            object.__setattr__(self, "density", float(self.density))
+
+    @property
+    def encoder_widths(self) -> tuple[int, ...]:
+        """Widths from the input to the code, both included."""
+        return (self.n_features, *self.hidden_layer_sizes, self.n_components)
+
+    @property
+    def decoder_widths(self) -> tuple[int, ...]:
+        """Widths from the code to the output, both included."""
+        hidden = self.hidden_layer_sizes[::-1] if self.decoder_layer_sizes is None else self.decoder_layer_sizes
+        return (self.n_components, *hidden, self.n_features)
+
+    @property
+    def layer_shapes(self) -> dict[str, tuple[int, int]]:
+        """``(out_features, in_features)`` by layer name, from the input to the output."""
+        halves = {"encoder": self.encoder_widths, "decoder": self.decoder_widths}
+        return {
+            f"{half}.{i}": (n_out, n_in)
+            for half, widths in halves.items()
+            for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False))
+        }
+
+    @property
+    def activations(self) -> dict[str, str]:
+        """Activation that follows each layer, by layer name."""
+        names = list(self.layer_shapes)
+        last = {
+            f"encoder.{len(self.encoder_widths) - 2}": self.code_activation,
+            names[-1]: self.output_activation,
+        }
+        return {name: last.get(name, self.activation) for name in names}
+
+    def replace(self, **changes: Any) -> AutoencoderConfig:
+        """A copy with some settings changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON holds."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> AutoencoderConfig:
+        """The reverse of `to_dict`; an unknown key is an error."""
+        names = tuple(field.name for field in dataclasses.fields(cls))
+        known_keys("the model's configuration", given, names)
+        missing = [name for name in ("n_features", "n_components") if name not in given]
+        if missing:
+            raise ValueError(f"the model's configuration lacks {' and '.join(missing)}.")
+        return cls(**given)

@@ -1,0 +1,5 @@
+"""Estimators with scikit-learn's interface."""
+
+from dsae.estimators._autoencoder import DeepSparseAutoencoder as DeepSparseAutoencoder
+from dsae.estimators._outlier import DSAOutlierDetector as DSAOutlierDetector
+from dsae.estimators._selector import DSAFeatureSelector as DSAFeatureSelector
