@@ -8,8 +8,8 @@ import pytest
 import scipy.sparse as sp
 
 from dsae import DeepSparseAutoencoder
-from dsae.estimators import _warnings as module
 from dsae.data import ArraySource, StreamSource, open_rows, write_rows
+from dsae.estimators import _warnings as module
 
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(200, 3)) @ RNG.normal(size=(3, 12))).astype(np.float32)
