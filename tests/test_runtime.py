@@ -273,3 +273,26 @@ def test_errors_by_row_and_by_value_agree(make_model, form, monkeypatch):
     scale = np.array([0.0, 2.0] * 10)
     weighted = (squared / np.array([1.0, 4.0] * 10)).mean(axis=1)
     np.testing.assert_allclose(runtime.score_samples(form(X), scale=scale), -weighted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix, sp.coo_array, pd.DataFrame])
+def test_float64_equals_the_formula_to_rounding(make_model, code, form):
+    model = make_model(live=0.5, hidden_layer_sizes=(9,), code_activation=code, **CODES[code])
+    runtime, rows = Runtime(model, dtype="float64"), some_rows(33).astype(np.float64) * np.pi
+    codes = runtime.encode(form(rows))
+    assert codes.dtype == np.float64
+    np.testing.assert_allclose(codes, by_formula(model, rows, "encoder"), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(runtime.decode(codes), by_formula(model, codes, "decoder"), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(runtime.reconstruct(form(rows)), by_formula(model, rows), rtol=1e-12, atol=1e-12)
+    assert pickle.loads(pickle.dumps(runtime)).dtype == np.float64
+
+
+def test_float64_cuts_codes_to_k_and_refuses_what_float32_refuses(make_model):
+    model = make_model(hidden_layer_sizes=(9,), code_activation="jumprelu")
+    runtime, rows = Runtime(model, np.float64), some_rows(20).astype(np.float64)
+    np.testing.assert_array_equal(runtime.encode(rows, k=2), keep_largest(runtime.encode(rows), 2))
+    with pytest.raises(ValueError, match=r"\[encode\] X must be finite; it holds NaN, first in row 1"):
+        runtime.encode(pd.DataFrame([[1.0] * 12, [None] * 12]))
+    with pytest.raises(ValueError, match=r"\[Runtime\] dtype must be float32 or float64; got float16"):
+        Runtime(model, np.float16)

@@ -27,6 +27,14 @@ class Runtime:
     ----------
     model : dsae.store.Model
         Its arrays are used where they are; do not change them.
+    dtype : float32 or float64
+        What it computes in and gives back: float32 by the compiled kernels, float64 by scipy, several times slower.
+        Weights are float32 in both. In float64 a row gives the same digits however many rows come with it.
+
+    Raises
+    ------
+    ValueError
+        If ``dtype`` is another.
 
     Examples
     --------
@@ -34,8 +42,10 @@ class Runtime:
     >>> codes = runtime.encode(X)                                                       # doctest: +SKIP
     """
 
-    def __init__(self, model: store.Model) -> None:
-        self.model = model
+    def __init__(self, model: store.Model, dtype: Any = np.float32) -> None:
+        self.model, self.dtype = model, np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"[Runtime] dtype must be float32 or float64; got {self.dtype}.")
         self._other: Runtime | None = None
 
     def __repr__(self) -> str:
@@ -46,7 +56,7 @@ class Runtime:
         return f"Runtime({widths}, {code}, density {m.density:.3g}, {m.nnz:,} weights, {size:,} bytes)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Runtime, (self.model,)
+        return Runtime, (self.model, self.dtype)
 
     @property
     def config(self) -> AutoencoderConfig:
@@ -72,7 +82,7 @@ class Runtime:
 
         Returns
         -------
-        ndarray of float32 or csr_matrix, shape (n_samples, n_components)
+        ndarray or csr_matrix of the runtime's dtype, shape (n_samples, n_components)
 
         Raises
         ------
@@ -88,14 +98,14 @@ class Runtime:
         return sp.vstack([sp.csr_matrix(self._codes(chunk, k)) for chunk in chunks], format="csr")
 
     def decode(self, codes: Any) -> np.ndarray:
-        """Rows from codes, the reverse of `encode`: float32 ``[n_samples, n_features]``.
+        """Rows from codes, the reverse of `encode`: ``[n_samples, n_features]`` of the runtime's dtype.
 
         Codes that are mostly zeros, in an array or a scipy CSR matrix, cost the columns of their non-zeros only.
         """
         return self._run("decode", codes, self._n_encoder, len(self.layers), "the code's width")
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """``decode(encode(X))`` as float32 ``[n_samples, n_features]``."""
+        """``decode(encode(X))``, ``[n_samples, n_features]`` of the runtime's dtype."""
         if self.config.code_activation in ("batchtopk", "jumprelu"):  # whose zeros are counted between the halves
             return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
         return self._run("reconstruct", X, 0, len(self.layers))
@@ -162,7 +172,7 @@ class Runtime:
         if k is None or self.config.code_activation != "topk":
             codes = self._run("encode", X, 0, self._n_encoder)
             if k is not None:
-                kernels.activate(codes, "topk", int(k), None)
+                self._kernels.activate(codes, "topk", int(k), None)
             return codes
         return self._with_k(int(k))._codes(X, None)
 
@@ -170,7 +180,7 @@ class Runtime:
         """The same weights with longer or shorter topk codes; the latest is kept."""
         other = self._other  # read once: another thread may ask for another k meanwhile
         if other is None or other.config.k != k:
-            other = self._other = Runtime(replace(self.model, config=self.config.replace(k=k)))
+            other = self._other = Runtime(replace(self.model, config=self.config.replace(k=k)), self.dtype)
         return other
 
     def _squared_errors(self, verb: str, X: Any) -> Iterator[np.ndarray]:
@@ -187,12 +197,13 @@ class Runtime:
     def _widths(self) -> tuple[int, ...]:
         return (self.config.n_features, *(layer.topology.shape[0] for layer in self.layers.values()))
 
+    @property
+    def _kernels(self) -> Any:
+        return kernels if self.dtype == np.float32 else kernels.reference
+
     @cached_property
     def _network(self) -> Any:
-        return self._filled(kernels.Network())
-
-    def _filled(self, network: Any) -> Any:
-        """``network`` with the layers put into it."""
+        network = self._kernels.Network()
         for name, (topology, values, bias) in self.layers.items():
             arrays = (topology.indptr, topology.indices, values, bias)
             network.add(*arrays, topology.shape[1], *self._activation(name))
@@ -202,13 +213,17 @@ class Runtime:
         kind = self.config.activations[name]
         return kind, self.config.k or 0, self.model.threshold if kind in ("batchtopk", "jumprelu") else None
 
-    def _activate(self, name: str, rows: np.ndarray) -> None:
-        kernels.activate(rows, *self._activation(name))
+    def activate(self, name: str, rows: np.ndarray) -> None:
+        """Apply the activation of the layer ``name`` to its outputs ``rows [n_samples, n_out]``, in place."""
+        self._kernels.activate(rows, *self._activation(name))
 
     def _run(self, verb: str, X: Any, begin: int, end: int, what: str = "the model's input width") -> np.ndarray:
         n_in, n_out = self._widths[begin], self._widths[end]
         rows = as_rows(verb, X, n_in, what)
-        out = np.empty((rows.shape[0], n_out), np.float32)
+        if self.dtype == np.float64:
+            check_finite(verb, rows)
+            rows = sp.csr_matrix(X, dtype=np.float64) if sp.issparse(X) else np.asarray(X, np.float64)
+        out = np.empty((rows.shape[0], n_out), self.dtype)
         if sp.issparse(rows):
             finite = self._network.run_csr(begin, end, rows.indptr, rows.indices, rows.data, out)
         else:

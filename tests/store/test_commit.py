@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from dsae import store
-from dsae.store import _commit
+from dsae.store import _commit, _model
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -266,7 +266,7 @@ def test_old_and_new_change_places_in_one_step_here(tmp_path):
 def test_a_model_that_is_replaced_while_it_is_read_is_read_again(models, tmp_path, monkeypatch, torn):
     old, new = models
     store.write(tmp_path / "model", old)
-    original = store._read_tensors
+    original = _model._read_tensors
     once = [lambda: store.write(tmp_path / "model", new)]
 
     def replaced_meanwhile(*args):
@@ -276,7 +276,7 @@ def test_a_model_that_is_replaced_while_it_is_read_is_read_again(models, tmp_pat
                 raise ValueError("half of it is another's")
         return original(*args)
 
-    monkeypatch.setattr(store, "_read_tensors", replaced_meanwhile)
+    monkeypatch.setattr(_model, "_read_tensors", replaced_meanwhile)
     found = store.read(tmp_path / "model")
     assert np.array_equal(found.layers["encoder.0"].values, new.layers["encoder.0"].values)
     assert found.config == new.config
@@ -284,7 +284,7 @@ def test_a_model_that_is_replaced_while_it_is_read_is_read_again(models, tmp_pat
 
 def test_a_model_that_never_stays_the_same_is_refused(models, tmp_path, monkeypatch):
     folder = store.write(tmp_path / "model", models[0])
-    original = store._read_tensors
-    monkeypatch.setattr(store, "_read_tensors", lambda *a: (folder / "metrics.json").touch() or original(*a))
+    original = _model._read_tensors
+    monkeypatch.setattr(_model, "_read_tensors", lambda *a: (folder / "metrics.json").touch() or original(*a))
     with pytest.raises(OSError, match=r"^\[load\] .*model changed each time it was read"):
         store.read(folder)

@@ -144,5 +144,5 @@ class DenseEncoder:
         x: Any = check_rows("encode", X, self._runtime.config.n_features)
         for name, (weights, bias) in self._weights.items():
             x = np.asarray(x @ weights) + bias
-            self._runtime._activate(name, x)
+            self._runtime.activate(name, x)
         return x

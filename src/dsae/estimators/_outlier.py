@@ -16,8 +16,8 @@ from dsae.data import ArraySource, Rows, check_rows
 from dsae.estimators._autoencoder import DeepSparseAutoencoder
 from dsae.estimators._base import DSAEstimator, column_names, refuse_unknown
 from dsae.estimators._warnings import advise_on_data
-from dsae.kernels._numpy import Network
 from dsae.runtime import Runtime
+from dsae.store import Model
 
 _MEMBER = {
     "hidden_layer_sizes": (64,),
@@ -102,7 +102,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         with warnings.catch_warnings():  # of a sample's constant features; those of all rows have been told
             warnings.filterwarnings("ignore", r"\[fit\]", UserWarning)
             self.estimators_ = [member.fit(some) for member, some in self._members(rows)]
-        self._usual = [_Usual.of(member.runtime_, self._squash, rows) for member in self.estimators_]
+        self._usual = [_Usual.of(member.runtime_.model, self._squash, rows) for member in self.estimators_]
         self.n_features_in_ = rows.shape[1]
         vars(self).pop("feature_names_in_", None)
         if names is not None:
@@ -204,20 +204,19 @@ def _pulled_in(values: np.ndarray) -> np.ndarray:
 class _Usual(NamedTuple):
     """What is usual for a model: its mean squared error per feature, and where its codes lie.
 
-    Computed by numpy in float64: of a distance users expect that it is the same to the last digit however many rows
-    come at once, and the kernels' sums in float32 are not.
+    Computed in float64: of a distance users expect that it is the same to the last digit however many rows come at
+    once, and the kernels' sums in float32 are not.
     """
 
     runtime: Runtime
     squash: _Squash | None
-    network: Network
     error: np.ndarray
     center: np.ndarray
     whitening: np.ndarray
 
     @classmethod
-    def of(cls, runtime: Runtime, squash: _Squash | None, rows: Rows) -> _Usual:
-        blank = cls(runtime, squash, runtime._filled(Network()), np.ones(rows.shape[1]), np.zeros(0), np.zeros(0))
+    def of(cls, model: Model, squash: _Squash | None, rows: Rows) -> _Usual:
+        blank = cls(Runtime(model, np.float64), squash, np.ones(rows.shape[1]), np.zeros(0), np.zeros(0))
         parts = [(errors.sum(axis=0), codes) for errors, codes in blank._run(rows)]
         error, codes = sum(part for part, _ in parts) / rows.shape[0], np.concatenate([codes for _, codes in parts])
         spread, axes = np.linalg.eigh(np.atleast_2d(np.cov(codes.T, bias=True)))
@@ -245,15 +244,9 @@ class _Usual(NamedTuple):
         step = max(1, _VALUES_AT_ONCE // rows.shape[1])
         for start in range(0, rows.shape[0], step):
             some = rows[start : start + step]
-            x: Any = (some if self.squash is None else self.squash(some)).astype(np.float64)
-            codes = self._through(0, self.runtime._n_encoder, x)
-            x_hat = self._through(self.runtime._n_encoder, len(self.runtime.layers), codes)
-            yield np.square((x.toarray() if sp.issparse(x) else x) - x_hat), codes
-
-    def _through(self, begin: int, end: int, rows: Rows) -> np.ndarray:
-        out = np.empty((rows.shape[0], self.runtime._widths[end]))
-        self.network.run(begin, end, rows, out)
-        return out
+            x: Any = some if self.squash is None else self.squash(some)
+            codes = self.runtime.encode(x)
+            yield np.square((x.toarray() if sp.issparse(x) else x) - self.runtime.decode(codes)), codes
 
 
 def _offset(scores: np.ndarray, contamination: str | float) -> float:

@@ -2,7 +2,8 @@
 
 Arrays are C-contiguous; values are float32, ``indptr`` and ``indices`` int32. A *panel* is ``lanes`` samples,
 feature-major: ``[features, lanes]``; a batch is a stack ``[n_panels, features, lanes]``.
-Where the extension could not be built, numpy and scipy stand in and one warning says so.
+Where the extension could not be built, numpy and scipy stand in and one warning says so; `reference` is what they
+compute, there in float64 too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import warnings
 
 import numpy as np
 
+from dsae.kernels import _numpy as reference
+
 try:
     import dsae._kernels as _impl  # pyright: ignore[reportMissingImports]
 
@@ -20,8 +23,7 @@ try:
 except ImportError as error:  # no compiler at installation, or a runtime library is missing
     if "DSAE_ISA" in os.environ and "DSAE_ISA" in str(error):
         raise
-    import dsae.kernels._numpy as _impl
-
+    _impl = reference
     NATIVE = False
     warnings.warn(
         f"dsae runs without its compiled kernels, much slower ({error}). "
