@@ -36,7 +36,7 @@ def test_the_most_unusual_rows_and_why(dsae, model, data, rows):
 @pytest.fixture
 def pieces(monkeypatch):
     """Rows come 64 at a time, and are never all in memory."""
-    monkeypatch.setattr("dsae.data._scan._BYTES_AT_ONCE", 1)
+    monkeypatch.setattr("dsae.data._reader._BYTES_AT_ONCE", 1)
     monkeypatch.setattr(StreamSource, "read", lambda *_: pytest.fail("read all rows"))
 
 

@@ -50,5 +50,5 @@ def files(write, tmp_path_factory):
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Many parts, chunks and fillings of the buffer, as in large data."""
-    monkeypatch.setattr("dsae.data._scan._BYTES_AT_ONCE", 1 << 14)
+    monkeypatch.setattr("dsae.data._reader._BYTES_AT_ONCE", 1 << 14)
     monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 1 << 16)

@@ -54,7 +54,7 @@ def test_what_anndata_writes_is_read_in_every_compression(tmp_path, make, compre
 
 
 def test_a_matrix_by_columns_has_the_names_of_its_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr("dsae.data._scan.rows_at_once", lambda width: 3)
+    monkeypatch.setattr("dsae.data._reader.rows_at_once", lambda width: 3)
     write_columns(tmp_path / "x.h5ad", MATRIX)
     source = open_rows(tmp_path / "x.h5ad")
     assert (source.id_name, source.column_names) == ("names", NAMES)

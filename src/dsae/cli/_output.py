@@ -78,4 +78,4 @@ def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[S
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"[write] {output} cannot be made: {error.strerror}. Choose a writable folder.") from None
-    return [(file, folder / file.path.with_suffix(f".{kind or file.kind}").name) for file in files]
+    return [(file, folder / file.path.with_suffix(f".{kind or file.format}").name) for file in files]

@@ -61,7 +61,7 @@ def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[d
     scores = np.concatenate([runtime.score_samples(chunk.rows) for chunk in source.chunks()])
     found = scores.argsort(kind="stable")[:n_rows]
     names, facts = feature_names(runtime), {}
-    for start, rows, ids in source.chunks():
+    for start, rows, ids, _ in source.chunks():
         here = found[(found >= start) & (found < start + rows.shape[0])]
         if not here.size:
             continue
@@ -142,7 +142,7 @@ def select(model: str, data: str | None, n_features: int, output: str, id_column
 
 def _stays_sparse(source: StreamSource, output: str) -> bool:
     """Whether rows come as CSR and go to files that can hold it."""
-    first = next(source.scan.chunks(ids=False)).rows
+    first = next(source.reader.chunks(ids=False)).rows
     files = [str(path).lower() for _, path in targets(source, output, None)]
     return hasattr(first, "toarray") and all(file.endswith((".npz", ".mtx")) for file in files)
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dsae.data._scan import Chunk, FileScan, check_shape, rows_at_once
+from dsae.data._reader import Chunk, FileReader, check_shape, rows_at_once
 
 _INDEX = "__index_level_0__"  # where pandas keeps an index that has no name
 _STREAM = b"\xff\xff\xff\xff"  # what Arrow's stream format begins with; its file format begins with ARROW1
@@ -29,7 +29,7 @@ def pyarrow(what: str) -> Any:
     return pyarrow
 
 
-class ArrowScan(FileScan):
+class ArrowReader(FileReader):
     """Rows of a ``.parquet`` (a part is a row group) or of an Arrow file, ``.arrow`` or ``.feather`` (a record batch).
 
     A row group is read page by page; a record batch comes into memory whole.
@@ -44,7 +44,7 @@ class ArrowScan(FileScan):
 
     def __init__(self, path: str | Path, kind: str, id_column: str | None = None) -> None:
         super().__init__(path)
-        self.kind = kind
+        self.format = kind
         self._pa = pyarrow(f".{kind}")
         if kind != "parquet":
             _check_format(self.name, self.path)
@@ -125,7 +125,7 @@ class ArrowScan(FileScan):
         return rows.T
 
     def _explained(self) -> Any:
-        return _Explained(self.name, self.kind, self._pa)
+        return _Explained(self.name, self.format, self._pa)
 
 
 def _check_format(name: str, path: Path) -> None:

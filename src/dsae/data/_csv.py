@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dsae.data._arrow import parse_csv
-from dsae.data._scan import Chunk, FileScan, check_shape, rows_at_once
+from dsae.data._reader import Chunk, FileReader, check_shape, rows_at_once
 
 _BOM = b"\xef\xbb\xbf"
 
 
-class CsvScan(FileScan):
+class CsvReader(FileReader):
     """Rows of a ``.csv``, a row to a line; blank lines do not count. A part is a block of lines.
 
     Parameters
@@ -31,7 +31,7 @@ class CsvScan(FileScan):
         What to read instead of the file.
     """
 
-    kind = "csv"
+    format = "csv"
 
     def __init__(self, path: str | Path, id_column: str | None = None, content: bytes | None = None) -> None:
         self._content = content

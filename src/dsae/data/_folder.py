@@ -7,55 +7,55 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 
-from dsae.data._scan import Chunk, Scan
+from dsae.data._reader import Chunk, Reader
 
 
-class FolderScan(Scan):
+class FolderReader(Reader):
     """Rows of all files in a folder; names that begin with a dot or an underscore do not count.
 
     Parameters
     ----------
     path : str or Path
     open_file : callable
-        From a path to a scan.
+        From a path to a reader.
     """
 
-    def __init__(self, path: str | Path, open_file: Callable[[Path], Scan]) -> None:
+    def __init__(self, path: str | Path, open_file: Callable[[Path], Reader]) -> None:
         self.path = Path(path)
-        files = sorted(file for file in self.path.iterdir() if file.name[0] not in "._")
-        if not files:
+        paths = sorted(file for file in self.path.iterdir() if file.name[0] not in "._")
+        if not paths:
             raise ValueError(f"[read] {self.name} must hold files of rows; it is empty.")
-        endings = sorted({file.suffix.lower() for file in files})
+        endings = sorted({file.suffix.lower() for file in paths})
         if len(endings) > 1:
             raise ValueError(
                 f"[read] {self.name} must hold files of one kind; got {', '.join(e or 'no ending' for e in endings)}. "
                 "Move the others elsewhere."
             )
-        self.scans = [open_file(file) for file in files]
-        first = self.scans[0]
-        for scan in self.scans[1:]:
-            _check_same(first, scan)
-        self.kind, self.n_features = first.kind, first.n_features
+        self.files = [open_file(path) for path in paths]
+        first = self.files[0]
+        for reader in self.files[1:]:
+            _check_same(first, reader)
+        self.format, self.n_features = first.format, first.n_features
         self.column_names, self.id_name = first.column_names, first.id_name
 
     def __len__(self) -> int:
-        return sum(len(scan) for scan in self.scans)
+        return sum(len(reader) for reader in self.files)
 
     @property
     def n_parts(self) -> int:
         """Parts of all files."""
-        return sum(scan.n_parts for scan in self.scans)
+        return sum(reader.n_parts for reader in self.files)
 
     def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
         """Chunks of a part, its rows numbered through all files."""
-        firsts = [0, *accumulate(scan.n_parts for scan in self.scans)]
+        firsts = [0, *accumulate(reader.n_parts for reader in self.files)]
         at = bisect_right(firsts, part) - 1
-        before = sum(len(scan) for scan in self.scans[:at])
-        for chunk in self.scans[at].read(part - firsts[at], ids):
+        before = sum(len(reader) for reader in self.files[:at])
+        for chunk in self.files[at].read(part - firsts[at], ids):
             yield chunk._replace(start=before + chunk.start)
 
 
-def _check_same(first: Scan, other: Scan) -> None:
+def _check_same(first: Reader, other: Reader) -> None:
     ours = (first.n_features, first.column_names, first.id_name)
     theirs = (other.n_features, other.column_names, other.id_name)
     if ours == theirs:

@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from dsae.data._h5chunks import REFERENCE, check_filters, read
 from dsae.data._h5raw import attribute_values, check_links, references, texts
 from dsae.data._npy import check_real, check_sparse
-from dsae.data._scan import MemoryScan, Scan, SpanScan, check_shape, rows_at_once
+from dsae.data._reader import MemoryReader, Reader, SpanReader, check_shape, rows_at_once
 
 _MOST_INFLATION = 1100  # as for deflate
 _MOST_EMPTY = 1 << 24  # a chunk is asked for whole, though little of it may be used
@@ -48,7 +48,7 @@ def _h5py() -> Any:
     return h5py
 
 
-def open_h5ad(path: str | Path) -> Scan:
+def open_h5ad(path: str | Path) -> Reader:
     """The rows of X: observations, with their names as ids and the variables' names as columns.
 
     CSR and dense matrices are read in pieces; a CSC matrix has no rows to read, so it comes into memory as CSR.
@@ -61,7 +61,7 @@ def open_h5ad(path: str | Path) -> Scan:
             rows: Any = _whole(name, X)
             obs = _index(name, file, "obs", rows.shape[0])
             ids = None if obs is None else _strings(file[obs], 0, rows.shape[0])
-            return MemoryScan(path, "h5ad", rows, _columns(name, file, rows.shape[1]), ids, _last(obs))
+            return MemoryReader(path, "h5ad", rows, _columns(name, file, rows.shape[1]), ids, _last(obs))
     return H5adScan(path)
 
 
@@ -84,10 +84,10 @@ def _opened(path: str | Path) -> Iterator[Any]:
         ) from None
 
 
-class H5adScan(SpanScan):
+class H5adScan(SpanReader):
     """Rows of X, dense or CSR, read in pieces."""
 
-    kind = "h5ad"
+    format = "h5ad"
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._check import Rows
-from dsae.data._scan import MemoryScan, check_shape
+from dsae.data._reader import MemoryReader, check_shape
 
 _HEADER = 64
 _LINES_AT_ONCE = 1 << 16
@@ -22,7 +22,7 @@ _MOST_ROWS_PER_BYTE = 64  # rows without entries cost the file nothing, and us a
 _WIDTHS = {"real": 3, "double": 3, "integer": 3, "unsigned-integer": 3, "pattern": 2}
 
 
-def open_market(path: str | Path) -> MemoryScan:
+def open_market(path: str | Path) -> MemoryReader:
     """The rows of a ``.mtx``: CSR where it lists entries, an array where it lists all numbers."""
     name = str(path)
     with open(path, "rb") as file:
@@ -37,7 +37,7 @@ def open_market(path: str | Path) -> MemoryScan:
                 f"[read] {name} must be a whole Matrix Market file; it was cut short or is damaged "
                 f"({' '.join(str(error).split())}). Write it again."
             ) from None
-    return MemoryScan(path, "mtx", rows)
+    return MemoryReader(path, "mtx", rows)
 
 
 class _Kind(NamedTuple):

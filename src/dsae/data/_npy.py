@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.lib import format as npy
 
-from dsae.data._scan import Chunk, FileScan, MemoryScan, Scan, SpanScan, check_shape, rows_at_once
+from dsae.data._reader import Chunk, FileReader, MemoryReader, Reader, SpanReader, check_shape, rows_at_once
 
 # Deflate makes at most 1032 bytes of one; whoever promises more than this lies.
 _MOST_INFLATION = 1100
@@ -107,7 +107,7 @@ def explained(name: str, what: str) -> Iterator[None]:
         ) from None
 
 
-class NpyScan(SpanScan):
+class NpyReader(SpanReader):
     """Rows of an array in a file; read, not mapped: a mapped file that shrinks under us would end the process.
 
     Parameters
@@ -115,12 +115,12 @@ class NpyScan(SpanScan):
     path : str or Path
     begin, n_bytes : int
         Where in the file the array is; by default it is all of it.
-    kind : str
+    format : str
     """
 
     def __init__(self, path: str | Path, begin: int = 0, n_bytes: int | None = None, kind: str = "npy") -> None:
         super().__init__(path)
-        self.kind = kind
+        self.format = kind
         end = self._stamp[1] if n_bytes is None else begin + n_bytes
         with open(self.path, "rb") as file:
             file.seek(begin)
@@ -151,10 +151,10 @@ class NpyScan(SpanScan):
         return numbers
 
 
-class ZippedScan(FileScan):
+class ZippedScan(FileReader):
     """Rows of a compressed array in an archive: one part, inflated on the way."""
 
-    kind = "npz"
+    format = "npz"
 
     def __init__(self, path: str | Path, member: str) -> None:
         super().__init__(path)
@@ -195,19 +195,19 @@ class ZippedScan(FileScan):
                 yield Chunk(start, np.frombuffer(content, header.dtype, n).reshape(-1, self.n_features))
 
 
-def open_npz(path: str | Path, key: str = "") -> Scan:
+def open_npz(path: str | Path, key: str = "") -> Reader:
     """The rows of an archive: stored ones as those of a ``.npy``, compressed ones in order, CSR in memory."""
     name = str(path)
     with explained(name, ".npz archive"), zipfile.ZipFile(path) as archive:
         check_members(archive)
         members = [info.filename.removesuffix(".npy") for info in archive.infolist()]
         if not key and {"format", "shape"} <= set(members):
-            return MemoryScan(path, "npz", read_sparse(name, archive))
+            return MemoryReader(path, "npz", read_sparse(name, archive))
         info = archive.getinfo(f"{choose(name, members, key)}.npy")
         begin = _content(archive, info) if info.compress_type == zipfile.ZIP_STORED else None
     if begin is None:
         return ZippedScan(path, info.filename)
-    return NpyScan(path, begin, info.file_size, "npz")
+    return NpyReader(path, begin, info.file_size, "npz")
 
 
 def check_members(archive: zipfile.ZipFile) -> None:

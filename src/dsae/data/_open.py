@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from dsae.data._arrow import ArrowScan
+from dsae.data._arrow import ArrowReader
 from dsae.data._check import Rows
-from dsae.data._csv import CsvScan
-from dsae.data._folder import FolderScan
+from dsae.data._csv import CsvReader
+from dsae.data._folder import FolderReader
 from dsae.data._h5ad import open_h5ad
 from dsae.data._market import open_market
-from dsae.data._npy import NpyScan, open_npz
-from dsae.data._scan import Scan
+from dsae.data._npy import NpyReader, open_npz
+from dsae.data._reader import Reader
 from dsae.data._stdin import read_stdin
 from dsae.data._stream import StreamSource
 
-_SCANS: dict[str, Callable[[Path, str | None], Scan]] = {
-    "npy": lambda path, _: NpyScan(path),
+_READERS: dict[str, Callable[[Path, str | None], Reader]] = {
+    "npy": lambda path, _: NpyReader(path),
     "npz": lambda path, _: open_npz(path),
-    "csv": CsvScan,
-    "parquet": lambda path, ids: ArrowScan(path, "parquet", ids),
-    "arrow": lambda path, ids: ArrowScan(path, "arrow", ids),
-    "feather": lambda path, ids: ArrowScan(path, "feather", ids),
+    "csv": CsvReader,
+    "parquet": lambda path, ids: ArrowReader(path, "parquet", ids),
+    "arrow": lambda path, ids: ArrowReader(path, "arrow", ids),
+    "feather": lambda path, ids: ArrowReader(path, "feather", ids),
     "mtx": lambda path, _: open_market(path),
     "h5ad": lambda path, _: open_h5ad(path),
 }
@@ -73,7 +73,7 @@ def open_rows(path: str | Path, id_column: str | None = None) -> StreamSource:
     ((3, 3), [(2, 3), (1, 3)])
     """
     try:
-        return StreamSource(open_scan(path, id_column))
+        return StreamSource(open_reader(path, id_column))
     except FileNotFoundError:
         raise FileNotFoundError(f"[read] {path} does not exist; check the path.") from None
     except OSError as error:
@@ -109,8 +109,8 @@ def read_rows(path: str | Path) -> tuple[Rows, list[str] | None]:
     return source.read(), source.column_names
 
 
-def open_scan(path: str | Path, id_column: str | None = None) -> Scan:
-    """The scan of a file or folder; see `open_rows`."""
+def open_reader(path: str | Path, id_column: str | None = None) -> Reader:
+    """The reader of a file or folder; see `open_rows`."""
     if str(path) == "-":
         return read_stdin(id_column)
     base, _, key = str(path).partition(".npz:")
@@ -118,7 +118,7 @@ def open_scan(path: str | Path, id_column: str | None = None) -> Scan:
         return open_npz(f"{base}.npz", key)
     path = Path(f"{base}.npz" if key else path)
     if path.is_dir():
-        return FolderScan(path, lambda file: _open_file(file, id_column))
+        return FolderReader(path, lambda file: _open_file(file, id_column))
     return _open_file(path, id_column)
 
 
@@ -129,15 +129,15 @@ def has_columns(path: str | Path) -> bool:
     return str(path) == "-" or any(file.suffix.lower().removeprefix(".") in _WITH_IDS for file in files)
 
 
-def _open_file(path: Path, id_column: str | None) -> Scan:
+def _open_file(path: Path, id_column: str | None) -> Reader:
     kind = path.suffix.lower().removeprefix(".")
-    if kind not in _SCANS:
+    if kind not in _READERS:
         raise ValueError(
-            f"[read] {path} must end in {', '.join(f'.{known}' for known in _SCANS)}, or be a folder of such files; "
+            f"[read] {path} must end in {', '.join(f'.{known}' for known in _READERS)}, or be a folder of such files; "
             f"got {path.suffix or 'no ending'!r}."
         )
     if path.exists() and not path.is_file():
         raise ValueError(f"[read] {path} must be a file; it is a folder, a pipe or a device.")
     if id_column is not None and kind not in _WITH_IDS:
         raise ValueError(f"[read] {path} has no columns to name; leave id_column={id_column!r} out.")
-    return _SCANS[kind](path, id_column)
+    return _READERS[kind](path, id_column)

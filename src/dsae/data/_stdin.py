@@ -9,23 +9,23 @@ import zipfile
 import numpy as np
 
 from dsae.data._check import Rows
-from dsae.data._csv import CsvScan
+from dsae.data._csv import CsvReader
 from dsae.data._npy import check_members, choose, explained, read_array, read_header, read_sparse
-from dsae.data._scan import MemoryScan, Scan
+from dsae.data._reader import MemoryReader, Reader
 
 _NAME = "standard input"
 
 
-def read_stdin(id_column: str | None = None) -> Scan:
+def read_stdin(id_column: str | None = None) -> Reader:
     """All of it, in memory: ``.npy``, ``.npz`` or ``.csv``."""
     content = sys.stdin.buffer.read()
     if id_column is not None and content[:2] in (b"\x93N", b"PK"):
         raise ValueError(f"[read] {_NAME} has no columns to name; leave id_column={id_column!r} out.")
     if content[:6] == b"\x93NUMPY":
-        return MemoryScan(_NAME, "npy", _array(content))
+        return MemoryReader(_NAME, "npy", _array(content))
     if content[:2] == b"PK":
-        return MemoryScan(_NAME, "npz", _archive(content))
-    return CsvScan(_NAME, id_column, content)
+        return MemoryReader(_NAME, "npz", _archive(content))
+    return CsvReader(_NAME, id_column, content)
 
 
 def _array(content: bytes) -> np.ndarray:

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from dsae.data._check import Rows
-from dsae.data._folder import FolderScan
 from dsae.data._prefetch import prefetched
-from dsae.data._scan import Chunk, MemoryScan, Scan
+from dsae.data._reader import Chunk, Reader
 from dsae.data._statistics import Statistics, n_bytes, stacked
 
 _SMALL = 1 << 28
@@ -27,7 +26,7 @@ Keep = Callable[[np.ndarray], np.ndarray]
 
 
 class StreamSource:
-    """Rows of a scan, read while a model takes them; `open_rows` makes one.
+    """Rows of a reader, read while a model takes them; `open_rows` makes one.
 
     The rows of an epoch are shuffled in two steps: the parts of the file (blocks of rows, row groups, files of a
     folder) come in random order, up to eight at a time, and rows pass through a buffer of about 16 MiB from which they
@@ -36,7 +35,7 @@ class StreamSource:
 
     Parameters
     ----------
-    scan : Scan
+    reader : Reader
     keep : callable, optional
         From row numbers to which of these rows belong to this source.
 
@@ -46,8 +45,8 @@ class StreamSource:
         Seconds that whoever took batches has waited for them, so far.
     """
 
-    def __init__(self, scan: Scan, keep: Keep | None = None) -> None:
-        self.scan, self._keep, self.waited = scan, keep, 0.0
+    def __init__(self, reader: Reader, keep: Keep | None = None) -> None:
+        self.reader, self._keep, self.waited = reader, keep, 0.0
 
     def __len__(self) -> int:
         return self._n_kept
@@ -55,15 +54,15 @@ class StreamSource:
     @cached_property
     def _n_kept(self) -> int:
         if self._keep is None:
-            return len(self.scan)
+            return len(self.reader)
         step = 1 << 20
-        spans = (np.arange(start, min(start + step, len(self.scan))) for start in range(0, len(self.scan), step))
+        spans = (np.arange(start, min(start + step, len(self.reader))) for start in range(0, len(self.reader), step))
         return sum(int(self._keep(span).sum()) for span in spans)
 
     @property
     def n_features(self) -> int:
         """Width of a row."""
-        return self.scan.n_features
+        return self.reader.n_features
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -73,41 +72,41 @@ class StreamSource:
     @property
     def column_names(self) -> list[str] | None:
         """Of the features, where the file has them."""
-        return self.scan.column_names
+        return self.reader.column_names
 
     @property
     def id_name(self) -> str | None:
         """Of the column of row ids, where there is one."""
-        return self.scan.id_name
+        return self.reader.id_name
 
     @property
-    def kind(self) -> str:
+    def format(self) -> str:
         """The ending of its files."""
-        return self.scan.kind
+        return self.reader.format
 
     @property
     def path(self) -> Path:
         """Where they are."""
-        return self.scan.path
+        return self.reader.path
 
     @property
     def is_folder(self) -> bool:
         """Whether they come from a folder of files."""
-        return isinstance(self.scan, FolderScan)
+        return bool(self.reader.files)
 
     def files(self) -> list[StreamSource]:
         """The rows of each file of a folder, or of the file."""
-        return [StreamSource(scan) for scan in self.scan.scans] if isinstance(self.scan, FolderScan) else [self]
+        return [StreamSource(reader) for reader in self.reader.files] or [self]
 
     def __str__(self) -> str:
-        return self.scan.name
+        return self.reader.name
 
     def __repr__(self) -> str:
-        return f"StreamSource({self.scan.name!r}, {self.n_features} features)"
+        return f"StreamSource({self.reader.name!r}, {self.n_features} features)"
 
     def chunks(self) -> Iterator[Chunk]:
         """All rows in order, with their ids, in pieces of about a MiB that are read ahead."""
-        return prefetched(self._kept(self.scan.chunks()), _CHUNKS_AHEAD)
+        return prefetched(self._kept(self.reader.chunks()), _CHUNKS_AHEAD)
 
     def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Generator[Rows]:
         """Float32 batches of up to ``batch_size`` rows, ndarray or CSR; a pure function of the arguments.
@@ -137,10 +136,11 @@ class StreamSource:
             n = chunk.rows.shape[0]
             mine = self._keep(np.arange(chunk.start, chunk.start + n))
             if mine.any():
-                yield Chunk(chunk.start, chunk.rows[mine], None if chunk.ids is None else chunk.ids[mine])
+                ids, labels = (part if part is None else part[mine] for part in chunk[2:])
+                yield Chunk(chunk.start, chunk.rows[mine], ids, labels)
 
     def _in_order(self) -> Iterator[Rows]:
-        return (chunk.rows for chunk in self._kept(self.scan.chunks(ids=False)))
+        return (chunk.rows for chunk in self._kept(self.reader.chunks(ids=False)))
 
     def _shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Rows]:
         pool: list[Rows] = []
@@ -159,17 +159,17 @@ class StreamSource:
 
     def _scattered(self, rng: np.random.Generator) -> Iterator[Chunk]:
         """Chunks of all parts in random order, a few parts at a time."""
-        parts = iter(rng.permutation(self.scan.n_parts).tolist())
-        part_bytes = 4 * self.n_features * min(_ROWS_HELD_OF_A_PART, len(self.scan) // self.scan.n_parts + 1)
+        parts = iter(rng.permutation(self.reader.n_parts).tolist())
+        part_bytes = 4 * self.n_features * min(_ROWS_HELD_OF_A_PART, len(self.reader) // self.reader.n_parts + 1)
         n_open = min(_MOST_PARTS_OPEN, max(1, _OPEN_BYTES // part_bytes))
-        opened = [self.scan.read(part, ids=False) for part in islice(parts, n_open)]
+        opened = [self.reader.read(part, ids=False) for part in islice(parts, n_open)]
         while opened:
             at = int(rng.integers(len(opened)))
             chunk = next(opened[at], None)
             if chunk is not None:
                 yield chunk
             else:
-                opened[at : at + 1] = [self.scan.read(part, ids=False) for part in islice(parts, 1)]
+                opened[at : at + 1] = [self.reader.read(part, ids=False) for part in islice(parts, 1)]
 
     @cached_property
     def _statistics(self) -> Statistics:
@@ -203,7 +203,7 @@ class StreamSource:
             If one of the two would be empty.
         """
         parts = tuple(
-            StreamSource(self.scan, lambda numbers, other=other: (_uniform(numbers, seed) < fraction) == other)
+            StreamSource(self.reader, lambda numbers, other=other: (_uniform(numbers, seed) < fraction) == other)
             for other in (False, True)
         )
         if not all(map(len, parts)):
@@ -219,7 +219,7 @@ class StreamSource:
     @property
     def is_small(self) -> bool:
         """Whether the rows are better read once, into memory, than in every epoch."""
-        return isinstance(self.scan, MemoryScan) or 4 * len(self) * self.n_features <= _SMALL
+        return self.reader.in_memory or 4 * len(self) * self.n_features <= _SMALL
 
 
 def _half_of(pool: list[Rows], order: np.ndarray) -> Rows:

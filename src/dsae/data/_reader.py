@@ -1,11 +1,12 @@
-"""A scan: rows of a file in order, in pieces of bounded size, and parts that can be read in any order."""
+"""A reader: rows of a file in order, in pieces of bounded size, and parts that can be read in any order."""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ class Chunk(NamedTuple):
     start: int
     rows: Rows
     ids: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
 
 def rows_at_once(n_features: int) -> int:
@@ -29,25 +31,37 @@ def rows_at_once(n_features: int) -> int:
     return min(1 << 16, max(64, _BYTES_AT_ONCE // (4 * n_features) // 64 * 64))
 
 
-class Scan(ABC):
+class Reader(ABC):
     """Rows of one file or folder.
 
     Attributes
     ----------
     path : Path
-    kind : str
+    format : str
         The ending of its files.
     n_features : int
     column_names : list of str or None
     id_name : str or None
         Column of row ids, where there is one; empty if it has no name, as an index that pandas wrote.
+    label_name : str or None
+        Column of labels, where one was asked for.
+    fields : mapping of str to tuple of int
+        Shapes of fields that the columns hold, such as ``{"image": (28, 28)}``; empty where rows have no shape.
+    files : sequence of Reader
+        Of a folder, one for each file.
+    in_memory : bool
+        Whether all rows are in memory already.
     """
 
     path: Path
-    kind: str
+    format: str
     n_features: int
     column_names: list[str] | None = None
     id_name: str | None = None
+    label_name: str | None = None
+    fields: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    files: Sequence[Reader] = ()
+    in_memory: bool = False
 
     @property
     def name(self) -> str:
@@ -71,7 +85,7 @@ class Scan(ABC):
         ValueError
             If they hold anything but finite numbers.
         OSError
-            If the file has changed since the scan was made.
+            If the file has changed since the reader was made.
         """
 
     def chunks(self, ids: bool = True) -> Iterator[Chunk]:
@@ -94,13 +108,13 @@ class Scan(ABC):
             )
 
 
-class FileScan(Scan):
-    """A scan of one file.
+class FileReader(Reader):
+    """A reader of one file.
 
     Parameters
     ----------
     path : str or Path
-        Stamped when the scan is made; rows of a file that changes afterwards are not given out.
+        Stamped when the reader is made; rows of a file that changes afterwards are not given out.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -133,8 +147,8 @@ class FileScan(Scan):
             )
 
 
-class SpanScan(FileScan):
-    """A scan whose rows can be read from anywhere: its parts are spans of rows."""
+class SpanReader(FileReader):
+    """A reader whose rows can be read from anywhere: its parts are spans of rows."""
 
     n_rows: int
 
@@ -162,8 +176,10 @@ class SpanScan(FileScan):
         return None
 
 
-class MemoryScan(SpanScan):
+class MemoryReader(SpanReader):
     """Rows that are in memory: of a file that cannot be read in pieces, or of standard input."""
+
+    in_memory = True
 
     def __init__(
         self,
@@ -174,7 +190,7 @@ class MemoryScan(SpanScan):
         ids: np.ndarray | None = None,
         id_name: str | None = None,
     ) -> None:
-        self.path, self.kind, self.rows, self.column_names = Path(path), kind, rows, names
+        self.path, self.format, self.rows, self.column_names = Path(path), kind, rows, names
         self.ids, self.id_name = ids, id_name
         check_shape(self.name, rows.shape)
         self.n_rows, self.n_features = rows.shape
