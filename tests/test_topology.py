@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import scipy.stats
+from tests.covering import covering
 
 from dsae.topology import Layer, Rewiring, Topology, dead_edges, erdos_renyi, promising_edges, weakest
 
-SHAPES = [(1, 1), (1, 7), (7, 1), (5, 8), (64, 33), (40, 129)]
-DENSITIES = [0.0, 0.01, 0.3, 0.9, 1.0]
+SHAPES = [(1, 1), (1, 7), (7, 1), (40, 129), (0, 4), (4, 0)]
+DENSITIES = [0.0, 0.01, 0.5, 1.0]
 
 
 def make_mask(shape, density, seed=0):
@@ -31,8 +32,7 @@ def is_well_formed(topology):
     return True
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0)])
-@pytest.mark.parametrize("density", DENSITIES)
+@covering(shape=SHAPES, density=DENSITIES)
 def test_a_mask_comes_back(shape, density):
     mask = make_mask(shape, density)
     topology = Topology.from_mask(mask)
@@ -44,8 +44,7 @@ def test_a_mask_comes_back(shape, density):
     assert topology.density == (mask.mean() if mask.size else 1.0)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("density", DENSITIES)
+@covering(shape=SHAPES, density=DENSITIES)
 def test_edges_in_any_order_are_the_same_topology(shape, density):
     mask = make_mask(shape, density)
     rows, cols = np.nonzero(mask)
@@ -55,7 +54,7 @@ def test_edges_in_any_order_are_the_same_topology(shape, density):
     np.testing.assert_array_equal(mask_of(topology), mask)
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0)])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_full_and_empty(shape):
     full, empty = Topology.full(shape), Topology.empty(shape)
     assert is_well_formed(full)
@@ -65,8 +64,7 @@ def test_full_and_empty(shape):
     assert empty.nnz == 0
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0)])
-@pytest.mark.parametrize("density", DENSITIES)
+@covering(shape=SHAPES, density=DENSITIES)
 def test_the_transpose_is_the_masks_and_knows_its_slots(shape, density):
     mask = make_mask(shape, density)
     topology = Topology.from_mask(mask)
@@ -79,10 +77,7 @@ def test_the_transpose_is_the_masks_and_knows_its_slots(shape, density):
     assert topology.transpose[0] is transposed
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0)])
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("dropped", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("grown", [0.0, 0.3, 1.0])
+@covering(shape=SHAPES, density=DENSITIES, dropped=[0.0, 0.4, 1.0], grown=[0.0, 0.3, 1.0])
 def test_rewiring_is_set_arithmetic(shape, density, dropped, grown):
     mask, rng = make_mask(shape, density), np.random.default_rng(2)
     drop_mask = mask & (rng.random(shape) < dropped)
@@ -123,9 +118,7 @@ def dead_share(topology, share):
     return round(share * (topology.size - topology.nnz))
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0), (3, 5000)])
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.2, 0.7, 1.0])
+@covering(shape=[*SHAPES, (3, 5000)], density=DENSITIES, share=[0.0, 0.001, 0.3, 1.0])
 def test_dead_edges_are_as_many_as_asked_for_distinct_dead_and_repeatable(shape, density, share):
     topology = Topology.from_mask(make_mask(shape, density))
     n = dead_share(topology, share)
@@ -145,8 +138,7 @@ def test_another_seed_draws_other_edges():
     assert 0 < (mask_of(one) & mask_of(other)).sum() < 250
 
 
-@pytest.mark.parametrize("shape", [(6, 11), (3, 300), (50, 2)])
-@pytest.mark.parametrize("n", [1, 5, 40, 60])
+@covering(shape=[(6, 11), (3, 300), (50, 2)], n=[1, 5, 60])
 def test_every_dead_edge_and_every_pair_of_them_is_equally_likely(shape, n):
     """Chi-squared over edges, over the pair of an edge and its next, and over the number in the first row."""
     rng = np.random.default_rng(0)
@@ -173,9 +165,7 @@ def is_chance(counts, mean, variance):
     return abs(spread - 1) < 5 * np.sqrt(3 / counts.size) and abs(counts.mean() - mean) < 5 * np.sqrt(variance)
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, (0, 4), (4, 0), (3, 5000)])
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+@covering(shape=[*SHAPES, (3, 5000)], density=DENSITIES, share=[0.0, 0.1, 0.5, 1.0])
 def test_promising_edges_are_dead_and_have_the_largest_products(shape, density, share):
     topology, rng = Topology.from_mask(make_mask(shape, density)), np.random.default_rng(5)
     rows, cols = (np.exp(rng.normal(0, 2, size)).astype(np.float32) for size in shape)
@@ -204,9 +194,7 @@ def test_norms_of_any_size_can_be_compared(norm):
     assert found.nnz == (4 if norm > 0 else 1)
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 1000])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])
-@pytest.mark.parametrize("levels", [1, 3, 10**6])
+@covering(size=[1, 2, 7, 1000], share=[0.0, 0.3, 0.5, 1.0], levels=[1, 3, 10**6])
 def test_the_weakest_are_the_first_of_a_stable_sort(size, share, levels):
     rng = np.random.default_rng(4)
     scores = (rng.integers(-levels, levels + 1, size) / 3).astype(np.float32)
@@ -262,7 +250,7 @@ def test_a_layer_is_a_matrix():
         [(1024, 784), (256, 1024), (32, 256), (256, 32), (1024, 256), (784, 1024)],
     ],
 )
-@pytest.mark.parametrize("density", [1e-6, 0.01, 0.05, 1 / 3, 0.5, 0.9, 0.999, 1.0])
+@pytest.mark.parametrize("density", [1e-6, 0.05, 1 / 3, 0.9, 1.0])
 def test_erdos_renyi_gives_the_density_promised_and_no_layer_more_than_it_holds(shapes, density):
     counts = erdos_renyi(shapes, density)
     sizes = [n_out * n_in for n_out, n_in in shapes]

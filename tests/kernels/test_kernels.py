@@ -1,21 +1,23 @@
-"""The compiled kernels obey the laws of linear maps and agree with numpy."""
+"""The compiled kernels obey the laws of linear maps and agree with numpy.
+
+Every kernel at every instruction set is held against plain loops in C++ (`make sanitize`); here each binding gets one
+covering set of shapes, densities and lanes.
+"""
 
 import itertools
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.arrays import floats, native
+from tests.covering import covering
 
 from dsae import kernels
 from dsae.kernels import _numpy
 from dsae.topology import Topology
 
 LANES = kernels.LANES
-SHAPES = [(0, 0), (0, 3), (3, 0), (1, 1), (1, 40), (40, 1), (5, 7), (33, 70), (130, 257)]
-DENSITIES = [0.0, 0.03, 0.3, 1.0]
+SHAPES = [(0, 3), (3, 0), (1, 1), (1, 40), (40, 1), (33, 70), (130, 257)]
+DENSITIES = [0.0, 0.1, 1.0]
 BATCHES = (0, 1, 3)
 
 
@@ -31,14 +33,12 @@ def close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
 
 
-cases = pytest.mark.parametrize("density", DENSITIES)
-shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")
+layers = covering(shape=SHAPES, density=DENSITIES)
+products = covering(shape=SHAPES, density=DENSITIES, lanes=LANES)
 lanes = pytest.mark.parametrize("lanes", LANES)
 
 
-@cases
-@shapes
-@lanes
+@products
 def test_spmm_is_the_product(rng, shape, density, lanes):
     t = topology(rng, shape, density)
     values = floats(rng, t.nnz)
@@ -50,9 +50,7 @@ def test_spmm_is_the_product(rng, shape, density, lanes):
         close(got, expected)
 
 
-@cases
-@shapes
-@lanes
+@products
 def test_sddmm_is_the_gradient_at_the_live_edges(rng, shape, density, lanes):
     t = topology(rng, shape, density)
     for n_panels in BATCHES:
@@ -63,9 +61,7 @@ def test_sddmm_is_the_gradient_at_the_live_edges(rng, shape, density, lanes):
         close(got, expected)
 
 
-@cases
-@shapes
-@lanes
+@products
 def test_adjoint_law(rng, shape, density, lanes):
     """<W x, y> = <x, W^T y> = <values, sddmm(y, x)>."""
     t = topology(rng, shape, density)
@@ -81,9 +77,7 @@ def test_adjoint_law(rng, shape, density, lanes):
     np.testing.assert_allclose(products, products[0], rtol=1e-4, atol=1e-2)
 
 
-@cases
-@shapes
-@lanes
+@products
 def test_backward_is_both_products(rng, shape, density, lanes):
     t = topology(rng, shape, density)
     values = floats(rng, t.nnz)
@@ -124,9 +118,7 @@ def test_sum_samples_is_the_sum(rng, width, lanes):
         close(sums, panels.sum((0, 2)))
 
 
-@lanes
-@pytest.mark.parametrize("n_rows", [0, 1, 16, 33, 64, 130])
-@pytest.mark.parametrize("width", [0, 1, 16, 37])
+@covering(n_rows=[0, 1, 16, 33, 64, 130], width=[0, 1, 37], lanes=LANES)
 def test_panels_hold_the_rows(rng, n_rows, width, lanes):
     rows, count = floats(rng, n_rows, width), -(-n_rows // lanes)
     got, expected = np.full((2, count, width, lanes), np.nan, np.float32)
@@ -138,8 +130,7 @@ def test_panels_hold_the_rows(rng, n_rows, width, lanes):
     np.testing.assert_array_equal(back, rows)
 
 
-@cases
-@shapes
+@layers
 def test_transpose_and_gather(rng, shape, density):
     t = topology(rng, shape, density)
     got = kernels.transpose(t.indptr, t.indices, shape[1])
@@ -155,9 +146,7 @@ def test_transpose_and_gather(rng, shape, density):
     np.testing.assert_array_equal(back, values)
 
 
-@cases
-@shapes
-@pytest.mark.parametrize("implementation", [kernels, _numpy])
+@covering(shape=SHAPES, density=DENSITIES, implementation=[kernels, _numpy])
 def test_edges_within_a_dense_matrix(rng, shape, density, implementation):
     t, dense = topology(rng, shape, density), floats(rng, *shape)
     matrix, values, mask = np.full_like(dense, np.nan), np.empty(t.nnz, np.float32), np.zeros(shape, bool)
@@ -168,8 +157,7 @@ def test_edges_within_a_dense_matrix(rng, shape, density, implementation):
     np.testing.assert_array_equal(matrix, np.where(mask, dense, 0))
 
 
-@cases
-@shapes
+@layers
 def test_adams_step_is_the_twins(rng, shape, density):
     t = topology(rng, shape, density)
     grad, *state = floats(rng, 4, t.nnz)
@@ -180,9 +168,7 @@ def test_adams_step_is_the_twins(rng, shape, density):
     close(state, twin)
 
 
-@cases
-@shapes
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@covering(shape=SHAPES, density=DENSITIES, share=[0.0, 0.3, 1.0])
 def test_rewiring_moves_every_slot(rng, shape, density, share):
     t = topology(rng, shape, density)
     drop = rng.random(t.nnz) < share
@@ -199,9 +185,7 @@ def test_rewiring_moves_every_slot(rng, shape, density, share):
     np.testing.assert_array_equal(*moved)
 
 
-@cases
-@shapes
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 1.0])
+@covering(shape=SHAPES, density=DENSITIES, share=[0.0, 0.001, 0.3, 1.0])
 def test_the_same_dead_edges_are_drawn_everywhere(rng, shape, density, share):
     t = topology(rng, shape, density)
     n = round(share * (t.size - t.nnz))
@@ -212,9 +196,7 @@ def test_the_same_dead_edges_are_drawn_everywhere(rng, shape, density, share):
             np.testing.assert_array_equal(a, b)
 
 
-@cases
-@shapes
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+@covering(shape=SHAPES, density=DENSITIES, share=[0.0, 0.01, 0.3, 1.0])
 def test_the_first_dead_edges_are_the_same_everywhere(rng, shape, density, share):
     t = topology(rng, shape, density)
     order = rng.permutation(shape[1]).astype(np.int32)
@@ -296,16 +278,3 @@ def test_arrays_are_aligned_and_their_memory_is_used_again():
     del view
     assert not kernels.NATIVE or kernels.aligned((300, 1001)).ctypes.data == at
     assert kernels.aligned((0, 5)).shape == (0, 5)
-
-
-@pytest.mark.skipif(not shutil.which("cmake") or not shutil.which("c++"), reason="needs cmake and a C++ compiler")
-def test_the_cpp_tests_pass(tmp_path):
-    source = Path(__file__).parents[2]
-    for command in (
-        ["cmake", "-S", source, "-B", tmp_path, "-DDSAE_BUILD_TESTS=ON"],
-        ["cmake", "--build", tmp_path, "--parallel", "2"],
-        [tmp_path / "dsae_tests"],
-    ):
-        run = subprocess.run(command, capture_output=True, text=True)
-        assert run.returncode == 0, run.stdout + run.stderr
-    assert ", 0 failed" in run.stdout

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from tests.arrays import floats, native
+from tests.covering import covering
 
 from dsae import kernels
 from dsae.kernels import _numpy
@@ -28,8 +29,7 @@ def close(got, expected):
 ACTIVATIONS = ("identity", "relu", "sigmoid", "softmax", "topk", "batchtopk", "jumprelu")
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("width", [1, 5, 16, 37, 300])
+@covering(activation=ACTIVATIONS, width=[1, 16, 37, 300])
 def test_activations_are_their_formulas(rng, activation, width):
     for n_rows, scale in itertools.product((0, 1, 19), (1, 100)):
         got = scale * floats(rng, n_rows, width)
@@ -60,9 +60,7 @@ def networks(rng, live, activation="relu"):
     return both
 
 
-@pytest.mark.parametrize("live", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 1.0])
-@pytest.mark.parametrize("n_rows", [0, 1, 2, 17, 64, 65, 1000])
+@covering(n_rows=[0, 1, 2, 17, 64, 65, 1000], share=[0.0, 0.02, 0.3, 1.0], live=[0.0, 0.1, 1.0])
 def test_network_takes_rows_and_csr_through_its_layers(rng, live, share, n_rows):
     network, plain = networks(rng, live)
     for begin, end in ((0, 3), (0, 1), (1, 3)):
@@ -90,8 +88,7 @@ def test_network_activates_rows_and_panels_alike(rng, activation, n_rows):
     close(got, expected)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("n_rows", [1, 17, 300])
+@covering(bad=[np.nan, np.inf, -np.inf], n_rows=[1, 17, 300])
 def test_network_says_where_numbers_are_not_finite(rng, bad, n_rows):
     rows, out = floats(rng, n_rows, 50), np.empty((n_rows, 9), np.float32)
     rows[-1, -1] = bad

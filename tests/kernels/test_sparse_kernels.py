@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from tests.arrays import floats
+from tests.covering import covering
 
 from dsae import kernels
 from dsae.kernels import _numpy
 from dsae.topology import Topology
 
 SHAPES = [(0, 3), (3, 0), (1, 1), (1, 40), (40, 1), (33, 70), (70, 33)]
+AXES = {"shape": SHAPES, "density": [0.0, 0.1, 1.0], "implementation": [kernels, _numpy]}
 FILLS = [0.0, 0.1, 1.0]
-
-cases = pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
-fills = pytest.mark.parametrize("fill", FILLS)
-shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")
-implementations = pytest.mark.parametrize("implementation", [kernels, _numpy], ids=["kernels", "numpy"])
 
 
 def sparse(rng, shape, fill):
@@ -47,10 +44,7 @@ def close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
 
 
-@implementations
-@fills
-@cases
-@shapes
+@covering(**AXES, fill=FILLS)
 def test_columns_are_the_product(rng, shape, density, fill, implementation):
     """Only edges of live inputs are gathered, and only they are read."""
     t, values, dense = layer(rng, shape, density)
@@ -62,10 +56,7 @@ def test_columns_are_the_product(rng, shape, density, fill, implementation):
     close(y, X @ dense.T + bias)
 
 
-@implementations
-@fills
-@cases
-@shapes
+@covering(**AXES, fill=FILLS)
 def test_their_gradient_is_added_to_what_is_there(rng, shape, density, fill, implementation):
     t, _, _ = layer(rng, shape, density)
     X, dy, dw = sparse(rng, (9, shape[1]), fill), floats(rng, 9, shape[0]), floats(rng, t.nnz)
@@ -76,9 +67,7 @@ def test_their_gradient_is_added_to_what_is_there(rng, shape, density, fill, imp
     close(dw, expected)
 
 
-@implementations
-@cases
-@shapes
+@covering(**AXES)
 def test_vector_product_and_outer_product(rng, shape, density, implementation):
     t, values, dense = layer(rng, shape, density)
     left, right = floats(rng, shape[0]), floats(rng, shape[1])
@@ -97,12 +86,7 @@ def dense_loss(dense, bias, rows, target, loss):
     return (np.logaddexp(0, z) - target * z).sum(), 1 / (1 + np.exp(-z)) - target
 
 
-@implementations
-@pytest.mark.parametrize("height", [1, 7, 100])
-@pytest.mark.parametrize("loss", ["mse", "bce"])
-@fills
-@cases
-@shapes
+@covering(**AXES, fill=FILLS, loss=["mse", "bce"], height=[1, 7, 100])
 def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, fill, loss, height, implementation):
     """Whatever their height, on panels that are full and on such that are not."""
     t, values, dense = layer(rng, shape, density)

@@ -1,9 +1,9 @@
 """A sparse batch in a network equals the same batch written out."""
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
 import torch
+from tests.covering import covering
 from torch.nn import functional as F
 
 from dsae import ops
@@ -12,9 +12,8 @@ from dsae.ops._rows import DENSE_ABOVE
 from dsae.topology import Topology, random_topology
 
 SHAPES = [(1, 1), (5, 3), (3, 40), (33, 17)]
-cases = pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
-shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")
-kinds = pytest.mark.parametrize("kind", ["mse", "bce"])
+DENSITIES = [0.0, 0.3, 1.0]
+KINDS = ["mse", "bce"]
 
 
 def batch(n_rows, width, fill=0.3, centred=True, seed=0):
@@ -41,10 +40,7 @@ def same(got, expected, tolerance=1e-4):
         torch.testing.assert_close(one, other.to(one), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("centred", [False, True])
-@cases
-@shapes
+@covering(shape=SHAPES, density=DENSITIES, centred=[False, True], packed=[False, True])
 def test_a_first_layer_and_its_gradient_are_those_of_the_dense_batch(shape, density, centred, packed):
     x, dense = batch(20, shape[1], centred=centred)
     topology, values, bias = layer(shape, density)
@@ -57,9 +53,7 @@ def test_a_first_layer_and_its_gradient_are_those_of_the_dense_batch(shape, dens
     same(*results)
 
 
-@pytest.mark.parametrize("fill", [0.0, 0.3, 1.0])
-@cases
-@shapes
+@covering(shape=SHAPES, density=DENSITIES, fill=[0.0, 0.3, 1.0])
 def test_native_equals_plain_torch(shape, density, fill):
     topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer(shape, density))
     for n_rows in (1, 20, 130):
@@ -78,12 +72,14 @@ def test_native_equals_plain_torch(shape, density, fill):
             same(*zip(*pairs, strict=True))
 
 
-@pytest.mark.parametrize("tile", [1, 20 * 7, 1 << 20])
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("by_gemm", [False, True])
-@kinds
-@cases
-@shapes
+@covering(
+    shape=SHAPES,
+    density=DENSITIES,
+    kind=KINDS,
+    by_gemm=[False, True],
+    packed=[False, True],
+    tile=[1, 20 * 7, 1 << 20],
+)
 def test_a_tiled_loss_is_the_loss_of_the_whole_output(shape, density, kind, by_gemm, packed, tile, monkeypatch):
     monkeypatch.setattr("dsae.ops._torch._TILE_NUMBERS", tile)
     monkeypatch.setattr("dsae.ops._native._TILE_BYTES", 4 * tile)
@@ -99,8 +95,7 @@ def test_a_tiled_loss_is_the_loss_of_the_whole_output(shape, density, kind, by_g
     same(torch.autograd.grad(3 * got, wanted), torch.autograd.grad(3 * expected, wanted))
 
 
-@kinds
-@cases
+@covering(density=DENSITIES, kind=KINDS)
 def test_gradients_of_the_twins_are_exact(density, kind):
     topology, values, bias = layer((9, 5), density, torch.float64)
     target, x = batch(6, 9, centred=kind == "mse")[0], batch(6, 5)[0]
@@ -123,8 +118,7 @@ def test_what_nobody_learns_gets_no_gradient():
     assert dh.abs().sum() > 0
 
 
-@pytest.mark.parametrize("n", [1, 40])
-@kinds
+@covering(n=[1, 40], kind=KINDS)
 def test_growth_of_the_outer_layers_is_that_of_the_dense_batch(kind, n, monkeypatch):
     """The tape holds neither the input nor the output's gradient, and growth finds the same edges."""
     monkeypatch.setattr("dsae.ops._grow._ALWAYS_SCORED", 100)

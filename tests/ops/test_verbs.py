@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.covering import covering
 
 from dsae import ops
 from dsae.ops import _native, _torch
@@ -23,9 +24,7 @@ def make(shape, density, n_rows, dtype=torch.float32):
     return topology, values, bias, x
 
 
-@pytest.mark.parametrize("n_rows", ROWS)
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("shape", SHAPES)
+@covering(shape=SHAPES, density=DENSITIES, n_rows=ROWS)
 def test_native_equals_plain_torch(shape, density, n_rows):
     topology, values, bias, rows = make(shape, density, n_rows)
     x = _torch.pack(rows)
@@ -42,8 +41,7 @@ def test_native_equals_plain_torch(shape, density, n_rows):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 20), (17, 9)])
+@covering(shape=[(1, 1), (3, 20), (17, 9)], density=DENSITIES)
 def test_gradients_of_the_twin_are_exact(shape, density):
     topology, values, bias, rows = make(shape, density, 5, torch.float64)
     for tensor in (values, bias, rows):
@@ -59,8 +57,7 @@ def test_gradients_of_the_twin_are_exact(shape, density):
     assert torch.autograd.gradcheck(on_rows, (values, bias, rows))
 
 
-@pytest.mark.parametrize("n_rows", ROWS)
-@pytest.mark.parametrize("needed", [(0,), (1,), (2,), (0, 2), (0, 1, 2)])
+@covering(n_rows=[1, 20, 130], needed=[(0,), (1,), (2,), (0, 2), (0, 1, 2)])
 def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows, needed):
     """Whichever of values, bias and input need one."""
     topology, *inputs = make((33, 17), 0.3, n_rows)
@@ -113,10 +110,7 @@ def grow(x, dy, topology, n, seed=0):
     return mask
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("n", [0, 1, 7, 10_000])
-@pytest.mark.parametrize("shape", SHAPES)
+@covering(shape=SHAPES, n=[0, 1, 7, 10_000], packed=[True, False], dtype=[torch.float32, torch.float64])
 def test_growth_takes_the_largest_absent_gradients(shape, n, packed, dtype):
     topology, _, _, x = make(shape, 0.3, 20, dtype)
     dy = torch.randn(20, shape[0], dtype=dtype)

@@ -1,0 +1,52 @@
+"""Covering arrays: few cases in which every pair of values of any two axes still meets."""
+
+import itertools
+
+import pytest
+
+
+def pairwise(**axes):
+    """Cases, one value of each axis, that hold every pair of values of two axes; the same ones every time.
+
+    Built row by row: an open pair is taken, and each further axis gives the value that closes most open pairs, the one
+    used least of those that close as many. There are about as many rows as the two longest axes have pairs.
+    """
+    names, values = list(axes), [list(axis) for axis in axes.values()]
+    if len(names) < 2:
+        return [dict(zip(names, case, strict=True)) for case in itertools.product(*values)]
+    sizes = [range(len(axis)) for axis in values]
+    open_pairs = dict.fromkeys(
+        ((a, i), (b, j)) for a, b in itertools.combinations(range(len(names)), 2) for i in sizes[a] for j in sizes[b]
+    )
+    used, cases = dict.fromkeys(((a, i) for a in range(len(names)) for i in sizes[a]), 0), []
+    while open_pairs:
+        row = dict(next(iter(open_pairs)))
+        for axis in sorted(set(range(len(names))) - set(row), key=lambda axis: -len(sizes[axis])):
+            row[axis] = min(
+                sizes[axis], key=lambda i: (-len(_closed(row | {axis: i}, axis, open_pairs)), used[axis, i])
+            )
+        for axis, i in row.items():
+            used[axis, i] += 1
+            for pair in _closed(row, axis, open_pairs):
+                del open_pairs[pair]
+        cases.append({name: values[axis][row[axis]] for axis, name in enumerate(names)})
+    return cases
+
+
+def _closed(row, axis, open_pairs):
+    """The open pairs of ``row`` that its value of ``axis`` takes part in."""
+    at = (axis, row[axis])
+    pairs = (tuple(sorted((at, other))) for other in row.items() if other[0] != axis)
+    return [pair for pair in pairs if pair in open_pairs]
+
+
+def covering(**axes):
+    """Like ``pytest.mark.parametrize`` for each axis, but with the cases of `pairwise` only."""
+    cases = [tuple(case.values()) for case in pairwise(**axes)]
+    return pytest.mark.parametrize(list(axes), cases, ids=["-".join(map(_id, case)) for case in cases])
+
+
+def _id(value):
+    if isinstance(value, tuple):
+        return "x".join(map(_id, value)) or "none"
+    return str(getattr(value, "__name__", value)).rpartition(".")[2] if hasattr(value, "__name__") else str(value)
