@@ -68,6 +68,11 @@ class Runtime:
         """The weights by layer name, from the input to the output."""
         return self.model.layers
 
+    @property
+    def loss(self) -> str:
+        """The loss it was trained with; ``"mse"`` where the model does not say."""
+        return self.model.training.get("loss", "mse")
+
     def encode(self, X: Any, *, k: int | None = None, sparse_output: bool = False) -> Any:
         """Codes of rows.
 

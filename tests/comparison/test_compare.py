@@ -1,9 +1,11 @@
 """Laws of the comparison: what is equal for all, and what each rival is."""
 
+import copy
 import dataclasses
 import io
 import json
 import math
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +17,7 @@ from dsae import metrics
 from dsae.comparison import DENSE, LINEAR, NARROW, SPARSE, compare
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.config import CODE_ACTIVATIONS, AutoencoderConfig
+from dsae.estimators import DeepSparseAutoencoder
 from dsae.runtime import Runtime
 
 SETTINGS = {"n_components": 4, "hidden_layer_sizes": (24,), "density": 0.2, "max_iter": 3, "verbose": 0}
@@ -97,12 +100,34 @@ def test_rivals_are_what_they_are_called(comparison):
 def test_figures_are_the_models_own(comparison):
     for row in comparison.rows:
         model = comparison.models[row.name]
-        expected = metrics.evaluate(model.reconstruct, comparison.X_test)
+        expected = metrics.evaluate(model.reconstruct, comparison.X_test, metrics=("mse", "fvu", "cosine"))
         assert {key: getattr(row, key) for key in expected} == pytest.approx(expected, rel=1e-6)
         assert row.encode_us_per_row > 0
         assert row.encode_us_single_row > 0
         assert row.fit_seconds > 0
     assert comparison[SPARSE].bytes_in_memory == metrics.bytes_in_memory(comparison.models[SPARSE].layers)
+
+
+def test_a_row_survives_copies_and_knows_its_names(comparison):
+    row = pickle.loads(pickle.dumps(copy.deepcopy(comparison[SPARSE])))
+    assert row == comparison[SPARSE]
+    assert row.fvu == row.values["fvu"]
+    with pytest.raises(AttributeError, match="no attribute 'fvuu'"):
+        row.fvuu  # noqa: B018
+
+
+def test_open_settings_of_a_twin_are_chosen_as_for_any_model_of_its_widths(comparison):
+    """The learning rate above all: `compare` hands on "auto", not what it became for the sparse model."""
+    for name in (DENSE, NARROW):
+        config, model = comparison.models[name].config, comparison.models[name].model
+        alone = DeepSparseAutoencoder(
+            config.n_components,
+            hidden_layer_sizes=config.hidden_layer_sizes,
+            density=1.0,
+            shrink="none",
+            max_iter=1,
+        ).fit(data())
+        assert model.training["learning_rate_init"] == alone.runtime_.model.training["learning_rate_init"]
 
 
 def test_training_is_the_same_for_all(comparison):
@@ -175,13 +200,16 @@ def test_ratios_and_outputs(comparison, tmp_path):
 
 
 def test_json_has_no_infinities(comparison):
-    row = dataclasses.replace(comparison[SPARSE], fvu=math.inf)
+    row = comparison[SPARSE]
+    row = dataclasses.replace(row, values=row.values | {"fvu": math.inf})
     given = json.loads(dataclasses.replace(comparison, rows=[row]).to_json())
     assert given["rows"][0]["fvu"] is None
 
 
 def test_a_rival_with_nothing_has_no_ratio(comparison):
-    rows = [comparison[SPARSE], dataclasses.replace(comparison[LINEAR], squared_error_per_row=0.0)]
+    linear = comparison[LINEAR]
+    linear = dataclasses.replace(linear, values=linear.values | {"squared_error_per_row": 0.0})
+    rows = [comparison[SPARSE], linear]
     assert dataclasses.replace(comparison, rows=rows).ratios[LINEAR]["squared_error_per_row"] is None
 
 

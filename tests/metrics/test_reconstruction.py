@@ -19,7 +19,7 @@ def pair():
 
 
 def streamed(X, X_hat, batch):
-    errors = metrics.Reconstruction(cross_entropy=True)
+    errors = metrics.Reconstruction(metrics=["bce"])
     for start in range(0, X.shape[0], batch):
         errors.update(X[start : start + batch], X_hat[start : start + batch])
     return errors.result()
@@ -107,21 +107,3 @@ def test_shapes_must_agree():
 def test_no_rows_no_result():
     with pytest.raises(ValueError, match="No rows"):
         metrics.Reconstruction().result()
-
-
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
-def test_evaluate_streams_a_model(pair, kind):
-    X, _ = pair
-    halve = lambda rows: (rows.toarray() if sp.issparse(rows) else rows) * 0.5  # noqa: E731
-    assert metrics.evaluate(halve, kind(X), batch_size=7)["mse"] == pytest.approx(metrics.mse(X, X * 0.5))
-
-
-def test_wide_rows_are_reconstructed_few_at_a_time():
-    seen = []
-
-    def reconstruct(rows):
-        seen.append(rows.shape[0])
-        return np.zeros(rows.shape, np.float32)
-
-    metrics.evaluate(reconstruct, sp.csr_matrix((20, 2**22), dtype=np.float32))
-    assert seen == [4] * 5

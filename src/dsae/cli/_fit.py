@@ -13,7 +13,7 @@ import click
 
 from dsae.cli._options import fit_options, settings
 from dsae.cli._output import plain, show
-from dsae.cli._use import id_column, measure
+from dsae.cli._use import id_column
 
 if TYPE_CHECKING:
     from dsae.data import ArraySource, StreamSource
@@ -115,12 +115,13 @@ def _at_hand(source: StreamSource) -> ArraySource | StreamSource:
 
 def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, float]:
     """Errors on the rows of each name; where they cannot be had, it is said that the model is there all the same."""
+    from dsae.metrics import evaluate
+
     try:
         return {
             f"{which}_{name}": value
             for which, some in rows.items()
-            for name, value in measure(runtime, some).items()
-            if name in _KEPT
+            for name, value in evaluate(runtime, some, metrics=_KEPT).items()
         }
     except BaseException:
         click.echo(f"dsae: the model is in {output}; only its evaluation failed", err=True)

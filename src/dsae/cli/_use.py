@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +79,11 @@ def reconstruct(model: str, data: str, output: str, kind: str | None, id_column:
 @id_column
 def evaluate(model: str, data: str, as_json: bool, id_column: str | None) -> None:
     """How well MODEL reconstructs DATA, and what it costs."""
+    from dsae import metrics
+
     runtime = load_model(model)
-    show(measure(runtime, source_for(runtime, "evaluate", data, id_column)), as_json)
+    source = source_for(runtime, "evaluate", data, id_column)
+    show(metrics.evaluate(runtime, source, timed=True), as_json)
 
 
 def load_model(model: str) -> Runtime:
@@ -137,33 +139,3 @@ def transform(
         with writing(target, len(part), names, part.id_name, kind, sparse) as writer:
             for chunk in part.chunks():
                 writer.write(verb(chunk.rows), chunk.ids)
-
-
-def measure(runtime: Runtime, rows: Any) -> dict[str, Any]:
-    """Errors of reconstruction, sparsity of weights and codes, and time, over all rows, a batch at a time."""
-    from dsae import metrics
-    from dsae.data import ArraySource, is_source
-    from dsae.metrics._reconstruction import rows_at_once
-
-    config, layers = runtime.config, runtime.layers
-    errors = metrics.Reconstruction(cross_entropy=runtime.model.training.get("loss") == "bce")
-    activity = metrics.CodeActivity(metrics.firing_threshold(config.code_activation, config.n_components))
-    seconds = 0.0
-    for batch in (rows if is_source(rows) else ArraySource(rows)).batches(rows_at_once(config.n_features)):
-        begun = time.perf_counter()
-        codes = runtime.encode(batch)
-        X_hat = runtime.decode(codes)
-        seconds += time.perf_counter() - begun
-        errors.update(batch, X_hat)
-        activity.update(codes)
-    fired = activity.result()
-    return {
-        "n_samples": fired["n_samples"],
-        **errors.result(),
-        "density": runtime.model.density,
-        "nnz": runtime.model.nnz,
-        "bytes_in_memory": metrics.bytes_in_memory(layers),
-        "mean_l0": fired["mean_l0"],
-        "dead_latents": fired["dead_latents"],
-        "ms_per_row": 1e3 * seconds / fired["n_samples"],
-    }

@@ -16,7 +16,7 @@ from dsae.runtime import Runtime
 
 
 class LinearModel:
-    """PCA with the manners of a `Runtime`.
+    """PCA with the interface of a `Runtime`.
 
     Parameters
     ----------
@@ -28,6 +28,7 @@ class LinearModel:
 
     def __init__(self, mean: np.ndarray, scale: np.ndarray, components: np.ndarray) -> None:
         self.mean, self.scale, self.components = mean, scale, components
+        self.config = AutoencoderConfig(mean.size, components.shape[0])
         self._weights = (components / scale).T.copy()
         self._bias = -mean @ self._weights
 
@@ -47,13 +48,20 @@ class LinearModel:
         return cls(mean, by, np.asarray(pca.components_, np.float32))
 
     @property
-    def bytes_in_memory(self) -> int:
-        """Bytes of what it needs: one orthonormal matrix to encode and decode, two where scaled."""
+    def sizes(self) -> dict[str, float]:
+        """As `dsae.metrics.sizes`: one orthonormal matrix encodes and decodes; scaling needs a second."""
         scaled = self._weights.nbytes + self.scale.nbytes if (self.scale != 1).any() else 0
-        return self.components.nbytes + self.mean.nbytes + scaled
+        return {
+            "density": 1.0,
+            "nnz": self.components.size,
+            "parameters": self.components.size + self.mean.size,
+            "multiply_adds": 2 * self.components.size,
+            "bytes_in_memory": self.components.nbytes + self.mean.nbytes + scaled,
+        }
 
-    def save(self, path: Path) -> Path:
+    def save(self, folder: Path) -> Path:
         """Write the arrays as an ``.npz`` file."""
+        path = folder.with_suffix(".npz")
         np.savez(path, mean=self.mean, scale=self.scale, components=self.components)
         return path
 

@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,73 +18,52 @@ from rich.table import Table
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from dsae import kernels, metrics, store
+from dsae import kernels, metrics
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.data import check_rows
 from dsae.estimators import DeepSparseAutoencoder
+from dsae.metrics import METRICS
 from dsae.report import write_report
 from dsae.runtime import Runtime
 
 SPARSE, DENSE, NARROW, LINEAR = "DSA", "dense twin", "narrow twin", "PCA"
 _PLAIN = {"density": 1.0, "shrink": "none", "l1": 0.0, "init": None, "warm_start": False}
 _ROWS_TIMED = 1024
-_RATIOS = (
-    "parameters",
-    "squared_error_per_row",
-    "multiply_adds",
-    "bytes_on_disk",
-    "bytes_in_memory",
-    "encode_us_per_row",
-    "encode_us_single_row",
-    "fit_seconds",
-)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One model's row: what it costs and how well it reconstructs the test rows.
+    """One model's row: its size and cost, and how well it reconstructs the test rows.
+
+    Every figure is an attribute, too: ``row.fvu`` is ``row.values["fvu"]``.
 
     Parameters
     ----------
     name : str
     widths : tuple of int
         From the input through the code to the output.
-    density : float
-    nnz, parameters : int
-        Live weights, without and with biases.
-    mse, squared_error_per_row, fvu, cosine : float
-        See `dsae.metrics.Reconstruction`.
-    bce : float, optional
-        Cross entropy in nats per row, where that was the loss.
-    mean_l0 : float
-    dead_latents : int
-        Among the test rows; see `dsae.metrics.CodeActivity`.
-    multiply_adds : int
-        To encode and decode a row.
-    bytes_on_disk, bytes_in_memory : int
-    encode_us_per_row, encode_us_single_row : float
-        Microseconds, in a batch of up to 1024 and alone; a dense model by the faster of the kernels and BLAS.
-    fit_seconds : float
+    values : dict of str to float or None
+        By name of the metric, see `dsae.metrics.METRICS`: ``density``, ``nnz`` and ``parameters`` (weights without
+        and with biases), the errors of `dsae.metrics.Reconstruction`, ``mean_l0`` and ``dead_latents`` (see
+        `dsae.metrics.CodeActivity`), ``multiply_adds`` per row encoded and decoded, ``bytes_on_disk``,
+        ``bytes_in_memory``, ``encode_us_per_row`` and ``encode_us_single_row`` (microseconds, in a batch of up to
+        1024 and alone; a dense model by the faster of the kernels and BLAS), ``fit_seconds``.
     """
 
     name: str
     widths: tuple[int, ...]
-    density: float
-    nnz: int
-    parameters: int
-    mse: float
-    squared_error_per_row: float
-    fvu: float
-    cosine: float
-    bce: float | None
-    mean_l0: float
-    dead_latents: int
-    multiply_adds: int
-    bytes_on_disk: int
-    bytes_in_memory: int
-    encode_us_per_row: float
-    encode_us_single_row: float
-    fit_seconds: float
+    values: dict[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked only for what is no field; a copy being unpickled has no fields yet.
+        values = vars(self).get("values", {})
+        if name not in values:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return values[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name, widths and figures in one flat dict."""
+        return {"name": self.name, "widths": self.widths, **self.values}
 
 
 @dataclass(frozen=True)
@@ -117,7 +96,9 @@ class Comparison:
         own = self[SPARSE]
         return {
             other.name: {
-                key: getattr(own, key) / getattr(other, key) if getattr(other, key) else None for key in _RATIOS
+                name: own.values[name] / other.values[name] if other.values[name] else None
+                for name, metric in METRICS.items()
+                if metric.ratio
             }
             for other in self.rows
             if other is not own
@@ -126,7 +107,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Rows, ratios and notes as JSON can hold them; None where a number is not finite."""
         rows = [
-            {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in asdict(row).items()}
+            {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.to_dict().items()}
             for row in self.rows
         ]
         return {"rows": rows, "ratios": self.ratios, "notes": self.notes}
@@ -140,10 +121,10 @@ class Comparison:
         table = Table("", *(row.name for row in self.rows), caption="\n".join(self.notes), caption_justify="left")
         for column in table.columns[1:]:
             column.justify = "right"
-        for key in asdict(self.rows[0]):
-            values = [getattr(row, key) for row in self.rows]
-            if key != "name" and any(value is not None for value in values):
-                table.add_row(key.replace("_", " "), *(_cell(value) for value in values))
+        rows = [row.to_dict() for row in self.rows]
+        for key in list(rows[0])[1:]:
+            if any(row[key] is not None for row in rows):
+                table.add_row(key.replace("_", " "), *(_cell(row[key]) for row in rows))
         return table
 
     def to_html(self, path: str | Path, **options: Any) -> Path:
@@ -191,8 +172,7 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     ['DSA', 'dense twin', 'narrow twin', 'PCA']
     """
     seed = int(check_random_state(params.get("random_state")).randint(np.iinfo(np.int32).max))
-    params = {**params, "random_state": seed}
-    DeepSparseAutoencoder(**params)
+    params = {**DeepSparseAutoencoder(**params).get_params(), "random_state": seed}
     rows: Any = check_rows("compare", X)
     if X_test is None:
         X, X_test = train_test_split(X, test_size=test_size, random_state=seed)
@@ -200,8 +180,7 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     test: Any = check_rows("compare", X_test, rows.shape[1], "as many as X")
     say = Console(stderr=True, quiet=not verbose).print
     fitted = _fit_all(X, rows, params, say)
-    entropy = params.get("loss") == "bce"
-    compared = [_measure(name, model, seconds, test, entropy) for name, (model, seconds) in fitted.items()]
+    compared = [_measure(name, model, seconds, test, params["loss"]) for name, (model, seconds) in fitted.items()]
     models = {name: model for name, (model, _) in fitted.items()}
     return Comparison(compared, models, test, _notes(models, params, rows, test))
 
@@ -214,14 +193,12 @@ def _fit_all(X: Any, rows: Any, params: dict[str, Any], say: Callable) -> dict[s
     fitted[DENSE] = _fit(X, plain, DENSE, say)
     hidden, code, decoder = narrow_widths(runtime.config, metrics.parameters(runtime.layers))
     narrow = {"hidden_layer_sizes": hidden, "n_components": code, "decoder_layer_sizes": decoder}
-    if params.get("k") is not None:
+    if params["k"] is not None:
         narrow["k"] = min(params["k"], code)
     fitted[NARROW] = _fit(X, {**plain, **narrow}, NARROW, say)
     say(f"fitting {LINEAR}")
     begun = time.perf_counter()
-    linear = LinearModel.fit(
-        rows, runtime.config.n_components, scale=params.get("scale", False), seed=params["random_state"]
-    )
+    linear = LinearModel.fit(rows, runtime.config.n_components, scale=params["scale"], seed=params["random_state"])
     fitted[LINEAR] = linear, time.perf_counter() - begun
     return fitted
 
@@ -232,23 +209,25 @@ def _fit(X: Any, params: dict[str, Any], name: str, say: Callable) -> tuple[Runt
     return estimator.runtime_, estimator.fit_time_
 
 
-def _measure(name: str, model: Any, seconds: float, test: Any, entropy: bool) -> Compared:
-    clipped = entropy and isinstance(model, LinearModel)
-    reconstruct = (lambda rows: np.clip(model.reconstruct(rows), 0, 1)) if clipped else model.reconstruct
-    errors = metrics.evaluate(model.reconstruct, test)
-    if entropy:
-        errors["bce"] = metrics.evaluate(reconstruct, test, cross_entropy=True)["bce"]
+def _measure(name: str, model: Any, seconds: float, test: Any, loss: str) -> Compared:
     encode = _fastest(model, test)
     batch, row = test[:_ROWS_TIMED], test[:1]
-    return Compared(
-        name=name,
-        **_size(model),
-        **{key: errors.get(key) for key in ("mse", "squared_error_per_row", "fvu", "cosine", "bce")},  # pyright: ignore
-        **_activity(model, test),
-        encode_us_per_row=1e6 * metrics.seconds_per_call(lambda: encode[0](batch)) / batch.shape[0],
-        encode_us_single_row=1e6 * metrics.seconds_per_call(lambda: encode[1](row), repeats=101),
-        fit_seconds=seconds,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        bytes_on_disk = metrics.bytes_on_disk(model.save(Path(folder) / "model"))
+    found = metrics.evaluate(model, test) | {
+        "bytes_on_disk": bytes_on_disk,
+        "encode_us_per_row": 1e6 * metrics.seconds_per_call(lambda: encode[0](batch)) / batch.shape[0],
+        "encode_us_single_row": 1e6 * metrics.seconds_per_call(lambda: encode[1](row), repeats=101),
+        "fit_seconds": seconds,
+    }
+    if loss == "bce" and isinstance(model, LinearModel):
+
+        def clipped(rows: Any) -> np.ndarray:
+            return np.clip(model.reconstruct(rows), 0, 1)
+
+        found |= metrics.evaluate(clipped, test, metrics=["bce"])
+    widths = (*model.config.encoder_widths, *model.config.decoder_widths[1:])
+    return Compared(name, widths, {key: found.get(key) for key, metric in METRICS.items() if metric.compared})
 
 
 def _fastest(model: Any, test: Any) -> tuple[Callable, Callable]:
@@ -263,42 +242,6 @@ def _fastest(model: Any, test: Any) -> tuple[Callable, Callable]:
     return faster(test[:_ROWS_TIMED], 5), faster(test[:1], 51)
 
 
-def _size(model: Any) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        if isinstance(model, LinearModel):
-            path = model.save(Path(folder) / "pca.npz")
-            width, n_features = model.components.shape
-            return {
-                "widths": (n_features, width, n_features),
-                "density": 1.0,
-                "nnz": model.components.size,
-                "parameters": model.components.size + n_features,
-                "multiply_adds": 2 * model.components.size,
-                "bytes_on_disk": metrics.bytes_on_disk(path),
-                "bytes_in_memory": model.bytes_in_memory,
-            }
-        config, layers = model.config, model.layers
-        return {
-            "widths": (*config.encoder_widths, *config.decoder_widths[1:]),
-            "density": model.model.density,
-            "nnz": metrics.nnz(layers),
-            "parameters": metrics.parameters(layers),
-            "multiply_adds": metrics.multiply_adds(layers),
-            "bytes_on_disk": metrics.bytes_on_disk(store.write(Path(folder) / "model", model.model)),
-            "bytes_in_memory": metrics.bytes_in_memory(layers),
-        }
-
-
-def _activity(model: Any, test: Any) -> dict[str, Any]:
-    linear = isinstance(model, LinearModel)
-    activation, width = ("identity", 1) if linear else (model.config.code_activation, model.config.n_components)
-    activity = metrics.CodeActivity(metrics.firing_threshold(activation, width))
-    for start in range(0, test.shape[0], _ROWS_TIMED):
-        activity.update(model.encode(test[start : start + _ROWS_TIMED]))
-    result = activity.result()
-    return {"mean_l0": result["mean_l0"], "dead_latents": int(result["dead_latents"])}
-
-
 def _notes(models: dict[str, Any], params: dict[str, Any], rows: Any, test: Any) -> list[str]:
     versions = ", ".join(f"{name} {version(name)}" for name in ("dsae", "torch", "numpy", "scikit-learn"))
     notes = [
@@ -308,7 +251,7 @@ def _notes(models: dict[str, Any], params: dict[str, Any], rows: Any, test: Any)
     ]
     if models[NARROW].config.n_components != models[SPARSE].config.n_components:
         notes.append("There is no hidden layer to make thinner, so the narrow twin has a narrower code.")
-    if params.get("init") is not None or params.get("warm_start"):
+    if params["init"] is not None or params["warm_start"]:
         notes.append("The DSA starts from the weights given as init, its twins from random weights.")
     if models[LINEAR].components.shape[0] < models[SPARSE].config.n_components:
         notes.append("PCA cannot have more components than rows or features, so its code is narrower.")

@@ -29,6 +29,17 @@ def parameters(layers: Mapping[str, Layer]) -> int:
     return nnz(layers) + sum(layer.bias.size for layer in layers.values())
 
 
+def sizes(layers: Mapping[str, Layer]) -> dict[str, float]:
+    """``density``, ``nnz``, ``parameters``, ``multiply_adds`` and ``bytes_in_memory`` of a model."""
+    return {
+        "density": nnz(layers) / sum(layer.topology.size for layer in layers.values()),
+        "nnz": nnz(layers),
+        "parameters": parameters(layers),
+        "multiply_adds": multiply_adds(layers),
+        "bytes_in_memory": bytes_in_memory(layers),
+    }
+
+
 def multiply_adds(layers: Mapping[str, Layer]) -> int:
     """Multiply-adds to encode and decode one row: one per live weight.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-_VALUES_AT_ONCE = 2**20
-_ROWS_AT_ONCE, _RECONSTRUCTED_AT_ONCE = 1024, 2**24  # a reconstruction is 64 MiB at most
-_CLIP = 1e-7
+from dsae.metrics._table import METRICS
+
+_VALUES_AT_ONCE = 2**20  # 8 MiB of float64 each for rows and reconstructions
 
 
 class Reconstruction:
@@ -23,8 +23,9 @@ class Reconstruction:
 
     Parameters
     ----------
-    cross_entropy : bool
-        Also sum the cross entropy, for which rows and reconstructions must lie in [0, 1].
+    metrics : iterable of str
+        Names of further means over rows to take, such as ``"bce"``, the cross entropy, for which rows and
+        reconstructions must lie in [0, 1].
 
     Examples
     --------
@@ -36,11 +37,13 @@ class Reconstruction:
     (0.125, 0.0625, 0.25)
     """
 
-    def __init__(self, *, cross_entropy: bool = False) -> None:
+    def __init__(self, *, metrics: Iterable[str] = ()) -> None:
+        also = set(metrics)
         self.n_samples = 0
-        self._cross_entropy = cross_entropy
+        self._per_row = {name: m.per_row for name, m in METRICS.items() if m.per_row and (m.default or name in also)}
+        self._sums = dict.fromkeys(self._per_row, 0.0)
         self._mean = np.zeros(0)
-        self._spread = self._squared = self._cosine = self._entropy = 0.0
+        self._spread = 0.0
 
     def update(self, X: Any, X_hat: Any) -> None:
         """Add rows and their reconstructions.
@@ -59,10 +62,8 @@ class Reconstruction:
                 raise ValueError(
                     f"[update] X must have {self._mean.size} columns, like the rows before; got {x.shape}."
                 )
-            self._squared += float(np.square(x - x_hat).sum())
-            self._cosine += float(_row_cosines(x, x_hat).sum())
-            if self._cross_entropy:
-                self._entropy += _entropy(x, x_hat)
+            for name, per_row in self._per_row.items():
+                self._sums[name] += float(per_row(x, x_hat).sum())
             self._merge(x)
 
     def _merge(self, x: np.ndarray) -> None:
@@ -83,7 +84,7 @@ class Reconstruction:
             ``mse`` (mean over rows and features), ``squared_error_per_row`` (summed over the features, mean
             over rows), ``fvu`` (squared error over the squared distance from the mean of these rows; 0 for a
             perfect reconstruction, infinite for an imperfect one of constant rows), ``cosine`` (between a row
-            and its reconstruction, mean over rows) and, where asked for, ``bce`` (nats per row).
+            and its reconstruction, mean over rows) and, where asked for, others, such as ``bce`` (nats per row).
 
         Raises
         ------
@@ -92,52 +93,10 @@ class Reconstruction:
         """
         if not self.n_samples:
             raise ValueError("[result] No rows were given; call update first.")
-        n = self.n_samples
-        result = {
-            "mse": self._squared / (n * self._mean.size),
-            "squared_error_per_row": self._squared / n,
-            "fvu": _ratio(self._squared, self._spread),
-            "cosine": self._cosine / n,
-        }
-        return result | ({"bce": self._entropy / n} if self._cross_entropy else {})
-
-
-def rows_at_once(n_features: int) -> int:
-    """How many rows to reconstruct together: up to 1024, of wide ones fewer."""
-    return max(1, min(_ROWS_AT_ONCE, _RECONSTRUCTED_AT_ONCE // max(n_features, 1)))
-
-
-def evaluate(
-    reconstruct: Callable[[Any], np.ndarray], X: Any, *, batch_size: int | None = None, cross_entropy: bool = False
-) -> dict[str, float]:
-    """Errors of a model over all of ``X``, reconstructed batch by batch.
-
-    Parameters
-    ----------
-    reconstruct : callable
-        From rows to reconstructions, such as ``Runtime.reconstruct``.
-    X : ndarray or csr_matrix, shape (n_samples, n_features), or a source of such rows
-    batch_size : int, optional
-        By default up to 1024, of wide rows fewer.
-    cross_entropy : bool
-
-    Returns
-    -------
-    dict
-        As `Reconstruction.result` gives it.
-
-    Examples
-    --------
-    >>> evaluate(lambda rows: rows * 0.5, np.eye(4))["fvu"]
-    0.3333333333333333
-    """
-    errors = Reconstruction(cross_entropy=cross_entropy)
-    if batch_size is None:
-        batch_size = rows_at_once(X.n_features if hasattr(X, "n_features") else X.shape[1])
-    slices = (X[start : start + batch_size] for start in range(0, X.shape[0], batch_size))
-    for rows in X.batches(batch_size) if hasattr(X, "batches") else slices:
-        errors.update(rows, reconstruct(rows))
-    return errors.result()
+        means = {name: total / self.n_samples for name, total in self._sums.items()}
+        squared = means["squared_error_per_row"]
+        fvu = _ratio(squared * self.n_samples, self._spread)
+        return {"mse": squared / self._mean.size, "fvu": fvu} | means
 
 
 def mse(X: Any, X_hat: Any) -> float:
@@ -209,9 +168,7 @@ def bce(X: Any, X_hat: Any) -> float:
     >>> round(bce([[0.0, 1.0]], [[0.5, 0.5]]), 4)
     1.3863
     """
-    errors = Reconstruction(cross_entropy=True)
-    errors.update(X, X_hat)
-    return errors.result()["bce"]
+    return _of(X, X_hat, "bce")["bce"]
 
 
 def row_squared_errors(X: Any, X_hat: Any) -> np.ndarray:
@@ -225,8 +182,8 @@ def row_squared_errors(X: Any, X_hat: Any) -> np.ndarray:
     return np.concatenate([np.square(x - x_hat).sum(axis=1) for x, x_hat in _pieces(X, X_hat)])
 
 
-def _of(X: Any, X_hat: Any) -> dict[str, float]:
-    errors = Reconstruction()
+def _of(X: Any, X_hat: Any, *metrics: str) -> dict[str, float]:
+    errors = Reconstruction(metrics=metrics)
     errors.update(X, X_hat)
     return errors.result()
 
@@ -247,25 +204,6 @@ def _rows(X: Any) -> Any:
 
 def _float64(rows: Any) -> np.ndarray:
     return np.asarray(rows.toarray() if sp.issparse(rows) else rows, dtype=np.float64)
-
-
-def _row_cosines(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
-    norms, norms_hat = np.linalg.norm(x, axis=1), np.linalg.norm(x_hat, axis=1)
-    product = norms * norms_hat
-    cosines = np.einsum("ij,ij->i", x, x_hat) / np.where(product > 0, product, 1.0)
-    return np.where(product > 0, cosines, (norms == norms_hat).astype(float))
-
-
-def _entropy(x: np.ndarray, x_hat: np.ndarray) -> float:
-    for name, values in (("X", x), ("X_hat", x_hat)):
-        low, high = values.min(), values.max()
-        if not (low >= 0 and high <= 1):
-            raise ValueError(
-                f"[bce] {name} must lie in [0, 1] for a cross entropy; got values from {low:g} to {high:g}. "
-                "Scale the features into [0, 1], or use the squared error."
-            )
-    p = np.clip(x_hat, _CLIP, 1 - _CLIP)
-    return -float((x * np.log(p) + (1 - x) * np.log1p(-p)).sum())
 
 
 def _ratio(error: float, spread: float) -> float:

@@ -19,9 +19,7 @@ from dsae.runtime import Runtime
 from dsae.store import Model
 
 _EPOCHS_SHOWN = 400
-_VALUES_AT_ONCE = 2**23
 _ROWS_KEPT = 4096
-_ENTROPY_LOSS = "bce"
 _MEASURED = ("loss", "validation_loss", "density", "seconds", "samples_per_second")
 
 
@@ -94,24 +92,21 @@ def _run(runtime: Runtime, rows: Any) -> tuple[Samples, dict[str, Any]]:
     config = runtime.config
     n, n_features = rows.shape
     threshold = metrics.firing_threshold(config.code_activation, config.n_components)
-    entropy = runtime.model.training.get("loss") == _ENTROPY_LOSS
-    errors, activity = metrics.Reconstruction(cross_entropy=entropy), metrics.CodeActivity(threshold)
     kept = np.unique(np.linspace(0, n - 1, min(n, _ROWS_KEPT)).astype(int))
     row_errors, codes = np.empty(n), np.empty((kept.size, config.n_components), np.float32)
-    feature_errors = np.zeros(n_features)
-    step = max(1, min(1024, _VALUES_AT_ONCE // n_features))
-    for start in range(0, n, step):
-        x = rows[start : start + step]
-        code = runtime.encode(x)
-        x_hat = runtime.decode(code)
-        errors.update(x, x_hat)
-        activity.update(code)
-        row_errors[start : start + step] = metrics.row_squared_errors(x, x_hat)
-        feature_errors += np.square(np.asarray(x - x_hat, dtype=np.float64)).sum(axis=0)
-        here = (kept >= start) & (kept < start + step)
+    feature_errors, fired = np.zeros(n_features), np.zeros(config.n_components, np.int64)
+
+    def observe(start: int, x: Any, code: np.ndarray, x_hat: np.ndarray) -> None:
+        stop = start + x.shape[0]
+        row_errors[start:stop] = metrics.row_squared_errors(x, x_hat)
+        feature_errors[:] += np.square(np.asarray(x - x_hat, dtype=np.float64)).sum(axis=0)
+        fired[:] += (np.abs(code) > threshold).sum(axis=0)
+        here = (kept >= start) & (kept < stop)
         codes[here] = code[kept[here] - start]
-    samples = Samples(rows, kept, codes, activity.rates, threshold, row_errors, feature_errors / n)
-    return samples, {**errors.result(), **activity.result(), "threshold": threshold}
+
+    measured = metrics.evaluate(runtime, rows, observe=observe)
+    samples = Samples(rows, kept, codes, fired / n, threshold, row_errors, feature_errors / n)
+    return samples, {**measured, "threshold": threshold}
 
 
 def _model(model: Model) -> dict[str, Any]:

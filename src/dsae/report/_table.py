@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from html import escape
 from typing import Any
 
+from dsae.metrics import METRICS, Metric
 from dsae.report._text import factor, number, percent, size, tag
 
-# Key of a row, heading, form, and whether the smallest value is best (None: no best).
-_COLUMNS: tuple[tuple[str, str, Callable[[Any], str], bool | None], ...] = (
-    ("density", "Density", percent, None),
-    ("parameters", "Parameters", number, None),
-    ("squared_error_per_row", "Squared error per row", number, True),
-    ("fvu", "Variance unexplained", percent, True),
-    ("cosine", "Cosine", number, False),
-    ("bce", "Cross entropy, nats", number, True),
-    ("mean_l0", "Active latents", number, None),
-    ("dead_latents", "Dead latents", number, None),
-    ("bytes_on_disk", "On disk", size, True),
-    ("encode_us_per_row", "Encode, µs per row in batches", number, True),
-    ("encode_us_single_row", "Encode, µs alone", number, True),
-    ("fit_seconds", "Training, s", number, None),
-)
+_FORMS = {"number": number, "percent": percent, "bytes": size}
 
 
 def comparison(data: dict[str, Any]) -> str:
@@ -31,8 +17,9 @@ def comparison(data: dict[str, Any]) -> str:
     if not given:
         return ""
     rows = given["rows"]
-    columns = [column for column in _COLUMNS if any(row.get(column[0]) is not None for row in rows)]
-    head = "".join(tag("th", escape(name)) for name in ("Model", *(column[1] for column in columns)))
+    labelled = [metric for metric in METRICS.values() if metric.label]
+    columns = [metric for metric in labelled if any(row.get(metric.name) is not None for row in rows)]
+    head = "".join(tag("th", escape(str(name))) for name in ("Model", *(metric.label for metric in columns)))
     lines = "".join(_line(row, rows, columns) for row in rows)
     text = (
         "The same rows, epochs, batch size, learning rate and seed for every autoencoder. The dense twin is the same "
@@ -48,14 +35,15 @@ def comparison(data: dict[str, Any]) -> str:
     )
 
 
-def _line(row: dict[str, Any], rows: list[dict[str, Any]], columns: list[Any]) -> str:
+def _line(row: dict[str, Any], rows: list[dict[str, Any]], columns: list[Metric]) -> str:
     widths = "–".join(str(width) for width in row.get("widths") or [])
     cells = [tag("td", escape(str(row["name"])), tag("small", escape(widths)))]
-    for key, _, form, smallest in columns:
-        value = row.get(key)
-        values = [other[key] for other in rows if other.get(key) is not None]
-        best = smallest is not None and value is not None and value == (min if smallest else max)(values)
-        cells.append(tag("td", form(value), class_="best") if best else tag("td", form(value)))
+    for metric in columns:
+        value = row.get(metric.name)
+        values = [other[metric.name] for other in rows if other.get(metric.name) is not None]
+        best = metric.better and value is not None and value == {"lower": min, "higher": max}[metric.better](values)
+        shown = _FORMS[metric.form](value)
+        cells.append(tag("td", shown, class_="best") if best else tag("td", shown))
     return tag("tr", *cells, class_="own") if row["name"] == "DSA" else tag("tr", *cells)
 
 

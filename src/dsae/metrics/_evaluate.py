@@ -1,0 +1,113 @@
+"""The one evaluation loop: a model over rows, batch by batch, in one pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from dsae.config import one_of
+from dsae.metrics._cost import sizes
+from dsae.metrics._reconstruction import Reconstruction
+from dsae.metrics._sparsity import CodeActivity, firing_threshold
+from dsae.metrics._table import METRICS
+
+_ROWS_AT_ONCE = 1024  # as fast as larger batches, and few enough for a cache
+_VALUES_AT_ONCE = 2**24  # a reconstruction is 64 MiB at most
+
+Observer = Callable[[int, Any, Any, Any], None]
+
+
+def evaluate(
+    model: Any,
+    X: Any,
+    *,
+    metrics: Iterable[str] | None = None,
+    timed: bool = False,
+    batch_size: int | None = None,
+    observe: Observer | None = None,
+) -> dict[str, Any]:
+    """Measure a model on all of ``X`` in one pass.
+
+    Parameters
+    ----------
+    model : Runtime or callable
+        A callable maps rows to reconstructions, and only errors and ``n_samples`` are measured. Anything else has
+        ``encode``, ``decode``, ``reconstruct`` and ``config`` as `Runtime` has.
+    X : ndarray or csr_matrix, shape (n_samples, n_features), or a source of such rows
+    metrics : iterable of str, optional
+        Keys of `METRICS`, in the order wanted. By default all that the model has, with the metric of the loss it was
+        trained with.
+    timed : bool
+        Whether to add ``ms_per_row``, the time to encode and decode.
+    batch_size : int, optional
+        By default up to 1024, fewer for wide rows.
+    observe : callable, optional
+        Called as ``observe(start, rows, codes, X_hat)`` for every batch, ``start`` being the number of its first row.
+
+    Returns
+    -------
+    dict
+        Values by name of the metric.
+
+    Raises
+    ------
+    ValueError
+        If a metric is unknown or cannot be measured on this model, or there are no rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> evaluate(lambda rows: rows * 0.5, np.eye(4))["fvu"]
+    0.3333333333333333
+    """
+    names = _chosen(model, metrics) + ["ms_per_row"] * timed
+    from_codes = observe is not None or any(METRICS[name].source == "codes" for name in names)
+    errors = Reconstruction(metrics=[name for name in names if METRICS[name].per_row])
+    activity = CodeActivity(_threshold(model) if from_codes else 0.0)
+    start, seconds = 0, 0.0
+    for rows in _batches(X, batch_size):
+        begun = time.perf_counter()
+        codes = model.encode(rows) if from_codes else None
+        X_hat = model.decode(codes) if from_codes else getattr(model, "reconstruct", model)(rows)
+        seconds += time.perf_counter() - begun
+        errors.update(rows, X_hat)
+        if from_codes:
+            activity.update(codes)
+        if observe is not None:
+            observe(start, rows, codes, X_hat)
+        start += rows.shape[0]
+    found = errors.result() | {"n_samples": start, "ms_per_row": 1e3 * seconds / start}
+    if from_codes:
+        found |= activity.result()
+    if any(METRICS[name].source == "size" for name in names):
+        found |= model.sizes if hasattr(model, "sizes") else sizes(model.layers)
+    return {name: found[name] for name in names}
+
+
+def _chosen(model: Any, metrics: Iterable[str] | None) -> list[str]:
+    sources = {"rows", "errors", "time"} | ({"codes", "size"} if hasattr(model, "encode") else set())
+    if metrics is None:
+        own = getattr(model, "loss", None)
+        metrics = [name for name, m in METRICS.items() if m.source in sources and (m.default or name == own)]
+    names = list(metrics)
+    for name in names:
+        one_of("[evaluate] every metric", name, tuple(METRICS))
+        if METRICS[name].source not in sources:
+            what = "is measured by dsae.compare alone" if METRICS[name].source == "comparison" else "needs a Runtime"
+            raise ValueError(f"[evaluate] The metric {name!r} {what}; got {type(model).__name__}.")
+    return names
+
+
+def _threshold(model: Any) -> float:
+    return firing_threshold(model.config.code_activation, model.config.n_components)
+
+
+def _batches(X: Any, batch_size: int | None) -> Iterator[Any]:
+    if batch_size is None:
+        batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // max(X.shape[1], 1)))
+    if hasattr(X, "batches"):
+        yield from X.batches(batch_size)
+    else:
+        for start in range(0, X.shape[0], batch_size):
+            yield X[start : start + batch_size]
