@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -59,6 +59,21 @@ class Topology:
                 "indices must rise strictly within each row; an edge may appear once.",
             )
             raise ValueError(f"[Topology] {facts[fault - 1]}")
+
+    def cached(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What ``make`` gives, made once for this topology: copies on a device are kept like the transpose."""
+        found = self._copies.get(key)
+        return self._copies.setdefault(key, make()) if found is None else found
+
+    @cached_property
+    def _copies(self) -> dict[Hashable, Any]:
+        return {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Topology, (self.shape, self.indptr, self.indices)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Topology:
+        return self  # nothing of it can change
 
     def bare(self) -> Topology:
         """The same edges without what has been cached on the way."""

@@ -19,7 +19,7 @@ def test_rows_and_panels_agree(name, training):
     module = make(name).train(training)
     z = torch.randn(N_ROWS, WIDTH)
     on_rows = module(z, N_ROWS)
-    on_panels = ops.unpack(module(ops.pack(z), N_ROWS), N_ROWS)
+    on_panels = ops.unpack(ops.on_features(lambda t: module(t, N_ROWS), ops.pack(z)))
     torch.testing.assert_close(on_rows, on_panels)
 
 
@@ -63,8 +63,8 @@ def test_batchtopk_keeps_k_per_row_on_average_and_follows_a_threshold():
 def test_batchtopk_ignores_the_lanes_left_over():
     module = BatchTopK(WIDTH, K)
     panels = ops.pack(torch.randn(5, WIDTH))
-    panels[:, :, 5:] = 100.0
-    assert (ops.unpack(module(panels, 5), 5) != 0).sum() == K * 5
+    panels.tensor[:, :, 5:] = 100.0
+    assert (ops.unpack(ops.on_features(lambda t: module(t, 5), panels)) != 0).sum() == K * 5
 
 
 def test_jumprelu_threshold_learns_through_its_rectangle():

@@ -1,11 +1,14 @@
 import copy
+import inspect
 import io
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from dsae import ops
 from dsae.nn import SparseLinear
 from dsae.nn._linear import DENSE_ABOVE
 from dsae.topology import Topology
@@ -25,15 +28,74 @@ def test_is_the_dense_layer_it_says(density, bias, n_rows):
 @pytest.mark.parametrize("density", DENSITIES)
 def test_panels_in_panels_out(density):
     layer = SparseLinear(40, 30, density=density)
-    x = torch.randn(2, 40, 64)
-    wanted = layer.to_dense()(x.transpose(1, 2)).transpose(1, 2)
-    torch.testing.assert_close(layer(x), wanted, rtol=1e-5, atol=1e-5)
+    x = torch.randn(100, 40)
+    y = layer(ops.pack(x))
+    assert isinstance(y, ops.Panels)
+    torch.testing.assert_close(ops.unpack(y), layer.to_dense()(x), rtol=1e-5, atol=1e-5)
 
 
-def test_one_sample_has_one_dimension_as_in_torch():
-    layer = SparseLinear(40, 30, density=0.2)
-    x = torch.randn(40)
-    torch.testing.assert_close(layer(x), layer.to_dense()(x))
+# [batch, tokens, features] with as many tokens as features, or 16, 32 or 64 features, is no stack of panels
+SHAPES = [(), (1,), (7,), (0,), (2, 40), (40, 40), (3, 64), (2, 3, 5), (2, 0, 3), (1, 1, 1, 1)]
+
+
+@pytest.mark.parametrize("leading", SHAPES)
+@pytest.mark.parametrize(("width", "density", "dtype"), [(40, 0.2, None), (40, 1.0, None), (64, 0.1, torch.float64)])
+def test_every_shape_is_that_of_a_linear_layer(leading, width, density, dtype):
+    layer = SparseLinear(width, 30, density=density, dtype=dtype)
+    dense, x = layer.to_dense(), torch.randn(*leading, width, dtype=dtype, requires_grad=True)
+    y, wanted = layer(x), dense(x)
+    assert (y.shape, y.dtype) == (wanted.shape, wanted.dtype)
+    torch.testing.assert_close(y, wanted, rtol=1e-5, atol=1e-5)
+    weight = torch.randn_like(wanted)
+    (dx, d_values, d_bias), (dx_wanted, d_weight, d_bias_wanted) = (
+        torch.autograd.grad((out * weight).sum(), (x, *parameters))
+        for out, parameters in ((y, layer.parameters()), (wanted, dense.parameters()))
+    )
+    live = d_weight.view(-1)[torch.tensor(layer.topology.flat)]
+    for got, expected in ((dx, dx_wanted), (d_values, live), (d_bias, d_bias_wanted)):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rows_that_are_not_contiguous():
+    layer, x = SparseLinear(40, 30, density=0.2), torch.randn(40, 5, 3).transpose(0, 2)
+    torch.testing.assert_close(layer(x), layer.to_dense()(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(0, 3), (3, 0)])
+def test_a_layer_without_weights(n_in, n_out):
+    layer, x = SparseLinear(n_in, n_out), torch.randn(5, n_in)
+    assert torch.equal(layer(x), layer.bias.expand(5, n_out))
+
+
+def test_it_takes_what_a_linear_layer_takes():
+    like_torch = list(inspect.signature(nn.Linear).parameters)
+    assert list(inspect.signature(SparseLinear).parameters)[: len(like_torch)] == like_torch
+    layer = SparseLinear(4, 3, False, "meta", torch.float16, density=0.5)
+    assert (layer.bias, layer.values.device.type, layer.values.dtype) == (None, "meta", torch.float16)
+    with pytest.raises(ValueError, match="bias must be True or False"):
+        SparseLinear(4, 3, 0.5)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.8])
+def test_a_layer_on_another_device_is_planned_there(density):
+    """torch's ``meta`` device stands for one that cannot share memory."""
+    layer = SparseLinear(20, 10, device="meta", density=density)
+    x = torch.empty(2, 3, 20, device="meta", requires_grad=True)
+    y = layer(x)
+    assert (y.shape, y.device.type, layer.executor) == ((2, 3, 10), "meta", "dense")
+    y.sum().backward()
+    assert layer.values.grad.shape == layer.values.shape
+    assert not SparseLinear(20, 10, density=density).to("meta").values.is_cpu
+
+
+def test_the_torch_utilities_for_parameters():
+    layer = SparseLinear(20, 10, density=0.2)
+    vector = nn.utils.parameters_to_vector(layer.parameters())
+    nn.utils.vector_to_parameters(2 * vector, layer.parameters())
+    torch.testing.assert_close(nn.utils.parameters_to_vector(layer.parameters()), 2 * vector)
+    layer(torch.randn(3, 20)).square().sum().backward()
+    nn.utils.clip_grad_norm_(layer.parameters(), 1e-3)
+    assert nn.utils.get_total_norm([p.grad for p in layer.parameters()]) <= 1.001e-3
 
 
 @pytest.mark.parametrize("density", DENSITIES)
@@ -83,12 +145,18 @@ def test_state_dict_carries_the_topology():
     assert torch.equal(one(x), other(x))
 
 
-def test_a_copy_is_independent():
-    layer = SparseLinear(20, 10, density=0.1)
-    twin = copy.deepcopy(layer)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+@pytest.mark.parametrize("density", [0.1, 0.8])
+def test_a_copy_is_equal_and_independent(density, copied):
+    layer, x = SparseLinear(20, 10, density=density), torch.randn(3, 20)
+    layer(x).sum().backward()  # what is cached on the way
+    twin = copied(layer)
+    assert torch.equal(twin(x), layer(x))
     with torch.no_grad():
         twin.values.zero_()
+    twin.rewire(twin.topology.rewire(np.ones(twin.nnz, bool)))
     assert layer.values.abs().sum() > 0
+    assert layer(x).shape == (3, 10)
 
 
 def test_same_seed_same_layer():
@@ -97,9 +165,9 @@ def test_same_seed_same_layer():
     assert torch.equal(layers[0].values, layers[1].values)
 
 
-@pytest.mark.parametrize("shape", [(5, 41), (41,), (2, 41, 64), (1, 1, 40, 1)])
+@pytest.mark.parametrize("shape", [(), (5, 41), (41,), (2, 40, 64), (1, 1, 40, 1)])
 def test_wrong_width_is_refused(shape):
-    with pytest.raises(ValueError, match=r"\[SparseLinear\] Expected rows \[batch, 40\] or panels"):
+    with pytest.raises(ValueError, match=r"\[SparseLinear\] Expected x \[..., 40\]"):
         SparseLinear(40, 30, density=0.2)(torch.zeros(shape))
 
 
@@ -145,5 +213,9 @@ def test_autocast(density):
     with torch.autocast("cpu", torch.bfloat16):
         y = nn.Sequential(nn.Linear(20, 20), layer)(torch.randn(4, 20))
     y.float().sum().backward()
-    assert torch.isfinite(y).all()
+    assert y.dtype == torch.float32
     assert torch.isfinite(layer.values.grad).all()
+    x = torch.randn(4, 20)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = layer(x)
+    assert torch.equal(got, layer(x))

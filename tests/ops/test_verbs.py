@@ -48,7 +48,7 @@ def test_gradients_of_the_twin_are_exact(shape, density):
         tensor.requires_grad_(True)
 
     def on_panels(values, bias, rows):
-        return ops.unpack(ops.linear(values, bias, ops.pack(rows), topology), 5)
+        return ops.unpack(ops.linear(values, bias, ops.pack(rows), topology))
 
     def on_rows(values, bias, rows):
         return ops.linear(values, bias, rows, topology)
@@ -66,7 +66,7 @@ def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows, needed):
     dense = torch.nn.functional.linear(rows, ops.dense(values, topology), bias)
     weight = torch.randn_like(dense)
     wanted = torch.autograd.grad((dense * weight).sum(), wanted_of)
-    on_panels = ops.unpack(ops.linear(values, bias, ops.pack(rows), topology), n_rows)
+    on_panels = ops.unpack(ops.linear(values, bias, ops.pack(rows), topology))
     for sparse in (on_panels, ops.linear(values, bias, rows, topology)):
         torch.testing.assert_close(sparse, dense, rtol=1e-4, atol=1e-4)
         got = torch.autograd.grad((sparse * weight).sum(), wanted_of)
@@ -77,7 +77,7 @@ def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows, needed):
 @pytest.mark.parametrize("n_rows", ROWS)
 def test_unpack_reverses_pack(n_rows):
     rows = torch.randn(n_rows, 7)
-    assert torch.equal(ops.unpack(ops.pack(rows), n_rows), rows)
+    assert torch.equal(ops.unpack(ops.pack(rows)), rows)
 
 
 def test_a_dense_matrix_gives_its_gradient_back_to_the_edges():
@@ -152,21 +152,23 @@ def test_growth_without_a_gradient_is_by_chance_and_as_much_as_asked_for(value):
 def test_wrong_shapes_are_refused():
     topology, values, bias, _ = make((5, 3), 0.5, 4)
     with pytest.raises(
-        ValueError, match=r"\[linear\] .* \[n_panels, 3, lanes\] or rows \[batch, 3\]; got shape \(2, 4, 16\)"
+        ValueError, match=r"\[linear\] Expected rows \[batch, 3\], or Panels of them; got shape \(2, 3, 16\)"
     ):
-        ops.linear(values, bias, torch.zeros(2, 4, 16), topology)
+        ops.linear(values, bias, torch.zeros(2, 3, 16), topology)
+    with pytest.raises(ValueError, match=r"got shape \(20, 4\)"):
+        ops.linear(values, bias, ops.pack(torch.zeros(20, 4)), topology)
     with pytest.raises(ValueError, match="40 rows do not fill"):
-        ops.unpack(torch.zeros(1, 4, 32), 40)
+        ops.Panels(torch.zeros(1, 4, 32), 40)
 
 
 def test_the_tape_keeps_input_and_output_gradient_only_while_recording():
     topology, values, bias, rows = make((5, 3), 0.5, 4)
     values.requires_grad_(True)
     tape = ops.Tape()
-    ops.linear(values, bias, ops.pack(rows), topology, tape).sum().backward()
+    ops.linear(values, bias, ops.pack(rows), topology, tape).tensor.sum().backward()
     assert tape.x is None
     tape.recording = True
-    ops.linear(values, bias, ops.pack(rows), topology, tape).sum().backward()
+    ops.linear(values, bias, ops.pack(rows), topology, tape).tensor.sum().backward()
     assert tape.x is not None
     assert tape.dy is not None
-    assert tape.dy.shape == (1, 5, 16)
+    assert tape.dy.tensor.shape == (1, 5, 16)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from dsae import ops
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._autoencoder import target_nnz
@@ -161,7 +162,8 @@ def test_the_tape_holds_the_gradient_of_the_loss(density):
         (model._restored(trace.rows(trace.output)) - x).square().mean() + Contractive(0.0, 0).penalty(model, trace)
     ).backward()
     dy, inputs = layer.tape.dy, layer.tape.x
-    dense = dy.T @ inputs if dy.ndim == 2 else torch.einsum("pol,pil->oi", dy, inputs)
+    packed = isinstance(dy, ops.Panels)
+    dense = torch.einsum("pol,pil->oi", dy.tensor, inputs.tensor) if packed else dy.T @ inputs
     live = dense.view(-1)[torch.from_numpy(layer.topology.flat)]
     torch.testing.assert_close(live, layer.values.grad, rtol=1e-4, atol=1e-6)
 

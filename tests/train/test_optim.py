@@ -27,7 +27,7 @@ def sparse_adam(layer):
 
 
 def make_layer(density, dtype, topology=None):
-    return SparseLinear(8, 6, density, topology=topology, generator=torch.Generator().manual_seed(0)).to(dtype)
+    return SparseLinear(8, 6, density=density, topology=topology, generator=torch.Generator().manual_seed(0)).to(dtype)
 
 
 @both

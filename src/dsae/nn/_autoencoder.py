@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from dsae import ops
 from dsae.config import AutoencoderConfig
 from dsae.nn._activations import ACTIVATIONS, Activation, activation
 from dsae.nn._linear import SparseLinear
-from dsae.ops import SparseRows
+from dsae.ops import Panels, SparseRows
 from dsae.topology import Layer, erdos_renyi
 
 _GAIN = {"relu": math.sqrt(2), "topk": math.sqrt(2), "batchtopk": math.sqrt(2), "jumprelu": math.sqrt(2)}
@@ -32,19 +32,19 @@ _TILED = {"mse": "identity", "bce": "sigmoid"}
 
 @dataclass(frozen=True)
 class Trace:
-    """What one forward pass leaves behind; rows ``[n_rows, f]`` or panels ``[n_panels, f, lanes]`` alike.
+    """What one forward pass leaves behind: rows ``[n_rows, f]``, or panels of them.
 
     Of sparse rows the reconstruction and the target are made when asked for, and then as wide as the data.
 
     Parameters
     ----------
-    input : Tensor or SparseRows
+    input : Tensor, Panels or SparseRows
         Centred input of the first encoder layer.
-    hidden : tuple of Tensor
+    hidden : tuple of Tensor or Panels
         Output of every encoder layer; the last is the code.
-    pre_code : Tensor
+    pre_code : Tensor or Panels
         The code before its activation.
-    inner : tuple of Tensor
+    inner : tuple of Tensor or Panels
         Output of every decoder layer but the last.
     aim : Tensor or SparseRows
         The target.
@@ -54,10 +54,10 @@ class Trace:
         Of the reconstruction.
     """
 
-    input: Tensor | SparseRows
-    hidden: tuple[Tensor, ...]
-    pre_code: Tensor
-    inner: tuple[Tensor, ...]
+    input: Tensor | Panels | SparseRows
+    hidden: tuple[Tensor | Panels, ...]
+    pre_code: Tensor | Panels
+    inner: tuple[Tensor | Panels, ...]
     aim: Tensor | SparseRows
     head: SparseLinear
     activation: Activation
@@ -68,17 +68,17 @@ class Trace:
         return self.aim.shape[0]
 
     @cached_property
-    def logits(self) -> Tensor:
+    def logits(self) -> Tensor | Panels:
         """The reconstruction before its activation."""
         return self.head(self._last)
 
     @cached_property
-    def output(self) -> Tensor:
+    def output(self) -> Tensor | Panels:
         """The reconstruction."""
-        return self.activation(self.logits, self.n_rows)
+        return _activated(self.activation, self.logits, self.n_rows)
 
     @property
-    def decoded(self) -> tuple[Tensor, ...]:
+    def decoded(self) -> tuple[Tensor | Panels, ...]:
         """Output of every decoder layer; the last is the reconstruction."""
         return (*self.inner, self.output)
 
@@ -87,7 +87,7 @@ class Trace:
         """What the output is compared with, as rows: the centred input, or the input itself where the output is not
         linear.
         """
-        return self.aim.dense() if isinstance(self.aim, SparseRows) else self.aim
+        return self.aim.dense(ops.tensor_of(self.pre_code)) if isinstance(self.aim, SparseRows) else self.aim
 
     @property
     def code(self) -> Tensor:
@@ -98,13 +98,19 @@ class Trace:
     def variance(self) -> Tensor:
         """Mean over the features of the target's variance."""
         if isinstance(self.aim, SparseRows):
-            return self.pre_code.new_tensor(self.aim.variance())
+            return ops.tensor_of(self.pre_code).new_tensor(self.aim.variance())
         return self.aim.var(0, correction=0).mean()
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of the input, all numbers written out."""
-        return self.input.packed_shape if isinstance(self.input, SparseRows) else tuple(self.input.shape)
+    def like_input(self, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor | Panels:
+        """What ``draw`` makes of the shape of the input, all numbers written out; panels where that is to be packed."""
+        like = ops.tensor_of(self.pre_code)
+        if isinstance(self.input, Panels):
+            return ops.on_features(lambda t: draw(tuple(t.shape)).to(like), self.input)
+        packed = isinstance(self.input, SparseRows) and self.input.packed
+        drawn = draw(self.input.packed_shape if isinstance(self.input, SparseRows) else tuple(self.input.shape)).to(
+            like
+        )
+        return Panels(drawn, self.n_rows) if packed else drawn
 
     def tiled_loss(self, kind: str) -> Tensor | None:
         """The loss without the reconstruction in memory; None where there is no such way."""
@@ -112,9 +118,9 @@ class Trace:
             return None
         return self.head.loss(self._last, self.aim, kind)
 
-    def rows(self, t: Tensor) -> Tensor:
+    def rows(self, t: Tensor | Panels) -> Tensor:
         """``t`` as rows ``[n_rows, f]``."""
-        return ops.unpack(t, self.n_rows) if t.ndim == 3 else t
+        return ops.unpack(t) if isinstance(t, Panels) else t
 
     def few(self) -> Trace:
         """As many of the rows as make 2^24 numbers, at least one, where a sparse batch has more; else all.
@@ -134,7 +140,7 @@ class Trace:
         )
 
     @property
-    def _last(self) -> Tensor:
+    def _last(self) -> Tensor | Panels:
         return self.inner[-1] if self.inner else self.hidden[-1]
 
 
@@ -200,17 +206,20 @@ class Autoencoder(nn.Module):
         """Layer names of ``"encoder"`` or ``"decoder"``, in order."""
         return [name for name in self.config.layer_shapes if name.startswith(half)]
 
-    def steps(self, names: Sequence[str], x: Tensor | SparseRows, n_rows: int) -> list[tuple[Tensor, Tensor]]:
-        """Each named layer's output before and after its activation; ``x`` is rows or panels of ``n_rows`` samples."""
+    def steps(
+        self, names: Sequence[str], x: Tensor | Panels | SparseRows
+    ) -> list[tuple[Tensor | Panels, Tensor | Panels]]:
+        """Each named layer's output before and after its activation."""
+        n_rows = x.shape[0]
         layers, activations = self.layers, dict(zip(self.config.layer_shapes, self.activations, strict=True))
         out = []
         for name in names:
             z = layers[name](x)
-            x = activations[name](z, n_rows)
+            x = _activated(activations[name], z, n_rows)
             out.append((z, x))
         return out
 
-    def enter(self, rows: Tensor | SparseRows) -> Tensor | SparseRows:
+    def enter(self, rows: Tensor | SparseRows) -> Tensor | Panels | SparseRows:
         """Rows as panels, unless every layer runs dense; sparse rows become panels after the first layer."""
         if all(layer.executor == "dense" for layer in self.layers.values()):
             return rows
@@ -218,13 +227,13 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Tensor | SparseRows) -> Tensor:
         """Codes ``[batch, n_components]`` of rows ``[batch, n_features]``."""
-        code = self.steps(self.names("encoder"), self.enter(self.centred(x)), x.shape[0])[-1][1]
-        return ops.unpack(code, x.shape[0]) if code.ndim == 3 else code
+        code = self.steps(self.names("encoder"), self.enter(self.centred(x)))[-1][1]
+        return ops.unpack(code) if isinstance(code, Panels) else code
 
     def decode(self, code: Tensor) -> Tensor:
         """Rows ``[batch, n_features]`` from codes ``[batch, n_components]``."""
-        output = self.steps(self.names("decoder"), self.enter(code), code.shape[0])[-1][1]
-        return self._restored(ops.unpack(output, code.shape[0]) if output.ndim == 3 else output)
+        output = self.steps(self.names("decoder"), self.enter(code))[-1][1]
+        return self._restored(ops.unpack(output) if isinstance(output, Panels) else output)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct rows ``[batch, n_features]``."""
@@ -235,8 +244,8 @@ class Autoencoder(nn.Module):
         """One pass over rows ``[batch, n_features]``; what losses and penalties need is kept."""
         centred = self.centred(x)
         entered = self.enter(centred)
-        encoded = self.steps(self.names("encoder"), entered, x.shape[0])
-        decoded = self.steps(self.names("decoder")[:-1], encoded[-1][1], x.shape[0])
+        encoded = self.steps(self.names("encoder"), entered)
+        decoded = self.steps(self.names("decoder")[:-1], encoded[-1][1])
         return Trace(
             input=entered,
             hidden=tuple(after for _, after in encoded),
@@ -301,6 +310,10 @@ class Autoencoder(nn.Module):
             module.log_threshold.copy_(threshold.log())  # type: ignore[operator]
         else:
             module.threshold.copy_(threshold[0])  # type: ignore[operator]
+
+
+def _activated(activation: nn.Module, z: Tensor | Panels, n_rows: int) -> Tensor | Panels:
+    return ops.on_features(lambda t: activation(t, n_rows), z)
 
 
 def target_nnz(config: AutoencoderConfig) -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,26 +13,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsae import ops
-from dsae.config import in_range
+from dsae.config import in_range, true_or_false
 from dsae.topology import Rewiring, Topology, random_topology
 
 # Above this density a dense matrix product beats the sparse kernels; docs/design/kernels.md says why.
 DENSE_ABOVE = 0.5
+# On other devices one always does, as long as such a matrix (1 GiB in float32) is worth its memory.
+DENSE_BELOW = 1 << 28
 
 
 class SparseLinear(nn.Module):
     """Drop-in for `torch.nn.Linear` whose zeros do not exist.
 
+    It takes what `torch.nn.Linear` takes and gives the same shapes. Input of another dtype is cast to that of the
+    weights, in which the layer computes, also under autocast.
+
     Parameters
     ----------
     in_features, out_features : int
+    bias : bool
+    device, dtype
+        As in `torch.nn.Linear`. The compiled kernels run in float32 on the CPU, plain torch elsewhere.
     density : float
         Live share of the weights, in (0, 1]; the edges are drawn at random.
-    bias : bool
     topology : Topology, optional
         The live edges, instead of a random draw; ``density`` is then ignored.
     generator : torch.Generator, optional
-        Draws edges and initial values.
+        Draws edges and initial values; on the CPU.
 
     Attributes
     ----------
@@ -52,12 +61,16 @@ class SparseLinear(nn.Module):
         self,
         in_features: int,
         out_features: int,
-        density: float = 1.0,
         bias: bool = True,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        density: float = 1.0,
         topology: Topology | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        true_or_false("bias", bias)
         if topology is None:
             in_range("density", density, 0, 1, open_low=True)
             topology = random_topology((out_features, in_features), density, _numpy_rng(generator))
@@ -66,8 +79,8 @@ class SparseLinear(nn.Module):
                 f"[SparseLinear] topology must have shape {(out_features, in_features)}; got {topology.shape}."
             )
         self.in_features, self.out_features = in_features, out_features
-        self.values = nn.Parameter(ops.empty(topology.nnz))
-        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.values = nn.Parameter(_empty(topology.nnz, device, dtype))
+        self.bias = nn.Parameter(self.values.detach().new_zeros(out_features)) if bias else None
         self.tape = ops.Tape()
         self._set_topology(topology)
         self.reset_parameters(generator=generator)
@@ -75,10 +88,13 @@ class SparseLinear(nn.Module):
     def reset_parameters(self, gain: float = 1 / math.sqrt(3), generator: torch.Generator | None = None) -> None:
         """Draw the values anew, uniform with standard deviation ``gain / sqrt(live fan-in)`` of their row."""
         fan_in = np.diff(self.topology.indptr)
-        bound = torch.from_numpy(gain * np.sqrt(3.0 / np.maximum(fan_in, 1))).to(self.values)
+        bound = torch.from_numpy(gain * np.sqrt(3.0 / np.maximum(fan_in, 1))).to(self.values.dtype)
+        values = self.values
         with torch.no_grad():
-            self.values.uniform_(-1, 1, generator=generator)
-            self.values.mul_(bound.repeat_interleave(torch.from_numpy(fan_in).to(bound.device)))
+            # on the CPU, so that a seed draws the same layer for every device
+            drawn = values if values.device.type == "cpu" else torch.empty_like(values, device="cpu")
+            drawn.uniform_(-1, 1, generator=generator).mul_(bound.repeat_interleave(torch.from_numpy(fan_in)))
+            values.copy_(drawn)
             if self.bias is not None:
                 self.bias.zero_()
 
@@ -139,7 +155,10 @@ class SparseLinear(nn.Module):
     @property
     def executor(self) -> str:
         """``"dense"`` where a matrix product on scattered values is faster, else ``"sparse"``."""
-        return "dense" if self.topology.is_full or self.density > DENSE_ABOVE else "sparse"
+        topology = self.topology
+        if topology.is_full or topology.density > DENSE_ABOVE:
+            return "dense"
+        return "dense" if self.values.device.type != "cpu" and topology.size <= DENSE_BELOW else "sparse"
 
     def rewire(self, rewiring: Rewiring) -> None:
         """Take over a new topology; the values move along and grown ones are zero.
@@ -151,77 +170,78 @@ class SparseLinear(nn.Module):
         self.values = nn.Parameter(moved, requires_grad=self.values.requires_grad)
         self._set_topology(rewiring.new)
 
-    def forward(self, x: Tensor | ops.SparseRows) -> Tensor:
-        """``W x + bias``.
+    def forward(self, x: Tensor | ops.Panels | ops.SparseRows) -> Tensor | ops.Panels:
+        """``x W^T + bias``.
 
         Parameters
         ----------
-        x : Tensor or SparseRows
-            Rows ``[batch, in_features]``, one sample ``[in_features]``, or panels ``[n_panels, in_features, lanes]``.
+        x : Tensor, shape (..., in_features)
+            Or, inside of `dsae`, Panels or SparseRows.
 
         Returns
         -------
-        Tensor
-            Of the same kind, with ``out_features`` in place of ``in_features``.
+        Tensor, shape (..., out_features)
+            Panels for panels.
 
         Raises
         ------
         ValueError
             If ``x`` has another width.
         """
-        if isinstance(x, ops.SparseRows):
-            return ops.linear(self.values, self.bias, x, self.topology, self.tape)
-        if x.ndim not in (1, 2, 3) or x.shape[1 if x.ndim > 1 else 0] != self.in_features:
+        if not isinstance(x, Tensor):
+            return self._affine(x, self.bias, self.tape)
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(
-                f"[SparseLinear] Expected rows [batch, {self.in_features}] or panels "
-                f"[n_panels, {self.in_features}, lanes]; got shape {tuple(x.shape)}."
+                f"[SparseLinear] Expected x [..., {self.in_features}], the layer's in_features; got shape "
+                f"{tuple(x.shape)}."
             )
-        return self._affine(x[None], self.bias, self.tape)[0] if x.ndim == 1 else self._affine(x, self.bias, self.tape)
+        if x.ndim == 2:
+            return self._affine(x, self.bias, self.tape)
+        rows = self._affine(x.reshape(math.prod(x.shape[:-1]), self.in_features), self.bias, self.tape)
+        return ops.tensor_of(rows).view(*x.shape[:-1], self.out_features)
 
-    def loss(self, x: Tensor, target: ops.SparseRows, kind: str) -> Tensor:
+    def loss(self, x: Tensor | ops.Panels, target: ops.SparseRows, kind: str) -> Tensor:
         """Loss of ``W x + bias`` against sparse rows, without the output in memory: see `dsae.ops.tiled_loss`."""
         bias = self.values.new_zeros(self.out_features) if self.bias is None else self.bias
         by_gemm = self.executor == "dense"
-        flat = self._flat_on(self.values.device) if by_gemm else None
-        return ops.tiled_loss(self.values, bias, x, self.topology, target, kind, self.tape, by_gemm=by_gemm, flat=flat)
+        return ops.tiled_loss(self.values, bias, x, self.topology, target, kind, self.tape, by_gemm=by_gemm)
 
-    def tangent(self, t: Tensor) -> Tensor:
+    def tangent(self, t: Tensor | ops.Panels) -> Tensor | ops.Panels:
         """``W t``, the change of the output when the input changes by ``t``."""
         return self._affine(t, None, None)
 
-    def _affine(self, x: Tensor, bias: Tensor | None, tape: ops.Tape | None) -> Tensor:
-        x = x.to(self.values.dtype)
-        if self.executor == "dense":
-            return self._dense_affine(x, bias, tape)
-        return ops.linear(self.values, bias, x, self.topology, tape)
+    def _affine(
+        self, x: Tensor | ops.Panels | ops.SparseRows, bias: Tensor | None, tape: ops.Tape | None
+    ) -> Tensor | ops.Panels:
+        if isinstance(x, ops.SparseRows):
+            return ops.linear(self.values, bias, x, self.topology, tape)
+        if ops.tensor_of(x).dtype != self.values.dtype:
+            x = ops.on_features(lambda t: t.to(self.values.dtype), x)
+        with _no_autocast(self.values.device.type):
+            if self.executor == "dense":
+                return self._dense_affine(x, bias, tape)
+            return ops.linear(self.values, bias, x, self.topology, tape)
 
-    def _dense_affine(self, x: Tensor, bias: Tensor | None, tape: ops.Tape | None) -> Tensor:
-        weight = ops.dense(self.values, self.topology, self._flat_on(self.values.device))
-        y = F.linear(x, weight, bias) if x.ndim == 2 else _panel_affine(weight, bias, x)
+    def _dense_affine(self, x: Tensor | ops.Panels, bias: Tensor | None, tape: ops.Tape | None) -> Tensor | ops.Panels:
+        weight = ops.dense(self.values, self.topology)
+        if isinstance(x, ops.Panels):
+            y, like = _panel_affine(weight, bias, x.tensor), partial(ops.Panels, n_rows=x.n_rows)
+        else:
+            y, like = F.linear(x, weight, bias), _itself
         if tape is not None and tape.recording and y.requires_grad:
-            tape.x = x.detach()
-            y.register_hook(self._keep_gradient)
-        return y
-
-    def _keep_gradient(self, dy: Tensor) -> None:
-        self.tape.dy = dy
-
-    def _flat_on(self, device: torch.device) -> Tensor | None:
-        if self.topology.is_full or ops.is_native(self.values):
-            return None
-        if self._flat is None or self._flat.device != device:
-            self._flat = torch.from_numpy(self.topology.flat).to(device)
-        return self._flat
+            tape.x = like(ops.tensor_of(x).detach())
+            y.register_hook(lambda dy: setattr(tape, "dy", like(dy)))
+        return like(y)
 
     def _set_topology(self, topology: Topology) -> None:
         self._topology = topology
-        self._flat: Tensor | None = None
         self.tape.x = self.tape.dy = None
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The topology, for ``state_dict``."""
         t = self.topology
-        return {"shape": torch.tensor(t.shape), "indptr": torch.tensor(t.indptr), "indices": torch.tensor(t.indices)}
+        parts = {"shape": np.array(t.shape), "indptr": t.indptr, "indices": t.indices}
+        return {name: torch.tensor(part, device="cpu") for name, part in parts.items()}
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take the topology of a ``state_dict``; ``values`` is replaced where its length differs."""
@@ -236,7 +256,7 @@ class SparseLinear(nn.Module):
     def adopt(self, topology: Topology) -> None:
         """Take over a topology, the values yet to be filled in; ``values`` is replaced where its length differs."""
         if topology.nnz != self.nnz:
-            values = ops.empty(topology.nnz).zero_().to(self.values)
+            values = _empty(topology.nnz, self.values.device, self.values.dtype).zero_()
             self.values = nn.Parameter(values, requires_grad=self.values.requires_grad)
         self._set_topology(topology)
 
@@ -255,6 +275,24 @@ class SparseLinear(nn.Module):
         )
 
 
+def _empty(nnz: int, device: torch.device | str | int | None, dtype: torch.dtype | None) -> Tensor:
+    device = torch.get_default_device() if device is None else torch.device(device)
+    dtype = dtype or torch.get_default_dtype()
+    if device.type == "cpu" and dtype == torch.float32:
+        return ops.empty(nnz)
+    return torch.empty(nnz, device=device, dtype=dtype)
+
+
+def _no_autocast(device_type: str) -> contextlib.AbstractContextManager[Any]:
+    if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return contextlib.nullcontext()
+
+
+def _itself(t: Tensor) -> Tensor:
+    return t
+
+
 def _panel_affine(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     return weight @ x if bias is None else weight @ x + bias[:, None]
 
@@ -264,12 +302,10 @@ def move(values: Tensor, rewiring: Rewiring) -> Tensor:
     if ops.is_native(values):
         return torch.from_numpy(rewiring.move(values.detach().contiguous().numpy()))
     source = torch.tensor(rewiring.source, device=values.device)
-    kept = source >= 0
     moved = values.new_zeros(source.shape)
-    moved[kept] = values[source[kept]]
-    return moved
+    return moved if not values.numel() else torch.where(source >= 0, values[source.clamp(min=0)], moved)
 
 
 def _numpy_rng(generator: torch.Generator | None) -> np.random.Generator:
-    seed = torch.randint(2**63 - 1, (), generator=generator).item()
+    seed = torch.randint(2**63 - 1, (), generator=generator, dtype=torch.int64, device="cpu").item()
     return np.random.default_rng(int(seed))

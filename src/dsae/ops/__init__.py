@@ -1,7 +1,7 @@
 """Differentiable sparse products on panels: torch tensors in, torch tensors out.
 
 Each verb runs on the compiled kernels for float32 tensors on the CPU and on its plain-torch twin elsewhere (other
-devices, other dtypes). A stack of panels is ``[n_panels, features, lanes]``; see `dsae.kernels`.
+devices, other dtypes). A batch is rows ``[batch, features]``, `Panels` or `SparseRows`; see `dsae.kernels`.
 """
 
 from dsae.ops._adam import adam_step as adam_step
@@ -16,5 +16,8 @@ from dsae.ops._autograd import unpack as unpack
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk
 from dsae.ops._loss import tiled_loss as tiled_loss
 from dsae.ops._native import empty as empty
+from dsae.ops._rows import Panels as Panels
 from dsae.ops._rows import SparseRows as SparseRows
+from dsae.ops._rows import on_features as on_features
 from dsae.ops._rows import rows_of as rows_of
+from dsae.ops._rows import tensor_of as tensor_of

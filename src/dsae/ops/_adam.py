@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dsae.ops import _native
 from dsae.ops._autograd import is_native
+from dsae.ops._copies import per_edge
 from dsae.topology import Topology
 
 _WIDEST = 1024
@@ -50,7 +51,7 @@ def adam_step(
     square.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])
     change = mean / (square.sqrt() * root + epsilon)
     if topology is not None:
-        change *= torch.tensor(edge_rates(topology), device=change.device, dtype=change.dtype)
+        change *= per_edge(topology, "rates", change, lambda: edge_rates(topology))
     parameter.sub_(change, alpha=rate / first)
 
 

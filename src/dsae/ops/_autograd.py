@@ -12,7 +12,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from dsae.ops import _native, _torch
-from dsae.ops._rows import SparseRows
+from dsae.ops._rows import Panels, SparseRows, tensor_of
 from dsae.topology import Topology
 
 
@@ -25,8 +25,8 @@ class Tape:
 
     def __init__(self) -> None:
         self.recording = False
-        self.x: Tensor | SparseRows | None = None
-        self.dy: Tensor | Remade | None = None
+        self.x: Tensor | Panels | SparseRows | None = None
+        self.dy: Tensor | Panels | Remade | None = None
 
     def clear(self) -> None:
         """Forget the tensors and stop recording."""
@@ -58,29 +58,38 @@ def _backend(tensor: Tensor) -> ModuleType:
 
 
 class _Linear(Function):
-    """Packs rows at the entrance and unpacks them at the exit by itself: one node of the graph, not three."""
+    """Packs rows at the entrance and unpacks them at the exit by itself: one node of the graph, not three.
+
+    ``n_rows`` is that of panels; None where ``x`` is rows.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology, tape: Tape | None
+        ctx: Any,
+        values: Tensor,
+        bias: Tensor | None,
+        x: Tensor,
+        n_rows: int | None,
+        topology: Topology,
+        tape: Tape | None,
     ) -> Tensor:
         backend = _backend(x)
-        ctx.n_rows = x.shape[0] if x.ndim == 2 else None
-        panels = backend.pack(x) if x.ndim == 2 else x
+        ctx.packs, ctx.n_rows = n_rows is None, x.shape[0] if n_rows is None else n_rows
+        panels = backend.pack(x) if ctx.packs else x
         ctx.save_for_backward(values, panels)
         ctx.topology, ctx.tape = topology, tape
         y = backend.spmm(values, bias, panels, topology)
-        return y if ctx.n_rows is None else backend.unpack(y, ctx.n_rows)
+        return backend.unpack(y, ctx.n_rows) if ctx.packs else y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         values, x = ctx.saved_tensors
         backend, topology = _backend(x), ctx.topology
-        if ctx.n_rows is not None:
+        if ctx.packs:
             dy = backend.pack(dy, x.shape[2])
         if ctx.tape is not None and ctx.tape.recording:
-            ctx.tape.x, ctx.tape.dy = x.detach(), dy
+            ctx.tape.x, ctx.tape.dy = Panels(x.detach(), ctx.n_rows), Panels(dy, ctx.n_rows)
         need_values, need_bias, need_x = ctx.needs_input_grad[:3]
         d_values = dx = None
         if need_values and need_x:
@@ -89,9 +98,9 @@ class _Linear(Function):
             d_values = backend.sddmm(dy, x, topology)
         elif need_x:
             dx = backend.spmm_transposed(values, dy, topology)
-        if dx is not None and ctx.n_rows is not None:
+        if dx is not None and ctx.packs:
             dx = backend.unpack(dx, ctx.n_rows)
-        return d_values, backend.sum_samples(dy) if need_bias else None, dx, None, None
+        return d_values, backend.sum_samples(dy) if need_bias else None, dx, None, None, None
 
 
 class _CsrLinear(Function):
@@ -120,7 +129,7 @@ class _Pack(Function):
 
     @staticmethod
     def backward(ctx: Any, d_panels: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return unpack(d_panels, ctx.n_rows), None
+        return _Unpack.apply(d_panels, ctx.n_rows), None  # type: ignore[return-value]
 
 
 class _Unpack(Function):
@@ -131,44 +140,36 @@ class _Unpack(Function):
 
     @staticmethod
     def backward(ctx: Any, d_rows: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return pack(d_rows, ctx.lanes), None
+        return _Pack.apply(d_rows, ctx.lanes), None  # type: ignore[return-value]
 
 
-def pack(rows: Tensor, lanes: int | None = None) -> Tensor:
+def pack(rows: Tensor, lanes: int | None = None) -> Panels:
     """Rows ``[batch, features]`` as panels ``[n_panels, features, lanes]``; the lanes left over are zero.
 
     Examples
     --------
-    >>> pack(torch.ones(20, 3)).shape
+    >>> pack(torch.ones(20, 3)).tensor.shape
     torch.Size([1, 3, 32])
     """
-    return _Pack.apply(rows, lanes)  # type: ignore[return-value]
+    return Panels(_Pack.apply(rows, lanes), rows.shape[0])  # type: ignore[arg-type]
 
 
-def unpack(panels: Tensor, n_rows: int) -> Tensor:
-    """Panels ``[n_panels, features, lanes]`` as rows ``[n_rows, features]``, the reverse of `pack`.
-
-    Raises
-    ------
-    ValueError
-        If that many rows do not fill exactly that many panels.
-    """
-    if -(-n_rows // panels.shape[2]) != panels.shape[0]:
-        raise ValueError(f"[unpack] {n_rows} rows do not fill panels of shape {tuple(panels.shape)}.")
-    return _Unpack.apply(panels, n_rows)  # type: ignore[return-value]
+def unpack(panels: Panels) -> Tensor:
+    """Rows ``[n_rows, features]`` from panels, the reverse of `pack`."""
+    return _Unpack.apply(panels.tensor, panels.n_rows)  # type: ignore[return-value]
 
 
 def linear(
-    values: Tensor, bias: Tensor | None, x: Tensor | SparseRows, topology: Topology, tape: Tape | None = None
-) -> Tensor:
+    values: Tensor, bias: Tensor | None, x: Tensor | Panels | SparseRows, topology: Topology, tape: Tape | None = None
+) -> Tensor | Panels:
     """``W x + bias`` with ``W`` at the live edges of ``topology``.
 
     Parameters
     ----------
     values : Tensor, shape (nnz,)
     bias : Tensor, shape (out_features,), optional
-    x : Tensor, shape (n_panels, in_features, lanes) or (batch, in_features), or SparseRows
-        Panels or rows. Sparse rows cost their numbers times the edges of those; they get no gradient.
+    x : Tensor of shape (batch, in_features), Panels or SparseRows
+        Sparse rows cost their numbers times the edges of those; they get no gradient.
     topology : Topology
         Of shape ``(out_features, in_features)``.
     tape : Tape, optional
@@ -176,23 +177,24 @@ def linear(
 
     Returns
     -------
-    Tensor, shape (n_panels, out_features, lanes) or (batch, out_features)
-        Of the same kind as ``x``, or as it is to be packed.
+    Tensor of shape (batch, out_features), or Panels
+        Panels for panels and for sparse rows that are to be packed.
 
     Raises
     ------
     ValueError
-        If ``x`` is neither panels nor rows of the layer's input width.
+        If ``x`` is of another width.
     """
-    if (len(x.shape) not in (2, 3)) or x.shape[1] != topology.shape[1]:
+    if len(x.shape) != 2 or x.shape[1] != topology.shape[1]:
         raise ValueError(
-            f"[linear] Expected panels [n_panels, {topology.shape[1]}, lanes] or rows [batch, {topology.shape[1]}]; "
-            f"got shape {tuple(x.shape)}."
+            f"[linear] Expected rows [batch, {topology.shape[1]}], or Panels of them; got shape {tuple(x.shape)}."
         )
     if isinstance(x, SparseRows):
         rows: Tensor = _CsrLinear.apply(values, bias, x, topology, tape)  # type: ignore[assignment]
         return pack(rows) if x.packed else rows
-    return _Linear.apply(values, bias, x, topology, tape)  # type: ignore[return-value]
+    n_rows = x.n_rows if isinstance(x, Panels) else None
+    y: Tensor = _Linear.apply(values, bias, tensor_of(x), n_rows, topology, tape)  # type: ignore[assignment]
+    return y if n_rows is None else Panels(y, n_rows)
 
 
 class _Dense(Function):
@@ -207,16 +209,13 @@ class _Dense(Function):
         return _native.collect(d_matrix, ctx.topology), None
 
 
-def dense(values: Tensor, topology: Topology, flat: Tensor | None = None) -> Tensor:
+def dense(values: Tensor, topology: Topology) -> Tensor:
     """``values`` scattered into a dense matrix ``[out_features, in_features]``; a view where the topology is full.
 
-    ``flat`` is ``topology.flat`` as a tensor, for callers that keep one; float32 on the CPU needs none, and gives its
-    gradient once, as the sparse products do.
+    In float32 on the CPU it gives its gradient once, as the sparse products do.
     """
     if topology.is_full:
         return values.view(topology.shape)
     if is_native(values):
         return _Dense.apply(values, topology)  # type: ignore[return-value]
-    if flat is None:
-        flat = torch.tensor(topology.flat, device=values.device)
-    return values.new_zeros(topology.size).scatter(0, flat, values).view(topology.shape)
+    return _torch.spread(values, topology)

@@ -7,14 +7,18 @@ import torch
 from torch import Tensor
 
 from dsae.ops._autograd import Remade, _backend, pack, unpack
-from dsae.ops._rows import SparseRows
+from dsae.ops._rows import Panels, SparseRows, tensor_of
 from dsae.topology import Topology, dead_edges, promising_edges, weakest
 
 _ALWAYS_SCORED = 1 << 15
 
 
 def absent_gradient_topk(
-    x: Tensor | SparseRows, dy: Tensor | Remade, topology: Topology, n: int, rng: np.random.Generator
+    x: Tensor | Panels | SparseRows,
+    dy: Tensor | Panels | Remade,
+    topology: Topology,
+    n: int,
+    rng: np.random.Generator,
 ) -> Topology:
     """The ``n`` dead edges with the largest ``|dL/dw|``, as RigL grows them (Evci et al. 2020).
 
@@ -27,7 +31,7 @@ def absent_gradient_topk(
 
     Parameters
     ----------
-    x, dy : Tensor, shapes (n_panels, in_features, lanes) and (n_panels, out_features, lanes), or rows (batch, features)
+    x, dy : Panels, or Tensor of shape (batch, in_features) and (batch, out_features)
         A layer's input and the gradient of its output. A first layer may have sparse rows for its input, a last one
         may have its gradient made again, twice.
     topology : Topology
@@ -51,24 +55,25 @@ def absent_gradient_topk(
     return candidates.rewire(weakest(score, candidates.nnz - n)).new
 
 
-def _norms(t: Tensor | SparseRows | Remade) -> np.ndarray:
+def _norms(t: Tensor | Panels | SparseRows | Remade) -> np.ndarray:
     if isinstance(t, SparseRows):
         return t.norms()
     norms = t.norms() if isinstance(t, Remade) else torch.linalg.vector_norm(_panels(t), dim=(0, 2))
     return norms.float().cpu().numpy()
 
 
-def _panels(t: Tensor) -> Tensor:
-    return pack(t) if t.ndim == 2 else t
+def _panels(t: Tensor | Panels) -> Tensor:
+    return tensor_of(t if isinstance(t, Panels) else pack(t))
 
 
-def _gradient(x: Tensor | SparseRows, dy: Tensor | Remade, edges: Topology) -> Tensor:
+def _gradient(x: Tensor | Panels | SparseRows, dy: Tensor | Panels | Remade, edges: Topology) -> Tensor:
     """``<dy, x>`` at ``edges``."""
     if isinstance(dy, Remade):
         return dy.at(edges)
     if isinstance(x, SparseRows):
-        return _backend(dy).csr_sddmm(dy if dy.ndim == 2 else unpack(dy, x.shape[0]), x, edges)
-    return _backend(x).sddmm(_panels(dy), _panels(x), edges)
+        rows = unpack(dy) if isinstance(dy, Panels) else dy
+        return _backend(rows).csr_sddmm(rows, x, edges)
+    return _backend(tensor_of(x)).sddmm(_panels(dy), _panels(x), edges)
 
 
 def _joined(one: Topology, other: Topology) -> Topology:

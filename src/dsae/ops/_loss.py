@@ -10,23 +10,22 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from dsae.ops import _native, _torch
-from dsae.ops._autograd import Remade, Tape, _backend, dense, is_native, pack, unpack
-from dsae.ops._rows import Gradients, Needs, SparseRows
+from dsae.ops import _torch
+from dsae.ops._autograd import Remade, Tape, _backend, dense
+from dsae.ops._rows import Gradients, Needs, Panels, SparseRows, tensor_of
 from dsae.topology import Topology
 
 
 def tiled_loss(
     values: Tensor,
     bias: Tensor,
-    x: Tensor,
+    x: Tensor | Panels,
     topology: Topology,
     target: SparseRows,
     loss: str,
     tape: Tape | None = None,
     *,
     by_gemm: bool = False,
-    flat: Tensor | None = None,
 ) -> Tensor:
     """Mean loss of ``W x + bias`` against sparse rows, over samples and features.
 
@@ -36,8 +35,7 @@ def tiled_loss(
     Parameters
     ----------
     values, bias : Tensor, shapes (nnz,) and (out_features,)
-    x : Tensor, shape (n_panels, in_features, lanes) or (batch, in_features)
-        Panels or rows.
+    x : Tensor of shape (batch, in_features), or Panels
     topology : Topology
         Of shape ``(out_features, in_features)``.
     target : SparseRows
@@ -48,36 +46,37 @@ def tiled_loss(
         Keeps ``x`` and what makes the output's gradient again, when it is recording.
     by_gemm : bool
         Multiply by a dense matrix, in which the values are scattered.
-    flat : Tensor, optional
-        ``topology.flat``, for callers that keep one.
 
     Returns
     -------
     Tensor
         Its gradients are there already: backward multiplies them by what comes in.
     """
-    needs = Needs(values.requires_grad or bias.requires_grad, x.requires_grad)
+    needs = Needs(values.requires_grad or bias.requires_grad, tensor_of(x).requires_grad)
     needs = needs if torch.is_grad_enabled() else Needs(False, False)
-    return _TiledLoss.apply(values, bias, x, (topology, target, loss, tape, by_gemm, flat), needs)  # type: ignore[return-value]
+    settings = (topology, target, loss, tape, by_gemm, isinstance(x, Panels))
+    return _TiledLoss.apply(values, bias, tensor_of(x), settings, needs)  # type: ignore[return-value]
 
 
 class _TiledLoss(Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, bias: Tensor, x: Tensor, settings: tuple[Any, ...], needs: Needs) -> Tensor:
-        topology, target, loss, tape, by_gemm, flat = settings
+        topology, target, loss, tape, by_gemm, packed = settings
         compute = _by_gemm if by_gemm else _by_edges
-        found = compute(values, bias, x, topology, target, loss, needs, flat)
+        found = compute(values, bias, x, packed, topology, target, loss, needs)
         ctx.gradients = found[1:]
         if tape is not None and tape.recording and any(needs):
-            tape.x = x.detach() if x.ndim == 3 else pack(x.detach())
-            tape.dy = _remade(values.detach().clone(), bias.detach().clone(), tape.x, topology, target, loss)
+            kept = x.detach() if packed else _backend(x).pack(x)
+            tape.x = Panels(kept, target.shape[0])
+            tape.dy = _remade(values.detach().clone(), bias.detach().clone(), kept, topology, target, loss)
         return found.loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
-        by = d_loss.item()
-        found = (g if g is None or by == 1 else g * by for g in ctx.gradients)
+        # a copy of all gradients less; on another device, asking costs more than multiplying
+        untouched = d_loss.device.type == "cpu" and d_loss.item() == 1
+        found = (g if g is None or untouched else g * d_loss for g in ctx.gradients)
         needed = zip(found, ctx.needs_input_grad[:3], strict=True)
         return *(g if needs else None for g, needs in needed), None, None
 
@@ -86,15 +85,15 @@ def _by_edges(
     values: Tensor,
     bias: Tensor,
     x: Tensor,
+    packed: bool,
     topology: Topology,
     target: SparseRows,
     loss: str,
     needs: Needs,
-    flat: Tensor | None,
 ) -> Gradients:
     backend = _backend(values)
-    found = backend.tiled_loss(values, bias, x if x.ndim == 3 else backend.pack(x), topology, target, loss, needs)
-    if x.ndim == 2 and found.input is not None:
+    found = backend.tiled_loss(values, bias, x if packed else backend.pack(x), topology, target, loss, needs)
+    if found.input is not None and not packed:
         return found._replace(input=backend.unpack(found.input, x.shape[0]))
     return found
 
@@ -103,26 +102,19 @@ def _by_gemm(
     values: Tensor,
     bias: Tensor,
     x: Tensor,
+    packed: bool,
     topology: Topology,
     target: SparseRows,
     loss: str,
     needs: Needs,
-    flat: Tensor | None,
 ) -> Gradients:
-    rows = x if x.ndim == 2 else unpack(x, target.shape[0])
-    found = _torch.tiled_loss_dense(dense(values, topology, flat), bias, rows, target, loss, needs)
+    backend = _backend(values)
+    rows = backend.unpack(x, target.shape[0]) if packed else x
+    found = _torch.tiled_loss_dense(dense(values, topology), bias, rows, target, loss, needs)
     d_values, dx = found.values, found.input
     if d_values is not None:
-        d_values = _at_edges(d_values, topology, flat)
-    return found._replace(values=d_values, input=dx if dx is None or x.ndim == 2 else pack(dx, x.shape[2]))
-
-
-def _at_edges(matrix: Tensor, topology: Topology, flat: Tensor | None) -> Tensor:
-    if topology.is_full:
-        return matrix.view(-1)
-    if is_native(matrix):
-        return _native.collect(matrix, topology)
-    return matrix.view(-1)[torch.tensor(topology.flat, device=matrix.device) if flat is None else flat]
+        d_values = d_values.view(-1) if topology.is_full else backend.collect(d_values, topology)
+    return found._replace(values=d_values, input=backend.pack(dx, x.shape[2]) if packed and dx is not None else dx)
 
 
 def _remade(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str) -> Remade:

@@ -39,9 +39,9 @@ def unpack(panels: Tensor, n_rows: int) -> Tensor:
 
 def sum_samples(panels: Tensor) -> Tensor:
     """Every feature's sum over all samples, ``[f]``."""
-    sums = torch.empty(panels.shape[1])
-    kernels.sum_samples(_array(panels), sums.numpy())
-    return sums
+    sums = kernels.aligned((panels.shape[1],))
+    kernels.sum_samples(_array(panels), sums)
+    return torch.from_numpy(sums)
 
 
 def spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> Tensor:
@@ -157,4 +157,5 @@ def tiled_loss(
         gradients,
     )
     found = (None, None, None) if gradients is None else gradients
-    return Gradients(torch.tensor(total / size), *(None if g is None else torch.from_numpy(g) for g in found))
+    mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
+    return Gradients(mean, *(None if g is None else torch.from_numpy(g) for g in found))

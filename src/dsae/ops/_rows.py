@@ -1,7 +1,8 @@
-"""A mini-batch of sparse rows on its way into a model."""
+"""A mini-batch on its way through a model: panels, sparse rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -16,6 +17,54 @@ from dsae.topology import Topology
 
 # A number of a CSR batch costs a vector for each of its edges, a line of a panel four: docs/design/sparse_input.md.
 DENSE_ABOVE = 1 / 16
+
+
+@dataclass(frozen=True, eq=False)
+class Panels:
+    """A mini-batch as the kernels take it: ``lanes`` samples side by side, feature-major.
+
+    A type of its own, since ``[batch, tokens, features]`` has three dimensions, too.
+
+    Parameters
+    ----------
+    tensor : Tensor, shape (n_panels, features, lanes)
+        The lanes after the last sample may hold anything.
+    n_rows : int
+        Samples in the batch.
+
+    Raises
+    ------
+    ValueError
+        If that many rows do not fill exactly that many panels.
+    """
+
+    tensor: Tensor
+    n_rows: int
+
+    def __post_init__(self) -> None:
+        if self.tensor.ndim != 3 or -(-self.n_rows // self.tensor.shape[2]) != self.tensor.shape[0]:
+            raise ValueError(f"[Panels] {self.n_rows} rows do not fill panels of shape {tuple(self.tensor.shape)}.")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_rows, features)``, as if they were rows."""
+        return self.n_rows, self.tensor.shape[1]
+
+    @property
+    def lanes(self) -> int:
+        """Samples per panel."""
+        return self.tensor.shape[2]
+
+
+def tensor_of(t: Tensor | Panels) -> Tensor:
+    """The numbers of rows or panels; features are axis 1 of both."""
+    return t.tensor if isinstance(t, Panels) else t
+
+
+def on_features(function: Callable[..., Tensor], *given: Tensor | Panels) -> Tensor | Panels:
+    """``function`` of tensors whose axis 1 is the features; panels if the first of ``given`` is."""
+    found = function(*map(tensor_of, given))
+    return Panels(found, given[0].n_rows) if isinstance(given[0], Panels) else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +114,20 @@ class SparseRows:
 
     def centred(self, mean: Tensor, scale: Tensor) -> SparseRows:
         """``(x - mean) / scale``."""
-        by = scale.numpy()
-        return replace(self, values=self.values / by[self.pattern.indices], shift=mean.numpy() / by)
+        by = scale.cpu().numpy()
+        return replace(self, values=self.values / by[self.pattern.indices], shift=mean.cpu().numpy() / by)
 
-    def dense(self) -> Tensor:
-        """All numbers, ``[n_rows, n_features]``."""
+    def coo(self, like: Tensor) -> Tensor:
+        """``X`` without its shift, sparse, on the device and in the dtype of ``like``."""
+        at = np.stack([self.pattern.rows, self.pattern.indices]).astype(np.int64)
+        where, values = torch.from_numpy(at).to(like.device), torch.from_numpy(self.values).to(like)
+        return torch.sparse_coo_tensor(where, values, self.shape, is_coalesced=True, check_invariants=False)
+
+    def dense(self, like: Tensor) -> Tensor:
+        """All numbers, ``[n_rows, n_features]``, on the device and in the dtype of ``like``."""
         X = sp.csr_matrix((self.values, self.pattern.indices, self.pattern.indptr), shape=self.shape)
-        rows = torch.from_numpy(X.toarray())
-        return rows if self.shift is None else rows.sub_(torch.from_numpy(self.shift))
+        rows = torch.from_numpy(X.toarray()).to(like)
+        return rows if self.shift is None else rows.sub_(torch.from_numpy(self.shift).to(like))
 
     def first(self, n: int) -> SparseRows:
         """The first ``n`` rows, not to be packed."""
@@ -80,14 +135,21 @@ class SparseRows:
         pattern = Topology((n, self.shape[1]), indptr, self.pattern.indices[: indptr[-1]])
         return replace(self, pattern=pattern, values=self.values[: indptr[-1]], packed=False)
 
-    def tile(self, begin: int, end: int) -> Tensor:
-        """Columns ``begin:end``, ``[n_rows, end - begin]``."""
+    def tile(self, begin: int, end: int, like: Tensor) -> Tensor:
+        """Columns ``begin:end``, ``[n_rows, end - begin]``, on the device and in the dtype of ``like``."""
         indptr, samples, values = self.columns
         chosen = slice(int(indptr[begin]), int(indptr[end]))
-        rows = torch.zeros(self.shape[0], end - begin)
         at = np.repeat(np.arange(end - begin), np.diff(indptr[begin : end + 1]))
-        rows.numpy()[samples[chosen], at] = values[chosen]
-        return rows if self.shift is None else rows.sub_(torch.from_numpy(self.shift)[begin:end])
+        if like.device.type == "cpu":
+            rows = torch.zeros(self.shape[0], end - begin, dtype=torch.float32, device="cpu")
+            rows.numpy()[samples[chosen], at] = values[chosen]
+            rows = rows.to(like)
+        else:
+            where = np.stack([samples[chosen], at]).astype(np.int64)
+            where = torch.from_numpy(where).to(like.device)
+            rows = like.new_zeros(self.shape[0], end - begin)
+            rows[where[0], where[1]] = torch.from_numpy(values[chosen]).to(like)
+        return rows if self.shift is None else rows.sub_(torch.from_numpy(self.shift[begin:end]).to(like))
 
     def norms(self) -> np.ndarray:
         """Euclidean norm of every column."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dsae.kernels import lanes_for
+from dsae.ops._copies import edges, flat
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
@@ -31,13 +32,10 @@ def unpack(panels: Tensor, n_rows: int) -> Tensor:
 
 
 def _edges(topology: Topology, device: torch.device) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    rows, cols = edges(topology, device)
     for start in range(0, topology.nnz, _EDGES_AT_ONCE):
         chunk = slice(start, start + _EDGES_AT_ONCE)
-        yield (
-            chunk,
-            torch.tensor(topology.rows[chunk], device=device),
-            torch.tensor(topology.indices[chunk], device=device),
-        )
+        yield chunk, rows[chunk], cols[chunk]
 
 
 def sum_samples(panels: Tensor) -> Tensor:
@@ -76,47 +74,43 @@ def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple
 
 def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Topology) -> Tensor:
     """``W x + bias`` for sparse rows, ``[n_rows, out_features]``."""
-    y = values.new_zeros(x.shape[0], topology.shape[0])
-    for chunk, rows, cols in _edges(topology, values.device):
-        y.index_add_(1, rows, values[chunk] * _numbers(x, cols, values))
+    weight = spread(values, topology)
+    y = torch.sparse.mm(x.coo(values), weight.T)
+    if x.shift is not None:
+        y -= weight @ torch.from_numpy(x.shift).to(weight)
     return y if bias is None else y + bias
 
 
 def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
     """``<dy, x>`` at the live edges for sparse rows ``x``, ``[nnz]``."""
-    dw = dy.new_empty(topology.nnz)
-    for chunk, rows, cols in _edges(topology, dy.device):
-        dw[chunk] = (dy[:, rows] * _numbers(x, cols, dy)).sum(0)
-    return dw
+    matrix = torch.sparse.mm(x.coo(dy).T, dy).T
+    if x.shift is not None:
+        matrix = matrix - torch.outer(dy.sum(0), torch.from_numpy(x.shift).to(dy))
+    return collect(matrix, topology)
 
 
-def _numbers(x: SparseRows, cols: Tensor, like: Tensor) -> Tensor:
-    """The columns of ``x`` at a chunk of edges."""
-    distinct, at = torch.unique(cols.cpu(), return_inverse=True)
-    found = torch.cat([x.tile(int(column), int(column) + 1) for column in distinct], dim=1)
-    return found.to(like)[:, at]
+def spread(values: Tensor, topology: Topology) -> Tensor:
+    """``values`` in a dense matrix ``[out_features, in_features]``; differentiable."""
+    return values.new_zeros(topology.size).scatter(0, flat(topology, values.device), values).view(topology.shape)
+
+
+def collect(matrix: Tensor, topology: Topology) -> Tensor:
+    """What a dense matrix has at the live edges, ``[nnz]``."""
+    return matrix.reshape(-1)[flat(topology, matrix.device)]
 
 
 def tiled_loss(
     values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str, needs: Needs
 ) -> Gradients:
     """The mean loss of ``W x + bias`` and its gradients, tile by tile; ``x`` is panels."""
-    found = tiled_loss_dense(_scattered(values, topology), bias, unpack(x, target.shape[0]), target, loss, needs)
-    d_values = None if found.values is None else found.values.view(-1)[_flat(topology, values.device)]
+    found = tiled_loss_dense(spread(values, topology), bias, unpack(x, target.shape[0]), target, loss, needs)
+    d_values = None if found.values is None else collect(found.values, topology)
     return found._replace(values=d_values, input=None if found.input is None else pack(found.input, x.shape[2]))
-
-
-def _flat(topology: Topology, device: torch.device) -> Tensor:
-    return torch.tensor(topology.flat, device=device)
-
-
-def _scattered(values: Tensor, topology: Topology) -> Tensor:
-    return values.new_zeros(topology.size).scatter(0, _flat(topology, values.device), values).view(topology.shape)
 
 
 def tiled_loss_dense(weight: Tensor, bias: Tensor, x: Tensor, target: SparseRows, loss: str, needs: Needs) -> Gradients:
     """The same for a dense ``weight`` and rows ``x``; so is its gradient."""
-    total = torch.zeros((), dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64, device=x.device)
     wanted = needs.layer or needs.input
     d_weight, d_bias = (torch.empty_like(weight), torch.empty_like(bias)) if wanted else (None, None)
     dx = torch.zeros_like(x) if needs.input else None
@@ -141,9 +135,9 @@ def tiles(target: SparseRows) -> Iterator[tuple[int, int]]:
 
 def residual(z: Tensor, target: SparseRows, begin: int, end: int, loss: str) -> tuple[Tensor, Tensor]:
     """The summed loss of outputs ``z`` (logits, for bce) of one tile, and the mean loss' gradient there."""
-    aim, size = target.tile(begin, end).to(z), target.shape[0] * target.shape[1]
+    aim, size = target.tile(begin, end, z), target.shape[0] * target.shape[1]
     if loss == "mse":
         off = z - aim
-        return off.square().sum().double().cpu(), off.mul_(2 / size)
+        return off.square().sum().double(), off.mul_(2 / size)
     summed = torch.nn.functional.binary_cross_entropy_with_logits(z, aim, reduction="sum")
-    return summed.double().cpu(), z.sigmoid().sub_(aim).mul_(1 / size)
+    return summed.double(), z.sigmoid().sub_(aim).mul_(1 / size)

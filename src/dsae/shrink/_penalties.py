@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dsae import ops
 from dsae.nn import Autoencoder, Trace
 from dsae.nn._activations import JumpReLU
 from dsae.nn._memory import fill, plain
@@ -38,7 +39,7 @@ class Contractive(Shrinker):
 
     def __init__(self, strength: float, seed: int) -> None:
         self.strength = strength
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = torch.Generator("cpu").manual_seed(seed)
 
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
         """An unbiased estimate over the batch."""
@@ -47,10 +48,13 @@ class Contractive(Shrinker):
     def squared_norm(self, model: Autoencoder, trace: Trace) -> Tensor:
         """Estimate of the mean over samples of |J|_F^2."""
         trace = trace.few()
-        t = torch.randn(trace.input_shape, generator=self._generator).to(trace.pre_code)
+        t = trace.like_input(self._draw)
         for name, output, activation in zip(model.names("encoder"), trace.hidden, model.activations, strict=False):
-            t = activation.tangent(output, model.layers[name].tangent(t))  # type: ignore[operator]
+            t = ops.on_features(activation.tangent, output, model.layers[name].tangent(t))  # type: ignore[arg-type]
         return trace.rows(t).square().sum(1).mean()
+
+    def _draw(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=self._generator, dtype=torch.float32, device="cpu")
 
     def memory(self) -> dict[str, Any]:
         """The generator's."""
@@ -92,7 +96,7 @@ class TargetRate(Shrinker):
 
     def _entropy_excess(self, code: Tensor) -> Tensor:
         entropy = -(code * code.clamp(min=_EPS).log()).sum(1)
-        allowed = max(0.0, torch.tensor(self.rate * code.shape[1]).log().item())
+        allowed = max(0.0, code.new_tensor(self.rate * code.shape[1]).log().item())
         return (entropy - allowed).relu().mean()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dsae import ops
 from dsae.nn import Autoencoder, Trace
 from dsae.nn._memory import fill, plain
 from dsae.shrink._base import Shrinker
@@ -66,7 +67,9 @@ class AuxK(Shrinker):
     def dead(self) -> Tensor:
         """Which latents have not fired for ``dead_after`` samples."""
         return (
-            torch.empty(0, dtype=torch.int64) if self.idle is None else (self.idle >= self.dead_after).nonzero()[:, 0]
+            torch.empty(0, dtype=torch.int64, device="cpu")
+            if self.idle is None
+            else (self.idle >= self.dead_after).nonzero()[:, 0]
         )
 
     def memory(self) -> dict[str, Any]:
@@ -88,16 +91,21 @@ class AuxK(Shrinker):
 
     @torch.no_grad()
     def _lift(self, model: Autoencoder, trace: Trace, dead: Tensor) -> None:
-        largest = trace.hidden[-1].max()
-        highest = trace.pre_code[:, dead].transpose(0, 1).flatten(1).amax(1)
+        largest = ops.tensor_of(trace.hidden[-1]).max()
+        highest = ops.tensor_of(trace.pre_code)[:, dead].transpose(0, 1).flatten(1).amax(1)
         bias: Tensor = model.encoder[-1].bias  # type: ignore[assignment]
         bias[dead] += _LIFT * (largest - highest).clamp(min=0)
 
-    def _added(self, model: Autoencoder, trace: Trace, dead: Tensor) -> Tensor:
+    def _added(self, model: Autoencoder, trace: Trace, dead: Tensor) -> Tensor | ops.Panels:
         k = min(max(1, model.config.n_features // 2), dead.numel())
-        best, at = trace.pre_code[:, dead].topk(k, dim=1)
-        t = torch.zeros_like(trace.pre_code).scatter(1, dead[at], best)
+
+        def largest(pre_code: Tensor) -> Tensor:
+            best, at = pre_code[:, dead].topk(k, dim=1)
+            return torch.zeros_like(pre_code).scatter(1, dead[at], best)
+
+        t = ops.on_features(largest, trace.pre_code)
         decoders = zip(model.decoder, trace.decoded, model.activations[len(model.encoder) :], strict=True)
         for layer, output, activation in decoders:
-            t = activation.tangent(output.detach(), layer.tangent(t))  # type: ignore[operator]
+            output = ops.on_features(Tensor.detach, output)
+            t = ops.on_features(activation.tangent, output, layer.tangent(t))  # type: ignore[operator]
         return t

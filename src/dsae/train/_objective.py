@@ -29,13 +29,11 @@ def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor 
     with torch.no_grad():
         z = model.enter(model.centred(x))
         if at:
-            z = model.steps(names[:at], z, x.shape[0])[-1][1]
-    ((_, h),) = model.steps([name], z, x.shape[0])
+            z = model.steps(names[:at], z)[-1][1]
+    ((_, h),) = model.steps([name], z)
     if isinstance(z, ops.SparseRows):
         return decoder.loss(h, z, "mse")
-    back = decoder(h)
-    if back.ndim == 3:
-        back, z = ops.unpack(back, x.shape[0]), ops.unpack(z, x.shape[0])
+    back, z = (ops.unpack(t) if isinstance(t, ops.Panels) else t for t in (decoder(h), z))
     return nn.functional.mse_loss(back, z)
 
 
