@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import signal
 import sys
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from dsae import DeepSparseAutoencoder, cli, load, store
-from dsae.cli._options import PARAMETERS, settings
+from dsae.cli._options import parameters, settings
+from dsae.config import AutoencoderConfig, TrainConfig, choices_of
 from dsae.data import write_rows
 
 QUICK = ["--n-components", 2, "--density", 0.5, "--max-iter", 2, "--random-state", 0]
@@ -69,18 +71,33 @@ def received(monkeypatch, dsae, data, tmp_path):
     return run
 
 
-def test_the_table_is_the_estimators_signature():
+def test_options_are_the_estimators_signature():
     """But for verbose, which only a terminal shows, and what --init, --resume and dsae encode --sparse stand for."""
     signature = inspect.signature(DeepSparseAutoencoder).parameters
     defaults = {name: parameter.default for name, parameter in signature.items()}
-    assert {parameter.name: parameter.default for parameter in PARAMETERS} | {
+    assert {parameter.name: parameter.default for parameter in parameters()} | {
         "verbose": 0,
         "warm_start": False,
         "checkpoint": None,
         "checkpoint_every": 10.0,
         "sparse_output": False,
     } == defaults
-    assert set(TYPED) == {parameter.name for parameter in PARAMETERS}
+    assert set(TYPED) == {parameter.name for parameter in parameters()}
+
+
+def test_help_is_the_first_sentence_of_the_docstring():
+    help_of = {parameter.name: parameter.help for parameter in parameters()}
+    assert help_of["n_components"] == "Width of the code."
+    assert help_of["l2"] == "Strength of the L2 penalty."
+    assert help_of["max_iter"] == "Number of epochs."
+    assert all(text[0] in "ABCDEFGHIJKLMNOPQRSTUVWXYZ01" and "`" not in text for text in help_of.values())
+
+
+def test_choices_are_those_of_the_docstring():
+    docstring = inspect.getdoc(DeepSparseAutoencoder)
+    for name, choices in (choices_of(AutoencoderConfig) | choices_of(TrainConfig)).items():
+        documented = re.search(rf"^{name} : \{{(.*)\}}", docstring, re.MULTILINE).group(1)
+        assert set(documented.replace('"', "").split(", ")) == set(choices), name
 
 
 def test_every_parameter_reaches_the_estimator(received):

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import click
 
-from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, SCHEDULES, SHRINK, did_you_mean, read_toml
+from dsae.config import AutoencoderConfig, TrainConfig, choices_of, did_you_mean, read_toml
 
 
-class _Widths(click.ParamType):
-    name = "WIDTHS"
+class _Typed(click.ParamType):
+    def __init__(self, name: str) -> None:
+        self.name = name
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return self.name
+
+
+class _Widths(_Typed):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...] | str:
         if value == "auto":
             return value
@@ -23,7 +32,7 @@ class _Widths(click.ParamType):
 
 
 class OneOf(click.Choice):
-    """A choice that knows what a misspelt one was to be."""
+    """A choice that suggests the intended value for a misspelt one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
@@ -32,9 +41,10 @@ class OneOf(click.Choice):
             self.fail(error.message + did_you_mean(value, self.choices), param, ctx)
 
 
-class _Auto(click.ParamType):
-    def __init__(self, number: click.ParamType, name: str) -> None:
-        self.number, self.name = number, name
+class _Auto(_Typed):
+    def __init__(self, number: click.ParamType) -> None:
+        super().__init__(f"{number.name.upper()}|auto")
+        self.number = number
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
@@ -43,9 +53,7 @@ class _Auto(click.ParamType):
             self.fail(f"must be a number, or auto; got {value!r}.{did_you_mean(value, ('auto',))}", param, ctx)
 
 
-class _Density(click.ParamType):
-    name = "DENSITY"
-
+class _Density(_Typed):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | dict[str, float]:
         try:
             if "=" not in value:
@@ -69,47 +77,68 @@ class Parameter(NamedTuple):
     help: str
 
 
-PARAMETERS = (
-    Parameter("n_components", 32, int, "Width of the code."),
-    Parameter(
-        "hidden_layer_sizes", "auto", _Widths(), "Widths of the encoder's hidden layers, such as 1024,256, or auto."
-    ),
-    Parameter("decoder_layer_sizes", None, _Widths(), "Those of the decoder; by default the encoder's, mirrored."),
-    Parameter("activation", "relu", OneOf(HIDDEN_ACTIVATIONS), "Of the hidden layers."),
-    Parameter("code_activation", "identity", OneOf(CODE_ACTIVATIONS), "Of the code."),
-    Parameter("output_activation", "identity", OneOf(HIDDEN_ACTIVATIONS), "Of the reconstruction."),
-    Parameter("loss", "mse", OneOf(LOSSES), "Squared error or binary cross entropy."),
-    Parameter("density", 0.05, _Density(), "Share of the weights that live, or encoder.0=0.05,decoder.1=0.1."),
-    Parameter("shrink", "tempered", OneOf(SHRINK), "How the living weights are chosen."),
-    Parameter("l1", 0.0, float, "Strength of the proximal L1 step, which makes exact zeros."),
-    Parameter("l2", 0.0, float, "Strength of the L2 penalty."),
-    Parameter("contractive", 0.0, float, "Strength of the contractive penalty."),
-    Parameter("target_rate", None, float, "Activation rate of a sigmoid or softmax code."),
-    Parameter("k", None, int, "Non-zeros per code, for topk, batchtopk and jumprelu."),
-    Parameter("schedule", "joint", OneOf(SCHEDULES), "All layers at once, or one after the other."),
-    Parameter("init", None, click.Path(), "Model folder to start from."),
-    Parameter("max_iter", "auto", _Auto(click.INT, "EPOCHS"), "Epochs."),
-    Parameter("batch_size", 256, int, "Rows per step."),
-    Parameter("learning_rate_init", "auto", _Auto(click.FLOAT, "RATE"), "Of Adam, at the start."),
-    Parameter("early_stopping", False, bool, "Stop when held-out rows get no better."),
-    Parameter("validation_fraction", 0.1, float, "Share of the rows held out."),
-    Parameter("n_iter_no_change", 10, int, "Epochs without improvement before stopping."),
-    Parameter("tol", 1e-4, float, "What counts as an improvement."),
-    Parameter("scale", False, bool, "Bring features to unit variance inside the model."),
-    Parameter("random_state", None, int, "Seed; makes the run repeatable."),
-    Parameter("verbose", 1, int, "0 hides the progress line, which only a terminal shows."),
-)
-"""All but ``warm_start``, as a command fits once and goes on from an earlier model by ``--init``, and
-``sparse_output``, which `dsae encode` has."""
+_ESTIMATOR = "_autoencoder.py", "DeepSparseAutoencoder"
+# A command fits once and starts from an earlier model with --init; `dsae encode` has --sparse; --resume and
+# --checkpoint-every are options of `dsae fit` alone.
+_NOT_OPTIONS = ("self", "warm_start", "sparse_output", "checkpoint", "checkpoint_every")
+_DEFAULTS = {"verbose": 1}
+_TYPES: dict[str, Any] = {
+    "int": int,
+    "int | None": int,
+    "float": float,
+    "float | None": float,
+    "bool": bool,
+    "str": str,
+    "Sequence[int] | str": _Widths("WIDTH,...|auto"),
+    "Sequence[int] | None": _Widths("WIDTH,..."),
+    "int | str": _Auto(click.INT),
+    "float | str": _Auto(click.FLOAT),
+    "float | Mapping[str, float]": _Density("SHARE|LAYER=SHARE,..."),
+}
+_UNTYPED: dict[str, Any] = {"init": click.Path(), "random_state": int}
+_CHOICES = {name: OneOf(choices) for name, choices in (choices_of(AutoencoderConfig) | choices_of(TrainConfig)).items()}
 
-NAMES = tuple(parameter.name for parameter in PARAMETERS)
+
+def parameters() -> list[Parameter]:
+    """The estimator's parameters, from its signature and the first sentence that its docstring has on each.
+
+    The source is parsed and not imported, since the estimator brings numpy and scikit-learn and help comes at once.
+    """
+    file, name = _ESTIMATOR
+    module = ast.parse(files("dsae").joinpath("estimators", file).read_text(encoding="utf-8"))
+    cls = next(node for node in module.body if isinstance(node, ast.ClassDef) and node.name == name)
+    init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    arguments = [*init.args.args, *init.args.kwonlyargs]
+    defaults = [*[None] * (len(init.args.args) - len(init.args.defaults)), *init.args.defaults, *init.args.kw_defaults]
+    described = _first_sentences(ast.get_docstring(cls) or "")
+    return [
+        Parameter(
+            argument.arg,
+            _DEFAULTS.get(argument.arg, ast.literal_eval(default or "None")),
+            _UNTYPED.get(argument.arg) or _CHOICES.get(argument.arg) or _TYPES[ast.unparse(argument.annotation)],
+            described[argument.arg],
+        )
+        for argument, default in zip(arguments, defaults, strict=True)
+        if argument.arg not in _NOT_OPTIONS and argument.annotation is not None
+    ]
+
+
+def _first_sentences(docstring: str) -> dict[str, str]:
+    """What a numpydoc docstring says first about each parameter, by its name."""
+    section = docstring.partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE)
+    return {name: _sentence(" ".join(text.split())) for name, text in entries}
+
+
+def _sentence(text: str) -> str:
+    return re.split(r"\.(?: |$)|; see", text.replace("`", ""))[0] + "."
 
 
 def fit_options(command: Callable) -> Callable:
     """Add every parameter of the estimator, and ``--config``, to a command."""
-    for name, default, kind, text in reversed(PARAMETERS):
+    for name, default, kind, text in reversed(parameters()):
         flag = f"--{name.replace('_', '-')}"
-        described = text if default in (None, ()) else f"{text}  [default: {_shown(default)}]"
+        described = text if default is None else f"{text}  [default: {_shown(default)}]"
         declared = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
         command = click.option(declared, name, type=kind, default=None, help=described)(command)
     file_help = "Parameters from a TOML file, named as in Python; the command line wins."
@@ -128,5 +157,5 @@ def settings(config: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     ValueError
         If the file is no TOML or has a key that is no parameter.
     """
-    from_file = {} if config is None else read_toml(config, NAMES)
-    return {"verbose": 1} | from_file | {name: value for name, value in given.items() if value is not None}
+    from_file = {} if config is None else read_toml(config, tuple(parameter.name for parameter in parameters()))
+    return _DEFAULTS | from_file | {name: value for name, value in given.items() if value is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,22 @@ def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Refuse a ``value`` that is not among ``choices``, naming all of them and the nearest."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.{did_you_mean(value, choices)}")
+
+
+def choice(default: str, choices: tuple[str, ...]) -> Any:
+    """A field of a configuration that takes one of ``choices``."""
+    return dataclasses.field(default=default, metadata={"choices": choices})
+
+
+def choices_of(config: Any) -> dict[str, tuple[str, ...]]:
+    """What each `choice` of a configuration may be, by name of the field."""
+    return {f.name: f.metadata["choices"] for f in dataclasses.fields(config) if "choices" in f.metadata}
+
+
+def check_choices(config: Any) -> None:
+    """Refuse a configuration of which a `choice` is none of its choices."""
+    for name, choices in choices_of(config).items():
+        one_of(name, getattr(config, name), choices)
 
 
 def did_you_mean(given: Any, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsae.config._checks import in_range, known_keys, one_of, positive_int
+from dsae.config._checks import check_choices, choice, in_range, known_keys, positive_int
 
 HIDDEN_ACTIVATIONS = ("identity", "relu", "sigmoid", "softmax")
 CODE_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "topk", "batchtopk", "jumprelu")
@@ -56,9 +56,9 @@ class AutoencoderConfig:
     n_components: int
     hidden_layer_sizes: tuple[int, ...] = ()
     decoder_layer_sizes: tuple[int, ...] | None = None
-    activation: str = "relu"
-    code_activation: str = "identity"
-    output_activation: str = "identity"
+    activation: str = choice("relu", HIDDEN_ACTIVATIONS)
+    code_activation: str = choice("identity", CODE_ACTIVATIONS)
+    output_activation: str = choice("identity", HIDDEN_ACTIVATIONS)
     k: int | None = None
     density: float | Mapping[str, float] = 1.0
 
@@ -71,9 +71,7 @@ class AutoencoderConfig:
         set_(self, "hidden_layer_sizes", _widths("hidden_layer_sizes", self.hidden_layer_sizes))
         if self.decoder_layer_sizes is not None:
             set_(self, "decoder_layer_sizes", _widths("decoder_layer_sizes", self.decoder_layer_sizes))
-        one_of("activation", self.activation, HIDDEN_ACTIVATIONS)
-        one_of("code_activation", self.code_activation, CODE_ACTIVATIONS)
-        one_of("output_activation", self.output_activation, HIDDEN_ACTIVATIONS)
+        check_choices(self)
         self._check_k()
         self._check_density()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from dsae.config._checks import in_range, one_of, positive_int, true_or_false
+from dsae.config._checks import check_choices, choice, in_range, positive_int, true_or_false
 
 LOSSES = ("mse", "bce")
 SHRINK = ("random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet", "none")
@@ -16,13 +16,13 @@ SCHEDULES = ("joint", "stagewise")
 class TrainConfig:
     """How a model is fitted; every field is a parameter of `DeepSparseAutoencoder`, described there."""
 
-    loss: str = "mse"
-    shrink: str = "tempered"
+    loss: str = choice("mse", LOSSES)
+    shrink: str = choice("tempered", SHRINK)
     l1: float = 0.0
     l2: float = 0.0
     contractive: float = 0.0
     target_rate: float | None = None
-    schedule: str = "joint"
+    schedule: str = choice("joint", SCHEDULES)
     max_iter: int = 10
     batch_size: int = 256
     learning_rate_init: float = 3e-3
@@ -33,9 +33,7 @@ class TrainConfig:
     scale: bool = False
 
     def __post_init__(self) -> None:
-        one_of("loss", self.loss, LOSSES)
-        one_of("shrink", self.shrink, SHRINK)
-        one_of("schedule", self.schedule, SCHEDULES)
+        check_choices(self)
         for name in ("l1", "l2", "contractive", "tol"):
             in_range(name, getattr(self, name), 0)
         if self.target_rate is not None:

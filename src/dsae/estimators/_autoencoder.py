@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -43,71 +43,80 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     decoder_layer_sizes : sequence of int, optional
         Widths of the decoder's hidden layers, from the code to the output; by default the encoder's, mirrored.
     activation : {"relu", "sigmoid", "identity", "softmax"}
-        Of the hidden layers.
+        Activation of the hidden layers.
     code_activation : {"identity", "relu", "sigmoid", "softmax", "topk", "batchtopk", "jumprelu"}
-        Of the code. ``topk`` keeps the ``k`` largest latents of a row (Makhzani & Frey 2013), ``batchtopk`` ``k`` per
-        row on average (Bussmann et al. 2024), ``jumprelu`` those above a learned threshold (Rajamanoharan et al. 2024).
+        Activation of the code layer. ``topk`` keeps the ``k`` largest latents of a row (Makhzani & Frey 2013),
+        ``batchtopk`` ``k`` per row on average (Bussmann et al. 2024), ``jumprelu`` those above a learned threshold
+        (Rajamanoharan et al. 2024).
     output_activation : {"identity", "sigmoid", "relu", "softmax"}
-        Of the reconstruction.
+        Activation of the reconstruction.
     loss : {"mse", "bce"}
-        Mean squared error, or mean binary cross entropy, which needs a sigmoid output and data in [0, 1].
+        Mean squared error, or mean binary cross entropy. The latter needs a sigmoid output and data in [0, 1].
     density : float or mapping of str to float
-        Share of the weights that live when training ends, in (0, 1], reached to the edge. A number is spread over the
-        layers by Erdős-Rényi-Kernel; a mapping names layers (``{"encoder.0": 0.05}``) and leaves the others dense.
+        Share of the weights that are active when training ends, in (0, 1]. It is reached to the edge. A number is
+        spread over the layers by Erdős-Rényi-Kernel; a mapping names layers (``{"encoder.0": 0.05}``) and leaves the
+        others dense.
     shrink : {"tempered", "saliency", "magnitude", "gradient", "random", "set", "rigl", "granet", "none"}
-        How the living weights are chosen. ``tempered`` (``|w|`` times the fourth root of the running mean of
+        How the active weights are chosen. ``tempered`` (``|w|`` times the fourth root of the running mean of
         ``|dL/dw|``), ``saliency`` (running mean of ``|w dL/dw|``), ``magnitude`` (``|w|``) and ``gradient``
         (``|dL/dw|``) start dense and shrink along a cubic curve (Zhu & Gupta 2017). The others are sparse from the
         first step: ``random`` draws once; ``set`` (Mocanu et al. 2018) and ``rigl`` (Evci et al. 2020) exchange edges
-        while training; ``granet`` (Liu et al. 2021) does so while it shrinks from twice the final density.
-        ``none`` leaves the weights alone and needs ``density=1``.
+        during training; ``granet`` (Liu et al. 2021) also shrinks, from twice the final density. ``none`` leaves the
+        weights alone and needs ``density=1``.
     l1 : float
-        Strength of the proximal L1 step in units of the learning rate: 0.1 is gentle. Weights that become exactly zero
-        leave the topology, so the density may end lower than asked.
+        Strength of the proximal L1 step in units of the learning rate. 0.1 is gentle. Weights that become exactly zero
+        leave the topology, so the final density may be lower than requested.
     l2 : float
-        ``l2 / 2 * sum(w^2)`` is added to the loss.
+        Strength of the L2 penalty. ``l2 / 2 * sum(w^2)`` is added to the loss.
     contractive : float
-        ``contractive * |J|_F^2 / n_features`` is added to the loss, J the Jacobian of the encoder (Rifai et al. 2011).
+        Strength of the contractive penalty. ``contractive * |J|_F^2 / n_features`` is added to the loss, J being the
+        Jacobian of the encoder (Rifai et al. 2011).
     target_rate : float, optional
-        Activation rate of the code, in (0, 1): Ng's KL penalty for sigmoid codes, the share of units in use for
-        softmax codes.
+        Activation rate of a sigmoid or softmax code, in (0, 1). For sigmoid codes by Ng's KL penalty, for softmax
+        codes by the share of units in use.
     k : int, optional
         Non-zeros per code, for ``topk``, ``batchtopk`` and ``jumprelu``.
     schedule : {"joint", "stagewise"}
-        All at once, or encoder layer by layer, decoder, shrinking, activations.
+        Whether all layers are trained at once or in stages. The stages are the encoder layer by layer, the decoder,
+        shrinking, activations.
     init : DeepSparseAutoencoder, Runtime, str, Path or sequence, optional
-        Weights to start from: a fitted model, a model folder, or one ``(weight [out, in], bias [out])`` per layer from
+        Model to start from. A fitted model, a model folder, or one ``(weight [out, in], bias [out])`` per layer from
         the input to the output.
     max_iter : int or "auto"
-        Epochs; see `dsae.config.automatic_epochs`.
+        Number of epochs; see `dsae.config.automatic_epochs`.
     batch_size : int
         Rows per step.
     learning_rate_init : float or "auto"
-        Of Adam for a full layer, see `dsae.config.automatic_rate`; in a sparse one an edge's rate is that over the live
-        share of its unit's inputs. It rises over the first twentieth of the steps and falls to zero along a cosine.
+        Peak learning rate of Adam for a full layer; see `dsae.config.automatic_rate`. In a sparse layer an edge's rate
+        is divided by the active share of its unit's inputs. It rises over the first twentieth of the steps and falls
+        to zero along a cosine.
     early_stopping : bool
-        Hold out ``validation_fraction`` of the rows, keep the weights that do best there, and stop after
-        ``n_iter_no_change`` epochs without a relative improvement of ``tol``. Counted once the density is reached.
-    validation_fraction, n_iter_no_change, tol
-        See ``early_stopping``.
+        Whether to stop when held-out rows no longer improve. ``validation_fraction`` of the rows are held out, and the
+        weights that do best on them are kept. Epochs count once the final density is reached.
+    validation_fraction : float
+        Share of the rows held out for ``early_stopping``.
+    n_iter_no_change : int
+        Epochs without improvement before ``early_stopping`` ends training.
+    tol : float
+        Relative improvement that counts for ``early_stopping``.
     scale : bool
-        Whether features are brought to unit variance inside the model. They are always centred, and all measured in
-        the power of 100 nearest to their common spread; losses in ``history_`` are in these units.
+        Whether features are scaled to unit variance inside the model. They are always centred, and all divided by the
+        power of 100 nearest to their common spread; losses in ``history_`` are in these units.
     random_state : int, RandomState or None
-        Makes a run repeat bit for bit at a fixed number of threads.
+        Seed, with which a run repeats bit for bit at a fixed number of threads.
     verbose : int
-        1 shows a progress line on a terminal.
+        1 shows a progress line on a terminal, 0 does not.
     warm_start : bool
-        Whether `fit` goes on from the last fit: from its weights, with a new learning rate curve and Adam anew.
+        Whether `fit` continues from the weights of the last fit, with a new learning rate curve and a new Adam.
     sparse_output : bool
-        Whether `transform` gives a scipy CSR matrix, for codes with zeros: relu, topk, batchtopk and jumprelu. It is
-        made a few rows at a time. Data frames cannot hold it: leave `set_output` at its default.
+        Whether `transform` returns a scipy CSR matrix, for codes with zeros: relu, topk, batchtopk and jumprelu. It is
+        built a few rows at a time. Data frames cannot hold it: leave `set_output` at its default.
     checkpoint : str or Path, optional
-        Folder in which `fit` keeps all that an unfinished run depends on, removed when it is done. Where there is one,
-        of the same settings and data, `fit` goes on from it and ends with the very same weights as if it had never
-        stopped, on the same machine with as many threads.
+        Folder in which `fit` keeps the whole state of an unfinished run, removed when the run is done. If it holds a
+        run with the same settings and data, `fit` resumes it and ends with exactly the weights of an uninterrupted
+        run, on the same machine with as many threads.
     checkpoint_every : float
-        Minutes between checkpoints. One is also written on Ctrl-C and on a request to terminate.
+        Minutes between checkpoints. One is also written on Ctrl-C and on SIGTERM.
 
     Attributes
     ----------
@@ -173,36 +182,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         checkpoint: str | Path | None = None,
         checkpoint_every: float = 10.0,
     ) -> None:
-        self.n_components = n_components
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.decoder_layer_sizes = decoder_layer_sizes
-        self.activation = activation
-        self.code_activation = code_activation
-        self.output_activation = output_activation
-        self.loss = loss
-        self.density = density
-        self.shrink = shrink
-        self.l1 = l1
-        self.l2 = l2
-        self.contractive = contractive
-        self.target_rate = target_rate
-        self.k = k
-        self.schedule = schedule
-        self.init = init
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.scale = scale
-        self.random_state = random_state
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.sparse_output = sparse_output
-        self.checkpoint = checkpoint
-        self.checkpoint_every = checkpoint_every
+        self._assign(locals())
 
     @with_callbacks
     def fit(self, X: Any, y: Any = None, **unknown: Any) -> DeepSparseAutoencoder:
@@ -244,7 +224,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         advise_on_data(rows, names)
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
-        training = {name: getattr(train_config, name) for name in TRAIN_FIELDS}
+        training = asdict(train_config)
 
         def described(model: store.Model, history: list[dict[str, Any]]) -> store.Model:
             history = _appended(earlier, history)
@@ -312,7 +292,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         model_config, train_config = configure(self._parameters(fitted), rows)
         start = self.runtime_.model if fitted else self._start_from(model_config)
         model = train.learn_rows(rows, model_config, train_config, start, self._seed(), self.verbose)
-        training = {name: getattr(train_config, name) for name in TRAIN_FIELDS}
+        training = asdict(train_config)
         names = self.runtime_.model.feature_names if fitted else column_names(X)
         self._adopt(replace(model, training=training, feature_names=names))
         self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -34,6 +34,15 @@ class DSAEstimator(BaseEstimator):
                 hint = did_you_mean(name, known) or f" Known: {', '.join(list(known)[1:])}."
                 raise TypeError(f"{cls.__name__} has no parameter {name!r}.{hint}")
         return super().__new__(cls)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Parameters, which `_assign` sets."""
+
+    def _assign(self, given: dict[str, Any]) -> None:
+        """Set the arguments of `__init__` as attributes of their names, as scikit-learn asks: ``locals()``."""
+        vars(self).update({name: value for name, value in given.items() if name != "self"})
 
     def set_params(self, **params: Any) -> Any:
         """Set parameters, by name.

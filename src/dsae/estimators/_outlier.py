@@ -81,10 +81,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         contamination: str | float = "auto",
         random_state: Any = None,
     ) -> None:
-        self.estimator = estimator
-        self.n_estimators = n_estimators
-        self.contamination = contamination
-        self.random_state = random_state
+        self._assign(locals())
 
     def fit(self, X: Any, y: Any = None, **unknown: Any) -> DSAOutlierDetector:
         """Learn what is usual in ``X [n_samples, n_features]``.

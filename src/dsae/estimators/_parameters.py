@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from dsae.config import (
@@ -16,33 +17,8 @@ from dsae.config import (
 )
 from dsae.data import Rows
 
-MODEL_FIELDS = (
-    "n_components",
-    "hidden_layer_sizes",
-    "decoder_layer_sizes",
-    "activation",
-    "code_activation",
-    "output_activation",
-    "k",
-    "density",
-)
-TRAIN_FIELDS = (
-    "loss",
-    "shrink",
-    "l1",
-    "l2",
-    "contractive",
-    "target_rate",
-    "schedule",
-    "max_iter",
-    "batch_size",
-    "learning_rate_init",
-    "early_stopping",
-    "validation_fraction",
-    "n_iter_no_change",
-    "tol",
-    "scale",
-)
+MODEL_FIELDS = tuple(field.name for field in fields(AutoencoderConfig) if field.name != "n_features")
+TRAIN_FIELDS = tuple(field.name for field in fields(TrainConfig))
 SPARSE_CODES = ("relu", "topk", "batchtopk", "jumprelu")
 
 

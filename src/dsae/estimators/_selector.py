@@ -65,10 +65,7 @@ class DSAFeatureSelector(SelectorMixin, DSAEstimator):
         prefit: bool = False,
         random_state: Any = None,
     ) -> None:
-        self.estimator = estimator
-        self.n_features_to_select = n_features_to_select
-        self.prefit = prefit
-        self.random_state = random_state
+        self._assign(locals())
 
     def fit(self, X: Any, y: Any = None, **unknown: Any) -> DSAFeatureSelector:
         """Learn which features matter in ``X [n_samples, n_features]``.
