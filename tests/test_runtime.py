@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import covering
 
 import dsae
 from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS
@@ -63,9 +64,7 @@ def some_rows(n, width=12, seed=1):
     return (rng.normal(size=(n, width)) * (rng.random((n, width)) < 0.5)).astype(np.float32)
 
 
-@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
-@pytest.mark.parametrize("live", [0.0, 0.1, 0.5, 1.0])
-@pytest.mark.parametrize("n_rows", [1, 2, 16, 17, 33, 65, 200])
+@covering(code=CODE_ACTIVATIONS, n_rows=[1, 2, 17, 65, 200], live=[0.0, 0.1, 0.5, 1.0])
 def test_equals_the_formula_for_every_code(make_model, code, live, n_rows):
     model = make_model(live=live, hidden_layer_sizes=(9, 7), code_activation=code, **CODES[code])
     runtime, rows = Runtime(model), some_rows(n_rows)
@@ -126,8 +125,7 @@ def test_rows_are_left_alone(make_model):
     np.testing.assert_array_equal(rows, before)
 
 
-@pytest.mark.parametrize("live", [0.3, 1.0])
-@pytest.mark.parametrize("n_rows", [1, 2, 17, 64, 65, 1000])
+@covering(live=[0.3, 1.0], n_rows=[1, 2, 65, 1000])
 def test_sparse_codes_decode_as_dense_ones(make_model, live, n_rows):
     """Whether a chunk of them goes by columns or by panels; some rows are empty."""
     model = make_model(live=live, n_components=40, hidden_layer_sizes=(9,), code_activation="topk", k=2)

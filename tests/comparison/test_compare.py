@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from rich.console import Console
+from tests.covering import covering
 
 from dsae import metrics
 from dsae.comparison import DENSE, LINEAR, NARROW, SPARSE, compare
@@ -38,10 +39,12 @@ def parameters(n_features, hidden, code, decoder):
     return sum(a * b + b for a, b in pairwise(widths))
 
 
-@pytest.mark.parametrize("hidden", [(200,), (300, 100), (100, 300, 50)])
-@pytest.mark.parametrize("decoder", [None, (), (80,)])
-@pytest.mark.parametrize("share", [0.05, 0.2, 0.7, 1.0])
-@pytest.mark.parametrize("floor", [None, 1])
+@covering(
+    share=[0.05, 0.2, 0.7, 1.0],
+    hidden=[(200,), (300, 100), (100, 300, 50)],
+    decoder=[None, (), (80,)],
+    floor=[None, 1],
+)
 def test_narrow_widths_are_the_least_that_reach_the_parameters(hidden, decoder, share, floor):
     config = AutoencoderConfig(100, 10, hidden, decoder)
     full = parameters(100, hidden, 10, config.decoder_widths[1:-1])

@@ -13,6 +13,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from tests.covering import covering
 
 from dsae import DeepSparseAutoencoder, store
 from dsae.runtime import Runtime
@@ -293,9 +294,9 @@ STRANGE = {
 }
 
 
-@pytest.mark.parametrize("what", STRANGE)
-@pytest.mark.parametrize("name", FILES)
-def test_strange_files(victim, name, what):
+@covering(kind=KINDS, name=FILES, what=STRANGE)
+def test_strange_files(folders, tmp_path, kind, name, what):
+    victim = shutil.copytree(folders[kind], tmp_path / "model")
     (victim / name).unlink()
     STRANGE[what](victim / name)
     tracemalloc.start()

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from tests.covering import covering
 from torch import nn
 
 from dsae import ops
@@ -16,9 +17,7 @@ from dsae.topology import Topology
 DENSITIES = [0.02, 0.1, 0.3, 0.6, 1.0]
 
 
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("n_rows", [1, 17, 100])
+@covering(density=DENSITIES, bias=[True, False], n_rows=[1, 17, 100])
 def test_is_the_dense_layer_it_says(density, bias, n_rows):
     layer = SparseLinear(40, 30, density=density, bias=bias)
     x = torch.randn(n_rows, 40)

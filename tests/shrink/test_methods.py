@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.covering import covering
 
 from dsae import ops
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
@@ -41,17 +42,10 @@ def test_every_name_has_a_method():
     assert {*NAMES, "none"} == set(SHRINK)
 
 
-@pytest.mark.parametrize("density", [0.02, 0.1, 0.55, 1.0, {"encoder.0": 0.2, "decoder.0": 0.5}])
-@pytest.mark.parametrize("name", NAMES)
-def test_density_promised_is_density_obtained(name, density):
-    model = run(name, density)
-    assert {layer: module.nnz for layer, module in model.layers.items()} == target_nnz(model.config)
-
-
-@pytest.mark.parametrize("n_steps", [1, 2, 7])
-@pytest.mark.parametrize("name", NAMES)
-def test_even_the_shortest_run_reaches_the_density(name, n_steps):
-    model = run(name, n_steps=n_steps)
+@covering(name=NAMES, density=[0.02, 0.55, 1.0, {"encoder.0": 0.2, "decoder.0": 0.5}], n_steps=[1, 2, 7, N_STEPS])
+def test_density_promised_is_density_obtained(name, density, n_steps):
+    """Even in the shortest run."""
+    model = run(name, density, n_steps=n_steps)
     assert {layer: module.nnz for layer, module in model.layers.items()} == target_nnz(model.config)
 
 

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tests.covering import covering
 
 from dsae import store
 from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS
@@ -56,9 +57,7 @@ def change(folder):
     return change_
 
 
-@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@pytest.mark.parametrize("live", [0.0, 0.3, 1.0])
+@covering(code=CODE_ACTIVATIONS, activation=HIDDEN_ACTIVATIONS, live=[0.0, 0.3, 1.0])
 def test_round_trip(make_model, tmp_path, code, activation, live):
     k = {"k": 2} if code in ("topk", "batchtopk") else {}
     extra = {

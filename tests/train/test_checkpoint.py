@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.covering import pairwise
 from tests.train.runs import Killed, StoppedError, data, same, train
 
 from dsae.config import CODE_ACTIVATIONS, SHRINK
@@ -30,25 +31,27 @@ def stopped_and_resumed(folder, steps, **settings):
     return resumed
 
 
-EVERY = [
-    *({"shrink": shrink} for shrink in SHRINK if shrink != "none"),
-    *({"shrink": shrink, "l1": 0.3} for shrink in ("set", "rigl", "tempered")),
-    {"shrink": "none", "density": 1.0, "l1": 1.5},
+CODES = [
     *({"code_activation": code} for code in CODE_ACTIVATIONS if code not in ("topk", "batchtopk", "jumprelu")),
     *({"code_activation": code, "k": 2} for code in ("topk", "batchtopk", "jumprelu")),
     {"code_activation": "sigmoid", "target_rate": 0.2},
-    {"contractive": 0.1},
-    {"l2": 1e-3, "scale": True},
-    {"early_stopping": True, "max_iter": 20, "n_iter_no_change": 2},
-    {"early_stopping": True, "shrink": "set", "l1": 0.3, "max_iter": 20, "n_iter_no_change": 2, "tol": 0.3},
-    {"loss": "bce", "output_activation": "sigmoid"},
 ]
+OTHERS = [{}, {"contractive": 0.1}, {"l2": 1e-3, "scale": True}, {"loss": "bce", "output_activation": "sigmoid"}, {}]
+PATIENT = {"early_stopping": True, "max_iter": 20, "n_iter_no_change": 2, "tol": 0.3}
+# Schedule, method, l1 and patience meet in pairs; every code and every other setting meets both schedules.
+PAIRS = sorted(
+    pairwise(shrink=SHRINK, schedule=["joint", "stagewise"], l1=[0.0, 0.3], stop=[{"max_iter": 7}, PATIENT]),
+    key=lambda case: case["schedule"],
+)
+EVERY = [case | CODES[i % len(CODES)] | OTHERS[i % len(OTHERS)] for i, case in enumerate(PAIRS)]
 
 
-@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
-@pytest.mark.parametrize("settings", EVERY, ids=lambda s: "-".join(f"{v}" for v in s.values()))
-def test_stopped_and_resumed_is_never_stopped(tmp_path, settings, schedule):
-    settings = {**settings, "schedule": schedule, "max_iter": settings.get("max_iter", 7)}
+@pytest.mark.parametrize("settings", EVERY, ids=lambda s: "-".join(f"{v}" for v in s.values() if v != s["stop"]))
+def test_stopped_and_resumed_is_never_stopped(tmp_path, settings):
+    settings = settings | settings["stop"]
+    del settings["stop"]
+    if settings["shrink"] == "none":
+        settings["density"] = 1.0
     if settings.get("loss") == "bce":
         settings["rows"] = data() / data().max()
     rng = random.Random(repr(settings.items()))

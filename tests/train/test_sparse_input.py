@@ -1,11 +1,10 @@
 """Training on a CSR matrix is training on the same array, and leaves its zeros alone."""
 
-import itertools
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.covering import covering, pairwise
 
 from dsae import DeepSparseAutoencoder
 from dsae.config import SHRINK
@@ -15,9 +14,8 @@ X = sp.random(120, 90, 0.05, "csr", np.float32, 0)
 X.data[:] = 0.1 + 0.9 * X.data
 BASE = {"n_components": 6, "hidden_layer_sizes": (24,), "batch_size": 40, "max_iter": 5, "random_state": 0}
 CASES = [
-    {"shrink": shrink, "loss": loss, "density": density}
-    for shrink, loss, density in itertools.product(SHRINK, ("mse", "bce"), (0.1, 1.0))
-    if shrink != "none" or density == 1.0
+    case | ({"density": 1.0} if case["shrink"] == "none" else {})
+    for case in pairwise(shrink=SHRINK, loss=["mse", "bce"], density=[0.1, 1.0])
 ]
 CASES += [
     {"schedule": "stagewise", "early_stopping": True},
@@ -56,9 +54,7 @@ def test_a_code_that_jumps_at_its_threshold_learns_nearly_as_on_the_same_array()
     np.testing.assert_allclose(*losses, rtol=5e-3)
 
 
-@pytest.mark.parametrize("loss", ["mse", "bce"])
-@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
-@pytest.mark.parametrize("shrink", ["tempered", "rigl"])
+@covering(shrink=["tempered", "rigl"], schedule=["joint", "stagewise"], loss=["mse", "bce"])
 def test_no_batch_is_written_out(shrink, schedule, loss, monkeypatch):
     """But in the probe of the importance, which has a few rows at a time."""
 
