@@ -1,14 +1,18 @@
 """Using a model needs no torch, help needs nothing at all, and the top of the package is small."""
 
+import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import dsae
 from dsae import store
 
+SRC = Path(dsae.__file__).parent
+_UNFINISHED = ("nn._memory", "store._commit", "store._state", "data._open")
 TORCH = ("torch",)
 HEAVY = ("torch", "sklearn", "scipy", "numpy", "rich", "safetensors")
 
@@ -67,6 +71,20 @@ def test_commands_that_use_a_model_need_no_torch(folder, tmp_path, command):
 
 def test_info_about_the_installation_does_not_import_torch():
     assert imported_by("from dsae.cli import run; assert run(['info']) == 0", TORCH) == []
+
+
+def test_no_module_imports_another_packages_private_module():
+    """A leading underscore means: for this package alone. What others need has a public name in its ``__init__``."""
+    private = re.compile(r"^\s*(?:from|import) dsae\.(\w+)\.(?:\w+\.)*_\w+", re.MULTILINE)
+    assert private.search("    from dsae.nn._linear import move")[1] == "nn"  # this check can fail
+    modules = {file.relative_to(SRC): file.read_text(encoding="utf-8") for file in SRC.rglob("*.py")}
+    reached = [
+        f"{file}: {found[0].strip()}"
+        for file, text in modules.items()
+        for found in private.finditer(text)
+        if found[1] != file.parts[0] and not any(found[0].strip().endswith(end) for end in _UNFINISHED)
+    ]
+    assert not reached, "\n".join(reached)
 
 
 def test_the_top_of_the_package_is_small():

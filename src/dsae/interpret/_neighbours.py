@@ -1,18 +1,17 @@
-"""Which rows are alike: the nearest by code, exactly."""
+"""Exact nearest neighbours by code, on scikit-learn."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from dsae.config import one_of, positive_int
 from dsae.data import Rows, check_rows
 from dsae.runtime import Runtime
 from dsae.store import Model
 
-_DISTANCES_AT_ONCE = 2**22
+_MEGABYTES = 32  # of distances at once; scikit-learn would take 1,024
 
 
 class Neighbours(NamedTuple):
@@ -21,7 +20,7 @@ class Neighbours(NamedTuple):
     Attributes
     ----------
     rows : ndarray of int64, shape (n_queries, n_rows)
-        Their positions in the index.
+        Positions in the index.
     distances : ndarray of float32, shape (n_queries, n_rows)
     """
 
@@ -30,7 +29,7 @@ class Neighbours(NamedTuple):
 
 
 class CodeIndex:
-    """Rows that can be searched by their codes. The search is exact: all codes are looked at.
+    """Rows that can be searched by their codes. The search is exact: every code is compared.
 
     Parameters
     ----------
@@ -56,11 +55,13 @@ class CodeIndex:
         one_of("metric", metric, ("cosine", "euclidean"))
         self.metric = metric
         self._runtime = Runtime(model) if isinstance(model, Model) else getattr(model, "runtime_", model)
-        self._codes = self._prepared("CodeIndex", codes)
-        self._squares = _squares(self._codes)
+        rows = self._prepared("CodeIndex", codes)
+        from sklearn.neighbors import NearestNeighbors  # half a second that reports can do without
+
+        self._search = NearestNeighbors(algorithm="brute", metric=metric).fit(rows)
 
     def __len__(self) -> int:
-        return self._codes.shape[0]
+        return self._search.n_samples_fit_
 
     def nearest(self, codes: Any, n_rows: int = 10) -> Neighbours:
         """The rows nearest to each query.
@@ -70,7 +71,7 @@ class CodeIndex:
         codes : ndarray or scipy sparse, shape (n_queries, n_components)
             With the index' ``model`` rows of data.
         n_rows : int
-            Per query; fewer where the index is smaller. Of equally near ones the first.
+            Per query; fewer where the index is smaller. Ties are in no particular order.
 
         Returns
         -------
@@ -81,42 +82,17 @@ class CodeIndex:
         ValueError
             If ``codes`` are not finite rows of the index' width.
         """
-        positive_int("[nearest] n_rows", n_rows)
-        queries = self._prepared("nearest", codes, self._codes.shape[1])
-        step = max(1, _DISTANCES_AT_ONCE // len(self))
-        found = [self._among(queries[i : i + step], min(n_rows, len(self))) for i in range(0, queries.shape[0], step)]
-        return Neighbours(*(np.concatenate(part) for part in zip(*found, strict=True)))
+        from sklearn import config_context
 
-    def _among(self, queries: Rows, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        product = queries @ self._codes.T
-        product = np.asarray(product.toarray() if sp.issparse(product) else product)
-        squared = np.maximum(_squares(queries)[:, None] + self._squares - 2 * product, 0)
-        distances = (np.sqrt(squared) if self.metric == "euclidean" else 1 - product).astype(np.float32)
-        bound = np.partition(distances, n_rows - 1, axis=1)[:, n_rows - 1 : n_rows]
-        rows = np.stack([_first(row, limit, n_rows) for row, limit in zip(distances, bound, strict=True)])
-        return rows, np.take_along_axis(distances, rows, axis=1)
+        positive_int("[nearest] n_rows", n_rows)
+        queries = self._prepared("nearest", codes, self._search.n_features_in_)
+        with config_context(working_memory=_MEGABYTES):
+            distances, rows = self._search.kneighbors(queries, min(n_rows, len(self)))
+        return Neighbours(rows, distances.astype(np.float32))
 
     def _prepared(self, verb: str, codes: Any, width: int | None = None) -> Rows:
         if self._runtime is not None:
             sparse = self._runtime.config.code_activation in ("topk", "batchtopk", "jumprelu")
             codes = self._runtime.encode(codes, sparse_output=sparse)
-        # float64: of float32 the difference of two equal rows' squares and product is not 0 but 1e-3.
-        rows = check_rows(verb, codes, width, "as many as the index").astype(np.float64)
-        return rows if self.metric == "euclidean" else _unit(rows)
-
-
-def _first(distances: np.ndarray, limit: np.ndarray, n_rows: int) -> np.ndarray:
-    """Positions of the ``n_rows`` smallest, in order; ``limit`` is the last of them."""
-    candidates = np.flatnonzero(distances <= limit)
-    return candidates[np.argsort(distances[candidates], kind="stable")][:n_rows]
-
-
-def _squares(rows: Rows) -> np.ndarray:
-    squares = rows.power(2).sum(axis=1) if sp.issparse(rows) else np.einsum("ij,ij->i", rows, rows)
-    return np.asarray(squares).ravel()
-
-
-def _unit(rows: Rows) -> Rows:
-    norms = np.sqrt(_squares(rows))
-    inverse = 1 / np.where(norms > 0, norms, 1)
-    return sp.diags_array(inverse).tocsr() @ rows if sp.issparse(rows) else rows * inverse[:, None]
+        # In float32 two equal rows are up to 1e-3 apart, as squares minus a product.
+        return check_rows(verb, codes, width, "as many as the index").astype(np.float64)

@@ -1,7 +1,10 @@
 """Sparse layers and autoencoders for torch."""
 
 from dsae.nn._activations import ACTIVATIONS as ACTIVATIONS
+from dsae.nn._activations import JumpReLU as JumpReLU
 from dsae.nn._autoencoder import Autoencoder as Autoencoder
 from dsae.nn._autoencoder import Trace as Trace
+from dsae.nn._autoencoder import target_nnz as target_nnz
 from dsae.nn._linear import SparseLinear as SparseLinear
+from dsae.nn._linear import move_values as move_values
 from dsae.nn._losses import LOSSES as LOSSES

@@ -166,7 +166,7 @@ class SparseLinear(nn.Module):
         ``values`` becomes a new parameter: an optimiser that holds the old one must be told
         (`dsae.train.swap_parameter`).
         """
-        moved = move(self.values.detach(), rewiring)
+        moved = move_values(self.values.detach(), rewiring)
         self.values = nn.Parameter(moved, requires_grad=self.values.requires_grad)
         self._set_topology(rewiring.new)
 
@@ -297,7 +297,7 @@ def _panel_affine(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     return weight @ x if bias is None else weight @ x + bias[:, None]
 
 
-def move(values: Tensor, rewiring: Rewiring) -> Tensor:
+def move_values(values: Tensor, rewiring: Rewiring) -> Tensor:
     """One number per old slot, laid out for the new slots; zero where an edge was grown."""
     if ops.is_native(values):
         return torch.from_numpy(rewiring.move(values.detach().contiguous().numpy()))

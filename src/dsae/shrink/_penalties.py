@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.nn import Autoencoder, Trace
-from dsae.nn._activations import JumpReLU
+from dsae.nn import Autoencoder, JumpReLU, Trace
 from dsae.nn._memory import fill, plain
 from dsae.shrink._base import Shrinker
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.nn import SparseLinear
-from dsae.nn._linear import move
+from dsae.nn import SparseLinear, move_values
 from dsae.nn._memory import fill, plain, set_random_state
 from dsae.topology import Rewiring, Topology, dead_edges
 
@@ -71,7 +70,7 @@ class Saliency(Magnitude):
     def moved(self, name: str, rewiring: Rewiring) -> None:
         """Follow a rewiring; a grown edge starts at zero."""
         if name in self._mean:
-            self._mean[name] = move(self._mean[name], rewiring)
+            self._mean[name] = move_values(self._mean[name], rewiring)
 
     def memory(self) -> dict[str, Any]:
         """The running means."""

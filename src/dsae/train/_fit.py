@@ -10,7 +10,7 @@ import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource, Rows, StreamSource, is_source
-from dsae.nn._autoencoder import target_nnz
+from dsae.nn import target_nnz
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints, fingerprint, identity
 from dsae.train._loop import fit

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dsae import ops
-from dsae.nn import SparseLinear
-from dsae.nn._linear import move
+from dsae.nn import SparseLinear, move_values
 from dsae.nn._memory import fill, plain, whole
 from dsae.topology import Rewiring, Topology
 
@@ -136,7 +135,7 @@ def swap_parameter(optimizer: torch.optim.Optimizer, layer: SparseLinear, rewiri
 def _moved(key: str, value: object, old: Tensor, rewiring: Rewiring) -> object:
     if not isinstance(value, Tensor) or value.shape != old.shape:
         return value
-    moved = move(value, rewiring)
+    moved = move_values(value, rewiring)
     if key == "exp_avg_sq":
         moved.masked_fill_(torch.from_numpy(rewiring.source < 0).to(moved.device), value.mean())
     return moved

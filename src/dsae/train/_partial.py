@@ -11,8 +11,7 @@ import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource, Rows, is_source
-from dsae.nn import Autoencoder
-from dsae.nn._autoencoder import target_nnz
+from dsae.nn import Autoencoder, target_nnz
 from dsae.nn._memory import whole
 from dsae.store import Model
 from dsae.train._checkpoint import remembering

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
-from dsae.nn import Autoencoder
-from dsae.nn._autoencoder import target_nnz
+from dsae.nn import Autoencoder, target_nnz
 from dsae.shrink import METHODS
 from dsae.topology import Layer, Topology, dead_edges, weakest
 
