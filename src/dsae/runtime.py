@@ -12,11 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae import kernels, store
-from dsae.config import AutoencoderConfig, positive_int
+from dsae.config import ACTIVATIONS, AutoencoderConfig, positive_int
 from dsae.data import Rows, as_rows, check_finite, check_rows
 from dsae.topology import Layer
 
-_COUNTED = ("topk", "batchtopk", "jumprelu")
 _VALUES_AT_ONCE = 2**20
 
 
@@ -111,7 +110,7 @@ class Runtime:
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """``decode(encode(X))``, ``[n_samples, n_features]`` of the runtime's dtype."""
-        if self.config.code_activation in ("batchtopk", "jumprelu"):  # whose zeros are counted between the halves
+        if self.config.code.threshold:  # whose zeros are counted between the halves
             return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
         return self._run("reconstruct", X, 0, len(self.layers))
 
@@ -165,16 +164,15 @@ class Runtime:
         return store.write(folder, self.model)
 
     def _check_k(self, k: Any) -> None:
-        if self.config.code_activation not in _COUNTED:
-            raise ValueError(
-                f"[encode] k is for {', '.join(_COUNTED)} codes; got k={k!r} with {self.config.code_activation!r}."
-            )
+        if not self.config.code.takes_k:
+            counted = ", ".join(name for name, activation in ACTIVATIONS.items() if activation.takes_k)
+            raise ValueError(f"[encode] k is for {counted} codes; got k={k!r} with {self.config.code_activation!r}.")
         positive_int("[encode] k", k)
         if k > self.config.n_components:
             raise ValueError(f"[encode] k must be at most {self.config.n_components}, the width of the code; got {k}.")
 
     def _codes(self, X: Any, k: int | None) -> np.ndarray:
-        if k is None or self.config.code_activation != "topk":
+        if k is None or not self.config.code.by_row:
             codes = self._run("encode", X, 0, self._n_encoder)
             if k is not None:
                 self._kernels.activate(codes, "topk", int(k), None)

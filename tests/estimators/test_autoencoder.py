@@ -1,11 +1,14 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,6 +19,8 @@ from dsae import DeepSparseAutoencoder
 from dsae.config import CODE_ACTIVATIONS
 from dsae.nn import SparseLinear
 from dsae.nn._autoencoder import target_nnz
+from dsae.runtime import Runtime
+from dsae.topology import Layer
 
 
 def test_the_readme_of_the_class():
@@ -305,3 +310,23 @@ def test_wide_rows_are_learned_in_smaller_steps_unless_told_otherwise(n_features
     X = np.random.default_rng(0).random((20, n_features), dtype=np.float32)
     assert dsa.fit(X).runtime_.model.training["learning_rate_init"] == rate
     assert dsa.set_params(learning_rate_init=0.01).fit(X).runtime_.model.training["learning_rate_init"] == 0.01
+
+
+@pytest.mark.parametrize("n_rows", [1, 5])
+@pytest.mark.parametrize("perfect", [False, True])
+def test_score_of_equal_rows_is_that_of_r2_score(n_rows, perfect):
+    X = np.random.default_rng(0).random((40, 6)).astype(np.float32)
+    dsa = DeepSparseAutoencoder(3, hidden_layer_sizes=(), density=1.0, shrink="none", max_iter=1, random_state=0).fit(X)
+    row = dsa.inverse_transform(np.zeros((1, 3)))
+    X = np.repeat(row if perfect else row + 1, n_rows, axis=0)
+    if perfect:
+        topology, values, bias = dsa.runtime_.layers["decoder.0"]
+        layers = {**dsa.runtime_.layers, "decoder.0": Layer(topology, 0 * values, bias)}
+        dsa.runtime_ = Runtime(replace(dsa.runtime_.model, layers=layers))
+    if n_rows == 1:
+        with pytest.warns(UndefinedMetricWarning, match="less than two"):
+            assert np.isnan(dsa.score(X))
+        with pytest.warns(UndefinedMetricWarning):
+            assert np.isnan(r2_score(X, X))
+    else:
+        assert dsa.score(X) == r2_score(X, X if perfect else X + 1, multioutput="variance_weighted")

@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 
 from dsae import kernels, metrics
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
+from dsae.config import loss_of
 from dsae.data import check_rows
 from dsae.estimators import DeepSparseAutoencoder
 from dsae.metrics import METRICS
@@ -220,12 +221,13 @@ def _measure(name: str, model: Any, seconds: float, test: Any, loss: str) -> Com
         "encode_us_single_row": 1e6 * metrics.seconds_per_call(lambda: encode[1](row), repeats=101),
         "fit_seconds": seconds,
     }
-    if loss == "bce" and isinstance(model, LinearModel):
+    own = loss_of(loss)
+    if own.metric not in found:  # of PCA, which keeps to no bounds
 
         def clipped(rows: Any) -> np.ndarray:
-            return np.clip(model.reconstruct(rows), 0, 1)
+            return np.clip(model.reconstruct(rows), own.low, own.high)
 
-        found |= metrics.evaluate(clipped, test, metrics=["bce"])
+        found |= metrics.evaluate(clipped, test, metrics=[own.metric])
     widths = (*model.config.encoder_widths, *model.config.decoder_widths[1:])
     return Compared(name, widths, {key: found.get(key) for key, metric in METRICS.items() if metric.compared})
 

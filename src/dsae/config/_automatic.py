@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from dsae.config._activations import activation_of
+
 _WIDE = 4096  # features; more are learned with fewer units and smaller steps
 
 
@@ -27,7 +29,7 @@ def automatic_widths(shape: tuple[int, int], n_components: int, code_activation:
     ((256,), (64,))
     """
     n_samples, n_features = shape
-    if code_activation in ("topk", "batchtopk", "jumprelu") or n_components >= n_features:
+    if activation_of(code_activation).sparse or n_components >= n_features:
         return ()
     return (1024, 256) if n_features <= _WIDE else (max(2 * n_components, min(256, n_samples // 25)),)
 

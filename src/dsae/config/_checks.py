@@ -5,31 +5,38 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
 
-def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def one_of(name: str, value: Any, choices: Collection[str]) -> None:
     """Refuse a ``value`` that is not among ``choices``, naming all of them and the nearest."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.{did_you_mean(value, choices)}")
 
 
-def choice(default: str, choices: tuple[str, ...]) -> Any:
-    """A field of a configuration that takes one of ``choices``."""
+def choice(default: str, choices: Iterable[str] | Callable[[], Iterable[str]]) -> Any:
+    """A field of a configuration that takes one of ``choices``; a function is asked anew at every check."""
     return dataclasses.field(default=default, metadata={"choices": choices})
 
 
 def choices_of(config: Any) -> dict[str, tuple[str, ...]]:
     """What each `choice` of a configuration may be, by name of the field."""
-    return {f.name: f.metadata["choices"] for f in dataclasses.fields(config) if "choices" in f.metadata}
+    given = {f.name: f.metadata["choices"] for f in dataclasses.fields(config) if "choices" in f.metadata}
+    return {name: tuple(choices() if callable(choices) else choices) for name, choices in given.items()}
 
 
 def check_choices(config: Any) -> None:
     """Refuse a configuration of which a `choice` is none of its choices."""
     for name, choices in choices_of(config).items():
         one_of(name, getattr(config, name), choices)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence: ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def did_you_mean(given: Any, known: Iterable[str]) -> str:

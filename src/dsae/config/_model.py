@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from dsae.config._checks import check_choices, choice, in_range, known_keys, positive_int
-
-HIDDEN_ACTIVATIONS = ("identity", "relu", "sigmoid", "softmax")
-CODE_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "topk", "batchtopk", "jumprelu")
+from dsae.config._activations import ACTIVATIONS, Activation, activation_names
+from dsae.config._checks import check_choices, choice, in_range, known_keys, listed, positive_int
 
 
 def _widths(name: str, value: Any) -> tuple[int, ...]:
@@ -38,7 +37,7 @@ class AutoencoderConfig:
     decoder_layer_sizes : tuple of int, optional
         Widths of the decoder's hidden layers, from the code to the output; by default the encoder's, mirrored.
     activation, output_activation : {"identity", "relu", "sigmoid", "softmax"}
-        Of the hidden layers and of the reconstruction.
+        Activations of the hidden layers and of the reconstruction.
     code_activation : {"identity", "relu", "sigmoid", "softmax", "topk", "batchtopk", "jumprelu"}
     k : int, optional
         Non-zeros per code: exactly at most for ``topk``, on average for ``batchtopk`` and ``jumprelu``.
@@ -56,9 +55,9 @@ class AutoencoderConfig:
     n_components: int
     hidden_layer_sizes: tuple[int, ...] = ()
     decoder_layer_sizes: tuple[int, ...] | None = None
-    activation: str = choice("relu", HIDDEN_ACTIVATIONS)
-    code_activation: str = choice("identity", CODE_ACTIVATIONS)
-    output_activation: str = choice("identity", HIDDEN_ACTIVATIONS)
+    activation: str = choice("relu", partial(activation_names, "hidden"))
+    code_activation: str = choice("identity", partial(activation_names, "code"))
+    output_activation: str = choice("identity", partial(activation_names, "output"))
     k: int | None = None
     density: float | Mapping[str, float] = 1.0
 
@@ -77,7 +76,7 @@ class AutoencoderConfig:
 
     def _check_k(self) -> None:
         if self.k is None:
-            if self.code_activation in ("topk", "batchtopk"):
+            if self.code.needs_k:
                 raise ValueError(
                     f"code_activation={self.code_activation!r} needs k, the non-zeros per code; got k=None."
                 )
@@ -89,10 +88,10 @@ class AutoencoderConfig:
                 f"k must be at most n_components, the width of the code; got k={self.k}, "
                 f"n_components={self.n_components}."
             )
-        if self.code_activation not in ("topk", "batchtopk", "jumprelu"):
+        if not self.code.takes_k:
+            meant = listed(name for name, activation in ACTIVATIONS.items() if activation.takes_k)
             raise ValueError(
-                f"k has a meaning for code_activation topk, batchtopk and jumprelu; got k={self.k} "
-                f"with {self.code_activation!r}."
+                f"k has a meaning for code_activation {meant}; got k={self.k} with {self.code_activation!r}."
             )
 
     def _check_density(self) -> None:
@@ -104,6 +103,16 @@ class AutoencoderConfig:
         else:
             in_range("density", self.density, 0, 1, open_low=True)
             object.__setattr__(self, "density", float(self.density))
+
+    @property
+    def code(self) -> Activation:
+        """The code's activation."""
+        return ACTIVATIONS[self.code_activation]
+
+    @property
+    def output(self) -> Activation:
+        """The output's activation."""
+        return ACTIVATIONS[self.output_activation]
 
     @property
     def encoder_widths(self) -> tuple[int, ...]:

@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from dsae.config._checks import check_choices, choice, in_range, positive_int, true_or_false
+from dsae.config._losses import LOSSES
 
-LOSSES = ("mse", "bce")
 SHRINK = ("random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet", "none")
 SCHEDULES = ("joint", "stagewise")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -13,12 +15,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae.config import AutoencoderConfig, in_range
+from dsae.config import AutoencoderConfig, in_range, loss_of
 from dsae.data import check_rows, check_source, is_source
 from dsae.estimators._base import DSAEstimator, column_names, refuse_frames, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
@@ -340,11 +342,21 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         return np.concatenate([self.runtime_.score_samples(rows, scale=scale) for rows in _parts(X)])
 
     def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
-        """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect."""
+        """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect.
+
+        Of rows that are all equal it is 1 where they are reconstructed exactly, else 0; of one row it is NaN, with a
+        warning. So does `sklearn.metrics.r2_score`.
+        """
         refuse_unknown("score", unknown)
         self._check_columns(X, "score")
         rows = X if is_source(X) else check_rows("score", X, self.n_features_in_)
-        return 1.0 - evaluate(self.runtime_.reconstruct, rows)["fvu"]
+        loss = loss_of(self.runtime_.loss)
+        errors = evaluate(self.runtime_.reconstruct, rows, metrics=["n_samples", loss.score_metric])
+        if errors["n_samples"] < 2:
+            message = "[score] The score of less than two rows is not defined; got one row."
+            warnings.warn(message, UndefinedMetricWarning, stacklevel=2)
+            return math.nan
+        return loss.score(errors[loss.score_metric])
 
     def _check_columns(self, X: Any, verb: str = "transform") -> None:
         check_is_fitted(self)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from dsae.config import (
+    ACTIVATIONS,
+    LOSSES,
     AutoencoderConfig,
     TrainConfig,
     automatic_epochs,
     automatic_rate,
     automatic_widths,
     did_you_mean,
+    listed,
     true_or_false,
 )
 from dsae.data import Rows
 
 MODEL_FIELDS = tuple(field.name for field in fields(AutoencoderConfig) if field.name != "n_features")
 TRAIN_FIELDS = tuple(field.name for field in fields(TrainConfig))
-SPARSE_CODES = ("relu", "topk", "batchtopk", "jumprelu")
 
 
 def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
@@ -65,23 +68,25 @@ def _check_density(model: AutoencoderConfig, train: TrainConfig, given: Any) -> 
 
 
 def _check_loss(model: AutoencoderConfig, train: TrainConfig, rows: Rows) -> None:
-    if train.loss != "bce":
+    loss = LOSSES[train.loss]
+    if loss.needs_link and model.output_activation != loss.link:
+        raise ValueError(f"loss={train.loss!r} needs output_activation={loss.link!r}; got {model.output_activation!r}.")
+    if loss.low == -math.inf and loss.high == math.inf:
         return
-    if model.output_activation != "sigmoid":
-        raise ValueError(f"loss='bce' needs output_activation='sigmoid'; got {model.output_activation!r}.")
     low, high = rows.min(), rows.max()
-    if low < 0 or high > 1:
-        raise ValueError(f"[fit] loss='bce' needs X in [0, 1]; got values from {low:g} to {high:g}. Rescale X.")
+    if low < loss.low or high > loss.high:
+        raise ValueError(
+            f"[fit] loss={train.loss!r} needs X in {loss.bounds}; got values from {low:g} to {high:g}. Rescale X."
+        )
 
 
 def _check_code(model: AutoencoderConfig, train: TrainConfig, sparse_output: Any) -> None:
     true_or_false("sparse_output", sparse_output)
-    if train.target_rate is not None and model.code_activation not in ("sigmoid", "softmax"):
+    if train.target_rate is not None and not model.code.rate:
+        rated = listed(name for name, activation in ACTIVATIONS.items() if activation.rate)
+        raise ValueError(f"target_rate is for {rated} codes; got code_activation={model.code_activation!r}.")
+    if sparse_output and not model.code.zeros:
+        sparse = ", ".join(name for name, activation in ACTIVATIONS.items() if activation.zeros)
         raise ValueError(
-            f"target_rate is for sigmoid and softmax codes; got code_activation={model.code_activation!r}."
-        )
-    if sparse_output and model.code_activation not in SPARSE_CODES:
-        raise ValueError(
-            f"sparse_output=True is for codes with zeros ({', '.join(SPARSE_CODES)}); "
-            f"got code_activation={model.code_activation!r}."
+            f"sparse_output=True is for codes with zeros ({sparse}); got code_activation={model.code_activation!r}."
         )

@@ -92,7 +92,7 @@ class CodeIndex:
 
     def _prepared(self, verb: str, codes: Any, width: int | None = None) -> Rows:
         if self._runtime is not None:
-            sparse = self._runtime.config.code_activation in ("topk", "batchtopk", "jumprelu")
+            sparse = self._runtime.config.code.sparse
             codes = self._runtime.encode(codes, sparse_output=sparse)
         # In float32 two equal rows are up to 1e-3 apart, as squares minus a product.
         return check_rows(verb, codes, width, "as many as the index").astype(np.float64)

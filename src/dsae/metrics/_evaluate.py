@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dsae.config import one_of
+from dsae.config import loss_of, one_of
 from dsae.metrics._cost import sizes
 from dsae.metrics._reconstruction import Reconstruction
 from dsae.metrics._sparsity import CodeActivity, firing_threshold
@@ -88,7 +88,7 @@ def evaluate(
 def _chosen(model: Any, metrics: Iterable[str] | None) -> list[str]:
     sources = {"rows", "errors", "time"} | ({"codes", "size"} if hasattr(model, "encode") else set())
     if metrics is None:
-        own = getattr(model, "loss", None)
+        own = loss_of(getattr(model, "loss", "mse")).metric
         metrics = [name for name, m in METRICS.items() if m.source in sources and (m.default or name == own)]
     names = list(metrics)
     for name in names:

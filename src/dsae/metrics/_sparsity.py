@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dsae.config import activation_of
 from dsae.topology import Layer
 
 
@@ -43,7 +44,7 @@ def firing_threshold(code_activation: str, n_components: int) -> float:
     >>> firing_threshold("relu", 10), firing_threshold("sigmoid", 10), firing_threshold("softmax", 10)
     (0.0, 0.5, 0.1)
     """
-    return {"sigmoid": 0.5, "softmax": 1 / n_components}.get(code_activation, 0.0)
+    return activation_of(code_activation).fires_above(n_components)
 
 
 class CodeActivity:

@@ -85,8 +85,7 @@ class TargetRate(Shrinker):
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
         """Summed over units, in the scale of the loss."""
         code = trace.code
-        kind = model.config.code_activation
-        excess = self._entropy_excess(code) if kind == "softmax" else self._divergence(code)
+        excess = self._entropy_excess(code) if model.config.code.by_row else self._divergence(code)
         return 2 * self.beta * excess / model.config.n_features
 
     def _divergence(self, code: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dsae.config import AutoencoderConfig, known_keys
+from dsae.config import ACTIVATIONS, AutoencoderConfig, known_keys, listed
 from dsae.store._commit import check_replaceable, read_steadily, replaced
 from dsae.store._state import files as state_files
 from dsae.store._state import parse_json, read_state, read_text, write_state, write_text
@@ -267,8 +267,9 @@ def _read_tensors(
         importance = take("input.importance", ("F32",), config.n_features) if "input.importance" in unread else None
     if unread:
         raise ValueError(f"{path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
-    if (threshold is None) == (config.code_activation in ("batchtopk", "jumprelu")):
-        raise ValueError(f"{path}: code.threshold must be there for batchtopk and jumprelu codes only.")
+    if (threshold is None) == config.code.threshold:
+        having = listed(name for name, activation in ACTIVATIONS.items() if activation.threshold)
+        raise ValueError(f"{path}: code.threshold must be there for {having} codes only.")
     if threshold is not None and np.isnan(threshold).any():
         raise ValueError(f"{path}: code.threshold must hold no NaN.")
     if importance is not None and not (np.isfinite(importance).all() and (importance >= 0).all()):

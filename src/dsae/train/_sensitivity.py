@@ -101,7 +101,7 @@ class Sensitivity:
         trace = model.trace(x)
         output = trace.rows(trace.output)
         signs = torch.from_numpy(self._rng.choice(np.array([-1, 1], np.float32), size=tuple(output.shape)))
-        if model.config.output_activation != "identity":
+        if not model.config.output.linear:
             signs /= model.scale
         (gradient,) = torch.autograd.grad((signs * output).sum(), x)
         return gradient * model.scale

@@ -75,7 +75,7 @@ def stagewise(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, 
         train.max_iter, [*[2 / len(encoder)] * len(encoder), 1, 5, 2]
     )
     rate = train.target_rate
-    if rate is None and model.code_activation in ("sigmoid", "softmax"):
+    if rate is None and model.code.rate:
         rate = _DEFAULT_RATE
     bounds = _bounds(train, seed)
     return (
@@ -117,7 +117,7 @@ def _code(model: AutoencoderConfig, rate: float | None) -> tuple[Shrinker, ...]:
     if model.k is None:
         return ()
     revive = AuxK(round(_DEAD_AFTER * model.n_components / model.k))
-    return (TargetL0(model.k), revive) if model.code_activation == "jumprelu" else (revive,)
+    return (revive,) if model.code.needs_k else (TargetL0(model.k), revive)
 
 
 def _share_out(epochs: int, weights: list[float]) -> list[int]:

@@ -1,0 +1,142 @@
+"""Reconstruction losses: what each part of the library asks of one, in one record each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dsae.config._checks import one_of
+from dsae.config._lazy import Lazy
+
+if TYPE_CHECKING:
+    import numpy as np
+    from scipy import special
+else:
+    np, special = Lazy("numpy"), Lazy("scipy.special")
+
+
+def explained_variance(fvu: float) -> float:
+    """``1 - fvu``, as `sklearn.metrics.r2_score` has it where rows do not vary: 1 if perfect, else 0."""
+    return 0.0 if fvu == math.inf else 1.0 - fvu
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Numbers per feature that a loss trains beside the weights, such as a dispersion.
+
+    Parameters
+    ----------
+    name : str
+        Under which the torch loss takes them, and the model folder keeps them.
+    start : callable
+        ``start(mean, deviation)``: where training begins, float32 ``[n_features]``, from the features' moments.
+    """
+
+    name: str
+    start: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A reconstruction loss, a mean over rows and features; its torch half has the same name in `dsae.nn.LOSSES`.
+
+    Parameters
+    ----------
+    name : str
+        What users write.
+    link : str
+        The output activation with which it can be computed from what the last layer gives, without the output.
+    tile : callable
+        ``tile(z, target)``: of what the last layer gives, the summed loss (float64) and its derivative over ``factor``,
+        arrays of any one shape.
+    factor : float
+        What the derivatives of ``tile`` and of the kernel are to be multiplied by.
+    kernel : int, optional
+        Its number in ``csrc/tiled_loss.cpp``; without one, torch computes it.
+    needs_link : bool
+        Whether it makes no sense with another output activation.
+    low, high : float
+        Bounds of the values it can be trained on.
+    metric : str
+        The error that goes with it, in `dsae.metrics.METRICS`.
+    score_metric : str
+        The metric from which an estimator's ``score`` comes.
+    score : callable
+        From that metric's value to the score.
+    start : callable, optional
+        ``start(mean)``: the output's initial bias from the features' means, float32 ``[n_features]``. By default the
+        output activation brings it to the mean.
+    extras : tuple of Extra
+        What is trained beside the weights.
+    exposure : bool
+        Whether a row's total scales its output.
+    couples_outputs : bool
+        Whether an output's loss depends on the others of its row, as a multinomial's does.
+
+    Examples
+    --------
+    >>> LOSSES["bce"].link, LOSSES["bce"].metric
+    ('sigmoid', 'bce')
+    """
+
+    name: str
+    link: str
+    tile: Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+    factor: float = 1.0
+    kernel: int | None = None
+    needs_link: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    metric: str = "mse"
+    score_metric: str = "fvu"
+    score: Callable[[float], float] = explained_variance
+    start: Callable[[np.ndarray], np.ndarray] | None = None
+    extras: tuple[Extra, ...] = ()
+    exposure: bool = False
+    couples_outputs: bool = False
+
+    @property
+    def tiled(self) -> bool:
+        """Whether a few outputs can be computed without the others, and without anything but the weights."""
+        return not (self.couples_outputs or self.exposure or self.extras)
+
+    @property
+    def bounds(self) -> str:
+        """``[0, 1]``, for messages."""
+        left = "(-inf" if self.low == -math.inf else f"[{self.low:g}"
+        return f"{left}, {'inf)' if self.high == math.inf else f'{self.high:g}]'}"
+
+
+def _squared(z: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
+    residual = z - target
+    return float(np.square(residual.astype(np.float64)).sum()), residual
+
+
+def _cross_entropy(z: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
+    return float((np.logaddexp(0.0, z) - target * z).sum()), special.expit(z) - target
+
+
+LOSSES = {
+    loss.name: loss
+    for loss in (
+        Loss("mse", link="identity", tile=_squared, factor=2.0, kernel=0),
+        Loss(
+            "bce",
+            link="sigmoid",
+            tile=_cross_entropy,
+            kernel=1,
+            needs_link=True,
+            low=0.0,
+            high=1.0,
+            metric="bce",
+        ),
+    )
+}
+
+
+def loss_of(name: Any) -> Loss:
+    """The record of a loss; an unknown one raises ValueError."""
+    one_of("loss", name, LOSSES)
+    return LOSSES[name]
