@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from dsae.config import plain
 
 if TYPE_CHECKING:
     from dsae.data import StreamSource
@@ -20,17 +21,6 @@ def show(facts: Mapping[str, Any], as_json: bool) -> None:
         click.echo(json.dumps(plain(facts), indent=2))
     else:
         click.echo(columns([[name.replace("_", " "), text(value)] for name, value in facts.items()]))
-
-
-def plain(value: Any) -> Any:
-    """``value`` as JSON can hold it; what is no number becomes null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def text(value: Any) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsae.cli._options import OneOf
-from dsae.cli._output import columns, plain, targets, text
+from dsae.cli._output import columns, targets, text
 from dsae.cli._use import feature_names, id_column, load_model, rows_for, source_for, transform
+from dsae.config import plain
 
 if TYPE_CHECKING:
     import numpy as np

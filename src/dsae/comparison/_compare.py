@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from sklearn.utils import check_random_state
 
 from dsae import kernels, metrics
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
-from dsae.config import loss_of
+from dsae.config import loss_of, plain
 from dsae.data import check_rows
 from dsae.estimators import DeepSparseAutoencoder
 from dsae.metrics import METRICS
@@ -107,11 +106,8 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Rows, ratios and notes as JSON can hold them; None where a number is not finite."""
-        rows = [
-            {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.to_dict().items()}
-            for row in self.rows
-        ]
-        return {"rows": rows, "ratios": self.ratios, "notes": self.notes}
+        rows = [row.to_dict() for row in self.rows]
+        return plain({"rows": rows, "ratios": self.ratios, "notes": self.notes})
 
     def to_json(self) -> str:
         """The same as text."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dsae import metrics
+from dsae.config import plain
 from dsae.data import check_rows
 from dsae.report._pixels import find_image_shape, weight_map
 from dsae.report._samples import Samples, views
@@ -190,18 +191,3 @@ def _history(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         **{key: [row.get(key) for row in shown] for key in ("loss", "validation_loss", "density")},
         "densities": layers,
     }
-
-
-def plain(value: Any) -> Any:
-    """``value`` with numpy's numbers and arrays as Python's, and None where a number is not finite."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
