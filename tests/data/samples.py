@@ -3,11 +3,14 @@
 import numpy as np
 import scipy.sparse as sp
 
+from dsae.data import Batch
+
 N_ROWS, NAMES = 3000, [f"gene {i}" for i in range(37)]
 KINDS = ("npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad")
 
 
 def dense(rows):
+    rows = rows.rows if isinstance(rows, Batch) else rows
     return rows.toarray() if sp.issparse(rows) else rows
 
 

@@ -1,54 +1,174 @@
-"""Batches cover the rows, each once, whatever the order and the number of workers."""
+"""Laws of every source: batches cover the rows, each once, whatever the order and the number of workers."""
 
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.data.samples import dense
 
-from dsae.data import ArraySource, _check, check_rows
+from dsae.data import ArraySource, Batch, Field, Source, _check, as_source, check_rows, open_rows, write_rows
 
-ROWS = np.arange(22, dtype=np.float32).reshape(11, 2)
-SOURCES = [ArraySource(ROWS), ArraySource(sp.csr_matrix(ROWS))]
+N_ROWS = 11
+ROWS = np.arange(2 * N_ROWS, dtype=np.float32).reshape(N_ROWS, 2)
+IDS, LABELS = np.array([f"row {i}" for i in range(N_ROWS)], object), np.arange(N_ROWS) % 3
+CASES = [(kind, seed) for kind in ("dense", "csr", "file", "own") for seed in (None, 3)]
+
+
+class Own:
+    """The least that a source of the user's has."""
+
+    n_features = 2
+
+    def __len__(self):
+        return N_ROWS
+
+    def batches(self, batch_size, seed=None):
+        order = np.arange(N_ROWS) if seed is None else np.random.default_rng(seed).permutation(N_ROWS)
+        for start in range(0, N_ROWS, batch_size):
+            mine = order[start : start + batch_size]
+            yield Batch.of(ROWS[mine], mine)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rows") / "x.csv"
+    write_rows(path, ROWS, ["a", "b"])
+    return {
+        "dense": ArraySource(ROWS, ["a", "b"], ids=IDS, labels=LABELS, fields=[Field("pair", 0, 2, (1, 2))]),
+        "csr": ArraySource(sp.csr_matrix(ROWS)),
+        "file": open_rows(path),
+        "own": as_source("fit", Own()),
+    }
 
 
 def joined(batches):
-    return np.concatenate([batch.toarray() if sp.issparse(batch) else batch for batch in batches])
+    return np.concatenate([dense(batch) for batch in batches])
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
-def test_a_sample_is_of_distinct_rows_and_repeats(source):
-    first, again, other = (joined([source.sample(5, np.random.default_rng(seed))]) for seed in (1, 1, 2))
+def test_every_source_is_a_source(sources):
+    for kind, source in sources.items():
+        assert isinstance(source, Source), kind
+        assert source.shape == (len(source), source.n_features) == ROWS.shape
+        (part,) = source.parts.values()
+        assert (part.kind, part.n_features) == ("csr" if kind == "csr" else "dense", 2)
+        assert (source.min(), source.max()) == (0, 21)
+        assert source.column_names == (["a", "b"] if kind in ("dense", "file") else None)
+
+
+@pytest.mark.parametrize(("kind", "seed"), CASES)
+@pytest.mark.parametrize(("batch_size", "world"), [(4, 1), (3, 2), (5, 3), (2, 4), (50, 20)])
+def test_workers_share_every_batch(sources, kind, seed, batch_size, world):
+    """As many batches for each, some of them empty; together they are the batches of one worker."""
+    alone = list(sources[kind].batches(batch_size, seed))
+    assert [len(batch) for batch in alone] == [batch_size] * (N_ROWS // batch_size) + [N_ROWS % batch_size]
+    shares = [list(sources[kind].batches(batch_size, seed, rank, world)) for rank in range(world)]
+    assert {len(share) for share in shares} == {len(alone)}
+    for batch, *parts in zip(alone, *shares, strict=True):
+        assert {dense(part).shape[1] for part in parts} == {2}
+        sizes = [len(part) for part in parts]
+        assert max(sizes) - min(sizes) <= 1
+        numbers = np.concatenate([part.numbers for part in parts])
+        np.testing.assert_array_equal(np.sort(numbers), np.sort(batch.numbers))
+        np.testing.assert_array_equal(joined(parts), ROWS[numbers])
+    numbers = np.concatenate([batch.numbers for batch in alone])
+    assert (numbers == np.arange(N_ROWS)).all() == (seed is None)
+    np.testing.assert_array_equal(np.sort(numbers), np.arange(N_ROWS))
+
+
+def test_an_uneven_number_of_rows_gives_two_workers_as_many_batches():
+    source = ArraySource(np.zeros((1025, 1), np.float32))
+    sizes = [[len(batch) for batch in source.batches(256, 0, rank, 2)] for rank in range(2)]
+    assert sizes == [[128, 128, 128, 128, 1], [128, 128, 128, 128, 0]]
+
+
+@pytest.mark.parametrize(("kind", "seed"), CASES)
+def test_batches_are_a_function_of_their_arguments(sources, kind, seed):
+    first, again = (joined(sources[kind].batches(4, seed)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert len({tuple(row) for row in first}) == 5
-    assert {tuple(row) for row in first} <= {tuple(row) for row in ROWS}
-    assert source.column_names is None
+    assert not np.array_equal(first, joined(sources[kind].batches(4, 4)))
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
-@pytest.mark.parametrize("batch_size", [1, 4, 11, 50])
-def test_in_order_without_a_seed(source, batch_size):
-    batches = list(source.batches(batch_size))
-    assert all(type(batch) is type(source.X) and batch.shape[0] <= batch_size for batch in batches)
-    np.testing.assert_array_equal(joined(batches), ROWS)
-    assert (len(source), source.n_features) == (11, 2)
+@pytest.mark.parametrize("kind", ["dense", "csr", "file", "own"])
+def test_a_sample_is_of_distinct_rows_and_repeats(sources, kind):
+    first, again, other = (sources[kind].sample(5, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.numbers, again.numbers)
+    assert first.numbers.tolist() != other.numbers.tolist()
+    assert len(set(first.numbers.tolist())) == 5
+    np.testing.assert_array_equal(dense(first), ROWS[first.numbers])
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
-def test_a_seed_shuffles_and_repeats(source):
-    first, again, other = (joined(source.batches(4, seed=seed)) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-    np.testing.assert_array_equal(np.sort(first, axis=0), ROWS)
+@pytest.mark.parametrize("kind", ["dense", "csr", "file"])
+def test_a_split_is_of_all_rows_and_keeps_their_numbers(sources, kind):
+    parts = sources[kind].split(0.3, seed=1)
+    assert [len(part) for part in sources[kind].split(0.3, seed=1)] == [len(part) for part in parts]
+    found = [batch for part in parts for batch in part.batches(4)]
+    numbers = np.concatenate([batch.numbers for batch in found])
+    np.testing.assert_array_equal(np.sort(numbers), np.arange(N_ROWS))
+    np.testing.assert_array_equal(joined(found), ROWS[numbers])
+    with pytest.raises(ValueError, match="needs rows for training and for validation; got 11 in all"):
+        sources[kind].split(0.9999, seed=1)
 
 
-@pytest.mark.parametrize("seed", [None, 3])
-@pytest.mark.parametrize("world", [1, 2, 5, 20])
-def test_workers_share_the_rows_without_overlap(seed, world):
-    parts = [list(ArraySource(ROWS).batches(3, seed, rank, world)) for rank in range(world)]
-    rows = np.concatenate([batch for part in parts for batch in part])
-    np.testing.assert_array_equal(np.sort(rows, axis=0), ROWS)
+def test_names_ids_labels_and_fields_travel_with_the_rows(sources):
+    source = sources["dense"]
+    training, held_out = source.split(0.3, seed=1)
+    for some in (source, training, held_out):
+        assert some.column_names == ["a", "b"]
+        assert some.parts["X"].fields == (Field("pair", 0, 2, (1, 2)),)
+        for batch in (*some.batches(3, seed=2), some.sample(2, np.random.default_rng(0))):
+            np.testing.assert_array_equal(batch.ids, IDS[batch.numbers])
+            np.testing.assert_array_equal(batch.labels, LABELS[batch.numbers])
+    with pytest.raises(ValueError, match="ids must be as many as the 11 rows; got 3"):
+        ArraySource(ROWS, ids=IDS[:3])
+
+
+class Bare:
+    """Rows and nothing else."""
+
+    n_features = 2
+
+    def __len__(self):
+        return N_ROWS
+
+    def batches(self, batch_size, seed=None):
+        return (ROWS[start : start + batch_size].astype(float) for start in range(0, N_ROWS, batch_size))
+
+
+def test_bare_rows_of_a_source_of_ones_own_are_numbered_and_measured():
+    source = as_source("fit", Bare())
+    np.testing.assert_array_equal(np.concatenate([batch.numbers for batch in source.batches(4)]), np.arange(N_ROWS))
+    assert {dense(batch).dtype for batch in source.batches(4)} == {np.dtype(np.float32)}
+    for found, asked in zip(source.moments(), ArraySource(ROWS).moments(), strict=True):
+        np.testing.assert_allclose(found, asked, rtol=1e-6)
+    with pytest.raises(TypeError, match=r"early_stopping needs a source that has split.*got Bare without it"):
+        source.split(0.1, 0)
+
+
+def test_what_a_source_lacks_is_named():
+    class Half:
+        def batches(self, batch_size, seed=None): ...
+
+    with pytest.raises(TypeError, match=r"^\[fit\] A source must have .*; Half has no __len__, n_features\. Add it"):
+        as_source("fit", Half())
+
+
+def test_a_source_stays_what_it_is_and_all_else_becomes_one(sources):
+    for source in sources.values():
+        assert as_source("fit", source) is source
+    assert as_source("fit", sources["file"].reader).shape == ROWS.shape
+    frame = as_source("fit", pd.DataFrame(ROWS, columns=["a", "b"]))
+    assert (frame.column_names, as_source("fit", ROWS.tolist()).column_names) == (["a", "b"], None)
+    batch = as_source("fit", Batch.of(ROWS[2:4], np.array([2, 3]), ids=IDS[2:4]))
+    np.testing.assert_array_equal(next(batch.batches(9)).ids, IDS[2:4])
+    assert np.shares_memory(as_source("fit", ROWS).X, ROWS)
+
+
+def test_a_file_in_memory_keeps_its_names(sources):
+    loaded = sources["file"].load()
+    assert loaded.column_names == ["a", "b"]
+    np.testing.assert_array_equal(loaded.X, ROWS)
 
 
 @pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
@@ -60,11 +180,6 @@ def test_moments_are_the_columns_mean_and_deviation(density):
         np.testing.assert_allclose(mean, X.mean(axis=0), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(deviation, X.std(axis=0), rtol=1e-4, atol=1e-6)
         assert mean.dtype == deviation.dtype == np.float32
-
-
-@pytest.mark.parametrize("source", SOURCES, ids=["dense", "csr"])
-def test_shape_and_range_are_those_of_the_rows(source):
-    assert (source.shape, source.min(), source.max()) == ((11, 2), 0, 21)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix])

@@ -24,7 +24,7 @@ def test_chunks_give_rows_ids_and_names_in_order(files, rows, ids, kind):
     chunks = list(source.chunks())
     assert len(chunks) > 4
     assert source.shape == rows.shape
-    assert [chunk.start for chunk in chunks] == np.cumsum([0, *(c.rows.shape[0] for c in chunks[:-1])]).tolist()
+    np.testing.assert_array_equal(np.concatenate([chunk.numbers for chunk in chunks]), np.arange(N_ROWS))
     np.testing.assert_array_equal(all_rows(chunk.rows for chunk in chunks), rows)
     assert all(chunk.rows.dtype == np.float32 for chunk in chunks)
     assert source.column_names == (NAMES if kind in NAMED else None)
@@ -41,6 +41,8 @@ def test_batches_are_a_function_of_their_arguments(files, rows, kind):
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     np.testing.assert_array_equal(first[np.argsort(first[:, 0])], rows)
+    numbers = np.concatenate([batch.numbers for batch in open_rows(files[kind]).batches(64, 1)])
+    np.testing.assert_array_equal(numbers, first[:, 0] - 1)
 
 
 @pytest.mark.parametrize("kind", ["npy", "csv", "folder"])
@@ -61,15 +63,6 @@ def test_rows_that_fit_in_the_buffer_are_shuffled_wholly(files, monkeypatch):
 def test_the_buffer_begins_small_and_grows(files):
     sizes = [len(rows) for rows in open_rows(files["npy"])._shuffled(np.random.default_rng(0), 1)]
     assert max(sizes) > 4 * sizes[0]
-
-
-@pytest.mark.parametrize("seed", [None, 3])
-@pytest.mark.parametrize("world", [2, 5])
-def test_workers_share_the_rows_without_overlap(files, rows, seed, world):
-    shares = [all_rows(open_rows(files["npy"]).batches(50, seed, rank, world)) for rank in range(world)]
-    assert {len(share) for share in shares} == {N_ROWS // world}
-    everything = np.concatenate(shares)
-    np.testing.assert_array_equal(everything[np.argsort(everything[:, 0])], rows)
 
 
 @pytest.mark.parametrize("kind", ["npy", "mtx", "folder"])

@@ -108,14 +108,24 @@ def test_a_source_in_memory_is_its_rows(rows, given):
     np.testing.assert_array_equal(*(dsa.transform(rows) for dsa in fits))
 
 
-class Half:
-    """Rows that cannot be split."""
+class Own:
+    """The least that a source of the user's has."""
 
-    shape, n_features, column_names = (40, 12), 12, None
+    n_features = 12
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def batches(self, batch_size, seed=None):
+        return (batch.rows for batch in ArraySource(self.rows).batches(batch_size, seed))
 
 
-def test_a_source_without_split_says_what_early_stopping_needs(rows):
-    source = Half()
-    source.batches = source.moments = None
-    with pytest.raises(TypeError, match=r"early_stopping needs a source that has split.*got Half without it"):
-        DeepSparseAutoencoder(**SETTINGS, early_stopping=True).fit(source)
+def test_a_source_of_ones_own_trains_as_its_rows_do(rows):
+    dsa = DeepSparseAutoencoder(**SETTINGS).fit(Own(rows))
+    np.testing.assert_allclose(dsa.score(Own(rows)), DeepSparseAutoencoder(**SETTINGS).fit(rows).score(rows), rtol=0.05)
+    np.testing.assert_array_equal(dsa.transform(Own(rows)), dsa.transform(rows))
+    with pytest.raises(TypeError, match=r"early_stopping needs a source that has split.*got Own without it"):
+        DeepSparseAutoencoder(**SETTINGS, early_stopping=True).fit(Own(rows))

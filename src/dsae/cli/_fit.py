@@ -17,7 +17,7 @@ from dsae.cli._use import id_column
 from dsae.config import plain
 
 if TYPE_CHECKING:
-    from dsae.data import ArraySource, StreamSource
+    from dsae.data import Source, StreamSource
     from dsae.runtime import Runtime
 
 _KEPT = ("mse", "fvu")
@@ -101,17 +101,9 @@ def _kept(output: str, every: float | None, resume: bool) -> dict[str, Any]:
     return {"checkpoint": str(folder)} | ({} if every is None else {"checkpoint_every": every})
 
 
-def _at_hand(source: StreamSource) -> ArraySource | StreamSource:
+def _at_hand(source: StreamSource) -> Source:
     """The rows, in memory and found finite where they are few, with the names of their columns."""
-    from dsae.data import ArraySource
-
-    if not source.is_small:
-        return source
-
-    class Named(ArraySource):
-        column_names = property(lambda _: source.column_names)
-
-    return Named(source.read())
+    return source.load() if source.is_small else source
 
 
 def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, float]:
@@ -129,7 +121,7 @@ def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, 
         raise
 
 
-def _fitted(rows: ArraySource | StreamSource, parameters: dict[str, Any]) -> tuple[Runtime, float, bool]:
+def _fitted(rows: Source, parameters: dict[str, Any]) -> tuple[Runtime, float, bool]:
     from dsae.estimators import DeepSparseAutoencoder
 
     dsa = DeepSparseAutoencoder(**parameters)

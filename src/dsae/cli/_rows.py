@@ -62,13 +62,14 @@ def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[d
     scores = np.concatenate([runtime.score_samples(chunk.rows) for chunk in source.chunks()])
     found = scores.argsort(kind="stable")[:n_rows]
     names, facts = feature_names(runtime), {}
-    for start, rows, ids, _ in source.chunks():
-        here = found[(found >= start) & (found < start + rows.shape[0])]
-        if not here.size:
+    for batch in source.chunks():
+        few = batch[np.isin(batch.numbers, found)]
+        if not few.n_rows:
             continue
-        errors = runtime.reconstruction_error(rows[here - start], per_feature=True)
-        for i, worst, share in zip(here.tolist(), errors.argmax(axis=1), _share_of_largest(errors), strict=True):
-            named = {} if ids is None else {"id": str(ids[i - start])}
+        errors = runtime.reconstruction_error(few.rows, per_feature=True)
+        found_here = zip(few.numbers.tolist(), errors.argmax(axis=1), _share_of_largest(errors), strict=True)
+        for at, (i, worst, share) in enumerate(found_here):
+            named = {} if few.ids is None else {"id": str(few.ids[at])}
             facts[i] = {"row": i, **named, "score": float(scores[i]), "feature": names[worst], "share": share}
     return [facts[i] for i in found.tolist()]
 

@@ -1,14 +1,20 @@
 """Rows of data as users have them, and batches of them as models take them."""
 
-from dsae.data._check import Rows as Rows
+from dsae.data._batch import Batch as Batch
+from dsae.data._batch import Field as Field
+from dsae.data._batch import Part as Part
+from dsae.data._batch import Rows as Rows
+from dsae.data._batch import draws as draws
 from dsae.data._check import as_rows as as_rows
 from dsae.data._check import check_finite as check_finite
 from dsae.data._check import check_rows as check_rows
 from dsae.data._check import check_source as check_source
-from dsae.data._check import is_source as is_source
+from dsae.data._entrance import as_source as as_source
+from dsae.data._entrance import gives_batches as gives_batches
 from dsae.data._open import open_rows as open_rows
 from dsae.data._open import read_rows as read_rows
 from dsae.data._source import ArraySource as ArraySource
+from dsae.data._source import Source as Source
 from dsae.data._stream import StreamSource as StreamSource
 from dsae.data._synthetic import SparseFeatures as SparseFeatures
 from dsae.data._synthetic import make_sparse_features as make_sparse_features

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-# float32 ndarray or csr_matrix; scipy's own annotations do not know what either can do
-Rows = Any
+from dsae.data._batch import Batch, Rows
+
 _AT_ONCE = 1 << 20  # numbers
 
 
@@ -41,16 +41,13 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
     return rows
 
 
-def is_source(X: Any) -> bool:
-    """Whether ``X`` gives rows in batches itself, as `open_rows` and `ArraySource` do."""
-    return hasattr(X, "batches") and hasattr(X, "moments")
-
-
-def as_rows(verb: str, X: Any, n_features: int | None, what: str) -> Rows:
+def as_rows(verb: str, X: Any, n_features: int | None = None, what: str = "the model's input width") -> Rows:
     """`check_rows` for who looks for NaN and infinity on the way."""
     if isinstance(X, (str, Path)):
         raise TypeError(f"[{verb}] X must be rows, not the path of a file; got {str(X)!r}. Use dsae.data.open_rows.")
-    if is_source(X):
+    if isinstance(X, Batch):
+        X = X.rows
+    if hasattr(X, "batches"):
         raise TypeError(
             f"[{verb}] X must be rows in memory; got {X}, which is read in pieces. Give X.read(), or the rows of "
             "X.chunks() one after another."

@@ -1,13 +1,90 @@
-"""Mini-batches of rows."""
+"""What gives rows in batches, and the source of rows in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._check import Rows, pieces
+from dsae.data._batch import TABLE, Batch, Field, Part, Rows
+from dsae.data._statistics import dense_moments, sparse_moments
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Rows that a model can be trained on, wherever they are kept.
+
+    `ArraySource` holds rows in memory, `StreamSource` reads them from files; both say all of this. A source of your
+    own needs ``__len__``, ``n_features`` and ``batches(batch_size, seed)``: see `as_source`.
+    """
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """What is measured of every row, by name; a plain table is one part."""
+        ...
+
+    @property
+    def n_features(self) -> int:
+        """Columns of all parts."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ...
+
+    @property
+    def column_names(self) -> list[str] | None:
+        """Of the features, where they are known."""
+        ...
+
+    def __len__(self) -> int:
+        """Rows."""
+        ...
+
+    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Batches of up to ``batch_size`` rows over all workers; a pure function of the arguments.
+
+        Parameters
+        ----------
+        batch_size : int
+            Of all workers together.
+        seed : int, optional
+            Shuffles the rows; without it they come in order.
+        rank, world : int
+            This worker gets every ``world``-th row of each batch, from row ``rank`` of the batch on. So every worker
+            gets as many batches as the others, of which the last ones may be empty.
+        """
+        ...
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of every column, float32."""
+        ...
+
+    def min(self) -> float:
+        """The smallest value."""
+        ...
+
+    def max(self) -> float:
+        """The largest value."""
+        ...
+
+    def sample(self, n: int, rng: np.random.Generator) -> Batch:
+        """Up to ``n`` distinct rows at random."""
+        ...
+
+    def split(self, fraction: float, seed: int) -> tuple[Source, Source]:
+        """The rows without about ``fraction`` of them, and these.
+
+        Raises
+        ------
+        ValueError
+            If one of the two would be empty.
+        """
+        ...
 
 
 class ArraySource:
@@ -17,10 +94,40 @@ class ArraySource:
     ----------
     X : ndarray or csr_matrix of float32, shape (n_samples, n_features)
         As `check_rows` returns it.
+    column_names : sequence of str, optional
+    ids, labels : ndarray, shape (n_samples,), optional
+        Names and classes of the rows, which travel with them.
+    fields : sequence of Field
+        Named ranges of columns.
+    numbers : ndarray of int64, shape (n_samples,), optional
+        What the rows are numbered; by default 0, 1, 2 and so on.
+
+    Examples
+    --------
+    >>> source = ArraySource(np.eye(3, dtype=np.float32), ids=np.array(["a", "b", "c"]))
+    >>> [batch.ids.tolist() for batch in source.batches(2)]
+    [['a', 'b'], ['c']]
     """
 
-    def __init__(self, X: Rows) -> None:
+    def __init__(
+        self,
+        X: Rows,
+        column_names: Sequence[str] | None = None,
+        *,
+        ids: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        fields: Sequence[Field] = (),
+        numbers: np.ndarray | None = None,
+    ) -> None:
         self.X = X
+        names = None if column_names is None else tuple(column_names)
+        part = Part("csr" if sp.issparse(X) else "dense", X.shape[1], names, tuple(fields))
+        self.parts: Mapping[str, Part] = {TABLE: part}
+        self._all = Batch.of(X, numbers, ids=ids, labels=labels)
+        for name in ("numbers", "ids", "labels"):
+            values = getattr(self._all, name)
+            if values is not None and len(values) != X.shape[0]:
+                raise ValueError(f"{name} must be as many as the {X.shape[0]} rows; got {len(values)}.")
 
     def __len__(self) -> int:
         return self.X.shape[0]
@@ -35,6 +142,17 @@ class ArraySource:
         """Rows and features."""
         return len(self), self.n_features
 
+    @property
+    def column_names(self) -> list[str] | None:
+        """Of the features, where they were given."""
+        names = self.parts[TABLE].column_names
+        return None if names is None else list(names)
+
+    @property
+    def rows(self) -> Batch:
+        """All of them as one batch."""
+        return self._all
+
     def min(self) -> float:
         """The smallest value."""
         return float(self.X.min())
@@ -43,55 +161,56 @@ class ArraySource:
         """The largest value."""
         return float(self.X.max())
 
-    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Rows]:
-        """Float32 batches of up to ``batch_size`` rows, of the kind that the data are.
+    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Batches of up to ``batch_size`` rows over all workers, of the kind that the data are; see `Source`.
 
         Parameters
         ----------
         batch_size : int
         seed : int, optional
-            Shuffles the rows; without it they come in order.
         rank, world : int
-            This worker takes every ``world``-th row from ``rank`` on.
         """
         n = len(self)
-        order = np.arange(n) if seed is None else np.random.default_rng(seed).permutation(n)
-        order = order[rank::world]
-        for start in range(0, order.size, batch_size):
-            chosen = (
-                order[start : start + batch_size] if seed is not None or world > 1 else slice(start, start + batch_size)
-            )
-            yield self.X[chosen]
+        order = None if seed is None else np.random.default_rng(seed).permutation(n)
+        for start in range(0, n, batch_size):
+            mine = slice(start + rank, min(start + batch_size, n), world)
+            yield self._all[mine if order is None else order[mine]]
 
-    def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """``n`` distinct rows at random, in the order of the data."""
-        return self.X[np.sort(rng.choice(len(self), n, replace=False))]
-
-    @property
-    def column_names(self) -> list[str] | None:
-        """Of arrays none are known."""
-        return None
+    def sample(self, n: int, rng: np.random.Generator) -> Batch:
+        """Up to ``n`` distinct rows at random, in the order of the data."""
+        return self._all[np.sort(rng.choice(len(self), min(n, len(self)), replace=False))]
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32; a CSR matrix is not densified."""
-        mean, variance = _of_csr(self.X) if sp.issparse(self.X) else _of_array(self.X)
-        return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
+        return self._moments
 
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        mean, square = sparse_moments(self.X) if sp.issparse(self.X) else dense_moments(self.X)
+        return mean.astype(np.float32), np.sqrt(square / len(self)).astype(np.float32)
 
-def _of_array(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean = X.mean(axis=0, dtype=np.float64)
-    squares = np.zeros(X.shape[1])
-    for _, piece in pieces(X):
-        squares += np.square(piece - mean).sum(axis=0)
-    return mean, squares / len(X)
+    def split(self, fraction: float, seed: int) -> tuple[ArraySource, ArraySource]:
+        """The rows without ``fraction`` of them, and these, at least one, at random.
 
+        Raises
+        ------
+        ValueError
+            If one of the two would be empty.
+        """
+        n = len(self)
+        n_held_out = max(1, round(fraction * n))
+        if n_held_out >= n:
+            raise ValueError(f"[fit] early_stopping needs rows for training and for validation; got {n} in all.")
+        order = np.random.default_rng(seed).permutation(n)
+        return self._of(self._all[order[n_held_out:]]), self._of(self._all[order[:n_held_out]])
 
-def _of_csr(X: Rows) -> tuple[np.ndarray, np.ndarray]:
-    n_rows, width = X.shape
-    sums, squares = np.zeros(width), np.zeros(width)
-    for start, piece in pieces(X.data):
-        values, columns = piece.astype(np.float64), X.indices[start : start + len(piece)]
-        sums += np.bincount(columns, values, width)
-        squares += np.bincount(columns, values**2, width)
-    mean = sums / n_rows
-    return mean, np.maximum(squares / n_rows - mean**2, 0)
+    def _of(self, batch: Batch) -> ArraySource:
+        part = self.parts[TABLE]
+        return ArraySource(
+            batch.rows,
+            part.column_names,
+            ids=batch.ids,
+            labels=batch.labels,
+            fields=part.fields,
+            numbers=batch.numbers,
+        )

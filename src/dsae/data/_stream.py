@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
 from itertools import islice
+from math import prod
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 
-from dsae.data._check import Rows
+from dsae.data._batch import TABLE, Batch, Field, Part, Rows, draws, share, stacked
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
-from dsae.data._statistics import Statistics, n_bytes, stacked
+from dsae.data._source import ArraySource
+from dsae.data._statistics import Statistics, n_bytes
 
 _SMALL = 1 << 28
 _POOL_BYTES = 1 << 24
@@ -104,58 +107,74 @@ class StreamSource:
     def __repr__(self) -> str:
         return f"StreamSource({self.reader.name!r}, {self.n_features} features)"
 
-    def chunks(self) -> Iterator[Chunk]:
-        """All rows in order, with their ids, in pieces of about a MiB that are read ahead."""
-        return prefetched(self._kept(self.reader.chunks()), _CHUNKS_AHEAD)
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The table that the file holds; see `Source`."""
+        return self._parts
 
-    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Generator[Rows]:
-        """Float32 batches of up to ``batch_size`` rows, ndarray or CSR; a pure function of the arguments.
+    @cached_property
+    def _parts(self) -> Mapping[str, Part]:
+        first = next(self.reader.read(0, ids=False)).rows
+        fields, start = [], 0
+        for name, shape in self.reader.fields.items():
+            fields.append(Field(name, start, start + prod(shape), shape))
+            start += prod(shape)
+        names = self.column_names
+        kind = "csr" if sp.issparse(first) else "dense"
+        return {TABLE: Part(kind, self.n_features, None if names is None else tuple(names), tuple(fields))}
+
+    def chunks(self) -> Iterator[Batch]:
+        """All rows in order, with their ids and labels, in pieces of about a MiB that are read ahead."""
+        return prefetched(self._in_order(ids=True), _CHUNKS_AHEAD)
+
+    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Generator[Batch]:
+        """Float32 batches of up to ``batch_size`` rows over all workers; a pure function of the arguments.
 
         Parameters
         ----------
         batch_size : int
+            Of all workers together.
         seed : int, optional
-            Shuffles the rows; without it they come in order.
+            Shuffles the rows, which then come without ids and labels; without it they come in order and with them.
         rank, world : int
-            This worker takes every ``world``-th row from ``rank`` on; each reads them all.
+            This worker gets every ``world``-th row of each batch from ``rank`` on, and reads them all.
         """
-        rows = self._in_order() if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
-        mine = rows if world == 1 else _every(rows, rank, world)
+        pieces = self._in_order(ids=True) if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
         # Many batches at a time: a thread to wake for each of them is a millisecond on a busy machine.
-        with closing(prefetched(mine, 1 if seed is not None else _CHUNKS_AHEAD, self._count)) as ahead:
-            yield from _batched(ahead, batch_size)
+        with closing(prefetched(pieces, 1 if seed is not None else _CHUNKS_AHEAD, self._count)) as ahead:
+            for batch in _batched(ahead, batch_size):
+                yield share(batch, rank, world)
 
     def _count(self, seconds: float) -> None:
         self.waited += seconds
 
-    def _kept(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        for chunk in chunks:
+    def _kept(self, chunks: Iterator[Chunk]) -> Iterator[Batch]:
+        for start, rows, ids, labels in chunks:
+            batch = Batch.of(rows, np.arange(start, start + rows.shape[0]), ids=ids, labels=labels)
             if self._keep is None:
-                yield chunk
+                yield batch
                 continue
-            n = chunk.rows.shape[0]
-            mine = self._keep(np.arange(chunk.start, chunk.start + n))
+            mine = self._keep(batch.numbers)
             if mine.any():
-                ids, labels = (part if part is None else part[mine] for part in chunk[2:])
-                yield Chunk(chunk.start, chunk.rows[mine], ids, labels)
+                yield batch[mine]
 
-    def _in_order(self) -> Iterator[Rows]:
-        return (chunk.rows for chunk in self._kept(self.reader.chunks(ids=False)))
+    def _in_order(self, ids: bool = False) -> Iterator[Batch]:
+        return self._kept(self.reader.chunks(ids))
 
-    def _shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Rows]:
-        pool: list[Rows] = []
+    def _shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+        pool: list[Batch] = []
         size = n_rows = 0
         # of much, a little at first: an epoch begins by waiting for it
         full = _POOL_BYTES if 4 * len(self) * self.n_features <= _POOL_BYTES else _POOL_BYTES // 8
-        for chunk in self._kept(self._scattered(rng)):
-            pool.append(chunk.rows)
-            size, n_rows = size + n_bytes(chunk.rows), n_rows + chunk.rows.shape[0]
+        for batch in self._kept(self._scattered(rng)):
+            pool.append(batch)
+            size, n_rows = size + n_bytes(batch.rows), n_rows + batch.n_rows
             if size >= full and n_rows >= _LEAST_BATCHES_IN_POOL * batch_size:
                 yield _half_of(pool, rng.permutation(n_rows))
-                size, n_rows = n_bytes(pool[0]), pool[0].shape[0]
+                size, n_rows = n_bytes(pool[0].rows), pool[0].n_rows
                 full = min(2 * full, _POOL_BYTES)
         if pool:
-            yield stacked(pool)[rng.permutation(n_rows)]
+            yield Batch.stack(pool)[rng.permutation(n_rows)]
 
     def _scattered(self, rng: np.random.Generator) -> Iterator[Chunk]:
         """Chunks of all parts in random order, a few parts at a time."""
@@ -174,8 +193,8 @@ class StreamSource:
     @cached_property
     def _statistics(self) -> Statistics:
         found = Statistics(self.n_features)
-        for rows in prefetched(self._in_order(), _CHUNKS_AHEAD):
-            found.update(rows)
+        for batch in prefetched(self._in_order(), _CHUNKS_AHEAD):
+            found.update(batch)
         return found
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
@@ -190,7 +209,7 @@ class StreamSource:
         """The largest value."""
         return self._statistics.high
 
-    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+    def sample(self, n: int, rng: np.random.Generator) -> Batch:
         """Up to ``n`` random rows in memory, of some thousand kept of the pass for the moments."""
         return self._statistics.sample(n, rng)
 
@@ -203,7 +222,7 @@ class StreamSource:
             If one of the two would be empty.
         """
         parts = tuple(
-            StreamSource(self.reader, lambda numbers, other=other: (_uniform(numbers, seed) < fraction) == other)
+            StreamSource(self.reader, lambda numbers, other=other: (draws(numbers, seed) < fraction) == other)
             for other in (False, True)
         )
         if not all(map(len, parts)):
@@ -214,7 +233,19 @@ class StreamSource:
 
     def read(self) -> Rows:
         """All rows, in memory."""
-        return stacked([chunk.rows for chunk in self.chunks()])
+        return stacked([batch.rows for batch in prefetched(self._in_order(), _CHUNKS_AHEAD)])
+
+    def load(self) -> ArraySource:
+        """All rows in memory, with the names of their columns, ids and labels."""
+        everything, part = Batch.stack(list(self.chunks())), self.parts[TABLE]
+        return ArraySource(
+            everything.rows,
+            part.column_names,
+            ids=everything.ids,
+            labels=everything.labels,
+            fields=part.fields,
+            numbers=everything.numbers,
+        )
 
     @property
     def is_small(self) -> bool:
@@ -222,44 +253,27 @@ class StreamSource:
         return self.reader.in_memory or 4 * len(self) * self.n_features <= _SMALL
 
 
-def _half_of(pool: list[Rows], order: np.ndarray) -> Rows:
+def _half_of(pool: list[Batch], order: np.ndarray) -> Batch:
     """The rows that come last in ``order``; the others stay, and no copies of both while these are waited for."""
-    rows, half = stacked(pool), len(order) // 2
+    rows, half = Batch.stack(pool), len(order) // 2
     pool.clear()
     pool.append(rows[order[:half]])
     return rows[order[half:]]
 
 
-def _batched(pieces: Iterator[Rows], batch_size: int) -> Iterator[Rows]:
-    rest: list[Rows] = []
-    for rows in pieces:
+def _batched(pieces: Iterator[Batch], batch_size: int) -> Iterator[Batch]:
+    rest: list[Batch] = []
+    for piece in pieces:
         start = 0
         if rest:
-            start = batch_size - sum(piece.shape[0] for piece in rest)
-            rest.append(rows[:start])
-            if sum(piece.shape[0] for piece in rest) < batch_size:
+            start = batch_size - sum(map(len, rest))
+            rest.append(piece[:start])
+            if sum(map(len, rest)) < batch_size:
                 continue
-            yield stacked(rest)
-        last = start + (rows.shape[0] - start) // batch_size * batch_size
+            yield Batch.stack(rest)
+        last = start + (len(piece) - start) // batch_size * batch_size
         for first in range(start, last, batch_size):
-            yield rows[first : first + batch_size]
-        rest = [rows[last:]] if last < rows.shape[0] else []
+            yield piece[first : first + batch_size]
+        rest = [piece[last:]] if last < len(piece) else []
     if rest:
-        yield stacked(rest)
-
-
-def _every(pieces: Iterator[Rows], rank: int, world: int) -> Iterator[Rows]:
-    n = 0
-    for rows in pieces:
-        first = (rank - n) % world
-        n += rows.shape[0]
-        if first < rows.shape[0]:
-            yield rows[first::world]
-
-
-def _uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
-    """A number in [0, 1) for each row number, by SplitMix64 (Steele et al. 2014)."""
-    z = numbers.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
-    return (z ^ (z >> np.uint64(31))) / 2.0**64
+        yield Batch.stack(rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
 from dsae.config import AutoencoderConfig, in_range, loss_of
-from dsae.data import check_rows, check_source, is_source
+from dsae.data import ArraySource, Source, as_source, check_source
 from dsae.estimators._base import DSAEstimator, column_names, refuse_frames, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
 from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS, configure
@@ -220,10 +220,10 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()
         train = _trainer()
-        rows = X if is_source(X) else check_rows("fit", X)
-        names = column_names(X)
-        model_config, train_config = configure(self._parameters(self.warm_start and hasattr(self, "runtime_")), rows)
-        advise_on_data(rows, names)
+        source = as_source("fit", X)
+        names = column_names(X, source)
+        model_config, train_config = configure(self._parameters(self.warm_start and hasattr(self, "runtime_")), source)
+        advise_on_data(source, names)
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
         training = asdict(train_config)
@@ -236,11 +236,11 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         checkpoints = self._checkpoints(train)
         seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
         model, history = train.fit_rows(
-            rows, model_config, train_config, start, seed, self.verbose, epochs, checkpoints
+            source, model_config, train_config, start, seed, self.verbose, epochs, checkpoints
         )
         self._adopt(described(model, history))
         self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
-        advise_on_model(rows, self.runtime_)
+        advise_on_model(source, self.runtime_)
         epochs.finish()
         if checkpoints is not None and checkpoints.finished and not self._keeps_checkpoint:
             checkpoints.remove()
@@ -288,14 +288,12 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         refuse_unknown("partial_fit", unknown)
         begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
         train = _trainer()
-        if fitted:
-            self._check_columns(X, "partial_fit")
-        rows = X if is_source(X) else check_rows("partial_fit", X)
-        model_config, train_config = configure(self._parameters(fitted), rows)
+        source = self._checked("partial_fit", X) if fitted else as_source("partial_fit", X)
+        model_config, train_config = configure(self._parameters(fitted), source)
         start = self.runtime_.model if fitted else self._start_from(model_config)
-        model = train.learn_rows(rows, model_config, train_config, start, self._seed(), self.verbose)
+        model = train.learn_rows(source, model_config, train_config, start, self._seed(), self.verbose)
         training = asdict(train_config)
-        names = self.runtime_.model.feature_names if fitted else column_names(X)
+        names = self.runtime_.model.feature_names if fitted else column_names(X, source)
         self._adopt(replace(model, training=training, feature_names=names))
         self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
         return self
@@ -313,10 +311,10 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         -------
         ndarray of float32, or csr_matrix with ``sparse_output``, shape (n_samples, n_components)
         """
-        self._check_columns(X)
+        batches = self._batches("transform", X)
         if self.sparse_output:
             refuse_frames(self)
-        codes = [self.runtime_.encode(rows, k=k, sparse_output=self.sparse_output) for rows in _parts(X)]
+        codes = [self.runtime_.encode(rows, k=k, sparse_output=self.sparse_output) for rows in batches]
         return codes[0] if len(codes) == 1 else sp.vstack(codes, "csr") if self.sparse_output else np.concatenate(codes)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -329,8 +327,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
         See `dsae.Runtime.reconstruction_error`.
         """
-        self._check_columns(X, "reconstruction_error")
-        return np.concatenate([self.runtime_.reconstruction_error(rows, per_feature=per_feature) for rows in _parts(X)])
+        batches = self._batches("reconstruction_error", X)
+        return np.concatenate([self.runtime_.reconstruction_error(rows, per_feature=per_feature) for rows in batches])
 
     def score_samples(self, X: Any, scale: Any = None) -> np.ndarray:
         """How usual each row is, ``[n_samples]``: minus its squared error, higher is more normal.
@@ -338,8 +336,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         ``scale``, such as the standard deviation of every feature, makes errors comparable between features; see
         `dsae.Runtime.score_samples`.
         """
-        self._check_columns(X, "score_samples")
-        return np.concatenate([self.runtime_.score_samples(rows, scale=scale) for rows in _parts(X)])
+        batches = self._batches("score_samples", X)
+        return np.concatenate([self.runtime_.score_samples(rows, scale=scale) for rows in batches])
 
     def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect.
@@ -348,8 +346,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         warning. So does `sklearn.metrics.r2_score`.
         """
         refuse_unknown("score", unknown)
-        self._check_columns(X, "score")
-        rows = X if is_source(X) else check_rows("score", X, self.n_features_in_)
+        source = self._checked("score", X)
+        rows = source.X if isinstance(source, ArraySource) else source
         loss = loss_of(self.runtime_.loss)
         errors = evaluate(self.runtime_.reconstruct, rows, metrics=["n_samples", loss.score_metric])
         if errors["n_samples"] < 2:
@@ -358,12 +356,20 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             return math.nan
         return loss.score(errors[loss.score_metric])
 
-    def _check_columns(self, X: Any, verb: str = "transform") -> None:
+    def _checked(self, verb: str, X: Any, finite: bool = True) -> Source:
+        """A source of rows that have the columns of `fit`."""
         check_is_fitted(self)
-        if is_source(X):
-            check_source(verb, X, self.n_features_in_, list(getattr(self, "feature_names_in_", [])))
+        source = as_source(verb, X, finite=finite)
+        if source is X or not isinstance(source, ArraySource):
+            check_source(verb, source, self.n_features_in_, list(getattr(self, "feature_names_in_", [])))
         else:
-            super()._check_columns(X)
+            self._check_columns(X)
+        return source
+
+    def _batches(self, verb: str, X: Any) -> Iterator[Any]:
+        """Rows in memory as they are, those of another source in order and in pieces."""
+        source = self._checked(verb, X, finite=False)  # the runtime looks on the way
+        return iter([source.X]) if isinstance(source, ArraySource) else _pieces(source)
 
     def save(self, folder: str | Path) -> Path:
         """Write a model folder; see docs/format.md."""
@@ -425,9 +431,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         return tags
 
 
-def _parts(X: Any) -> Iterable[Any]:
-    """Rows as they are, those of a source in order and in pieces."""
-    return X.batches(_ROWS_AT_ONCE) if is_source(X) else (X,)
+def _pieces(source: Source) -> Iterator[Any]:
+    return (batch.rows for batch in source.batches(_ROWS_AT_ONCE))
 
 
 def _trainer() -> ModuleType:

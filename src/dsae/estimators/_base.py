@@ -15,7 +15,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names, _get_feature_names, check_is_fitted
 
 from dsae.config import did_you_mean
-from dsae.data import is_source
+from dsae.data import Source
 
 _SHOWN = 5
 
@@ -73,28 +73,30 @@ class DSAEstimator(BaseEstimator):
             )
 
 
-def column_names(X: Any) -> list[str] | None:
-    """Names of the columns of a data frame or a source; None where they are no strings or not unique, or not there.
+def column_names(X: Any, source: Source | None = None) -> list[str] | None:
+    """Names of the columns of a data frame, or of ``source``; None where they are no strings, not unique or not there.
 
     Warns
     -----
     UserWarning
         If two columns have one name.
     """
-    repeated = _repeated_names(X)
+    repeated = _repeated_names(X, source)
     if repeated:
         warn(
             f"[fit] X must have columns of different names; got {listed([repr(name) for name in repeated])} more than "
             "once. Names are left aside, and columns told by their place. Rename them."
         )
         return None
-    names = X.column_names if is_source(X) else _get_feature_names(X)
+    names = _get_feature_names(X)
+    if names is None and source is not None:
+        names = source.column_names
     return None if names is None else [str(name) for name in names]
 
 
-def _repeated_names(X: Any) -> list[str]:
+def _repeated_names(X: Any, source: Source | None = None) -> list[str]:
     """Names that more than one column has; scikit-learn refuses to read such frames from version 1.9 on."""
-    names = X.column_names if is_source(X) else getattr(X, "columns", None)
+    names = getattr(X, "columns", None if source is None else source.column_names)
     counts = Counter(map(str, () if names is None else names))
     return [name for name, count in counts.items() if count > 1]
 

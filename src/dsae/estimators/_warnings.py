@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
-import scipy.sparse as sp
 
-from dsae.data import ArraySource, Rows, StreamSource
+from dsae.data import Rows, Source
 from dsae.estimators._base import listed, warn
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
@@ -20,55 +19,35 @@ _FEW_STEPS = 100
 _HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
 
 
-def advise_on_data(rows: Rows | ArraySource | StreamSource, names: list[str] | None) -> None:
+def advise_on_data(source: Source, names: list[str] | None) -> None:
     """Warn about features that never vary.
 
     Zeros everywhere are how pixels at the border and words out of use look, and cost nothing: without names, only
-    other constants are told. Of a stream they are known from the pass that training needs; another source than ours
-    might make one more, and is not asked.
+    other constants are told. They are known from the pass that training needs.
     """
-    rows = rows.X if isinstance(rows, ArraySource) else rows
-    if not (hasattr(rows, "ndim") or isinstance(rows, StreamSource)) or rows.shape[0] < _FEW_ROWS:
+    if len(source) < _FEW_ROWS:
         return
-    constant = [j for j, value in _constants(rows) if names is not None or value != 0]
+    mean, deviation = source.moments()
+    left = np.flatnonzero(deviation == 0)  # exactly: sums of one float32 value are exact in float64
+    constant = [j for j in left.tolist() if names is not None or mean[j] != 0]
     if constant:
         shown = listed([str(j) if names is None else repr(names[j]) for j in constant])
         warn(
-            f"[fit] {len(constant)} of {rows.shape[1]} features are constant (columns {shown}): nothing is to be "
+            f"[fit] {len(constant)} of {source.n_features} features are constant (columns {shown}): nothing is to be "
             "learnt from them. Drop them, or check how they were made."
         )
 
 
-def _constants(rows: Rows) -> Iterator[tuple[int, float]]:
-    """Columns whose value is the same in all rows, and that value; of a CSR matrix only those without zeros."""
-    if isinstance(rows, StreamSource):
-        mean, deviation = rows.moments()
-        left = np.flatnonzero(deviation == 0)  # exactly: sums of one float32 value are exact in float64
-        yield from zip(left.tolist(), mean[left].tolist(), strict=True)
-        return
-    if sp.issparse(rows):
-        left = np.flatnonzero(np.bincount(rows.indices, minlength=rows.shape[1]) == rows.shape[0])
-        rows = rows[:, left].data.reshape(rows.shape[0], left.size)
-    else:
-        left = np.arange(rows.shape[1])
-    first, places = rows[0], np.arange(left.size)
-    for start in range(0, rows.shape[0], _ROWS):
-        places = places[(rows[start : start + _ROWS, places] == first[places]).all(axis=0)]
-        if not places.size:
-            return
-    yield from zip(left[places].tolist(), first[places].tolist(), strict=True)
-
-
-def advise_on_model(rows: Rows, runtime: Runtime) -> None:
+def advise_on_model(source: Source, runtime: Runtime) -> None:
     """Warn about layers that have lost most of their units, and about a model that knows no more than the mean.
 
     After few steps on few rows there is nothing to say.
     """
     n_epochs, batch_size = len(runtime.model.history), runtime.model.training["batch_size"]
-    n_rows = _n_rows(rows)
+    n_rows = len(source)
     if n_rows >= _FEW_ROWS_TO_LEARN and n_epochs * math.ceil(n_rows / batch_size) >= _FEW_STEPS:
         _advise_on_edges(runtime)
-        _advise_on_error(rows, runtime)
+        _advise_on_error(source, runtime)
 
 
 def _advise_on_edges(runtime: Runtime) -> None:
@@ -95,8 +74,8 @@ def _without_edges(runtime: Runtime) -> Iterator[tuple[str, int, int, float]]:
         yield what, int((silent | unheard).sum()), silent.size, bearable
 
 
-def _advise_on_error(rows: Rows, runtime: Runtime) -> None:
-    fvu = evaluate(runtime.reconstruct, _sample(rows))["fvu"]
+def _advise_on_error(source: Source, runtime: Runtime) -> None:
+    fvu = evaluate(runtime.reconstruct, _sample(source))["fvu"]
     if 1 < fvu < math.inf:
         warn(
             f"[fit] The reconstruction is no better than the mean of the rows (FVU {fvu:.3g}). Try another "
@@ -105,13 +84,7 @@ def _advise_on_error(rows: Rows, runtime: Runtime) -> None:
         )
 
 
-def _n_rows(rows: Rows) -> int:
-    """Of rows in memory, or of a source of rows."""
-    return rows.shape[0] if hasattr(rows, "shape") else len(rows)
-
-
-def _sample(rows: Rows) -> Rows:
+def _sample(source: Source) -> Rows:
     """Fewer of wide rows, whose reconstructions are work."""
-    n = min(_ROWS, max(_FEW_ROWS, _NUMBERS // (rows.shape[1] if hasattr(rows, "shape") else rows.n_features)))
-    source = rows if hasattr(rows, "sample") else ArraySource(rows)
-    return source.sample(min(n, len(source)), np.random.default_rng(0))
+    n = min(_ROWS, max(_FEW_ROWS, _NUMBERS // source.n_features))
+    return source.sample(min(n, len(source)), np.random.default_rng(0)).rows

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dsae.config import loss_of, one_of
+from dsae.data import as_source, gives_batches
 from dsae.metrics._cost import sizes
 from dsae.metrics._reconstruction import Reconstruction
 from dsae.metrics._sparsity import CodeActivity, firing_threshold
@@ -106,8 +107,8 @@ def _threshold(model: Any) -> float:
 def _batches(X: Any, batch_size: int | None) -> Iterator[Any]:
     if batch_size is None:
         batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // max(X.shape[1], 1)))
-    if hasattr(X, "batches"):
-        yield from X.batches(batch_size)
+    if gives_batches(X):
+        yield from (batch.rows for batch in as_source("evaluate", X).batches(batch_size))
     else:
         for start in range(0, X.shape[0], batch_size):
             yield X[start : start + batch_size]

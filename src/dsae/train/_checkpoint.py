@@ -19,6 +19,7 @@ import scipy.sparse as sp
 import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.data import Source
 from dsae.store import Model
 from dsae.store._commit import read_steadily, recover, replaced
 from dsae.store._state import files, read_state, write_state
@@ -145,9 +146,9 @@ def remembering(what: str, remedy: str) -> Iterator[None]:
         raise ValueError(f"{what} ({error}). {remedy}") from None
 
 
-def fingerprint(source: Any, moments: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+def fingerprint(source: Source, moments: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     """What tells data apart: shape, mean and standard deviation of every column, and some rows."""
-    rows = next(iter(source.batches(_SAMPLE, seed=0)))
+    rows = next(iter(source.batches(_SAMPLE, seed=0))).rows
     parts = (rows.indptr, rows.indices, rows.data) if sp.issparse(rows) else (rows,)
     return {"n_samples": len(source), "n_features": source.n_features, "sha256": _sha256(*moments, *parts)}
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
-from dsae.data import ArraySource, Rows, StreamSource, is_source
+from dsae.data import as_source
 from dsae.nn import target_nnz
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints, fingerprint, identity
@@ -31,7 +31,7 @@ class Epochs(Protocol):
 
 
 def fit_rows(
-    rows: Rows | StreamSource,
+    X: Any,
     model_config: AutoencoderConfig,
     config: TrainConfig,
     start: Model | None = None,
@@ -40,11 +40,11 @@ def fit_rows(
     epochs: Epochs | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Model, list[dict[str, Any]]]:
-    """Train a model of ``model_config`` on ``rows``.
+    """Train a model of ``model_config`` on the rows of ``X``.
 
     Parameters
     ----------
-    rows : ndarray or csr_matrix of float32, shape (n_samples, n_features), or a source of such rows
+    X : Source, ndarray or csr_matrix of float32, shape (n_samples, n_features)
     model_config, config
         Architecture and settings.
     start : Model, optional
@@ -63,7 +63,9 @@ def fit_rows(
         Weights and importance: centring and scaling are folded in.
     history : list of dict
     """
-    training, validation = _split(rows if is_source(rows) else ArraySource(rows), config, seed)
+    training, validation = as_source("fit", X), None
+    if config.early_stopping:
+        training, validation = training.split(config.validation_fraction, seed)
     generator = torch.Generator().manual_seed(seed)
     layers = threshold = earlier = None
     if start is not None:
@@ -102,21 +104,3 @@ def _common_unit(deviation: np.ndarray) -> float:
     """The power of 100 nearest to the spread of the data: Adam's steps and initial weights suit data near one."""
     spread = np.sqrt(np.mean(np.square(deviation, dtype=np.float64)))
     return float(np.float32(100.0 ** np.round(np.log10(spread) / 2))) if spread > 0 else 1.0
-
-
-def _split(source: Any, config: TrainConfig, seed: int) -> tuple[Any, Any]:
-    if not config.early_stopping:
-        return source, None
-    if hasattr(source, "split"):
-        return source.split(config.validation_fraction, seed)
-    if not isinstance(source, ArraySource):
-        raise TypeError(
-            "[fit] early_stopping needs a source that has split(fraction, seed), which gives two sources; got "
-            f"{type(source).__name__} without it. Add it, or set early_stopping=False."
-        )
-    n_rows = len(source)
-    n_held_out = max(1, round(config.validation_fraction * n_rows))
-    if n_held_out >= n_rows:
-        raise ValueError(f"[fit] early_stopping needs rows for training and for validation; got {n_rows} in all.")
-    order = np.random.default_rng(seed).permutation(n_rows)
-    return ArraySource(source.X[order[n_held_out:]]), ArraySource(source.X[order[:n_held_out]])

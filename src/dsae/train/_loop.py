@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dsae import ops
 from dsae.config import TrainConfig
-from dsae.data import ArraySource
+from dsae.data import Source
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._memory import remember_module
 from dsae.shrink import Clock, DropZeros
@@ -36,11 +36,11 @@ REMEDY = "Remove learning.json and learning.safetensors from its folder: Adam th
 
 def fit(
     model: Autoencoder,
-    source: ArraySource,
+    source: Source,
     stages: Sequence[Stage],
     config: TrainConfig,
     seed: int = 0,
-    validation: ArraySource | None = None,
+    validation: Source | None = None,
     verbose: int = 0,
     observer: Sensitivity | None = None,
     watch: Watch | None = None,
@@ -51,12 +51,12 @@ def fit(
     Parameters
     ----------
     model : Autoencoder
-    source : ArraySource
+    source : Source
     stages : sequence of Stage
     config : TrainConfig
     seed : int
         Shuffles the rows.
-    validation : ArraySource, optional
+    validation : Source, optional
         Its loss decides when to stop early and which weights are kept.
     verbose : int
         0 is silent.
@@ -96,7 +96,7 @@ def fit(
 
 def learn(
     model: Autoencoder,
-    source: ArraySource,
+    source: Source,
     stage: Stage,
     config: TrainConfig,
     seed: int,
@@ -196,7 +196,7 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
     sums, begun = learner.sums, time.perf_counter() - learner.sums.seconds
     batches = run.source.batches(run.config.batch_size, seed=run.seed + len(run.history))
     for batch in itertools.islice(batches, sums.n_batches, None):
-        x = ops.rows_of(batch)
+        x = ops.rows_of(batch.rows)
         learner.step += 1
         sums.add(_train_step(run, learner, x), x.shape[0])
         sums.seconds = time.perf_counter() - begun
@@ -271,12 +271,12 @@ def _rate(initial: float, clock: Clock) -> float:
 
 
 @torch.no_grad()
-def _evaluate(run: Run, stage: Stage, source: ArraySource) -> tuple[float, float]:
+def _evaluate(run: Run, stage: Stage, source: Source) -> tuple[float, float]:
     """Mean loss over ``source``, without and with the penalties."""
     run.model.eval()
     losses = torch.zeros(2, dtype=torch.float64)
     for batch in source.batches(run.config.batch_size, seed=0):
-        parts = objective_of(run, stage, None, ops.rows_of(batch))
-        losses += torch.stack(parts).double() * batch.shape[0]
+        parts = objective_of(run, stage, None, ops.rows_of(batch.rows))
+        losses += torch.stack(parts).double() * batch.n_rows
     loss, objective = (losses / len(source)).tolist()
     return loss, objective

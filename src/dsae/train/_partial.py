@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
-from dsae.data import ArraySource, Rows, is_source
+from dsae.data import Source, as_source
 from dsae.nn import Autoencoder, target_nnz
 from dsae.nn._memory import whole
 from dsae.store import Model
@@ -25,18 +25,18 @@ _DECIDES = ("shrink", "l1", "l2", "contractive", "target_rate")
 
 
 def learn_rows(
-    rows: Rows,
+    X: Any,
     model_config: AutoencoderConfig,
     config: TrainConfig,
     start: Model | None = None,
     seed: int = 0,
     verbose: int = 0,
 ) -> Model:
-    """Take ``rows`` into a model, once each.
+    """Take the rows of ``X`` into a model, once each.
 
     Parameters
     ----------
-    rows : ndarray or csr_matrix of float32, shape (n_samples, n_features), or a source of such rows
+    X : Source, ndarray or csr_matrix of float32, shape (n_samples, n_features)
     model_config, config
         Architecture and settings.
     start : Model, optional
@@ -55,7 +55,7 @@ def learn_rows(
             f"[partial_fit] The model must have the layers {model_config.layer_shapes}; got "
             f"{start.config.layer_shapes}. Give the same widths, or start anew."
         )
-    source: Any = rows if is_source(rows) else ArraySource(rows)
+    source = as_source("partial_fit", X)
     settings = {name: getattr(config, name) for name in _DECIDES}
     if start is None or start.learning is None or start.config != model_config:
         at = _begun(source, model_config, config, start, seed)
@@ -89,9 +89,7 @@ class _At:
     memory: Mapping[str, Any] | None
 
 
-def _begun(
-    source: ArraySource, model_config: AutoencoderConfig, config: TrainConfig, start: Model | None, seed: int
-) -> _At:
+def _begun(source: Source, model_config: AutoencoderConfig, config: TrainConfig, start: Model | None, seed: int) -> _At:
     mean, deviation = source.moments()
     layers = threshold = None
     if start is not None:

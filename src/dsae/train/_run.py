@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsae.config import TrainConfig
-from dsae.data import ArraySource
+from dsae.data import Source
 from dsae.nn import Autoencoder
 from dsae.nn._memory import module_memory, remember_module, whole
 from dsae.shrink import Shrinker
@@ -33,10 +33,10 @@ class Run:
     """What every level of training sees."""
 
     model: Autoencoder
-    source: ArraySource
+    source: Source
     config: TrainConfig
     seed: int
-    validation: ArraySource | None
+    validation: Source | None
     interrupt: Interrupt
     progress: ProgressLine
     steps_per_epoch: int

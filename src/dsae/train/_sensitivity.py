@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from dsae.data import ArraySource
+from dsae.data import ArraySource, Source
 from dsae.nn import Autoencoder
 from dsae.nn._memory import set_random_state
 
@@ -32,7 +32,7 @@ class Sensitivity:
 
     Parameters
     ----------
-    source : ArraySource
+    source : Source
         Rows of training; up to 512 are drawn anew for every epoch, of very wide data fewer: 2^26 numbers in all.
     deviation : ndarray of float32, shape (n_features,)
         Standard deviation of every input, in the unit of the data.
@@ -43,7 +43,7 @@ class Sensitivity:
     """
 
     def __init__(
-        self, source: ArraySource, deviation: np.ndarray, batch_size: int, seed: int, earlier: np.ndarray | None = None
+        self, source: Source, deviation: np.ndarray, batch_size: int, seed: int, earlier: np.ndarray | None = None
     ) -> None:
         self._source, self._deviation, self._batch_size = source, deviation.astype(np.float64), batch_size
         self._rng = np.random.default_rng(seed)
@@ -83,13 +83,14 @@ class Sensitivity:
         """Mean absolute value times root mean square gradient, ``[n_features]``."""
         width = self._source.n_features
         n_rows = min(len(self._source), _ROWS, max(_NARROWEST, _NUMBERS // width))
-        rows = ArraySource(self._source.sample(n_rows, self._rng))
+        rows = ArraySource(self._source.sample(n_rows, self._rng).rows)
         at_once = self._batch_size if isinstance(rows.X, np.ndarray) else max(_NARROWEST, _TILE // width)
         training = model.training
         model.eval()
         size, square = torch.zeros(2, self._source.n_features, dtype=torch.float64)
         for batch in rows.batches(min(self._batch_size, at_once)):
-            x = torch.from_numpy(batch.toarray() if sp.issparse(batch) else batch)
+            some = batch.rows
+            x = torch.from_numpy(some.toarray() if sp.issparse(some) else some)
             size += ((x - model.mean) / model.scale).abs().sum(dim=0)
             square += self._gradient(model, x).double().square().sum(dim=0)
         model.train(training)

@@ -1,0 +1,224 @@
+"""A batch of rows with all that belongs to them, and what is known of its parts beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from math import prod
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+# float32 ndarray or csr_matrix; scipy's own annotations do not know what either can do
+Rows = Any
+TABLE = "X"  # name of the only part of a plain table
+
+
+@dataclass(frozen=True)
+class Field:
+    """A range of columns that belong together, such as the pixels of an image or a gene panel.
+
+    Parameters
+    ----------
+    name : str
+    start, stop : int
+        Columns ``start:stop`` of its part.
+    shape : tuple of int, optional
+        Of one row's values, in C order; by default ``(stop - start,)``.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not hold ``stop - start`` values.
+    """
+
+    name: str
+    start: int
+    stop: int
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = self.stop - self.start
+        shape = tuple(self.shape) or (n,)
+        if self.start < 0 or n < 1 or prod(shape) != n:
+            raise ValueError(
+                f"Field {self.name!r} must have a shape of as many values as columns {self.start}:{self.stop}; got "
+                f"{shape}."
+            )
+        object.__setattr__(self, "shape", shape)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of measurement of every row: a matrix of its own.
+
+    Parameters
+    ----------
+    kind : {"dense", "csr"}
+    n_features : int
+    column_names : sequence of str, optional
+    fields : sequence of Field
+        Named ranges of its columns.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown, or names or fields do not fit the number of columns.
+    """
+
+    kind: str
+    n_features: int
+    column_names: tuple[str, ...] | None = None
+    fields: tuple[Field, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("dense", "csr"):
+            raise ValueError(f"kind must be 'dense' or 'csr'; got {self.kind!r}.")
+        names = None if self.column_names is None else tuple(self.column_names)
+        if names is not None and len(names) != self.n_features:
+            raise ValueError(f"column_names must hold {self.n_features} names, one per column; got {len(names)}.")
+        for field in self.fields:
+            if field.stop > self.n_features:
+                raise ValueError(f"Field {field.name!r} must end within {self.n_features} columns; got {field.stop}.")
+        object.__setattr__(self, "column_names", names)
+        object.__setattr__(self, "fields", tuple(self.fields))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some rows of a source.
+
+    Parameters
+    ----------
+    parts : mapping of str to ndarray or csr_matrix of float32, shape (n_rows, n_features of the part)
+        The measurements by name; a plain table is one part.
+    numbers : ndarray of int64, shape (n_rows,)
+        Which rows of the data these are, counted from 0.
+    present : mapping of str to ndarray of bool, shape (n_rows,), optional
+        Which rows have a part; parts not named here are there for all rows. Rows without a part hold zeros in it.
+    ids, labels : ndarray, shape (n_rows,), optional
+        Names and classes of the rows, where the source has them at hand.
+    target : ndarray or csr_matrix, optional
+        What is to be predicted, where that is not the rows themselves.
+    known : ndarray of bool, optional
+        Which values are known.
+    weight : ndarray, shape (n_rows,), optional
+        How much each row counts.
+
+    Examples
+    --------
+    >>> batch = Batch.of(np.eye(3, dtype=np.float32), np.arange(3))
+    >>> batch.n_rows, batch[1:].rows.shape, batch[1:].numbers.tolist()
+    (3, (2, 3), [1, 2])
+    """
+
+    parts: Mapping[str, Rows]
+    numbers: np.ndarray
+    present: Mapping[str, np.ndarray] | None = None
+    ids: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    target: Any = None
+    known: Any = None
+    weight: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, rows: Rows, numbers: np.ndarray | None = None, **more: Any) -> Batch:
+        """A batch of a plain table, by default of its first rows."""
+        return cls(MappingProxyType({TABLE: rows}), np.arange(rows.shape[0]) if numbers is None else numbers, **more)
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are, which may be none."""
+        return next(iter(self.parts.values())).shape[0]
+
+    @property
+    def rows(self) -> Rows:
+        """The only part.
+
+        Raises
+        ------
+        ValueError
+            If there are several.
+        """
+        if len(self.parts) != 1:
+            raise ValueError(f"A batch of several parts has no rows of its own; take one of {', '.join(self.parts)}.")
+        return next(iter(self.parts.values()))
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> Batch:
+        """The rows chosen, with all that belongs to them."""
+        return _each(lambda values: values[0][chosen], [self])
+
+    @staticmethod
+    def stack(batches: Sequence[Batch]) -> Batch:
+        """One batch of several, one after another."""
+        return batches[0] if len(batches) == 1 else _each(stacked, batches)
+
+
+def _each(make: Callable[[list[Any]], Any], batches: Sequence[Batch]) -> Batch:
+    """A batch of which every member is made of those of ``batches``."""
+
+    def made(values: list[Any]) -> Any:
+        if any(value is None for value in values):
+            return None
+        if isinstance(values[0], Mapping):
+            return MappingProxyType({name: make([value[name] for value in values]) for name in values[0]})
+        return make(values)
+
+    names = [field.name for field in fields(Batch)]
+    return replace(batches[0], **{name: made([getattr(batch, name) for batch in batches]) for name in names})
+
+
+def share(batch: Batch, rank: int, world: int) -> Batch:
+    """What worker ``rank`` of ``world`` takes of a batch of all: every ``world``-th row, which may be none."""
+    return batch if world == 1 else batch[rank::world]
+
+
+def stacked(pieces: Sequence[Any]) -> Any:
+    """Dense or CSR pieces as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return sp.vstack(pieces, format="csr") if sp.issparse(pieces[0]) else np.concatenate(pieces)
+
+
+def draws(numbers: np.ndarray, seed: int, epoch: int = 0) -> np.ndarray:
+    """A random number in [0, 1) for each row, whatever batch or worker the row is in.
+
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (n_rows,)
+        Row numbers in the data.
+    seed, epoch : int
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,)
+        By SplitMix64 (Steele, Lea & Flood 2014) of seed, epoch and row number.
+
+    Examples
+    --------
+    >>> draws(np.arange(3), seed=0).round(3).tolist()
+    [0.883, 0.432, 0.026]
+    >>> draws(np.array([2, 0]), seed=0).round(3).tolist()
+    [0.026, 0.883]
+    """
+    start = ((seed + 1) * _GOLDEN + _mixed_int(epoch)) % 2**64
+    return _mixed(np.asarray(numbers).astype(np.uint64) + np.uint64(start)) / 2.0**64
+
+
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def _mixed_int(number: int) -> int:
+    """0 stays 0."""
+    return int(_mixed(np.array([number], dtype=np.uint64))[0])
+
+
+def _mixed(z: np.ndarray) -> np.ndarray:
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,173 @@
+"""Whatever a user has rows in, as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dsae.data._batch import TABLE, Batch, Part, share
+from dsae.data._check import as_rows, check_finite
+from dsae.data._reader import Reader
+from dsae.data._source import ArraySource, Source
+from dsae.data._statistics import Statistics
+from dsae.data._stream import StreamSource
+
+_AT_ONCE = 1024
+_ASKED = ("__len__", "n_features", "batches")
+
+
+def as_source(verb: str, X: Any, *, finite: bool = True) -> Source:
+    """A source of the rows in ``X``.
+
+    Parameters
+    ----------
+    verb : str
+        Named in messages.
+    X : array-like, DataFrame, scipy sparse, Batch, reader or source
+        A source of your own has ``__len__()``, ``n_features`` and ``batches(batch_size, seed)``, which gives float32
+        rows or batches, the same ones for the same arguments, in order where ``seed`` is None. Rows are numbered as
+        they come, unless they are batches with numbers of their own. It may have ``column_names``,
+        ``moments()``, ``min()``, ``max()``, ``sample(n, rng)`` and ``split(fraction, seed)``: the last is needed for
+        early stopping only; the others are otherwise found by a pass over the rows.
+    finite : bool
+        Whether rows in memory are looked through for NaN and infinity.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    ValueError
+        If the rows are not what they should be; see `check_rows`.
+    TypeError
+        If ``X`` is no such thing, or a source that lacks something.
+
+    Examples
+    --------
+    >>> as_source("fit", [[0.0, 1.0], [2.0, 3.0]]).shape
+    (2, 2)
+    """
+    if isinstance(X, (ArraySource, StreamSource)):
+        return X
+    if isinstance(X, Reader):
+        return StreamSource(X)
+    if gives_batches(X):
+        return X if isinstance(X, Source) else Adapted(verb, X)
+    rows = as_rows(verb, X)
+    if finite:
+        check_finite(verb, rows)
+    if isinstance(X, Batch):
+        return ArraySource(rows, ids=X.ids, labels=X.labels, numbers=X.numbers)
+    names = [] if (columns := getattr(X, "columns", None)) is None else list(columns)
+    return ArraySource(rows, names if len(names) == rows.shape[1] and all(isinstance(n, str) for n in names) else None)
+
+
+def gives_batches(X: Any) -> bool:
+    """Whether ``X`` is a source rather than rows."""
+    return callable(getattr(X, "batches", None)) or isinstance(X, Reader)
+
+
+class Adapted:
+    """A source of the user's, with what it does not have itself.
+
+    Raises
+    ------
+    TypeError
+        If it lacks what cannot be made up for.
+    """
+
+    def __init__(self, verb: str, source: Any) -> None:
+        missing = [name for name in _ASKED if not hasattr(source, name)]
+        if missing:
+            raise TypeError(
+                f"[{verb}] A source must have __len__(), n_features and batches(batch_size, seed); "
+                f"{type(source).__name__} has no {', '.join(missing)}. Add it, or give rows in memory."
+            )
+        self._verb, self.source, self.n_features = verb, source, int(source.n_features)
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and features."""
+        return len(self), self.n_features
+
+    @property
+    def column_names(self) -> list[str] | None:
+        """As it gives them."""
+        names = getattr(self.source, "column_names", None)
+        return None if names is None else list(names)
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """One, of the kind of its first batch."""
+        return self._parts
+
+    @cached_property
+    def _parts(self) -> Mapping[str, Part]:
+        names = self.column_names
+        kind = "csr" if sp.issparse(next(self.batches(1)).rows) else "dense"
+        return {TABLE: Part(kind, self.n_features, None if names is None else tuple(names))}
+
+    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Its batches, shared among workers."""
+        start = 0
+        for rows in self.source.batches(batch_size, seed=seed):
+            batch = rows if isinstance(rows, Batch) else self._numbered(rows, start)
+            start += batch.n_rows
+            yield share(batch, rank, world)
+
+    def _numbered(self, rows: Any, start: int) -> Batch:
+        rows = as_rows(self._verb, rows, self.n_features, f"as {type(self.source).__name__} says")
+        return Batch.of(rows, np.arange(start, start + rows.shape[0]))
+
+    @cached_property
+    def _statistics(self) -> Statistics:
+        found = Statistics(self.n_features)
+        for batch in self.batches(_AT_ONCE):
+            found.update(batch)
+        return found
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Its own, or by a pass."""
+        return self.source.moments() if hasattr(self.source, "moments") else self._statistics.moments()
+
+    def min(self) -> float:
+        """Its own, or by a pass."""
+        return float(self.source.min()) if hasattr(self.source, "min") else self._statistics.low
+
+    def max(self) -> float:
+        """Its own, or by a pass."""
+        return float(self.source.max()) if hasattr(self.source, "max") else self._statistics.high
+
+    def sample(self, n: int, rng: np.random.Generator) -> Batch:
+        """Its own, or of some rows kept of a pass."""
+        if not hasattr(self.source, "sample"):
+            return self._statistics.sample(n, rng)
+        rows = self.source.sample(n, rng)
+        return rows if isinstance(rows, Batch) else Batch.of(rows)
+
+    def split(self, fraction: float, seed: int) -> tuple[Source, Source]:
+        """Its own.
+
+        Raises
+        ------
+        TypeError
+            If it has none: which rows are held out must not depend on the order in which they come.
+        """
+        if not hasattr(self.source, "split"):
+            raise TypeError(
+                "[fit] early_stopping needs a source that has split(fraction, seed), which gives two sources; got "
+                f"{type(self.source).__name__} without it. Add it, or set early_stopping=False."
+            )
+        training, held_out = self.source.split(fraction, seed)
+        return as_source("fit", training), as_source("fit", held_out)
