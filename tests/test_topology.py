@@ -7,8 +7,8 @@ from tests.covering import covering
 
 from dsae.topology import Layer, Rewiring, Topology, dead_edges, erdos_renyi, promising_edges, weakest
 
-SHAPES = [(1, 1), (1, 7), (7, 1), (40, 129), (0, 4), (4, 0)]
-DENSITIES = [0.0, 0.01, 0.5, 1.0]
+SHAPES = [(1, 1), (1, 7), (40, 129), (0, 4), (4, 0)]
+DENSITIES = [0.0, 0.3, 1.0]
 
 
 def make_mask(shape, density, seed=0):

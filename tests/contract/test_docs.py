@@ -20,7 +20,7 @@ HOME = Path(dsae.__path__[0]).parent
 MODULES = [
     ".".join(path.relative_to(HOME).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted((HOME / "dsae").rglob("*.py"))
-    if ">>>" in path.read_text("utf-8")
+    if re.search(r">>> (?!.*\+SKIP)", path.read_text("utf-8"))
 ]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 GUIDE = sorted((ROOT / "docs" / "user").glob("*.md"))
