@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 from tests.covering import covering
 
-from dsae.topology import Layer, Rewiring, Topology, dead_edges, erdos_renyi, promising_edges, weakest
+from dsae.topology import Layer, Rewiring, Topology, erdos_renyi, inactive_edges, promising_edges, weakest
 
 SHAPES = [(1, 1), (1, 7), (40, 129), (0, 4), (4, 0)]
 DENSITIES = [0.0, 0.3, 1.0]
@@ -122,19 +122,19 @@ def dead_share(topology, share):
 def test_dead_edges_are_as_many_as_asked_for_distinct_dead_and_repeatable(shape, density, share):
     topology = Topology.from_mask(make_mask(shape, density))
     n = dead_share(topology, share)
-    drawn = dead_edges(topology, n, np.random.default_rng(3))
+    drawn = inactive_edges(topology, n, np.random.default_rng(3))
     assert is_well_formed(drawn)
     assert drawn.nnz == n
     assert not (mask_of(drawn) & mask_of(topology)).any()
-    again = dead_edges(topology, n, np.random.default_rng(3))
+    again = inactive_edges(topology, n, np.random.default_rng(3))
     np.testing.assert_array_equal(again.indptr, drawn.indptr)
     np.testing.assert_array_equal(again.indices, drawn.indices)
-    assert dead_edges(topology, topology.size + 1, np.random.default_rng(3)).nnz == topology.size - topology.nnz
+    assert inactive_edges(topology, topology.size + 1, np.random.default_rng(3)).nnz == topology.size - topology.nnz
 
 
 def test_another_seed_draws_other_edges():
     topology, rng = Topology.from_mask(make_mask((40, 129), 0.3)), np.random.default_rng(3)
-    one, other = dead_edges(topology, 500, rng), dead_edges(topology, 500, rng)
+    one, other = inactive_edges(topology, 500, rng), inactive_edges(topology, 500, rng)
     assert 0 < (mask_of(one) & mask_of(other)).sum() < 250
 
 
@@ -146,7 +146,7 @@ def test_every_dead_edge_and_every_pair_of_them_is_equally_likely(shape, n):
     mask[:2] = rng.random((2, shape[1])) < 0.5
     topology, dead = Topology.from_mask(mask), np.flatnonzero(~mask)
     n, repeats = min(n, dead.size - 1), 4000
-    drawn = np.array([mask_of(dead_edges(topology, n, rng)).flat[dead] for _ in range(repeats)])
+    drawn = np.array([mask_of(inactive_edges(topology, n, rng)).flat[dead] for _ in range(repeats)])
     share = n / dead.size
     assert is_chance(drawn.sum(0), repeats * share, repeats * share * (1 - share))
     both = share * (n - 1) / (dead.size - 1)
@@ -206,7 +206,7 @@ def test_the_weakest_are_the_first_of_a_stable_sort(size, share, levels):
 def test_an_update_leaves_nothing_behind_on_the_topologies():
     topology = Topology.from_mask(make_mask((40, 129), 0.3))
     bare = set(topology.__dict__)
-    grown = dead_edges(topology, 100, np.random.default_rng(0))
+    grown = inactive_edges(topology, 100, np.random.default_rng(0))
     rewiring = topology.rewire(weakest(np.ones(topology.nnz, np.float32), 100), grown)
     assert set(topology.__dict__) == set(rewiring.new.__dict__) == set(grown.__dict__) == bare
 

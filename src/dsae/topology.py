@@ -255,7 +255,7 @@ def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
     return [int(count) for count in counts]
 
 
-def dead_edges(topology: Topology, n: int, rng: np.random.Generator) -> Topology:
+def inactive_edges(topology: Topology, n: int, rng: np.random.Generator) -> Topology:
     """``n`` distinct dead edges at random, every set of them equally likely; all of them where there are fewer.
 
     In time O(nnz + n), and the same edges with and without the compiled kernels.
@@ -315,4 +315,4 @@ def random_topology(shape: tuple[int, int], density: float, rng: np.random.Gener
         raise ValueError(
             f"[Topology] {nnz} live weights in a {shape[0]} x {shape[1]} layer exceed 2**31 - 1; lower density."
         )
-    return dead_edges(Topology.empty(shape), nnz, rng)
+    return inactive_edges(Topology.empty(shape), nnz, rng)

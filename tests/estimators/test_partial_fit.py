@@ -12,7 +12,7 @@ from dsae import DeepSparseAutoencoder, load, store
 from dsae.config import CODE_ACTIVATIONS, SHRINK
 from dsae.data import open_rows
 from dsae.nn._autoencoder import target_nnz
-from dsae.shrink import METHODS, Clock, Endless, endless
+from dsae.shrink import METHODS, Clock, OpenEnded, open_ended_method
 
 
 def rows(n_rows=400, n_features=16, seed=0):
@@ -211,7 +211,7 @@ def test_what_is_damaged_is_refused_by_name(tmp_path):
 
 
 def test_ever_fewer_edges_are_exchanged_but_never_none():
-    schedule = Endless()
+    schedule = OpenEnded()
     assert [step for step in range(1, 500) if schedule.due(Clock(step, 0, 9))] == [100, 200, 300, 400]
     shares = [schedule.exchanged(Clock(100 * n, 0, 9), 1000) for n in (1, 4, 100, 10_000)]
     assert shares == [300, 150, 30, 3]
@@ -219,8 +219,8 @@ def test_ever_fewer_edges_are_exchanged_but_never_none():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_a_form_without_an_end(name):
-    assert endless(name).drop is METHODS[name].drop
-    assert endless(name).schedule.still == (name == "random")
+    assert open_ended_method(name).drop is METHODS[name].drop
+    assert open_ended_method(name).schedule.static == (name == "random")
 
 
 def test_automatic_widths_stay_those_of_the_first_rows():

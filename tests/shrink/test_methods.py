@@ -11,7 +11,7 @@ from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS, Clock, Contractive, Rewire
 from dsae.shrink._scores import AbsentGradient
-from dsae.topology import dead_edges
+from dsae.topology import inactive_edges
 from dsae.train import start_model, swap_parameter
 from dsae.train._start import start_nnz
 
@@ -110,7 +110,7 @@ def test_a_running_mean_follows_its_edges(name):
         now = layer.values.grad.abs() * (layer.values.detach().abs() if name == "saliency" else 1)
         mean = 0.99 * mean + 0.01 * now
         score.observe({"layer": layer})
-    grown = dead_edges(layer.topology, 4, np.random.default_rng(0))
+    grown = inactive_edges(layer.topology, 4, np.random.default_rng(0))
     rewiring = layer.topology.rewire(np.arange(15) % 3 == 0, grown)
     score.moved("layer", rewiring)
     np.testing.assert_allclose(score.memory()["layer"], rewiring.move(mean.numpy()), rtol=1e-5)

@@ -11,7 +11,7 @@ from dsae.data import ArraySource
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import Shrinker
-from dsae.topology import dead_edges
+from dsae.topology import inactive_edges
 from dsae.train import Stage, fit, joint, stagewise, start_model, swap_parameter
 from dsae.train._interrupt import Interrupt
 
@@ -48,7 +48,7 @@ def test_swapping_a_parameter_moves_adams_moments_with_their_edges(dtype):
     moments, step, values = old["exp_avg"].clone(), old["step"].clone(), layer.values.detach().clone()
     drop = np.zeros(15, bool)
     drop[[1, 4, 9]] = True
-    rewiring = layer.topology.rewire(drop, dead_edges(layer.topology, 5, np.random.default_rng(0)))
+    rewiring = layer.topology.rewire(drop, inactive_edges(layer.topology, 5, np.random.default_rng(0)))
     swap_parameter(optimizer, layer, rewiring)
     state, source = optimizer.state[layer.values], torch.tensor(rewiring.source).long()
     grown = source < 0

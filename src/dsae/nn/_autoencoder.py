@@ -122,10 +122,10 @@ class Trace:
         """``t`` as rows ``[n_rows, f]``."""
         return ops.unpack(t) if isinstance(t, Panels) else t
 
-    def few(self) -> Trace:
-        """As many of the rows as make 2^24 numbers, at least one, where a sparse batch has more; else all.
+    def subsample(self) -> Trace:
+        """The first rows of a sparse batch, up to 2^24 numbers but at least one row; all rows of a smaller or dense batch.
 
-        What is a mean over the rows can be estimated of the first ones: they come in random order.
+        Rows come in random order, so their mean estimates that of the batch.
         """
         n = max(1, _VALUES_AT_ONCE // self.aim.shape[1])
         if not isinstance(self.aim, SparseRows) or not isinstance(self.input, SparseRows) or n >= self.n_rows:

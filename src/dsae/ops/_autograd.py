@@ -19,22 +19,22 @@ from dsae.topology import Topology
 class Tape:
     """Keeps a layer's input and output gradient of one backward pass, while ``recording``.
 
-    From the two, the gradient of an edge that does not exist can be had: ``sum(dy[:, row] * x[:, col])``.
-    What would be as wide as sparse data stays as it is: the input `SparseRows`, the gradient what makes it again.
+    The two give the gradient of an edge that does not exist: ``sum(dy[:, row] * x[:, col])``. Tensors as wide as sparse
+    data are not materialised: the input stays `SparseRows`, the gradient is a `LazyGradient`.
     """
 
     def __init__(self) -> None:
         self.recording = False
         self.x: Tensor | Panels | SparseRows | None = None
-        self.dy: Tensor | Panels | Remade | None = None
+        self.dy: Tensor | Panels | LazyGradient | None = None
 
     def clear(self) -> None:
         """Forget the tensors and stop recording."""
         self.recording, self.x, self.dy = False, None, None
 
 
-class Remade:
-    """The gradient of an output, made again tile by tile whenever it is asked for.
+class LazyGradient:
+    """The gradient of an output, recomputed tile by tile on demand.
 
     Parameters
     ----------

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dsae.ops._autograd import Remade, _backend, pack, unpack
+from dsae.ops._autograd import LazyGradient, _backend, pack, unpack
 from dsae.ops._rows import Panels, SparseRows, tensor_of
-from dsae.topology import Topology, dead_edges, promising_edges, weakest
+from dsae.topology import Topology, inactive_edges, promising_edges, weakest
 
 _ALWAYS_SCORED = 1 << 15
 
 
 def absent_gradient_topk(
     x: Tensor | Panels | SparseRows,
-    dy: Tensor | Panels | Remade,
+    dy: Tensor | Panels | LazyGradient,
     topology: Topology,
     n: int,
     rng: np.random.Generator,
@@ -50,15 +50,15 @@ def absent_gradient_topk(
         return Topology.empty(topology.shape)
     candidates = promising_edges(topology, _norms(dy), _norms(x), topology.nnz + n + _ALWAYS_SCORED)
     if candidates.nnz <= n:
-        return _joined(candidates, dead_edges(_joined(topology, candidates), n - candidates.nnz, rng))
+        return _joined(candidates, inactive_edges(_joined(topology, candidates), n - candidates.nnz, rng))
     score = _gradient(x, dy, candidates).abs().float().cpu().numpy()
     return candidates.rewire(weakest(score, candidates.nnz - n)).new
 
 
-def _norms(t: Tensor | Panels | SparseRows | Remade) -> np.ndarray:
+def _norms(t: Tensor | Panels | SparseRows | LazyGradient) -> np.ndarray:
     if isinstance(t, SparseRows):
         return t.norms()
-    norms = t.norms() if isinstance(t, Remade) else torch.linalg.vector_norm(_panels(t), dim=(0, 2))
+    norms = t.norms() if isinstance(t, LazyGradient) else torch.linalg.vector_norm(_panels(t), dim=(0, 2))
     return norms.float().cpu().numpy()
 
 
@@ -66,9 +66,9 @@ def _panels(t: Tensor | Panels) -> Tensor:
     return tensor_of(t if isinstance(t, Panels) else pack(t))
 
 
-def _gradient(x: Tensor | Panels | SparseRows, dy: Tensor | Panels | Remade, edges: Topology) -> Tensor:
+def _gradient(x: Tensor | Panels | SparseRows, dy: Tensor | Panels | LazyGradient, edges: Topology) -> Tensor:
     """``<dy, x>`` at ``edges``."""
-    if isinstance(dy, Remade):
+    if isinstance(dy, LazyGradient):
         return dy.at(edges)
     if isinstance(x, SparseRows):
         rows = unpack(dy) if isinstance(dy, Panels) else dy

@@ -11,7 +11,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from dsae.ops import _torch
-from dsae.ops._autograd import Remade, Tape, _backend, dense
+from dsae.ops._autograd import LazyGradient, Tape, _backend, dense
 from dsae.ops._rows import Gradients, Needs, Panels, SparseRows, tensor_of
 from dsae.topology import Topology
 
@@ -68,7 +68,7 @@ class _TiledLoss(Function):
         if tape is not None and tape.recording and any(needs):
             kept = x.detach() if packed else _backend(x).pack(x)
             tape.x = Panels(kept, target.shape[0])
-            tape.dy = _remade(values.detach().clone(), bias.detach().clone(), kept, topology, target, loss)
+            tape.dy = _lazy_gradient(values.detach().clone(), bias.detach().clone(), kept, topology, target, loss)
         return found.loss
 
     @staticmethod
@@ -117,7 +117,9 @@ def _by_gemm(
     return found._replace(values=d_values, input=backend.pack(dx, x.shape[2]) if packed and dx is not None else dx)
 
 
-def _remade(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str) -> Remade:
+def _lazy_gradient(
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str
+) -> LazyGradient:
     backend = _backend(x)
 
     def tiles() -> Iterator[tuple[int, int, Tensor]]:
@@ -140,7 +142,7 @@ def _remade(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target:
             found[slots] = backend.sddmm(backend.pack(dy, x.shape[2]), x, part)
         return found
 
-    return Remade(norms, at)
+    return LazyGradient(norms, at)
 
 
 def _rows(topology: Topology, begin: int, end: int) -> tuple[Topology, slice]:

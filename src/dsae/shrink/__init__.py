@@ -15,6 +15,6 @@ from dsae.shrink._revive import AuxK as AuxK
 from dsae.shrink._rewire import METHODS as METHODS
 from dsae.shrink._rewire import Method as Method
 from dsae.shrink._rewire import Rewire as Rewire
-from dsae.shrink._rewire import endless as endless
-from dsae.shrink._schedule import Endless as Endless
+from dsae.shrink._rewire import open_ended_method as open_ended_method
+from dsae.shrink._schedule import OpenEnded as OpenEnded
 from dsae.shrink._schedule import Schedule as Schedule

@@ -46,7 +46,7 @@ class Contractive(Shrinker):
 
     def squared_norm(self, model: Autoencoder, trace: Trace) -> Tensor:
         """Estimate of the mean over samples of |J|_F^2."""
-        trace = trace.few()
+        trace = trace.subsample()
         t = trace.like_input(self._draw)
         for name, output, activation in zip(model.names("encoder"), trace.hidden, model.activations, strict=False):
             t = ops.on_features(activation.tangent, output, model.layers[name].tangent(t))  # type: ignore[arg-type]

@@ -57,7 +57,7 @@ class AuxK(Shrinker):
             return 0.0
         if model.training:
             self._lift(model, trace, dead)
-        scale, few = trace.variance, trace.few()
+        scale, few = trace.variance, trace.subsample()
         with torch.no_grad():  # nor does a layer's tape see the few
             residual = few.target - few.rows(few.output)
         left = residual.square().mean().clamp(min=1e-6 * scale)

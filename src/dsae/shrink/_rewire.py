@@ -10,8 +10,8 @@ from typing import Any
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._memory import whole
 from dsae.shrink._base import Clock, Shrinker
-from dsae.shrink._schedule import Endless, Schedule
-from dsae.shrink._scores import AbsentGradient, Chance, Gradient, Magnitude, Saliency, Tempered
+from dsae.shrink._schedule import OpenEnded, Schedule
+from dsae.shrink._scores import AbsentGradient, Gradient, Magnitude, RandomGrowth, Saliency, Tempered
 from dsae.topology import Rewiring, weakest
 
 
@@ -29,33 +29,33 @@ class Method:
     """
 
     drop: Callable[[], Magnitude]
-    grow: Callable[[int], Chance]
+    grow: Callable[[int], RandomGrowth]
     schedule: Schedule
 
 
 METHODS: dict[str, Method] = {
-    "random": Method(Magnitude, Chance, Schedule()),
-    "gradient": Method(Gradient, Chance, Schedule(start=inf)),
-    "saliency": Method(Saliency, Chance, Schedule(start=inf)),
-    "magnitude": Method(Magnitude, Chance, Schedule(start=inf)),
-    "tempered": Method(Tempered, Chance, Schedule(start=inf)),
-    "set": Method(Magnitude, Chance, Schedule(share=0.3, every=0)),
+    "random": Method(Magnitude, RandomGrowth, Schedule()),
+    "gradient": Method(Gradient, RandomGrowth, Schedule(start=inf)),
+    "saliency": Method(Saliency, RandomGrowth, Schedule(start=inf)),
+    "magnitude": Method(Magnitude, RandomGrowth, Schedule(start=inf)),
+    "tempered": Method(Tempered, RandomGrowth, Schedule(start=inf)),
+    "set": Method(Magnitude, RandomGrowth, Schedule(share=0.3, every=0)),
     "rigl": Method(Magnitude, AbsentGradient, Schedule(share=0.3, cosine=True)),
     "granet": Method(Tempered, AbsentGradient, Schedule(start=2, share=0.3, cosine=True)),
 }
 
 
-def endless(name: str) -> Method:
-    """The method for a training whose length nobody knows: at the final density from the start, edges exchanged.
+def open_ended_method(name: str) -> Method:
+    """The method for training of unknown length: at the final density from the start, with edges exchanged throughout.
 
-    What goes has the method's lowest scores, what comes is what the method grows; methods that never grow get the
-    edges with the largest gradient.
+    Edges are dropped by the method's score and grown as the method grows them; methods that never grow edges take
+    those with the largest gradient.
     """
     method = METHODS[name]
-    if method.schedule.still:
+    if method.schedule.static:
         return method
     grow = method.grow if method.schedule.share else AbsentGradient
-    return replace(method, grow=grow, schedule=Endless())
+    return replace(method, grow=grow, schedule=OpenEnded())
 
 
 class Rewire(Shrinker):

@@ -18,7 +18,7 @@ class Schedule:
         Live edges at the first step, as a multiple of the final ones (at most all): ``inf`` starts full. What is too
         many leaves along the cubic curve of Zhu & Gupta (2017), eq. 1.
     share : float
-        Part of the live edges dropped and regrown at each update.
+        Share of the active edges dropped and regrown at each update.
     cosine : bool
         Whether ``share`` falls to zero along a cosine (Evci et al. 2020, section 3) or stays.
     every : int
@@ -34,14 +34,14 @@ class Schedule:
     until: float = 0.75
 
     @property
-    def still(self) -> bool:
+    def static(self) -> bool:
         """Whether the topology never changes."""
         return self.start == 1 and not self.share
 
     @property
     def settled(self) -> float:
-        """Part of training after which the topology stays."""
-        return 0.0 if self.still else self.until
+        """Share of training after which the topology no longer changes."""
+        return 0.0 if self.static else self.until
 
     def last(self, clock: Clock) -> int:
         """The step of the last update."""
@@ -50,28 +50,28 @@ class Schedule:
     def due(self, clock: Clock) -> bool:
         """Whether this step updates the topology."""
         last = self.last(clock)
-        if self.still or clock.step > last:
+        if self.static or clock.step > last:
             return False
         every = max(1, min(self.every, last // 30)) if self.every else clock.steps_per_epoch
         return clock.step == last or clock.step % every == 0
 
     def nnz(self, clock: Clock, start: int, final: int) -> int:
-        """Live edges that a layer should have now."""
+        """Active edges that a layer should have now."""
         left = 1 - min(1.0, clock.step / self.last(clock))
         return round(final + (start - final) * left**3)
 
     def exchanged(self, clock: Clock, nnz: int) -> int:
-        """Live edges to be dropped and regrown now."""
+        """Active edges to be dropped and regrown now."""
         done = min(1.0, clock.step / self.last(clock))
         return round(nnz * self.share * (0.5 * (1 + math.cos(math.pi * done)) if self.cosine else 1.0))
 
 
 @dataclass(frozen=True)
-class Endless(Schedule):
-    """Edges are exchanged for as long as data come: ``share / sqrt(n)`` of them at the n-th update.
+class OpenEnded(Schedule):
+    """Edges are exchanged as long as data arrive: ``share / sqrt(n)`` of them at the n-th update.
 
-    The sum of the shares has no bound, so that the topology can follow data that change; ever fewer edges are new, so
-    that it settles where they do not.
+    The sum of the shares is unbounded, so the topology can follow data that change; the share itself falls, so the
+    topology settles if they do not.
     """
 
     share: float = 0.3
@@ -85,5 +85,5 @@ class Endless(Schedule):
         return final
 
     def exchanged(self, clock: Clock, nnz: int) -> int:
-        """Live edges to be dropped and regrown now."""
+        """Active edges to be dropped and regrown now."""
         return round(nnz * self.share / math.sqrt(max(1, clock.step // self.every)))

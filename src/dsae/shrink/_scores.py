@@ -12,7 +12,7 @@ from torch import Tensor
 from dsae import ops
 from dsae.nn import SparseLinear, move_values
 from dsae.nn._memory import fill, plain, set_random_state
-from dsae.topology import Rewiring, Topology, dead_edges
+from dsae.topology import Rewiring, Topology, inactive_edges
 
 
 class Magnitude:
@@ -103,8 +103,8 @@ class Tempered(Saliency):
         return layer.values.detach().abs() * self._mean[name] ** self.power
 
 
-class Chance:
-    """Dead edges grow at random."""
+class RandomGrowth:
+    """Inactive edges grow at random."""
 
     needs_tape = False
 
@@ -112,8 +112,8 @@ class Chance:
         self._rng = np.random.default_rng(seed)
 
     def edges(self, layer: SparseLinear, n: int) -> Topology:
-        """``n`` dead edges."""
-        return dead_edges(layer.topology, n, self._rng)
+        """``n`` inactive edges."""
+        return inactive_edges(layer.topology, n, self._rng)
 
     def memory(self) -> dict[str, Any]:
         """The generator's state."""
@@ -124,16 +124,16 @@ class Chance:
         set_random_state(self._rng, memory["rng"])
 
 
-class AbsentGradient(Chance):
-    """The dead edges with the largest |dL/dw| of the last batch grow (Evci et al. 2020), or nearly: see `ops`.
+class AbsentGradient(RandomGrowth):
+    """The inactive edges with the largest |dL/dw| of the last batch grow (Evci et al. 2020), approximately: see `ops`.
 
-    At random where no gradient was taped.
+    Edges grow at random where no gradient was taped.
     """
 
     needs_tape = True
 
     def edges(self, layer: SparseLinear, n: int) -> Topology:
-        """``n`` dead edges."""
+        """``n`` inactive edges."""
         if layer.tape.x is None or layer.tape.dy is None:
             return super().edges(layer, n)
         return ops.absent_gradient_topk(layer.tape.x, layer.tape.dy, layer.topology, n, self._rng)

@@ -17,7 +17,7 @@ from dsae.shrink import (
     Shrinker,
     TargetL0,
     TargetRate,
-    endless,
+    open_ended_method,
 )
 
 _DEFAULT_RATE = 0.05
@@ -90,8 +90,8 @@ def stagewise(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, 
 
 
 def open_ended(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> Stage:
-    """Everything at once, with no end in sight; see `dsae.shrink.endless`."""
-    topology = () if train.shrink == "none" else (Rewire(endless(train.shrink), final, seed),)
+    """A single stage without a planned end; see `dsae.shrink.open_ended_method`."""
+    topology = () if train.shrink == "none" else (Rewire(open_ended_method(train.shrink), final, seed),)
     shrinkers = (*topology, *_bounds(train, seed), *_code(model, train.target_rate))
     return Stage("partial", 1, tuple(model.layer_shapes), shrinkers=shrinkers)
 

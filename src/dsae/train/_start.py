@@ -11,7 +11,7 @@ import torch
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder, target_nnz
 from dsae.shrink import METHODS
-from dsae.topology import Layer, Topology, dead_edges, weakest
+from dsae.topology import Layer, Topology, inactive_edges, weakest
 
 # A layer beyond this many weights never starts full. With all that training and rewiring hold of it, a weight takes up
 # to 70 bytes: 50000-256-64-256-50000 peaked at 2.15 GB when it started full, docs/design/sparse_input.md.
@@ -87,7 +87,7 @@ def _grown(layer: Layer, nnz: int, rng: np.random.Generator) -> Layer:
     topology, values, bias = layer
     if topology.nnz >= nnz:
         return layer
-    rewiring = topology.rewire(np.zeros(topology.nnz, bool), dead_edges(topology, nnz - topology.nnz, rng))
+    rewiring = topology.rewire(np.zeros(topology.nnz, bool), inactive_edges(topology, nnz - topology.nnz, rng))
     return Layer(rewiring.new, rewiring.move(values), bias)
 
 
