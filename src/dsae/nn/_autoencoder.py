@@ -123,7 +123,7 @@ class Trace:
         return ops.unpack(t) if isinstance(t, Panels) else t
 
     def subsample(self) -> Trace:
-        """The first rows of a sparse batch, up to 2^24 numbers but at least one row; all rows of a smaller or dense batch.
+        """The first rows of a sparse batch, up to 2^24 numbers but at least one row; all rows of any other batch.
 
         Rows come in random order, so their mean estimates that of the batch.
         """
