@@ -92,7 +92,7 @@ dsa.fit(X).save(sys.argv[3])
 def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_weights(tmp_path):
     np.save(tmp_path / "x.npy", data())
     args = [sys.executable, "-c", textwrap.dedent(RUN), tmp_path / "x.npy"]
-    small(max_iter=15).fit(data()).save(tmp_path / "whole")
+    small().set_params(max_iter=15).fit(data()).save(tmp_path / "whole")
     process = subprocess.Popen([*args, tmp_path / "run", tmp_path / "model", "0"])
     while not (tmp_path / "run").exists() and process.poll() is None:
         time.sleep(0.01)
