@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dsae.cli._study import compared, made, print_study, write_study
+from dsae.cli._compare import compared, made, print_study, write_study
 
 if TYPE_CHECKING:
     from dsae.comparison import Comparison

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsae.cli._encode import id_column
 from dsae.cli._options import fit_options, settings
 from dsae.cli._output import show
-from dsae.cli._use import id_column
 from dsae.config import plain
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Commands that explain: a model beside its rivals, and a model in a report."""
+"""Commands that write a report: of a model beside its baselines, or of a model alone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsae.cli._encode import id_column, load_model, rows_for
 from dsae.cli._options import fit_options, settings
-from dsae.cli._use import id_column, load_model, rows_for
 
 if TYPE_CHECKING:
     from dsae.comparison import Comparison

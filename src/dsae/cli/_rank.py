@@ -1,4 +1,4 @@
-"""Commands that choose: unusual rows, rows that are alike, features that matter. None of them needs torch."""
+"""Commands that rank: rows by score, rows by distance, features by importance. None of them needs torch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsae.cli._encode import feature_names, id_column, load_model, rows_for, source_for, transform
 from dsae.cli._options import OneOf
 from dsae.cli._output import columns, targets, text
-from dsae.cli._use import feature_names, id_column, load_model, rows_for, source_for, transform
 from dsae.config import plain
 
 if TYPE_CHECKING:
@@ -136,10 +136,10 @@ def select(model: str, data: str | None, n_features: int, output: str, id_column
     source = source_for(runtime, "select", data, id_column)
     sparse = _stays_sparse(source, output)
 
-    def few(rows: Any) -> Any:
+    def chosen_columns(rows: Any) -> Any:
         return rows[:, kept] if sparse or not hasattr(rows, "toarray") else rows[:, kept].toarray()
 
-    transform(source, few, [names[j] for j in kept], output, sparse=sparse)
+    transform(source, chosen_columns, [names[j] for j in kept], output, sparse=sparse)
 
 
 def _stays_sparse(source: StreamSource, output: str) -> bool:
