@@ -96,7 +96,13 @@ def _whole(t: Topology, values: np.ndarray, bias: np.ndarray, x: np.ndarray, dy:
     """Forward and backward through autograd, panels in and out: three sparse products and all that is around them."""
     inputs = [torch.from_numpy(array).requires_grad_() for array in (values, bias, x)]
     up = torch.from_numpy(dy)
-    return lambda: torch.autograd.grad(ops.linear(*inputs, t), inputs, up)
+
+    def whole() -> object:
+        values, bias, x = inputs
+        y = ops.linear(values, bias, ops.Panels(x, x.shape[0] * x.shape[2]), t)
+        return torch.autograd.grad(ops.tensor_of(y), inputs, up)
+
+    return whole
 
 
 def _backward(

@@ -1,7 +1,7 @@
 """Deep sparse autoencoders: train with torch, run without it."""
 
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from dsae.runtime import load as load
     from dsae.topology import Topology as Topology
 
-__version__ = version("dsae")
+try:
+    __version__ = version("dsae")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "0"
 
 _HOMES = {
     "Autoencoder": "dsae.nn",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from dsae.config import AutoencoderConfig, TrainConfig, choices_of, did_you_mean, read_toml
+from dsae.config import DEVICES, AutoencoderConfig, TrainConfig, choices_of, did_you_mean, read_toml
 
 
 class _Typed(click.ParamType):
@@ -96,7 +96,10 @@ _TYPES: dict[str, Any] = {
     "float | Mapping[str, float]": _Density("SHARE|LAYER=SHARE,..."),
 }
 _UNTYPED: dict[str, Any] = {"init": click.Path(), "random_state": int}
-_CHOICES = {name: OneOf(choices) for name, choices in (choices_of(AutoencoderConfig) | choices_of(TrainConfig)).items()}
+_CHOICES = {
+    name: OneOf(choices)
+    for name, choices in (choices_of(AutoencoderConfig) | choices_of(TrainConfig) | {"device": DEVICES}).items()
+}
 
 
 def parameters() -> list[Parameter]:

@@ -24,6 +24,7 @@ from dsae.config._losses import loss_of as loss_of
 from dsae.config._model import AutoencoderConfig as AutoencoderConfig
 from dsae.config._plain import plain as plain
 from dsae.config._toml import read_toml as read_toml
+from dsae.config._training import DEVICES as DEVICES
 from dsae.config._training import SCHEDULES as SCHEDULES
 from dsae.config._training import SHRINK as SHRINK
 from dsae.config._training import TrainConfig as TrainConfig

@@ -10,6 +10,7 @@ from dsae.config._losses import LOSSES
 
 SHRINK = ("random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet", "none")
 SCHEDULES = ("joint", "stagewise")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,11 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     scale : bool
         Whether features are scaled to unit variance inside the model. They are always centred, and all divided by the
         power of 100 nearest to their common spread; losses in ``history_`` are in these units.
+    device : {"auto", "cpu", "cuda"}
+        Where `fit` and `partial_fit` train. ``auto`` is cuda where torch finds a GPU and the network has 2^20 possible
+        weights or more, else the CPU. The trained model runs on the CPU.
     random_state : int, RandomState or None
-        Seed, with which a run repeats bit for bit at a fixed number of threads.
+        Seed, with which a run repeats bit for bit on the CPU at a fixed number of threads.
     verbose : int
         1 shows a progress line on a terminal, 0 does not.
     warm_start : bool
@@ -177,6 +180,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         scale: bool = False,
+        device: str = "auto",
         random_state: Any = None,
         verbose: int = 0,
         warm_start: bool = False,
@@ -236,7 +240,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         checkpoints = self._checkpoints(train)
         seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
         model, history = train.fit_rows(
-            source, model_config, train_config, start, seed, self.verbose, epochs, checkpoints
+            source, model_config, train_config, start, seed, self.verbose, epochs, checkpoints, self.device
         )
         self._adopt(described(model, history))
         self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
@@ -291,7 +295,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         source = self._checked("partial_fit", X) if fitted else as_source("partial_fit", X)
         model_config, train_config = configure(self._parameters(fitted), source)
         start = self.runtime_.model if fitted else self._start_from(model_config)
-        model = train.learn_rows(source, model_config, train_config, start, self._seed(), self.verbose)
+        model = train.learn_rows(source, model_config, train_config, start, self._seed(), self.verbose, self.device)
         training = asdict(train_config)
         names = self.runtime_.model.feature_names if fitted else column_names(X, source)
         self._adopt(replace(model, training=training, feature_names=names))

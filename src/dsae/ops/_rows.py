@@ -186,10 +186,12 @@ class Gradients(NamedTuple):
     input: Tensor | None
 
 
-def rows_of(batch: np.ndarray | sp.csr_matrix) -> Tensor | SparseRows:
-    """A batch of a source as models take it; a CSR batch that is hardly sparse is taken for a dense one."""
+def rows_of(batch: np.ndarray | sp.csr_matrix, device: torch.device | str = "cpu") -> Tensor | SparseRows:
+    """A batch of a source as models on ``device`` take it; a CSR batch that is hardly sparse becomes a dense one."""
     if not sp.issparse(batch):
-        return torch.from_numpy(batch)
+        return torch.from_numpy(batch).to(device)
     X: sp.csr_matrix = batch  # type: ignore[assignment]
     n_rows, width = X.shape  # type: ignore[misc]
-    return torch.from_numpy(X.toarray()) if X.nnz > DENSE_ABOVE * n_rows * width else SparseRows.of(X)
+    if X.nnz > DENSE_ABOVE * n_rows * width:
+        return torch.from_numpy(X.toarray()).to(device)
+    return SparseRows.of(X)

@@ -13,6 +13,7 @@ from dsae.data import as_source
 from dsae.nn import target_nnz
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints, fingerprint, identity
+from dsae.train._device import device_of, plain_torch
 from dsae.train._loop import fit
 from dsae.train._run import Watch
 from dsae.train._sensitivity import Sensitivity
@@ -30,6 +31,7 @@ class Epochs(Protocol):
     def end(self, trained: Callable[[], tuple[Model, list[dict[str, Any]]]]) -> bool: ...
 
 
+@plain_torch()
 def fit_rows(
     X: Any,
     model_config: AutoencoderConfig,
@@ -39,6 +41,7 @@ def fit_rows(
     verbose: int = 0,
     epochs: Epochs | None = None,
     checkpoints: Checkpoints | None = None,
+    device: str = "auto",
 ) -> tuple[Model, list[dict[str, Any]]]:
     """Train a model of ``model_config`` on the rows of ``X``.
 
@@ -56,6 +59,8 @@ def fit_rows(
         Is told of every epoch, and may end the training.
     checkpoints : Checkpoints, optional
         Where an unfinished run of the same settings and data is taken up, and where this one is kept.
+    device : {"auto", "cpu", "cuda"}
+        ``auto`` is cuda where there is one and the network has 2^20 possible weights.
 
     Returns
     -------
@@ -63,6 +68,7 @@ def fit_rows(
         Weights and importance: centring and scaling are folded in.
     history : list of dict
     """
+    at = device_of(device, model_config)
     training, validation = as_source("fit", X), None
     if config.early_stopping:
         training, validation = training.split(config.validation_fraction, seed)
@@ -78,6 +84,7 @@ def fit_rows(
         threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
     mean, deviation = training.moments()
     model = start_model(model_config, config, generator, (mean, _scale(mean, deviation, config)), layers, threshold)
+    model = model.to(at)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
     observer = Sensitivity(training, deviation, config.batch_size, seed, earlier)
     if checkpoints is not None:

@@ -20,6 +20,7 @@ from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._memory import remember_module
 from dsae.shrink import Clock, DropZeros
 from dsae.train._checkpoint import Checkpoints, remembering
+from dsae.train._device import plain_torch
 from dsae.train._interrupt import Interrupt
 from dsae.train._learner import Learner, Patience, Sums
 from dsae.train._objective import objective_of, temporary_decoder
@@ -34,6 +35,7 @@ _OPEN_WARM_UP = 100  # steps
 REMEDY = "Remove learning.json and learning.safetensors from its folder: Adam then starts anew."
 
 
+@plain_torch()
 def fit(
     model: Autoencoder,
     source: Source,
@@ -196,7 +198,7 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
     sums, begun = learner.sums, time.perf_counter() - learner.sums.seconds
     batches = run.source.batches(run.config.batch_size, seed=run.seed + len(run.history))
     for batch in itertools.islice(batches, sums.n_batches, None):
-        x = ops.rows_of(batch.rows)
+        x = ops.rows_of(batch.rows, run.model.mean.device)
         learner.step += 1
         sums.add(_train_step(run, learner, x), x.shape[0])
         sums.seconds = time.perf_counter() - begun
@@ -276,7 +278,7 @@ def _evaluate(run: Run, stage: Stage, source: Source) -> tuple[float, float]:
     run.model.eval()
     losses = torch.zeros(2, dtype=torch.float64)
     for batch in source.batches(run.config.batch_size, seed=0):
-        parts = objective_of(run, stage, None, ops.rows_of(batch.rows))
-        losses += torch.stack(parts).double() * batch.n_rows
+        parts = objective_of(run, stage, None, ops.rows_of(batch.rows, run.model.mean.device))
+        losses += torch.stack(parts).double().cpu() * batch.n_rows
     loss, objective = (losses / len(source)).tolist()
     return loss, objective

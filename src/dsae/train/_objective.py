@@ -41,4 +41,4 @@ def temporary_decoder(layer: SparseLinear, seed: int) -> SparseLinear:
     """What rebuilds a layer's input while that layer learns alone: of its edges, turned around."""
     generator = torch.Generator().manual_seed(seed)
     topology = layer.topology.transpose[0]
-    return SparseLinear(layer.out_features, layer.in_features, topology=topology, generator=generator)
+    return SparseLinear(layer.out_features, layer.in_features, topology=topology, generator=generator).to(layer.values)

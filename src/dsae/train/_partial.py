@@ -15,6 +15,7 @@ from dsae.nn import Autoencoder, target_nnz
 from dsae.nn._memory import whole
 from dsae.store import Model
 from dsae.train._checkpoint import remembering
+from dsae.train._device import device_of, plain_torch
 from dsae.train._fit import _scale
 from dsae.train._loop import REMEDY, learn
 from dsae.train._sensitivity import Sensitivity
@@ -24,6 +25,7 @@ from dsae.train._start import start_model
 _DECIDES = ("shrink", "l1", "l2", "contractive", "target_rate")
 
 
+@plain_torch()
 def learn_rows(
     X: Any,
     model_config: AutoencoderConfig,
@@ -31,6 +33,7 @@ def learn_rows(
     start: Model | None = None,
     seed: int = 0,
     verbose: int = 0,
+    device: str = "auto",
 ) -> Model:
     """Take the rows of ``X`` into a model, once each.
 
@@ -44,6 +47,8 @@ def learn_rows(
     seed : int
         For the first rows; later ones go on with the model's.
     verbose : int
+    device : {"auto", "cpu", "cuda"}
+        As in `fit_rows`.
 
     Returns
     -------
@@ -62,6 +67,7 @@ def learn_rows(
     else:
         with remembering("[partial_fit] What the model goes on from is damaged", REMEDY):
             at = _taken_up(start, start.learning, settings)
+    at.model.to(device_of(device, model_config))
     stage = open_ended(model_config, config, target_nnz(model_config), at.seed)
     observer = Sensitivity(
         source, at.deviation, config.batch_size, at.seed, None if start is None else start.importance

@@ -90,9 +90,9 @@ class Sensitivity:
         size, square = torch.zeros(2, self._source.n_features, dtype=torch.float64)
         for batch in rows.batches(min(self._batch_size, at_once)):
             some = batch.rows
-            x = torch.from_numpy(some.toarray() if sp.issparse(some) else some)
-            size += ((x - model.mean) / model.scale).abs().sum(dim=0)
-            square += self._gradient(model, x).double().square().sum(dim=0)
+            x = torch.from_numpy(some.toarray() if sp.issparse(some) else some).to(model.mean.device)
+            size += ((x - model.mean) / model.scale).abs().sum(dim=0).cpu()
+            square += self._gradient(model, x).double().square().sum(dim=0).cpu()
         model.train(training)
         return (size / len(rows) * (square / len(rows)).sqrt()).numpy()
 
@@ -101,7 +101,7 @@ class Sensitivity:
         x = x.clone().requires_grad_(True)
         trace = model.trace(x)
         output = trace.rows(trace.output)
-        signs = torch.from_numpy(self._rng.choice(np.array([-1, 1], np.float32), size=tuple(output.shape)))
+        signs = torch.from_numpy(self._rng.choice(np.array([-1, 1], np.float32), size=tuple(output.shape))).to(output)
         if not model.config.output.linear:
             signs /= model.scale
         (gradient,) = torch.autograd.grad((signs * output).sum(), x)
