@@ -115,15 +115,16 @@ def test_report_writes_html(dsae, model, data, tmp_path):
     assert dsae("report", model, data, "-o", tmp_path / "r.html", "--image-shape", "none").code == 0
 
 
-@pytest.mark.parametrize("line", ["[1]", '{"epoch": 2, "loss": "low"}'])
-def test_a_damaged_history_is_said_in_one_line(dsae, model, data, tmp_path, line):
-    history = model / "history.jsonl"
-    history.write_text(f'{{"epoch": 1, "loss": 0.5}}\n{line}\n')
+@pytest.mark.parametrize("row", [[1], {"epoch": 2, "loss": "low"}])
+def test_a_damaged_history_is_said_in_one_line(dsae, model, data, tmp_path, row):
+    header = json.loads((model / "config.json").read_text())
+    damaged = header | {"history": [{"epoch": 1, "loss": 0.5}, row]}
+    (model / "config.json").write_text(json.dumps(damaged))
     done = dsae("report", model, data, "-o", tmp_path / "r.html")
     assert done.code == 2
     assert "history" in done.err
     assert done.err.count("\n") == 1
-    history.unlink()
+    (model / "config.json").write_text(json.dumps(header | {"history": []}))
     assert dsae("report", model, data, "-o", tmp_path / "r.html").code == 0
 
 

@@ -13,20 +13,15 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from safetensors.numpy import load
 from tests.covering import covering
+from tests.folders import put, stored
 
 from dsae import DeepSparseAutoencoder, store
 from dsae.runtime import Runtime
-from dsae.store._tensors import TensorFile, write_tensors
+from dsae.store._state import tensors_to_bytes
 
-FILES = (
-    "config.json",
-    "model.safetensors",
-    "metrics.json",
-    "history.jsonl",
-    "learning.json",
-    "learning.safetensors",
-)
+FILES = ("config.json", "model.safetensors", "learning.safetensors")
 KINDS = {
     "topk": {"code_activation": "topk", "k": 2},
     "jumprelu": {"code_activation": "jumprelu", "k": 2, "shrink": "set"},
@@ -81,16 +76,26 @@ def attempt(folder):
     return model is not None
 
 
+def content_of(folder, name):
+    return (folder / name if name == "config.json" else stored(folder, name)).read_bytes()
+
+
 def survive(folder, cases):
-    """Every ``(file, content)``, one at a time; how many were still models."""
-    kept = {name: (folder / name).read_bytes() for name in FILES}
+    """Every ``(file, content)``, one at a time, with hashes that agree; how many were still models."""
+    kept = {path: path.read_bytes() for path in folder.iterdir()}
     accepted = 0
     tracemalloc.start()
     try:
         for name, content in cases:
-            (folder / name).write_bytes(content)
+            if name == "config.json":
+                (folder / name).write_bytes(content)
+            else:
+                put(folder, name, content)
             accepted += attempt(folder)
-            (folder / name).write_bytes(kept[name])
+            for path in folder.iterdir():
+                path.unlink()
+            for path, content in kept.items():
+                path.write_bytes(content)
         assert attempt(folder), "the folder is whole again"
     finally:
         tracemalloc.stop()
@@ -160,23 +165,34 @@ RAW = [
 ]
 
 
-@pytest.mark.parametrize("name", ["config.json", "metrics.json", "learning.json"])
-def test_json_with_a_changed_node(victim, name):
-    rng, tree = random.Random(name), json.loads((victim / name).read_text())
-    cases = [(name, json.dumps(mutated(tree or {"a": 1}, rng)).encode()) for _ in range(130)]
-    cases += [(name, raw) for raw in RAW]
+def test_json_with_a_changed_node(victim):
+    rng, tree = random.Random(0), json.loads((victim / "config.json").read_text())
+    cases = [("config.json", json.dumps(mutated(tree, rng)).encode()) for _ in range(300)]
+    cases += [("config.json", raw) for raw in RAW]
+    assert survive(victim, cases) < len(cases)
+
+
+def test_a_tree_with_a_changed_node(victim):
+    rng, content = random.Random(1), content_of(victim, "learning.safetensors")
+    tensors, tree = load(content), json.loads(header_of(content)["__metadata__"]["tree"])
+    texts = [json.dumps(mutated(tree, rng)) for _ in range(130)] + [raw.decode("latin1") for raw in RAW]
+    cases = [("learning.safetensors", tensors_to_bytes(tensors, {"tree": text})) for text in texts]
     assert survive(victim, cases) < len(cases)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_bytes_cut_flipped_repeated_or_put_in(victim, name):
-    rng, content = random.Random(name), (victim / name).read_bytes()
-    survive(victim, [(name, bruised(content, rng)) for _ in range(50)] + [(name, raw) for raw in RAW])
+    rng, content = random.Random(name), content_of(victim, name)
+    survive(victim, [(name, bruised(content, rng)) for _ in range(80)] + [(name, raw) for raw in RAW])
+
+
+def header_of(content):
+    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
 
 
 def with_header(content, edit, rng):
     length = int.from_bytes(content[:8], "little")
-    header = edit(json.loads(content[8 : 8 + length]), rng)
+    header = edit(header_of(content), rng)
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     claimed = rng.choice([len(text)] * 12 + [0, len(text) - 1, len(text) + 1, 2**32, 2**63, 2**64 - 1])
     return claimed.to_bytes(8, "little") + text + content[8 + length :]
@@ -184,7 +200,7 @@ def with_header(content, edit, rng):
 
 def lying_header(header, rng):
     """One claim about one tensor that is not true."""
-    name = rng.choice(sorted(header))
+    name = rng.choice(sorted(set(header) - {"__metadata__"}))
     entry = header[name]
     lies = {
         "shape": [[], [0], [-1], [2**40], [2**63], [2**32, 2**32], [1] * 40, [1.5], ["3"], None, "3", [entry["shape"]]],
@@ -212,7 +228,7 @@ def lying_header(header, rng):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "learning.safetensors"])
 def test_a_header_that_lies(victim, name):
-    rng, content = random.Random(name), (victim / name).read_bytes()
+    rng, content = random.Random(name), content_of(victim, name)
     cases = [(name, with_header(content, lying_header, rng)) for _ in range(130)]
     assert survive(victim, cases) < len(cases) / 2
 
@@ -245,14 +261,12 @@ def attacked(array, rng):
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 @pytest.mark.parametrize("name", ["model.safetensors", "learning.safetensors"])
-def test_tensors_that_lead_astray(victim, tmp_path, name):
-    rng, cases = random.Random(name), []
-    with TensorFile(victim / name) as file:
-        tensors = {key: file.read(key) for key in file.slots}
+def test_tensors_that_lead_astray(victim, name):
+    rng, cases, content = random.Random(name), [], content_of(victim, name)
+    tensors, metadata = load(content), header_of(content).get("__metadata__")
     for _ in range(130):
         changed = {key: attacked(tensors[key], rng) for key in rng.sample(sorted(tensors), rng.choice((1, 1, 2)))}
-        write_tensors(tmp_path / "t", {**tensors, **changed})
-        cases.append((name, (tmp_path / "t").read_bytes()))
+        cases.append((name, tensors_to_bytes({**tensors, **changed}, metadata)))
     assert survive(victim, cases) < len(cases)
 
 
@@ -268,8 +282,8 @@ def test_widths_that_promise_terabytes(victim):
 
 
 def test_files_in_each_others_place(victim, folders):
-    cases = [(name, (victim / other).read_bytes()) for name in FILES for other in FILES if name != other]
-    cases += [(name, (folder / name).read_bytes()) for folder in folders.values() for name in FILES]
+    cases = [(name, content_of(victim, other)) for name in FILES for other in FILES if name != other]
+    cases += [(name, content_of(folder, name)) for folder in folders.values() for name in FILES]
     assert survive(victim, cases) < len(cases)
 
 
@@ -297,14 +311,14 @@ STRANGE = {
 @covering(kind=KINDS, name=FILES, what=STRANGE)
 def test_strange_files(folders, tmp_path, kind, name, what):
     victim = shutil.copytree(folders[kind], tmp_path / "model")
-    (victim / name).unlink()
-    STRANGE[what](victim / name)
+    path = victim / name if name == "config.json" else stored(victim, name)
+    path.unlink()
+    STRANGE[what](path)
     tracemalloc.start()
     try:
-        read = attempt(victim)
+        assert not attempt(victim)
     finally:
         tracemalloc.stop()
-    assert not (read and name in ("config.json", "model.safetensors"))
 
 
 def test_a_folder_that_is_none(tmp_path):
@@ -316,23 +330,28 @@ def test_a_folder_that_is_none(tmp_path):
             store.read(path)
 
 
-def test_more_training_on_a_damaged_memory(victim, tmp_path):
+def test_more_training_on_a_damaged_memory(victim):
     """What was read is then put back, tensor by tensor: there, too, it is a ValueError or it trains."""
-    rng = random.Random(0)
-    text, (name, binary) = (victim / "learning.json").read_bytes(), ("learning.safetensors", None)
-    with TensorFile(victim / name) as file:
-        tensors = {key: file.read(key) for key in file.slots}
-    binary, refused = (victim / name).read_bytes(), 0
+    rng, refused, name = random.Random(0), 0, "learning.safetensors"
+    content = content_of(victim, name)
+    tensors, metadata = load(content), header_of(content)["__metadata__"]
     for n in range(30):
         if n % 2:
-            (victim / "learning.json").write_text(json.dumps(mutated(json.loads(text), rng)))
+            put(
+                victim,
+                name,
+                tensors_to_bytes(tensors, {"tree": json.dumps(mutated(json.loads(metadata["tree"]), rng))}),
+            )
         else:
             key = rng.choice(sorted(tensors))
-            write_tensors(victim / name, {**tensors, key: np.resize(tensors[key], tensors[key].size + 1)})
+            put(
+                victim,
+                name,
+                tensors_to_bytes({**tensors, key: np.resize(tensors[key], tensors[key].size + 1)}, metadata),
+            )
         try:
             DeepSparseAutoencoder.load(victim).set_params(batch_size=8).partial_fit(X)
         except (ValueError, FloatingPointError) as error:
             refused += str(error).startswith("[")
-        (victim / "learning.json").write_bytes(text)
-        (victim / name).write_bytes(binary)
+        put(victim, name, content)
     assert refused > 10

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.folders import put, stored
 
 from dsae import DeepSparseAutoencoder, load, store
 from dsae.config import CODE_ACTIVATIONS, SHRINK
 from dsae.data import open_rows
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS, Clock, OpenEnded, open_ended_method
+from dsae.store import state_from_bytes, state_to_bytes
 
 
 def rows(n_rows=400, n_features=16, seed=0):
@@ -80,9 +82,7 @@ def test_the_optimisers_state_counts(tmp_path):
 
     def forget(dsa):
         if hasattr(dsa, "runtime_"):
-            dsa.save(tmp_path / "model")
-            for name in ("learning.json", "learning.safetensors"):
-                (tmp_path / "model" / name).unlink()
+            load(dsa.save(tmp_path / "model")).save(tmp_path / "model")
             return DeepSparseAutoencoder.load(tmp_path / "model").set_params(random_state=0)
         return dsa
 
@@ -182,32 +182,30 @@ def test_a_call_that_fails_leaves_the_model_as_it_was():
 
 def test_only_who_goes_on_learning_pays_for_it(tmp_path):
     dsa = fed(small())
-    files = {path.name for path in dsa.save(tmp_path / "model").iterdir()}
-    assert {"learning.json", "learning.safetensors"} <= files
+    stored(dsa.save(tmp_path / "model"), "learning.safetensors")
     assert store.read(tmp_path / "model").learning is None
-    load(tmp_path / "model").save(tmp_path / "model")
-    assert not {"learning.json", "learning.safetensors"} & {path.name for path in (tmp_path / "model").iterdir()}
-    assert "learning.json" not in {path.name for path in small(max_iter=1).fit(X).save(tmp_path / "fit").iterdir()}
+    assert not list(load(tmp_path / "model").save(tmp_path / "model").glob("learning*"))
+    assert not list(small(max_iter=1).fit(X).save(tmp_path / "fit").glob("learning*"))
 
 
 def test_what_is_damaged_is_refused_by_name(tmp_path):
     folder = fed(small(code_activation="topk", k=2), n_calls=2).save(tmp_path / "model")
-    kept = {name: (folder / name).read_bytes() for name in ("learning.json", "learning.safetensors")}
-    state = json.loads(kept["learning.json"])
+    name = "learning.safetensors"
+    content = stored(folder, name).read_bytes()
+    state = state_from_bytes(content, folder)
     broken = [{k: v for k, v in state.items() if k != key} for key in ("seed", "learner", "model", "observer")]
-    broken += [state | {"seed": -1}, state | {"learner": []}, state | {"shrinkers": {}}, []]
-    for content in broken:
-        (folder / "learning.json").write_text(json.dumps(content))
+    broken += [state | {"seed": -1}, state | {"learner": {}}, state | {"shrinkers": {}}]
+    for changed in broken:
+        put(folder, name, state_to_bytes(changed))
         with pytest.raises(ValueError, match=r"^\[(partial_fit|load)\] "):
             DeepSparseAutoencoder.load(folder).partial_fit(X)
-    (folder / "learning.json").write_bytes(kept["learning.json"])
-    (folder / "learning.safetensors").write_bytes(kept["learning.safetensors"][:-3])
-    with pytest.raises(ValueError, match=r"^\[load\] .*learning\.safetensors is cut short or damaged"):
+    put(folder, name, content[:-3])
+    with pytest.raises(ValueError, match=r"^\[load\] .*learning-.*\.safetensors is truncated or corrupt"):
         DeepSparseAutoencoder.load(folder)
-    (folder / "learning.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"^\[load\] .*must have both"):
+    stored(folder, name).unlink()
+    with pytest.raises(ValueError, match=r"^\[load\] .*learning-.* is missing"):
         DeepSparseAutoencoder.load(folder)
-    assert np.isfinite(load(folder).encode(X)).all(), "who only uses the model does not read them"
+    assert np.isfinite(load(folder).encode(X)).all(), "inference does not read it"
 
 
 def test_ever_fewer_edges_are_exchanged_but_never_none():

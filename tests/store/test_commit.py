@@ -1,8 +1,9 @@
-"""The old model or the new one, whatever fails and whenever the machine stops."""
+"""The old files or the new ones, whatever fails and whenever the machine stops."""
 
 import builtins
 import contextlib
 import errno
+import json
 import os
 import random
 import resource
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.folders import stored
 
 from dsae import store
-from dsae.store import _commit, _model
+from dsae.store import _commit
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -33,16 +35,16 @@ def is_whole(folder, *models):
     return any(all(map(np.array_equal, found, one)) for one in known)
 
 
+def is_clean(folder):
+    """Nothing lies there but what one commit lists, and the card."""
+    found = store.Committed(folder, "config.json")
+    listed = {found.path(name) for name in found.listed} | {folder / "config.json", folder / "README.md"}
+    return {path for path in folder.rglob("*") if not path.is_dir()} == listed
+
+
 @pytest.fixture
 def models(make_model):
     return make_model(seed=0, model={"learning": {"a": np.ones(3), "b": {"c": 1}}}), make_model(seed=1)
-
-
-@pytest.fixture(params=["at once", "in two steps"])
-def swapping(request, monkeypatch):
-    if request.param == "in two steps":
-        monkeypatch.setattr(_commit, "_swapped", lambda left, right: False)
-    return request.param
 
 
 CALLS = [
@@ -50,7 +52,8 @@ CALLS = [
     (os, "open"),
     (os, "scandir"),
     (os, "mkdir"),
-    (os, "rename"),
+    (os, "replace"),
+    (os, "unlink"),
     (builtins, "open"),
 ]
 
@@ -69,22 +72,19 @@ def failing_at(monkeypatch, module, name, n):
     return calls
 
 
-@pytest.mark.usefixtures("swapping")
 @pytest.mark.parametrize(("module", "name"), CALLS, ids=lambda value: getattr(value, "__name__", value))
 def test_whichever_call_fails_one_whole_model_is_there(models, tmp_path, module, name):
     old, new = models
     store.write(tmp_path / "model", old)
-    for n in range(1, 30):
+    for n in range(1, 40):
         with pytest.MonkeyPatch.context() as patch:
             calls = failing_at(patch, module, name, n)
             try:
                 store.write(tmp_path / "model", new)
             except OSError as error:
                 assert str(error).startswith(f"[save] {tmp_path}/model cannot be written: No space left")  # noqa: PT017
-        assert (tmp_path / "model").is_dir(), "also for those who read it without us"
         assert is_whole(tmp_path / "model", old, new)
         store.write(tmp_path / "model", old)
-        assert [path.name for path in tmp_path.iterdir()] == ["model"]
         if len(calls) < n:
             return
     pytest.fail("the writing never came to its end")
@@ -118,18 +118,44 @@ def stingy_open(original, left, path, mode="r", **settings):
     return Stingy(original(path, mode, **settings), left)
 
 
-@pytest.mark.usefixtures("swapping")
-def test_wherever_the_disk_is_full_the_old_model_stays(models, tmp_path):
+def test_wherever_the_disk_is_full_one_whole_model_and_nothing_else_is_there(models, tmp_path):
     old, new = models
-    store.write(tmp_path / "model", old)
     size = sum(path.stat().st_size for path in store.write(tmp_path / "other", new).iterdir())
+    card = (tmp_path / "other" / "README.md").stat().st_size
     for limit in range(0, size, 97):
+        store.write(tmp_path / "model", old)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(builtins, "open", partial(stingy_open, builtins.open, [limit]))
-            with pytest.raises(OSError, match=r"\[save\] .*model cannot be written: No space left on device\."):
+            with pytest.raises(OSError, match=r"\[save\] .*model cannot be written: No space left on device\.$"):
                 store.write(tmp_path / "model", new)
-        assert is_whole(tmp_path / "model", old)
+        assert is_whole(tmp_path / "model", old if limit < size - card - 8 else new)
+    store.write(tmp_path / "model", old)
+    assert is_clean(tmp_path / "model")
     assert {path.name for path in tmp_path.iterdir()} == {"model", "other"}
+
+
+def test_a_first_writing_that_fails_leaves_nothing(models, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        failing_at(patch, os, "replace", 2)
+        with pytest.raises(OSError, match="No space left"):
+            store.write(tmp_path / "model", models[0])
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_interrupt_right_after_the_replacement_keeps_the_new_files(models, tmp_path, monkeypatch):
+    store.write(tmp_path / "model", models[0])
+    replace = os.replace
+
+    def interrupted(source, target):
+        replace(source, target)
+        if Path(target).name == "config.json":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.write(tmp_path / "model", models[1])
+    assert is_whole(tmp_path / "model", models[1])
 
 
 def test_a_limit_of_the_system_is_an_error_like_any_other(make_model, tmp_path):
@@ -143,6 +169,7 @@ def test_a_limit_of_the_system_is_an_error_like_any_other(make_model, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert is_whole(tmp_path / "model", old)
+    assert is_clean(tmp_path / "model")
 
 
 @contextlib.contextmanager
@@ -158,25 +185,30 @@ def as_nobody():
             os.seteuid(0)
 
 
-def test_a_folder_that_may_not_be_written_is_named(models):
+@pytest.mark.parametrize("write", [store.write, lambda folder, model: store.check_target(folder)])
+def test_a_folder_that_may_not_be_written_is_named(models, write):
     with tempfile.TemporaryDirectory() as parent:  # pytest's own is closed to others
         model = store.write(Path(parent) / "model", models[0])
+        model.chmod(0o555)
         Path(parent).chmod(0o555)
-        with (
-            as_nobody(),
-            pytest.raises(OSError, match=r"cannot be written: Permission denied\. Choose a"),
-        ):
-            store.write(model, models[1])
+        for folder in (model, Path(parent) / "another"):
+            with as_nobody(), pytest.raises(OSError, match=r"cannot be written: Permission denied\. Choose a"):
+                write(folder, models[1])
         Path(parent).chmod(0o755)
         assert is_whole(model, models[0])
+
+
+def test_the_look_before_training_leaves_nothing(tmp_path, models):
+    store.check_target(tmp_path / "a" / "model")
+    assert not (tmp_path / "a" / "model").exists()
+    folder = store.write(tmp_path / "model", models[0])
+    store.check_target(folder)
+    assert is_clean(folder)
 
 
 SAVE_FOR_EVER = """
 import sys, itertools
 from dsae import store
-from dsae.store import _commit
-if sys.argv[2] == "in two steps":
-    _commit._swapped = lambda left, right: False
 one, other = store.read(sys.argv[1]), store.read(sys.argv[1] + "2")
 print("ready", flush=True)
 for model in itertools.cycle((other, one)):
@@ -184,107 +216,160 @@ for model in itertools.cycle((other, one)):
 """
 
 
-def test_killed_while_saving_at_any_moment(models, tmp_path, swapping):
+@contextlib.contextmanager
+def saving(script, *args):
+    """A process that writes until it is killed."""
+    process = subprocess.Popen([sys.executable, "-c", script, *map(str, args)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield
+    process.kill()
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_killed_while_saving_at_any_moment(models, tmp_path):
     """SIGKILL cannot be handled: what is on the disk then is what there is."""
     old, new = models
     store.write(tmp_path / "model", old)
     store.write(tmp_path / "model2", new)
-    rng = random.Random(swapping)
+    rng = random.Random(0)
     for _ in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SAVE_FOR_EVER, tmp_path / "model", swapping], stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(rng.random() * 0.05)
-        process.kill()
-        process.stdout.close()
-        assert process.wait() == -signal.SIGKILL
+        with saving(SAVE_FOR_EVER, tmp_path / "model"):
+            time.sleep(rng.random() * 0.05)
         assert is_whole(tmp_path / "model", old, new)
+    for path in (tmp_path / "model").iterdir():
+        os.utime(path, (0, 0))  # as if that were long ago
     store.write(tmp_path / "model", old)
+    assert is_clean(tmp_path / "model")
     assert {path.name for path in tmp_path.iterdir()} == {"model", "model2"}
 
 
-def killed_between_two_renames(tmp_path, old, new):
-    """What a writer leaves that was killed between moving the old model aside and the new one in."""
-    store.write(tmp_path / "model", old).rename(tmp_path / ".model.abcd1234.old")
-    store.write(tmp_path / "new", new).rename(tmp_path / ".model.abcd1234.tmp")
+GENERATIONS = """
+import sys, itertools
+from dsae import store
+print("ready", flush=True)
+for n in itertools.count(int(sys.argv[2])):
+    names = ("model.bin", "rna/model.bin", "protein/words.json")[: 1 + n % 3]
+    store.commit(sys.argv[1], "head.json", {"n": n}, [(name, f"{n} {name}".encode()) for name in names])
+"""
 
 
-def test_a_model_moved_aside_comes_back_when_it_is_read(models, tmp_path):
-    killed_between_two_renames(tmp_path, *models)
-    (tmp_path / "latest").symlink_to(tmp_path / "model")
-    assert is_whole(tmp_path / "latest", models[0])
-    assert is_whole(tmp_path / "model", models[0])
+def test_several_files_and_subfolders_are_of_one_moment_with_two_writers_at_once(tmp_path):
+    seen = set()
+
+    def read(found):
+        n = found.content["n"]
+        assert len(found.listed) == 1 + n % 3
+        for name in found.listed:
+            assert found.read(name) == f"{n} {name}".encode()
+        seen.add(n)
+
+    store.commit(tmp_path / "joint", "head.json", {"n": 0}, [("model.bin", b"0 model.bin")])
+    with (
+        saving(GENERATIONS, tmp_path / "joint", 0),
+        saving(GENERATIONS, tmp_path / "joint", 10**6),
+    ):
+        for _ in range(200):
+            with contextlib.suppress(OSError):  # each time another
+                store.committed(tmp_path / "joint", "head.json", read)
+    store.committed(tmp_path / "joint", "head.json", read)
+    assert len(seen) > 1
 
 
-def test_a_model_moved_aside_survives_a_failed_writing(models, tmp_path, monkeypatch):
-    killed_between_two_renames(tmp_path, *models)
-    with monkeypatch.context() as patch:
-        failing_at(patch, builtins, "open", 3)
-        with pytest.raises(OSError, match="No space left"):
-            store.write(tmp_path / "model", models[1])
-    assert is_whole(tmp_path / "model", models[0])
+def test_what_a_commit_no_longer_lists_is_removed_with_its_subfolder(tmp_path):
+    store.commit(tmp_path, "head.json", {}, [("a.bin", b"1"), ("b/c.bin", b"2")])
+    (tmp_path / "thesis.tex").write_text("years of work")
+    store.commit(tmp_path, "head.json", {}, [("a.bin", b"3")])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "thesis.tex",
+        "head.json",
+        stored(tmp_path, "a.bin", "head.json").name,
+    }
 
 
-def test_a_model_moved_aside_survives_the_look_before_training(models, tmp_path):
-    killed_between_two_renames(tmp_path, *models)
-    store.check_target(tmp_path / "model")
-    assert is_whole(tmp_path / "model", models[0])
+def test_only_what_was_abandoned_is_removed(models, tmp_path):
+    folder = store.write(tmp_path / "model", models[0])
+    theirs = ["model-abc.safetensors", "weights.safetensors", "a-0123456789abcdef.bin", ".abcd.tmp", "x.tmp"]
+    ours = ["model-0123456789abcdef-01234567.safetensors", ".01234567.tmp"]
+    for name in (*theirs, *ours):
+        (folder / name).touch()
+        os.utime(folder / name, (0, 0))
+    young = folder / "model-0123456789abcdef-89abcdef.safetensors"  # that a living writer is about to list
+    young.touch()
+    store.write(folder, models[1])
+    there = {path.name for path in folder.iterdir()}
+    assert {*theirs, young.name} <= there
+    assert not there & set(ours)
+
+
+def test_what_a_killed_first_writer_left_is_written_over(models, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model-0123456789abcdef-01234567.safetensors").touch()
+    assert is_whole(store.write(tmp_path / "model", models[0]), models[0])
 
 
 def test_what_is_saved_is_on_the_disk_with_its_names(models, tmp_path, monkeypatch):
     synced = set()
     monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))
     folder = store.write(tmp_path / "model", models[0])
-    assert {path.stat().st_ino for path in (tmp_path, folder, *folder.iterdir())} <= synced
+    assert {path.stat().st_ino for path in (folder, *folder.iterdir())} <= synced
 
 
-def test_only_what_killed_writers_left_is_removed(models, tmp_path):
-    theirs = [".model.settings", ".model.old", ".model.abcd1234.backup", ".models.abcd1234.tmp", ".model.ABCD1234.tmp"]
-    for name in theirs:
-        (tmp_path / name).mkdir()
-    (tmp_path / ".model.abcd1234.tmp").mkdir()
-    with _commit.replaced(tmp_path / "model", lambda target: None):  # one that lives
-        living = set(_commit._siblings(tmp_path / "model"))
-        assert len(living) == 1
-        store.write(tmp_path / "model", models[0])
-        assert set(_commit._siblings(tmp_path / "model")) == living
-    assert {path.name for path in tmp_path.iterdir()} == {*theirs, "model"}
+def test_a_link_stays_a_link(models, tmp_path):
+    store.write(tmp_path / "model", models[0])
+    (tmp_path / "latest").symlink_to(tmp_path / "model")
+    store.write(tmp_path / "latest", models[1])
+    assert (tmp_path / "latest").is_symlink()
+    assert is_whole(tmp_path / "model", models[1])
 
 
-def test_old_and_new_change_places_in_one_step_here(tmp_path):
-    """Were it not so on Linux, the window between two renames would be back unnoticed."""
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    assert _commit._swapped(tmp_path / "a", tmp_path / "b") == (sys.platform in ("linux", "darwin"))
-    assert not _commit._swapped(tmp_path / "a", tmp_path / "none")
-
-
-@pytest.mark.parametrize("torn", [False, True])
-def test_a_model_that_is_replaced_while_it_is_read_is_read_again(models, tmp_path, monkeypatch, torn):
+def test_a_model_that_is_replaced_while_it_is_read_is_read_again(models, tmp_path, monkeypatch):
     old, new = models
     store.write(tmp_path / "model", old)
-    original = _model._read_tensors
-    once = [lambda: store.write(tmp_path / "model", new)]
+    original, once = _commit.Committed.read, [lambda: store.write(tmp_path / "model", new)]
 
-    def replaced_meanwhile(*args):
+    def replaced_meanwhile(self, name):
         if once:
             once.pop()()
-            if torn:
-                raise ValueError("half of it is another's")
-        return original(*args)
+        return original(self, name)
 
-    monkeypatch.setattr(_model, "_read_tensors", replaced_meanwhile)
-    found = store.read(tmp_path / "model")
-    assert np.array_equal(found.layers["encoder.0"].values, new.layers["encoder.0"].values)
-    assert found.config == new.config
+    monkeypatch.setattr(_commit.Committed, "read", replaced_meanwhile)
+    assert is_whole(tmp_path / "model", new)
 
 
 def test_a_model_that_never_stays_the_same_is_refused(models, tmp_path, monkeypatch):
     folder = store.write(tmp_path / "model", models[0])
-    original = _model._read_tensors
-    monkeypatch.setattr(_model, "_read_tensors", lambda *a: (folder / "metrics.json").touch() or original(*a))
+    original = _commit.Committed.read
+    monkeypatch.setattr(_commit.Committed, "read", lambda *args: store.write(folder, models[0]) and original(*args))
     with pytest.raises(OSError, match=r"^\[load\] .*model changed each time it was read"):
         store.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda h: h.pop("files"), r"config\.json must list its files"),
+        (lambda h: h.update(files=[]), r"config\.json must list its files"),
+        (lambda h: h["files"].clear(), r"must list model\.safetensors with its bytes and sha256"),
+        (lambda h: h["files"]["model.safetensors"].update(sha256="../" * 21 + "x"), r"must list model\.safetensors"),
+        (lambda h: h["files"]["model.safetensors"].update(bytes="3"), r"must list model\.safetensors"),
+        (lambda h: h["files"]["model.safetensors"].update(bytes=3), r"it should have 3 bytes; got \d+"),
+        (lambda h: h.update(commit="/etc/pwd"), "name the commit"),
+        (lambda h: h.update(commit="01234567"), r"-01234567\.safetensors is missing; the folder was not copied whole"),
+    ],
+)
+def test_a_listing_that_lies_is_refused(models, tmp_path, edit, message):
+    folder = store.write(tmp_path / "model", models[1])
+    header = json.loads((folder / "config.json").read_text())
+    edit(header)
+    (folder / "config.json").write_text(json.dumps(header))
+    with pytest.raises(ValueError, match=rf"^\[load\] .*{message}"):
+        store.read(folder)
+
+
+def test_one_changed_byte_is_told(models, tmp_path):
+    path = stored(store.write(tmp_path / "model", models[0]), "model.safetensors")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(ValueError, match=r"^\[load\] .*\.safetensors is corrupt: its SHA-256 is not the one in config"):
+        store.read(tmp_path / "model")

@@ -3,14 +3,18 @@
 import itertools
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, load_file, save
+from tests import folders
 from tests.covering import covering
+from tests.folders import stored
 
 from dsae import store
 from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS
+from dsae.runtime import Runtime
 from dsae.topology import Layer, Topology
 
 SPARSE = {"n_features": 6, "n_components": 3, "live": 0.5}
@@ -45,13 +49,12 @@ def change(folder):
     """Rewrite one file of the folder by a function of what it holds."""
 
     def change_(name, edit):
-        path = folder / name
         if name.endswith(".safetensors"):
-            tensors = load_file(path)
-            save_file(edit(tensors) or tensors, path)
+            tensors = load(stored(folder, name).read_bytes())
+            folders.put(folder, name, save(edit(tensors) or tensors))
         else:
-            content = json.loads(path.read_text())
-            path.write_text(json.dumps(edit(content) or content))
+            content = json.loads((folder / name).read_text())
+            (folder / name).write_text(json.dumps(edit(content) or content))
         return folder
 
     return change_
@@ -74,7 +77,7 @@ def test_round_trip(make_model, tmp_path, code, activation, live):
 
 def test_a_full_layer_stores_no_indices(make_model, tmp_path):
     folder = store.write(tmp_path / "model", make_model(live=1.0))
-    assert set(load_file(folder / "model.safetensors")) == {
+    assert set(load_file(stored(folder, "model.safetensors"))) == {
         "encoder.0.values",
         "encoder.0.bias",
         "decoder.0.values",
@@ -84,14 +87,14 @@ def test_a_full_layer_stores_no_indices(make_model, tmp_path):
 
 def test_indices_are_as_short_as_the_layer_is_narrow(make_model, tmp_path):
     wide = make_model(n_features=2**16 + 1, n_components=2, live=1e-4)
-    tensors = load_file(store.write(tmp_path / "wide", wide) / "model.safetensors")
+    tensors = load_file(stored(store.write(tmp_path / "wide", wide), "model.safetensors"))
     assert tensors["encoder.0.indices"].dtype == np.int32
     assert tensors["decoder.0.indices"].dtype == np.uint16
     same(store.read(tmp_path / "wide"), wide)
     edge = make_model(n_features=2**16, n_components=1, live=0)
     last = Topology.from_edges((1, 2**16), np.array([0]), np.array([2**16 - 1]))
     edge.layers["encoder.0"] = Layer(last, np.ones(1, np.float32), np.zeros(1, np.float32))
-    tensors = load_file(store.write(tmp_path / "edge", edge) / "model.safetensors")
+    tensors = load_file(stored(store.write(tmp_path / "edge", edge), "model.safetensors"))
     assert tensors["encoder.0.indices"].dtype == np.uint16
     same(store.read(tmp_path / "edge"), edge)
 
@@ -123,29 +126,26 @@ def test_a_target_that_cannot_be_written_is_named(make_model, tmp_path):
         store.write(tmp_path / "file" / "model", make_model())
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "metrics.json", "history.jsonl"])
-def test_a_file_cut_short_is_refused_by_name(make_model, tmp_path, name):
-    model = make_model(**SPARSE, model={"history": [{"epoch": 0}, {"epoch": 1}], "metrics": {"fvu": 0.5}})
-    folder = store.write(tmp_path / "model", model)
-    content = (folder / name).read_bytes()
-    lengths = range(0, len(content) - 1, 13)
-    for length in lengths:
-        if name == "history.jsonl" and content[:length].endswith((b"\n", b"}")):
-            continue
-        (folder / name).write_bytes(content[:length])
-        if not length and name == "history.jsonl":
-            assert store.read(folder).history == []
-            continue
-        with pytest.raises(ValueError, match=rf"^\[load\] .*{name}"):
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("agreeing", [False, True])
+def test_a_truncated_file_is_refused_by_name(make_model, tmp_path, name, agreeing):
+    folder = store.write(tmp_path / "model", make_model(**SPARSE, model={"metrics": {"fvu": 0.5}}))
+    path = folder / name if name == "config.json" else stored(folder, name)
+    content = path.read_bytes()
+    for length in range(0, len(content) - 1, 13):
+        if agreeing and name != "config.json":
+            folders.put(folder, name, content[:length])
+        else:
+            path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=rf"^\[load\] .*{name.split('.')[0]}"):
             store.read(folder)
 
 
-def test_a_missing_file_is_named_and_history_and_metrics_may_be_absent(folder):
-    for name in ("history.jsonl", "metrics.json", "README.md"):
-        (folder / name).unlink()
+def test_a_missing_file_is_named_and_the_card_may_be_absent(folder):
+    (folder / "README.md").unlink()
     assert store.read(folder).history == []
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"model\.safetensors is missing; the model folder was cut short"):
+    stored(folder, "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"\.safetensors is missing; the folder was not copied whole"):
         store.read(folder)
     shutil.rmtree(folder)
     with pytest.raises(ValueError, match=r"is not a model folder: it has no config\.json"):
@@ -162,23 +162,23 @@ def setting(key, value):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda h: h | {"format_version": 2}, r"format version 2, newer than the 1 .* upgrade dsae"),
+        (lambda h: h | {"format_version": 3}, r"format version 3, newer than the 2 .* upgrade dsae"),
         (lambda h: h | {"format_version": "1"}, "must give format_version as a whole number; got '1'"),
         (lambda h: h | {"format_version": True}, "must give format_version as a whole number"),
         (lambda h: h | {"format_version": 0}, "must give format_version as a whole number"),
         (lambda h: h | {"format": "other"}, "does not describe a dsae model"),
-        (lambda h: [h], "does not describe a dsae model"),
+        (lambda h: [h], "must hold a mapping; got list"),
         (lambda h: h | {"model": None}, "lacks the model's configuration"),
         (lambda h: h | {"feature_names": ["a"]}, "must name 6 features"),
         (lambda h: h | {"feature_names": [1] * 6}, "must name 6 features"),
         (lambda h: h | {"training": 3}, "training must be a mapping"),
         (lambda h: h | {"colour": "red"}, r"has no setting 'colour'"),
         (setting("n_component", 3), r"config\.json.*no setting 'n_component'. Did you mean 'n_components'"),
-        (setting("n_components", 4), r"encoder\.0\.bias must be F32 of shape \(4,\)"),
+        (setting("n_components", 4), r"encoder\.0\.bias must be float32 of shape \(4,\)"),
         (setting("n_components", "3"), r"config\.json.*n_components must be a whole number"),
         (setting("hidden_layer_sizes", None), r"config\.json.*hidden_layer_sizes"),
         (setting("hidden_layer_sizes", [2]), r"encoder\.0\.bias"),
-        (setting("n_features", 10**12), r"encoder\.0 is damaged.*at most 2\*\*31 - 1 inputs"),
+        (setting("n_features", 10**12), r"encoder\.0 is corrupt.*at most 2\*\*31 - 1 inputs"),
         (setting("code_activation", "relu"), r"code\.threshold must be there for batchtopk and jumprelu"),
         (setting("code_activation", ["relu"]), "code_activation must be one of"),
         (setting("density", {"encoder.9": 1}), "density has no setting"),
@@ -191,11 +191,10 @@ def test_a_config_that_contradicts_is_refused(change, edit, message):
     assert str(caught.value).startswith("[load] ")
 
 
-@pytest.mark.parametrize(("name", "content"), [("metrics.json", "[]"), ("history.jsonl", "[]\n")])
-def test_metrics_and_history_must_be_mappings(folder, name, content):
-    (folder / name).write_text(content)
-    with pytest.raises(ValueError, match=rf"{name} must hold"):
-        store.read(folder)
+@pytest.mark.parametrize(("key", "value"), [("metrics", []), ("history", [[]]), ("history", {}), ("history", None)])
+def test_metrics_and_history_must_be_mappings(change, key, value):
+    with pytest.raises(ValueError, match=rf"config\.json: .*{key} must be a"):
+        store.read(change("config.json", lambda header: {**header, key: value}))
 
 
 def tensor(key, value):
@@ -241,32 +240,32 @@ _WRAPPING = np.array([0, 2**31 - 1, -2, 1], np.int32)
         (tensor("encoder.0.bias", None), r"lacks the tensor encoder\.0\.bias"),
         (tensor("encoder.0.values", None), r"lacks the tensor encoder\.0\.values"),
         (tensor("encoder.0.indices", None), r"lacks the tensor encoder\.0\.indices"),
-        (tensor("encoder.0.indptr", None), r"encoder\.0\.values must be F32 of shape \(18,\)"),
+        (tensor("encoder.0.indptr", None), r"encoder\.0\.values must be float32 of shape \(18,\)"),
         (tensor("code.threshold", None), r"code\.threshold must be there"),
-        (tensor("code.threshold", np.zeros(4, np.float32)), r"code\.threshold must be F32 of shape \(3,\)"),
+        (tensor("code.threshold", np.zeros(4, np.float32)), r"code\.threshold must be float32 of shape \(3,\)"),
         (tensor("code.threshold", np.full(3, np.nan, np.float32)), "must hold no NaN"),
-        (tensor("input.importance", np.zeros(5, np.float32)), r"input\.importance must be F32 of shape \(6,\)"),
+        (tensor("input.importance", np.zeros(5, np.float32)), r"input\.importance must be float32 of shape \(6,\)"),
         (tensor("input.importance", np.full(6, np.inf, np.float32)), r"input\.importance must hold finite numbers"),
         (tensor("input.importance", np.full(6, -1, np.float32)), r"input\.importance must hold finite numbers"),
         (tensor("encoder.7.bias", np.zeros(3, np.float32)), r"format does not know: encoder\.7\.bias"),
-        (tensor("encoder.0.bias", np.zeros(3)), r"must be F32 of shape \(3,\); got F64 \(3,\)"),
-        (tensor("encoder.0.bias", np.zeros((3, 1), np.float32)), r"got F32 \(3, 1\)"),
-        (tensor("encoder.0.bias", np.zeros(2, np.float32)), r"must be F32 of shape \(3,\); got F32 \(2,\)"),
-        (tensor("encoder.0.values", lambda v: v[:-1]), r"encoder\.0\.values must be F32 of shape"),
+        (tensor("encoder.0.bias", np.zeros(3)), r"must be float32 of shape \(3,\); got float64 \(3,\)"),
+        (tensor("encoder.0.bias", np.zeros((3, 1), np.float32)), r"got float32 \(3, 1\)"),
+        (tensor("encoder.0.bias", np.zeros(2, np.float32)), r"must be float32 of shape \(3,\); got float32 \(2,\)"),
+        (tensor("encoder.0.values", lambda v: v[:-1]), r"encoder\.0\.values must be float32 of shape"),
         (tensor("encoder.0.values", put(0, np.nan)), r"the weights of encoder\.0 must be finite"),
         (tensor("encoder.0.bias", put(0, np.inf)), r"the weights of encoder\.0 must be finite"),
-        (tensor("encoder.0.indptr", lambda v: v[:-1]), r"encoder\.0\.indptr must be I32 of shape \(4,\)"),
-        (tensor("encoder.0.indptr", lambda v: v.astype(np.int64)), r"encoder\.0\.indptr must be I32"),
+        (tensor("encoder.0.indptr", lambda v: v[:-1]), r"encoder\.0\.indptr must be int32 of shape \(4,\)"),
+        (tensor("encoder.0.indptr", lambda v: v.astype(np.int64)), r"encoder\.0\.indptr must be int32"),
         (tensor("encoder.0.indptr", put(0, 1)), r"encoder\.0\.indptr must rise from 0"),
         (tensor("encoder.0.indptr", put(1, -1)), r"encoder\.0\.indptr must rise from 0"),
         (tensor("encoder.0.indptr", put(1, 99)), r"encoder\.0\.indptr must rise from 0"),
-        (tensor("encoder.0.indptr", put(-1, 2**31 - 1)), r"encoder\.0\.indices must be U16 or I32 of shape"),
+        (tensor("encoder.0.indptr", put(-1, 2**31 - 1)), r"encoder\.0\.indices must be uint16 or int32 of shape"),
         (tensor("encoder.0.indptr", _WRAPPING), r"encoder\.0\.indptr must rise from 0"),
-        (tensor("encoder.0.indices", put(0, 6)), r"encoder\.0 is damaged.*inside shape \(\d+, 6\)"),
+        (tensor("encoder.0.indices", put(0, 6)), r"encoder\.0 is corrupt.*inside shape \(\d+, 6\)"),
         (tensor("encoder.0.indices", lambda v: put(0, -1)(v.astype(np.int32))), r"inside shape \(\d+, 6\)"),
-        (tensor("encoder.0.indices", lambda v: v.astype(np.float32)), "must be U16 or I32"),
-        (swap_first_two_of_a_row, r"encoder\.0 is damaged.*rise strictly within each row"),
-        (repeat_an_index, r"encoder\.0 is damaged.*rise strictly within each row"),
+        (tensor("encoder.0.indices", lambda v: v.astype(np.float32)), "must be uint16 or int32"),
+        (swap_first_two_of_a_row, r"encoder\.0 is corrupt.*rise strictly within each row"),
+        (repeat_an_index, r"encoder\.0 is corrupt.*rise strictly within each row"),
     ],
 )
 def test_tensors_that_contradict_are_refused(change, edit, message):
@@ -274,18 +273,17 @@ def test_tensors_that_contradict_are_refused(change, edit, message):
     with pytest.raises(ValueError, match=message) as caught:
         store.read(folder)
     assert str(caught.value).startswith("[load] ")
-    assert "model.safetensors" in str(caught.value)
+    assert ".safetensors" in str(caught.value)
 
 
 def test_every_single_changed_byte_is_refused_or_still_a_model(folder):
     """No damage to the tensors leads to anything but a model of the same shapes or a ValueError."""
-    path = folder / "model.safetensors"
-    content = path.read_bytes()
+    content = stored(folder, "model.safetensors").read_bytes()
     refused = 0
     for position in range(0, len(content), 3):
         damaged = bytearray(content)
         damaged[position] ^= 0xFF
-        path.write_bytes(damaged)
+        folders.put(folder, "model.safetensors", bytes(damaged))
         try:
             model = store.read(folder)
         except ValueError:
@@ -294,3 +292,25 @@ def test_every_single_changed_byte_is_refused_or_still_a_model(folder):
             for layer in model.layers.values():
                 layer.to_dense()
     assert refused > 100
+
+
+def test_a_folder_of_format_version_1_is_read_and_written_over(tmp_path):
+    """Written by dsae before version 2, with `partial_fit`; the figures are those it gave itself."""
+    folder = shutil.copytree(Path(__file__).parent / "version_1", tmp_path / "model")
+    model = store.read(folder, learning=True)
+    assert model.learning is None
+    assert (model.config.k, model.feature_names, len(model.history)) == (2, list("abcdef"), 2)
+    assert model.metrics == {"fvu": 0.5}
+    expected = json.loads((folder / "expected.json").read_text())
+    np.testing.assert_allclose(Runtime(model).encode(np.eye(6)), expected, rtol=1e-5, atol=1e-6)
+    same(store.read(store.write(folder, model)), model)
+    theirs = {"config.json", "README.md", "expected.json"}
+    assert {path.name for path in folder.iterdir()} == {*theirs, stored(folder, "model.safetensors").name}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "metrics.json", "history.jsonl"])
+def test_a_truncated_folder_of_version_1_is_refused_by_name(tmp_path, name):
+    folder = shutil.copytree(Path(__file__).parent / "version_1", tmp_path / "model")
+    (folder / name).write_bytes((folder / name).read_bytes()[:-3])
+    with pytest.raises(ValueError, match=rf"^\[load\] .*{name}.* is truncated or corrupt"):
+        store.read(folder)

@@ -7,18 +7,23 @@ import random
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 from tests.covering import pairwise
+from tests.folders import change_state, put, stored
 from tests.train.runs import Killed, StoppedError, data, same, train
 
 from dsae.config import CODE_ACTIVATIONS, SHRINK
 from dsae.data import open_rows, write_rows
+from dsae.store import state_from_bytes
 from dsae.train import Checkpoints
 from dsae.train._interrupt import Interrupt
+
+HEAD, STATE = "checkpoint.json", "state.safetensors"
 
 
 def stopped_and_resumed(folder, steps, **settings):
@@ -162,20 +167,26 @@ def test_what_is_no_checkpoint_is_not_overwritten(tmp_path):
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
     with pytest.raises(StoppedError):
         train(Killed(tmp_path / "run", 2))
-    kept = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    state = json.loads(kept["checkpoint.json"])
-    damaged = [
-        ("checkpoint.safetensors", kept["checkpoint.safetensors"][:-4]),
-        ("checkpoint.json", b"{"),
-        ("checkpoint.json", json.dumps(state | {"format_version": 9}).encode()),
-        *(("checkpoint.json", json.dumps(state | {"state": broken}).encode()) for broken in _broken(state["state"])),
+    folder, kept = tmp_path / "run", tmp_path / "kept"
+    shutil.copytree(folder, kept)
+    head = json.loads((folder / HEAD).read_text())
+    path = stored(folder, STATE, HEAD)
+    state = state_from_bytes(path.read_bytes(), path)
+    damages = [
+        lambda: put(folder, STATE, path.read_bytes()[:-4], HEAD),
+        lambda: path.write_bytes(path.read_bytes()[:-4]),
+        lambda: (folder / HEAD).write_bytes(b"{"),
+        lambda: (folder / HEAD).write_text(json.dumps(head | {"format_version": 9})),
+        lambda: (folder / HEAD).write_text(json.dumps(head | {"run": 3})),
+        *(partial(change_state, folder, STATE, lambda _, broken=broken: broken, HEAD) for broken in _broken(state)),
     ]
-    assert len(damaged) >= 20
-    for name, content in damaged:
-        (tmp_path / "run" / name).write_bytes(content)
+    assert len(damages) >= 20
+    for damage in damages:
+        damage()
         with pytest.raises(ValueError, match=r"^\[fit\] .*run.*Remove the folder to start anew"):
-            train(Checkpoints(tmp_path / "run"))
-        (tmp_path / "run" / name).write_bytes(kept[name])
+            train(Checkpoints(folder))
+        shutil.rmtree(folder)
+        shutil.copytree(kept, folder)
 
 
 TAMPERED = {
@@ -193,26 +204,17 @@ def test_a_tampered_checkpoint_is_refused_by_name(tmp_path, what):
     settings = {"early_stopping": True, "shrink": "set", "max_iter": 20}
     with pytest.raises(StoppedError):
         train(Killed(tmp_path / "run", 81), **settings)
-    path = tmp_path / "run" / "checkpoint.json"
-    content = json.loads(path.read_text())
     *way, last, value = TAMPERED[what]
-    part = content["state"]
-    for key in way:
-        part = part[key]
-    assert last in part or isinstance(part, list)
-    part[last] = value
-    path.write_text(json.dumps(content))
+
+    def tamper(part):
+        for key in way:
+            part = part[key]
+        assert last in part or isinstance(part, list)
+        part[last] = value
+
+    change_state(tmp_path / "run", STATE, tamper, HEAD)
     with pytest.raises(ValueError, match=r"^\[fit\] .*run is damaged .*Remove the folder to start anew"):
         train(Checkpoints(tmp_path / "run"), **settings)
-
-
-def test_a_run_moved_aside_by_a_killed_writer_is_taken_up(tmp_path):
-    with pytest.raises(StoppedError):
-        train(Killed(tmp_path / "run", 3))
-    (tmp_path / "run").rename(tmp_path / ".run.abcd1234.old")
-    checkpoints = Checkpoints(tmp_path / "run")
-    assert checkpoints.exists
-    same(train(), train(checkpoints))
 
 
 def _broken(state):
@@ -250,20 +252,16 @@ def test_without_checkpoints_termination_is_as_ever():
 
 
 def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch):
-    from dsae.train import _checkpoint
-
     whole = train()
     with pytest.raises(StoppedError):
         train(Killed(tmp_path / "run", 6))
     kept = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
 
-    def full(folder, stem, state):
-        (folder / "checkpoint.json").write_text("{")
+    def full(source, target):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_checkpoint, "write_state", full)
+        patch.setattr(os, "replace", full)
         with pytest.warns(RuntimeWarning, match=r"No space left on device\. Training goes on without this checkpoint"):
             same(whole, train(Checkpoints(tmp_path / "run", every=0)))
     assert kept == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -145,8 +145,8 @@ def _check_history(history: Sequence[Any]) -> None:
         fault = _fault_in(row)
         if fault:
             raise ValueError(
-                f"[write_report] The model's history (history.jsonl) is damaged in row {i}: {fault}. Mend the row, or "
-                "remove the file; the report then goes without the training."
+                f"[write_report] The model's history (config.json) is damaged in row {i}: {fault}. Mend the row, or "
+                "empty the list; the report then goes without the training."
             )
 
 

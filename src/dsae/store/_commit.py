@@ -1,185 +1,278 @@
-"""Folders that are replaced whole or not at all, and read as they were at one moment."""
+"""Several files that change together: written under names of their own, committed by one `os.replace`."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import errno
+import hashlib
+import json
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TypeVar
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-_HERE = -100  # AT_FDCWD
-_SWAP = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 _ATTEMPTS = 5
+_LONGEST_TEXT = 1 << 28
+# What is not listed and this old was left by a writer that was killed: a living one lists a file soon after writing it.
+_ABANDONED = 3600.0  # seconds
+_OURS = re.compile(r"(?:.+-[0-9a-f]{16}-(?P<token>[0-9a-f]{8})(?:\.\w+)?|\.(?P<draft>[0-9a-f]{8})\.tmp)")
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
-@contextlib.contextmanager
-def replaced(folder: str | Path, check: Callable[[Path], None]) -> Iterator[Path]:
-    """An empty sibling of ``folder`` to be filled, which takes its place at the end of the block.
+class Committed:
+    """The files that one commit lists.
 
-    Whatever happens, and if the machine stops at any moment, ``folder`` is the old one or the new one. What a killed
-    writer left beside it is removed by the next.
+    Parameters
+    ----------
+    folder : Path
+    head : str
+        Name of the JSON file that lists them.
+
+    Attributes
+    ----------
+    content : dict
+        What that file holds.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON object.
+    """
+
+    def __init__(self, folder: Path, head: str) -> None:
+        self.folder, self.head = folder, folder / head
+        self.content = parse_json(self.head, read_text(self.head))
+        if not isinstance(self.content, dict):
+            raise ValueError(f"{self.head} must hold a mapping; got {type(self.content).__name__}.")
+
+    @property
+    def listed(self) -> dict[str, Any]:
+        """By name, what is known of each file."""
+        listed = self.content.get("files")
+        if not isinstance(listed, dict):
+            raise ValueError(f"{self.head} must list its files.")
+        return listed
+
+    def path(self, name: str) -> Path:
+        """Where the file ``name`` lies.
+
+        Raises
+        ------
+        ValueError
+            If it is not listed, or not as it should be.
+        """
+        entry, token = self.listed.get(name), self.content.get("commit")
+        known = isinstance(entry, dict) and _is_hex(entry.get("sha256"), 64) and type(entry.get("bytes")) is int
+        if not (known and _is_hex(token, 8)):
+            raise ValueError(f"{self.head} must list {name} with its bytes and sha256, and name the commit.")
+        return self.folder / _stored_name(name, entry["sha256"], str(token))
+
+    def read(self, name: str) -> bytes:
+        """Content of the file ``name``, which is read, not mapped: who cuts a mapped file short ends its readers.
+
+        Raises
+        ------
+        ValueError
+            If it is not there, or not what was committed.
+        """
+        path, entry = self.path(name), self.listed[name]
+        if not path.is_file():
+            raise ValueError(f"{path} is missing; the folder was not copied whole.")
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != entry["bytes"]:
+                raise ValueError(f"{path} is truncated or corrupt: it should have {entry['bytes']} bytes; got {size}.")
+            data = file.read()
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise ValueError(f"{path} is corrupt: its SHA-256 is not the one in {self.head.name}.")
+        return data
+
+
+def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Iterable[tuple[str, bytes]]) -> None:
+    """Replace the files of ``folder``, all at once.
+
+    Every file gets a name that no other commit has; then one `os.replace` puts the new ``head``, which lists them, in
+    the place of the old. Whatever fails, and if the machine stops at any moment, readers find the old files or the new
+    ones. Those of the commit before are removed, and those of writers that were killed an hour ago or earlier.
 
     Parameters
     ----------
     folder : str or Path
-    check : callable
-        Raises if what is there now may not be replaced.
+        Made where it is not there.
+    head : str
+        Name of the JSON file.
+    content : mapping
+        What it holds beside ``files`` and ``commit``.
+    files : iterable of (str, bytes)
+        By name, which may lie in a subfolder: ``"rna/model.safetensors"``.
 
     Raises
     ------
     OSError
         If the folder cannot be written.
     """
-    target = Path(os.path.realpath(folder))
-    recover(target)
-    check(target)
-    draft, lock = _draft(target)
-    try:
-        yield draft
-        _sync(draft)
-        _take_place(draft, target)
-        _sync(target.parent)
-    except OSError as error:
-        raise OSError(f"[save] {target} cannot be written: {error.strerror or error}.") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+    target, token, listed = Path(os.path.realpath(folder)), secrets.token_hex(4), {}
+    with _named(target):
+        made = _make(target)
+        try:
+            for name, data in files:
+                listed[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+                _write(target / _stored_name(name, listed[name]["sha256"], token), data, token)
+            for parent in {(target / name).parent for name in listed}:
+                _sync(parent)
+            earlier = _listed(target, head)
+            text = _dumps({**content, "commit": token, "files": listed})
+            _write(target / head, text.encode(), token)
+        except BaseException:
+            kept = _listed(target, head)  # an interrupt may come right after the replacement
+            _remove(target, [path for path, of, _ in _ours(target) if of == token and path not in kept])
+            if made:
+                with contextlib.suppress(OSError):
+                    target.rmdir()
+            raise
+        _sync(target)
+    past = time.time() - _ABANDONED
+    stale = [path for path, of, written in _ours(target) if of != token and (path in earlier or written < past)]
+    _remove(target, stale)
 
 
-def check_replaceable(folder: str | Path, check: Callable[[Path], None]) -> None:
-    """Raise what `replaced` would raise before its block."""
-    target = Path(os.path.realpath(folder))
-    check(target)
-    draft, lock = _draft(target)
-    draft.rmdir()
-    if lock is not None:
-        os.close(lock)
-
-
-def recover(target: Path) -> None:
-    """Put a folder back that a writer had moved aside when it was killed."""
-    if os.path.lexists(target):
-        return
-    aside = [path for path in _siblings(target) if path.suffix == ".old"]
-    if aside:
-        with contextlib.suppress(OSError):
-            max(aside, key=lambda path: path.stat().st_mtime_ns).rename(target)
-
-
-def read_steadily(folder: Path, names: tuple[str, ...], read: Callable[[], T]) -> T:
-    """What ``read`` gives, read again where ``folder`` or one of its files ``names`` changed meanwhile.
+def committed(folder: str | Path, head: str, read: Callable[[Committed], T]) -> T:
+    """What ``read`` gives, read again where ``head`` was replaced meanwhile.
 
     Raises
     ------
     OSError
-        If they never stay the same.
+        If that happens each time.
     """
     for _ in range(_ATTEMPTS):
-        recover(Path(os.path.realpath(folder)))
-        before = _signature(folder, names)
+        found = Committed(Path(folder), head)
         try:
-            found = read()
+            return read(found)
         except (ValueError, OSError):
-            if _signature(folder, names) == before:
+            if Committed(Path(folder), head).content == found.content:
                 raise
-        else:
-            if _signature(folder, names) == before:
-                return found
     raise OSError(f"[load] {folder} changed each time it was read; wait until it is written, or copy it.")
 
 
-def _signature(folder: Path, names: tuple[str, ...]) -> list[tuple[int, ...] | None]:
-    return [_identity(path) for path in (folder, *(folder / name for name in names))]
+def check_writable(folder: str | Path) -> None:
+    """Raise what `commit` would raise before its first file."""
+    target = Path(os.path.realpath(folder))
+    with _named(target):
+        made = _make(target)
+        (draft := target / f".{secrets.token_hex(4)}.tmp").touch(exist_ok=False)
+        draft.unlink()
+        if made:
+            target.rmdir()
 
 
-def _identity(path: Path) -> tuple[int, ...] | None:
+def write_beside(path: Path, text: str) -> None:
+    """Replace a file that no commit lists."""
+    with _named(path.parent):
+        _write(path, text.encode(), secrets.token_hex(4))
+
+
+def holds_only(folder: Path, head: str) -> bool:
+    """Whether ``folder`` may be written: it has a ``head``, or nothing but what a killed writer left."""
+    if (folder / head).is_file():
+        return True
+    return folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.rglob("*") if not path.is_dir())
+
+
+def read_text(path: Path) -> str:
+    """What a text file holds.
+
+    Raises
+    ------
+    ValueError
+        If it is not UTF-8, or longer than any that is written here: a file may claim more than the disk holds.
+    """
     try:
-        s = path.stat()
-    except OSError:
-        return None
-    return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _LONGEST_TEXT:
+                raise ValueError(f"{path} has {size} bytes of text; it is corrupt.")
+            return file.read(size).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text; it is corrupt.") from None
 
 
-def _draft(target: Path) -> tuple[Path, int | None]:
+def parse_json(path: Path, text: str) -> Any:
+    """What ``text``, from the file ``path``, holds."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _clean(target)
-        while True:
-            draft = Path(tempfile.mkdtemp(".tmp", f".{target.name}.", target.parent))
-            lock = _lock(draft)
-            if draft.is_dir():  # a cleaner may have been faster than the lock
-                draft.chmod(0o755)
-                return draft, lock
-    except OSError as error:
-        raise OSError(f"[save] {target} cannot be written: {error.strerror}. Choose a writable folder.") from None
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); it is truncated or corrupt.") from None
 
 
-def _lock(folder: Path) -> int | None:
-    """A lock that goes with the process; None where there is none to have."""
-    if fcntl is None:
-        return None
-    file = None
+def _dumps(content: Mapping[str, Any]) -> str:
+    """JSON for people: what is long, a list of objects, has one of them a line."""
+    lines = []
+    for key, value in content.items():
+        rows = isinstance(value, list) and value and all(isinstance(row, dict) for row in value)
+        text = "[\n    " + ",\n    ".join(map(json.dumps, value)) + "\n  ]" if rows else json.dumps(value, indent=2)
+        lines.append(f"  {json.dumps(key)}: " + (text if rows else text.replace("\n", "\n  ")))
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _is_hex(value: Any, length: int) -> bool:
+    return isinstance(value, str) and re.fullmatch(rf"[0-9a-f]{{{length}}}", value) is not None
+
+
+def _stored_name(name: str, digest: str, token: str) -> PurePosixPath:
+    """The token keeps two writers from sharing a file, which one of them might remove."""
+    path = PurePosixPath(name)
+    return path.with_name(f"{path.stem}-{digest[:16]}-{token}{path.suffix}")
+
+
+def _listed(target: Path, head: str) -> set[Path]:
+    """The files of the commit that is there now; none where that cannot be told."""
+    with contextlib.suppress(ValueError, OSError):
+        now = Committed(target, head)
+        return {now.path(name) for name in now.listed}
+    return set()
+
+
+def _ours(target: Path) -> Iterator[tuple[Path, str, float]]:
+    """Files that a commit wrote, its token, and when each was written."""
+    with contextlib.suppress(OSError):
+        for path in target.rglob("*"):
+            found = _OURS.fullmatch(path.name)
+            if found and path.is_file() and not path.is_symlink():
+                yield path, found["token"] or found["draft"], path.stat().st_mtime
+
+
+def _remove(target: Path, paths: Iterable[Path]) -> None:
+    """The files, and subfolders in which nothing is left."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
+            if path.parent != target:
+                path.parent.rmdir()
+
+
+def _make(target: Path) -> bool:
+    there = target.is_dir()
+    target.mkdir(parents=True, exist_ok=True)
+    return not there
+
+
+def _write(path: Path, data: bytes, token: str) -> None:
+    """Write a file that is whole and on the disk, or not there."""
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_name(f".{token}.tmp")
     try:
-        file = os.open(folder, os.O_RDONLY)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        if file is not None:
-            os.close(file)
-        return None
-    return file
-
-
-def _clean(target: Path) -> None:
-    """Remove what killed writers left; those that live hold a lock."""
-    for path in _siblings(target):
-        lock = _lock(path) if path.suffix == ".tmp" or target.exists() else None
-        if lock is not None:
-            shutil.rmtree(path, ignore_errors=True)
-            os.close(lock)
-
-
-def _siblings(target: Path) -> list[Path]:
-    ours = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}\.(tmp|old)")
-    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
-        return [Path(e.path) for e in entries if ours.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
-    return []
-
-
-def _take_place(draft: Path, target: Path) -> None:
-    """Old and new change places in one step, where the operating system can; else in two, see `recover`."""
-    if not target.exists():
-        draft.rename(target)
-    elif not _swapped(draft, target):
-        old = draft.with_suffix(".old")
-        target.rename(old)
-        try:
-            draft.rename(target)
-        except OSError:
-            old.rename(target)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _swapped(left: Path, right: Path) -> bool:
-    if os.name != "posix":
-        return False
-    system = ctypes.CDLL(None, use_errno=True)
-    names = os.fsencode(left), os.fsencode(right)
-    if hasattr(system, "renameat2"):
-        return system.renameat2(_HERE, names[0], _HERE, names[1], _SWAP) == 0
-    return hasattr(system, "renamex_np") and system.renamex_np(*names, _SWAP) == 0
+        with open(draft, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _sync(folder: Path) -> None:
@@ -190,3 +283,12 @@ def _sync(folder: Path) -> None:
             os.fsync(file)
         finally:
             os.close(file)
+
+
+@contextlib.contextmanager
+def _named(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = "" if error.errno in _FULL else " Choose a writable folder."
+        raise OSError(f"[save] {target} cannot be written: {error.strerror or error}.{remedy}") from None

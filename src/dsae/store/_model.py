@@ -1,8 +1,10 @@
-"""The model folder: written whole or not at all, trusted in nothing when read. See docs/format.md."""
+"""Model folder: written atomically, validated on read. See docs/format.md."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,17 +12,27 @@ from typing import Any
 import numpy as np
 
 from dsae.config import ACTIVATIONS, AutoencoderConfig, known_keys, listed
-from dsae.store._commit import check_replaceable, read_steadily, replaced
-from dsae.store._state import files as state_files
-from dsae.store._state import parse_json, read_state, read_text, write_state, write_text
-from dsae.store._tensors import TensorFile, write_tensors
+from dsae.store._commit import (
+    Committed,
+    check_writable,
+    commit,
+    committed,
+    holds_only,
+    parse_json,
+    read_text,
+    write_beside,
+)
+from dsae.store._state import state_from_bytes, state_to_bytes, tensors_from_bytes, tensors_to_bytes
 from dsae.topology import Layer, Topology
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _UINT16_WIDTH = 2**16
-_LEARNING = "learning"
-_FILES = ("config.json", "model.safetensors", "history.jsonl", "metrics.json", *state_files(_LEARNING))
+_HEAD = "config.json"
+_WEIGHTS = "model.safetensors"
+_LEARNING = "learning.safetensors"
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
+_HEADER_KEYS_2 = (*_HEADER_KEYS, "metrics", "history", "commit", "files")
+_FILES_1 = (_WEIGHTS, "history.jsonl", "metrics.json", "learning.json", _LEARNING)
 
 
 @dataclass(frozen=True)
@@ -80,37 +92,50 @@ def write(folder: str | Path, model: Model) -> Path:
     for name, (_, values, bias) in model.layers.items():
         if not (np.isfinite(values).all() and np.isfinite(bias).all()):
             raise ValueError(f"[save] The weights of {name} must be finite; the model diverged and cannot be saved.")
-    with replaced(folder, _check_replaceable) as draft:
-        _write_files(draft, model)
-    return Path(folder).resolve()
+    target = Path(os.path.realpath(folder))
+    _check_replaceable(target)
+    stale = [target / name for name in _FILES_1] if _is_version_1(target) else []
+    commit(target, _HEAD, _header(model), _files(model))
+    for path in stale:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    write_beside(target / "README.md", _card(model))
+    return target
 
 
 def check_target(folder: str | Path) -> None:
-    """Raise what `write` would raise before its first file, so that nobody trains for a folder in the way."""
-    check_replaceable(folder, _check_replaceable)
+    """Raise what `write` would raise before its first file, so that no training is lost to a folder in the way."""
+    _check_replaceable(Path(os.path.realpath(folder)))
+    check_writable(folder)
 
 
 def _check_replaceable(target: Path) -> None:
-    replaceable = (target / "config.json").is_file() or (target.is_dir() and not any(target.iterdir()))
-    if target.exists() and not replaceable:
+    if target.exists() and not holds_only(target, _HEAD):
         raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
 
 
-def _write_files(folder: Path, model: Model) -> None:
-    header = {
+def _is_version_1(target: Path) -> bool:
+    with contextlib.suppress(ValueError, OSError):
+        return Committed(target, _HEAD).content.get("format_version") == 1
+    return False
+
+
+def _header(model: Model) -> dict[str, Any]:
+    return {
         "format": "dsae",
         "format_version": FORMAT_VERSION,
         "model": model.config.to_dict(),
         "training": model.training,
         "feature_names": model.feature_names,
+        "metrics": model.metrics,
+        "history": model.history,
     }
-    write_text(folder / "config.json", json.dumps(header, indent=2) + "\n")
-    write_text(folder / "metrics.json", json.dumps(model.metrics, indent=2) + "\n")
-    write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in model.history))
-    write_text(folder / "README.md", _card(model))
-    write_tensors(folder / "model.safetensors", _tensors(model))
+
+
+def _files(model: Model) -> Iterator[tuple[str, bytes]]:
+    yield _WEIGHTS, tensors_to_bytes(_tensors(model))
     if model.learning is not None:
-        write_state(folder, _LEARNING, model.learning)
+        yield _LEARNING, state_to_bytes(model.learning)
 
 
 def _tensors(model: Model) -> dict[str, np.ndarray]:
@@ -166,65 +191,75 @@ def read(folder: str | Path, learning: bool = False) -> Model:
     """
     path = Path(folder)
     try:
-        return read_steadily(path, _FILES, lambda: _read(path, learning))
+        if not (path / _HEAD).is_file():
+            raise ValueError(f"{path} is not a model folder: it has no {_HEAD}.")
+        return committed(path, _HEAD, lambda found: _read(found, learning))
     except ValueError as error:
         raise ValueError(f"[load] {error}") from None
     except MemoryError:
         raise OSError(f"[load] {path} needs more memory than there is.") from None
 
 
-def _read(path: Path, learning: bool) -> Model:
-    if not (path / "config.json").is_file():
-        raise ValueError(f"{path} is not a model folder: it has no config.json.")
-    header = _read_header(path)
-    config = _read_config(path / "config.json", header)
-    layers, threshold, importance = _read_tensors(path / "model.safetensors", config)
-    history = path / "history.jsonl"
-    metrics = path / "metrics.json"
-    lines = read_text(history).splitlines() if history.is_file() else []
+def _read(found: Committed, learning: bool) -> Model:
+    header, head = found.content, found.head
+    version = _version(found)
+    config = _read_config(head, header, _HEADER_KEYS if version == 1 else _HEADER_KEYS_2)
+    if version == 1:
+        path, history, metrics = found.folder / _WEIGHTS, *_read_version_1(found.folder)
+        if not path.is_file():
+            raise ValueError(f"{path} is missing; the folder was not copied whole.")
+        data = path.read_bytes()
+    else:
+        path, history, metrics = found.path(_WEIGHTS), header.get("history"), header.get("metrics")
+        data = found.read(_WEIGHTS)
+    layers, threshold, importance = _read_tensors(path, tensors_from_bytes(data, path), config)
+    has_learning = learning and version > 1 and _LEARNING in found.listed
     return Model(
         config=config,
         layers=layers,
         threshold=threshold,
         training=header.get("training") or {},
         feature_names=header.get("feature_names"),
-        history=[_mapping(history, parse_json(history, line)) for line in lines],
-        metrics=_mapping(metrics, parse_json(metrics, read_text(metrics))) if metrics.is_file() else {},
+        history=_rows(head, history),
+        metrics=_mapping(head, "metrics", metrics),
         importance=importance,
-        learning=_read_learning(path) if learning else None,
+        learning=state_from_bytes(found.read(_LEARNING), found.path(_LEARNING)) if has_learning else None,
     )
 
 
-def _read_learning(path: Path) -> dict[str, Any] | None:
-    there = [(path / name).is_file() for name in state_files(_LEARNING)]
-    if not any(there):
-        return None
-    if not all(there):
-        raise ValueError(f"{path} must have both {' and '.join(state_files(_LEARNING))}, or neither.")
-    return read_state(path, _LEARNING)
+def _read_version_1(folder: Path) -> tuple[list[Any], Any]:
+    """History and metrics, in files of their own. Adam's state of that version is not read: it starts anew."""
+    history, metrics = folder / "history.jsonl", folder / "metrics.json"
+    lines = read_text(history).splitlines() if history.is_file() else []
+    rows = [parse_json(history, line) for line in lines]
+    return rows, parse_json(metrics, read_text(metrics)) if metrics.is_file() else {}
 
 
-def _read_header(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    header = parse_json(path, read_text(path))
-    if not isinstance(header, dict) or header.get("format") != "dsae":
-        raise ValueError(f"{path} does not describe a dsae model.")
-    version = header.get("format_version")
+def _version(found: Committed) -> int:
+    if found.content.get("format") != "dsae":
+        raise ValueError(f"{found.head} does not describe a dsae model.")
+    version = found.content.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"{path} must give format_version as a whole number; got {version!r}.")
+        raise ValueError(f"{found.head} must give format_version as a whole number; got {version!r}.")
     if version > FORMAT_VERSION:
         raise ValueError(
-            f"{folder} has format version {version}, newer than the {FORMAT_VERSION} that this dsae "
+            f"{found.folder} has format version {version}, newer than the {FORMAT_VERSION} that this dsae "
             "reads; upgrade dsae."
         )
-    return header
+    return version
 
 
-def _read_config(path: Path, header: dict[str, Any]) -> AutoencoderConfig:
+def _rows(path: Path, history: Any) -> list[dict[str, Any]]:
+    if not isinstance(history, list):
+        raise ValueError(f"{path}: history must be a list of mappings; got {type(history).__name__}.")
+    return [_mapping(path, "every row of history", row) for row in history]
+
+
+def _read_config(path: Path, header: dict[str, Any], keys: tuple[str, ...]) -> AutoencoderConfig:
     if not isinstance(header.get("model"), dict):
         raise ValueError(f"{path} lacks the model's configuration.")
     try:
-        known_keys("the file", header, _HEADER_KEYS)
+        known_keys("the file", header, keys)
         config = AutoencoderConfig.from_dict(header["model"])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -238,33 +273,29 @@ def _read_config(path: Path, header: dict[str, Any]) -> AutoencoderConfig:
     return config
 
 
-def _mapping(path: Path, content: Any) -> dict[str, Any]:
+def _mapping(path: Path, what: str, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold mappings; got {type(content).__name__}.")
+        raise ValueError(f"{path}: {what} must be a mapping; got {type(content).__name__}.")
     return content
 
 
 def _read_tensors(
-    path: Path, config: AutoencoderConfig
+    path: Path, tensors: dict[str, np.ndarray], config: AutoencoderConfig
 ) -> tuple[dict[str, Layer], np.ndarray | None, np.ndarray | None]:
-    if not path.is_file():
-        raise ValueError(f"{path} is missing; the model folder was cut short.")
-    with TensorFile(path) as file:
-        unread = set(file.slots)
+    unread = dict(tensors)
 
-        def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
-            if key not in unread:
-                raise ValueError(f"{path} lacks the tensor {key}; the file is damaged.")
-            unread.remove(key)
-            kind, shape = file.slots[key][:2]
-            if kind not in kinds or shape != (length,):
-                wanted = f"{' or '.join(kinds)} of shape ({length},)"
-                raise ValueError(f"{path}: {key} must be {wanted}; got {kind} {shape}.")
-            return file.read(key)
+    def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
+        if key not in unread:
+            raise ValueError(f"{path} lacks the tensor {key}; the file is corrupt.")
+        array = unread.pop(key)
+        if array.dtype.name not in kinds or array.shape != (length,):
+            wanted = f"{' or '.join(kinds)} of shape ({length},)"
+            raise ValueError(f"{path}: {key} must be {wanted}; got {array.dtype} {array.shape}.")
+        return array
 
-        layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
-        threshold = take("code.threshold", ("F32",), config.n_components) if "code.threshold" in unread else None
-        importance = take("input.importance", ("F32",), config.n_features) if "input.importance" in unread else None
+    layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
+    threshold = take("code.threshold", ("float32",), config.n_components) if "code.threshold" in unread else None
+    importance = take("input.importance", ("float32",), config.n_features) if "input.importance" in unread else None
     if unread:
         raise ValueError(f"{path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
     if (threshold is None) == config.code.threshold:
@@ -277,23 +308,23 @@ def _read_tensors(
     return layers, threshold, importance
 
 
-def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: set[str]) -> Layer:
+def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: dict[str, np.ndarray]) -> Layer:
     n_out, n_in = shape
-    bias = take(f"{name}.bias", ("F32",), n_out)
+    bias = take(f"{name}.bias", ("float32",), n_out)
     if f"{name}.indptr" not in unread:
-        values = take(f"{name}.values", ("F32",), n_out * n_in)
+        values = take(f"{name}.values", ("float32",), n_out * n_in)
         topology = Topology.full(shape)
     else:
-        indptr = take(f"{name}.indptr", ("I32",), n_out + 1)
+        indptr = take(f"{name}.indptr", ("int32",), n_out + 1)
         if indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):  # a difference of int32 would wrap around
             raise ValueError(f"{path}: {name}.indptr must rise from 0.")
         nnz = int(indptr[-1])
-        indices = take(f"{name}.indices", ("U16", "I32"), nnz).astype(np.int32)
+        indices = take(f"{name}.indices", ("uint16", "int32"), nnz).astype(np.int32)
         try:
             topology = Topology(shape, np.array(indptr), indices)
         except ValueError as error:
-            raise ValueError(f"{path}: {name} is damaged. {error}") from None
-        values = take(f"{name}.values", ("F32",), nnz)
+            raise ValueError(f"{path}: {name} is corrupt. {error}") from None
+        values = take(f"{name}.values", ("float32",), nnz)
     if not (np.isfinite(values).all() and np.isfinite(bias).all()):
         raise ValueError(f"{path}: the weights of {name} must be finite.")
     return Layer(topology, values, bias)

@@ -1,93 +1,75 @@
-"""A tree of arrays and JSON as two files: no pickle."""
+"""A tree of arrays and JSON as one safetensors file: no pickle."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from dsae.store._tensors import TensorFile, write_tensors
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
 
 State = dict[str, Any]
-_LONGEST_TEXT = 1 << 28
+_KINDS = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U16": "<u2", "U8": "|u1"}
+_TREE = "tree"  # the entry of the file's metadata that has what is not an array
 
 
-def files(stem: str) -> tuple[str, str]:
-    """Names of the two: what JSON holds, and the arrays by their path in the tree."""
-    return f"{stem}.json", f"{stem}.safetensors"
+def tensors_to_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> bytes:
+    """A safetensors file of arrays."""
+    return save({name: np.asarray(array, order="C") for name, array in tensors.items()}, dict(metadata or {}) or None)
 
 
-def write_state(folder: Path, stem: str, state: Mapping[str, Any]) -> None:
-    """Write dicts of arrays and of what JSON can hold, nested as they are."""
-    text, tensors = files(stem)
+def tensors_from_bytes(data: bytes, path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file; they may be changed.
+
+    Raises
+    ------
+    ValueError
+        If it is none, names ``path``, or has arrays of another dtype than dsae writes.
+    """
+    try:
+        entries = deserialize(data)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or corrupt ({error}).") from None
+    arrays = {}
+    for name, entry in entries:
+        if entry["dtype"] not in _KINDS:
+            raise ValueError(f"{path}: {name} must be one of {', '.join(_KINDS)}; got {entry['dtype']}.")
+        array = np.frombuffer(entry["data"], _KINDS[entry["dtype"]]).reshape(entry["shape"])
+        arrays[name] = array if array.flags.writeable else array.copy()  # some versions give bytes, others a bytearray
+    return arrays
+
+
+def state_to_bytes(state: Mapping[str, Any]) -> bytes:
+    """Dicts of arrays and of what JSON can hold, nested as they are."""
     arrays: dict[str, np.ndarray] = {}
     rest = _without_arrays(state, "", arrays)
-    write_text(folder / text, json.dumps(rest) + "\n")
-    write_tensors(folder / tensors, arrays)
+    return tensors_to_bytes(arrays, {_TREE: json.dumps(rest)})
 
 
-def read_state(folder: Path, stem: str) -> State:
-    """The reverse of `write_state`.
+def state_from_bytes(data: bytes, path: Path) -> State:
+    """The reverse of `state_to_bytes`.
 
     Raises
     ------
     ValueError
-        If a file is damaged, an array has no place in the tree, or holds NaN or infinity.
+        If the file is damaged, an array has no place in the tree, or holds NaN or infinity.
     """
-    text, tensors = files(stem)
-    state = read_json(folder / text)
+    arrays = tensors_from_bytes(data, path)
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        state = json.loads(header["__metadata__"][_TREE])
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} has no valid tree in its metadata ({error!r}).") from None
     if not isinstance(state, dict):
-        raise ValueError(f"{folder / text} must hold a mapping; got {type(state).__name__}.")
-    with TensorFile(folder / tensors) as file:
-        for name in file.slots:
-            array = file.read(name)
-            if not np.isfinite(array).all():
-                raise ValueError(f"{folder / tensors}: {name} must be finite.")
-            _put(state, name, array, folder / tensors)
+        raise ValueError(f"{path} must hold a mapping; got {type(state).__name__}.")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{path}: {name} must be finite.")
+        _put(state, name, array, path)
     return state
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds."""
-    return parse_json(path, read_text(path))
-
-
-def read_text(path: Path) -> str:
-    """What a text file holds.
-
-    Raises
-    ------
-    ValueError
-        If it is not UTF-8, or longer than any that is written here: a file may claim more than the disk holds.
-    """
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > _LONGEST_TEXT:
-                raise ValueError(f"{path} has {size} bytes of text; it is damaged.")
-            return file.read(size).decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text; it is damaged.") from None
-
-
-def parse_json(path: Path, text: str) -> Any:
-    """What ``text``, from the file ``path``, holds."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); it was cut short or damaged.") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text``, and wait until it is on the disk."""
-    with open(path, "wb") as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _without_arrays(tree: Mapping[str, Any], path: str, arrays: dict[str, np.ndarray]) -> State:
@@ -105,7 +87,7 @@ def _put(state: State, name: str, array: np.ndarray, path: Path) -> None:
     for parent in parents:
         state = state.get(parent)  # type: ignore[assignment]
         if not isinstance(state, dict):
-            raise ValueError(f"{path}: {name} has no place; the two files do not belong together.")
+            raise ValueError(f"{path}: {name} has no place in the tree.")
     if last in state:
-        raise ValueError(f"{path}: {name} is there twice; the two files do not belong together.")
+        raise ValueError(f"{path}: {name} is there twice.")
     state[last] = array

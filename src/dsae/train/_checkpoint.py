@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import time
 import warnings
@@ -20,12 +19,10 @@ import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import Source
-from dsae.store import Model
-from dsae.store._commit import read_steadily, recover, replaced
-from dsae.store._state import files, read_state, write_state
+from dsae.store import Committed, Model, commit, committed, holds_only, state_from_bytes, state_to_bytes
 
-_STEM = "checkpoint"
-_VERSION = 1
+_HEAD, _STATE = "checkpoint.json", "state.safetensors"
+_VERSION = 2
 _SAMPLE = 64  # rows
 
 
@@ -58,13 +55,12 @@ class Checkpoints:
 
     @property
     def exists(self) -> bool:
-        """Whether there is an unfinished run in the folder, or was when its writer was killed."""
-        recover(Path(os.path.realpath(self.folder)))
-        return (self.folder / files(_STEM)[0]).is_file()
+        """Whether there is an unfinished run in the folder."""
+        return (self.folder / _HEAD).is_file()
 
     def seed(self, drawn: int) -> int:
         """That of the unfinished run, or ``drawn`` where there is none."""
-        seed = self._read()["run"].get("seed") if self.exists else None
+        seed = self._read()[0]["run"].get("seed") if self.exists else None
         return seed if isinstance(seed, int) else drawn
 
     def open(self, run: dict[str, Any]) -> None:
@@ -78,11 +74,11 @@ class Checkpoints:
         self._check(self.folder)
         self._run, self._written = json.loads(json.dumps(run)), time.monotonic()
         if self.exists:
-            content = self._read()
+            content, state = self._read()
             _compare(self.folder, content["run"], self._run)
             self._compare_threads(content.get("threads"))
             with self.taking_up():
-                self.saved, self.seconds = content["state"], float(content["state"]["seconds"])
+                self.saved, self.seconds = state, float(state["seconds"])
 
     def _compare_threads(self, then: Any) -> None:
         now = torch.get_num_threads()
@@ -106,10 +102,9 @@ class Checkpoints:
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the newest state; where that fails the run goes on, with a warning."""
         content = {"format": "dsae checkpoint", "format_version": _VERSION, "threads": torch.get_num_threads()}
-        content |= {"run": self._run, "state": state}
         try:
-            with replaced(self.folder, self._check) as draft:
-                write_state(draft, _STEM, content)
+            self._check(self.folder)
+            commit(self.folder, _HEAD, {**content, "run": self._run}, [(_STATE, state_to_bytes(state))])
         except OSError as error:
             warnings.warn(f"{error} Training goes on without this checkpoint.", RuntimeWarning, stacklevel=2)
         self._written = time.monotonic()
@@ -119,22 +114,26 @@ class Checkpoints:
         if self.exists:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> tuple[dict[str, Any], dict[str, Any]]:
         try:
-            content = read_steadily(self.folder, files(_STEM), lambda: read_state(self.folder, _STEM))
-            if content.get("format") != "dsae checkpoint" or not isinstance(content.get("run"), dict):
-                raise ValueError(f"{self.folder} is not a checkpoint.")
-            if content.get("format_version") != _VERSION:
-                raise ValueError(f"{self.folder} was written by another version of dsae.")
-            return content
+            return committed(self.folder, _HEAD, _parts)
         except ValueError as error:
             raise ValueError(f"[fit] {error} Remove the folder to start anew.") from None
 
     @staticmethod
     def _check(target: Path) -> None:
-        ours = (target / files(_STEM)[0]).is_file() or (target.is_dir() and not any(target.iterdir()))
-        if target.exists() and not ours:
+        if target.exists() and not holds_only(target, _HEAD):
             raise ValueError(f"[fit] {target} exists and is not a checkpoint; choose another path or remove it.")
+
+
+def _parts(found: Committed) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the run is, and its state."""
+    content = found.content
+    if content.get("format") != "dsae checkpoint" or not isinstance(content.get("run"), dict):
+        raise ValueError(f"{found.folder} is not a checkpoint.")
+    if content.get("format_version") != _VERSION:
+        raise ValueError(f"{found.folder} was written by another version of dsae.")
+    return content, state_from_bytes(found.read(_STATE), found.path(_STATE))
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ from dsae.train._stages import Stage
 
 _WARM_UP = 0.05  # of the steps of a stage
 _OPEN_WARM_UP = 100  # steps
-REMEDY = "Remove learning.json and learning.safetensors from its folder: Adam then starts anew."
+REMEDY = "Save what `dsae.load` reads of the folder over it: Adam then starts anew."
 
 
 @plain_torch()

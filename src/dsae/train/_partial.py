@@ -114,4 +114,4 @@ def _taken_up(start: Model, learning: Mapping[str, Any], settings: Mapping[str, 
     model = Autoencoder(start.config, torch.Generator().manual_seed(seed))
     model.set_layers(start.layers)
     same = learning["settings"] == settings
-    return _At(model, seed, deviation, {k: v for k, v in learning.items() if same or k != "shrinkers"})
+    return _At(model, seed, deviation, learning if same else {**learning, "shrinkers": None})

@@ -77,7 +77,7 @@ class Run:
     def remember(self, memory: Mapping[str, Any]) -> None:
         """All but the learner, which needs the layers as they were."""
         remember_module(self.model, memory["model"])
-        for key, shrinker in self.shrinkers.items() if "shrinkers" in memory else ():
+        for key, shrinker in self.shrinkers.items() if memory["shrinkers"] is not None else ():
             shrinker.remember(memory["shrinkers"][key], self.model)
         if self.observer is not None:
             self.observer.remember(memory["observer"])
