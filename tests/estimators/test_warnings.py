@@ -117,13 +117,16 @@ def test_columns_of_one_name_in_a_file_are_told(tmp_path):
 
 def test_layers_without_edges_are_told():
     messages = fit(X, density={"encoder.0": 0.02, "encoder.1": 0.05}, shrink="random", hidden_layer_sizes=(40,))
-    assert any("many units have no edge left:" in message and "units of encoder.0" in message for message in messages)
+    assert any(
+        "many units have no remaining connections:" in message and "units of encoder.0" in message
+        for message in messages
+    )
     assert any("Raise density, or make the layers narrower." in message for message in messages)
 
 
 def test_latents_without_edges_are_told_sooner():
     (message,) = fit(X, n_components=10, density=0.1, shrink="random", hidden_layer_sizes=())
-    assert "many units have no edge left: 5 of 10 latents. Raise density" in message
+    assert "many units have no remaining connections: 5 of 10 latents. Raise density" in message
 
 
 def test_constant_rows_are_told_as_constant_features_only():

@@ -19,7 +19,7 @@ from dsae.runtime import Runtime, load
 
 _DEFAULTS = {"hidden_layer_sizes": (256,), "scale": True}
 _CODE, _FEATURES_PER_LATENT = 32, 4  # a code as wide as the data would need every feature alike
-_DENSITY, _INPUTS = 0.03, 8  # narrow data need more, or units have no edge left
+_DENSITY, _INPUTS = 0.03, 8  # narrow data need more, or units have no connections left
 _SHARE = 0.5
 
 

@@ -58,7 +58,7 @@ def _advise_on_edges(runtime: Runtime) -> None:
     ]
     if lost:
         warn(
-            f"[fit] At density {runtime.model.density:.3g} many units have no edge left: {listed(lost)}. Raise "
+            f"[fit] At density {runtime.model.density:.3g} many units have no remaining connections: {listed(lost)}. Raise "
             "density, or make the layers narrower."
         )
 
