@@ -39,7 +39,7 @@ def test_ordinary_data_are_no_reason_to_warn():
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
 def test_constant_features_are_counted_and_named(kind):
     assert fit(kind(with_columns(7, [2, 9]))) == [
-        "[fit] 2 of 12 features are constant (columns 2, 9): nothing is to be learnt from them. Drop them, or check "
+        "[fit] 2 of 12 features are constant (columns 2, 9): they carry no information. Drop them, or check "
         "how they were made."
     ]
     (message,) = fit(pd.DataFrame(with_columns(0, range(7)), columns=NAMES))

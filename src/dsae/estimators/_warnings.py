@@ -1,4 +1,4 @@
-"""What a user should know about the data and the model after a fit, where something can be done about it."""
+"""Warnings about the data and the fitted model that a user can act on."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
 
 
 def advise_on_data(source: Source, names: list[str] | None) -> None:
-    """Warn about features that never vary.
+    """Warn about constant features.
 
-    Zeros everywhere are how pixels at the border and words out of use look, and cost nothing: without names, only
-    other constants are told. They are known from the pass that training needs.
+    Without names, columns of zeros are not reported: pixels at the border and unused words look like that and cost
+    nothing. The moments come from the pass that training needs anyway.
     """
     if len(source) < _FEW_ROWS:
         return
@@ -33,15 +33,15 @@ def advise_on_data(source: Source, names: list[str] | None) -> None:
     if constant:
         shown = listed([str(j) if names is None else repr(names[j]) for j in constant])
         warn(
-            f"[fit] {len(constant)} of {source.n_features} features are constant (columns {shown}): nothing is to be "
-            "learnt from them. Drop them, or check how they were made."
+            f"[fit] {len(constant)} of {source.n_features} features are constant (columns {shown}): they carry no "
+            "information. Drop them, or check how they were made."
         )
 
 
 def advise_on_model(source: Source, runtime: Runtime) -> None:
-    """Warn about layers that have lost most of their units, and about a model that knows no more than the mean.
+    """Warn about layers that have lost most of their units, and about a model no better than the mean.
 
-    After few steps on few rows there is nothing to say.
+    A short training on few rows is not judged.
     """
     n_epochs, batch_size = len(runtime.model.history), runtime.model.training["batch_size"]
     n_rows = len(source)
@@ -53,25 +53,25 @@ def advise_on_model(source: Source, runtime: Runtime) -> None:
 def _advise_on_edges(runtime: Runtime) -> None:
     lost = [
         f"{n_lost} of {n_units} {what}"
-        for what, n_lost, n_units, bearable in _without_edges(runtime)
-        if n_lost > bearable * n_units
+        for what, n_lost, n_units, tolerated in _without_edges(runtime)
+        if n_lost > tolerated * n_units
     ]
     if lost:
         warn(
-            f"[fit] At density {runtime.model.density:.3g} many units have no remaining connections: {listed(lost)}. Raise "
-            "density, or make the layers narrower."
+            f"[fit] At density {runtime.model.density:.3g} many units have no remaining connections: {listed(lost)}. "
+            "Raise density, or make the layers narrower."
         )
 
 
 def _without_edges(runtime: Runtime) -> Iterator[tuple[str, int, int, float]]:
-    """What the units are, how many lack edges to either side, how many there are, and what share is bearable."""
+    """For each layer of units: name, units that lack edges on either side, all units, and the share tolerated."""
     layers = list(runtime.layers.items())
     for (name, layer), (following_name, following) in pairwise(layers):
         silent = np.diff(layer.topology.indptr) == 0
         unheard = np.bincount(following.topology.indices, minlength=silent.size) == 0
         is_code = following_name == "decoder.0"
-        what, bearable = ("latents", _LATENTS_LOST) if is_code else (f"units of {name}", _HIDDEN_LOST)
-        yield what, int((silent | unheard).sum()), silent.size, bearable
+        what, tolerated = ("latents", _LATENTS_LOST) if is_code else (f"units of {name}", _HIDDEN_LOST)
+        yield what, int((silent | unheard).sum()), silent.size, tolerated
 
 
 def _advise_on_error(source: Source, runtime: Runtime) -> None:
@@ -85,6 +85,6 @@ def _advise_on_error(source: Source, runtime: Runtime) -> None:
 
 
 def _sample(source: Source) -> Rows:
-    """Fewer of wide rows, whose reconstructions are work."""
+    """A sample of rows; fewer of wide ones, which are expensive to reconstruct."""
     n = min(_ROWS, max(_FEW_ROWS, _NUMBERS // source.n_features))
     return source.sample(min(n, len(source)), np.random.default_rng(0)).rows
