@@ -1,4 +1,5 @@
-// Activations, in place. Those of a unit by itself take panels of any width, one lane included; softmax and topk take rows.
+// Activations, in place, in one table: a new one is a function and a line at its end, whose place is the `kernel` of its
+// record in Python. Those of a unit by itself take panels of any width, one lane included; those by row take rows.
 #include "exponential.hpp"
 #include "level.hpp"
 
@@ -18,7 +19,20 @@ inline int64_t each(float* x, int64_t size, const F& f) {
 
 inline float keep_above(float x, float threshold) { return x > threshold ? x : 0.0f; }
 
-int64_t above_threshold(const float* thresholds, Panels<float> z) {
+inline int64_t size_of(Panels<float> z) { return z.count * z.width * z.lanes; }
+
+int64_t identity(const Activation&, Panels<float> z) { return size_of(z); }
+
+int64_t relu(const Activation&, Panels<float> z) {
+  return each(z.data, size_of(z), [](float x) { return x < 0 ? 0.0f : x; });
+}
+
+int64_t sigmoid(const Activation&, Panels<float> z) {
+  return each(z.data, size_of(z), [](float x) { return 1 / (1 + exponential(-x)); });
+}
+
+int64_t above_threshold(const Activation& activation, Panels<float> z) {
+  const float* const thresholds = activation.thresholds;
   int64_t live = 0;
   for (int64_t p = 0; p < z.count; ++p) {
     float* x = z.data + p * z.width * z.lanes;
@@ -32,7 +46,7 @@ int64_t above_threshold(const float* thresholds, Panels<float> z) {
   return live;
 }
 
-void softmax(float* x, int64_t size) {
+void softmax_row(float* x, int64_t size) {
   if (!size) return;
   constexpr int kChains = 16;
   float best[kChains], sum[kChains] = {};
@@ -51,6 +65,11 @@ void softmax(float* x, int64_t size) {
   for (int64_t i = 0; i < size; ++i) x[i] *= scale;
 }
 
+int64_t softmax(const Activation&, Panels<float> z) {
+  for (int64_t row = 0; row < z.count; ++row) softmax_row(z.data + row * z.width, z.width);
+  return size_of(z);
+}
+
 inline int64_t at_least(const float* x, int64_t size, int32_t bits) {
   int32_t count = 0;
   for (int64_t i = 0; i < size; ++i) count += bits_of(x[i]) >= bits;
@@ -58,7 +77,7 @@ inline int64_t at_least(const float* x, int64_t size, int32_t bits) {
 }
 
 // Positive floats are ordered as their bits are, so the k-th largest is found bit by bit, by counting alone.
-int64_t topk(float* x, int64_t size, int64_t k) {
+int64_t topk_row(float* x, int64_t size, int64_t k) {
   int32_t kth = 0;
   for (int bit = 30; bit >= 0; --bit)
     if (at_least(x, size, kth | 1 << bit) >= k) kth |= 1 << bit;
@@ -69,23 +88,18 @@ int64_t topk(float* x, int64_t size, int64_t k) {
   return each(x, size, [&](float number) { return bits_of(number) >= kth ? number : 0.0f; });
 }
 
-}  // namespace
-
-int64_t activate(const Activation& activation, Panels<float> z) {
-  const int64_t size = z.count * z.width * z.lanes;
+int64_t topk(const Activation& activation, Panels<float> z) {
   int64_t live = 0;
-  switch (activation.kind) {
-    case Activation::identity: return size;
-    case Activation::relu: return each(z.data, size, [](float x) { return x < 0 ? 0.0f : x; });
-    case Activation::sigmoid: return each(z.data, size, [](float x) { return 1 / (1 + exponential(-x)); });
-    case Activation::threshold: return above_threshold(activation.thresholds, z);
-    case Activation::softmax:
-      for (int64_t row = 0; row < z.count; ++row) softmax(z.data + row * z.width, z.width);
-      return size;
-    case Activation::topk:
-      for (int64_t row = 0; row < z.count; ++row) live += topk(z.data + row * z.width, z.width, activation.k);
-  }
+  for (int64_t row = 0; row < z.count; ++row) live += topk_row(z.data + row * z.width, z.width, activation.k);
   return live;
 }
+
+}  // namespace
+
+const ActivationKind activations[] = {
+    {identity, false, false, false}, {relu, false, false, false},   {sigmoid, false, false, false},
+    {above_threshold, false, false, true}, {softmax, true, false, false}, {topk, true, true, false},
+};
+const int n_activations = sizeof(activations) / sizeof(activations[0]);
 
 }  // namespace dsae::DSAE_LEVEL

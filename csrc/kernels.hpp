@@ -80,18 +80,24 @@ struct OutputGradients {
   float *dw, *dbias;
   Panels<float> dx, tile;
 };
-enum class Loss { squared, entropy };
-// The sum over `n_rows` samples and all outputs of the loss of W x + bias; its gradients are multiplied by `factor`.
-using TiledLoss = double(const OutputLayer&, Panels<const float> x, const Target&, Loss, int64_t n_rows, float factor,
+// The sum over `n_rows` samples and all outputs of the loss of W x + bias, which tiled_loss.cpp knows by its number; its
+// gradients are multiplied by `factor`.
+using TiledLoss = double(const OutputLayer&, Panels<const float> x, const Target&, int loss, int64_t n_rows, float factor,
                          const OutputGradients&);
 
+struct ActivationKind;
 struct Activation {
-  enum Kind { identity, relu, sigmoid, threshold, softmax, topk } kind;
-  int64_t k;               // of topk
-  const float* thresholds;  // one per unit; of threshold
+  const ActivationKind* kind;
+  int64_t k;                // of kinds that need it
+  const float* thresholds;  // one per unit, the same
 };
-// In place; at most how many numbers are not zero afterwards. Rows are panels of one lane; softmax and topk take only these.
-using Activate = int64_t(const Activation&, Panels<float>);
+// A line of the table in activate.cpp.
+struct ActivationKind {
+  // In place; at most how many numbers are not zero afterwards. Rows are panels of one lane.
+  int64_t (*apply)(const Activation&, Panels<float>);
+  bool by_row;  // takes the whole sample at once, hence rows only
+  bool needs_k, needs_thresholds;
+};
 
 struct Kernels {
   const char* isa;
@@ -113,7 +119,9 @@ struct Kernels {
   GatherLive* gather_live;
   Outer* outer;
   TiledLoss* tiled_loss;
-  Activate* activate;
+  int n_losses;
+  const ActivationKind* activations;
+  int n_activations;
   int width;  // floats in a vector
 };
 

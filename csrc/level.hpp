@@ -36,7 +36,8 @@ ColumnsGradient columns_gradient;
 GatherLive gather_live;
 Outer outer;
 TiledLoss tiled_loss;
-Activate activate;
+extern const int n_losses, n_activations;
+extern const ActivationKind activations[];
 
 namespace {
 

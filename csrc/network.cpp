@@ -47,9 +47,6 @@ struct Load {
   int64_t count, chunks, live;
 };
 
-// Softmax and topk need the whole sample at once.
-bool by_sample(const Activation& a) { return a.kind == Activation::softmax || a.kind == Activation::topk; }
-
 }  // namespace
 
 // One chunk on its way: CSR at most at the entrance, then rows or a panel, whichever the next step reads.
@@ -70,12 +67,12 @@ class Network::Pass {
     if (worth_columns(layer)) by_columns(node);
     else by_panel(layer);
     width_ = layer.w.n_rows;
-    if (by_sample(layer.activation)) to_rows();
+    const ActivationKind& kind = *layer.activation.kind;
+    if (kind.by_row) to_rows();
     float* data = buffers_[at_];
     const auto panels = panel_ ? Panels<float>{data, 1, width_, lanes_} : Panels<float>{data, in_.count, width_, 1};
-    const int64_t live = k_.activate(layer.activation, panels);
-    const bool by_k = layer.activation.kind == Activation::topk;
-    live_ = lanes_ == 1 ? live : load_.count * (by_k ? layer.activation.k : width_);
+    const int64_t live = kind.apply(layer.activation, panels);
+    live_ = lanes_ == 1 ? live : load_.count * (kind.needs_k ? layer.activation.k : width_);
   }
 
   void leave(float* out) {

@@ -1,6 +1,7 @@
 // The last layer, its loss and both gradients, tile by tile of outputs: a tile of W x + b becomes the loss' gradient in
 // place, gives dW at once and dX through the transpose, and is overwritten by the next. Every sum has one order, whatever
 // the number of threads: rows of outputs are shared out for the first half of a tile, rows of inputs for the second.
+// A new loss is a function and a case of `line_loss`, whose number is the `kernel` of its record in Python.
 #include "edges.hpp"
 #include "exponential.hpp"
 
@@ -49,12 +50,23 @@ inline float entropy(float* line, const Live& target, int64_t used) {
   return total(sum) - chosen;
 }
 
+// In place: what the layer gives becomes the loss' derivative over the record's `factor`; their sum over the lanes.
+template <int L>
+inline float line_loss(int loss, float* line, const Live& target, float shift, int64_t used) {
+  switch (loss) {
+    case 0: return squared<L>(line, target, shift, used);
+    case 1: return entropy<L>(line, target, used);
+  }
+  __builtin_unreachable();
+}
+constexpr int kLosses = 2;
+
 template <int L>
 struct Tiles {
   const OutputLayer& layer;
   const Panels<const float> x;
   const Target& target;
-  const Loss kind;
+  const int kind;
   const int64_t n_rows;
   const float factor;
   const OutputGradients& to;
@@ -78,7 +90,7 @@ struct Tiles {
     spmm_row<L>(layer.w, layer.values, layer.bias, from, y, at);
     const Live numbers = live(panel, row);
     const int64_t left = n_rows - panel * L, used = left < L ? left : L;
-    const float loss = kind == Loss::squared ? squared<L>(y, numbers, shift, used) : entropy<L>(y, numbers, used);
+    const float loss = line_loss<L>(kind, y, numbers, shift, used);
     losses[row - begin] += loss;
     if (!to.dbias) return;
     Vec sum = {};
@@ -142,7 +154,9 @@ struct Tiles {
 
 }  // namespace
 
-double tiled_loss(const OutputLayer& layer, Panels<const float> x, const Target& target, Loss kind, int64_t n_rows,
+const int n_losses = kLosses;
+
+double tiled_loss(const OutputLayer& layer, Panels<const float> x, const Target& target, int kind, int64_t n_rows,
                   float factor, const OutputGradients& to) {
   const int64_t height = to.tile.width, n_in = to.dx.data ? layer.wt.n_rows : 0;
   double* const losses = new double[height];

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dsae.config import AutoencoderConfig
-from dsae.nn import LOSSES, Autoencoder
+from dsae.nn import Autoencoder
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS, Clock, Rewire
 from dsae.train import SparseAdam, swap_parameter
@@ -53,7 +53,7 @@ class SparseTraining:
         self.optimizer.set_rate(1e-3)
         self.optimizer.zero_grad()
         trace = self.model.trace(self.x)
-        loss = LOSSES["mse"](trace)
+        loss = trace.loss("mse")
         objective = loss + sum(shrinker.penalty(self.model, trace) for shrinker in self.shrinkers)
         _finite(loss.item(), objective.item())
         objective.backward()

@@ -209,8 +209,8 @@ void columns_gradient(const In& indptr, const In& indices, const In& slots, cons
 // The layer as (indptr, indices, values, bias), its transpose as (indptr, indices, values), the target by column as
 // (indptr, samples, values, shift or None), the gradients as (dw, dbias, dx); what is None is not computed.
 double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<std::tuple<In, In, In>>& transpose,
-                  const In& x, const std::tuple<In, In, In, std::optional<In>>& target, const std::string& loss,
-                  int64_t n_rows, float factor, const Out& tile,
+                  const In& x, const std::tuple<In, In, In, std::optional<In>>& target, int loss, int64_t n_rows,
+                  float factor, const Out& tile,
                   const std::optional<std::tuple<Out, Out, std::optional<Out>>>& gradients) {
   const Call call{"tiled_loss"};
   const auto& [indptr, indices, values, bias] = layer;
@@ -224,7 +224,8 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
                             call.vector<const float>("target values", t_values, "the size of target indices", t_samples.size()),
                             t_shift ? call.vector<const float>("shift", *t_shift, "the number of rows", to.w.n_rows) : nullptr};
   call.equal("target indptr.size - 1", aim.columns.n_rows, "the number of rows", to.w.n_rows);
-  if (loss != "mse" && loss != "bce") call.fail("loss to be mse or bce", loss);
+  if (loss < 0 || loss >= kernels->n_losses)
+    call.fail("a loss below " + std::to_string(kernels->n_losses), std::to_string(loss));
   dsae::OutputGradients out = {nullptr, nullptr, {nullptr, 0, 0, from.lanes}, call.panels<float>("tile", tile)};
   call.same_batch(from, out.tile, "tile");
   if (out.tile.width < 1) call.fail("a tile of at least one output", "none");
@@ -244,7 +245,7 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
     }
   }
   nb::gil_scoped_release release;
-  return kernels->tiled_loss(to, from, aim, loss == "mse" ? dsae::Loss::squared : dsae::Loss::entropy, n_rows, factor, out);
+  return kernels->tiled_loss(to, from, aim, loss, n_rows, factor, out);
 }
 
 }  // namespace

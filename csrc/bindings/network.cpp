@@ -2,7 +2,6 @@
 #include "network.hpp"
 
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
 
 #include <vector>
 
@@ -11,28 +10,23 @@
 
 namespace {
 
-dsae::Activation activation(const Call& call, const std::string& name, int64_t k, const std::optional<In>& thresholds,
-                            int64_t width) {
-  using A = dsae::Activation;
-  const auto with = [&](A::Kind kind) { return A{kind, k, nullptr}; };
-  if (name == "identity") return with(A::identity);
-  if (name == "relu") return with(A::relu);
-  if (name == "sigmoid") return with(A::sigmoid);
-  if (name == "softmax") return with(A::softmax);
-  if (name == "topk" && k > 0) return with(A::topk);
-  if ((name == "batchtopk" || name == "jumprelu") && thresholds)
-    return {A::threshold, k, call.vector<const float>("thresholds", *thresholds, "the number of units", width)};
-  call.fail("an activation, with its k or thresholds", name);
+dsae::Activation activation(const Call& call, int64_t number, int64_t k, const std::optional<In>& thresholds, int64_t width) {
+  const auto* kind = number >= 0 && number < kernels->n_activations ? &kernels->activations[number] : nullptr;
+  if (!kind || (kind->needs_k && k <= 0) || (kind->needs_thresholds && !thresholds))
+    call.fail("an activation below " + std::to_string(kernels->n_activations) + ", with its k or thresholds",
+              std::to_string(number));
+  if (!kind->needs_thresholds) return {kind, k, nullptr};
+  return {kind, k, call.vector<const float>("thresholds", *thresholds, "the number of units", width)};
 }
 
-void activate(const Out& rows, const std::string& name, int64_t k, const std::optional<In>& thresholds) {
+void activate(const Out& rows, int64_t number, int64_t k, const std::optional<In>& thresholds) {
   const Call call{"activate"};
   float* data = call.data<float>("rows", rows, 2);
   const dsae::Panels<float> z = {data, static_cast<int64_t>(rows.shape(0)), static_cast<int64_t>(rows.shape(1)), 1};
-  const auto chosen = activation(call, name, k, thresholds, z.width);
+  const auto chosen = activation(call, number, k, thresholds, z.width);
   nb::gil_scoped_release release;
   const dsae::FlushSubnormals flush;
-  kernels->activate(chosen, z);
+  chosen.kind->apply(chosen, z);
 }
 
 // The layers of a model, checked when added; keeps their arrays alive.
@@ -41,7 +35,7 @@ class Network {
   Network() = default;
   Network(const Network&) = delete;
 
-  void add(const In& indptr, const In& indices, const In& values, const In& bias, int64_t n_in, const std::string& name,
+  void add(const In& indptr, const In& indices, const In& values, const In& bias, int64_t n_in, int64_t number,
            int64_t k, const std::optional<In>& thresholds) {
     const Call call{"Network"};
     const auto w = call.csr(indptr, indices);
@@ -51,7 +45,7 @@ class Network {
     call.inside("indices", w.indices, nnz, n_in);
     network_.add({w, n_in, call.vector<const float>("values", values, "the size of indices", nnz),
                   call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
-                  activation(call, name, k, thresholds, w.n_rows)});
+                  activation(call, number, k, thresholds, w.n_rows)});
     for (const In* array : {&indptr, &indices, &values, &bias}) kept_.push_back(*array);
     if (thresholds) kept_.push_back(*thresholds);
   }

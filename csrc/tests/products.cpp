@@ -128,7 +128,7 @@ void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, 
       Floats tile(n_panels * height * lanes), to_values(m.nnz(), NAN), to_bias(n_out, NAN), to_x(hidden.size(), NAN);
       const double sum = kernels.tiled_loss(
           {m.csr(), values.data(), bias.data(), wt, wt_values.data()}, {hidden.data(), n_panels, n_in, lanes},
-          {t.csr(), aim.data(), shift.data()}, dsae::Loss::squared, n_samples, 1,
+          {t.csr(), aim.data(), shift.data()}, 0, n_samples, 1,
           {to_values.data(), to_bias.data(), {to_x.data(), n_panels, n_in, lanes}, {tile.data(), n_panels, height, lanes}});
       check(std::abs(sum - loss) <= 1e-4 * (1 + loss), "tiled loss " + where);
       check(close(to_values, d_values) && close(to_bias, d_bias), "its layer's gradient " + where);

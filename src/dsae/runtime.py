@@ -175,7 +175,7 @@ class Runtime:
         if k is None or not self.config.code.by_row:
             codes = self._run("encode", X, 0, self._n_encoder)
             if k is not None:
-                self._kernels.activate(codes, "topk", int(k), None)
+                self._kernels.activate(codes, ACTIVATIONS["topk"].kernel, int(k), None)
             return codes
         return self._with_k(int(k))._codes(X, None)
 
@@ -200,9 +200,11 @@ class Runtime:
     def _widths(self) -> tuple[int, ...]:
         return (self.config.n_features, *(layer.topology.shape[0] for layer in self.layers.values()))
 
-    @property
+    @cached_property
     def _kernels(self) -> Any:
-        return kernels if self.dtype == np.float32 else kernels.reference
+        used = {ACTIVATIONS[kind] for kind in self.config.activations.values()}
+        compiled = all(activation.kernel is not None for activation in used)
+        return kernels if self.dtype == np.float32 and compiled else kernels.reference
 
     @cached_property
     def _network(self) -> Any:
@@ -212,9 +214,10 @@ class Runtime:
             network.add(*arrays, topology.shape[1], *self._activation(name))
         return network
 
-    def _activation(self, name: str) -> tuple[str, int, np.ndarray | None]:
-        kind = self.config.activations[name]
-        return kind, self.config.k or 0, self.model.threshold if kind in ("batchtopk", "jumprelu") else None
+    def _activation(self, name: str) -> tuple[Any, int, np.ndarray | None]:
+        kind = ACTIVATIONS[self.config.activations[name]]
+        number = kind.kernel if self._kernels is kernels else kind
+        return number, self.config.k or 0, self.model.threshold if kind.threshold else None
 
     def activate(self, name: str, rows: np.ndarray) -> None:
         """Apply the activation of the layer ``name`` to its outputs ``rows [n_samples, n_out]``, in place."""

@@ -49,7 +49,7 @@ def arguments(rng):
         "smallest": {"scores": values, "n": 1, "chosen": np.ones(n, bool)},
         "draw_dead": {**w, "n_cols": 5, "n": 1, "seed": 0},
         "first_dead": {**w, "order": np.arange(5, dtype=np.int32), "lengths": np.full(4, 5, np.int32)},
-        "activate": {"rows": floats(rng, 2, 4), "activation": "jumprelu", "k": 0, "thresholds": bias},
+        "activate": {"rows": floats(rng, 2, 4), "activation": 3, "k": 0, "thresholds": bias},
     }
 
 
@@ -168,9 +168,21 @@ def test_wrong_arrays_are_refused(rng, name):
             {"thresholds": np.zeros(3, np.float32)},
             "Expected thresholds.size = 4, the number of units; got 3.",
         ),
-        ("activate", {"thresholds": None}, "Expected an activation, with its k or thresholds; got jumprelu."),
-        ("activate", {"activation": "topk"}, "Expected an activation, with its k or thresholds; got topk."),
-        ("activate", {"activation": "tanh"}, "Expected an activation, with its k or thresholds; got tanh."),
+        (
+            "activate",
+            {"thresholds": None},
+            "Expected an activation below 6, with its k or thresholds; got 3.",
+        ),
+        (
+            "activate",
+            {"activation": 5},
+            "Expected an activation below 6, with its k or thresholds; got 5.",
+        ),
+        (
+            "activate",
+            {"activation": 6},
+            "Expected an activation below 6, with its k or thresholds; got 6.",
+        ),
     ],
 )
 def test_sizes_that_disagree_are_refused(rng, name, change, message):

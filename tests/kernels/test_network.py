@@ -10,6 +10,7 @@ from tests.arrays import floats, native
 from tests.covering import covering
 
 from dsae import kernels
+from dsae.config import ACTIVATIONS
 from dsae.kernels import _numpy
 from dsae.topology import Topology
 
@@ -26,17 +27,14 @@ def close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
 
 
-ACTIVATIONS = ("identity", "relu", "sigmoid", "softmax", "topk", "batchtopk", "jumprelu")
-
-
 @covering(activation=ACTIVATIONS, width=[1, 16, 37, 300])
 def test_activations_are_their_formulas(rng, activation, width):
     for n_rows, scale in itertools.product((0, 1, 19), (1, 100)):
         got = scale * floats(rng, n_rows, width)
         got[rng.random(got.shape) < 0.2] = 0
         expected, thresholds = got.copy(), np.abs(floats(rng, width))
-        kernels.activate(got, activation, 4, thresholds)
-        _numpy.activate(expected, activation, 4, thresholds)
+        kernels.activate(got, ACTIVATIONS[activation].kernel, 4, thresholds)
+        _numpy.activate(expected, ACTIVATIONS[activation], 4, thresholds)
         np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-37)
 
 
@@ -44,11 +42,11 @@ def test_activations_are_their_formulas(rng, activation, width):
 def test_topk_activation_gives_ties_to_the_lower_index(activate):
     for sign, k, expected in ((1, 2, [0, 2, 2, 0, 0]), (1, 9, [1, 2, 2, 2, 0]), (-1, 2, [0, 0, 0, 0, 1])):
         z = sign * np.array([[1, 2, 2, 2, -1]], np.float32)
-        activate(z, "topk", k, None)
+        activate(z, ACTIVATIONS["topk"].kernel, k, None)
         assert z.tolist() == [expected]
 
 
-def networks(rng, live, activation="relu"):
+def networks(rng, live, activation=ACTIVATIONS["relu"]):
     """The same three layers in both implementations."""
     both = kernels.Network(), _numpy.Network()
     for n_out, n_in in ((70, 50), (33, 70), (9, 33)):
@@ -56,7 +54,7 @@ def networks(rng, live, activation="relu"):
         layer = (t.indptr, t.indices, floats(rng, t.nnz), floats(rng, n_out))
         thresholds = np.abs(floats(rng, n_out))
         for network in both:
-            network.add(*layer, n_in, activation, 4, thresholds)
+            network.add(*layer, n_in, activation.kernel, 4, thresholds)
     return both
 
 
@@ -77,7 +75,7 @@ def test_network_takes_rows_and_csr_through_its_layers(rng, live, share, n_rows)
         close(from_csr, expected)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
 @pytest.mark.parametrize("n_rows", [1, 40])
 def test_network_activates_rows_and_panels_alike(rng, activation, n_rows):
     network, plain = networks(rng, 0.3, activation)
@@ -102,7 +100,7 @@ def network_outputs():
     """What a layer large enough to be shared out makes of batches of all sizes."""
     rng = np.random.default_rng(0)
     t, network = topology(rng, (700, 800), 0.6), kernels.Network()
-    network.add(t.indptr, t.indices, floats(rng, t.nnz), floats(rng, 700), 800, "relu", 0, None)
+    network.add(t.indptr, t.indices, floats(rng, t.nnz), floats(rng, 700), 800, ACTIVATIONS["relu"].kernel, 0, None)
     for n_rows in (1, 16, 40, 200):
         out = np.empty((n_rows, 700), np.float32)
         network.run(0, 1, floats(rng, n_rows, 800), out)
@@ -129,7 +127,7 @@ def network_calls(rng):
     csr = sp.csr_matrix(rows)
     x = {"indptr": csr.indptr, "indices": csr.indices, "values": csr.data}
     return {
-        "add": {**w, "bias": floats(rng, 4), "n_in": 5, "activation": "relu", "k": 0, "thresholds": None},
+        "add": {**w, "bias": floats(rng, 4), "n_in": 5, "activation": 1, "k": 0, "thresholds": None},
         "run": {"begin": 0, "end": 1, "rows": rows, "out": out},
         "run_csr": {"begin": 0, "end": 1, **x, "out": out},
     }

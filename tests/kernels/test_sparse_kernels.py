@@ -9,6 +9,7 @@ from tests.arrays import floats
 from tests.covering import covering
 
 from dsae import kernels
+from dsae.config import LOSSES
 from dsae.kernels import _numpy
 from dsae.topology import Topology
 
@@ -100,7 +101,7 @@ def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, fill, loss, 
         tile = np.full((n_panels, height, lanes), np.nan, np.float32)
         target = (*csr(np.ascontiguousarray(X.T)), shift if loss == "mse" else None)
         both = (t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots])
-        total = implementation.tiled_loss(*both, x, target, loss, n_rows, 0.5, tile, tuple(gradients))
+        total = implementation.tiled_loss(*both, x, target, LOSSES[loss].kernel, n_rows, 0.5, tile, tuple(gradients))
         expected, dy = dense_loss(dense, bias, rows, X - shift if loss == "mse" else X, loss)
         np.testing.assert_allclose(total, expected, rtol=1e-5, atol=1e-3)
         d_rows = np.full_like(rows, np.nan)
@@ -108,7 +109,7 @@ def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, fill, loss, 
         wanted = ((dy.T @ rows)[t.rows, t.indices], dy.sum(0), dy @ dense)
         for got, one in zip((*gradients[:2], d_rows), wanted, strict=True):
             np.testing.assert_allclose(got, 0.5 * one, rtol=1e-3, atol=2e-3)
-        without = implementation.tiled_loss(both[0], None, x, target, loss, n_rows, 0.5, tile, None)
+        without = implementation.tiled_loss(both[0], None, x, target, LOSSES[loss].kernel, n_rows, 0.5, tile, None)
         assert without == total
 
 
@@ -133,7 +134,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rng, loss):
             both = (t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots])
             target = (*csr(np.ascontiguousarray(X.T)), None)
             tile = np.empty((3, 100, 64), np.float32)
-            total = kernels.tiled_loss(*both, x, target, loss, 130, 1.0, tile, outs[2:])
+            total = kernels.tiled_loss(*both, x, target, LOSSES[loss].kernel, 130, 1.0, tile, outs[2:])
             results.append(b"".join(out.tobytes() for out in (*outs, np.float64(total))))
     finally:
         torch.set_num_threads(before)
@@ -157,7 +158,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rng, loss):
         (8, 2, np.zeros((2, 4, 16), np.float32), "Expected dx.shape[1] = 5, the width of x; got 4."),
         (7, None, np.zeros((2, 0, 16), np.float32), "Expected a tile of at least one output; got none."),
         (7, None, np.zeros((1, 3, 16), np.float32), "Expected tile.shape[0] = 2, as many panels as x; got 1."),
-        (4, None, "mae", "Expected loss to be mse or bce; got mae."),
+        (4, None, 2, "Expected a loss below 2; got 2."),
         (5, None, 33, "Expected at most 32 rows, what the panels hold; got 33."),
         (1, None, None, "Expected the transpose, from which dx comes; got None."),
     ],
@@ -168,7 +169,7 @@ def test_a_tiled_loss_refuses_what_does_not_fit(rng, place, at, wrong, message):
     x, bias = floats(rng, 2, 5, 16), floats(rng, 4)
     target = (np.arange(5, dtype=np.int32), np.zeros(4, np.int32), floats(rng, 4), bias)
     right = [(t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots]), x, target]
-    right += ["mse", 20, 1.0, floats(rng, 2, 3, 16), (values.copy(), bias.copy(), x.copy())]
+    right += [0, 20, 1.0, floats(rng, 2, 3, 16), (values.copy(), bias.copy(), x.copy())]
     kernels.tiled_loss(*right)
     changed = wrong if at is None else tuple(wrong if i == at else part for i, part in enumerate(right[place]))
     with pytest.raises(ValueError, match=re.escape(f"[tiled_loss] {message}")):

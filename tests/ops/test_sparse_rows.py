@@ -7,6 +7,7 @@ from tests.covering import covering
 from torch.nn import functional as F
 
 from dsae import ops
+from dsae.config import LOSSES
 from dsae.ops import _native, _torch
 from dsae.ops._rows import DENSE_ABOVE
 from dsae.topology import Topology, random_topology
@@ -64,7 +65,7 @@ def test_native_equals_plain_torch(shape, density, fill):
             same([getattr(_native, name)(*given)], [getattr(_torch, name)(*given)])
         h = _torch.pack(torch.randn(n_rows, shape[1]))
         for needs in ((True, True), (True, False), (False, False)):
-            given = (values, bias, h, topology, target, "mse", ops._rows.Needs(*needs))
+            given = (values, bias, h, topology, target, LOSSES["mse"], ops._rows.Needs(*needs))
             native, twin = _native.tiled_loss(*given), _torch.tiled_loss(*given)
             assert [g is None for g in native[1:3]] == [g is None for g in twin[1:3]] == [not any(needs)] * 2
             assert (native.input is None) == (twin.input is None) == (not needs[1])

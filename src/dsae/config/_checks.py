@@ -23,8 +23,8 @@ def choice(default: str, choices: Iterable[str] | Callable[[], Iterable[str]]) -
 
 def choices_of(config: Any) -> dict[str, tuple[str, ...]]:
     """What each `choice` of a configuration may be, by name of the field."""
-    given = {f.name: f.metadata["choices"] for f in dataclasses.fields(config) if "choices" in f.metadata}
-    return {name: tuple(choices() if callable(choices) else choices) for name, choices in given.items()}
+    given: dict[str, Any] = {f.name: f.metadata.get("choices") for f in dataclasses.fields(config)}
+    return {name: tuple(c() if callable(c) else c) for name, c in given.items() if c is not None}
 
 
 def check_choices(config: Any) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit, softmax
+
+from dsae.config import ACTIVATIONS, LOSSES, Activation
 
 _EDGES_AT_ONCE = 4096
 
@@ -140,7 +141,7 @@ def columns_gradient(indptr, indices, slots, x_indptr, x_indices, x_values, dy, 
         dw[slots[edges]] += np.asarray(Xt[rows[edges]].multiply(dy[:, indices[edges]].T).sum(axis=1)).ravel()
 
 
-def tiled_loss(layer, transpose, x, target, loss: str, n_rows: int, factor: float, tile, gradients) -> float:
+def tiled_loss(layer, transpose, x, target, loss: int, n_rows: int, factor: float, tile, gradients) -> float:
     """Sum of the loss of ``W x + bias`` against the target by columns, tile by tile of outputs, and its gradients.
 
     ``layer`` is ``indptr, indices, values, bias``; ``transpose`` its transpose's ``indptr, indices, values``;
@@ -156,8 +157,8 @@ def tiled_loss(layer, transpose, x, target, loss: str, n_rows: int, factor: floa
         chosen = slice(begin, min(begin + tile.shape[1], bias.size))
         z, t = W[chosen] @ rows.T + bias[chosen, None], T[chosen].toarray()
         aim = t if shift is None else t - shift[chosen, None]
-        dy = z - aim if loss == "mse" else expit(z) - aim
-        total += float((dy.astype(np.float64) ** 2 if loss == "mse" else np.logaddexp(0.0, z) - aim * z).sum())
+        part, dy = _record(LOSSES, loss).tile(z, aim)
+        total += part
         if gradients is not None:
             dy *= np.float32(factor)
             slots = slice(indptr[begin], indptr[chosen.stop])
@@ -289,25 +290,19 @@ def first_dead(indptr, indices, order, lengths):
     return _starts([row.size for row in columns]), np.concatenate([np.empty(0, np.int32), *columns])
 
 
-def activate(rows, activation: str, k: int, thresholds) -> None:
-    """Apply an activation to rows ``[b, f]``, in place."""
-    match activation:
-        case "relu":
-            np.maximum(rows, 0, out=rows)
-        case "sigmoid":
-            expit(rows, out=rows)
-        case "softmax":
-            rows[:] = softmax(rows, axis=1)
-        case "topk":
-            _keep_largest(rows, k)
-        case "batchtopk" | "jumprelu":
-            rows[rows <= thresholds] = 0
+def activate(rows, activation: int | Activation, k: int, thresholds) -> None:
+    """Apply an activation, by its record or its kernel's number, to rows ``[b, f]``, in place."""
+    _record(ACTIVATIONS, activation).apply(rows, k, thresholds)
 
 
-def _keep_largest(rows, k: int) -> None:
-    np.maximum(rows, 0, out=rows)
-    dead = np.argsort(-rows, axis=1, kind="stable")[:, k:]
-    np.put_along_axis(rows, dead, 0, axis=1)
+def _record(table, kind):
+    """What is in a table by its kernel's number; a record is itself."""
+    if not isinstance(kind, int):
+        return kind
+    for record in table.values():
+        if record.kernel == kind:
+            return record
+    raise ValueError(f"Expected the number of a kernel of {', '.join(table)}; got {kind}.")
 
 
 class Network:
@@ -316,8 +311,8 @@ class Network:
     def __init__(self) -> None:
         self._layers = []
 
-    def add(self, indptr, indices, values, bias, n_in: int, activation: str, k: int, thresholds) -> None:
-        """Put a layer behind the others; ``k`` is topk's, ``thresholds`` those of batchtopk and jumprelu."""
+    def add(self, indptr, indices, values, bias, n_in: int, activation: int | Activation, k: int, thresholds) -> None:
+        """Put a layer behind the others; ``k`` and ``thresholds`` are for activations that need them."""
         self._layers.append((_matrix(indptr, indices, values, n_in), bias, (activation, k, thresholds)))
 
     def run(self, begin: int, end: int, rows, out) -> bool:

@@ -8,9 +8,26 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from dsae.config import one_of
+
 
 class Activation(nn.Module):
-    """One non-linearity; a subclass says what it does and how a small change passes through."""
+    """One non-linearity; a subclass says what it does and how a small change passes through.
+
+    Parameters
+    ----------
+    n_features : int, optional
+    k : int, optional
+        Non-zeros per row, where that has a meaning.
+    """
+
+    def __init__(self, n_features: int | None = None, k: int | None = None) -> None:
+        super().__init__()
+        self.k = k
+
+    def start(self, mean: Tensor) -> Tensor | None:
+        """What to start an output layer's bias from, so that the output is ``mean``; by default zero."""
+        return None
 
     def tangent(self, code: Tensor, t: Tensor) -> Tensor:
         """Change of the output ``code`` when the input changes by ``t``; by default where the unit is on."""
@@ -40,6 +57,10 @@ class ReLU(Activation):
 class Sigmoid(Activation):
     """1 / (1 + exp(-z)), each unit in 0..1."""
 
+    def start(self, mean: Tensor) -> Tensor:
+        """Its logit, within bounds."""
+        return mean.clamp(0.01, 0.99).logit()
+
     def tangent(self, code: Tensor, t: Tensor) -> Tensor:
         """h (1 - h) t."""
         return t * code * (1 - code)
@@ -64,9 +85,7 @@ class Softmax(Activation):
 class TopK(Activation):
     """The ``k`` largest of each sample, where positive; the rest is zero (Makhzani & Frey 2013; Gao et al. 2024)."""
 
-    def __init__(self, n_features: int, k: int) -> None:
-        super().__init__()
-        self.k = k
+    k: int
 
     def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
         """At most ``k`` non-zeros per sample."""
@@ -85,12 +104,12 @@ class BatchTopK(Activation):
     other rows.
     """
 
+    k: int
     threshold: Tensor
     n_updates: Tensor
 
     def __init__(self, n_features: int, k: int) -> None:
-        super().__init__()
-        self.k = k
+        super().__init__(n_features, k)
         self.register_buffer("threshold", torch.zeros(()))
         self.register_buffer("n_updates", torch.zeros((), dtype=torch.int64))
 
@@ -105,6 +124,11 @@ class BatchTopK(Activation):
         self._follow(smallest)
         code = z * ((z >= smallest) & (z > 0))
         return code
+
+    @torch.no_grad()
+    def set_threshold(self, threshold: Tensor) -> None:
+        """Take over a threshold, the same for all latents."""
+        self.threshold.copy_(threshold[0])
 
     @torch.no_grad()
     def _follow(self, smallest: Tensor) -> None:
@@ -156,14 +180,19 @@ class JumpReLU(Activation):
     """
 
     def __init__(self, n_features: int, k: int | None = None, bandwidth: float = 0.1) -> None:
-        super().__init__()
-        self.k, self.bandwidth = k, bandwidth
+        super().__init__(n_features, k)
+        self.bandwidth = bandwidth
         self.log_threshold = nn.Parameter(torch.full((n_features,), -3.0))
 
     @property
     def threshold(self) -> Tensor:
         """Threshold per latent, ``[n_features]``, positive."""
         return self.log_threshold.exp()
+
+    @torch.no_grad()
+    def set_threshold(self, threshold: Tensor) -> None:
+        """Take over a threshold per latent."""
+        self.log_threshold.copy_(threshold.log())
 
     def _like(self, z: Tensor) -> Tensor:
         return self.threshold if z.ndim == 2 else self.threshold[:, None]
@@ -190,5 +219,5 @@ ACTIVATIONS: dict[str, type[Activation]] = {
 
 def activation(name: str, n_features: int, k: int | None = None) -> Activation:
     """The module that the configuration calls ``name``."""
-    kind = ACTIVATIONS[name]
-    return kind(n_features, k) if name in ("topk", "batchtopk", "jumprelu") else kind()
+    one_of("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name](n_features, k)  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,22 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from dsae import ops
-from dsae.config import AutoencoderConfig
+from dsae.config import ACTIVATIONS as RECORDS
+from dsae.config import AutoencoderConfig, loss_of
 from dsae.nn._activations import ACTIVATIONS, Activation, activation
 from dsae.nn._linear import SparseLinear
 from dsae.ops import Panels, SparseRows
 from dsae.topology import Layer, erdos_renyi
 
-_GAIN = {"relu": math.sqrt(2), "topk": math.sqrt(2), "batchtopk": math.sqrt(2), "jumprelu": math.sqrt(2)}
 # The first reconstruction is nearly the mean. Test MSE of 784-512-128-32 after 6 epochs on 20000 MNIST images, for
 # 1, 0.1, 0.01: dense 0.0200, 0.0136, 0.0135; density 0.05 0.0262, 0.0212, 0.0210.
 _LAST_GAIN = 0.1
 
-
 _VALUES_AT_ONCE = 1 << 24
-
-# Outputs whose loss can be had without them.
-_TILED = {"mse": "identity", "bce": "sigmoid"}
 
 
 @dataclass(frozen=True)
@@ -112,11 +107,18 @@ class Trace:
         )
         return Panels(drawn, self.n_rows) if packed else drawn
 
-    def tiled_loss(self, kind: str) -> Tensor | None:
-        """The loss without the reconstruction in memory; None where there is no such way."""
-        if not isinstance(self.aim, SparseRows) or not isinstance(self.activation, ACTIVATIONS[_TILED[kind]]):
-            return None
-        return self.head.loss(self._last, self.aim, kind)
+    def loss(self, kind: str) -> Tensor:
+        """Mean loss over rows and features, of sparse rows without the reconstruction in memory where that can be.
+
+        Parameters
+        ----------
+        kind : str
+            A name in `dsae.config.LOSSES`.
+        """
+        record, half = loss_of(kind), ops.torch_loss(kind)
+        if isinstance(self.aim, SparseRows) and record.tiled and isinstance(self.activation, ACTIVATIONS[record.link]):
+            return self.head.loss(self._last, self.aim, kind)
+        return half.mean(self.rows(self.logits if record.needs_link else self.output), self.target)
 
     def rows(self, t: Tensor | Panels) -> Tensor:
         """``t`` as rows ``[n_rows, f]``."""
@@ -178,7 +180,7 @@ class Autoencoder(nn.Module):
         for name, (n_out, n_in) in config.layer_shapes.items():
             kind = config.activations[name]
             layer = SparseLinear(n_in, n_out, density=counts[name] / (n_out * n_in), generator=generator)
-            layer.reset_parameters(_LAST_GAIN if name == last else _GAIN.get(kind, 1.0), generator)
+            layer.reset_parameters(_LAST_GAIN if name == last else RECORDS[kind].gain, generator)
             halves[name.split(".")[0]].append(layer)
             activations.append(activation(kind, n_out, config.k))
         self.encoder = nn.ModuleList(halves["encoder"])
@@ -251,7 +253,7 @@ class Autoencoder(nn.Module):
             hidden=tuple(after for _, after in encoded),
             pre_code=encoded[-1][0],
             inner=tuple(after for _, after in decoded),
-            aim=centred if self.config.output_activation == "identity" else x,
+            aim=centred if self.config.output.linear else x,
             head=self.decoder[-1],  # type: ignore[arg-type]
             activation=self.activations[-1],  # type: ignore[arg-type]
         )
@@ -268,11 +270,11 @@ class Autoencoder(nn.Module):
         return (x - self.mean).div_(self.scale)
 
     def _restored(self, output: Tensor) -> Tensor:
-        return output * self.scale + self.mean if self.config.output_activation == "identity" else output
+        return output * self.scale + self.mean if self.config.output.linear else output
 
     def threshold(self) -> np.ndarray | None:
-        """Per latent, below what a batchtopk or jumprelu code is zero; None for other codes."""
-        if self.config.code_activation not in ("batchtopk", "jumprelu"):
+        """Per latent, below what its code is zero; None for codes without thresholds."""
+        if not self.config.code.threshold:
             return None
         threshold: Tensor = self.activations[len(self.encoder) - 1].threshold  # type: ignore[assignment]
         return threshold.detach().expand(self.config.n_components).cpu().numpy().copy()
@@ -302,14 +304,7 @@ class Autoencoder(nn.Module):
             layer.values.copy_(torch.tensor(values))
             layer.bias.copy_(torch.tensor(bias))  # type: ignore[union-attr]
         if threshold is not None:
-            self._set_threshold(torch.tensor(threshold))
-
-    def _set_threshold(self, threshold: Tensor) -> None:
-        module = self.activations[len(self.encoder) - 1]
-        if self.config.code_activation == "jumprelu":
-            module.log_threshold.copy_(threshold.log())  # type: ignore[operator]
-        else:
-            module.threshold.copy_(threshold[0])  # type: ignore[operator]
+            self.activations[len(self.encoder) - 1].set_threshold(torch.tensor(threshold))  # type: ignore[operator]
 
 
 def _activated(activation: nn.Module, z: Tensor | Panels, n_rows: int) -> Tensor | Panels:
@@ -341,7 +336,7 @@ def fold(
     scaled = values / scale[topology.indices]
     shift = np.bincount(topology.rows, scaled * mean[topology.indices], minlength=topology.shape[0])
     folded[first] = Layer(topology, scaled.astype(np.float32), (bias - shift).astype(np.float32))
-    if config.output_activation == "identity":
+    if config.output.linear:
         topology, values, bias = layers[last]
         folded[last] = Layer(
             topology,

@@ -15,6 +15,9 @@ from dsae.ops._autograd import pack as pack
 from dsae.ops._autograd import unpack as unpack
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk
 from dsae.ops._loss import tiled_loss as tiled_loss
+from dsae.ops._losses import LOSSES as LOSSES
+from dsae.ops._losses import TorchLoss as TorchLoss
+from dsae.ops._losses import torch_loss as torch_loss
 from dsae.ops._native import empty as empty
 from dsae.ops._rows import Panels as Panels
 from dsae.ops._rows import SparseRows as SparseRows

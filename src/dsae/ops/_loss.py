@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from dsae.config import Loss, loss_of
 from dsae.ops import _torch
 from dsae.ops._autograd import LazyGradient, Tape, _backend, dense
 from dsae.ops._rows import Gradients, Needs, Panels, SparseRows, tensor_of
@@ -40,8 +41,9 @@ def tiled_loss(
         Of shape ``(out_features, in_features)``.
     target : SparseRows
         Of shape ``(batch, out_features)``.
-    loss : {"mse", "bce"}
-        ``bce`` takes the output for logits.
+    loss : str
+        A name in `dsae.config.LOSSES` that can be tiled; ``W x + bias`` is the output before the loss' link, logits for
+        ``"bce"``.
     tape : Tape, optional
         Keeps ``x`` and what makes the output's gradient again, when it is recording.
     by_gemm : bool
@@ -51,10 +53,18 @@ def tiled_loss(
     -------
     Tensor
         Its gradients are there already: backward multiplies them by what comes in.
+
+    Raises
+    ------
+    ValueError
+        If the loss is unknown, or needs more of a row than a tile of its outputs.
     """
+    record = loss_of(loss)
+    if not record.tiled:
+        raise ValueError(f"[tiled_loss] loss must be one that can be computed for a few outputs alone; got {loss!r}.")
     needs = Needs(values.requires_grad or bias.requires_grad, tensor_of(x).requires_grad)
     needs = needs if torch.is_grad_enabled() else Needs(False, False)
-    settings = (topology, target, loss, tape, by_gemm, isinstance(x, Panels))
+    settings = (topology, target, record, tape, by_gemm, isinstance(x, Panels))
     return _TiledLoss.apply(values, bias, tensor_of(x), settings, needs)  # type: ignore[return-value]
 
 
@@ -88,10 +98,10 @@ def _by_edges(
     packed: bool,
     topology: Topology,
     target: SparseRows,
-    loss: str,
+    loss: Loss,
     needs: Needs,
 ) -> Gradients:
-    backend = _backend(values)
+    backend = _backend(values) if loss.kernel is not None else _torch
     found = backend.tiled_loss(values, bias, x if packed else backend.pack(x), topology, target, loss, needs)
     if found.input is not None and not packed:
         return found._replace(input=backend.unpack(found.input, x.shape[0]))
@@ -105,7 +115,7 @@ def _by_gemm(
     packed: bool,
     topology: Topology,
     target: SparseRows,
-    loss: str,
+    loss: Loss,
     needs: Needs,
 ) -> Gradients:
     backend = _backend(values)
@@ -118,7 +128,7 @@ def _by_gemm(
 
 
 def _lazy_gradient(
-    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: Loss
 ) -> LazyGradient:
     backend = _backend(x)
 

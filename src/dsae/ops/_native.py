@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dsae import kernels
+from dsae.config import Loss
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
@@ -127,7 +128,7 @@ def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
 
 
 def tiled_loss(
-    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str, needs: Needs
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: Loss, needs: Needs
 ) -> Gradients:
     """The mean loss of ``W x + bias`` and its gradients, tile by tile; ``x`` is panels."""
     n_rows, n_out = target.shape
@@ -150,9 +151,9 @@ def tiled_loss(
         transpose,
         _array(x),
         (*target.columns, target.shift),
-        loss,
+        loss.kernel,  # pyright: ignore[reportArgumentType]
         n_rows,
-        (2 if loss == "mse" else 1) / size,
+        loss.factor / size,
         tile,
         gradients,
     )

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from dsae.config import Loss
 from dsae.kernels import lanes_for
 from dsae.ops._copies import edges, flat
+from dsae.ops._losses import torch_loss
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
@@ -100,7 +102,7 @@ def collect(matrix: Tensor, topology: Topology) -> Tensor:
 
 
 def tiled_loss(
-    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: str, needs: Needs
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: Loss, needs: Needs
 ) -> Gradients:
     """The mean loss of ``W x + bias`` and its gradients, tile by tile; ``x`` is panels."""
     found = tiled_loss_dense(spread(values, topology), bias, unpack(x, target.shape[0]), target, loss, needs)
@@ -108,7 +110,9 @@ def tiled_loss(
     return found._replace(values=d_values, input=None if found.input is None else pack(found.input, x.shape[2]))
 
 
-def tiled_loss_dense(weight: Tensor, bias: Tensor, x: Tensor, target: SparseRows, loss: str, needs: Needs) -> Gradients:
+def tiled_loss_dense(
+    weight: Tensor, bias: Tensor, x: Tensor, target: SparseRows, loss: Loss, needs: Needs
+) -> Gradients:
     """The same for a dense ``weight`` and rows ``x``; so is its gradient."""
     total = torch.zeros((), dtype=torch.float64, device=x.device)
     wanted = needs.layer or needs.input
@@ -133,11 +137,8 @@ def tiles(target: SparseRows) -> Iterator[tuple[int, int]]:
     return ((begin, min(begin + height, width)) for begin in range(0, width, height))
 
 
-def residual(z: Tensor, target: SparseRows, begin: int, end: int, loss: str) -> tuple[Tensor, Tensor]:
+def residual(z: Tensor, target: SparseRows, begin: int, end: int, loss: Loss) -> tuple[Tensor, Tensor]:
     """The summed loss of outputs ``z`` (logits, for bce) of one tile, and the mean loss' gradient there."""
     aim, size = target.tile(begin, end, z), target.shape[0] * target.shape[1]
-    if loss == "mse":
-        off = z - aim
-        return off.square().sum().double(), off.mul_(2 / size)
-    summed = torch.nn.functional.binary_cross_entropy_with_logits(z, aim, reduction="sum")
-    return summed.double(), z.sigmoid().sub_(aim).mul_(1 / size)
+    summed, dz = torch_loss(loss.name).residual(loss, z, aim)
+    return summed.double(), dz.mul_(loss.factor / size)

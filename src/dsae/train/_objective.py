@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dsae import ops
-from dsae.nn import LOSSES, Autoencoder, SparseLinear
+from dsae.nn import Autoencoder, SparseLinear
 from dsae.train._run import Run
 from dsae.train._stages import Stage
 
@@ -19,7 +19,7 @@ def objective_of(
         loss = _layer_loss(run.model, stage.layers[0], extra, x)
         return loss, loss
     trace = run.model.trace(x)
-    loss = LOSSES[run.config.loss](trace)
+    loss = trace.loss(run.config.loss)
     return loss, loss + sum(shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.config import LOSSES, AutoencoderConfig, Loss, TrainConfig
 from dsae.nn import Autoencoder, target_nnz
 from dsae.shrink import METHODS
 from dsae.topology import Layer, Topology, inactive_edges, weakest
@@ -52,8 +52,8 @@ def start_model(
         final, rng = target_nnz(config), np.random.default_rng(generator.initial_seed())
         fitted = {name: _grown(_largest(init[name], start[name]), final[name], rng) for name in init}
         model.set_layers(fitted, threshold)
-    elif config.output_activation == "sigmoid":
-        _start_at_mean(model)
+    else:
+        _start_output(model, LOSSES[train.loss])
     return model
 
 
@@ -70,9 +70,14 @@ def start_nnz(config: AutoencoderConfig, train: TrainConfig) -> dict[str, int]:
 
 
 @torch.no_grad()
-def _start_at_mean(model: Autoencoder) -> None:
-    last = list(model.layers.values())[-1]
-    last.bias.copy_(model.mean.clamp(0.01, 0.99).logit())  # type: ignore[union-attr]
+def _start_output(model: Autoencoder, loss: Loss) -> None:
+    """Bring the first outputs to the features' means, if the loss or the output's activation tells how."""
+    if loss.start is not None:
+        bias = torch.from_numpy(loss.start(model.mean.cpu().numpy()))
+    else:
+        bias = model.activations[-1].start(model.mean)  # type: ignore[operator]
+    if bias is not None:
+        list(model.layers.values())[-1].bias.copy_(bias)  # type: ignore[union-attr]
 
 
 def _largest(layer: Layer, nnz: int) -> Layer:
