@@ -40,10 +40,19 @@ def _closed(row, axis, open_pairs):
     return [pair for pair in pairs if pair in open_pairs]
 
 
-def covering(**axes):
-    """Like ``pytest.mark.parametrize`` for each axis, but with the cases of `pairwise` only."""
-    cases = [tuple(case.values()) for case in pairwise(**axes)]
-    return pytest.mark.parametrize(list(axes), cases, ids=["-".join(map(_id, case)) for case in cases])
+def covering(joined=None, **axes):
+    """Like ``pytest.mark.parametrize`` for each axis, but with the cases of `pairwise` only.
+
+    ``joined`` has axes of several arguments: ``{"shape, density": [((0, 3), 1.0), ...]}``. So a value beside which
+    others mean nothing (a layer without inputs has no density) takes no other's place.
+    """
+    joined = joined or {}
+    names = [name.strip() for key in joined for name in key.split(",")] + list(axes)
+    cases = [
+        tuple(itertools.chain(*(case[key] for key in joined), (case[name] for name in axes)))
+        for case in pairwise(**joined, **axes)
+    ]
+    return pytest.mark.parametrize(names, cases, ids=["-".join(map(_id, case)) for case in cases])
 
 
 def _id(value):

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import scipy.stats
+from tests.arrays import LAYERS
 from tests.covering import covering
 
 from dsae.topology import Layer, Rewiring, Topology, erdos_renyi, inactive_edges, promising_edges, weakest
 
 SHAPES = [(1, 1), (1, 7), (40, 129), (0, 4), (4, 0)]
 DENSITIES = [0.0, 0.3, 1.0]
+WIDE = {"shape, density": [*LAYERS["shape, density"], ((1, 7), 0.3), ((3, 5000), 0.3)]}
 
 
 def make_mask(shape, density, seed=0):
@@ -77,7 +79,7 @@ def test_the_transpose_is_the_masks_and_knows_its_slots(shape, density):
     assert topology.transpose[0] is transposed
 
 
-@covering(shape=SHAPES, density=DENSITIES, dropped=[0.0, 0.4, 1.0], grown=[0.0, 0.3, 1.0])
+@covering(LAYERS, dropped=[0.0, 0.4, 1.0], grown=[0.0, 0.3, 1.0])
 def test_rewiring_is_set_arithmetic(shape, density, dropped, grown):
     mask, rng = make_mask(shape, density), np.random.default_rng(2)
     drop_mask = mask & (rng.random(shape) < dropped)
@@ -118,7 +120,7 @@ def dead_share(topology, share):
     return round(share * (topology.size - topology.nnz))
 
 
-@covering(shape=[*SHAPES, (3, 5000)], density=DENSITIES, share=[0.0, 0.001, 0.3, 1.0])
+@covering(WIDE, share=[0.0, 0.001, 0.3, 1.0])
 def test_dead_edges_are_as_many_as_asked_for_distinct_dead_and_repeatable(shape, density, share):
     topology = Topology.from_mask(make_mask(shape, density))
     n = dead_share(topology, share)
@@ -165,7 +167,7 @@ def is_chance(counts, mean, variance):
     return abs(spread - 1) < 5 * np.sqrt(3 / counts.size) and abs(counts.mean() - mean) < 5 * np.sqrt(variance)
 
 
-@covering(shape=[*SHAPES, (3, 5000)], density=DENSITIES, share=[0.0, 0.1, 0.5, 1.0])
+@covering(WIDE, share=[0.0, 0.1, 0.5, 1.0])
 def test_promising_edges_are_dead_and_have_the_largest_products(shape, density, share):
     topology, rng = Topology.from_mask(make_mask(shape, density)), np.random.default_rng(5)
     rows, cols = (np.exp(rng.normal(0, 2, size)).astype(np.float32) for size in shape)
