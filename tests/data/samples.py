@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from dsae.data import Batch
 
 N_ROWS, NAMES = 3000, [f"gene {i}" for i in range(37)]
-KINDS = ("npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad")
+KINDS = ("npy", "npz", "csv", "parquet", "arrow", "feather", "h5ad")
 
 
 def dense(rows):

@@ -73,14 +73,18 @@ def test_integers_and_booleans_become_floats(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n3,x\n", r"x\.csv line 3, column 2 \(b\) must be a number; got 'x'\."),
-        ("1,2\n3,\n", r"line 2, column 2 must be a number; got ''\."),
-        ("a,b\n1,2\n3\n", r"line 3 has 1 fields; the first line has 2\."),
-        ("a,b,c\n1,2\n3,4\n", r"line 2 has 2 fields; the first line has 3\.|names 3 columns"),
+        ("a,b\n1,2\n3,x\n", r"x\.csv column 'b' must be numbers, as '2' seems to be; got 'x'\."),
+        ("1,2\n3,\n", r"row 1, counted from 0, holds NaN or an empty cell in column 1\."),
+        (
+            "a,b\n1,NA\n3,4\n",
+            r"row 0, counted from 0, holds NaN or an empty cell in column 1 \('b'\)\. Missing values are not",
+        ),
+        ("a,b\n1,2\n3\n", r"row 1, counted from 0, has 1 fields; the first has 2\."),
+        ("a,b,c\n1,2\n3,4\n", r"row 0, counted from 0, has 2 fields; the first has 3\."),
         ("a,b\n", "holds no rows"),
         ("", "holds no rows"),
         ("a,b\n1_0,2\n", "got '1_0'"),
-        ("a" * 200_000 + ",b\n1,2\n", r"x\.csv must be a table of numbers; field larger than field limit"),
+        ("a" * 200_000 + ",b\n1,2\n", r"x\.csv .* truncated or corrupt \(field larger than field limit"),
     ],
 )
 def test_a_csv_that_is_no_table_of_numbers_is_pointed_at(tmp_path, text, message):
@@ -89,24 +93,19 @@ def test_a_csv_that_is_no_table_of_numbers_is_pointed_at(tmp_path, text, message
         read_rows(tmp_path / "x.csv")
 
 
-def test_rows_that_end_early_while_they_are_read_are_told(tmp_path, monkeypatch):
-    np.save(tmp_path / "x.npy", ROWS)
-    source, fromfile = open_rows(tmp_path / "x.npy"), np.fromfile
-    monkeypatch.setattr(np, "fromfile", lambda file, dtype, n: fromfile(file, dtype, n - 1))
-    with pytest.raises(OSError, match=r"^\[read\] .*x\.npy ended before its last row; it was cut short while"):
-        source.read()
+@pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_archives_hold_arrays_of_either_order(tmp_path, save, make):
+    save(tmp_path / "x.npz", X=make(ROWS))
+    np.testing.assert_array_equal(read_rows(tmp_path / "x.npz")[0], ROWS)
 
 
-def test_columns_one_after_another_in_a_packed_archive_are_refused(tmp_path):
-    np.savez_compressed(tmp_path / "x.npz", X=np.asfortranarray(ROWS))
-    with pytest.raises(ValueError, match=r"x\.npz.* must hold rows one after another .* Save numpy\.ascontiguousarray"):
-        open_rows(tmp_path / "x.npz")
-
-
-def test_other_sparse_formats_are_refused(tmp_path):
-    sp.save_npz(tmp_path / "x.npz", SPARSE.tocoo())
-    with pytest.raises(ValueError, match=r"x\.npz must hold a CSR matrix; got sparse format 'coo'\. Save X\.tocsr\(\)"):
-        read_rows(tmp_path / "x.npz")
+@pytest.mark.parametrize("form", ["csc", "coo", "bsr", "dia"])
+def test_other_sparse_formats_become_csr(tmp_path, form):
+    sp.save_npz(tmp_path / "x.npz", SPARSE.asformat(form))
+    rows = read_rows(tmp_path / "x.npz")[0]
+    assert sp.isspmatrix_csr(rows)
+    np.testing.assert_array_equal(rows.toarray(), SPARSE.toarray())
 
 
 def test_a_file_that_the_system_does_not_give_is_told(tmp_path, monkeypatch):
@@ -141,7 +140,7 @@ def test_a_damaged_member_of_an_archive_is_refused(tmp_path, method):
         except ValueError as error:
             messages.append(str(error))
     assert len(messages) > 0.8 * len(places)
-    assert all(re.match(r"\[read\] .*x\.npz must be a whole \.np", message) for message in messages)
+    assert all(re.match(r"\[read\] .*x\.npz must be a whole \.npz file", message) for message in messages)
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])
@@ -158,7 +157,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path, kind):
 def test_a_header_that_promises_too_much_is_refused_before_memory_is_asked_for(tmp_path):
     with open(tmp_path / "x.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**4)})
-    with pytest.raises(ValueError, match="cut short"):
+    with pytest.raises(ValueError, match="truncated or corrupt"):
         read_rows(tmp_path / "x.npy")
 
 
@@ -166,11 +165,11 @@ def test_pickled_objects_are_never_loaded(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "x.npz", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     for kind in ("npy", "npz:arr_0"):
-        with pytest.raises(ValueError, match="only plain numbers are read"):
+        with pytest.raises(ValueError, match=r"Python objects in dtype|allow_pickle=False"):
             read_rows(f"{tmp_path}/x.{kind}")
 
 
-@pytest.mark.parametrize("array", [np.array([["a"]]), np.array([[1j]]), np.zeros(2, "f4,i4")])
+@pytest.mark.parametrize("array", [np.array([["a"]]), np.array([[1j]]), np.zeros((2, 2), "f4,i4")])
 def test_arrays_of_anything_but_real_numbers_are_refused(tmp_path, array):
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(ValueError, match="must hold real numbers; got dtype"):
@@ -206,9 +205,7 @@ def test_a_damaged_sparse_matrix_is_refused(tmp_path, damage):
 
 
 def test_unknown_endings_and_missing_files_are_named(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"x\.xlsx must end in \.npy, \.npz, .*\.h5ad, or be a folder .*; got '\.xlsx'"
-    ):
+    with pytest.raises(ValueError, match=r"x\.xlsx must end in \.npy, \.npz, .*\.pth, or be a folder .*; got '\.xlsx'"):
         read_rows("x.xlsx")
     with pytest.raises(ValueError, match="got 'no ending'"):
         write_rows(tmp_path / "x", ROWS)
@@ -222,7 +219,7 @@ def test_unknown_endings_and_missing_files_are_named(tmp_path):
 @pytest.mark.parametrize("kind", ["npy", "npz", "csv"])
 def test_standard_streams_carry_every_kind(monkeypatch, kind):
     monkeypatch.setattr(sys, "stdout", Standard())
-    write_rows("-", ROWS, NAMES, kind=kind)
+    write_rows("-", ROWS, NAMES, format=kind)
     content = sys.stdout.buffer.getvalue()
     monkeypatch.setattr(sys, "stdin", Standard(content))
     rows, names = read_rows("-")
@@ -232,7 +229,7 @@ def test_standard_streams_carry_every_kind(monkeypatch, kind):
 
 def test_standard_output_carries_a_sparse_matrix(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Standard())
-    write_rows("-", SPARSE, kind="npz")
+    write_rows("-", SPARSE, format="npz")
     monkeypatch.setattr(sys, "stdin", Standard(sys.stdout.buffer.getvalue()))
     np.testing.assert_array_equal(read_rows("-")[0].toarray(), SPARSE.toarray())
 
@@ -241,5 +238,5 @@ def test_standard_output_carries_a_sparse_matrix(monkeypatch):
 def test_an_array_has_no_column_of_ids(tmp_path, monkeypatch, place):
     np.savez(tmp_path / "x.npz", X=ROWS)
     monkeypatch.setattr("sys.stdin", Standard((tmp_path / "x.npz").read_bytes()))
-    with pytest.raises(ValueError, match=r"has no columns to name; leave id_column='cell' out"):
+    with pytest.raises(ValueError, match=r"id_column says nothing to \.npz; leave id_column='cell' out"):
         open_rows(place if place == "-" else tmp_path / place, "cell")

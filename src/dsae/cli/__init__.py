@@ -16,7 +16,7 @@ from importlib import import_module
 import click
 
 import dsae
-from dsae.config import did_you_mean
+from dsae.config import ENDINGS, did_you_mean
 
 FINE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,9 +35,9 @@ COMMANDS = {
     "info": "_info",
 }
 
-_EPILOG = """\b
-Data files are .npy, .npz, .csv, .mtx, .parquet, .arrow, .feather, .h5ad or folders of one kind; "-" is standard
-input or output.
+_EPILOG = f"""Data files are {", ".join(ENDINGS)}, or folders of one format; "-" is standard input or output.
+
+\b
 Exit codes: 0 fine, 1 the work failed, 2 wrong usage or bad input, 130 interrupted."""
 
 

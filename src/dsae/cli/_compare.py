@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._encode import id_column, load_model, rows_for
+from dsae.cli._encode import load_model
+from dsae.cli._files import file_options, other_rows, rows_for
 from dsae.cli._options import fit_options, settings
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _image_shape = click.option(
 @click.option("--test", metavar="FILE", help="Rows to measure on; by default a fifth of TRAIN is held out.")
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="For model, report and figures.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable figures on stdout.")
-@id_column
+@file_options
 @_image_shape
 @fit_options
 def compare(
@@ -51,7 +52,7 @@ def compare(
     test: str | None,
     output: str,
     as_json: bool,
-    id_column: str | None,
+    reading: dict[str, Any],
     image_shape: Any,
     config: str | None,
     **given: Any,
@@ -60,14 +61,11 @@ def compare(
 
     Writes model/, comparison.json and report.html into the folder.
     """
-    from dsae.data import check_source, open_rows
-    from dsae.data._open import has_columns
+    from dsae.data import open_rows
 
     parameters = settings(config, given)
-    source = open_rows(train, id_column)
-    tested = None if test is None else open_rows(test, id_column if has_columns(test) else None)
-    if tested is not None:
-        check_source("compare", tested, source.n_features, source.column_names, "as many as TRAIN")
+    source = open_rows(train, **reading)
+    tested = None if test is None else other_rows(test, reading, source, "compare", "as many as TRAIN")
     if image_shape and image_shape[0] * image_shape[1] != source.n_features:
         raise ValueError(
             f"--image-shape {image_shape[0]}x{image_shape[1]} does not hold the {source.n_features} columns of {train}."
@@ -84,14 +82,14 @@ def compare(
 @click.argument("model")
 @click.argument("data")
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="HTML to write.")
-@id_column
+@file_options
 @_image_shape
-def report(model: str, data: str, output: str, id_column: str | None, image_shape: Any) -> None:
+def report(model: str, data: str, output: str, reading: dict[str, Any], image_shape: Any) -> None:
     """Write one HTML file about MODEL and what it makes of the rows in DATA."""
     from dsae.report import collect, render, write_report
 
     runtime = load_model(model)
-    rows = rows_for(runtime, "report", data, id_column)
+    rows = rows_for(runtime, "report", data, reading)
     if output == "-":
         click.echo(render(collect(runtime.model, rows, image_shape=image_shape)))
         return

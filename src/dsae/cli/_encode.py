@@ -7,28 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
 from dsae.cli._output import show, targets
+from dsae.config import WRITTEN
 
 if TYPE_CHECKING:
-    from dsae.data import Rows, StreamSource
+    from dsae.data import StreamSource
     from dsae.runtime import Runtime
 
 
-id_column = click.option("--id-column", metavar="NAME", help="Column that names the rows; by default the one of text.")
-
-
 def _transformation(command: Any) -> Any:
-    kinds = OneOf(["npy", "npz", "csv", "parquet", "arrow", "feather", "mtx", "h5ad"])
     for decorate in (
-        id_column,
-        click.option("--format", "kind", type=kinds, help="Of what is written."),
+        file_options,
+        click.option("--format", "kind", type=OneOf(WRITTEN), help="Of what is written."),
         click.option(
             "-o",
             "--output",
             default="-",
             metavar="FILE",
-            help='File to write, or a folder for files of the kind of DATA; by default "-", csv to stdout.',
+            help='File to write, or a folder for files of the format of DATA; by default "-", csv to stdout.',
         ),
         click.argument("data"),
         click.argument("model"),
@@ -42,7 +40,7 @@ def _transformation(command: Any) -> Any:
 @click.option("--k", type=int, help="Non-zeros per topk code, other than trained for.")
 @click.option("--sparse", is_flag=True, help="Codes as a CSR matrix, for .npz.")
 def encode(
-    model: str, data: str, output: str, kind: str | None, id_column: str | None, k: int | None, sparse: bool
+    model: str, data: str, output: str, kind: str | None, reading: dict[str, Any], k: int | None, sparse: bool
 ) -> None:
     """Codes of the rows in DATA, a file or a folder of files."""
     runtime = load_model(model)
@@ -51,24 +49,28 @@ def encode(
     def codes(rows: Any) -> Any:
         return runtime.encode(rows, k=k, sparse_output=sparse)
 
-    transform(source_for(runtime, "encode", data, id_column), codes, names, output, kind, sparse)
+    source = source_for(runtime, "encode", data, reading)
+    transform(source, codes, names, output, kind, sparse, beside=not sparse)
 
 
 @_transformation
-def decode(model: str, data: str, output: str, kind: str | None, id_column: str | None) -> None:
+def decode(model: str, data: str, output: str, kind: str | None, reading: dict[str, Any]) -> None:
     """Rows from the codes in DATA."""
-    from dsae.data import check_source, open_rows
+    from dsae.data import CODES, check_source, open_rows
 
-    runtime, source = load_model(model), open_rows(data, id_column)
+    runtime, source = load_model(model), open_rows(data, **reading)
+    placed = {"layer", "obsm", "raw"} & set(reading)
+    if source.format == "h5ad" and not placed and source.n_features != runtime.config.n_components:
+        source = open_rows(data, obsm=CODES, **reading)  # written by encode into a copy of its data
     check_source("decode", source, runtime.config.n_components, what="the code's width")
     transform(source, runtime.decode, feature_names(runtime), output, kind)
 
 
 @_transformation
-def reconstruct(model: str, data: str, output: str, kind: str | None, id_column: str | None) -> None:
+def reconstruct(model: str, data: str, output: str, kind: str | None, reading: dict[str, Any]) -> None:
     """The rows in DATA, encoded and decoded."""
     runtime = load_model(model)
-    source = source_for(runtime, "reconstruct", data, id_column)
+    source = source_for(runtime, "reconstruct", data, reading)
     transform(source, runtime.reconstruct, feature_names(runtime), output, kind)
 
 
@@ -76,13 +78,13 @@ def reconstruct(model: str, data: str, output: str, kind: str | None, id_column:
 @click.argument("model")
 @click.argument("data")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-@id_column
-def evaluate(model: str, data: str, as_json: bool, id_column: str | None) -> None:
+@file_options
+def evaluate(model: str, data: str, as_json: bool, reading: dict[str, Any]) -> None:
     """How well MODEL reconstructs DATA, and what it costs."""
     from dsae import metrics
 
     runtime = load_model(model)
-    source = source_for(runtime, "evaluate", data, id_column)
+    source = source_for(runtime, "evaluate", data, reading)
     show(metrics.evaluate(runtime, source, timed=True), as_json)
 
 
@@ -98,26 +100,6 @@ def feature_names(runtime: Runtime) -> list[str]:
     return runtime.model.feature_names or [f"x{i}" for i in range(runtime.config.n_features)]
 
 
-def rows_for(runtime: Runtime, verb: str, path: str, id_column: str | None = None) -> Rows:
-    """`source_for`, in memory."""
-    return source_for(runtime, verb, path, id_column).read()
-
-
-def source_for(runtime: Runtime, verb: str, path: str, id_column: str | None = None) -> StreamSource:
-    """Rows of a file or folder, of the width and with the names that the model was fitted with.
-
-    Raises
-    ------
-    ValueError
-        If the file names columns and they are not the model's, in its order.
-    """
-    from dsae.data import check_source, open_rows
-
-    source = open_rows(path, id_column)
-    check_source(verb, source, runtime.config.n_features, runtime.model.feature_names)
-    return source
-
-
 def transform(
     source: StreamSource,
     verb: Callable[[Any], Any],
@@ -125,8 +107,11 @@ def transform(
     output: str,
     kind: str | None = None,
     sparse: bool = False,
+    beside: bool = False,
 ) -> None:
     """Write what ``verb`` makes of the rows, in pieces and with their ids: to one file, or to one for each of a folder.
+
+    With ``beside``, what is made of an ``.h5ad`` and goes to one is written into ``obsm`` of a copy.
 
     Raises
     ------
@@ -136,6 +121,8 @@ def transform(
     from dsae.data import writing
 
     for part, target in targets(source, output, kind):
-        with writing(target, len(part), names, part.id_name, kind, sparse) as writer:
+        copied = beside and part.format == "h5ad" and kind in (None, "h5ad") and str(target).lower().endswith(".h5ad")
+        like = part.path if copied else None
+        with writing(target, len(part), names, part.id_name, kind, sparse, like) as writer:
             for chunk in part.chunks():
                 writer.write(verb(chunk.rows), chunk.ids)

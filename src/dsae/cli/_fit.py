@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._encode import id_column
+from dsae.cli._files import file_options, other_rows
 from dsae.cli._options import fit_options, settings
 from dsae.cli._output import show
 from dsae.config import plain
@@ -28,7 +28,7 @@ _KEPT = ("mse", "fvu")
 @click.option("-o", "--output", required=True, metavar="MODEL", help="Model folder to write.")
 @click.option("--test", metavar="FILE", help="Rows to evaluate the model on.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
-@id_column
+@file_options
 @click.option(
     "--checkpoint-every",
     type=click.FloatRange(0),
@@ -42,7 +42,7 @@ def fit(
     output: str,
     test: str | None,
     as_json: bool,
-    id_column: str | None,
+    reading: dict[str, Any],
     checkpoint_every: float | None,
     resume: bool,
     config: str | None,
@@ -59,19 +59,16 @@ def fit(
     MODEL is written before it is evaluated, and again with what was measured.
     """
     from dsae import store
-    from dsae.data import check_source, open_rows
-    from dsae.data._open import has_columns
+    from dsae.data import open_rows
 
     parameters = settings(config, given)
     store.check_target(output)
-    source = open_rows(data, id_column)
+    source = open_rows(data, **reading)
     if resume or checkpoint_every is not None:
         parameters |= _kept(output, checkpoint_every, resume)
     evaluated: dict[str, Any] = {}
     if test is not None:
-        tested = open_rows(test, id_column if has_columns(test) else None)
-        check_source("evaluate", tested, source.n_features, source.column_names, "as many as DATA")
-        evaluated["test"] = _at_hand(tested)
+        evaluated["test"] = _at_hand(other_rows(test, reading, source, "evaluate", "as many as DATA"))
     rows = _at_hand(source)
     runtime, seconds, interrupted = _fitted(rows, parameters)
     runtime.model.metrics["fit_seconds"] = plain(seconds)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.config import plain
+from dsae.config import FORMATS, WRITTEN, plain
 
 if TYPE_CHECKING:
     from dsae.data import StreamSource
@@ -55,10 +55,10 @@ def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[S
     OSError
         If it cannot be made.
     """
-    from dsae.data import is_kind
+    from dsae.data import is_written
 
     folder = Path(output)
-    to_folder = folder.is_dir() or output.endswith(("/", "\\")) or (source.is_folder and not is_kind(folder))
+    to_folder = folder.is_dir() or output.endswith(("/", "\\")) or (source.is_folder and not is_written(folder))
     if output == "-" or not to_folder:
         return [(source, output)]
     files = source.files()
@@ -68,4 +68,15 @@ def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[S
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"[write] {output} cannot be made: {error.strerror}. Choose a writable folder.") from None
-    return [(file, folder / file.path.with_suffix(f".{kind or file.format}").name) for file in files]
+    return [(file, folder / f"{_stem(file.path)}.{kind or _written(file.format)}") for file in files]
+
+
+def _written(format: str) -> str:
+    """The format itself, or Parquet where it is not written."""
+    return format if format in WRITTEN else "parquet"
+
+
+def _stem(path: Path) -> str:
+    """The name of a file without the ending of its format."""
+    endings = [end for kind in FORMATS.values() for end in kind.endings if path.name.lower().endswith(end)]
+    return path.name[: -max(map(len, endings))] if endings else path.name

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._encode import feature_names, id_column, load_model, rows_for, source_for, transform
+from dsae.cli._encode import feature_names, load_model, transform
+from dsae.cli._files import file_options, rows_for, source_for
 from dsae.cli._options import OneOf
 from dsae.cli._output import columns, targets, text
 from dsae.config import plain
@@ -30,7 +31,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Machine-readable."
 @click.option("--per-feature", is_flag=True, help="Squared error of every value instead.")
 @click.option("-n", "--lowest", type=click.IntRange(1), metavar="N", help="Show only the N most unusual rows, and why.")
 @_output
-@id_column
+@file_options
 @_json
 def score(
     model: str,
@@ -38,12 +39,12 @@ def score(
     per_feature: bool,
     lowest: int | None,
     output: str,
-    id_column: str | None,
+    reading: dict[str, Any],
     as_json: bool,
 ) -> None:
     """How usual the rows in DATA are: minus the mean squared error of each, so that low is unusual."""
     runtime = load_model(model)
-    source = source_for(runtime, "score", data, id_column)
+    source = source_for(runtime, "score", data, reading)
     if lowest is not None:
         if per_feature or output != "-":
             raise ValueError("[score] -n shows a table and goes with neither --per-feature nor -o; leave one out.")
@@ -86,19 +87,18 @@ def _share_of_largest(errors: np.ndarray) -> list[float | None]:
 @click.argument("queries")
 @click.option("-n", "--rows", "n_rows", default=10, show_default=True, type=click.IntRange(1), help="Per query.")
 @click.option("--metric", default="cosine", show_default=True, type=OneOf(["cosine", "euclidean"]))
-@id_column
+@file_options
 @_json
 def neighbours(
-    model: str, data: str, queries: str, n_rows: int, metric: str, id_column: str | None, as_json: bool
+    model: str, data: str, queries: str, n_rows: int, metric: str, reading: dict[str, Any], as_json: bool
 ) -> None:
     """The rows in DATA whose codes are nearest to those of each row in QUERIES."""
-    from dsae.data._open import has_columns
+    from dsae.data import options_for
     from dsae.interpret import CodeIndex
 
     runtime = load_model(model)
-    index = CodeIndex(rows_for(runtime, "neighbours", data, id_column), metric=metric, model=runtime)
-    id_column = id_column if has_columns(queries) else None
-    found = index.nearest(rows_for(runtime, "neighbours", queries, id_column), n_rows)
+    index = CodeIndex(rows_for(runtime, "neighbours", data, reading), metric=metric, model=runtime)
+    found = index.nearest(rows_for(runtime, "neighbours", queries, options_for(queries, reading)), n_rows)
     table = [
         {"query": i, "row": int(row), "distance": float(distance)}
         for i, (rows, distances) in enumerate(zip(*found, strict=True))
@@ -112,9 +112,9 @@ def neighbours(
 @click.argument("data", required=False)
 @click.option("-n", "--n-features", default=10, show_default=True, type=click.IntRange(1), help="How many.")
 @_output
-@id_column
+@file_options
 @_json
-def select(model: str, data: str | None, n_features: int, output: str, id_column: str | None, as_json: bool) -> None:
+def select(model: str, data: str | None, n_features: int, output: str, reading: dict[str, Any], as_json: bool) -> None:
     """The features of MODEL that matter most, or the rows in DATA with only these columns, in their order."""
     from dsae.interpret import feature_importances, most_important
 
@@ -124,16 +124,16 @@ def select(model: str, data: str | None, n_features: int, output: str, id_column
         raise ValueError(f"[select] -n must be at most {len(names)}, the features of {model}; got {n_features}.")
     chosen = most_important(importances, n_features)
     if data is None:
-        if output != "-" or id_column is not None:
+        if output != "-" or reading:
             raise ValueError(
-                "[select] -o and --id-column are for the rows in DATA; name a file of rows, or leave them out."
+                "[select] -o and options about files are for the rows in DATA; name a file of rows, or leave them out."
             )
         _show_table(
             [{"column": int(j), "feature": names[j], "importance": float(importances[j])} for j in chosen], as_json
         )
         return
     kept = sorted(chosen.tolist())
-    source = source_for(runtime, "select", data, id_column)
+    source = source_for(runtime, "select", data, reading)
     sparse = _stays_sparse(source, output)
 
     def chosen_columns(rows: Any) -> Any:
@@ -146,7 +146,7 @@ def _stays_sparse(source: StreamSource, output: str) -> bool:
     """Whether rows come as CSR and go to files that can hold it."""
     first = next(source.reader.chunks(ids=False)).rows
     files = [str(path).lower() for _, path in targets(source, output, None)]
-    return hasattr(first, "toarray") and all(file.endswith((".npz", ".mtx")) for file in files)
+    return hasattr(first, "toarray") and all(file.endswith(".npz") for file in files)
 
 
 def _show_table(table: list[dict[str, Any]], as_json: bool) -> None:

@@ -17,6 +17,11 @@ from dsae.config._checks import listed as listed
 from dsae.config._checks import one_of as one_of
 from dsae.config._checks import positive_int as positive_int
 from dsae.config._checks import true_or_false as true_or_false
+from dsae.config._formats import ENDINGS as ENDINGS
+from dsae.config._formats import FORMATS as FORMATS
+from dsae.config._formats import WRITTEN as WRITTEN
+from dsae.config._formats import Format as Format
+from dsae.config._formats import format_of as format_of
 from dsae.config._losses import LOSSES as LOSSES
 from dsae.config._losses import Extra as Extra
 from dsae.config._losses import Loss as Loss

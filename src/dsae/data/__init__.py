@@ -12,12 +12,14 @@ from dsae.data._check import check_source as check_source
 from dsae.data._entrance import as_source as as_source
 from dsae.data._entrance import gives_batches as gives_batches
 from dsae.data._open import open_rows as open_rows
+from dsae.data._open import options_for as options_for
 from dsae.data._open import read_rows as read_rows
 from dsae.data._source import ArraySource as ArraySource
 from dsae.data._source import Source as Source
 from dsae.data._stream import StreamSource as StreamSource
 from dsae.data._synthetic import SparseFeatures as SparseFeatures
 from dsae.data._synthetic import make_sparse_features as make_sparse_features
-from dsae.data._write import is_kind as is_kind
+from dsae.data._write import CODES as CODES
+from dsae.data._write import is_written as is_written
 from dsae.data._write import write_rows as write_rows
 from dsae.data._write import writing as writing

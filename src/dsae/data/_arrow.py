@@ -1,91 +1,56 @@
-"""Parquet, Arrow and Feather; the only file that imports pyarrow."""
+"""Parquet, Arrow and Feather by pyarrow: row groups and record batches, and what their columns are."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from dsae.data._reader import Chunk, FileReader, check_shape, rows_at_once
+from dsae.data._columns import PANDAS_INDEX, Choice, choose
+from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_once
 
-_INDEX = "__index_level_0__"  # where pandas keeps an index that has no name
 _STREAM = b"\xff\xff\xff\xff"  # what Arrow's stream format begins with; its file format begins with ARROW1
-_GROUP_BYTES = 1 << 25
-_VALUES_LOOKED_AT = 1 << 20
 _MOST_ROWS_PER_BYTE = 1 << 17  # run lengths pack a page of equal values into a few bytes
+_SAMPLE_ROWS = 1 << 18
 
 
-def pyarrow(what: str) -> Any:
-    """The package, or how to get it."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ImportError(f'{what} needs pyarrow: pip install "dsae[arrow]".') from None
-    return pyarrow
+class ArrowReader(Reader):
+    """Rows of a ``.parquet`` file, of which a part is a row group, or of an Arrow file, of which it is a record batch.
 
-
-class ArrowReader(FileReader):
-    """Rows of a ``.parquet`` (a part is a row group) or of an Arrow file, ``.arrow`` or ``.feather`` (a record batch).
-
-    A row group is read page by page; a record batch comes into memory whole.
-
-    Parameters
-    ----------
-    path : str or Path
-    kind : {"parquet", "arrow", "feather"}
-    id_column : str, optional
-        Column of row ids; by default the one of pandas' index, or the only one of text.
+    A row group is read page by page; a record batch comes into memory whole. Arrow's stream format is one part.
     """
 
-    def __init__(self, path: str | Path, kind: str, id_column: str | None = None) -> None:
+    def __init__(self, path: Path, options: ReadOptions) -> None:
         super().__init__(path)
-        self.format = kind
-        self._pa = pyarrow(f".{kind}")
-        if kind != "parquet":
-            _check_format(self.name, self.path)
-        with self._explained():
-            self._file = _Parquet(self._pa, self.path) if kind == "parquet" else _Ipc(self._pa, self.path)
-            if not 0 <= self._file.n_rows <= _MOST_ROWS_PER_BYTE * self._stamp[1]:
-                raise ValueError(f"{self._file.n_rows} rows in {self._stamp[1]} bytes")
-            schema = self._file.schema
-            fields = {field.name: field.type for field in schema}
-        if len(fields) != len(schema):
+        self._file = _opened(path)
+        schema, n_rows = self._file.schema, self._file.n_rows
+        if not 0 <= n_rows <= _MOST_ROWS_PER_BYTE * path.stat().st_size:
+            raise ValueError(f"{n_rows} rows in {path.stat().st_size} bytes")
+        if len(set(schema.names)) != len(schema.names):
             raise ValueError(f"[read] {self.name} must name every column differently; got {', '.join(schema.names)}.")
-        self._id = self._find_ids(fields, _index_of(schema), id_column)
-        self.id_name = "" if self._id == _INDEX else self._id
-        self.column_names = [name for name in fields if name != self._id]
-        self.n_features = len(self.column_names)
-        check_shape(self.name, (self._file.n_rows, self.n_features))
+        check_shape(self.name, (n_rows, len(schema.names)))
+        self._choice = chosen(self.name, schema, self._first, options)
+        self.id_name = "" if self._choice.ids == PANDAS_INDEX[2] else self._choice.ids
+        self.label_name = self._choice.labels
+        self.n_features, self.column_names = width_of(self._choice, self._first)
+        check_shape(self.name, (n_rows, self.n_features))
 
-    def _find_ids(self, fields: dict[str, Any], index: list[str], id_column: str | None) -> str | None:
-        if id_column is not None and id_column not in fields:
-            raise ValueError(f"[read] {self.name} has no column {id_column!r} for row ids; it has {', '.join(fields)}.")
-        others = {name: kind for name, kind in fields.items() if not self._is_number(kind) and name != id_column}
-        if id_column is None:
-            texts = [name for name, kind in others.items() if self._is_text(kind)]
-            id_column = index[0] if index else texts[0] if len(texts) == 1 else None
-            others.update({name: fields[name] for name in index})
-            others.pop(id_column or "", None)
-        if others:
-            raise ValueError(
-                f"[read] {self.name} must hold numbers and at most one column of row ids; got "
-                f"{', '.join(f'{name} ({kind})' for name, kind in others.items())}. Name the ids by id_column, and "
-                "encode or drop the others."
-            )
-        return id_column
+    def _first(self, columns: Sequence[str], n_rows: int) -> Any:
+        """A table of the first rows."""
+        import pyarrow as pa
 
-    def _is_number(self, kind: Any) -> bool:
-        types = self._pa.types
-        return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
-
-    def _is_text(self, kind: Any) -> bool:
-        types = self._pa.types
-        return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+        batches, n = [], 0
+        for part in range(self._file.n_parts):
+            for batch in self._file.batches(part, columns, 1 << 16):
+                batches.append(batch)
+                n += batch.num_rows
+                if n >= n_rows:
+                    return pa.Table.from_batches(batches)
+        return pa.Table.from_batches(batches)
 
     def __len__(self) -> int:
         return self._file.n_rows
@@ -96,45 +61,127 @@ class ArrowReader(FileReader):
         return self._file.n_parts
 
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        columns = [*(self.column_names or []), *([self._id] if ids and self._id is not None else [])]
-        start = self._file.starts[part]
-        with self._explained():
-            for batch in self._file.batches(part, columns, rows_at_once(self.n_features)):
-                if batch.num_rows:
-                    batch.validate(full=True)
-                    yield self._chunk(start, batch, ids)
-                start += batch.num_rows
-
-    def _chunk(self, start: int, batch: Any, ids: bool) -> Chunk:
-        rows = self._rows(batch.select(self.column_names))
-        if not ids or self._id is None:
-            return Chunk(start, rows)
-        return Chunk(start, rows, np.array(batch.column(self._id).to_pylist(), dtype=object))
-
-    def _rows(self, batch: Any) -> np.ndarray:
-        """One call where Arrow can: each call that lets other threads run may wait long for its turn again."""
-        pa = self._pa
-        try:
-            return batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
-        except (pa.ArrowException, AttributeError):  # booleans, decimals, pyarrow before 17
-            rows = np.empty((self.n_features, batch.num_rows), np.float32)
-        for row, column in zip(rows, batch.columns, strict=True):
-            if pa.types.is_decimal(column.type):
-                column = column.cast(pa.float64())
-            row[:] = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-        return rows.T
-
-    def _explained(self) -> Any:
-        return _Explained(self.name, self.format, self._pa)
+        start, choice = self._file.starts[part], self._choice
+        named = [column for column in (choice.ids, choice.labels) if ids and column is not None]
+        columns = list(dict.fromkeys([*choice.features, *named]))
+        for batch in self._file.batches(part, columns, rows_at_once(self.n_features)):
+            if batch.num_rows:
+                batch.validate(full=True)
+                yield chunk_of(self.name, start, batch, choice, self.n_features, ids)
+            start += batch.num_rows
 
 
-def _check_format(name: str, path: Path) -> None:
-    with open(path, "rb") as file:
-        if file.read(4) == _STREAM:
-            raise ValueError(
-                f"[read] {name} must be in Arrow's file format (IPC file, Feather); got its stream format, which has "
-                "no index of record batches. Write it by pyarrow.ipc.new_file instead of new_stream."
-            )
+def chosen(name: str, schema: Any, first: Any, options: ReadOptions) -> Choice:
+    """What each column of a schema is for; ``first`` gives the first rows of columns."""
+    kinds = {field.name: kind_of(field.type) for field in schema}
+    index = _index_of(schema)
+    if len(index) > 1 and options.id_column is None:
+        raise ValueError(
+            f"[read] {name} must have at most one column of row ids; pandas' index has {', '.join(index)}. Name one by "
+            "id_column, and leave out the others by exclude."
+        )
+    sample: dict[str, list[Any]] = {}
+    for kind, n_rows in (("text", _SAMPLE_ROWS), ("whole", _SAMPLE_ROWS >> 6)):
+        looked_at = [column for column in kinds if kinds[column] == kind and column not in index[:1]]
+        if looked_at:
+            table = first(looked_at, n_rows)
+            sample |= {column: table.column(column).to_pylist() for column in looked_at}
+    return choose(name, kinds, sample, index[0] if index else None, options)
+
+
+def width_of(choice: Choice, first: Any) -> tuple[int, list[str] | None]:
+    """Columns of the features, and their names; those of a list have none."""
+    if not choice.is_vector:
+        return len(choice.features), choice.features
+    (column,) = first(choice.features, 1).columns
+    lengths = (len(value) for value in column if value.is_valid)
+    return next(lengths, 0), None
+
+
+def chunk_of(name: str, start: int, batch: Any, choice: Choice, width: int, ids: bool) -> Chunk:
+    """Rows, ids and labels of a record batch."""
+    if choice.is_vector:
+        rows = _vectors(name, start, batch.column(choice.features[0]), width)
+    else:
+        rows = dense(batch.select(choice.features))
+    columns = (choice.ids, choice.labels)
+    return Chunk(start, rows, *(None if not ids or c is None else texts_of(batch.column(c)) for c in columns))
+
+
+def kind_of(kind: Any) -> str:
+    """What a column of this type can be."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        found = kind_of(kind.value_type)
+        return "number" if found == "whole" else found
+    if isinstance(kind, _extension()):
+        return kind_of(kind.storage_type)
+    if types.is_integer(kind):
+        return "whole"
+    if types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind) or types.is_null(kind):
+        return "number"
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "text"
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return "vector" if lists and kind_of(kind.value_type) in ("number", "whole") else str(kind)
+
+
+def _extension() -> Any:
+    from pyarrow import BaseExtensionType
+
+    return BaseExtensionType
+
+
+def dense(batch: Any) -> np.ndarray:
+    """Columns of numbers as rows, NaN where a value is missing.
+
+    One call where Arrow can: each call that lets other threads run may wait long for its turn again.
+    """
+    import pyarrow as pa
+
+    try:
+        return batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
+    except (pa.ArrowException, AttributeError):  # booleans, decimals, dictionaries, pyarrow before 17
+        rows = np.empty((batch.num_columns, batch.num_rows), np.float32)
+    for row, column in zip(rows, batch.columns, strict=True):
+        row[:] = _numbers(column)
+    return rows.T
+
+
+def _numbers(column: Any) -> np.ndarray:
+    import pyarrow as pa
+
+    if isinstance(column.type, _extension()):
+        column = column.storage if isinstance(column, pa.ExtensionArray) else column.cast(column.type.storage_type)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    return column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+
+
+def _vectors(name: str, start: int, column: Any, width: int) -> np.ndarray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(column.type, _extension()):
+        column = column.storage
+    fixed = pa.types.is_fixed_size_list(column.type)
+    lengths = np.full(len(column), column.type.list_size) if fixed else pc.list_value_length(column).fill_null(-1)
+    odd = np.flatnonzero((np.asarray(lengths) != width) | np.asarray(column.is_null()))
+    if odd.size:
+        got = "none" if column[odd[0]].as_py() is None else len(column[odd[0]])
+        raise ValueError(
+            f"[read] {name} must hold lists of {width} numbers, as in its first row; got {got} in row "
+            f"{start + odd[0]}, counted from 0."
+        )
+    return _numbers(column.flatten()).reshape(-1, width)
+
+
+def texts_of(column: Any) -> np.ndarray:
+    """Ids or labels as they are."""
+    return np.array(column.to_pylist(), dtype=object)
 
 
 def _index_of(schema: Any) -> list[str]:
@@ -143,39 +190,22 @@ def _index_of(schema: Any) -> list[str]:
         listed = list(json.loads(schema.metadata[b"pandas"])["index_columns"])
     except (KeyError, TypeError, ValueError, RecursionError):
         listed = []
-    return [name for name in schema.names if name == _INDEX or name in listed]
+    return [name for name in schema.names if name == PANDAS_INDEX[2] or name in listed]
 
 
-def _as_index(name: str, kind: str) -> dict[bytes, bytes]:
-    """What makes pandas, and `_index_of`, take a column for the index."""
-    column = {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": "object", "metadata": None}
-    return {b"pandas": json.dumps({"index_columns": [name], "column_indexes": [], "columns": [column]}).encode()}
-
-
-class _Explained:
-    """Arrow's own errors as ours."""
-
-    def __init__(self, name: str, kind: str, pa: Any) -> None:
-        self._name, self._kind, self._pa = name, kind, pa
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(self, kind: Any, error: Any, _: Any) -> None:
-        damaged = (self._pa.ArrowException, ValueError, KeyError, IndexError, OverflowError, MemoryError, TypeError)
-        if isinstance(error, damaged) or (isinstance(error, OSError) and error.errno is None):
-            short = " ".join(str(error).split())[:200]
-            raise ValueError(
-                f"[read] {self._name} must be a whole .{self._kind} file; it was cut short or is damaged ({short}). "
-                "Write it again."
-            ) from None
+def _opened(path: Path) -> Any:
+    with open(path, "rb") as file:
+        begin = file.read(4)
+    if begin[:3] == b"PAR":
+        return _Parquet(path)
+    return _Stream(path) if begin == _STREAM else _Ipc(path)
 
 
 class _Parquet:
     """A file that is open only while it is read: a folder may hold more of them than a process may have open."""
 
-    def __init__(self, pa: Any, path: Path) -> None:
-        self._pa, self._path = pa, path
+    def __init__(self, path: Path) -> None:
+        self._path, self._metadata = path, None
         with self._opened() as file:
             self._metadata = meta = file.metadata
             self.schema = file.schema_arrow
@@ -184,119 +214,74 @@ class _Parquet:
             raise ValueError("row groups that do not add up")
         self.starts, self.n_rows, self.n_parts = _starts(sizes), meta.num_rows, len(sizes)
 
-    def _opened(self, metadata: Any = None) -> Any:
+    def _opened(self) -> Any:
+        from pyarrow.parquet import ParquetFile
+
         # Buffered: a column of a row group is read page by page, so that a row group may be larger than memory.
         options = {"buffer_size": 1 << 16, "pre_buffer": False, "memory_map": False}
-        return self._pa.parquet.ParquetFile(self._path, metadata=metadata, **options)
+        return ParquetFile(self._path, metadata=self._metadata, **options)
 
     def batches(self, part: int, columns: Sequence[str], n_rows: int) -> Iterator[Any]:
-        with self._opened(self._metadata) as file:
+        with self._opened() as file:
             yield from file.iter_batches(n_rows, row_groups=[part], columns=list(columns), use_threads=False)
 
 
 class _Ipc:
-    def __init__(self, pa: Any, path: Path) -> None:
-        self._pa, self._path = pa, path
-        with pa.OSFile(str(path)) as file:
-            reader = pa.ipc.open_file(file)
-            self.schema = reader.schema
-            self.n_parts = reader.num_record_batches
-            if self.n_parts > path.stat().st_size // 8:
-                raise ValueError(f"{self.n_parts} record batches")
+    """Arrow's file format."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._file() as file:
+            reader = self._reader(file)
+            self.schema, self.n_parts = reader.schema, reader.num_record_batches
+        if self.n_parts > path.stat().st_size // 8:
+            raise ValueError(f"{self.n_parts} record batches")
         sizes = self._sizes()
         self.starts, self.n_rows = _starts(sizes), sum(sizes)
 
+    def _file(self) -> Any:
+        import pyarrow as pa
+
+        return pa.OSFile(str(self._path))
+
+    def _reader(self, file: Any, **options: Any) -> Any:
+        import pyarrow as pa
+
+        return pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(use_threads=False, **options))
+
     def _sizes(self) -> list[int]:
         """Rows of each batch, of which only one column is read for it."""
-        options = self._pa.ipc.IpcReadOptions(included_fields=[0], use_threads=False)
-        with self._pa.OSFile(str(self._path)) as file:
-            reader = self._pa.ipc.open_file(file, options=options)
+        with self._file() as file:
+            reader = self._reader(file, included_fields=[0])
             return [reader.get_batch(i).num_rows for i in range(self.n_parts)]
 
     def batches(self, part: int, columns: Sequence[str], n_rows: int) -> Iterator[Any]:
-        options = self._pa.ipc.IpcReadOptions(use_threads=False)
-        with self._pa.OSFile(str(self._path)) as file:
-            batch = self._pa.ipc.open_file(file, options=options).get_batch(part)
+        with self._file() as file:
+            batch = self._reader(file).get_batch(part)
         for start in range(0, batch.num_rows, n_rows):
             yield batch.select(columns).slice(start, n_rows)
 
 
-def _starts(sizes: Sequence[int]) -> list[int]:
-    return [0, *np.cumsum(sizes).tolist()][: len(sizes)]
+class _Stream(_Ipc):
+    """Arrow's stream format, as Hugging Face datasets keeps its files: one part."""
 
-
-def parse_csv(content: bytes, n_columns: int, ids: int | None) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Lines of numbers, and of ids in one column; None where pyarrow is missing or refuses them."""
-    try:
+    def _reader(self, file: Any, **options: Any) -> Any:
         import pyarrow as pa
-        from pyarrow import csv
-    except ImportError:
-        return None
-    names = [str(i) for i in range(n_columns)]
-    types = {name: pa.string() if i == ids else pa.float32() for i, name in enumerate(names)}
-    try:
-        table = csv.read_csv(
-            io.BytesIO(content),
-            csv.ReadOptions(column_names=names, use_threads=False, block_size=len(content) + 1),
-            csv.ParseOptions(),
-            csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
-        )
-    except (pa.ArrowException, UnicodeDecodeError):
-        return None
-    rows = np.empty((n_columns - (ids is not None), table.num_rows), np.float32)
-    for row, name in zip(rows, [name for i, name in enumerate(names) if i != ids], strict=True):
-        row[:] = table.column(name).to_numpy()
-    found = None if ids is None else np.array(table.column(str(ids)).to_pylist(), dtype=object)
-    return rows.T, found
+
+        return pa.ipc.open_stream(file, options=pa.ipc.IpcReadOptions(use_threads=False, **options))
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.n_parts, self.starts = path, 1, [0]
+        with self._file() as file:
+            reader = self._reader(file)
+            self.schema, self.n_rows = reader.schema, sum(batch.num_rows for batch in reader)
+
+    def batches(self, part: int, columns: Sequence[str], n_rows: int) -> Iterator[Any]:
+        with self._file() as file:
+            for batch in self._reader(file):
+                for start in range(0, batch.num_rows, n_rows):
+                    yield batch.select(columns).slice(start, n_rows)
 
 
-class ArrowWriter:
-    """Chunks into a Parquet or Arrow file."""
-
-    def __init__(self, file: BinaryIO, kind: str, column_names: Sequence[str], id_name: str | None) -> None:
-        self._pa = pyarrow(f".{kind}")
-        self._names, self._file, self._kind = list(column_names), file, kind
-        self._id = _INDEX if id_name == "" else id_name
-        self._writer: Any = None
-        self._held: list[tuple[np.ndarray, np.ndarray | None]] = []
-        if len({*column_names, self._id}) != len(column_names) + 1:
-            raise ValueError(f"[write] columns must be named differently; got {', '.join(map(str, column_names))}.")
-
-    def write(self, rows: np.ndarray, ids: np.ndarray | None = None) -> None:
-        """Add rows; they are written as row groups of about 32 MiB."""
-        self._held.append((rows, ids))
-        if sum(piece.nbytes for piece, _ in self._held) >= _GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        rows = np.concatenate([piece for piece, _ in self._held])
-        named = [ids for _, ids in self._held if ids is not None]
-        ids = np.concatenate(named) if named else None
-        self._held = []
-        columns = {name: self._pa.array(column) for name, column in zip(self._names, rows.T.copy(), strict=True)}
-        metadata = None
-        if ids is not None and self._id is not None:
-            columns = {self._id: self._pa.array(ids.tolist()), **columns}
-            metadata = _as_index(self._id, str(columns[self._id].type))
-        batch = self._pa.record_batch(columns).replace_schema_metadata(metadata)
-        if self._writer is None:
-            self._writer = self._begun(batch.schema, rows)
-        self._writer.write_batch(batch)
-
-    def _begun(self, schema: Any, rows: np.ndarray) -> Any:
-        if self._kind != "parquet":
-            return self._pa.ipc.new_file(self._file, schema)
-        # A dictionary of numbers that hardly repeat makes a column half as long again, and as much slower to read.
-        first = np.sort(rows[: max(64, _VALUES_LOOKED_AT // max(1, rows.shape[1]))], axis=0)
-        changes = first[1:] != first[:-1]
-        repeats = 2 * changes.sum(0) < len(changes)
-        repeating = [name for name, often in zip(self._names, repeats, strict=True) if often]
-        ids = [name for name in schema.names if name == self._id]
-        return self._pa.parquet.ParquetWriter(self._file, schema, use_dictionary=[*ids, *repeating])
-
-    def close(self) -> None:
-        """Write what comes last."""
-        if self._held:
-            self._flush()
-        if self._writer is not None:
-            self._writer.close()
+def _starts(sizes: Sequence[int]) -> list[int]:
+    return [0, *accumulate(sizes)][: len(sizes)]

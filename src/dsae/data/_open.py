@@ -1,35 +1,46 @@
-"""The one door to rows that need not fit in memory."""
+"""The one way in to rows that need not fit in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from dsae.data._arrow import ArrowReader
-from dsae.data._check import Rows
-from dsae.data._csv import CsvReader
+from dsae.config import ENDINGS, FORMATS, Format, format_of
+from dsae.data._arrays import is_tenx, open_tenx
+from dsae.data._batch import Rows
 from dsae.data._folder import FolderReader
-from dsae.data._h5ad import open_h5ad
-from dsae.data._market import open_market
-from dsae.data._npy import NpyReader, open_npz
-from dsae.data._reader import Reader
-from dsae.data._stdin import read_stdin
+from dsae.data._packages import check_package, resolved
+from dsae.data._reader import Reader, ReadOptions, explained, selected
 from dsae.data._stream import StreamSource
 
-_READERS: dict[str, Callable[[Path, str | None], Reader]] = {
-    "npy": lambda path, _: NpyReader(path),
-    "npz": lambda path, _: open_npz(path),
-    "csv": CsvReader,
-    "parquet": lambda path, ids: ArrowReader(path, "parquet", ids),
-    "arrow": lambda path, ids: ArrowReader(path, "arrow", ids),
-    "feather": lambda path, ids: ArrowReader(path, "feather", ids),
-    "mtx": lambda path, _: open_market(path),
-    "h5ad": lambda path, _: open_h5ad(path),
-}
-_WITH_IDS = ("csv", "parquet", "arrow", "feather")
+_STDIN = "standard input"
+_WITH_KEY = "|".join(re.escape(ending) for kind in FORMATS.values() if "key" in kind.takes for ending in kind.endings)
+_NO_ROWS = ("dataset_info.json", "state.json")  # beside the files of a Hugging Face data set
 
 
-def open_rows(path: str | Path, id_column: str | None = None) -> StreamSource:
+def open_rows(
+    path: str | Path,
+    id_column: str | None = None,
+    *,
+    label_column: str | None = None,
+    columns: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    delimiter: str | None = None,
+    decimal: str = ".",
+    encoding: str = "utf-8",
+    layer: str | None = None,
+    obsm: str | None = None,
+    raw: bool = False,
+    n_features: int | None = None,
+) -> StreamSource:
     """Rows of a file or of a folder of files, read in pieces while a model takes them.
 
     `DeepSparseAutoencoder` takes what comes out for rows: ``DeepSparseAutoencoder().fit(open_rows("folder/"))``, and so
@@ -39,15 +50,31 @@ def open_rows(path: str | Path, id_column: str | None = None) -> StreamSource:
     Parameters
     ----------
     path : str or Path
-        ``.npy``; ``.npz`` (its only array, ``X``, or ``file.npz:name``; scipy's CSR comes into memory); ``.csv``,
-        whose first line is a header if any of its fields is no number; ``.parquet``, ``.arrow`` and ``.feather`` (pip
-        install "dsae[arrow]"); ``.mtx`` (into memory); ``.h5ad`` (pip install "dsae[anndata]"; CSC comes into memory).
-        A folder of files of one kind and the same columns, in the order of their names. ``-`` is standard input, which
-        comes into memory.
+        A file whose name ends as one of `dsae.config.FORMATS`, or a folder of files of one format with the same
+        columns, in the order of their names. ``file.npz:name`` names one of several arrays, likewise in ``.h5``,
+        ``.safetensors`` and ``.pt``. A folder of 10x Genomics (``matrix.mtx.gz`` and so on) gives cells. ``-`` is
+        standard input.
     id_column : str, optional
-        Of tables, the column that names the rows; by default the index that pandas wrote, or the only column that
-        holds text. All others are features; so ids in a ``.csv`` that are numbers must be named here, unless theirs is
-        the first column and the only one without a name.
+        Of tables and AnnData, the column that names the rows; by default the index that pandas wrote, the names of
+        observations, or the only column of text if no two of its first values are equal.
+    label_column : str, optional
+        Column of labels, which travel with the rows and are no feature.
+    columns : sequence of str, optional
+        The features, in this order; by default all columns but ids and labels.
+    exclude : sequence of str, optional
+        Columns that are not read.
+    delimiter : str, optional
+        Between the fields of a text file; by default it is recognised.
+    decimal : str
+        Decimal point of a text file.
+    encoding : str
+        Of a text file.
+    layer, obsm : str, optional
+        Of AnnData, what to read instead of X.
+    raw : bool
+        Whether to read ``raw.X`` of AnnData.
+    n_features : int, optional
+        Width of a row, for svmlight, whose files do not say it.
 
     Returns
     -------
@@ -56,11 +83,16 @@ def open_rows(path: str | Path, id_column: str | None = None) -> StreamSource:
     Raises
     ------
     ValueError
-        If the file is of another kind, was cut short, or holds anything but numbers.
+        If the format is unknown or does not know an option, or if the file is damaged or holds anything but numbers.
     OSError
         If it is missing or cannot be read, and later, while rows are taken, if it has changed.
     ImportError
-        If the package for its kind is missing.
+        If the package for its format is missing.
+
+    Warns
+    -----
+    UserWarning
+        If a column of different whole numbers in ascending order, which may be row ids, is taken for a feature.
 
     Examples
     --------
@@ -72,23 +104,31 @@ def open_rows(path: str | Path, id_column: str | None = None) -> StreamSource:
     >>> source.shape, [len(batch) for batch in source.batches(2)]
     ((3, 3), [2, 1])
     """
-    try:
-        return StreamSource(open_reader(path, id_column))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"[read] {path} does not exist; check the path.") from None
-    except OSError as error:
-        if str(error).startswith("[read]"):
-            raise
-        raise OSError(f"[read] {path} cannot be read: {error.strerror or error}.") from None
+    options = ReadOptions(
+        id_column=id_column,
+        label_column=label_column,
+        columns=None if columns is None else tuple(columns),
+        exclude=tuple(exclude),
+        delimiter=delimiter,
+        decimal=decimal,
+        encoding=encoding,
+        layer=layer,
+        obsm=obsm,
+        raw=raw,
+        n_features=n_features,
+    )
+    return StreamSource(open_reader(path, options))
 
 
-def read_rows(path: str | Path) -> tuple[Rows, list[str] | None]:
+def read_rows(path: str | Path, id_column: str | None = None, **options: Any) -> tuple[Rows, list[str] | None]:
     """All rows of a file or folder in memory, and the names of its columns where it has them.
 
     Parameters
     ----------
     path : str or Path
         As `open_rows` takes it, and with the same errors.
+    id_column, **options
+        Those of `open_rows`.
 
     Returns
     -------
@@ -105,39 +145,103 @@ def read_rows(path: str | Path) -> tuple[Rows, list[str] | None]:
     >>> rows.tolist(), names
     ([[1.0, 0.0], [0.0, 1.0]], ['left', 'right'])
     """
-    source = open_rows(path)
+    source = open_rows(path, id_column, **options)
     return source.read(), source.column_names
 
 
-def open_reader(path: str | Path, id_column: str | None = None) -> Reader:
+def options_for(path: str | Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options of `open_rows` that say something to the format of ``path``.
+
+    Parameters
+    ----------
+    path : str or Path
+    options : dict
+
+    Returns
+    -------
+    dict
+    """
+    path = Path(path)
+    if str(path) == "-":
+        return options
+    inside = (format_of(file) for file in sorted(path.iterdir())) if path.is_dir() else ()
+    kind = format_of(path) or next(filter(None, inside), None)
+    return {name: value for name, value in options.items() if kind is None or name in kind.takes}
+
+
+def open_reader(path: str | Path, options: ReadOptions) -> Reader:
     """The reader of a file or folder; see `open_rows`."""
     if str(path) == "-":
-        return read_stdin(id_column)
-    base, _, key = str(path).partition(".npz:")
-    if key and id_column is None:
-        return open_npz(f"{base}.npz", key)
-    path = Path(f"{base}.npz" if key else path)
-    if path.is_dir():
-        return FolderReader(path, lambda file: _open_file(file, id_column))
-    return _open_file(path, id_column)
-
-
-def has_columns(path: str | Path) -> bool:
-    """Whether ``path``, or what lies in it, is of a kind whose columns have names that `open_rows` may be given."""
+        return _from_stdin(options)
+    split = re.fullmatch(rf"(?P<file>.*({_WITH_KEY})):(?P<key>.+)", str(path), re.IGNORECASE | re.DOTALL)
+    if split is not None:
+        path, options = split["file"], replace(options, key=split["key"])
     path = Path(path)
-    files = path.iterdir() if path.is_dir() else (path,)
-    return str(path) == "-" or any(file.suffix.lower().removeprefix(".") in _WITH_IDS for file in files)
+    try:
+        if path.is_dir() and format_of(path) is not FORMATS["zarr"]:
+            return _open_folder(path, options)
+        return _open_file(path, options)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"[read] {path} does not exist; check the path.") from None
+    except OSError as error:
+        if str(error).startswith("[read]"):
+            raise
+        raise OSError(f"[read] {path} cannot be read: {error.strerror or error}.") from None
 
 
-def _open_file(path: Path, id_column: str | None) -> Reader:
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in _READERS:
+def _open_file(path: Path, options: ReadOptions) -> Reader:
+    kind = format_of(path)
+    if kind is None:
         raise ValueError(
-            f"[read] {path} must end in {', '.join(f'.{known}' for known in _READERS)}, or be a folder of such files; "
-            f"got {path.suffix or 'no ending'!r}."
+            f"[read] {path} must end in {', '.join(ENDINGS)}, or be a folder of such files; got "
+            f"{path.suffix or 'no ending'!r}."
         )
-    if path.exists() and not path.is_file():
+    if path.exists() and not (path.is_file() or (path.is_dir() and kind.name == "zarr")):
         raise ValueError(f"[read] {path} must be a file; it is a folder, a pipe or a device.")
-    if id_column is not None and kind not in _WITH_IDS:
-        raise ValueError(f"[read] {path} has no columns to name; leave id_column={id_column!r} out.")
-    return _READERS[kind](path, id_column)
+    _check_options(path, kind, options)
+    check_package(kind)
+    with explained(str(path), kind.endings[0]):
+        reader = resolved(kind.reader)(path, options)
+    reader.format = kind.name
+    return reader
+
+
+def _check_options(path: Path, kind: Format, options: ReadOptions) -> None:
+    for name, value in options.given().items():
+        if name not in kind.takes and name != "n_features":
+            raise ValueError(f"[read] {path}: {name} says nothing to .{kind.name}; leave {name}={value!r} out.")
+
+
+def _open_folder(path: Path, options: ReadOptions) -> Reader:
+    """Files of one format; names that begin with a dot or an underscore do not count."""
+    files = sorted(file for file in path.iterdir() if file.name[0] not in "._" and file.name not in _NO_ROWS)
+    if not files:
+        raise ValueError(f"[read] {path} must hold files of rows; it is empty.")
+    if is_tenx(path):
+        with explained(str(path), "10x"):
+            reader = selected(open_tenx(path, options), options)
+        reader.format = "tenx"
+        return reader
+    kinds = {getattr(format_of(file), "name", file.suffix.lower() or "no ending") for file in files}
+    if len(kinds) > 1:
+        raise ValueError(f"[read] {path} must hold files of one kind; got {', '.join(sorted(kinds))}. Move the others.")
+    return FolderReader(path, [_open_file(file, options) for file in files])
+
+
+def _from_stdin(options: ReadOptions) -> Reader:
+    """Standard input in a temporary file, which ends in what its first bytes say."""
+    begin = sys.stdin.buffer.read(16)
+    kind = next((k for k in FORMATS.values() if k.magic and begin.startswith(k.magic)), FORMATS["csv"])
+    with tempfile.NamedTemporaryFile(suffix=kind.endings[0], delete=False) as file:
+        file.write(begin)
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    try:
+        reader = _open_file(Path(file.name), options)
+    except BaseException as error:
+        os.unlink(file.name)
+        if isinstance(error, (ValueError, OSError)):
+            raise type(error)(str(error).replace(file.name, _STDIN)) from None
+        raise
+    weakref.finalize(reader, os.unlink, file.name)
+    reader.name = _STDIN
+    return reader

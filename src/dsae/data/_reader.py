@@ -1,10 +1,12 @@
-"""A reader: rows of a file in order, in pieces of bounded size, and parts that can be read in any order."""
+"""A reader: the rows of a file in order, in pieces of bounded size, and parts that can be read in any order."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._check import Rows
+from dsae.data._batch import Rows
 
 _BYTES_AT_ONCE = 1 << 20
 
@@ -26,6 +28,28 @@ class Chunk(NamedTuple):
     labels: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """What of a file is read, and how; `open_rows` explains each."""
+
+    id_column: str | None = None
+    label_column: str | None = None
+    columns: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    delimiter: str | None = None
+    decimal: str = "."
+    encoding: str = "utf-8"
+    layer: str | None = None
+    obsm: str | None = None
+    raw: bool = False
+    n_features: int | None = None
+    key: str | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that are not left at their default."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+
 def rows_at_once(n_features: int) -> int:
     """Rows of a chunk: about a MiB of float32, a multiple of 64."""
     return min(1 << 16, max(64, _BYTES_AT_ONCE // (4 * n_features) // 64 * 64))
@@ -34,11 +58,18 @@ def rows_at_once(n_features: int) -> int:
 class Reader(ABC):
     """Rows of one file or folder.
 
+    Parameters
+    ----------
+    path : str or Path
+        Stamped with its size and time of writing; rows of a file that changes afterwards are not given out.
+
     Attributes
     ----------
     path : Path
+    name : str
+        As messages call it.
     format : str
-        The ending of its files.
+        Of its files; a key of `dsae.data.FORMATS`.
     n_features : int
     column_names : list of str or None
     id_name : str or None
@@ -53,8 +84,7 @@ class Reader(ABC):
         Whether all rows are in memory already.
     """
 
-    path: Path
-    format: str
+    format: str = ""
     n_features: int
     column_names: list[str] | None = None
     id_name: str | None = None
@@ -63,10 +93,9 @@ class Reader(ABC):
     files: Sequence[Reader] = ()
     in_memory: bool = False
 
-    @property
-    def name(self) -> str:
-        """As messages call it."""
-        return str(self.path)
+    def __init__(self, path: str | Path) -> None:
+        self.path, self.name = Path(path), str(path)
+        self._stamp = None if self.in_memory else _stamp(self.path)
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -77,16 +106,31 @@ class Reader(ABC):
         """Parts that `read` can begin with."""
 
     @abstractmethod
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
+        """Chunks of a part as they are in the file."""
+
     def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
-        """Chunks of a part, in order, as finite float32 rows; where ``ids`` are asked for, with them.
+        """Chunks of a part, in order, as finite float32 rows; where ``ids`` are asked for, with them and the labels.
 
         Raises
         ------
         ValueError
-            If they hold anything but finite numbers.
+            If they hold anything but finite numbers, or the file is damaged.
         OSError
             If the file has changed since the reader was made.
         """
+        chunks = self._read(part, ids)
+        while True:
+            try:
+                with explained(self.name, self.format):
+                    chunk = next(chunks, None)
+            except (ValueError, OSError):
+                self._check_unchanged()
+                raise
+            self._check_unchanged()
+            if chunk is None:
+                return
+            yield chunk._replace(rows=self._finite(chunk))
 
     def chunks(self, ids: bool = True) -> Iterator[Chunk]:
         """All chunks in order.
@@ -107,50 +151,39 @@ class Reader(ABC):
                 "meanwhile, and start again."
             )
 
-
-class FileReader(Reader):
-    """A reader of one file.
-
-    Parameters
-    ----------
-    path : str or Path
-        Stamped when the reader is made; rows of a file that changes afterwards are not given out.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._stamp = _stamp(self.path)
-
-    @abstractmethod
-    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        """Chunks of a part as they are in the file."""
-
-    def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
-        """Chunks of a part, checked."""
-        chunks = self._read(part, ids)
-        while True:
-            try:
-                chunk = next(chunks, None)
-            except (ValueError, OSError, MemoryError):
-                self._check_unchanged()
-                raise
-            self._check_unchanged()
-            if chunk is None:
-                return
-            yield chunk._replace(rows=_finite(self.name, chunk.start, chunk.rows))
-
     def _check_unchanged(self) -> None:
-        if _stamp(self.path) != self._stamp:
+        if self._stamp is not None and _stamp(self.path) != self._stamp:
             raise OSError(
-                f"[read] {self.name} changed while it was in use (size or time of writing is another than when it was "
-                "opened). Let nothing write to it meanwhile, and start again."
+                f"[read] {self.name} changed while it was in use (its size or time of writing differs). Let nothing "
+                "write to it meanwhile, and start again."
             )
 
+    def _finite(self, chunk: Chunk) -> Rows:
+        rows = chunk.rows
+        with np.errstate(all="ignore"):
+            rows = rows.astype(np.float32) if sp.issparse(rows) else np.ascontiguousarray(rows, np.float32)
+        values = rows.data if sp.issparse(rows) else rows
+        if np.isfinite(values).all():
+            return rows
+        first = np.flatnonzero(~np.isfinite(values))[0]
+        value = values.flat[first]
+        if sp.issparse(rows):
+            row, column = np.searchsorted(rows.indptr, first, side="right") - 1, rows.indices[first]
+        else:
+            row, column = divmod(first, rows.shape[1])
+        what = "NaN or an empty cell" if np.isnan(value) else "infinity, or a value beyond float32"
+        where = "" if self.column_names is None else f" ({self.column_names[column]!r})"
+        raise ValueError(
+            f"[read] {self.name} must hold finite numbers; row {chunk.start + row}, counted from 0, holds {what} in "
+            f"column {column}{where}. Missing values are not supported: impute or drop such rows first."
+        )
 
-class SpanReader(FileReader):
+
+class SpanReader(Reader):
     """A reader whose rows can be read from anywhere: its parts are spans of rows."""
 
     n_rows: int
+    spans_per_part = 1
 
     def __len__(self) -> int:
         return self.n_rows
@@ -161,13 +194,15 @@ class SpanReader(FileReader):
 
     @property
     def n_parts(self) -> int:
-        """Number of spans."""
-        return -(-self.n_rows // self._span)
+        """Number of spans, or of groups of them."""
+        return -(-self.n_rows // (self._span * self.spans_per_part))
 
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        start = part * self._span
-        stop = min(start + self._span, self.n_rows)
-        yield Chunk(start, self._rows(start, stop), self._ids(start, stop) if ids else None)
+        size = self._span * self.spans_per_part
+        for start in range(part * size, min((part + 1) * size, self.n_rows), self._span):
+            stop = min(start + self._span, self.n_rows)
+            named = (self._ids(start, stop), self._labels(start, stop)) if ids else ()
+            yield Chunk(start, self._rows(start, stop), *named)
 
     @abstractmethod
     def _rows(self, start: int, stop: int) -> Rows: ...
@@ -175,32 +210,36 @@ class SpanReader(FileReader):
     def _ids(self, start: int, stop: int) -> np.ndarray | None:
         return None
 
+    def _labels(self, start: int, stop: int) -> np.ndarray | None:
+        return None
+
 
 class MemoryReader(SpanReader):
-    """Rows that are in memory: of a file that cannot be read in pieces, or of standard input."""
+    """Rows that are in memory, since their format cannot be read in pieces."""
 
     in_memory = True
 
     def __init__(
         self,
         path: str | Path,
-        kind: str,
         rows: Rows,
-        names: list[str] | None = None,
+        names: Sequence[str] | None = None,
         ids: np.ndarray | None = None,
         id_name: str | None = None,
+        labels: np.ndarray | None = None,
+        label_name: str | None = None,
     ) -> None:
-        self.path, self.format, self.rows, self.column_names = Path(path), kind, rows, names
-        self.ids, self.id_name = ids, id_name
-        check_shape(self.name, rows.shape)
+        super().__init__(path)
+        rows, self.fields = flattened(self.name, rows)
+        self.rows, self.column_names = rows, None if names is None else list(names)
+        self.ids, self.labels = ids, labels
+        self.id_name, self.label_name = id_name, label_name
         self.n_rows, self.n_features = rows.shape
 
     @property
     def _span(self) -> int:
-        width = self.n_features
-        if sp.issparse(self.rows):
-            width = max(1, 2 * self.rows.nnz // self.n_rows)
-        return rows_at_once(width)
+        sparse = sp.issparse(self.rows)
+        return rows_at_once(max(1, 2 * self.rows.nnz // self.n_rows) if sparse else self.n_features)
 
     def _rows(self, start: int, stop: int) -> Rows:
         return self.rows[start:stop]
@@ -208,13 +247,65 @@ class MemoryReader(SpanReader):
     def _ids(self, start: int, stop: int) -> np.ndarray | None:
         return None if self.ids is None else self.ids[start:stop]
 
-    def _check_unchanged(self) -> None:
-        """It has been read already."""
+    def _labels(self, start: int, stop: int) -> np.ndarray | None:
+        return None if self.labels is None else self.labels[start:stop]
+
+
+class SelectedReader(Reader):
+    """Some of the columns of another reader, by their names.
+
+    Raises
+    ------
+    ValueError
+        If it has no column names, or not these.
+    """
+
+    def __init__(self, reader: Reader, columns: Sequence[str] | None, exclude: Sequence[str]) -> None:
+        names = reader.column_names
+        if names is None:
+            raise ValueError(f"[read] {reader.name} has no column names; leave columns and exclude out.")
+        check_known(reader.name, [*(columns or ()), *exclude], names)
+        chosen = names if columns is None else columns
+        at = {name: i for i, name in enumerate(names)}
+        self._at = [at[name] for name in chosen if name not in exclude]
+        self._reader, self.path, self.name, self.format = reader, reader.path, reader.name, reader.format
+        self.n_features, self.column_names = len(self._at), [names[i] for i in self._at]
+        self.id_name, self.label_name, self.in_memory = reader.id_name, reader.label_name, reader.in_memory
+        self._stamp = None  # the other one looks after its file
+        check_shape(self.name, (len(reader), self.n_features))
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    @property
+    def n_parts(self) -> int:
+        """As the other reader's."""
+        return self._reader.n_parts
+
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
+        for chunk in self._reader._read(part, ids):
+            yield chunk._replace(rows=chunk.rows[:, self._at])
+
+
+def selected(reader: Reader, options: ReadOptions) -> Reader:
+    """Only the columns that were asked for."""
+    if options.columns is None and not options.exclude:
+        return reader
+    return SelectedReader(reader, options.columns, options.exclude)
+
+
+def check_known(name: str, wanted: Sequence[str], names: Sequence[str]) -> None:
+    """Raise unless all of ``wanted`` are among the names of columns."""
+    known = set(names)
+    for column in wanted:
+        if column not in known:
+            shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+            raise ValueError(f"[read] {name} has no column {column!r}; it has {shown}.")
 
 
 def check_shape(name: str, shape: tuple[int, ...]) -> None:
     """Raise unless ``shape`` is that of rows."""
-    if len(shape) != 2:
+    if len(shape) < 2:
         raise ValueError(
             f"[read] {name} must be 2-D, [n_samples, n_features]; got {len(shape)}-D with shape {tuple(shape)}. Save "
             "X.reshape(1, -1) for one sample."
@@ -223,24 +314,49 @@ def check_shape(name: str, shape: tuple[int, ...]) -> None:
         raise ValueError(f"[read] {name} holds no {'columns' if shape[0] else 'rows'}; got shape {tuple(shape)}.")
 
 
+def shape_fields(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """The field that rows of ``[n, h, w]`` or ``[n, c, h, w]`` hold once they are flattened."""
+    return {"image": tuple(shape[1:])} if len(shape) > 2 else {}
+
+
+def flattened(name: str, rows: Rows) -> tuple[Rows, dict[str, tuple[int, ...]]]:
+    """Rows as a table of real numbers, sparse ones as CSR, and the shape of images that they were."""
+    check_shape(name, rows.shape)
+    check_real(name, rows.dtype)
+    if sp.issparse(rows):
+        rows = sp.csr_matrix(rows)
+        rows.sum_duplicates()
+        return rows, {}
+    return rows.reshape(len(rows), -1), shape_fields(rows.shape)
+
+
+def check_real(name: str, dtype: np.dtype) -> None:
+    """Raise unless numbers of ``dtype`` are real ones."""
+    if dtype.kind not in "biuf":
+        raise ValueError(f"[read] {name} must hold real numbers; got dtype {dtype}.")
+
+
+@contextlib.contextmanager
+def explained(name: str, format: str) -> Iterator[None]:
+    """What a library says of a damaged file becomes a ValueError that names the file."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        ours = str(error).startswith("[read]")
+        if ours or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(
+            f"[read] {name} must be a whole {format or 'data'} file; it is truncated or corrupt ({why}). Write it "
+            "again."
+        ) from error
+
+
 def _stamp(path: Path) -> tuple[int, ...]:
     try:
         status = os.stat(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"[read] {path} does not exist; check the path.") from None
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _finite(name: str, start: int, rows: Any) -> Rows:
-    with np.errstate(all="ignore"):
-        rows = rows.astype(np.float32) if sp.issparse(rows) else np.ascontiguousarray(rows, np.float32)
-    values = rows.data if sp.issparse(rows) else rows
-    if np.isfinite(values).all():
-        return rows
-    first = np.flatnonzero(~np.isfinite(values))[0]
-    kind = "NaN or an empty cell" if np.isnan(values.flat[first]) else "infinity, or a value beyond float32"
-    row = np.searchsorted(rows.indptr, first, side="right") - 1 if sp.issparse(rows) else first // rows.shape[1]
-    raise ValueError(
-        f"[read] {name} must hold finite numbers; row {start + row}, counted from 0, holds {kind}. Impute or drop such "
-        "rows first."
-    )

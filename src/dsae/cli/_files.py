@@ -1,0 +1,81 @@
+"""Options of commands that say what of a file is read, and the rows that they give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from dsae.data import Rows, StreamSource
+    from dsae.runtime import Runtime
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
+
+
+_OPTIONS = (
+    click.option("--id-column", metavar="NAME", help="Column that names the rows; by default the one of unique texts."),
+    click.option("--label-column", metavar="NAME", help="Column of labels, which is no feature."),
+    click.option(
+        "--columns", metavar="NAMES", callback=_names, help="Features, between commas; by default all others."
+    ),
+    click.option("--exclude", metavar="NAMES", callback=_names, help="Columns to leave out, between commas."),
+    click.option("--delimiter", help="Between the fields of a text file; by default it is recognised."),
+    click.option("--decimal", help="Decimal point of a text file.  [default: .]"),
+    click.option("--encoding", help="Of a text file.  [default: utf-8]"),
+    click.option("--layer", metavar="NAME", help="Of AnnData, instead of X."),
+    click.option("--obsm", metavar="NAME", help="Of AnnData, instead of X."),
+    click.option("--raw", is_flag=True, default=None, help="Of AnnData, raw.X instead of X."),
+)
+_GIVEN = tuple(
+    "id_column label_column columns exclude delimiter decimal encoding layer obsm raw".split()  # noqa: SIM905
+)
+
+
+def file_options(command: Callable) -> Callable:
+    """Add the options to a command, which gets those that were given as one dict, ``reading``."""
+
+    @wraps(command)
+    def run(**given: Any) -> Any:
+        reading = {name: given.pop(name) for name in _GIVEN}
+        reading = {name: value for name, value in reading.items() if value is not None}
+        if reading.get("delimiter") in ("\\t", "tab"):
+            reading["delimiter"] = "\t"
+        return command(reading=reading, **given)
+
+    for option in reversed(_OPTIONS):
+        run = option(run)
+    return run
+
+
+def rows_for(runtime: Runtime, verb: str, path: str, reading: dict[str, Any]) -> Rows:
+    """`source_for`, in memory."""
+    return source_for(runtime, verb, path, reading).read()
+
+
+def source_for(runtime: Runtime, verb: str, path: str, reading: dict[str, Any]) -> StreamSource:
+    """Rows of a file or folder, of the width and with the names that the model was fitted with.
+
+    Raises
+    ------
+    ValueError
+        If the file names columns and they are not the model's, in its order.
+    """
+    from dsae.data import check_source, open_rows
+
+    source = open_rows(path, n_features=runtime.config.n_features, **reading)
+    check_source(verb, source, runtime.config.n_features, runtime.model.feature_names)
+    return source
+
+
+def other_rows(path: str, reading: dict[str, Any], source: StreamSource, verb: str, what: str) -> StreamSource:
+    """Rows of a second file, which have the columns of the first; of the options, those that its format knows."""
+    from dsae.data import check_source, open_rows, options_for
+
+    found = open_rows(path, n_features=source.n_features, **options_for(path, reading))
+    check_source(verb, found, source.n_features, source.column_names, what)
+    return found

@@ -1,0 +1,175 @@
+"""Arrays and matrices by numpy, scipy, scikit-learn and safetensors."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dsae.data._batch import Rows
+from dsae.data._reader import MemoryReader, Reader, ReadOptions, SpanReader, check_real, check_shape, shape_fields
+from dsae.data._text import opened_text
+
+_MOST_INFLATION = 1100  # deflate makes at most 1032 bytes of one
+_LEAST_ROWS_PROMISED = 1 << 24
+
+
+class NpyReader(SpanReader):
+    """Rows of an ``.npy`` array.
+
+    Each span is mapped by itself: what is mapped for longer counts as memory that the process uses, and a file that
+    shrinks meanwhile would end it.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        super().__init__(path)
+        array = self._mapped()
+        check_shape(self.name, array.shape)
+        check_real(self.name, array.dtype)
+        self.n_rows, self.n_features = len(array), int(np.prod(array.shape[1:]))
+        self.fields = shape_fields(array.shape)
+
+    def _mapped(self) -> np.ndarray:
+        return np.load(self.path, mmap_mode="r", allow_pickle=False)
+
+    def _rows(self, start: int, stop: int) -> Rows:
+        return np.array(self._mapped()[start:stop]).reshape(stop - start, -1)
+
+
+def open_npz(path: Path, options: ReadOptions) -> Reader:
+    """The only array of an archive, or ``X``, or the one named; or scipy's sparse matrix."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is no archive")
+        if options.key is None and {"format", "shape"} <= set(archive.files):
+            matrix = sp.load_npz(path)
+            return MemoryReader(path, checked(matrix))
+        key = named(str(path), archive.files, options.key)
+        return MemoryReader(path, archive[key])
+
+
+def named(name: str, keys: Iterable[str], key: str | None) -> str:
+    """Which of several arrays is meant.
+
+    Raises
+    ------
+    ValueError
+        If ``key`` is none of them, or there are several and none is called ``X``.
+    """
+    keys = list(keys)
+    if key is not None and key not in keys:
+        raise ValueError(f"[read] {name} has no array {key!r}; it has {', '.join(keys)}.")
+    found = key if key is not None else keys[0] if len(keys) == 1 else "X" if "X" in keys else None
+    if found is None:
+        raise ValueError(
+            f"[read] {name} must hold one array, or one called X; got {', '.join(keys) or 'none'}. Name one of several "
+            f"as {name}:KEY."
+        )
+    return found
+
+
+def checked(matrix: Any) -> Any:
+    """A sparse matrix, its indices found sound."""
+    if matrix.format in ("csr", "csc"):
+        matrix.check_format(full_check=True)
+    return matrix
+
+
+def read_market(path: Path) -> Rows:
+    """A Matrix Market file, packed or not."""
+    import scipy.io
+
+    n_rows, n_columns, n_entries, layout, field, _ = scipy.io.mminfo(str(path))
+    size = path.stat().st_size * (_MOST_INFLATION if path.suffix != ".mtx" else 1)
+    least = n_entries if layout == "array" else 4 * n_entries
+    if max(least, max(n_rows, n_columns) - _LEAST_ROWS_PROMISED) > size or max(n_rows, n_columns) >= 2**31:
+        raise ValueError(f"it promises {n_rows} {n_columns} {n_entries} in {path.stat().st_size} bytes")
+    if field == "complex":
+        raise ValueError(f"[read] {path} must hold real numbers; got complex ones.")
+    return scipy.io.mmread(str(path), spmatrix=True)
+
+
+def open_market(path: Path, options: ReadOptions) -> Reader:
+    """Rows of a Matrix Market file."""
+    return MemoryReader(path, read_market(path))
+
+
+def open_svmlight(path: Path, options: ReadOptions) -> Reader:
+    """Rows and labels of a file in the format of SVMlight and LIBSVM."""
+    from sklearn.datasets import load_svmlight_file
+
+    with opened_text(path) as file:
+        rows, labels = load_svmlight_file(file, n_features=options.n_features, dtype=np.float32)
+    return MemoryReader(path, checked(rows), labels=labels, label_name="label")
+
+
+class SafetensorsReader(SpanReader):
+    """Rows of a tensor in a ``.safetensors`` file."""
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        super().__init__(path)
+        with self._opened() as file:
+            tables = [key for key in file.keys() if len(file.get_slice(key).get_shape()) > 1]  # noqa: SIM118
+            self._key = named(self.name, tables if options.key is None else file.keys(), options.key)
+            part = file.get_slice(self._key)
+            shape, self._bfloat = tuple(part.get_shape()), part.get_dtype() == "BF16"
+        check_shape(self.name, shape)
+        self.n_rows, self.n_features, self.fields = shape[0], int(np.prod(shape[1:])), shape_fields(shape)
+
+    def _opened(self) -> Any:
+        import safetensors
+
+        return safetensors.safe_open(self.path, framework="numpy")
+
+    def _rows(self, start: int, stop: int) -> Rows:
+        with self._opened() as file:
+            return file.get_slice(self._key)[start:stop].reshape(stop - start, -1)
+
+
+def open_safetensors(path: Path, options: ReadOptions) -> Reader:
+    """Rows of a tensor; numpy knows no bfloat16, so such a tensor comes into memory."""
+    reader = SafetensorsReader(path, options)
+    if not reader._bfloat:
+        return reader
+    import safetensors
+
+    (found,) = (part for key, part in safetensors.deserialize(path.read_bytes()) if key == reader._key)
+    halves = np.frombuffer(found["data"], "<u2").astype("<u4") << 16
+    return MemoryReader(path, halves.view("<f4").reshape(found["shape"]))
+
+
+def open_tenx(path: Path, options: ReadOptions) -> Reader:
+    """A folder of 10x Genomics: a matrix of genes x cells, whose cells become rows with their barcodes as ids."""
+    files = {file.name.lower().removesuffix(".gz").rsplit("_", 1)[-1]: file for file in sorted(path.iterdir())}
+    matrix = read_market(files["matrix.mtx"])
+    genes = _lines(files["features.tsv"] if "features.tsv" in files else files["genes.tsv"])
+    barcodes = [line[0] for line in _lines(files["barcodes.tsv"])]
+    if matrix.shape != (len(genes), len(barcodes)):
+        raise ValueError(f"{len(genes)} features and {len(barcodes)} barcodes for a matrix of {matrix.shape}")
+    names = gene_names([line[1] if len(line) > 1 else line[0] for line in genes], [line[0] for line in genes])
+    ids = np.array(barcodes, dtype=object)
+    return MemoryReader(path, sp.csr_matrix(matrix.T), names, ids, "barcode")
+
+
+def is_tenx(path: Path) -> bool:
+    """Whether a folder is one that Cell Ranger writes."""
+    names = {file.name.lower().removesuffix(".gz").rsplit("_", 1)[-1] for file in path.iterdir()}
+    return {"matrix.mtx", "barcodes.tsv"} <= names and bool({"features.tsv", "genes.tsv"} & names)
+
+
+def gene_names(names: list[str], ids: list[str]) -> list[str]:
+    """Names of genes; for those that several have, their ids."""
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+    return [name if seen[name] == 1 else key for name, key in zip(names, ids, strict=True)]
+
+
+def _lines(path: Path) -> list[list[str]]:
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        return [line.rstrip("\r\n").split("\t") for line in file]

@@ -1,0 +1,135 @@
+"""Which columns of a table are features, which are row ids, which labels."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dsae.data._reader import ReadOptions, check_known, check_shape
+
+# What a number written for people looks like: 1,000 or 5% or $ 3.50.
+_NUMBER_LIKE = re.compile(r"[\s$€£+-]*\d[\d.,' _]*(e[+-]?\d+)?\s*%?", re.IGNORECASE)
+_FEWEST_ROWS_TO_WARN = 10
+PANDAS_INDEX = ("", "Unnamed: 0", "__index_level_0__")
+
+
+class Choice(NamedTuple):
+    """What each column is for.
+
+    Attributes
+    ----------
+    features : list of str
+        Columns of numbers, or the one column of lists of numbers.
+    ids, labels : str or None
+    is_vector : bool
+        Whether the only feature column holds lists.
+    """
+
+    features: list[str]
+    ids: str | None
+    labels: str | None
+    is_vector: bool
+
+
+def choose(
+    name: str, kinds: Mapping[str, str], sample: Mapping[str, Sequence[Any]], index: str | None, options: ReadOptions
+) -> Choice:
+    """What each column of a table is for.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for messages.
+    kinds : mapping of str to str
+        From column to ``number``, ``whole`` (numbers), ``vector`` (lists of numbers), ``text``, or the name of
+        another type.
+    sample : mapping of str to sequence
+        The first values of columns, at least of those of text and of whole numbers.
+    index : str, optional
+        Column that pandas wrote as the index.
+    options : ReadOptions
+
+    Raises
+    ------
+    ValueError
+        If a named column is missing, or a column is neither a feature nor ids, labels or left out.
+    """
+    named = [column for column in (options.id_column, options.label_column) if column is not None]
+    check_known(name, [*named, *(options.columns or ()), *options.exclude], list(kinds))
+    ids = options.id_column if options.id_column is not None else index
+    left = [c for c in options.columns or kinds if c not in (ids, options.label_column) and c not in options.exclude]
+    vectors = [column for column in left if kinds[column] == "vector"]
+    if len(vectors) > 1 or (vectors and options.columns is not None and len(left) > 1):
+        raise ValueError(
+            f"[read] {name} has several columns that could be the rows ({', '.join(vectors)}). Name one by columns."
+        )
+    others = [column for column in left if kinds[column] not in ("number", "whole", "vector")]
+    if ids is None:
+        texts = [column for column in kinds if kinds[column] == "text" and column not in (*named, *options.exclude)]
+        if len(texts) == 1 and (vectors or _names_rows(name, texts[0], sample[texts[0]])):
+            ids = texts[0] if _are_unique(sample[texts[0]]) else None
+            left, others = ([column for column in some if column != ids] for some in (left, others))
+    if vectors:
+        return Choice(vectors, ids, options.label_column, True)
+    if others:
+        found = ", ".join(f"{column!r} ({kinds[column]})" for column in others)
+        raise ValueError(
+            f"[read] {name} must hold numbers, besides ids and labels; got {found}. Name row ids by id_column, labels "
+            "by label_column, leave columns out by exclude, or encode them, for instance by scikit-learn's "
+            "OneHotEncoder."
+        )
+    check_shape(name, (1, len(left)))
+    if options.columns is None:
+        _warn_of_ids(name, [column for column in left if kinds[column] == "whole"], sample)
+    return Choice(left, ids, options.label_column, False)
+
+
+def _names_rows(name: str, column: str, values: Sequence[Any]) -> bool:
+    """Whether a column of text can be row ids; numbers written as text are refused."""
+    texts = [value for value in values if value not in (None, "")]
+    for value in texts:
+        if _NUMBER_LIKE.fullmatch(value):
+            odd = next((v for v in texts if not _is_number(v)), value)
+            raise ValueError(
+                f"[read] {name} column {column!r} must be numbers, as {value!r} seems to be; got {odd!r}. Write plain "
+                "numbers (1000, 0.05; decimal=',' reads 1,5), or say what the column is by id_column, label_column or "
+                "exclude."
+            )
+    if not _are_unique(values):
+        raise ValueError(
+            f"[read] {name} column {column!r} holds text that repeats ({', '.join(map(repr, texts[:2]))}), so it does "
+            "not name rows. Say what it is by id_column, label_column or exclude, or encode it, for instance by "
+            "scikit-learn's OneHotEncoder."
+        )
+    return True
+
+
+def _are_unique(values: Sequence[Any]) -> bool:
+    return len(set(values)) == len(values)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def _warn_of_ids(name: str, whole: Sequence[str], sample: Mapping[str, Sequence[Any]]) -> None:
+    for column in whole:
+        values = sample[column]
+        if len(values) < _FEWEST_ROWS_TO_WARN or any(value is None for value in values):
+            continue
+        if (np.diff(np.asarray(values, np.float64)) > 0).all():
+            warnings.warn(
+                f"[read] {name} column {column!r} holds different whole numbers in ascending order, as row ids do, and "
+                f"is taken for a feature. If it names rows, give id_column={column!r} (--id-column); if it is nothing "
+                f"to learn from, exclude={column!r} (--exclude).",
+                UserWarning,
+                stacklevel=2,
+            )

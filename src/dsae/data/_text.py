@@ -1,0 +1,265 @@
+"""Tables in text (.csv, .tsv, .txt, .dat): lines are counted here, pyarrow makes numbers of them.
+
+pyarrow.dataset reads a text file only from first to last, and does not know how many rows it has; an epoch in random
+order needs blocks of lines that can be read in any order, and their number.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dsae.data._arrow import dense, kind_of, texts_of
+from dsae.data._columns import PANDAS_INDEX, choose
+from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_once
+
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
+_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_BOM = b"\xef\xbb\xbf"
+_SAMPLE_LINES, _SAMPLE_BYTES = 1 << 14, 1 << 22
+_BLANK = "white space"
+
+
+class TextReader(Reader):
+    """Rows of lines of text; blank lines do not count.
+
+    A part is a block of lines; a compressed file, or one in another encoding than UTF-8, is one part.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        super().__init__(path)
+        self._options = options
+        self._utf8 = options.encoding.lower() in ("utf-8", "utf8")
+        packed = path.suffix.lower() in _OPENERS
+        self._in_order = packed or not self._utf8
+        ending = Path(path.stem if packed else path.name).suffix.lower()
+        self._comments = ending in (".txt", ".dat")
+        top = self._top()
+        check_shape(self.name, (len(top), 1))
+        preferred = {".tsv": "\t", ".txt": _BLANK, ".dat": _BLANK}.get(ending, ",")
+        self._delimiter = options.delimiter or _sniffed(top, preferred)
+        self._names = self._header(top)
+        sample = top[self._n_header :]
+        check_shape(self.name, (len(sample), len(self._names)))
+        self._choose(sample)
+
+    def _top(self) -> list[bytes]:
+        """The first lines of names and numbers, and the last comment before them."""
+        top, size, self._comment = [], 0, b""
+        for _, record in self._records():
+            if self._is_row(record):
+                top.append(record)
+                size += len(record)
+            elif not top and record.startswith(b"#"):
+                self._comment = record.lstrip(b"#")
+            if len(top) >= _SAMPLE_LINES or size >= _SAMPLE_BYTES:
+                break
+        return top
+
+    def _header(self, top: Sequence[bytes]) -> list[str]:
+        """Names of the columns, and how many lines they take."""
+        first = self._fields(top[0])
+        second = self._fields(top[1]) if len(top) > 1 else []
+        commented = self._fields(self._comment) if self._comment else []
+        self._n_header, self._has_names = 0, True
+        if any(field not in MISSING and not self._is_number(field) for field in first) or _is_range(first):
+            self._n_header = 1
+            # R writes no name above the names of rows
+            return ["", *first] if len(second) == len(first) + 1 else first
+        if commented and len(commented) == len(first):
+            return commented
+        self._has_names = False
+        return [str(i) for i in range(len(first))]
+
+    def _choose(self, sample: Sequence[bytes]) -> None:
+        keys = [name if name not in self._names[:i] else f"{name}\0{i}" for i, name in enumerate(self._names)]
+        table = self._parsed(0, sample, None)
+        kinds = {key: kind_of(table.column(i).type) for i, key in enumerate(keys)}
+        values = {
+            key: table.column(i).to_pylist() if kinds[key] in ("whole", "text") else () for i, key in enumerate(keys)
+        }
+        first, others = keys[0], keys[1:]
+        index = first if self._has_names and others and first in PANDAS_INDEX and all(self._names[1:]) else None
+        choice = choose(self.name, kinds, values, index, self._options)
+        self._features = [keys.index(key) for key in choice.features]
+        self._id, self._label = (None if key is None else keys.index(key) for key in (choice.ids, choice.labels))
+        self.n_features = len(self._features)
+        if self._has_names:
+            self.column_names = [self._names[i] for i in self._features]
+            self.id_name = "" if choice.ids == index == "Unnamed: 0" else choice.ids
+            self.label_name = choice.labels
+
+    def _records(self, position: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Lines from ``position`` on, in UTF-8, and where each begins; a field in quotes may go over several."""
+        with opened_text(self.path) as file:
+            if position:
+                file.seek(position)
+            lines: Iterator[bytes] = iter(file)
+            if not self._utf8:
+                lines = (line.encode() for line in io.TextIOWrapper(file, self._options.encoding, newline="\n"))
+            held = b""
+            for line in lines:
+                if position == 0 and not held and line.startswith(_BOM):
+                    position, line = len(_BOM), line[len(_BOM) :]
+                if held or b'"' in line:
+                    held += line
+                    if held.count(b'"') % 2:
+                        continue
+                    line, held = held, b""
+                yield position, line
+                position += len(line)
+            if held:
+                raise ValueError("a quotation mark is not closed")
+
+    def _is_row(self, record: bytes) -> bool:
+        return not (record.isspace() or (self._comments and record.startswith(b"#")))
+
+    def _rows_of_text(self) -> Iterator[tuple[int, bytes]]:
+        rows = (found for found in self._records() if self._is_row(found[1]))
+        return islice(rows, self._n_header, None)
+
+    @cached_property
+    def _index(self) -> tuple[int, list[int]]:
+        """Number of rows, and where each block of them begins."""
+        n, offsets, step = 0, [], rows_at_once(self.n_features)
+        for position, _ in self._rows_of_text():
+            if n % step == 0:
+                offsets.append(position)
+            n += 1
+        self._check_unchanged()
+        return n, offsets
+
+    def __len__(self) -> int:
+        return self._index[0]
+
+    @property
+    def n_parts(self) -> int:
+        """Blocks of lines, or one."""
+        return 1 if self._in_order else len(self._index[1])
+
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
+        step = rows_at_once(self.n_features)
+        first, blocks = part * step, 1
+        if self._in_order:
+            records, blocks = (record for _, record in self._rows_of_text()), -(-len(self) // step)
+        else:
+            records = (record for _, record in self._records(self._index[1][part]) if self._is_row(record))
+        for start in range(first, first + blocks * step, step):
+            yield self._chunk(start, list(islice(records, min(step, len(self) - start))), ids)
+
+    def _chunk(self, start: int, block: Sequence[bytes], ids: bool) -> Chunk:
+        wanted = [*self._features, *(i for i in (self._id, self._label) if ids and i is not None)]
+        table = self._parsed(start, block, list(dict.fromkeys(wanted)))
+        if table.num_rows != len(block):
+            raise ValueError(f"{len(block)} lines became {table.num_rows} rows")
+        rows = dense(table.select([str(i) for i in self._features]).combine_chunks())
+        named = (None if i is None or not ids else texts_of(table.column(str(i))) for i in (self._id, self._label))
+        return Chunk(start, rows, *named)
+
+    def _parsed(self, start: int, block: Sequence[bytes], wanted: Sequence[int] | None) -> Any:
+        """Lines as a table of Arrow; without ``wanted`` columns, all of them with the types that they seem to have."""
+        import pyarrow as pa
+        import pyarrow.csv
+
+        names = [str(i) for i in range(len(self._names))]
+        if self._delimiter == _BLANK:
+            block = [b" ".join(record.split()) + b"\n" for record in block]
+        content = b"".join(block if block[-1].endswith(b"\n") else [*block, b"\n"])
+        numbers = () if wanted is None else [str(i) for i in self._features]
+        texts = () if wanted is None else [str(i) for i in wanted if i not in self._features]
+        options = pyarrow.csv.ConvertOptions(
+            column_types={**dict.fromkeys(numbers, pa.float32()), **dict.fromkeys(texts, pa.string())},
+            include_columns=None if wanted is None else [str(i) for i in wanted],
+            null_values=MISSING,
+            strings_can_be_null=False,
+            decimal_point=self._options.decimal,
+        )
+        try:
+            return pyarrow.csv.read_csv(
+                pa.py_buffer(content),
+                pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(content) + 1),
+                pyarrow.csv.ParseOptions(delimiter=" " if self._delimiter == _BLANK else self._delimiter),
+                options,
+            )
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise ValueError(f"[read] {self.name} {self._fault(start, block, wanted) or error}") from None
+
+    def _fault(self, start: int, block: Sequence[bytes], wanted: Sequence[int] | None) -> str | None:
+        """Which row is no row of numbers."""
+        for row, record in enumerate(block, start):
+            try:
+                fields = self._fields(record)
+            except UnicodeDecodeError:
+                return f"row {row}, counted from 0, must be UTF-8 text. Say by encoding what it is, such as 'latin-1'."
+            if len(fields) != len(self._names):
+                return f"row {row}, counted from 0, has {len(fields)} fields; the first has {len(self._names)}."
+            for column in wanted or ():
+                field = fields[column]
+                if column in self._features and field not in MISSING and not self._is_number(field):
+                    return (
+                        f"row {row}, counted from 0, column {column} ({self._names[column]!r}) must be a number; got "
+                        f"{field!r}."
+                    )
+        return None
+
+    def _fields(self, record: bytes) -> list[str]:
+        try:
+            text = record.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"[read] {self.name} must be UTF-8 text; byte {error.start} of a line is not. Say by encoding "
+                "(--encoding) what it is, such as 'latin-1'."
+            ) from None
+        return _split(text, self._delimiter)
+
+    def _is_number(self, field: str) -> bool:
+        return _is_number(field.replace(self._options.decimal, "."))
+
+
+def _split(text: str, delimiter: str) -> list[str]:
+    if delimiter == _BLANK:
+        return text.split()
+    return [field.strip() for field in next(csv.reader([text], delimiter=delimiter), [])]
+
+
+def _sniffed(top: Sequence[bytes], preferred: str) -> str:
+    """What splits the first lines into equally many fields, more than one; of several, what leaves most numbers."""
+    lines = [record.decode("utf-8", "replace") for record in top[:20]]
+    best, found = (0, 0.0), preferred
+    for delimiter in dict.fromkeys((preferred, ",", "\t", ";", "|", _BLANK)):
+        rows = [_split(line, delimiter) for line in lines]
+        width = len(rows[-1])
+        if width < 2 or any(len(row) != width for row in rows[1:]) or len(rows[0]) not in (width, width - 1):
+            continue
+        body = [field for row in rows[1:] or rows for field in row]
+        share = sum(field in MISSING or _is_number(field.replace(",", ".")) for field in body) / len(body)
+        if (1, share) > best:
+            best, found = (1, share), delimiter
+    return found
+
+
+def _is_range(fields: Sequence[str]) -> bool:
+    """Whether they are the names that pandas gives columns, behind its index."""
+    return len(fields) > 1 and fields == ["", *map(str, range(len(fields) - 1))]
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return field in ("True", "False", "true", "false")
+    return "_" not in field
+
+
+def opened_text(path: Path) -> BinaryIO:
+    """A file that may be compressed, by its ending."""
+    opener: Any = _OPENERS.get(path.suffix.lower(), open)
+    return opener(path, "rb")
