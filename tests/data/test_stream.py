@@ -132,7 +132,7 @@ def test_sparse_kinds_stay_sparse(files, rows, tmp_path):
     scipy.io.mmwrite(tmp_path / "x.mtx", matrix)
     for name in ("x.npz", "x.mtx"):
         batches = list(open_rows(tmp_path / name).batches(100, seed=1))
-        assert all(sp.isspmatrix_csr(batch) and batch.dtype == np.float32 for batch in batches)
+        assert all(sp.isspmatrix_csr(batch.rows) and batch.rows.dtype == np.float32 for batch in batches)
         np.testing.assert_array_equal(read_rows(tmp_path / name)[0].toarray(), rows)
 
 
