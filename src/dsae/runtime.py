@@ -1,4 +1,4 @@
-"""What users ship: a trained model on numpy and the compiled kernels alone."""
+"""The runtime: a trained model on numpy and the compiled kernels alone."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _VALUES_AT_ONCE = 2**20
 
 
 class Runtime:
-    """Encodes, decodes and reconstructs; never imports torch. Threads may share one.
+    """Encodes, decodes and reconstructs without importing torch. Threads may share one.
 
     Parameters
     ----------
     model : dsae.store.Model
-        Its arrays are used where they are; do not change them.
+        Its arrays are used without a copy; do not change them.
     dtype : float32 or float64
-        What it computes in and gives back: float32 by the compiled kernels, float64 by scipy, several times slower.
-        Weights are float32 in both. In float64 a row gives the same digits however many rows come with it.
+        Precision of computations and results: float32 with the compiled kernels, float64 with scipy, several times
+        slower. Weights are float32 in both. In float64 the digits of a row do not depend on the other rows.
 
     Raises
     ------
@@ -104,7 +104,7 @@ class Runtime:
     def decode(self, codes: Any) -> np.ndarray:
         """Rows from codes, the reverse of `encode`: ``[n_samples, n_features]`` of the runtime's dtype.
 
-        Codes that are mostly zeros, in an array or a scipy CSR matrix, cost the columns of their non-zeros only.
+        Codes that are mostly zeros, in an array or a scipy CSR matrix, cost only the columns of their non-zeros.
         """
         return self._run("decode", codes, self._n_encoder, len(self.layers), "the code's width")
 
@@ -121,7 +121,7 @@ class Runtime:
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
         per_feature : bool
-            Whether to tell the features apart: which of them make a row unusual.
+            Whether to return an error for each feature: which of them make a row unusual.
 
         Returns
         -------
@@ -143,8 +143,8 @@ class Runtime:
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
         scale : array-like, shape (n_features,), optional
-            What the difference in each feature is divided by, such as its standard deviation, so that features in
-            large units do not outweigh the others. Where it is 0 nothing is divided.
+            Divides the difference in each feature, such as its standard deviation, so that features in large units do
+            not outweigh the others. 0 counts as 1.
 
         Returns
         -------
@@ -181,7 +181,7 @@ class Runtime:
 
     def _with_k(self, k: int) -> Runtime:
         """The same weights with longer or shorter topk codes; the latest is kept."""
-        other = self._other  # read once: another thread may ask for another k meanwhile
+        other = self._other  # read once: another thread may request another k meanwhile
         if other is None or other.config.k != k:
             other = self._other = Runtime(replace(self.model, config=self.config.replace(k=k)), self.dtype)
         return other

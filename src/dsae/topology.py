@@ -1,4 +1,4 @@
-"""Which weights exist: the plan that every kernel, layer and file shares."""
+"""Topologies: which weights exist; shared by kernels, layers and files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_NNZ = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class Topology:
-    """Live edges of a weight matrix ``[out_features, in_features]`` in CSR form.
+    """Active edges of a weight matrix ``[out_features, in_features]`` in CSR form.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Topology:
         return self  # nothing of it can change
 
     def bare(self) -> Topology:
-        """The same edges without what has been cached on the way."""
+        """The same edges without cached arrays."""
         return Topology(self.shape, self.indptr, self.indices)
 
     @classmethod
@@ -92,7 +92,7 @@ class Topology:
 
     @classmethod
     def empty(cls, shape: tuple[int, int]) -> Topology:
-        """No edge at all; what every sparse initialisation grows from."""
+        """No edges; every sparse initialisation grows from this."""
         return cls(shape, np.zeros(shape[0] + 1, np.int32), np.zeros(0, np.int32))
 
     @classmethod
@@ -119,7 +119,7 @@ class Topology:
 
     @property
     def nnz(self) -> int:
-        """Number of live edges."""
+        """Number of active edges."""
         return self.indices.size
 
     @property
@@ -129,12 +129,12 @@ class Topology:
 
     @property
     def density(self) -> float:
-        """Live share of the possible edges; 1 for a layer without any."""
+        """Active share of the possible edges; 1 for a layer without any."""
         return self.nnz / self.size if self.size else 1.0
 
     @property
     def is_full(self) -> bool:
-        """Whether every possible edge lives, so that values are a row-major matrix."""
+        """Whether every possible edge is active, so that values are a row-major matrix."""
         return self.nnz == self.size
 
     @cached_property
@@ -154,7 +154,7 @@ class Topology:
         return Topology((self.shape[1], self.shape[0]), indptr, indices), slots
 
     def rewire(self, drop: np.ndarray, grown: Topology | None = None) -> Rewiring:
-        """Take out the slots where ``drop`` is true and put in the dead edges of ``grown``.
+        """Remove the slots where ``drop`` is true and add the inactive edges of ``grown``.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class Topology:
         Raises
         ------
         ValueError
-            If ``grown`` is of another shape, or has an edge that lives on.
+            If ``grown`` is of another shape, or has an edge that is still active.
         """
         grown = Topology.empty(self.shape) if grown is None else grown
         if grown.shape != self.shape:
@@ -203,7 +203,7 @@ class Rewiring:
 
 
 class Layer(NamedTuple):
-    """One trained linear map: ``y = W x + bias`` with ``W`` at the topology's live edges.
+    """One trained linear map: ``y = W x + bias`` with ``W`` at the topology's active edges.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class Layer(NamedTuple):
 
 
 def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
-    """Live weights per layer for an overall density, small layers staying denser.
+    """Active weights per layer for an overall density, small layers staying denser.
 
     A layer's share is proportional to ``n_in + n_out``; a layer whose share exceeds its size becomes full and the rest
     is solved again (Erdős-Rényi-Kernel: Mocanu et al. 2018, Evci et al. 2020). The sum is ``round(density * size)``.
@@ -256,7 +256,7 @@ def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
 
 
 def inactive_edges(topology: Topology, n: int, rng: np.random.Generator) -> Topology:
-    """``n`` distinct dead edges at random, every set of them equally likely; all of them where there are fewer.
+    """``n`` distinct inactive edges at random, every set equally likely; all of them if there are fewer.
 
     In time O(nnz + n), and the same edges with and without the compiled kernels.
     """
@@ -266,10 +266,10 @@ def inactive_edges(topology: Topology, n: int, rng: np.random.Generator) -> Topo
 
 
 def promising_edges(topology: Topology, out_norms: np.ndarray, in_norms: np.ndarray, n_edges: int) -> Topology:
-    """The dead ones of the at most ``n_edges`` edges with the largest ``out_norms[row] * in_norms[col]``.
+    """The inactive ones among the at most ``n_edges`` edges with the largest ``out_norms[row] * in_norms[col]``.
 
-    Nothing of the matrix' size is formed. Norms are compared in 64ths of an octave: what ties there goes in together or
-    stays out together. An edge whose product is zero stays out.
+    Nothing of the matrix' size is allocated. Norms are compared in 64ths of an octave; ties are included or excluded
+    together. An edge whose product is zero is excluded.
     """
     rows, cols = _levels(out_norms), _levels(in_norms)
     ascending = np.sort(cols[in_norms > 0])
@@ -296,7 +296,7 @@ def _levels(norms: np.ndarray) -> np.ndarray:
 
 
 def weakest(scores: np.ndarray, n: int) -> np.ndarray:
-    """Mask of the ``n`` smallest of ``scores`` (float32, one per slot); of equal ones the first, NaN last.
+    """Mask of the ``n`` smallest of ``scores`` (float32, one per slot); ties go to the lower index; NaN sorts last.
 
     Examples
     --------
@@ -313,6 +313,6 @@ def random_topology(shape: tuple[int, int], density: float, rng: np.random.Gener
     nnz = round(density * shape[0] * shape[1])
     if nnz > MAX_NNZ:
         raise ValueError(
-            f"[Topology] {nnz} live weights in a {shape[0]} x {shape[1]} layer exceed 2**31 - 1; lower density."
+            f"[Topology] {nnz} active weights in a {shape[0]} x {shape[1]} layer exceed 2**31 - 1; lower density."
         )
     return inactive_edges(Topology.empty(shape), nnz, rng)

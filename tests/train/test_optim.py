@@ -1,4 +1,4 @@
-"""Adam for live weights: torch's where nothing is missing, and steps in proportion to what is."""
+"""Adam for active weights: torch's where nothing is missing, and steps in proportion to what is."""
 
 import numpy as np
 import pytest

@@ -42,8 +42,8 @@ class AutoencoderConfig:
     k : int, optional
         Non-zeros per code: exactly at most for ``topk``, on average for ``batchtopk`` and ``jumprelu``.
     density : float or mapping of str to float
-        Share of the weights that live, in (0, 1]. A number is spread over the layers by Erdős-Rényi-Kernel; a mapping
-        names layers (``"encoder.0"``, ``"decoder.1"``), and the layers it leaves out stay dense.
+        Share of the weights that are active, in (0, 1]. A number is spread over the layers by Erdős-Rényi-Kernel; a
+        mapping names layers (``"encoder.0"``, ``"decoder.1"``), and the layers it leaves out stay dense.
 
     Examples
     --------
@@ -150,7 +150,7 @@ class AutoencoderConfig:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON holds."""
+        """The configuration as JSON can hold it."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
 
     @classmethod

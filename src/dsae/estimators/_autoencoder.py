@@ -128,7 +128,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     runtime_ : Runtime
         The trained model.
     density_, nnz_ : float, int
-        Share and number of the live weights.
+        Share and number of the active weights.
     n_iter_ : int
         Epochs done.
     history_ : list of dict

@@ -26,7 +26,7 @@ _MEMBER = {
     "batch_size": 64,
     "learning_rate_init": 1e-2,
 }
-_DENSITY, _EDGES = 0.2, 4  # live share of the weights, and of a unit of few inputs at least so many
+_DENSITY, _EDGES = 0.2, 4  # active share of the weights, and of a unit of few inputs at least so many
 _MAX_SAMPLES = 256
 _VALUES_AT_ONCE = 2**18
 _DEVIATIONS = 3.0

@@ -1,4 +1,4 @@
-"""The one door to the compiled kernels.
+"""The compiled kernels, or numpy and scipy in their place.
 
 Arrays are C-contiguous; values are float32, ``indptr`` and ``indices`` int32. A *panel* is ``lanes`` samples,
 feature-major: ``[features, lanes]``; a batch is a stack ``[n_panels, features, lanes]``.

@@ -58,7 +58,7 @@ def spmm(indptr, indices, values, bias, x, y) -> None:
 
 
 def sddmm(indptr, indices, dy, x, dw) -> None:
-    """``dw[slot] = <dy[:, row], x[:, col]>`` at the live edges."""
+    """``dw[slot] = <dy[:, row], x[:, col]>`` at the active edges."""
     rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
     for start in range(0, dw.size, _EDGES_AT_ONCE):
         edges = slice(start, start + _EDGES_AT_ONCE)
@@ -93,7 +93,7 @@ def spread(indptr, indices, values, matrix) -> None:
 
 
 def collect(indptr, indices, matrix, values) -> None:
-    """What ``matrix`` has at the edges."""
+    """Values of ``matrix`` at the edges."""
     values[:] = matrix[_rows(indptr), indices]
 
 
@@ -113,12 +113,12 @@ def spmv(indptr, indices, values, x, y) -> None:
 
 
 def outer(indptr, indices, left, right, dw) -> None:
-    """``dw[slot] = left[row] * right[col]`` at the live edges."""
+    """``dw[slot] = left[row] * right[col]`` at the active edges."""
     dw[:] = left[_rows(indptr)] * right[indices]
 
 
 def gather_live(indptr, values, slots, x_indptr, out) -> None:
-    """``out[i] = values[slots[i]]`` in the rows of ``indptr`` that live in ``x_indptr``."""
+    """``out[i] = values[slots[i]]`` in the rows of ``indptr`` that are not empty in ``x_indptr``."""
     live = np.repeat(np.diff(x_indptr) > 0, np.diff(indptr))
     out[live] = values[slots[live]]
 
@@ -216,7 +216,7 @@ def move(values, source, out) -> None:
 
 
 def smallest(scores, n: int, chosen) -> None:
-    """Marks the ``n`` smallest scores; of equal ones the first, NaN last."""
+    """Marks the ``n`` smallest scores; ties go to the lower index; NaN sorts last."""
     chosen[:] = False
     chosen[np.argsort(scores, kind="stable")[:n]] = True
 
@@ -225,7 +225,7 @@ _STEP = 0x9E3779B97F4A7C15
 
 
 def draw_dead(indptr, indices, n_cols: int, n: int, seed: int):
-    """``n`` distinct dead edges at random: ``indptr, indices``, the very edges that the extension draws."""
+    """``n`` distinct inactive edges at random: ``indptr, indices``, the very edges that the extension draws."""
     counts = _draw_counts(np.diff(indptr), n_cols, n, seed)
     row_seeds = _mix(np.uint64(seed) - np.arange(1, counts.size + 1, dtype=np.uint64) * np.uint64(_STEP))
     columns = [
@@ -283,7 +283,7 @@ def _draw_columns(live, n_cols: int, n: int, seed):
 
 
 def first_dead(indptr, indices, order, lengths):
-    """The dead edges among the first ``lengths[row]`` columns of ``order``: ``indptr, indices``."""
+    """The inactive edges among the first ``lengths[row]`` columns of ``order``: ``indptr, indices``."""
     columns = [
         np.setdiff1d(order[:length], indices[indptr[row] : indptr[row + 1]]) for row, length in enumerate(lengths)
     ]

@@ -13,12 +13,12 @@ from dsae.topology import Layer
 
 
 def nnz(layers: Mapping[str, Layer]) -> int:
-    """Live weights, without biases."""
+    """Active weights, without biases."""
     return sum(layer.topology.nnz for layer in layers.values())
 
 
 def parameters(layers: Mapping[str, Layer]) -> int:
-    """Live weights and biases: every number that training set.
+    """Active weights and biases: every number that training set.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def sizes(layers: Mapping[str, Layer]) -> dict[str, float]:
 
 
 def multiply_adds(layers: Mapping[str, Layer]) -> int:
-    """Multiply-adds to encode and decode one row: one per live weight.
+    """Multiply-adds to encode and decode one row: one per active weight.
 
     Zeros in the row or the code would save more; they are not counted.
     """

@@ -11,7 +11,7 @@ from dsae.topology import Layer
 
 
 def densities(layers: Mapping[str, Layer]) -> dict[str, float]:
-    """Live share of the weights of each layer; biases are not weights.
+    """Active share of the weights of each layer; biases are not weights.
 
     Parameters
     ----------

@@ -196,12 +196,12 @@ class Autoencoder(nn.Module):
 
     @property
     def nnz(self) -> int:
-        """Live weights in all layers."""
+        """Active weights in all layers."""
         return sum(layer.nnz for layer in self.layers.values())
 
     @property
     def density(self) -> float:
-        """Live share of all weights."""
+        """Active share of all weights."""
         return self.nnz / sum(layer.topology.size for layer in self.layers.values())
 
     def names(self, half: str) -> list[str]:
@@ -312,7 +312,7 @@ def _activated(activation: nn.Module, z: Tensor | Panels, n_rows: int) -> Tensor
 
 
 def target_nnz(config: AutoencoderConfig) -> dict[str, int]:
-    """Live weights that the configuration asks of each layer."""
+    """Active weights that the configuration asks of each layer."""
     shapes = config.layer_shapes
     if isinstance(config.density, Mapping):
         asked = {name: config.density.get(name, 1.0) for name in shapes}

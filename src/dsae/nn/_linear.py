@@ -1,4 +1,4 @@
-"""A linear layer that stores, reads and multiplies its live weights only."""
+"""A linear layer that stores, reads and multiplies only its active weights."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ DENSE_BELOW = 1 << 28
 
 
 class SparseLinear(nn.Module):
-    """Drop-in for `torch.nn.Linear` whose zeros do not exist.
+    """Drop-in replacement for `torch.nn.Linear` that stores no zeros.
 
-    It takes what `torch.nn.Linear` takes and gives the same shapes. Input of another dtype is cast to that of the
-    weights, in which the layer computes, also under autocast.
+    It accepts the input that `torch.nn.Linear` accepts and returns the same shapes. Input of another dtype is cast to
+    the weights' dtype, in which the layer computes, also under autocast.
 
     Parameters
     ----------
@@ -35,16 +35,17 @@ class SparseLinear(nn.Module):
     device, dtype
         As in `torch.nn.Linear`. The compiled kernels run in float32 on the CPU, plain torch elsewhere.
     density : float
-        Live share of the weights, in (0, 1]; the edges are drawn at random.
+        Active share of the weights, in (0, 1]; the edges are drawn at random.
     topology : Topology, optional
-        The live edges, instead of a random draw; ``density`` is then ignored.
+        The active edges, instead of a random draw; ``density`` is then ignored.
     generator : torch.Generator, optional
         Draws edges and initial values; on the CPU.
 
     Attributes
     ----------
     values : Parameter, shape (nnz,)
-        Row by row in the topology's order; at first uniform within ``1 / sqrt(live fan-in)``, as in `torch.nn.Linear`.
+        Row by row in the topology's order; initially uniform within ``1 / sqrt(active fan-in)``, as in
+        `torch.nn.Linear`.
     bias : Parameter, shape (out_features,), or None
     topology : Topology
 
@@ -86,7 +87,7 @@ class SparseLinear(nn.Module):
         self.reset_parameters(generator=generator)
 
     def reset_parameters(self, gain: float = 1 / math.sqrt(3), generator: torch.Generator | None = None) -> None:
-        """Draw the values anew, uniform with standard deviation ``gain / sqrt(live fan-in)`` of their row."""
+        """Redraw the values, uniform with standard deviation ``gain / sqrt(active fan-in)`` of their row."""
         fan_in = np.diff(self.topology.indptr)
         bound = torch.from_numpy(gain * np.sqrt(3.0 / np.maximum(fan_in, 1))).to(self.values.dtype)
         values = self.values
@@ -106,7 +107,7 @@ class SparseLinear(nn.Module):
         ----------
         weight : torch.nn.Linear, or Tensor of shape (out_features, in_features)
         density : float, optional
-            Keeps this share of the weights, the largest by magnitude; by default all that are not zero.
+            Share of the weights to keep, the largest by magnitude; by default all that are not zero.
         """
         bias = weight.bias if isinstance(weight, nn.Linear) else None
         matrix = (weight.weight if isinstance(weight, nn.Linear) else weight).detach()
@@ -129,7 +130,7 @@ class SparseLinear(nn.Module):
         return layer
 
     def to_dense(self) -> nn.Linear:
-        """The same map as a `torch.nn.Linear`, zeros written out."""
+        """The same map as a densified `torch.nn.Linear`."""
         linear = nn.Linear(self.in_features, self.out_features, self.bias is not None).to(self.values)
         with torch.no_grad():
             linear.weight.copy_(ops.dense(self.values, self.topology))
@@ -139,17 +140,17 @@ class SparseLinear(nn.Module):
 
     @property
     def topology(self) -> Topology:
-        """The live edges; changed by `rewire` only."""
+        """The active edges; only `rewire` changes them."""
         return self._topology
 
     @property
     def nnz(self) -> int:
-        """Number of live weights."""
+        """Number of active weights."""
         return self.topology.nnz
 
     @property
     def density(self) -> float:
-        """Live share of the weights."""
+        """Active share of the weights."""
         return self.topology.density
 
     @property
@@ -161,9 +162,9 @@ class SparseLinear(nn.Module):
         return "dense" if self.values.device.type != "cpu" and topology.size <= DENSE_BELOW else "sparse"
 
     def rewire(self, rewiring: Rewiring) -> None:
-        """Take over a new topology; the values move along and grown ones are zero.
+        """Adopt a new topology; kept edges keep their values, grown edges start at zero.
 
-        ``values`` becomes a new parameter: an optimiser that holds the old one must be told
+        ``values`` becomes a new parameter: an optimiser that holds the old one must be updated
         (`dsae.train.swap_parameter`).
         """
         moved = move_values(self.values.detach(), rewiring)
@@ -201,7 +202,7 @@ class SparseLinear(nn.Module):
         return ops.tensor_of(rows).view(*x.shape[:-1], self.out_features)
 
     def loss(self, x: Tensor | ops.Panels, target: ops.SparseRows, kind: str) -> Tensor:
-        """Loss of ``W x + bias`` against sparse rows, without the output in memory: see `dsae.ops.tiled_loss`."""
+        """Loss of ``W x + bias`` against sparse rows, without materialising the output: see `dsae.ops.tiled_loss`."""
         bias = self.values.new_zeros(self.out_features) if self.bias is None else self.bias
         by_gemm = self.executor == "dense"
         return ops.tiled_loss(self.values, bias, x, self.topology, target, kind, self.tape, by_gemm=by_gemm)
@@ -254,7 +255,7 @@ class SparseLinear(nn.Module):
         self.adopt(topology)
 
     def adopt(self, topology: Topology) -> None:
-        """Take over a topology, the values yet to be filled in; ``values`` is replaced where its length differs."""
+        """Adopt a topology whose values are filled in later; ``values`` is replaced if its length differs."""
         if topology.nnz != self.nnz:
             values = _empty(topology.nnz, self.values.device, self.values.dtype).zero_()
             self.values = nn.Parameter(values, requires_grad=self.values.requires_grad)
@@ -298,7 +299,7 @@ def _panel_affine(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
 
 
 def move_values(values: Tensor, rewiring: Rewiring) -> Tensor:
-    """One number per old slot, laid out for the new slots; zero where an edge was grown."""
+    """Permute one number per old slot into the new slots; zero where an edge was grown."""
     if ops.is_native(values):
         return torch.from_numpy(rewiring.move(values.detach().contiguous().numpy()))
     source = torch.tensor(rewiring.source, device=values.device)

@@ -1,4 +1,4 @@
-"""Adam's step for live weights: every edge at the rate that its unit's inputs allow."""
+"""Adam's step for active weights, with a learning rate per edge that depends on its unit's fan-in."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def adam_step(
     Parameters
     ----------
     parameter, grad, mean, square : Tensor
-        What learns, its gradient and its two moments, all of one shape.
+        The parameter, its gradient and its two moments, all of one shape.
     rate, betas, epsilon
         As in `torch.optim.Adam`.
     step : int
         From 1 on.
     topology : Topology, optional
         Of the layer whose values ``parameter`` is. An edge then has the rate ``rate * min(n_in, 1024) / fan_in``,
-        ``fan_in`` the live inputs of its row or, where these are fewer, the mean over rows.
+        ``fan_in`` the active inputs of its row or, where these are fewer, the mean over rows.
     """
     first, root = 1 - betas[0] ** step, (1 - betas[1] ** step) ** -0.5
     if topology is not None and topology.nnz == 0:

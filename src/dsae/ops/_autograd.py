@@ -39,9 +39,9 @@ class LazyGradient:
     Parameters
     ----------
     norms : callable
-        Gives every output's norm over the batch.
+        Returns every output's norm over the batch.
     at : callable
-        Takes a topology and gives ``<dy, x>`` at its edges.
+        Maps a topology to ``<dy, x>`` at its edges.
     """
 
     def __init__(self, norms: Callable[[], Tensor], at: Callable[[Topology], Tensor]) -> None:
@@ -49,7 +49,7 @@ class LazyGradient:
 
 
 def is_native(tensor: Tensor) -> bool:
-    """Whether the compiled kernels take it."""
+    """Whether the compiled kernels support it."""
     return tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
@@ -58,9 +58,9 @@ def _backend(tensor: Tensor) -> ModuleType:
 
 
 class _Linear(Function):
-    """Packs rows at the entrance and unpacks them at the exit by itself: one node of the graph, not three.
+    """Packs and unpacks rows itself: one node of the graph instead of three.
 
-    ``n_rows`` is that of panels; None where ``x`` is rows.
+    ``n_rows`` is the number of rows in panels; None if ``x`` is rows.
     """
 
     @staticmethod
@@ -162,18 +162,18 @@ def unpack(panels: Panels) -> Tensor:
 def linear(
     values: Tensor, bias: Tensor | None, x: Tensor | Panels | SparseRows, topology: Topology, tape: Tape | None = None
 ) -> Tensor | Panels:
-    """``W x + bias`` with ``W`` at the live edges of ``topology``.
+    """``W x + bias`` with ``W`` at the active edges of ``topology``.
 
     Parameters
     ----------
     values : Tensor, shape (nnz,)
     bias : Tensor, shape (out_features,), optional
     x : Tensor of shape (batch, in_features), Panels or SparseRows
-        Sparse rows cost their numbers times the edges of those; they get no gradient.
+        Sparse rows cost one multiply-add per stored value and edge of its feature; they get no gradient.
     topology : Topology
         Of shape ``(out_features, in_features)``.
     tape : Tape, optional
-        Keeps ``x`` and the output's gradient when it is recording.
+        Keeps ``x`` and the output's gradient while it is recording.
 
     Returns
     -------
@@ -212,7 +212,7 @@ class _Dense(Function):
 def dense(values: Tensor, topology: Topology) -> Tensor:
     """``values`` scattered into a dense matrix ``[out_features, in_features]``; a view where the topology is full.
 
-    In float32 on the CPU it gives its gradient once, as the sparse products do.
+    In float32 on the CPU its gradient can be taken only once, as that of the sparse products.
     """
     if topology.is_full:
         return values.view(topology.shape)

@@ -1,4 +1,4 @@
-"""Which dead edges would lower the loss most, without a dense gradient in memory."""
+"""Growth by gradient: the inactive edges that would lower the loss most, without a dense gradient in memory."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ def absent_gradient_topk(
     n: int,
     rng: np.random.Generator,
 ) -> Topology:
-    """The ``n`` dead edges with the largest ``|dL/dw|``, as RigL grows them (Evci et al. 2020).
+    """The ``n`` inactive edges with the largest ``|dL/dw|``, as RigL grows them (Evci et al. 2020).
 
     Exact where at most 2**15 edges are dead. In larger layers the gradient is taken of candidates only, about as many
-    as there are live edges, and costs what a backward pass of those does: of the dead ones among the
+    as there are active edges, and costs what a backward pass of those does: of the dead ones among the
     ``nnz + n + 2**15`` edges with the largest bound on ``|dL/dw|``, by Cauchy and Schwarz the norm of ``dy[:, row]``
     times that of ``x[:, col]``. The best of them grow: two thirds or more of those that RigL would take, with 94 % of
     their mean ``|dL/dw|`` (measured on MNIST and on word counts). If fewer than ``n`` have a bound above zero, or
-    bounds tie, chance adds the rest.
+    bounds tie, the rest is drawn at random.
 
     Parameters
     ----------
     x, dy : Panels, or Tensor of shape (batch, in_features) and (batch, out_features)
-        A layer's input and the gradient of its output. A first layer may have sparse rows for its input, a last one
-        may have its gradient made again, twice.
+        A layer's input and the gradient of its output. The first layer's input may be sparse rows, the last
+        layer's gradient a `LazyGradient`, which is computed twice.
     topology : Topology
     n : int
-        At most all dead edges are given.
+        At most all inactive edges are given.
     rng : numpy.random.Generator
         Draws that rest.
 
     Returns
     -------
     Topology
-        Of ``min(n, dead edges)`` edges, none of which lives.
+        Of ``min(n, inactive edges)`` edges, all of them inactive.
     """
     n = min(n, topology.size - topology.nnz)
     if not n:

@@ -1,4 +1,4 @@
-"""The last layer and its loss in one: what it gives is never held whole."""
+"""Fused output layer and loss; the output is never materialised."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def tiled_loss(
 ) -> Tensor:
     """Mean loss of ``W x + bias`` against sparse rows, over samples and features.
 
-    Tile by tile of outputs the layer, the loss, its gradient and what the layer and ``x`` get of it are computed, and
-    the tile is given up; memory grows with the weights and with ``x``, not with outputs times samples.
+    For each tile of outputs, the layer, the loss and all gradients are computed, and the tile is discarded; memory
+    grows with the weights and with ``x``, not with outputs times samples.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ def tiled_loss(
         A name in `dsae.config.LOSSES` that can be tiled; ``W x + bias`` is the output before the loss' link, logits for
         ``"bce"``.
     tape : Tape, optional
-        Keeps ``x`` and what makes the output's gradient again, when it is recording.
+        Keeps ``x`` and a `LazyGradient` of the output while it is recording.
     by_gemm : bool
-        Multiply by a dense matrix, in which the values are scattered.
+        Whether to scatter the values into a dense matrix and multiply by that.
 
     Returns
     -------
     Tensor
-        Its gradients are there already: backward multiplies them by what comes in.
+        Its gradients are already computed: backward only multiplies them by the incoming gradient.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class _TiledLoss(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
-        # a copy of all gradients less; on another device, asking costs more than multiplying
+        # saves a copy of all gradients; on another device, reading the number costs more than multiplying
         untouched = d_loss.device.type == "cpu" and d_loss.item() == 1
         found = (g if g is None or untouched else g * d_loss for g in ctx.gradients)
         needed = zip(found, ctx.needs_input_grad[:3], strict=True)
@@ -138,7 +138,7 @@ def _lazy_gradient(
             z = backend.unpack(backend.spmm(values[slots], bias[begin:end], x, part), target.shape[0])
             yield begin, end, _torch.residual(z, target, begin, end, loss)[1]
 
-    # written in place: small results between large passing ones would keep the allocator from using their memory again
+    # written in place: small results between large temporary ones would keep the allocator from reusing their memory
     def norms() -> Tensor:
         found = bias.new_empty(topology.shape[0])
         for begin, end, dy in tiles():

@@ -20,7 +20,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def empty(*shape: int) -> Tensor:
-    """Uninitialised, on a cache line, in huge pages where large: gathers miss no page table there."""
+    """Uninitialised, aligned to a cache line, in huge pages if large, so that gathers do not miss the page table."""
     return torch.from_numpy(kernels.aligned(shape))
 
 
@@ -62,7 +62,7 @@ def spmm_transposed(values: Tensor, dy: Tensor, topology: Topology) -> Tensor:
 
 
 def sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
-    """``<dy, x>`` at the live edges, ``[nnz]``."""
+    """``<dy, x>`` at the active edges, ``[nnz]``."""
     dw = kernels.aligned((topology.nnz,))
     kernels.sddmm(topology.indptr, topology.indices, _array(dy), _array(x), dw)
     return torch.from_numpy(dw)
@@ -74,7 +74,7 @@ def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple
     moved, dw, dx = (kernels.aligned(shape) for shape in (slots.shape, slots.shape, x.shape))
     kernels.gather(_array(values), slots, moved)
     kernels.backward(transposed.indptr, transposed.indices, moved, _array(dy), _array(x), dx, dw)
-    in_order = moved  # the transposed values have done their work
+    in_order = moved  # the transposed values are no longer needed
     kernels.scatter(dw, slots, in_order)
     return torch.from_numpy(in_order), torch.from_numpy(dx)
 
@@ -87,7 +87,7 @@ def spread(values: Tensor, topology: Topology) -> Tensor:
 
 
 def collect(matrix: Tensor, topology: Topology) -> Tensor:
-    """What a dense matrix has at the live edges, ``[nnz]``."""
+    """Values of a dense matrix at the active edges, ``[nnz]``."""
     values = kernels.aligned((topology.nnz,))
     kernels.collect(topology.indptr, topology.indices, _array(matrix), values)
     return torch.from_numpy(values)
@@ -116,7 +116,7 @@ def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Top
 
 
 def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
-    """``<dy, x>`` at the live edges for sparse rows ``x``, ``[nnz]``."""
+    """``<dy, x>`` at the active edges for sparse rows ``x``, ``[nnz]``."""
     transposed, slots = topology.transpose
     if x.shift is None:
         dw = np.zeros(topology.nnz, np.float32)

@@ -1,4 +1,4 @@
-"""A mini-batch on its way through a model: panels, sparse rows."""
+"""Mini-batches as models take them: panels and sparse rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from torch import Tensor
 from dsae.kernels import lanes_for
 from dsae.topology import Topology
 
-# A number of a CSR batch costs a vector for each of its edges, a line of a panel four: docs/design/sparse_input.md.
+# Measured break-even: a stored value of a CSR batch costs one vector operation per edge, a panel's line four
+# (docs/design/sparse_input.md).
 DENSE_ABOVE = 1 / 16
 
 
@@ -69,12 +70,12 @@ def on_features(function: Callable[..., Tensor], *given: Tensor | Panels) -> Ten
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
-    """Rows of which most numbers are one and the same: column ``f`` is ``X[:, f] - shift[f]``, ``X`` in CSR form.
+    """A CSR mini-batch with an optional shift per column: column ``f`` is ``X[:, f] - shift[f]``.
 
     Parameters
     ----------
     pattern : Topology
-        Where the numbers of ``X`` are, of shape ``(n_rows, n_features)``.
+        Positions of the stored values of ``X``, of shape ``(n_rows, n_features)``.
     values : ndarray of float32, shape (nnz,)
     shift : ndarray of float32, shape (n_features,), optional
     packed : bool
@@ -171,14 +172,14 @@ class SparseRows:
 
 
 class Needs(NamedTuple):
-    """Which gradients are asked for."""
+    """Which gradients are needed."""
 
     layer: bool
     input: bool
 
 
 class Gradients(NamedTuple):
-    """A loss and what it hands back; None where it was not asked for."""
+    """A loss and its gradients; None where one was not needed."""
 
     loss: Tensor
     values: Tensor | None

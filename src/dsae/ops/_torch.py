@@ -62,7 +62,7 @@ def spmm_transposed(values: Tensor, dy: Tensor, topology: Topology) -> Tensor:
 
 
 def sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
-    """``<dy, x>`` at the live edges, ``[nnz]``."""
+    """``<dy, x>`` at the active edges, ``[nnz]``."""
     dw = x.new_empty(topology.nnz)
     for chunk, rows, cols in _edges(topology, x.device):
         dw[chunk] = (dy[:, rows] * x[:, cols]).sum((0, 2))
@@ -84,7 +84,7 @@ def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Top
 
 
 def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
-    """``<dy, x>`` at the live edges for sparse rows ``x``, ``[nnz]``."""
+    """``<dy, x>`` at the active edges for sparse rows ``x``, ``[nnz]``."""
     matrix = torch.sparse.mm(x.coo(dy).T, dy).T
     if x.shift is not None:
         matrix = matrix - torch.outer(dy.sum(0), torch.from_numpy(x.shift).to(dy))
@@ -97,7 +97,7 @@ def spread(values: Tensor, topology: Topology) -> Tensor:
 
 
 def collect(matrix: Tensor, topology: Topology) -> Tensor:
-    """What a dense matrix has at the live edges, ``[nnz]``."""
+    """Values of a dense matrix at the active edges, ``[nnz]``."""
     return matrix.reshape(-1)[flat(topology, matrix.device)]
 
 

@@ -95,7 +95,7 @@ def heat(row: np.ndarray, shape: tuple[int, int]) -> dict[str, Any]:
 def weight_map(layer: Layer) -> dict[str, Any]:
     """``|W|`` of a layer in at most 128 x 128 cells, each the mean over its block, on a square-root scale.
 
-    Works on the live weights alone: a wide layer is never made dense.
+    Works on the active weights alone: a wide layer is never made dense.
     """
     topology = layer.topology
     height, width = (min(n, _HEAT_CELLS) for n in topology.shape)

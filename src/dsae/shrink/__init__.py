@@ -1,4 +1,4 @@
-"""How zeros get into the parameters and the codes.
+"""Shrinkers: methods that make parameters and codes sparse.
 
 A topology method is drop score x grow score x schedule; `METHODS` lists the combinations by name.
 """

@@ -1,4 +1,4 @@
-"""The hooks that a training step offers."""
+"""The hooks of a training step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Clock:
     step : int
         Steps done, from 1 to ``n_steps`` after the optimiser moved.
     n_steps : int
-        Steps of the whole stage; 0 where nobody knows its end.
+        Steps of the whole stage; 0 if its length is unknown.
     steps_per_epoch : int
     """
 
@@ -31,21 +31,21 @@ class Clock:
 
 
 class Shrinker:
-    """Does nothing; each subclass overrides one of `penalty`, `prox` and `rewire`."""
+    """Base class that does nothing; subclasses override one of `penalty`, `prox` and `rewire`."""
 
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
         """A term of the loss."""
         return 0.0
 
     def prox(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> None:
-        """A step on the values, after the optimiser's, whose learning rates by layer name are ``rates``."""
+        """A proximal step on the values after the optimiser's step; ``rates`` are its learning rates by layer name."""
 
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
-        """New topologies by layer name, after the optimiser's step; gradients are still there."""
+        """New topologies by layer name, after the optimiser's step; gradients are still available."""
         return {}
 
     def moved(self, name: str, rewiring: Rewiring) -> None:
-        """Called when a layer has been rewired, by this shrinker or another: what is kept per edge must move along."""
+        """Called when any shrinker has rewired a layer: per-edge state must be permuted accordingly."""
 
     def memory(self) -> dict[str, Any]:
         """All that the next step depends on beside the settings: arrays, JSON and dicts of them."""

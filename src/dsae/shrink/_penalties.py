@@ -18,7 +18,7 @@ _LEAST_LOG_THRESHOLD = -12.0
 
 
 class L2(Shrinker):
-    """strength / 2 * sum(w^2) over the live weights: torch's ``weight_decay``, as a penalty."""
+    """strength / 2 * sum(w^2) over the active weights: torch's ``weight_decay``, as a penalty."""
 
     def __init__(self, strength: float) -> None:
         self.strength = strength
@@ -99,16 +99,16 @@ class TargetRate(Shrinker):
 
 
 class TargetL0(Shrinker):
-    """Brings the mean number of active latents of a jumprelu code to ``k``, at the price that this takes.
+    """Brings the mean number of active latents of a jumprelu code to ``k`` by a learned price.
 
     ``var(x) * (price * excess + weight * excess^2)`` with ``excess = L0 / k - 1`` is added to the loss, and every
     training step adds ``rate * excess`` to the price: a Lagrange multiplier found by dual ascent. With the square
-    alone the reconstruction pulls L0 away from its target, the further the more it gains by it (60 instead of 25 on
-    sums of 30 atoms out of 2048).
+    alone the reconstruction pulls L0 away from its target, the more so the more it gains (60 instead of 25 on sums of
+    30 atoms out of 2048).
 
-    The price acts through the learning rate, which ends near zero while latents still come back. So every step also
-    moves all log thresholds by ``shift * excess``: the price says how thresholds differ, the shift where they are. Both
-    follow an excess of at most 1; no threshold falls below ``exp(-12)``, also where no row has ``k`` latents to give.
+    The price acts through the learning rate, which ends near zero while latents still return. So every step also moves
+    all log thresholds by ``shift * excess``: the price sets how thresholds differ, the shift their common level. Both
+    use an excess of at most 1; no threshold falls below ``exp(-12)``, even if no row has ``k`` latents to offer.
     """
 
     def __init__(self, k: int, weight: float = 0.1, rate: float = 1e-3, shift: float = 3e-3) -> None:

@@ -16,7 +16,7 @@ class L1(Shrinker):
     """w <- sign(w) max(|w| - learning rate * strength, 0) after each step (Parikh & Boyd 2014, section 6.5.2).
 
     Decoupled from Adam's scaling, as AdamW's weight decay is: ``strength`` is the pull towards zero in units of
-    Adam's usual step, so 0.1 is gentle and 1 kills every weight that the data does not hold up.
+    Adam's usual step, so 0.1 is gentle and 1 removes every weight that the data do not support.
     """
 
     def __init__(self, strength: float) -> None:
@@ -30,9 +30,9 @@ class L1(Shrinker):
 
 
 class DropZeros(Shrinker):
-    """Takes the edges whose value is exactly zero out of the topology, every ``every`` steps and at the end.
+    """Removes edges whose value is exactly zero from the topology, every ``every`` steps and at the end.
 
-    An edge that another method grew in this very step is zero because it is new: its layer waits for the next step.
+    An edge that another method grew in the same step is zero because it is new, so its layer waits for the next step.
     """
 
     def __init__(self, every: int = 100) -> None:
@@ -50,12 +50,12 @@ class DropZeros(Shrinker):
         return self.zeros({name: layer for name, layer in layers.items() if name in ready})
 
     def moved(self, name: str, rewiring: Rewiring) -> None:
-        """Take note of layers in which edges grew."""
+        """Record the layers in which edges grew."""
         if (rewiring.source < 0).any():
             self._grown.add(name)
 
     def memory(self) -> dict[str, Any]:
-        """Layers whose turn is yet to come."""
+        """Layers that still wait."""
         return {"waiting": sorted(self._waiting), "grown": sorted(self._grown)}
 
     def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
@@ -66,6 +66,6 @@ class DropZeros(Shrinker):
 
     @staticmethod
     def zeros(layers: Mapping[str, SparseLinear]) -> dict[str, Rewiring]:
-        """The rewiring that takes out the zeros of each layer that has any."""
+        """The rewirings that remove zeros, of each layer that has any."""
         found = {name: (layer.values.detach() == 0).cpu().numpy() for name, layer in layers.items()}
         return {name: layers[name].topology.rewire(zero) for name, zero in found.items() if zero.any()}

@@ -17,19 +17,19 @@ _LIFT = 0.01
 
 
 class AuxK(Shrinker):
-    """Dead latents reconstruct what is left over: ``weight * var(x) * |e - e'|^2 / |e|^2`` (Gao et al. 2024, eq. 7).
+    """Dead latents reconstruct the residual: ``weight * var(x) * |e - e'|^2 / |e|^2`` (Gao et al. 2024, eq. 7).
 
     e is the residual of the batch, as a target only, and e' what the ``n_features / 2`` largest pre-activations of dead
     latents add to the output: their product with the decoder's Jacobian at the row's own code, which for one linear
-    layer is its matrix. The pre-activations are taken as they are. After a ReLU, as in the paper, a latent that is dead
+    layer is its matrix. The pre-activations are used without a ReLU: with one, as in the paper, a latent that is dead
     because it is negative everywhere would get no gradient and stay dead.
 
-    One that is far below would still not come back: e' is then a constant, and the decoder makes it vanish sooner than
-    the bias can rise by Adam's steps. So in training a dead latent's bias also rises, by 1 % of what its largest
-    pre-activation in the batch lacks to the largest that any latent has there, until it fires.
+    A latent far below zero would still not return: e' is then a constant, and the decoder makes it vanish sooner than
+    Adam's steps can raise the bias. So during training a dead latent's bias also rises, by 1 % of the gap between its
+    largest pre-activation in the batch and the largest of any latent, until it fires.
 
-    While a latent is dead a residual as wide as the data is formed, also where these are sparse: of the whole batch, or
-    of the rows that make 2^24 numbers.
+    While a latent is dead, a residual as wide as the data is materialised, even for sparse data: of the whole batch, or
+    of as many rows as make 2^24 numbers.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class AuxK(Shrinker):
         self.idle: Tensor | None = None
 
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
-        """0 while no latent is dead; only in training does the clock go on."""
+        """0 while no latent is dead; the clocks advance only during training."""
         if model.training:
             self._tick(trace)
         dead = self.dead()
@@ -58,7 +58,7 @@ class AuxK(Shrinker):
         if model.training:
             self._lift(model, trace, dead)
         scale, few = trace.variance, trace.subsample()
-        with torch.no_grad():  # nor does a layer's tape see the few
+        with torch.no_grad():  # keeps the subsample out of the layers' tapes, too
             residual = few.target - few.rows(few.output)
         left = residual.square().mean().clamp(min=1e-6 * scale)
         error = (few.rows(self._added(model, few, dead)) - residual).square().mean()

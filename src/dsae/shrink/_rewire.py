@@ -22,9 +22,9 @@ class Method:
     Parameters
     ----------
     drop : callable
-        Makes the score whose smallest edges go.
+        Creates the score by which edges are dropped, the smallest first.
     grow : callable
-        Makes the choice of dead edges, from a seed.
+        Creates, from a seed, the rule by which inactive edges grow.
     schedule : Schedule
     """
 
@@ -65,9 +65,9 @@ class Rewire(Shrinker):
     ----------
     method : Method
     final : mapping of str to int
-        Live edges each layer ends with, exactly.
+        Active edges each layer ends with, exactly.
     seed : int
-        For growth by chance.
+        For random growth.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class Rewire(Shrinker):
         self._start: dict[str, int] = {}
 
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
-        """Bring every layer to the number of edges that the schedule asks for, and exchange its share."""
+        """Bring every layer to the scheduled number of edges, and exchange the scheduled share."""
         self._drop.observe(layers)
         if not self._start:
             self._start = {name: layer.nnz for name, layer in layers.items()}

@@ -1,4 +1,4 @@
-"""How many edges a layer has, and how many it exchanges, as training goes on."""
+"""How many edges a layer has, and how many it exchanges, at each step of training."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dsae.shrink._base import Clock
 
 @dataclass(frozen=True)
 class Schedule:
-    """When to rewire, how far the density has come, and what share of the edges is exchanged.
+    """When to rewire, what the density is by then, and what share of the edges is exchanged.
 
     Parameters
     ----------
     start : float
-        Live edges at the first step, as a multiple of the final ones (at most all): ``inf`` starts full. What is too
-        many leaves along the cubic curve of Zhu & Gupta (2017), eq. 1.
+        Active edges at the first step, as a multiple of the final ones (at most all): ``inf`` starts full. The excess
+        is removed along the cubic curve of Zhu & Gupta (2017), eq. 1.
     share : float
         Share of the active edges dropped and regrown at each update.
     cosine : bool
@@ -24,7 +24,7 @@ class Schedule:
     every : int
         Steps between updates; short runs update more often, at least 30 times. 0 means once per epoch.
     until : float
-        Part of training after which the topology is final.
+        Share of training after which the topology is final.
     """
 
     start: float = 1.0

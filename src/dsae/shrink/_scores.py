@@ -1,4 +1,4 @@
-"""What makes an edge worth keeping, and a dead edge worth growing."""
+"""What makes an edge worth keeping, and a inactive edge worth growing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Magnitude:
         """Look at one step's weights and gradients."""
 
     def score(self, name: str, layer: SparseLinear) -> Tensor:
-        """One number per slot; the smallest go."""
+        """One number per slot; the smallest are dropped."""
         return layer.values.detach().abs()
 
     def moved(self, name: str, rewiring: Rewiring) -> None:
@@ -40,7 +40,7 @@ class Gradient(Magnitude):
     """|dL/dw|, literally, of the last batch."""
 
     def score(self, name: str, layer: SparseLinear) -> Tensor:
-        """One number per slot; the smallest go."""
+        """One number per slot; the smallest are dropped."""
         assert layer.values.grad is not None
         return layer.values.grad.abs()
 
@@ -64,7 +64,7 @@ class Saliency(Magnitude):
         return (layer.values.detach() * layer.values.grad).abs_()
 
     def score(self, name: str, layer: SparseLinear) -> Tensor:
-        """One number per slot; the smallest go."""
+        """One number per slot; the smallest are dropped."""
         return self._mean[name]
 
     def moved(self, name: str, rewiring: Rewiring) -> None:
@@ -99,7 +99,7 @@ class Tempered(Saliency):
         return layer.values.grad.abs()
 
     def score(self, name: str, layer: SparseLinear) -> Tensor:
-        """One number per slot; the smallest go."""
+        """One number per slot; the smallest are dropped."""
         return layer.values.detach().abs() * self._mean[name] ** self.power
 
 

@@ -70,12 +70,12 @@ class Model:
 
     @property
     def nnz(self) -> int:
-        """Live weights in all layers; biases are not counted."""
+        """Active weights in all layers; biases are not counted."""
         return sum(layer.topology.nnz for layer in self.layers.values())
 
     @property
     def density(self) -> float:
-        """Live share of all weights."""
+        """Active share of all weights."""
         return self.nnz / sum(layer.topology.size for layer in self.layers.values())
 
 

@@ -18,7 +18,7 @@ class SparseAdam(torch.optim.Optimizer):
     """Adam whose steps grow as units lose inputs.
 
     A unit with a tenth of the inputs needs ten times the step to change as much: Adam's rate goes with ``1 / fan-in``
-    (Yang et al. 2022, table 8), and with the live fan-in where weights are sparse (Dey et al. 2024, "Sparse maximal
+    (Yang et al. 2022, table 8), and with the active fan-in where weights are sparse (Dey et al. 2024, "Sparse maximal
     update parameterization"). Here it is that of each row, so units that a growing method favours do not overshoot.
 
     Parameters

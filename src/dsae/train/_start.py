@@ -58,7 +58,7 @@ def start_model(
 
 
 def start_nnz(config: AutoencoderConfig, train: TrainConfig) -> dict[str, int]:
-    """Live weights that each layer starts with."""
+    """Active weights that each layer starts with."""
     final = target_nnz(config)
     if train.shrink == "none":
         return final
