@@ -8,3 +8,4 @@ from dsae.nn._autoencoder import target_nnz as target_nnz
 from dsae.nn._linear import SparseLinear as SparseLinear
 from dsae.nn._linear import move_values as move_values
 from dsae.ops import LOSSES as LOSSES
+from dsae.ops import TorchLoss as TorchLoss

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,6 +47,8 @@ class Trace:
         The last layer.
     activation : Activation
         Of the reconstruction.
+    extras : mapping of str to Tensor
+        What the loss takes beside output and target, see `dsae.config.Loss`.
     """
 
     input: Tensor | Panels | SparseRows
@@ -56,6 +58,7 @@ class Trace:
     aim: Tensor | SparseRows
     head: SparseLinear
     activation: Activation
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -118,7 +121,7 @@ class Trace:
         record, half = loss_of(kind), ops.torch_loss(kind)
         if isinstance(self.aim, SparseRows) and record.tiled and isinstance(self.activation, ACTIVATIONS[record.link]):
             return self.head.loss(self._last, self.aim, kind)
-        return half.mean(self.rows(self.logits if record.needs_link else self.output), self.target)
+        return half.mean(self.rows(self.logits if record.needs_link else self.output), self.target, **self.extras)
 
     def rows(self, t: Tensor | Panels) -> Tensor:
         """``t`` as rows ``[n_rows, f]``."""
@@ -186,6 +189,7 @@ class Autoencoder(nn.Module):
         self.encoder = nn.ModuleList(halves["encoder"])
         self.decoder = nn.ModuleList(halves["decoder"])
         self.activations = nn.ModuleList(activations)
+        self.extras = nn.ParameterDict()
         self.register_buffer("mean", torch.zeros(config.n_features))
         self.register_buffer("scale", torch.ones(config.n_features))
 
@@ -256,6 +260,7 @@ class Autoencoder(nn.Module):
             aim=centred if self.config.output.linear else x,
             head=self.decoder[-1],  # type: ignore[arg-type]
             activation=self.activations[-1],  # type: ignore[arg-type]
+            extras=dict(self.extras.items()),
         )
 
     def set_moments(self, mean: Tensor, scale: Tensor) -> None:
@@ -278,6 +283,15 @@ class Autoencoder(nn.Module):
             return None
         threshold: Tensor = self.activations[len(self.encoder) - 1].threshold  # type: ignore[assignment]
         return threshold.detach().expand(self.config.n_components).cpu().numpy().copy()
+
+    def set_extras(self, extras: Mapping[str, np.ndarray]) -> None:
+        """Train these numbers per feature beside the weights, for a loss that takes them."""
+        self.extras = nn.ParameterDict({name: nn.Parameter(torch.tensor(v)) for name, v in extras.items()})
+        self.extras.to(self.mean.device)
+
+    def to_extras(self) -> dict[str, np.ndarray]:
+        """What the loss has trained beside the weights, float32 ``[n_features]`` by name."""
+        return {name: value.detach().float().cpu().numpy().copy() for name, value in self.extras.items()}
 
     def to_layers(self) -> dict[str, Layer]:
         """The weights in plain arrays, centring and scaling folded into the first and the last layer."""

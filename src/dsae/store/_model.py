@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dsae.config import ACTIVATIONS, AutoencoderConfig, known_keys, listed
+from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig, known_keys, listed
 from dsae.store._commit import (
     Committed,
     check_writable,
@@ -52,6 +52,8 @@ class Model:
     history : list of dict
         One row per epoch.
     metrics : dict
+    extras : dict of str to ndarray of float32, shape (n_features,)
+        What its loss trained beside the weights; see `dsae.config.Loss`.
     importance : ndarray of float32, shape (n_features,), optional
         What training saw of each input, not negative; see `dsae.interpret.feature_importances`.
     learning : dict, optional
@@ -66,6 +68,7 @@ class Model:
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     importance: np.ndarray | None = None
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
     learning: dict[str, Any] | None = None
 
     @property
@@ -151,7 +154,7 @@ def _tensors(model: Model) -> dict[str, np.ndarray]:
         tensors["code.threshold"] = np.ascontiguousarray(model.threshold, np.float32)
     if model.importance is not None:
         tensors["input.importance"] = np.ascontiguousarray(model.importance, np.float32)
-    return tensors
+    return tensors | {f"loss.{name}": np.ascontiguousarray(v, np.float32) for name, v in model.extras.items()}
 
 
 def _card(model: Model) -> str:
@@ -212,17 +215,20 @@ def _read(found: Committed, learning: bool) -> Model:
     else:
         path, history, metrics = found.path(_WEIGHTS), header.get("history"), header.get("metrics")
         data = found.read(_WEIGHTS)
-    layers, threshold, importance = _read_tensors(path, tensors_from_bytes(data, path), config)
+    training = header.get("training") or {}
+    layers, threshold, importance, extras = _read_tensors(path, tensors_from_bytes(data, path), config)
+    _check_extras(path, extras, training.get("loss"))
     has_learning = learning and version > 1 and _LEARNING in found.listed
     return Model(
         config=config,
         layers=layers,
         threshold=threshold,
-        training=header.get("training") or {},
+        training=training,
         feature_names=header.get("feature_names"),
         history=_rows(head, history),
         metrics=_mapping(head, "metrics", metrics),
         importance=importance,
+        extras=extras,
         learning=state_from_bytes(found.read(_LEARNING), found.path(_LEARNING)) if has_learning else None,
     )
 
@@ -281,7 +287,7 @@ def _mapping(path: Path, what: str, content: Any) -> dict[str, Any]:
 
 def _read_tensors(
     path: Path, tensors: dict[str, np.ndarray], config: AutoencoderConfig
-) -> tuple[dict[str, Layer], np.ndarray | None, np.ndarray | None]:
+) -> tuple[dict[str, Layer], np.ndarray | None, np.ndarray | None, dict[str, np.ndarray]]:
     unread = dict(tensors)
 
     def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
@@ -296,6 +302,8 @@ def _read_tensors(
     layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
     threshold = take("code.threshold", ("float32",), config.n_components) if "code.threshold" in unread else None
     importance = take("input.importance", ("float32",), config.n_features) if "input.importance" in unread else None
+    names = [key.removeprefix("loss.") for key in unread if key.startswith("loss.")]
+    extras = {name: take(f"loss.{name}", ("float32",), config.n_features) for name in names}
     if unread:
         raise ValueError(f"{path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
     if (threshold is None) == config.code.threshold:
@@ -305,7 +313,16 @@ def _read_tensors(
         raise ValueError(f"{path}: code.threshold must hold no NaN.")
     if importance is not None and not (np.isfinite(importance).all() and (importance >= 0).all()):
         raise ValueError(f"{path}: input.importance must hold finite numbers of at least 0.")
-    return layers, threshold, importance
+    return layers, threshold, importance, extras
+
+
+def _check_extras(path: Path, extras: dict[str, np.ndarray], loss: Any) -> None:
+    if not all(np.isfinite(values).all() for values in extras.values()):
+        raise ValueError(f"{path}: what the loss has trained must be finite numbers.")
+    record = LOSSES.get(loss) if isinstance(loss, str) else None
+    wanted = {extra.name for extra in record.extras} if record else set()
+    if (record or loss is None) and set(extras) != wanted:
+        raise ValueError(f"{path} must hold {sorted(wanted)} for its loss {loss!r}; got {sorted(extras)}.")
 
 
 def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: dict[str, np.ndarray]) -> Layer:

@@ -164,7 +164,8 @@ def _digest(start: Model | None) -> str | None:
     if start is None:
         return None
     arrays = [a for topology, *rest in start.layers.values() for a in (topology.indptr, topology.indices, *rest)]
-    return _sha256(*arrays, *(array for array in (start.threshold, start.importance) if array is not None))
+    optional = (start.threshold, start.importance, *start.extras.values())
+    return _sha256(*arrays, *(array for array in optional if array is not None))
 
 
 def _sha256(*arrays: np.ndarray) -> str:

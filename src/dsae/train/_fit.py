@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
 from dsae.data import as_source
 from dsae.nn import target_nnz
 from dsae.store import Model
@@ -18,7 +18,7 @@ from dsae.train._loop import fit
 from dsae.train._run import Watch
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
-from dsae.train._start import start_model
+from dsae.train._start import start_extras, start_model
 
 _PLANS = {"joint": joint, "stagewise": stagewise}
 
@@ -84,6 +84,7 @@ def fit_rows(
         threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
     mean, deviation = training.moments()
     model = start_model(model_config, config, generator, (mean, _scale(mean, deviation, config)), layers, threshold)
+    start_extras(model, LOSSES[config.loss], (mean, deviation), {} if start is None else start.extras)
     model = model.to(at)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
     observer = Sensitivity(training, deviation, config.batch_size, seed, earlier)
@@ -92,7 +93,8 @@ def fit_rows(
         checkpoints.open(identity(model_config, config, seed, start, data))
 
     def trained() -> Model:
-        return Model(model_config, model.to_layers(), model.threshold(), importance=observer.importance)
+        layers, extras = model.to_layers(), model.to_extras()
+        return Model(model_config, layers, model.threshold(), importance=observer.importance, extras=extras)
 
     watch = None if epochs is None else Watch(epochs.begin, lambda history: epochs.end(lambda: (trained(), history)))
     history = fit(model, training, stages, config, seed, validation, verbose, observer, watch, checkpoints)

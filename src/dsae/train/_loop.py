@@ -253,6 +253,7 @@ def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> 
         if name in stage.layers:
             model.layers[name].requires_grad_(True)
             activation.requires_grad_(True)
+    model.extras.requires_grad_(list(model.layers)[-1] in stage.layers)
     parameters = [p for p in model.parameters() if p.requires_grad]
     return parameters if extra is None else [*parameters, *extra.parameters()]
 

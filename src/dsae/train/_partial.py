@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
 from dsae.data import Source, as_source
 from dsae.nn import Autoencoder, target_nnz
 from dsae.nn._memory import whole
@@ -20,7 +20,7 @@ from dsae.train._fit import _scale
 from dsae.train._loop import REMEDY, learn
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import open_ended
-from dsae.train._start import start_model
+from dsae.train._start import start_extras, start_model
 
 _DECIDES = ("shrink", "l1", "l2", "contractive", "target_rate")
 
@@ -62,7 +62,8 @@ def learn_rows(
         )
     source = as_source("partial_fit", X)
     settings = {name: getattr(config, name) for name in _DECIDES}
-    if start is None or start.learning is None or start.config != model_config:
+    extras = {extra.name for extra in LOSSES[config.loss].extras}
+    if start is None or start.learning is None or start.config != model_config or extras != set(start.extras):
         at = _begun(source, model_config, config, start, seed)
     else:
         with remembering("[partial_fit] What the model goes on from is damaged", REMEDY):
@@ -81,6 +82,7 @@ def learn_rows(
         at.model.threshold(),
         history=history,
         importance=observer.importance,
+        extras=at.model.to_extras(),
         learning={**memory, "seed": at.seed, "settings": settings, "deviation": at.deviation},
     )
 
@@ -104,7 +106,9 @@ def _begun(source: Source, model_config: AutoencoderConfig, config: TrainConfig,
     at_once = config if config.shrink == "none" else replace(config, shrink="random")  # at the final density
     moments = (mean, _scale(mean, deviation, config))
     generator = torch.Generator().manual_seed(seed)
-    return _At(start_model(model_config, at_once, generator, moments, layers, threshold), seed, deviation, None)
+    model = start_model(model_config, at_once, generator, moments, layers, threshold)
+    start_extras(model, LOSSES[config.loss], (mean, deviation), {} if start is None else start.extras)
+    return _At(model, seed, deviation, None)
 
 
 def _taken_up(start: Model, learning: Mapping[str, Any], settings: Mapping[str, Any]) -> _At:
@@ -113,5 +117,6 @@ def _taken_up(start: Model, learning: Mapping[str, Any], settings: Mapping[str, 
         raise ValueError(f"deviation must be float32 of shape ({start.config.n_features},)")
     model = Autoencoder(start.config, torch.Generator().manual_seed(seed))
     model.set_layers(start.layers)
+    model.set_extras(start.extras)
     same = learning["settings"] == settings
     return _At(model, seed, deviation, learning if same else {**learning, "shrinkers": None})

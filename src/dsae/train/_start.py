@@ -69,6 +69,15 @@ def start_nnz(config: AutoencoderConfig, train: TrainConfig) -> dict[str, int]:
     }
 
 
+def start_extras(
+    model: Autoencoder, loss: Loss, moments: tuple[np.ndarray, np.ndarray], earlier: Mapping[str, np.ndarray]
+) -> None:
+    """Give a model what its loss trains beside the weights: as it was, or from the features' means and deviations."""
+    found = {extra.name: earlier.get(extra.name) for extra in loss.extras}
+    started = {extra.name: extra.start(*moments) for extra in loss.extras if found[extra.name] is None}
+    model.set_extras({name: np.asarray(value, np.float32) for name, value in (found | started).items()})
+
+
 @torch.no_grad()
 def _start_output(model: Autoencoder, loss: Loss) -> None:
     """Bring the first outputs to the features' means, if the loss or the output's activation tells how."""
