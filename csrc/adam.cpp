@@ -1,7 +1,5 @@
 // Adam's step with a learning rate for every row. Rows are short, so edges are taken in runs whose rates were written out
 // before: then neither square root nor division waits for a row to end.
-#include <algorithm>
-
 #include "level.hpp"
 #include "parallel.hpp"
 
@@ -13,17 +11,18 @@ constexpr int64_t kWorkPerEdge = 8;
 }  // namespace
 
 void adam(const Csr& w, int64_t nnz, const AdamStep& step, const float* grad, float* values, float* mean, float* square) {
-  const float typical = static_cast<float>(nnz) / std::max<int64_t>(w.n_rows, 1);
+  const float typical = static_cast<float>(nnz) / (w.n_rows ? w.n_rows : 1);
   parallel_range(nnz, nnz * kWorkPerEdge, [&](int64_t begin, int64_t end) {
-    int64_t row = std::upper_bound(w.indptr, w.indptr + w.n_rows + 1, begin) - w.indptr - 1;
+    int64_t row = row_of(w, begin);
     float rates[kRun];
     for (int64_t at = begin; at < end; at += kRun) {
-      const int64_t count = std::min(kRun, end - at);
+      const int64_t count = end - at < kRun ? end - at : kRun;
       for (int64_t i = 0; i < count;) {
         while (w.indptr[row + 1] <= at + i) ++row;
         const float fan_in = static_cast<float>(w.indptr[row + 1] - w.indptr[row]);
-        const float rate = step.rate / std::max(fan_in, typical);
-        for (const int64_t stop = std::min(count, w.indptr[row + 1] - at); i < stop; ++i) rates[i] = rate;
+        const float rate = step.rate / (fan_in < typical ? typical : fan_in);
+        const int64_t left = w.indptr[row + 1] - at, stop = left < count ? left : count;
+        for (; i < stop; ++i) rates[i] = rate;
       }
       for (int64_t i = 0; i < count; ++i) {
         const int64_t e = at + i;

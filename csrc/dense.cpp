@@ -6,7 +6,7 @@
 
 namespace dsae {
 
-void spread(const Csr& w, const float* values, int64_t n_cols, float* matrix) {
+void to_dense(const Csr& w, const float* values, int64_t n_cols, float* matrix) {
   parallel_range(w.n_rows, w.n_rows * n_cols, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       float* row = matrix + r * n_cols;
@@ -16,7 +16,7 @@ void spread(const Csr& w, const float* values, int64_t n_cols, float* matrix) {
   });
 }
 
-void collect(const Csr& w, const float* matrix, int64_t n_cols, float* values) {
+void from_dense(const Csr& w, const float* matrix, int64_t n_cols, float* values) {
   parallel_range(w.n_rows, w.n_rows * n_cols, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       for (int64_t e = w.indptr[r]; e < w.indptr[r + 1]; ++e) values[e] = matrix[r * n_cols + w.indices[e]];

@@ -1,3 +1,4 @@
+#include <array>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -13,20 +14,23 @@ namespace x86_64_v4 { extern const Kernels kernels; }
 #endif
 
 const Kernels* const* levels() {
-  static const Kernels* found[4] = {};
-  const Kernels** next = found;
+  static const std::array<const Kernels*, 4> found = [] {
+    std::array<const Kernels*, 4> levels = {};
+    auto next = levels.begin();
 #ifdef DSAE_X86_LEVELS
-  __builtin_cpu_init();
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-                  __builtin_cpu_supports("bmi2");
-  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vl");
-  if (v4) *next++ = &x86_64_v4::kernels;
-  if (v3) *next++ = &x86_64_v3::kernels;
+    __builtin_cpu_init();
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                    __builtin_cpu_supports("bmi2");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                    __builtin_cpu_supports("avx512vl");
+    if (v4) *next++ = &x86_64_v4::kernels;
+    if (v3) *next++ = &x86_64_v3::kernels;
 #endif
-  *next = &baseline::kernels;
-  return found;
+    *next = &baseline::kernels;
+    return levels;
+  }();
+  return found.data();
 }
 
 const Kernels& choose(const char* name) {

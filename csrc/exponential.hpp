@@ -7,8 +7,8 @@ namespace dsae::DSAE_LEVEL {
 namespace {
 
 // exp within 2 units in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2] (Cephes). Vectorises.
-inline float exponential(float x) {
-  x = x > 88.0f ? 88.0f : x < -87.0f ? -87.0f : x;
+inline float exponential(float number) {
+  const float x = number > 88.0f ? 88.0f : number >= -87.0f ? number : -87.0f;  // a bound for NaN: no integer is NaN
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
   const float n = (x * 1.44269504088896341f + kRound) - kRound;
   const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -21,7 +21,7 @@ inline float exponential(float x) {
   const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
   float power;
   __builtin_memcpy(&power, &bits, 4);
-  return (p * r * r + r + 1.0f) * power;
+  return number == number ? (p * r * r + r + 1.0f) * power : number;
 }
 
 // log(1 + x) for x in [0, 1]: 2 artanh(x / (2 + x)), whose argument is at most 1/3.

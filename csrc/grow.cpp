@@ -134,9 +134,11 @@ class RowChoice {
 template <class Body>
 void for_rows(const Csr& w, int64_t n_cols, const int32_t* indptr, const Body& body) {
   const int64_t work = 4 * (cost(w) + indptr[w.n_rows]);
-  parallel_range(w.n_rows, work, [&](int64_t begin, int64_t end) {
-    RowChoice choice(n_cols);
-    for (int64_t row = begin; row < end; ++row)
+  const int n_parts = parts_for(work);
+  std::vector<RowChoice> choices(n_parts, RowChoice(n_cols));
+  in_parts(n_parts, [&](int part, int n) {
+    RowChoice& choice = choices[part];
+    for (int64_t row = w.n_rows * part / n; row < w.n_rows * (part + 1) / n; ++row)
       if (indptr[row] < indptr[row + 1])
         choice.beside(w.indices + w.indptr[row], live(w, row), [&] { body(choice, row); });
   });

@@ -35,33 +35,33 @@ struct AdamStep {
 using Adam = void(const Csr&, int64_t nnz, const AdamStep&, const float* grad, float* values, float* mean, float* square);
 
 // How many numbers are not zero, and whether none is NaN or infinity.
-struct Scan {
-  int64_t live;
+struct Nonzeros {
+  int64_t count;
   bool finite;
 };
-using ScanNumbers = Scan(const float* x, int64_t size);
+using CountNonzeros = Nonzeros(const float* x, int64_t size);
 // The numbers that are not zero and where they are: how many. Both outputs have room for all.
 using Compress = int64_t(const float* x, int64_t size, int32_t* indices, float* values);
 
 // One sample by its numbers that are not zero.
-struct Live {
+struct SparseSample {
   const int32_t* indices;
   const float* values;
   int64_t count;
 };
-// y = bias + the columns of W at the live inputs; `wt` is the transpose, with its values.
-using Columns = void(const Csr& wt, const float* values, const float* bias, int64_t n_out, Live x, float* y);
+// y = W x + bias by the columns of W at the sample's indices; `wt` is the transpose, with its values.
+using CsrSpmv = void(const Csr& wt, const float* values, const float* bias, int64_t n_out, SparseSample x, float* y);
 
 // The same for many samples.
-using ColumnsOfRows = void(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
+using CsrSpmm = void(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
                            Rows<float> y);
 // dw[slots[edge]] += <x[:, column], dy[:, row]> for the edges of `wt` in columns that live in `xt`, the samples by column.
-using ColumnsGradient = void(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values,
+using CsrSddmm = void(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values,
                              Rows<const float> dy, float* dw);
 // out[edge] = values[slots[edge]] for the edges of `wt` in columns that live in `xt`.
 using GatherLive = void(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out);
 // dw[edge] = left[row] * right[column].
-using Outer = void(const Csr& w, const float* left, const float* right, float* dw);
+using SampledOuter = void(const Csr& w, const float* left, const float* right, float* dw);
 
 // What an output is compared with: samples by column; every number is less `shift` of its column (may be null).
 struct Target {
@@ -99,30 +99,37 @@ struct ActivationKind {
   bool needs_k, needs_thresholds;
 };
 
+// Every kernel, as X(type, name): the table below, each level's declarations and its table are made of this list.
+#define DSAE_KERNELS(X)             \
+  X(Pack, pack)                     \
+  X(PackCsr, pack_csr)              \
+  X(Unpack, unpack)                 \
+  X(SumSamples, sum_samples)        \
+  X(Spmm, spmm)                     \
+  X(Sddmm, sddmm)                   \
+  X(Backward, backward)             \
+  X(Spmv, spmv)                     \
+  X(Gather, gather)                 \
+  X(Gather, scatter)                \
+  X(Adam, adam)                     \
+  X(CountNonzeros, count_nonzeros)  \
+  X(Compress, compress)             \
+  X(CsrSpmv, csr_spmv)              \
+  X(CsrSpmm, csr_spmm)              \
+  X(CsrSddmm, csr_sddmm)            \
+  X(GatherLive, gather_live)        \
+  X(SampledOuter, sampled_outer)    \
+  X(TiledLoss, tiled_loss)
+
 struct Kernels {
   const char* isa;
-  Pack* pack;
-  PackCsr* pack_csr;
-  Unpack* unpack;
-  SumSamples* sum_samples;
-  Spmm* spmm;
-  Sddmm* sddmm;
-  Backward* backward;
-  Spmv* spmv;
-  Gather *gather, *scatter;
-  Adam* adam;
-  ScanNumbers* scan;
-  Compress* compress;
-  Columns* columns;
-  ColumnsOfRows* columns_of_rows;
-  ColumnsGradient* columns_gradient;
-  GatherLive* gather_live;
-  Outer* outer;
-  TiledLoss* tiled_loss;
   int n_losses;
   const ActivationKind* activations;
   int n_activations;
   int width;  // floats in a vector
+#define DSAE_MEMBER(Type, name) Type* name;
+  DSAE_KERNELS(DSAE_MEMBER)
+#undef DSAE_MEMBER
 };
 
 // The best level this CPU runs, or the one named; throws std::invalid_argument with the choices.

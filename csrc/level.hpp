@@ -18,24 +18,9 @@
 
 namespace dsae::DSAE_LEVEL {
 
-Pack pack;
-PackCsr pack_csr;
-Unpack unpack;
-SumSamples sum_samples;
-Spmm spmm;
-Sddmm sddmm;
-Backward backward;
-Spmv spmv;
-Gather gather, scatter;
-Adam adam;
-ScanNumbers scan;
-Compress compress;
-Columns columns;
-ColumnsOfRows columns_of_rows;
-ColumnsGradient columns_gradient;
-GatherLive gather_live;
-Outer outer;
-TiledLoss tiled_loss;
+#define DSAE_DECLARE(Type, name) Type name;
+DSAE_KERNELS(DSAE_DECLARE)
+#undef DSAE_DECLARE
 extern const int n_losses, n_activations;
 extern const ActivationKind activations[];
 

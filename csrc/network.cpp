@@ -2,17 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "parallel.hpp"
+#include "pool.hpp"
 #include "rewire.hpp"
 
 namespace dsae {
 namespace {
-
-constexpr int64_t kAlign = 64;  // bytes in a cache line
 
 // Samples per chunk, which is one panel. 32 lanes were up to twice as fast as 64 where a panel of 64 overflows L2.
 int lanes_for(int64_t n_rows) { return n_rows == 1 ? 1 : n_rows <= 64 ? 16 : 32; }
@@ -22,10 +19,10 @@ constexpr int64_t kShareLayers = 1 << 22;
 
 // Sets this thread's number of threads, for a while.
 class Threads {
-  int before_ = max_threads();
+  const int before_;
 
  public:
-  explicit Threads(int n) { set_max_threads(n); }
+  explicit Threads(int n) : before_(set_max_threads(n)) {}
   ~Threads() { set_max_threads(before_); }
 };
 
@@ -34,13 +31,16 @@ Samples part(const Samples& x, int64_t width, int64_t first, int64_t count) {
   return {count, nullptr, {x.sparse.indptr + first, x.sparse.indices, count}, x.values};
 }
 
-using Scratch = std::unique_ptr<float[], decltype(&std::free)>;
+class Scratch {
+  const size_t bytes_;
+  float* const data_;
 
-Scratch allocate(int64_t size) {
-  Scratch scratch(static_cast<float*>(std::aligned_alloc(kAlign, size * sizeof(float))), std::free);
-  if (!scratch) throw std::bad_alloc();
-  return scratch;
-}
+ public:
+  explicit Scratch(int64_t size) : bytes_(size * sizeof(float)), data_(static_cast<float*>(allocate(bytes_))) {}
+  Scratch(const Scratch&) = delete;
+  ~Scratch() { release(data_, bytes_); }
+  float* get() const { return data_; }
+};
 
 // What a whole call brings: rows, the chunks they make, and numbers that are not zero at the entrance.
 struct Load {
@@ -94,21 +94,21 @@ class Network::Pass {
   }
 
   void by_columns(const Node& node) {
-    const Columns& c = columns(node);
+    const Transpose& t = transposed(node);
     const Layer& layer = node.layer;
     to_rows();
     const float* x = rows_;
     float* y = other();
     for (int64_t i = 0; i < in_.count; ++i) {
-      Live live = {live_indices_, live_values_, 0};
+      SparseSample sample = {live_indices_, live_values_, 0};
       if (x) {
-        live.count = k_.compress(x + i * width_, width_, live_indices_, live_values_);
+        sample.count = k_.compress(x + i * width_, width_, live_indices_, live_values_);
       } else {
         const int64_t first = in_.sparse.indptr[i];
-        live = {in_.sparse.indices + first, in_.values + first, in_.sparse.indptr[i + 1] - first};
+        sample = {in_.sparse.indices + first, in_.values + first, in_.sparse.indptr[i + 1] - first};
       }
-      k_.columns({c.indptr.get(), c.indices.get(), width_}, c.values.get(), layer.bias, layer.w.n_rows, live,
-                 y + i * layer.w.n_rows);
+      k_.csr_spmv({t.indptr.get(), t.indices.get(), width_}, t.values.get(), layer.bias, layer.w.n_rows, sample,
+                  y + i * layer.w.n_rows);
     }
     rows_ = y;
   }
@@ -158,19 +158,19 @@ class Network::Pass {
   int64_t width_ = 0, live_ = 0;
 };
 
-const Network::Columns& Network::columns(const Node& node) {
+const Network::Transpose& Network::transposed(const Node& node) {
   std::call_once(node.once, [&] {
     const Csr& w = node.layer.w;
     const int64_t nnz = w.indptr[w.n_rows];
-    Columns& c = node.columns;
+    Transpose& t = node.transpose;
     std::unique_ptr<int32_t[]> slots(new int32_t[nnz]);
-    c.indptr.reset(new int32_t[node.layer.n_in + 1]);
-    c.indices.reset(new int32_t[nnz]);
-    c.values.reset(new float[nnz]);
-    transpose(w, node.layer.n_in, c.indptr.get(), c.indices.get(), slots.get());
-    for (int64_t i = 0; i < nnz; ++i) c.values[i] = node.layer.values[slots[i]];
+    t.indptr.reset(new int32_t[node.layer.n_in + 1]);
+    t.indices.reset(new int32_t[nnz]);
+    t.values.reset(new float[nnz]);
+    dsae::transpose(w, node.layer.n_in, t.indptr.get(), t.indices.get(), slots.get());
+    for (int64_t i = 0; i < nnz; ++i) t.values[i] = node.layer.values[slots[i]];
   });
-  return node.columns;
+  return node.transpose;
 }
 
 bool Network::count(const Samples& x, int64_t width, int64_t& live) const {
@@ -179,8 +179,8 @@ bool Network::count(const Samples& x, int64_t width, int64_t& live) const {
   std::atomic<int64_t> found{0};
   std::atomic<bool> finite{true};
   parallel_range(size, size, [&](int64_t begin, int64_t end) {
-    const Scan part = kernels_.scan(values + begin, end - begin);
-    found += part.live;
+    const Nonzeros part = kernels_.count_nonzeros(values + begin, end - begin);
+    found += part.count;
     if (!part.finite) finite = false;
   });
   live = x.dense ? found.load() : size;
@@ -202,7 +202,7 @@ bool Network::run(int64_t begin, int64_t end, const Samples& x, Rows<float> y) c
   const int threads = max_threads();
   const bool share_layers = chunks < threads && work >= kShareLayers;
   const int64_t size = Pass::scratch_size(width, lanes), takers = share_layers || !chunks ? 1 : std::min<int64_t>(chunks, threads);
-  const Scratch scratch = allocate(size * takers);
+  const Scratch scratch(size * takers);
   const auto take = [&](int taker, int n) {
     const Threads inside(share_layers ? threads : 1);
     Pass pass(kernels_, width, lanes, load, scratch.get() + taker * size);

@@ -38,7 +38,7 @@ class Network {
   bool run(int64_t begin, int64_t end, const Samples& x, Rows<float> y) const;
 
  private:
-  struct Columns {
+  struct Transpose {
     std::unique_ptr<int32_t[]> indptr, indices;
     std::unique_ptr<float[]> values;
   };
@@ -46,11 +46,11 @@ class Network {
     explicit Node(const Layer& layer) : layer(layer) {}
     Layer layer;
     mutable std::once_flag once;
-    mutable Columns columns;  // the transpose, made when the first sparse sample comes
+    mutable Transpose transpose;  // made when the first sparse sample comes
   };
   class Pass;
 
-  static const Columns& columns(const Node&);
+  static const Transpose& transposed(const Node&);
   // How many numbers are not zero; false where one is NaN or infinity.
   bool count(const Samples& x, int64_t width, int64_t& live) const;
   const Kernels& kernels_;

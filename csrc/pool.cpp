@@ -1,13 +1,16 @@
 #include "pool.hpp"
 
 #include <cstdint>
-#include <cstdlib>
+#include <iterator>
 #include <mutex>
 #include <new>
 #include <vector>
 
 #ifdef __linux__
 #include <sys/mman.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
 #endif
 
 namespace dsae {
@@ -21,10 +24,6 @@ struct Block {
   size_t size;
 };
 
-std::mutex mutex;
-std::vector<Block> kept;  // the longest unused first
-size_t kept_bytes = 0;
-
 // Eight sizes for every doubling, so that a block serves requests of nearly its size.
 size_t rounded(size_t bytes) {
   size_t step = kLine;
@@ -32,44 +31,77 @@ size_t rounded(size_t bytes) {
   return (bytes + step) / step * step;
 }
 
+std::align_val_t alignment(size_t size) { return std::align_val_t{size < kHugePage ? kLine : kHugePage}; }
+
 void* fresh(size_t size) {
-  void* data = nullptr;
-  if (posix_memalign(&data, size < kHugePage ? kLine : kHugePage, size)) throw std::bad_alloc();
+  void* const data = operator new(size, alignment(size));
 #ifdef __linux__
   if (size >= kHugePage) madvise(data, size, MADV_HUGEPAGE);
 #endif
   return data;
 }
 
+void free_block(const Block& block) noexcept { operator delete(block.data, alignment(block.size)); }
+
+struct Pool {
+  std::mutex mutex;
+  std::vector<Block> kept;  // the longest unused first
+  size_t kept_bytes = 0;
+
+  Pool() { kept.reserve(kMaxKept / kSmall); }  // so that keeping a block cannot fail
+};
+
+// Never destroyed: the last array may be freed when statics are gone.
+Pool& pool() {
+  static Pool& only = [&]() -> Pool& {
+    static Pool* const made = new Pool;
+#if defined(__unix__) || defined(__APPLE__)
+    pthread_atfork([] { made->mutex.lock(); }, [] { made->mutex.unlock(); }, [] { made->mutex.unlock(); });
+#endif
+    return *made;
+  }();
+  return only;
+}
+
 }  // namespace
 
-void* take(size_t bytes) {
+void* allocate(size_t bytes) {
   if (bytes > PTRDIFF_MAX / 2) throw std::bad_alloc();
   const size_t size = rounded(bytes);
   if (size >= kSmall) {
-    const std::lock_guard lock(mutex);
-    for (auto block = kept.rbegin(); block != kept.rend(); ++block)
+    Pool& p = pool();
+    const std::lock_guard lock(p.mutex);
+    for (auto block = p.kept.rbegin(); block != p.kept.rend(); ++block)
       if (block->size == size) {
         void* const data = block->data;
-        kept.erase(std::next(block).base());
-        kept_bytes -= size;
+        p.kept.erase(std::next(block).base());
+        p.kept_bytes -= size;
         return data;
       }
   }
   return fresh(size);
 }
 
-void give_back(void* data, size_t bytes) noexcept {
+void release(void* data, size_t bytes) noexcept {
   const size_t size = rounded(bytes);
-  if (size < kSmall || size > kMaxKept) return std::free(data);
-  const std::lock_guard lock(mutex);
-  while (kept_bytes + size > kMaxKept) {
-    kept_bytes -= kept.front().size;
-    std::free(kept.front().data);
-    kept.erase(kept.begin());
+  if (size < kSmall || size > kMaxKept) return free_block({data, size});
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  while (p.kept_bytes + size > kMaxKept) {
+    p.kept_bytes -= p.kept.front().size;
+    free_block(p.kept.front());
+    p.kept.erase(p.kept.begin());
   }
-  kept.push_back({data, size});
-  kept_bytes += size;
+  p.kept.push_back({data, size});
+  p.kept_bytes += size;
+}
+
+void clear_cache() noexcept {
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  for (const Block& block : p.kept) free_block(block);
+  p.kept.clear();
+  p.kept_bytes = 0;
 }
 
 }  // namespace dsae

@@ -6,7 +6,9 @@
 
 namespace dsae {
 
-void* take(size_t bytes);
-void give_back(void* block, size_t bytes) noexcept;
+void* allocate(size_t bytes);
+void release(void* block, size_t bytes) noexcept;
+// Frees what is kept for the next step.
+void clear_cache() noexcept;
 
 }  // namespace dsae

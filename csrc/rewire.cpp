@@ -96,19 +96,22 @@ int64_t count_rewired(const Csr& w, const bool* keep, const Csr& grown, int32_t*
 
 void rewire(const Csr& w, const bool* keep, const Csr& grown, const int32_t* indptr, int32_t* indices, int32_t* source) {
   const int64_t total = cost(w);
-  parallel(2 * total, [&](int thread, int n) {
-    std::vector<int32_t> kept, slots;
+  int64_t longest = 0;
+  for (int64_t row = 0; row < w.n_rows; ++row) longest = std::max<int64_t>(longest, w.indptr[row + 1] - w.indptr[row]);
+  const int n_parts = parts_for(2 * total);
+  std::vector<int32_t> scratch(2 * longest * n_parts);
+  in_parts(n_parts, [&](int thread, int n) {
+    int32_t* const kept = scratch.data() + 2 * longest * thread;
+    int32_t* const slots = kept + longest;
     const int64_t end = row_at_cost(w, total * (thread + 1) / n);
     for (int64_t row = row_at_cost(w, total * thread / n); row < end; ++row) {
-      const size_t size = w.indptr[row + 1] - w.indptr[row];
-      if (kept.size() < size) kept.resize(size), slots.resize(size);
       int64_t n_kept = 0;
       for (int32_t slot = w.indptr[row]; slot < w.indptr[row + 1]; ++slot) {
         kept[n_kept] = w.indices[slot];
         slots[n_kept] = slot;
         n_kept += keep[slot];
       }
-      const Merge merge = {kept.data(), slots.data(), n_kept, grown.indices + grown.indptr[row],
+      const Merge merge = {kept, slots, n_kept, grown.indices + grown.indptr[row],
                            grown.indptr[row + 1] - grown.indptr[row]};
       merge(indices + indptr[row], source + indptr[row]);
     }

@@ -4,8 +4,14 @@ namespace dsae::DSAE_LEVEL {
 
 extern const Kernels kernels;
 const Kernels kernels = {
-    DSAE_LEVEL_NAME, pack,     pack_csr, unpack,          sum_samples,      spmm,        sddmm, backward,   spmv,     gather,
-    scatter,         adam,     scan,     compress,        columns,          columns_of_rows,
-    columns_gradient, gather_live, outer, tiled_loss, n_losses, activations, n_activations, kWidth};
+    .isa = DSAE_LEVEL_NAME,
+    .n_losses = n_losses,
+    .activations = activations,
+    .n_activations = n_activations,
+    .width = kWidth,
+#define DSAE_ENTRY(Type, name) .name = name,
+    DSAE_KERNELS(DSAE_ENTRY)
+#undef DSAE_ENTRY
+};
 
 }  // namespace dsae::DSAE_LEVEL

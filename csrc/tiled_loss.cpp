@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kLossCost = 8;  // of an output on a panel, in edges
 
 // Numbers of the target within one panel.
-struct Live {
+struct PanelTarget {
   const int32_t* samples;
   const float* values;
   int64_t count, first_sample;
@@ -21,7 +21,7 @@ inline float total(Vec v) { return sums<1>(&v)[0]; }
 
 // In place: outputs become half the gradient of the squared error. Lanes from `used` on are no samples.
 template <int L>
-inline float squared(float* line, const Live& target, float shift, int64_t used) {
+inline float squared(float* line, const PanelTarget& target, float shift, int64_t used) {
   for (int64_t i = 0; i < target.count; ++i) line[target.samples[i] - target.first_sample] -= target.values[i];
   for (int64_t lane = used; lane < L; ++lane) line[lane] = -shift;
   Vec sum = {};
@@ -35,7 +35,7 @@ inline float squared(float* line, const Live& target, float shift, int64_t used)
 
 // In place: logits become the gradient of the cross entropy.
 template <int L>
-inline float entropy(float* line, const Live& target, int64_t used) {
+inline float entropy(float* line, const PanelTarget& target, int64_t used) {
   float loss[L], chosen = 0;
   for (int64_t i = 0; i < target.count; ++i) chosen += target.values[i] * line[target.samples[i] - target.first_sample];
   for (int lane = 0; lane < L; ++lane) {
@@ -52,7 +52,7 @@ inline float entropy(float* line, const Live& target, int64_t used) {
 
 // In place: what the layer gives becomes the loss' derivative over the record's `factor`; their sum over the lanes.
 template <int L>
-inline float line_loss(int loss, float* line, const Live& target, float shift, int64_t used) {
+inline float line_loss(int loss, float* line, const PanelTarget& target, float shift, int64_t used) {
   switch (loss) {
     case 0: return squared<L>(line, target, shift, used);
     case 1: return entropy<L>(line, target, used);
@@ -76,7 +76,7 @@ struct Tiles {
 
   float* line(int64_t panel, int64_t row) const { return to.tile.data + (panel * to.tile.width + row - begin) * L; }
 
-  Live live(int64_t panel, int64_t row) {
+  PanelTarget target_of(int64_t panel, int64_t row) {
     int32_t& at = sample[row - begin];
     const int32_t first = at, last = target.columns.indptr[row + 1];
     while (at < last && target.columns.indices[at] < (panel + 1) * L) ++at;
@@ -88,7 +88,7 @@ struct Tiles {
     const float *const from = x.data + panel * x.width * L, shift = target.shift ? target.shift[row] : 0;
     float* const y = line(panel, row);
     spmm_row<L>(layer.w, layer.values, layer.bias, from, y, at);
-    const Live numbers = live(panel, row);
+    const PanelTarget numbers = target_of(panel, row);
     const int64_t left = n_rows - panel * L, used = left < L ? left : L;
     const float loss = line_loss<L>(kind, y, numbers, shift, used);
     losses[row - begin] += loss;
@@ -159,8 +159,9 @@ const int n_losses = kLosses;
 double tiled_loss(const OutputLayer& layer, Panels<const float> x, const Target& target, int kind, int64_t n_rows,
                   float factor, const OutputGradients& to) {
   const int64_t height = to.tile.width, n_in = to.dx.data ? layer.wt.n_rows : 0;
-  double* const losses = new double[height];
-  int32_t* const places = new int32_t[height + 2 * n_in];
+  const size_t scratch_bytes = height * sizeof(double) + (height + 2 * n_in) * sizeof(int32_t);
+  double* const losses = static_cast<double*>(allocate(scratch_bytes));
+  int32_t* const places = reinterpret_cast<int32_t*>(losses + height);
   double loss = 0;
   if (!layer.w.n_rows)
     for (int64_t i = 0; i < x.count * n_in * x.lanes; ++i) to.dx.data[i] = 0;
@@ -169,8 +170,7 @@ double tiled_loss(const OutputLayer& layer, Panels<const float> x, const Target&
                         0,      0, losses, places, places + height, places + height + n_in}
                .run();
   });
-  delete[] losses;
-  delete[] places;
+  release(losses, scratch_bytes);
   return loss;
 }
 

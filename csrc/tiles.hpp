@@ -9,6 +9,7 @@
 #include "csr.hpp"
 #include "panel.hpp"
 #include "parallel.hpp"
+#include "pool.hpp"
 
 namespace dsae {
 namespace {
@@ -72,18 +73,20 @@ inline void visit_rows(const Csr& w, const Panels<const float>& x, int64_t begin
 template <class Body>
 inline void for_each_visit(const Csr& w, const Panels<const float>& x, const Body& body) {
   const int64_t total = cost(w), n_blocks = count_blocks(w, x);
+  const size_t scratch_bytes = 2 * w.n_rows * sizeof(int32_t);
+  int32_t* const all_scratch = static_cast<int32_t*>(allocate(scratch_bytes));
   parallel(total * x.lanes * x.count, [&](int thread, int n) {
     const int64_t end = row_at_cost(w, total * (thread + 1) / n);
     int64_t begin = row_at_cost(w, total * thread / n);
-    int32_t* const scratch = new int32_t[2 * (end - begin)];
+    int32_t* const scratch = all_scratch + 2 * begin;
     while (begin < end) {
       const int64_t full = row_of(w, w.indptr[begin] + kChunkEdges * n_blocks);
       const int64_t stop = full <= begin ? begin + 1 : full < end ? full : end;
       visit_rows(w, x, begin, stop, n_blocks, scratch, scratch + (stop - begin), body);
       begin = stop;
     }
-    delete[] scratch;
   });
+  release(all_scratch, scratch_bytes);
 }
 
 }  // namespace

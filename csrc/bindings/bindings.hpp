@@ -1,4 +1,4 @@
-// The rooms of the module.
+// Sections of the extension module.
 #pragma once
 
 #include "bindings/arrays.hpp"

@@ -34,6 +34,7 @@ void spmm(const In& indptr, const In& indices, const In& values, const std::opti
   const auto from = call.panels<const float>("x", x);
   const auto to = call.panels<float>("y", y);
   call.same_batch(from, to, "y");
+  call.trusted("indices", w.indices, indices.size(), from.width);
   call.equal("y.shape[1]", to.width, "the number of rows", w.n_rows);
   nb::gil_scoped_release release;
   kernels->spmm(w, data, b, from, to);
@@ -46,6 +47,7 @@ void sddmm(const In& indptr, const In& indices, const In& dy, const In& x, const
   const auto left = call.panels<const float>("dy", dy);
   const auto right = call.panels<const float>("x", x);
   call.same_batch(right, left, "dy");
+  call.trusted("indices", w.indices, indices.size(), right.width);
   call.equal("dy.shape[1]", left.width, "the number of rows", w.n_rows);
   nb::gil_scoped_release release;
   kernels->sddmm(w, left, right, to);
@@ -61,6 +63,7 @@ void backward(const In& indptr, const In& indices, const In& values, const In& d
   const auto product = call.panels<float>("dx", dx);
   call.same_batch(right, left, "dy");
   call.same_batch(right, product, "dx");
+  call.trusted("indices", w.indices, indices.size(), left.width);
   call.equal("x.shape[1]", right.width, "the number of rows", w.n_rows);
   call.equal("dx.shape[1]", product.width, "the number of rows", w.n_rows);
   nb::gil_scoped_release release;
@@ -80,6 +83,7 @@ void gather(const In& values, const In& slots, const Out& out) {
   const auto from = call.data<float>("values", values, 1);
   const auto index = call.data<int32_t>("slots", slots, 1);
   const auto to = call.vector<float>("out", out, "the size of slots", slots.size());
+  call.trusted("slots", index, slots.size(), values.size());
   nb::gil_scoped_release release;
   kernels->gather(from, index, to, slots.size());
 }
@@ -89,6 +93,7 @@ void scatter(const In& values, const In& slots, const Out& out) {
   const auto from = call.data<float>("values", values, 1);
   const auto index = call.vector<const int32_t>("slots", slots, "the size of values", values.size());
   const auto to = call.vector<float>("out", out, "the size of values", values.size());
+  call.trusted("slots", index, slots.size(), out.size());
   nb::gil_scoped_release release;
   kernels->scatter(from, index, to, slots.size());
 }
@@ -100,24 +105,26 @@ T* matrix(const Call& call, const Array& a, int64_t n_rows) {
   return p;
 }
 
-void spread(const In& indptr, const In& indices, const In& values, const Out& to) {
-  const Call call{"spread"};
+void to_dense(const In& indptr, const In& indices, const In& values, const Out& to) {
+  const Call call{"to_dense"};
   const auto w = call.csr(indptr, indices);
   const auto from = call.vector<const float>("values", values, "the size of indices", indices.size());
   const auto rows = matrix<float>(call, to, w.n_rows);
   call.rising(w);
+  call.trusted("indices", w.indices, indices.size(), to.shape(1));
   nb::gil_scoped_release release;
-  dsae::spread(w, from, to.shape(1), rows);
+  dsae::to_dense(w, from, to.shape(1), rows);
 }
 
-void collect(const In& indptr, const In& indices, const In& from, const Out& values) {
-  const Call call{"collect"};
+void from_dense(const In& indptr, const In& indices, const In& from, const Out& values) {
+  const Call call{"from_dense"};
   const auto w = call.csr(indptr, indices);
   const auto to = call.vector<float>("values", values, "the size of indices", indices.size());
   const auto rows = matrix<const float>(call, from, w.n_rows);
   call.rising(w);
+  call.trusted("indices", w.indices, indices.size(), from.shape(1));
   nb::gil_scoped_release release;
-  dsae::collect(w, rows, from.shape(1), to);
+  dsae::from_dense(w, rows, from.shape(1), to);
 }
 
 void adam(const In& indptr, const In& indices, const In& grad, const Out& values, const Out& mean, const Out& square,
@@ -140,18 +147,20 @@ void spmv(const In& indptr, const In& indices, const In& values, const In& x, co
   const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
   const auto from = call.data<float>("x", x, 1);
   const auto to = call.vector<float>("y", y, "the number of rows", w.n_rows);
+  call.trusted("indices", w.indices, indices.size(), x.size());
   nb::gil_scoped_release release;
   kernels->spmv(w, data, nullptr, from, to);
 }
 
-void outer(const In& indptr, const In& indices, const In& left, const In& right, const Out& dw) {
-  const Call call{"outer"};
+void sampled_outer(const In& indptr, const In& indices, const In& left, const In& right, const Out& dw) {
+  const Call call{"sampled_outer"};
   const auto w = call.csr(indptr, indices);
   const auto rows = call.vector<const float>("left", left, "the number of rows", w.n_rows);
   const auto columns = call.data<float>("right", right, 1);
+  call.trusted("indices", w.indices, indices.size(), right.size());
   const auto to = call.vector<float>("dw", dw, "the size of indices", indices.size());
   nb::gil_scoped_release release;
-  kernels->outer(w, rows, columns, to);
+  kernels->sampled_outer(w, rows, columns, to);
 }
 
 // A batch by samples or by columns.
@@ -172,13 +181,14 @@ void gather_live(const In& indptr, const In& values, const In& slots, const In& 
   const auto to = call.vector<float>("out", out, "the size of values", values.size());
   if (wt.n_rows < 0) call.fail("indptr to have n_rows + 1 entries", "none");
   call.equal("indptr[-1]", wt.indptr[wt.n_rows], "the size of values", values.size());
+  call.trusted("slots", index, slots.size(), values.size());
   nb::gil_scoped_release release;
   kernels->gather_live(wt, from, index, xt, to);
 }
 
-void columns(const In& indptr, const In& indices, const In& values, const In& bias, const In& x_indptr,
+void csr_spmm(const In& indptr, const In& indices, const In& values, const In& bias, const In& x_indptr,
              const In& x_indices, const In& x_values, const Out& rows) {
-  const Call call{"columns"};
+  const Call call{"csr_spmm"};
   const dsae::Rows<float> y = {call.data<float>("rows", rows, 2), static_cast<int64_t>(rows.shape(0)),
                                static_cast<int64_t>(rows.shape(1))};
   const auto wt = call.csr(indptr, indices);
@@ -187,13 +197,14 @@ void columns(const In& indptr, const In& indices, const In& values, const In& bi
   const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
   const auto start = call.vector<const float>("bias", bias, "the width of rows", y.width);
   const auto numbers = call.vector<const float>("x_values", x_values, "the size of x_indices", x_indices.size());
+  call.trusted("indices", wt.indices, indices.size(), y.width);
   nb::gil_scoped_release release;
-  kernels->columns_of_rows(wt, data, start, x, numbers, y);
+  kernels->csr_spmm(wt, data, start, x, numbers, y);
 }
 
-void columns_gradient(const In& indptr, const In& indices, const In& slots, const In& x_indptr, const In& x_indices,
+void csr_sddmm(const In& indptr, const In& indices, const In& slots, const In& x_indptr, const In& x_indices,
                       const In& x_values, const In& dy, const Out& dw) {
-  const Call call{"columns_gradient"};
+  const Call call{"csr_sddmm"};
   const dsae::Rows<const float> from = {call.data<float>("dy", dy, 2), static_cast<int64_t>(dy.shape(0)),
                                         static_cast<int64_t>(dy.shape(1))};
   const auto wt = call.csr(indptr, indices);
@@ -202,8 +213,10 @@ void columns_gradient(const In& indptr, const In& indices, const In& slots, cons
   const auto to = call.vector<float>("dw", dw, "the size of indices", indices.size());
   const auto index = call.vector<const int32_t>("slots", slots, "the size of indices", indices.size());
   const auto numbers = call.vector<const float>("x_values", x_values, "the size of x_indices", x_indices.size());
+  call.trusted("indices", wt.indices, indices.size(), from.width);
+  call.trusted("slots", index, slots.size(), dw.size());
   nb::gil_scoped_release release;
-  kernels->columns_gradient(wt, index, xt, numbers, from, to);
+  kernels->csr_sddmm(wt, index, xt, numbers, from, to);
 }
 
 // The layer as (indptr, indices, values, bias), its transpose as (indptr, indices, values), the target by column as
@@ -226,6 +239,7 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
   call.equal("target indptr.size - 1", aim.columns.n_rows, "the number of rows", to.w.n_rows);
   if (loss < 0 || loss >= kernels->n_losses)
     call.fail("a loss below " + std::to_string(kernels->n_losses), std::to_string(loss));
+  call.trusted("indices", to.w.indices, indices.size(), from.width);
   dsae::OutputGradients out = {nullptr, nullptr, {nullptr, 0, 0, from.lanes}, call.panels<float>("tile", tile)};
   call.same_batch(from, out.tile, "tile");
   if (out.tile.width < 1) call.fail("a tile of at least one output", "none");
@@ -251,32 +265,49 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
 }  // namespace
 
 void bind_layers(nb::module_& m) {
-  m.def("pack", &pack, "rows"_a.noconvert(), "panels"_a.noconvert());
-  m.def("unpack", &unpack, "panels"_a.noconvert(), "rows"_a.noconvert());
+  m.def("pack", &pack, "rows"_a.noconvert(), "panels"_a.noconvert(),
+        "Rows ``[b, f]`` into panels ``[p, f, lanes]``; the lanes left over are zero.");
+  m.def("unpack", &unpack, "panels"_a.noconvert(), "rows"_a.noconvert(),
+        "Panels ``[p, f, lanes]`` back into rows ``[b, f]``.");
   m.def("spmm", &spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert().none(),
-        "x"_a.noconvert(), "y"_a.noconvert());
+        "x"_a.noconvert(), "y"_a.noconvert(),
+        "``y[p] = W x[p] + bias`` for panels.");
   m.def("sddmm", &sddmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "dy"_a.noconvert(), "x"_a.noconvert(),
-        "dw"_a.noconvert());
+        "dw"_a.noconvert(),
+        "``dw[slot] = <dy[:, row], x[:, column]>`` at the edges, for panels.");
   m.def("backward", &backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "dy"_a.noconvert(),
-        "x"_a.noconvert(), "dx"_a.noconvert(), "dw"_a.noconvert());
-  m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert());
+        "x"_a.noconvert(), "dx"_a.noconvert(), "dw"_a.noconvert(),
+        "``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, column]>``, ``W`` the transpose of a layer's matrix.");
+  m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert(),
+        "Every feature's sum over all panels and lanes.");
   m.def("adam", &adam, "indptr"_a.noconvert(), "indices"_a.noconvert(), "grad"_a.noconvert(), "values"_a.noconvert(),
-        "mean"_a.noconvert(), "square"_a.noconvert(), "rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "root"_a);
-  m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
-  m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert());
-  m.def("spread", &spread, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "matrix"_a.noconvert());
-  m.def("collect", &collect, "indptr"_a.noconvert(), "indices"_a.noconvert(), "matrix"_a.noconvert(), "values"_a.noconvert());
+        "mean"_a.noconvert(), "square"_a.noconvert(), "rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "root"_a,
+        "One step of Adam, in place; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``.");
+  m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert(),
+        "``out[i] = values[slots[i]]``.");
+  m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert(),
+        "``out[slots[i]] = values[i]``.");
+  m.def("to_dense", &to_dense, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "matrix"_a.noconvert(),
+        "``values`` at their edges of ``matrix``, zero elsewhere.");
+  m.def("from_dense", &from_dense, "indptr"_a.noconvert(), "indices"_a.noconvert(), "matrix"_a.noconvert(), "values"_a.noconvert(),
+        "What ``matrix`` has at the edges.");
   m.def("spmv", &spmv, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "x"_a.noconvert(),
-        "y"_a.noconvert());
-  m.def("outer", &outer, "indptr"_a.noconvert(), "indices"_a.noconvert(), "left"_a.noconvert(), "right"_a.noconvert(),
-        "dw"_a.noconvert());
+        "y"_a.noconvert(),
+        "``y = W x`` for one vector.");
+  m.def("sampled_outer", &sampled_outer, "indptr"_a.noconvert(), "indices"_a.noconvert(), "left"_a.noconvert(), "right"_a.noconvert(),
+        "dw"_a.noconvert(),
+        "``dw[slot] = left[row] * right[column]`` at the edges.");
   m.def("gather_live", &gather_live, "indptr"_a.noconvert(), "values"_a.noconvert(), "slots"_a.noconvert(),
-        "x_indptr"_a.noconvert(), "out"_a.noconvert());
-  m.def("columns", &columns, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert(),
-        "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "rows"_a.noconvert());
-  m.def("columns_gradient", &columns_gradient, "indptr"_a.noconvert(), "indices"_a.noconvert(), "slots"_a.noconvert(),
+        "x_indptr"_a.noconvert(), "out"_a.noconvert(),
+        "``out[i] = values[slots[i]]`` in the rows of ``indptr`` that are not empty in ``x_indptr``.");
+  m.def("csr_spmm", &csr_spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert(),
+        "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "rows"_a.noconvert(),
+        "``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``.");
+  m.def("csr_sddmm", &csr_sddmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "slots"_a.noconvert(),
         "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(),
-        "dw"_a.noconvert());
+        "dw"_a.noconvert(),
+        "``dw[slots[i]] += <x[:, row], dy[:, column]>`` at the edges of ``W^T``; the batch comes by columns.");
   m.def("tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
-        "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(), "gradients"_a.noconvert().none());
+        "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(), "gradients"_a.noconvert().none(),
+        "Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, indices, values)``,\n``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx or None)``.");
 }

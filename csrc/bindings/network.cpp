@@ -87,12 +87,15 @@ class Network {
 }  // namespace
 
 void bind_network(nb::module_& m) {
-  m.def("activate", &activate, "rows"_a.noconvert(), "activation"_a, "k"_a, "thresholds"_a.noconvert().none());
-  nb::class_<Network>(m, "Network")
+  m.def("activate", &activate, "rows"_a.noconvert(), "activation"_a, "k"_a, "thresholds"_a.noconvert().none(),
+        "Apply an activation to rows ``[b, f]``, in place.");
+  nb::class_<Network>(m, "Network", "Layers in a row: rows ``[b, f]`` go through some of them in one call.")
       .def(nb::init<>())
       .def("add", &Network::add, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-           "bias"_a.noconvert(), "n_in"_a, "activation"_a, "k"_a, "thresholds"_a.noconvert().none())
-      .def("run", &Network::run, "begin"_a, "end"_a, "rows"_a.noconvert(), "out"_a.noconvert())
+           "bias"_a.noconvert(), "n_in"_a, "activation"_a, "k"_a, "thresholds"_a.noconvert().none(),
+           "Put a layer behind the others; ``k`` is topk's, ``thresholds`` those of batchtopk and jumprelu.")
+      .def("run", &Network::run, "begin"_a, "end"_a, "rows"_a.noconvert(), "out"_a.noconvert(),
+           "Rows through layers ``begin:end``; False, and ``out`` unfinished, where they hold NaN or infinity.")
       .def("run_csr", &Network::run_csr, "begin"_a, "end"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(),
-           "values"_a.noconvert(), "out"_a.noconvert());
+           "values"_a.noconvert(), "out"_a.noconvert(), "The same for CSR rows.");
 }

@@ -22,8 +22,8 @@ nb::tuple transpose(const In& indptr, const In& indices, int64_t n_cols) {
   return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)), array(std::move(slots)));
 }
 
-int fault(const In& indptr, const In& indices, int64_t n_cols) {
-  const Call call{"fault"};
+int validate(const In& indptr, const In& indices, int64_t n_cols) {
+  const Call call{"validate"};
   const dsae::Csr w = {call.data<int32_t>("indptr", indptr, 1), call.data<int32_t>("indices", indices, 1),
                        static_cast<int64_t>(indptr.size()) - 1};
   if (w.n_rows < 0) call.fail("indptr to have n_rows + 1 entries", "none");
@@ -115,13 +115,20 @@ nb::tuple first_dead(const In& indptr, const In& indices, const In& order, const
 }  // namespace
 
 void bind_topology(nb::module_& m) {
-  m.def("transpose", &transpose, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
-  m.def("fault", &fault, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a);
+  m.def("transpose", &transpose, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a,
+        "CSR of the transpose, and the slot that each of its slots comes from.");
+  m.def("validate", &validate, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a,
+        "What keeps the arrays from being a topology: 0 nothing, 1 indptr, 2 an edge outside, 3 the order in a row.");
   m.def("rewire", &rewire, "indptr"_a.noconvert(), "indices"_a.noconvert(), "keep"_a.noconvert(),
-        "grown_indptr"_a.noconvert(), "grown_indices"_a.noconvert());
-  m.def("move", &move, "values"_a.noconvert(), "source"_a.noconvert(), "out"_a.noconvert());
-  m.def("smallest", &smallest, "scores"_a.noconvert(), "n"_a, "chosen"_a.noconvert());
-  m.def("draw_dead", &draw_dead, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a, "n"_a, "seed"_a);
+        "grown_indptr"_a.noconvert(), "grown_indices"_a.noconvert(),
+        "Kept slots merged with the grown edges: ``indptr, indices, source``.");
+  m.def("move", &move, "values"_a.noconvert(), "source"_a.noconvert(), "out"_a.noconvert(),
+        "``out[slot] = values[source[slot]]``, or 0 where an edge was grown.");
+  m.def("smallest", &smallest, "scores"_a.noconvert(), "n"_a, "chosen"_a.noconvert(),
+        "Mark the ``n`` smallest scores; ties go to the lower index, NaN sorts last.");
+  m.def("draw_dead", &draw_dead, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a, "n"_a, "seed"_a,
+        "``n`` distinct inactive edges at random: ``indptr, indices``.");
   m.def("first_dead", &first_dead, "indptr"_a.noconvert(), "indices"_a.noconvert(), "order"_a.noconvert(),
-        "lengths"_a.noconvert());
+        "lengths"_a.noconvert(),
+        "The inactive edges among the first ``lengths[row]`` columns of ``order``: ``indptr, indices``.");
 }

@@ -67,5 +67,7 @@ void test_rewire(const Matrix& m, const std::string& where);
 void test_draw(const Matrix& m, int64_t n, const std::string& where);
 void test_first(const Matrix& m, const std::string& where);
 void test_smallest(int64_t size, int64_t n);
+void test_nan(const dsae::Kernels& k, int lanes, const std::string& where);
+void test_threads();
 
 }  // namespace dsae_tests

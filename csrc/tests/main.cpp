@@ -29,6 +29,9 @@ int main() {
             test_products(**level, m, count, lanes, where + ", panels " + std::to_string(count));
         }
       }
+  for (auto level = dsae::levels(); *level; ++level)
+    for (int lanes : {16, 32, 64}) test_nan(**level, lanes, std::string((*level)->isa) + ", lanes " + std::to_string(lanes));
+  test_threads();
   // Wide enough to be visited in blocks of columns.
   const Matrix wide(5, 9000, 0.05);
   for (auto level = dsae::levels(); *level; ++level)

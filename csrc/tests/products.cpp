@@ -63,15 +63,15 @@ void test_columns(const dsae::Kernels& k, const Matrix& m, double share, const s
   bool good = count == static_cast<int64_t>(live.size());
   for (int64_t i = 0; good && i < count; ++i) good = indices[i] == live[i] && numbers[i] == x[live[i]];
   check(good, "compress " + where);
-  const dsae::Scan scan = k.scan(x.data(), x.size());
-  check(scan.live == count && scan.finite, "scan " + where);
-  run("columns " + where, y, [&](float* out) {
-    k.columns(t.csr(), values.data(), bias.data(), m.n_rows, {indices.data(), numbers.data(), count}, out);
+  const dsae::Nonzeros found = k.count_nonzeros(x.data(), x.size());
+  check(found.count == count && found.finite, "count_nonzeros " + where);
+  run("csr_spmv " + where, y, [&](float* out) {
+    k.csr_spmv(t.csr(), values.data(), bias.data(), m.n_rows, {indices.data(), numbers.data(), count}, out);
   });
   for (float special : {INFINITY, -INFINITY, NAN}) {
     if (x.empty()) continue;
     x.back() = special;
-    check(!k.scan(x.data(), x.size()).finite, "scan for special numbers " + where);
+    check(!k.count_nonzeros(x.data(), x.size()).finite, "count_nonzeros of special numbers " + where);
   }
 }
 
@@ -120,9 +120,9 @@ void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, 
     dsae::set_max_threads(threads);
     Floats moved(m.nnz(), NAN), got(n_samples * n_out, NAN), gradient(m.nnz());
     kernels.gather_live(wt, values.data(), slots.data(), xt, moved.data());
-    kernels.columns_of_rows(wt, moved.data(), bias.data(), x.csr(), numbers.data(), {got.data(), n_samples, n_out});
+    kernels.csr_spmm(wt, moved.data(), bias.data(), x.csr(), numbers.data(), {got.data(), n_samples, n_out});
     check(close(got, y), "columns of rows " + where);
-    kernels.columns_gradient(wt, slots.data(), xt, by_column.data(), {dy.data(), n_samples, n_out}, gradient.data());
+    kernels.csr_sddmm(wt, slots.data(), xt, by_column.data(), {dy.data(), n_samples, n_out}, gradient.data());
     check(close(gradient, dw), "their gradient " + where);
     for (int64_t height : {int64_t{1}, int64_t{4}, n_out + 1}) {
       Floats tile(n_panels * height * lanes), to_values(m.nnz(), NAN), to_bias(n_out, NAN), to_x(hidden.size(), NAN);

@@ -64,4 +64,25 @@ void test_panels(const dsae::Kernels& k, int64_t n_rows, int64_t width, int lane
   });
 }
 
+// NaN stays NaN, and is never made an integer: the sanitizer watches.
+void test_nan(const dsae::Kernels& k, int lanes, const std::string& where) {
+  for (int kind : {sigmoid, softmax}) {
+    Floats z = floats(40);
+    z[7] = NAN;
+    k.activations[kind].apply({&k.activations[kind], 0, nullptr}, {z.data(), 1, 40, 1});
+    check(std::isnan(z[7]) && (kind == softmax || std::isfinite(z[6])), "NaN through activation " + where);
+  }
+  const Matrix m(3, 5, 1.0);
+  const Floats values = floats(m.nnz()), x = floats(5 * lanes);
+  Floats bias = floats(3), tile(2 * lanes), dw(m.nnz()), dbias(3);
+  bias[1] = NAN;
+  const Ints indptr(4);
+  for (int loss = 0; loss < k.n_losses; ++loss) {
+    const double sum = k.tiled_loss({m.csr(), values.data(), bias.data(), {}, nullptr}, {x.data(), 1, 5, lanes},
+                                    {{indptr.data(), nullptr, 3}, nullptr, nullptr}, loss, lanes - 1, 1,
+                                    {dw.data(), dbias.data(), {nullptr, 0, 0, lanes}, {tile.data(), 1, 2, lanes}});
+    check(std::isnan(sum) && std::isnan(dbias[1]) && std::isfinite(dbias[0]), "NaN through the loss " + where);
+  }
+}
+
 }  // namespace dsae_tests

@@ -51,7 +51,7 @@ class Topology:
         indptr, indices, (n_out, n_in) = self.indptr, self.indices, self.shape
         if n_in > MAX_NNZ:
             raise ValueError(f"[Topology] a layer has at most 2**31 - 1 inputs; got shape {self.shape}.")
-        fault = 1 if indptr.shape != (n_out + 1,) else kernels.fault(indptr, indices, n_in)
+        fault = 1 if indptr.shape != (n_out + 1,) else kernels.validate(indptr, indices, n_in)
         if fault:
             facts = (
                 f"indptr must have {n_out + 1} numbers that rise from 0 to {indices.size}.",

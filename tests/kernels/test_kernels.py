@@ -150,9 +150,9 @@ def test_edges_within_a_dense_matrix(rng, shape, density):
     for implementation in (kernels, _numpy):
         matrix, values, mask = np.full_like(dense, np.nan), np.full(t.nnz, np.nan, np.float32), np.zeros(shape, bool)
         mask[t.rows, t.indices] = True
-        implementation.collect(t.indptr, t.indices, dense, values)
+        implementation.from_dense(t.indptr, t.indices, dense, values)
         np.testing.assert_array_equal(values, dense[mask])
-        implementation.spread(t.indptr, t.indices, values, matrix)
+        implementation.to_dense(t.indptr, t.indices, values, matrix)
         np.testing.assert_array_equal(matrix, np.where(mask, dense, 0))
 
 
@@ -246,7 +246,7 @@ FAULTS = [
 @pytest.mark.parametrize(("indptr", "indices", "fault"), FAULTS)
 def test_faults_are_found(indptr, indices, fault):
     arrays = np.array(indptr, np.int32), np.array(indices, np.int32)
-    assert kernels.fault(*arrays, 3) == _numpy.fault(*arrays, 3) == fault
+    assert kernels.validate(*arrays, 3) == _numpy.validate(*arrays, 3) == fault
 
 
 @native

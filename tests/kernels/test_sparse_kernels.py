@@ -54,7 +54,7 @@ def test_columns_are_the_product(rng, shape, density, fill):
     for implementation in BOTH:
         moved, y = np.full(t.nnz, np.nan, np.float32), np.full((9, shape[0]), np.nan, np.float32)
         implementation.gather_live(transposed.indptr, values, slots, csr(np.ascontiguousarray(X.T))[0], moved)
-        implementation.columns(transposed.indptr, transposed.indices, moved, bias, *csr(X), y)
+        implementation.csr_spmm(transposed.indptr, transposed.indices, moved, bias, *csr(X), y)
         close(y, X @ dense.T + bias)
 
 
@@ -67,7 +67,7 @@ def test_their_gradient_is_added_to_what_is_there(rng, shape, density, fill):
     by_column = csr(np.ascontiguousarray(X.T))
     for implementation in BOTH:
         got = dw.copy()
-        implementation.columns_gradient(transposed.indptr, transposed.indices, slots, *by_column, dy, got)
+        implementation.csr_sddmm(transposed.indptr, transposed.indices, slots, *by_column, dy, got)
         close(got, expected)
 
 
@@ -78,9 +78,9 @@ def test_vector_product_and_outer_product(rng, shape, density):
     for implementation in BOTH:
         y, dw = np.full_like(left, np.nan), np.full_like(values, np.nan)
         implementation.spmv(t.indptr, t.indices, values, right, y)
-        implementation.outer(t.indptr, t.indices, left, right, dw)
+        implementation.sampled_outer(t.indptr, t.indices, left, right, dw)
         close(y, dense @ right)
-        close(dw, np.outer(left, right)[t.rows, t.indices])
+        close(dw, np.sampled_outer(left, right)[t.rows, t.indices])
 
 
 def dense_loss(dense, bias, rows, target, loss):
@@ -133,8 +133,8 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rng, loss):
             torch.set_num_threads(n)
             y, moved, dw = np.empty_like(dy), np.zeros_like(values), np.zeros_like(values)
             kernels.gather_live(transposed.indptr, values, slots, into_columns[0], moved)
-            kernels.columns(transposed.indptr, transposed.indices, moved, bias, *into, y)
-            kernels.columns_gradient(transposed.indptr, transposed.indices, slots, *into_columns, dy, dw)
+            kernels.csr_spmm(transposed.indptr, transposed.indices, moved, bias, *into, y)
+            kernels.csr_sddmm(transposed.indptr, transposed.indices, slots, *into_columns, dy, dw)
             outs = y, dw, np.empty_like(values), np.empty_like(bias), np.empty_like(x)
             both = (t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots])
             target = (*csr(np.ascontiguousarray(X.T)), None)

@@ -3,7 +3,7 @@
 Arrays are C-contiguous; values are float32, ``indptr`` and ``indices`` int32. A *panel* is ``lanes`` samples,
 feature-major: ``[features, lanes]``; a batch is a stack ``[n_panels, features, lanes]``.
 Where the extension could not be built, numpy and scipy stand in and one warning says so; `reference` is what they
-compute, there in float64 too.
+compute, there in float64 too. Signatures and what each kernel does: ``dsae/_kernels.pyi``.
 """
 
 from __future__ import annotations
@@ -11,56 +11,30 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dsae.kernels import _numpy as reference
 
 try:
-    import dsae._kernels as _impl  # pyright: ignore[reportMissingImports]
-
-    NATIVE = True
+    from dsae import _kernels as _implementation
 except ImportError as error:  # no compiler at installation, or a runtime library is missing
     if "DSAE_ISA" in os.environ and "DSAE_ISA" in str(error):
         raise
-    _impl = reference
-    NATIVE = False
+    _implementation = reference
     warnings.warn(
         f"dsae runs without its compiled kernels, much slower ({error}). "
-        "Install a C++17 compiler and the Python headers, then reinstall dsae.",
+        "Install a C++ compiler and the Python headers, then reinstall dsae.",
         RuntimeWarning,
         stacklevel=2,
     )
 
-isa = _impl.isa
-threads = _impl.threads
-empty = _impl.empty
-pack = _impl.pack
-unpack = _impl.unpack
-spmm = _impl.spmm
-sddmm = _impl.sddmm
-backward = _impl.backward
-sum_samples = _impl.sum_samples
-gather = _impl.gather
-scatter = _impl.scatter
-spread = _impl.spread
-collect = _impl.collect
-adam = _impl.adam
-spmv = _impl.spmv
-outer = _impl.outer
-gather_live = _impl.gather_live
-columns = _impl.columns
-columns_gradient = _impl.columns_gradient
-tiled_loss = _impl.tiled_loss
-transpose = _impl.transpose
-fault = _impl.fault
-rewire = _impl.rewire
-move = _impl.move
-smallest = _impl.smallest
-draw_dead = _impl.draw_dead
-first_dead = _impl.first_dead
-activate = _impl.activate
-Network = _impl.Network
+NATIVE = _implementation is not reference
+if TYPE_CHECKING or NATIVE:
+    from dsae._kernels import *  # noqa: F403
+else:
+    from dsae.kernels._numpy import *  # noqa: F403
 
 LANES = (16, 32, 64)
 
@@ -82,4 +56,4 @@ def aligned(shape: tuple[int, ...]) -> np.ndarray:
     numpy aligns to 16 bytes only; loads that touch two lines made spmm take 4.2 ms, not 2.85, at 4096 x 4096. Fresh
     pages for every array of a step cost as much as the kernels.
     """
-    return empty(math.prod(shape)).reshape(shape)
+    return _implementation.empty(math.prod(shape)).reshape(shape)

@@ -29,6 +29,15 @@ def _matrix(indptr, indices, values, n_in: int) -> sp.csr_matrix:
     return sp.csr_matrix((values, indices, indptr), shape=(indptr.size - 1, n_in))
 
 
+def set_threads(n: int) -> int:
+    """Nothing: this is one thread."""
+    return 0
+
+
+def clear_cache() -> None:
+    """Nothing: no memory is kept."""
+
+
 def empty(size):
     """An uninitialised float32 vector."""
     return np.empty(size, np.float32)
@@ -86,13 +95,13 @@ def scatter(values, slots, out) -> None:
     out[slots] = values
 
 
-def spread(indptr, indices, values, matrix) -> None:
+def to_dense(indptr, indices, values, matrix) -> None:
     """``values`` at their edges of ``matrix``, zero elsewhere."""
     matrix[...] = 0
     matrix[_rows(indptr), indices] = values
 
 
-def collect(indptr, indices, matrix, values) -> None:
+def from_dense(indptr, indices, matrix, values) -> None:
     """Values of ``matrix`` at the edges."""
     values[:] = matrix[_rows(indptr), indices]
 
@@ -112,7 +121,7 @@ def spmv(indptr, indices, values, x, y) -> None:
     y[:] = _matrix(indptr, indices, values, x.size) @ x
 
 
-def outer(indptr, indices, left, right, dw) -> None:
+def sampled_outer(indptr, indices, left, right, dw) -> None:
     """``dw[slot] = left[row] * right[col]`` at the active edges."""
     dw[:] = left[_rows(indptr)] * right[indices]
 
@@ -123,7 +132,7 @@ def gather_live(indptr, values, slots, x_indptr, out) -> None:
     out[live] = values[slots[live]]
 
 
-def columns(indptr, indices, values, bias, x_indptr, x_indices, x_values, rows) -> None:
+def csr_spmm(indptr, indices, values, bias, x_indptr, x_indices, x_values, rows) -> None:
     """``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``."""
     live = np.zeros(indptr.size - 1, bool)
     live[x_indices] = True
@@ -133,7 +142,7 @@ def columns(indptr, indices, values, bias, x_indptr, x_indices, x_values, rows) 
     rows[:] = product.toarray() + bias
 
 
-def columns_gradient(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> None:
+def csr_sddmm(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> None:
     """``dw[slots[i]] += <x[:, row], dy[:, col]>`` at the edges of ``W^T``; the batch comes by columns."""
     rows, Xt = _rows(indptr), _matrix(x_indptr, x_indices, x_values, dy.shape[0])
     for start in range(0, rows.size, _EDGES_AT_ONCE):
@@ -179,7 +188,7 @@ def transpose(indptr, indices, n_cols: int):
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), rows[slots], slots
 
 
-def fault(indptr, indices, n_cols: int) -> int:
+def validate(indptr, indices, n_cols: int) -> int:
     """What keeps the arrays from being a topology: 0 nothing, 1 indptr, 2 an edge outside, 3 the order in a row."""
     if indptr[0] != 0 or (np.diff(indptr.astype(np.int64)) < 0).any() or indptr[-1] != indices.size:
         return 1

@@ -82,14 +82,14 @@ def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple
 def spread(values: Tensor, topology: Topology) -> Tensor:
     """``values`` in a dense matrix ``[out_features, in_features]``."""
     matrix = kernels.aligned(topology.shape)
-    kernels.spread(topology.indptr, topology.indices, _array(values), matrix)
+    kernels.to_dense(topology.indptr, topology.indices, _array(values), matrix)
     return torch.from_numpy(matrix)
 
 
 def collect(matrix: Tensor, topology: Topology) -> Tensor:
     """Values of a dense matrix at the active edges, ``[nnz]``."""
     values = kernels.aligned((topology.nnz,))
-    kernels.collect(topology.indptr, topology.indices, _array(matrix), values)
+    kernels.from_dense(topology.indptr, topology.indices, _array(matrix), values)
     return torch.from_numpy(values)
 
 
@@ -111,7 +111,7 @@ def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Top
     moved, y = kernels.aligned(slots.shape), kernels.aligned((x.shape[0], topology.shape[0]))
     kernels.gather_live(transposed.indptr, numbers, slots, x.columns[0], moved)
     pattern = x.pattern
-    kernels.columns(transposed.indptr, transposed.indices, moved, start, pattern.indptr, pattern.indices, x.values, y)
+    kernels.csr_spmm(transposed.indptr, transposed.indices, moved, start, pattern.indptr, pattern.indices, x.values, y)
     return torch.from_numpy(y)
 
 
@@ -122,8 +122,8 @@ def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
         dw = np.zeros(topology.nnz, np.float32)
     else:
         dw, sums = kernels.aligned(slots.shape), dy.sum(0)
-        kernels.outer(topology.indptr, topology.indices, _array(-sums), x.shift, dw)
-    kernels.columns_gradient(transposed.indptr, transposed.indices, slots, *x.columns, _array(dy), dw)
+        kernels.sampled_outer(topology.indptr, topology.indices, _array(-sums), x.shift, dw)
+    kernels.csr_sddmm(transposed.indptr, transposed.indices, slots, *x.columns, _array(dy), dw)
     return torch.from_numpy(dw)
 
 

@@ -39,19 +39,19 @@ inline void add_sparse(const Column& c, Rows<const float> dy, float* dw) {
 
 }  // namespace
 
-void columns_of_rows(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
+void csr_spmm(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
                      Rows<float> y) {
   const int64_t edges = wt.indptr[wt.n_rows] / (wt.n_rows + 1) + kRowCost;
   parallel_range(x.n_rows, x.indptr[x.n_rows] * edges, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t first = x.indptr[row];
-      columns(wt, values, bias, y.width, {x.indices + first, x_values + first, x.indptr[row + 1] - first},
+      csr_spmv(wt, values, bias, y.width, {x.indices + first, x_values + first, x.indptr[row + 1] - first},
               y.data + row * y.width);
     }
   });
 }
 
-void columns_gradient(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values, Rows<const float> dy,
+void csr_sddmm(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values, Rows<const float> dy,
                       float* dw) {
   const auto work = [&](int64_t c) {
     return int64_t{xt.indptr[c + 1] - xt.indptr[c]} * (wt.indptr[c + 1] - wt.indptr[c]);
@@ -81,7 +81,7 @@ void gather_live(const Csr& wt, const float* values, const int32_t* slots, const
   });
 }
 
-void outer(const Csr& w, const float* left, const float* right, float* dw) {
+void sampled_outer(const Csr& w, const float* left, const float* right, float* dw) {
   const int64_t total = cost(w);
   parallel(total, [&](int thread, int n) {
     const int64_t end = row_at_cost(w, total * (thread + 1) / n);

@@ -23,8 +23,8 @@ inline void add_sparse(float* y, const int32_t* indices, const float* values, in
 
 }  // namespace
 
-Scan scan(const float* x, int64_t size) {
-  int64_t live = 0;
+Nonzeros count_nonzeros(const float* x, int64_t size) {
+  int64_t count = 0;
   bool finite = true;
   constexpr int64_t kBlock = 1 << 20;  // 32-bit counters vectorise; a block fits them
   for (int64_t begin = 0; begin < size; begin += kBlock) {
@@ -35,10 +35,10 @@ Scan scan(const float* x, int64_t size) {
       nonzero += (bits & 0x7fffffff) != 0;
       special |= (bits & 0x7f800000) == 0x7f800000;
     }
-    live += nonzero;
+    count += nonzero;
     finite &= !special;
   }
-  return {live, finite};
+  return {count, finite};
 }
 
 int64_t compress(const float* x, int64_t size, int32_t* indices, float* values) {
@@ -58,7 +58,7 @@ int64_t compress(const float* x, int64_t size, int32_t* indices, float* values) 
   return count;
 }
 
-void columns(const Csr& wt, const float* values, const float* bias, int64_t n_out, Live x, float* y) {
+void csr_spmv(const Csr& wt, const float* values, const float* bias, int64_t n_out, SparseSample x, float* y) {
   for (int64_t row = 0; row < n_out; ++row) y[row] = bias[row];
   for (int64_t i = 0; i < x.count; ++i) {
     const int64_t first = wt.indptr[x.indices[i]], size = wt.indptr[x.indices[i] + 1] - first;

@@ -1,0 +1,321 @@
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+def isa() -> str:
+    """Name of the instruction set in use."""
+
+def threads() -> int:
+    """Threads that a kernel called from this thread may use."""
+
+def set_threads(n: int) -> int:
+    """
+    Let kernels called from this thread use ``n`` threads; 0 follows torch, else OMP_NUM_THREADS. Gives what was set.
+    """
+
+def clear_cache() -> None:
+    """Free the memory kept for the next arrays, at most 256 MiB."""
+
+def empty(size: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None,))]:
+    """An uninitialised float32 vector on a cache line."""
+
+def pack(
+    rows: Annotated[NDArray, dict(device="cpu", writable=False)], panels: Annotated[NDArray, dict(device="cpu")]
+) -> None:
+    """
+    Rows ``[b, f]`` into panels ``[p, f, lanes]``; the lanes left over are zero.
+    """
+
+def unpack(
+    panels: Annotated[NDArray, dict(device="cpu", writable=False)], rows: Annotated[NDArray, dict(device="cpu")]
+) -> None:
+    """Panels ``[p, f, lanes]`` back into rows ``[b, f]``."""
+
+def spmm(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    bias: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    y: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``y[p] = W x[p] + bias`` for panels."""
+
+def sddmm(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dw: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``dw[slot] = <dy[:, row], x[:, column]>`` at the edges, for panels."""
+
+def backward(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dx: Annotated[NDArray, dict(device="cpu")],
+    dw: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """
+    ``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, column]>``, ``W`` the transpose of a layer's matrix.
+    """
+
+def sum_samples(
+    panels: Annotated[NDArray, dict(device="cpu", writable=False)], sums: Annotated[NDArray, dict(device="cpu")]
+) -> None:
+    """Every feature's sum over all panels and lanes."""
+
+def adam(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    grad: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu")],
+    mean: Annotated[NDArray, dict(device="cpu")],
+    square: Annotated[NDArray, dict(device="cpu")],
+    rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    root: float,
+) -> None:
+    """
+    One step of Adam, in place; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``.
+    """
+
+def gather(
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    slots: Annotated[NDArray, dict(device="cpu", writable=False)],
+    out: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``out[i] = values[slots[i]]``."""
+
+def scatter(
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    slots: Annotated[NDArray, dict(device="cpu", writable=False)],
+    out: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``out[slots[i]] = values[i]``."""
+
+def to_dense(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    matrix: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``values`` at their edges of ``matrix``, zero elsewhere."""
+
+def from_dense(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    matrix: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """What ``matrix`` has at the edges."""
+
+def spmv(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    y: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``y = W x`` for one vector."""
+
+def sampled_outer(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    left: Annotated[NDArray, dict(device="cpu", writable=False)],
+    right: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dw: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``dw[slot] = left[row] * right[column]`` at the edges."""
+
+def gather_live(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    slots: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    out: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """
+    ``out[i] = values[slots[i]]`` in the rows of ``indptr`` that are not empty in ``x_indptr``.
+    """
+
+def csr_spmm(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    bias: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    rows: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """
+    ``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``.
+    """
+
+def csr_sddmm(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    slots: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dw: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """
+    ``dw[slots[i]] += <x[:, row], dy[:, column]>`` at the edges of ``W^T``; the batch comes by columns.
+    """
+
+def tiled_loss(
+    layer: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+    ],
+    transpose: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+    ]
+    | None,
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    target: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+    ],
+    loss: int,
+    n_rows: int,
+    factor: float,
+    tile: Annotated[NDArray, dict(device="cpu")],
+    gradients: tuple[
+        Annotated[NDArray, dict(device="cpu")],
+        Annotated[NDArray, dict(device="cpu")],
+        Annotated[NDArray, dict(device="cpu")] | None,
+    ]
+    | None,
+) -> float:
+    """
+    Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its gradients.
+
+    ``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, indices, values)``,
+    ``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx or None)``.
+    """
+
+def transpose(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    n_cols: int,
+) -> tuple:
+    """CSR of the transpose, and the slot that each of its slots comes from."""
+
+def validate(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    n_cols: int,
+) -> int:
+    """
+    What keeps the arrays from being a topology: 0 nothing, 1 indptr, 2 an edge outside, 3 the order in a row.
+    """
+
+def rewire(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    keep: Annotated[NDArray, dict(device="cpu", writable=False)],
+    grown_indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    grown_indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+) -> tuple:
+    """Kept slots merged with the grown edges: ``indptr, indices, source``."""
+
+def move(
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    source: Annotated[NDArray, dict(device="cpu", writable=False)],
+    out: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``out[slot] = values[source[slot]]``, or 0 where an edge was grown."""
+
+def smallest(
+    scores: Annotated[NDArray, dict(device="cpu", writable=False)],
+    n: int,
+    chosen: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """
+    Mark the ``n`` smallest scores; ties go to the lower index, NaN sorts last.
+    """
+
+def draw_dead(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    n_cols: int,
+    n: int,
+    seed: int,
+) -> tuple:
+    """``n`` distinct inactive edges at random: ``indptr, indices``."""
+
+def first_dead(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    order: Annotated[NDArray, dict(device="cpu", writable=False)],
+    lengths: Annotated[NDArray, dict(device="cpu", writable=False)],
+) -> tuple:
+    """
+    The inactive edges among the first ``lengths[row]`` columns of ``order``: ``indptr, indices``.
+    """
+
+def activate(
+    rows: Annotated[NDArray, dict(device="cpu")],
+    activation: int,
+    k: int,
+    thresholds: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+) -> None:
+    """Apply an activation to rows ``[b, f]``, in place."""
+
+class Network:
+    """Layers in a row: rows ``[b, f]`` go through some of them in one call."""
+
+    def __init__(self) -> None: ...
+    def add(
+        self,
+        indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+        indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+        values: Annotated[NDArray, dict(device="cpu", writable=False)],
+        bias: Annotated[NDArray, dict(device="cpu", writable=False)],
+        n_in: int,
+        activation: int,
+        k: int,
+        thresholds: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+    ) -> None:
+        """
+        Put a layer behind the others; ``k`` is topk's, ``thresholds`` those of batchtopk and jumprelu.
+        """
+
+    def run(
+        self,
+        begin: int,
+        end: int,
+        rows: Annotated[NDArray, dict(device="cpu", writable=False)],
+        out: Annotated[NDArray, dict(device="cpu")],
+    ) -> bool:
+        """
+        Rows through layers ``begin:end``; False, and ``out`` unfinished, where they hold NaN or infinity.
+        """
+
+    def run_csr(
+        self,
+        begin: int,
+        end: int,
+        indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+        indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+        values: Annotated[NDArray, dict(device="cpu", writable=False)],
+        out: Annotated[NDArray, dict(device="cpu")],
+    ) -> bool:
+        """The same for CSR rows."""
