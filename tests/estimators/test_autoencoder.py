@@ -247,7 +247,7 @@ def test_validation_rows_are_not_trained_on(monkeypatch):
 
     def spy(self, *args, **kwargs):
         for batch in original(self, *args, **kwargs):
-            seen.append((len(self), batch.copy()))
+            seen.append((len(self), batch.rows.copy()))
             yield batch
 
     monkeypatch.setattr(ArraySource, "batches", spy)

@@ -58,7 +58,7 @@ def test_a_code_that_jumps_at_its_threshold_learns_nearly_as_on_the_same_array()
 def test_no_batch_is_written_out(shrink, schedule, loss, monkeypatch):
     """But in the probe of the importance, which has a few rows at a time."""
 
-    def refuse(self):
+    def refuse(self, like):
         raise AssertionError("a batch was written out")
 
     monkeypatch.setattr(SparseRows, "dense", refuse)
@@ -71,6 +71,6 @@ def test_of_wide_batches_a_few_rows_show_what_dead_latents_lack(monkeypatch):
     dense, written = SparseRows.dense, []
     monkeypatch.setattr("dsae.nn._autoencoder._VALUES_AT_ONCE", 3 * X.shape[1])
     monkeypatch.setattr("dsae.shrink.AuxK.dead", lambda self: torch.arange(2))
-    monkeypatch.setattr(SparseRows, "dense", lambda self: written.append(self.shape[0]) or dense(self))
+    monkeypatch.setattr(SparseRows, "dense", lambda self, like: written.append(self.shape[0]) or dense(self, like))
     fitted(X, code_activation="topk", k=2)
     assert set(written) == {3}
