@@ -11,7 +11,7 @@ from dsae import kernels
 from dsae.nn import SparseLinear
 from dsae.shrink import METHODS, Rewire
 from dsae.shrink._base import Clock
-from dsae.train._optim import swap_parameter
+from dsae.train import swap_parameter
 
 WIDE = """
 import resource

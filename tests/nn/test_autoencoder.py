@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from dsae.config import AutoencoderConfig
-from dsae.nn import ACTIVATIONS, LOSSES, Autoencoder
+from dsae.nn import ACTIVATIONS, LOSSES, Autoencoder, SparseLinear
 from dsae.nn._autoencoder import target_nnz
 from dsae.runtime import Runtime
 from dsae.store import Model
@@ -122,3 +122,39 @@ def test_a_linear_output_is_compared_in_scaled_units():
     x = torch.randn(9, 20)
     wanted = ((model(x) - x) / 3).square().mean()
     torch.testing.assert_close(model.trace(x).loss("mse"), wanted)
+
+
+@pytest.mark.parametrize(
+    ("code", "hidden", "output", "density"),
+    [
+        *((code, "relu", "identity", 0.3) for code in CODES),
+        ("topk", "sigmoid", "sigmoid", 1.0),
+        ("identity", "softmax", "relu", 0.6),
+        ("relu", "identity", "softmax", 0.1),
+    ],
+)
+def test_the_dense_module_is_the_same_map_and_can_be_exported(code, hidden, output, density):
+    settings = {"activation": hidden, "output_activation": output, "decoder_layer_sizes": (9, 11)}
+    model = Autoencoder(config(code, density, **settings), torch.Generator().manual_seed(0)).eval()
+    model.set_moments(torch.randn(20), torch.rand(20) + 0.5)
+    dense, x = model.to_dense(), torch.randn(7, 20)
+    assert not any(isinstance(module, SparseLinear) for module in dense.modules())
+    batch = torch.export.Dim("batch", min=2)
+    exported = torch.export.export(dense, (x,), dynamic_shapes=({0: batch},)).module()
+    for rows in (x, torch.randn(30, 20)):
+        for found in (dense, exported):
+            torch.testing.assert_close(found(rows), model(rows), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(dense.encode(x), model.encode(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(dense.decode(model.encode(x)), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_the_dense_module_is_a_copy_that_can_be_trained():
+    model = Autoencoder(config("batchtopk"))
+    dense, x = model.to_dense(), torch.randn(7, 20)
+    assert dense.training
+    dense(x).square().sum().backward()
+    with torch.no_grad():
+        for parameter in dense.parameters():
+            parameter.zero_()
+    assert all(layer.values.grad is None and layer.values.abs().sum() > 0 for layer in model.layers.values())
+    assert model.activations[1].n_updates == 0

@@ -14,6 +14,7 @@ from dsae import ops
 from dsae.config import ACTIVATIONS as RECORDS
 from dsae.config import AutoencoderConfig, loss_of
 from dsae.nn._activations import ACTIVATIONS, Activation, activation
+from dsae.nn._dense import DenseAutoencoder
 from dsae.nn._linear import SparseLinear
 from dsae.ops import Panels, SparseRows
 from dsae.topology import Layer, erdos_renyi
@@ -292,6 +293,26 @@ class Autoencoder(nn.Module):
     def to_extras(self) -> dict[str, np.ndarray]:
         """What the loss has trained beside the weights, float32 ``[n_features]`` by name."""
         return {name: value.detach().float().cpu().numpy().copy() for name, value in self.extras.items()}
+
+    def to_dense(self) -> nn.Module:
+        """The same map as a plain torch module, with `torch.nn.Linear` for every layer.
+
+        Returns
+        -------
+        torch.nn.Module
+            Takes rows ``[batch, n_features]`` and returns their reconstruction; its methods ``encode`` and ``decode``
+            are those of this model. What it holds are copies, in the mode (`eval` or `train`) of this model.
+
+        Examples
+        --------
+        >>> model = Autoencoder(AutoencoderConfig(n_features=64, n_components=8, density=0.1)).eval()
+        >>> torch.export.export(model.to_dense(), (torch.rand(2, 64),)).module()(torch.rand(2, 64)).shape
+        torch.Size([2, 64])
+        """
+        layers = [layer.to_dense() for layer in self.layers.values()]
+        return DenseAutoencoder(
+            layers, self.activations, len(self.encoder), (self.mean, self.scale), self.config.output.linear
+        ).train(self.training)
 
     def to_layers(self) -> dict[str, Layer]:
         """The weights in plain arrays, centring and scaling folded into the first and the last layer."""

@@ -11,6 +11,7 @@ from dsae.shrink._penalties import TargetL0 as TargetL0
 from dsae.shrink._penalties import TargetRate as TargetRate
 from dsae.shrink._proximal import L1 as L1
 from dsae.shrink._proximal import DropZeros as DropZeros
+from dsae.shrink._pruner import Pruner as Pruner
 from dsae.shrink._revive import AuxK as AuxK
 from dsae.shrink._rewire import METHODS as METHODS
 from dsae.shrink._rewire import Method as Method
@@ -18,3 +19,4 @@ from dsae.shrink._rewire import Rewire as Rewire
 from dsae.shrink._rewire import open_ended_method as open_ended_method
 from dsae.shrink._schedule import OpenEnded as OpenEnded
 from dsae.shrink._schedule import Schedule as Schedule
+from dsae.shrink._swap import swap_parameter as swap_parameter

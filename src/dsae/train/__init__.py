@@ -1,10 +1,10 @@
 """Training: stages of epochs of steps."""
 
+from dsae.shrink import swap_parameter as swap_parameter
 from dsae.train._checkpoint import Checkpoints as Checkpoints
 from dsae.train._fit import fit_rows as fit_rows
 from dsae.train._loop import fit as fit
 from dsae.train._optim import SparseAdam as SparseAdam
-from dsae.train._optim import swap_parameter as swap_parameter
 from dsae.train._partial import learn_rows as learn_rows
 from dsae.train._run import seconds_of as seconds_of
 from dsae.train._stages import Stage as Stage

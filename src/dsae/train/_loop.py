@@ -18,13 +18,13 @@ from dsae.config import TrainConfig
 from dsae.data import Source
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._memory import remember_module
-from dsae.shrink import Clock, DropZeros
+from dsae.shrink import Clock, DropZeros, swap_parameter
 from dsae.train._checkpoint import Checkpoints, remembering
 from dsae.train._device import plain_torch
 from dsae.train._interrupt import Interrupt
 from dsae.train._learner import Learner, Patience, Sums
 from dsae.train._objective import objective_of, temporary_decoder
-from dsae.train._optim import SparseAdam, swap_parameter
+from dsae.train._optim import SparseAdam
 from dsae.train._progress import ProgressLine
 from dsae.train._run import Run, Watch, seconds_of
 from dsae.train._sensitivity import Sensitivity

@@ -1,4 +1,4 @@
-"""The one place where optimiser state is touched."""
+"""Adam for sparse layers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dsae import ops
-from dsae.nn import SparseLinear, move_values
+from dsae.nn import SparseLinear
 from dsae.nn._memory import fill, plain, whole
-from dsae.topology import Rewiring, Topology
+from dsae.topology import Topology
 
 
 class SparseAdam(torch.optim.Optimizer):
@@ -112,30 +112,3 @@ class SparseAdam(torch.optim.Optimizer):
             step=state["step"],
             topology=topology,
         )
-
-
-def swap_parameter(optimizer: torch.optim.Optimizer, layer: SparseLinear, rewiring: Rewiring) -> None:
-    """Rewire ``layer`` and let the optimiser follow.
-
-    Moments move with their edges. A grown edge has no first moment and the layer's mean second moment: with none,
-    Adam would take its first gradient for the largest ever seen and step three times too far.
-
-    Changing the length of a parameter in place would break the next backward pass, so the parameter is replaced in
-    the module and in the optimiser's groups.
-    """
-    old = layer.values
-    layer.rewire(rewiring)
-    for group in optimizer.param_groups:
-        group["params"] = [layer.values if p is old else p for p in group["params"]]
-    state = optimizer.state.pop(old, None)
-    if state is not None:
-        optimizer.state[layer.values] = {key: _moved(key, value, old, rewiring) for key, value in state.items()}
-
-
-def _moved(key: str, value: object, old: Tensor, rewiring: Rewiring) -> object:
-    if not isinstance(value, Tensor) or value.shape != old.shape:
-        return value
-    moved = move_values(value, rewiring)
-    if key == "exp_avg_sq":
-        moved.masked_fill_(torch.from_numpy(rewiring.source < 0).to(moved.device), value.mean())
-    return moved
