@@ -289,6 +289,14 @@ def test_an_interrupted_comparison_is_none(dsae, data, tmp_path):
     assert not list((tmp_path / "study").iterdir())
 
 
+def test_rows_of_ones_own_stop_early(dsae, data, tmp_path):
+    quick = [*QUICK, "--max-iter", 5]
+    done = dsae("fit", data, "-o", tmp_path / "m", *quick, "--validation", data, "--json")
+    assert done.code == 0
+    assert json.loads(done.text)["validation_fvu"] == json.loads(done.text)["train_fvu"]
+    assert all("validation_loss" in row for row in store.read(tmp_path / "m").history)
+
+
 def test_a_bad_test_file_is_refused_before_training(dsae, data, tmp_path, monkeypatch):
     from dsae.estimators import DeepSparseAutoencoder
 
@@ -338,9 +346,11 @@ def test_fit_takes_a_folder_read_at_once_or_in_pieces(dsae, rows, tmp_path, monk
         monkeypatch.setattr("dsae.data._stream._SMALL", 0)
     kinds = []
     fit = DeepSparseAutoencoder.fit
-    monkeypatch.setattr(DeepSparseAutoencoder, "fit", lambda self, X: kinds.append(type(X).__name__) or fit(self, X))
+    monkeypatch.setattr(
+        DeepSparseAutoencoder, "fit", lambda self, X, **more: kinds.append(type(X).__name__) or fit(self, X, **more)
+    )
     done = dsae("fit", tmp_path / "in", "-o", tmp_path / "m", "--test", tmp_path / "in", *QUICK, "--json")
     assert (done.code, done.err) == (0, "")
-    assert kinds == ["Named" if small else "StreamSource"]
+    assert kinds == ["ArraySource" if small else "StreamSource"]
     assert store.read(tmp_path / "m").feature_names == ["alpha", "beta", "gamma", "delta"]
     assert json.loads(done.text)["train_fvu"] == json.loads(done.text)["test_fvu"]

@@ -155,6 +155,7 @@ def test_an_older_scikit_learn_has_no_callbacks_and_needs_none():
     script = f"""
 import subprocess
 import sys
+import sklearn.neighbors  # which has callbacks of its own
 sys.modules["sklearn.callback"] = None
 import numpy as np
 from dsae import DeepSparseAutoencoder

@@ -42,7 +42,8 @@ def train(checkpoints=None, rows=None, start=None, **settings):
     how |= {name: value for name, value in settings.items() if name not in fields}
     rows = data() if rows is None else rows
     config = AutoencoderConfig(n_features=rows.shape[1], **model)
-    return fit_rows(rows, config, TrainConfig(**how), start, seed=3, checkpoints=checkpoints)
+    result = fit_rows(rows, config, TrainConfig(**how), start, seed=3, checkpoints=checkpoints)
+    return result.model, result.history
 
 
 def same(one, other):

@@ -159,6 +159,6 @@ def test_a_model_in_double_precision_is_trained_by_the_function_beneath():
 
 def test_rows_are_trained_by_the_device_that_is_named():
     config = AutoencoderConfig(n_features=12, n_components=3, hidden_layer_sizes=(8,), density=0.4)
-    models = [fit_rows(X, config, TrainConfig(max_iter=2), device=device)[0] for device in ("auto", "cpu")]
+    models = [fit_rows(X, config, TrainConfig(max_iter=2), device=device).model for device in ("auto", "cpu")]
     for one, other in zip(*(model.layers.values() for model in models), strict=True):
         np.testing.assert_array_equal(one.values, other.values)

@@ -31,7 +31,7 @@ def train(schedule="joint", config=CONFIG, validation=None, X=None, **settings):
     model = start_model(config, settings, torch.Generator().manual_seed(0), moments)
     plan = {"joint": joint, "stagewise": stagewise}[schedule]
     stages = plan(config, settings, target_nnz(config), 0)
-    history = fit(model, ArraySource(X), stages, settings, seed=0, validation=validation)
+    history, _ = fit(model, ArraySource(X), stages, settings, seed=0, validation=validation)
     return model, history
 
 
@@ -122,7 +122,7 @@ class Told(Shrinker):
 def test_a_proximal_step_is_told_the_rates_of_the_layers_own_edges():
     model, told = Autoencoder(CONFIG), Told()
     stage = Stage("all", 1, ("encoder.0",), shrinkers=(told,))
-    (row,) = fit(model, ArraySource(data()), (stage,), TrainConfig(max_iter=1))
+    ((row,), _) = fit(model, ArraySource(data()), (stage,), TrainConfig(max_iter=1))
     assert told.rates == pytest.approx({"encoder.0": row["learning_rate"] / model.layers["encoder.0"].density})
 
 

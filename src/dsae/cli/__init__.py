@@ -127,10 +127,9 @@ def _one_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
-    """Warnings as one line each, without the place in our source that nobody asked for."""
-    shown = warnings.showwarning
-    warnings.showwarning = lambda message, *_, **__: click.echo(f"dsae: warning: {message}", err=True)
-    try:
+    """Warnings as one line each when they come, the same one once; none ends a training that may take hours."""
+    with warnings.catch_warnings():
+        for category in (UserWarning, RuntimeWarning):
+            warnings.simplefilter("default", category)
+        warnings.showwarning = lambda message, *_, **__: click.echo(f"dsae: warning: {message}", err=True)
         yield
-    finally:
-        warnings.showwarning = shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +60,7 @@ def compare(
 
     Writes model/, comparison.json and report.html into the folder.
     """
+    from dsae.comparison import compare as run
     from dsae.data import open_rows
 
     parameters = settings(config, given)
@@ -72,7 +72,7 @@ def compare(
         )
     X, X_test = source.read(), None if tested is None else tested.read()
     folder = made(output)
-    comparison = compared(X, X_test, parameters)
+    comparison = run(X, X_test, **parameters)
     write_study(folder, comparison, feature_names=source.column_names, image_shape=image_shape)
     print_study(comparison, as_json)
     click.echo(f"report: {folder / 'report.html'}", err=True)
@@ -111,20 +111,6 @@ def made(folder: str) -> Path:
     except OSError as error:
         raise OSError(f"{path} cannot be made: {error.strerror}. Choose a writable folder.") from None
     return path
-
-
-def compared(X: Any, X_test: Any, parameters: dict[str, Any]) -> Comparison:
-    """`dsae.compare`, ended by Ctrl-C: one model cut short would make the comparison a lie."""
-    from dsae.comparison import compare as run
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "Training was interrupted", RuntimeWarning)
-        try:
-            return run(X, X_test, **parameters)
-        except RuntimeWarning as warning:
-            if "interrupted" not in str(warning):
-                raise
-            raise click.Abort from None
 
 
 def write_study(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dsae.cli._compare import compared, made, print_study, write_study
+from dsae.cli._compare import made, print_study, write_study
 
 if TYPE_CHECKING:
     from dsae.comparison import Comparison
@@ -39,4 +39,6 @@ def study_digits(seed: int, max_iter: int) -> Comparison:
     from sklearn.datasets import load_digits
 
     X = load_digits(return_X_y=True)[0].astype("float32") / 16
-    return compared(X, None, {**_SETTINGS, "max_iter": max_iter, "random_state": seed})
+    from dsae.comparison import compare
+
+    return compare(X, **_SETTINGS, max_iter=max_iter, random_state=seed)

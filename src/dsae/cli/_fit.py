@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +14,7 @@ from dsae.config import plain
 
 if TYPE_CHECKING:
     from dsae.data import Source, StreamSource
+    from dsae.estimators import DeepSparseAutoencoder
     from dsae.runtime import Runtime
 
 _KEPT = ("mse", "fvu")
@@ -27,6 +24,11 @@ _KEPT = ("mse", "fvu")
 @click.argument("data")
 @click.option("-o", "--output", required=True, metavar="MODEL", help="Model folder to write.")
 @click.option("--test", metavar="FILE", help="Rows to evaluate the model on.")
+@click.option(
+    "--validation",
+    metavar="FILE",
+    help="Rows to stop early on, in the place of a random share of DATA: of other groups, or of a later time.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
 @file_options
 @click.option(
@@ -41,6 +43,7 @@ def fit(
     data: str,
     output: str,
     test: str | None,
+    validation: str | None,
     as_json: bool,
     reading: dict[str, Any],
     checkpoint_every: float | None,
@@ -66,16 +69,19 @@ def fit(
     source = open_rows(data, **reading)
     if resume or checkpoint_every is not None:
         parameters |= _kept(output, checkpoint_every, resume)
-    evaluated: dict[str, Any] = {}
-    if test is not None:
-        evaluated["test"] = _at_hand(other_rows(test, reading, source, "evaluate", "as many as DATA"))
+    others = {
+        name: _at_hand(other_rows(file, reading, source, "evaluate", "as many as DATA"))
+        for name, file in (("test", test), ("validation", validation))
+        if file is not None
+    }
     rows = _at_hand(source)
-    runtime, seconds, interrupted = _fitted(rows, parameters)
+    dsa = _fitted(rows, others.get("validation"), parameters)
+    runtime, seconds, interrupted = dsa.runtime_, dsa.fit_time_, dsa.interrupted_
     runtime.model.metrics["fit_seconds"] = plain(seconds)
     runtime.save(output)
-    if "checkpoint" in parameters and not interrupted:
-        shutil.rmtree(parameters["checkpoint"], ignore_errors=True)
-    results = _measured(runtime, {"train": rows, **evaluated}, output)
+    if dsa.checkpoint is not None and not interrupted:
+        dsa.checkpoint.remove()
+    results = _measured(runtime, {"train": rows, **others}, output)
     runtime.model.metrics.update(plain(results))
     runtime.save(output)
     model = runtime.model
@@ -118,27 +124,12 @@ def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, 
         raise
 
 
-def _fitted(rows: Source, parameters: dict[str, Any]) -> tuple[Runtime, float, bool]:
+def _fitted(rows: Source, validation: Source | None, parameters: dict[str, Any]) -> DeepSparseAutoencoder:
     from dsae.estimators import DeepSparseAutoencoder
 
-    dsa = DeepSparseAutoencoder(**parameters)
-    dsa._keeps_checkpoint = True  # until the model is written
-    with _heard() as heard:
-        dsa.fit(rows)
-    return dsa.runtime_, dsa.fit_time_, any("interrupted" in message for message in heard)
+    if "checkpoint" in parameters:
+        from dsae.train import Checkpoints  # one that stays until the model is written
 
-
-@contextlib.contextmanager
-def _heard() -> Iterator[list[str]]:
-    """Warnings, each shown when it comes and the same one once: a training may take hours, and fail."""
-    heard: list[str] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        shown = warnings.showwarning
-
-        def hear(message: Warning | str, *rest: Any, **more: Any) -> None:
-            heard.append(str(message))
-            shown(message, *rest, **more)
-
-        warnings.showwarning = hear
-        yield heard
+        every = parameters.get("checkpoint_every", 10.0)
+        parameters = {**parameters, "checkpoint": Checkpoints(parameters["checkpoint"], every)}
+    return DeepSparseAutoencoder(**parameters).fit(rows, validation=validation)

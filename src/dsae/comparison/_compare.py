@@ -159,6 +159,8 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
         If the rows or a parameter are not what they should be.
     TypeError
         If a parameter is unknown.
+    KeyboardInterrupt
+        If a training was interrupted.
 
     Examples
     --------
@@ -203,6 +205,8 @@ def _fit_all(X: Any, rows: Any, params: dict[str, Any], say: Callable) -> dict[s
 def _fit(X: Any, params: dict[str, Any], name: str, say: Callable) -> tuple[Runtime, float]:
     say(f"fitting {name}")
     estimator = DeepSparseAutoencoder(**params).fit(X)
+    if estimator.interrupted_:
+        raise KeyboardInterrupt  # one unfinished model would make the comparison a lie
     return estimator.runtime_, estimator.fit_time_
 
 

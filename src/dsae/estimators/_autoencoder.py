@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -20,10 +20,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae.config import AutoencoderConfig, in_range, loss_of
+from dsae.config import AutoencoderConfig, in_range, loss_of, positive_int
 from dsae.data import ArraySource, Source, as_source, check_source
 from dsae.estimators._base import DSAEstimator, column_names, refuse_frames, refuse_unknown
-from dsae.estimators._callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
+from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, with_callbacks
 from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS, configure
 from dsae.estimators._warnings import advise_on_data, advise_on_model
 from dsae.interpret import feature_importances
@@ -116,10 +116,11 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     sparse_output : bool
         Whether `transform` returns a scipy CSR matrix, for codes with zeros: relu, topk, batchtopk and jumprelu. It is
         built a few rows at a time. Data frames cannot hold it: leave `set_output` at its default.
-    checkpoint : str or Path, optional
+    checkpoint : str, Path or dsae.train.Checkpoints, optional
         Folder in which `fit` keeps the whole state of an unfinished run, removed when the run is done. If it holds a
         run with the same settings and data, `fit` resumes it and ends with exactly the weights of an uninterrupted
-        run, on the same machine with as many threads.
+        run, on the same machine with as many threads. A `dsae.train.Checkpoints` is left there for you to `remove`,
+        when the model is saved, say.
     checkpoint_every : float
         Minutes between checkpoints. One is also written on Ctrl-C and on SIGTERM.
 
@@ -139,6 +140,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     n_features_in_ : int
     fit_time_ : float
         Seconds.
+    interrupted_ : bool
+        Whether Ctrl-C (or SIGTERM, with ``checkpoint``) ended the last training early; a warning says so, too.
 
     Examples
     --------
@@ -151,7 +154,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
     runtime_: Runtime
     history_: list[dict[str, Any]]
-    _keeps_checkpoint = False  # who saves the model removes it when that is done
+    interrupted_: bool
 
     def __init__(
         self,
@@ -185,14 +188,27 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         verbose: int = 0,
         warm_start: bool = False,
         sparse_output: bool = False,
-        checkpoint: str | Path | None = None,
+        checkpoint: Any = None,
         checkpoint_every: float = 10.0,
     ) -> None:
         self._assign(locals())
 
     @with_callbacks
-    def fit(self, X: Any, y: Any = None, **unknown: Any) -> DeepSparseAutoencoder:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        on_epoch: Callable[[dict[str, Any]], Any] | None = None,
+        on_step: Callable[[dict[str, Any]], Any] | None = None,
+        every: int = 100,
+        **unknown: Any,
+    ) -> DeepSparseAutoencoder:
         """Train on rows.
+
+        What belongs to one run is an argument here, and not a parameter of the estimator: rows to validate on are
+        data, and an estimator that held functions could not be pickled or searched over.
 
         Parameters
         ----------
@@ -200,6 +216,17 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             A sparse matrix stays sparse (docs/design/sparse_input.md). What does not fit in memory is given as
             ``dsae.data.open_rows("folder/")``, here and to `transform` and `score`.
         y : ignored
+        validation : the same as ``X``, optional
+            Rows to stop early on, in the place of a random share of ``X``; ``early_stopping`` then need not be set.
+            Give them where rows come in groups (patients, documents, users) or in time: a random share has
+            neighbours of the training rows, and so tells too little of new groups and later times.
+        on_epoch : callable, optional
+            Is given the epoch's row of ``history_``; where it returns True, training ends.
+        on_step : callable, optional
+            Is given a dict of ``step`` (since the start), ``epoch``, ``stage``, ``loss`` (of the batch) and
+            ``learning_rate``: for loggers.
+        every : int
+            Steps from one call of ``on_step`` to the next.
         **unknown
             Refused; ``sample_weight`` with advice.
 
@@ -210,7 +237,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         Raises
         ------
         ValueError
-            If a parameter or ``X`` is not what it should be.
+            If a parameter, ``X`` or ``validation`` is not what it should be.
         TypeError
             If it is given anything else.
         FloatingPointError
@@ -232,21 +259,23 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
         training = asdict(train_config)
 
-        def described(model: store.Model, history: list[dict[str, Any]]) -> store.Model:
-            history = _appended(earlier, history)
-            return replace(model, training=training, feature_names=names, history=history)
+        def described(result: Any) -> store.Model:
+            history = _appended(earlier, result.history)
+            return replace(result.model, training=training, feature_names=names, history=history)
 
-        epochs = EpochTasks(self, X, train_config.max_iter, lambda *trained: _fitted(described(*trained)))
+        positive_int("every", every)
+        hooks = (on_epoch, on_step, every)
+        events = FitEvents(self, X, train_config.max_iter, lambda result: _fitted(described(result)), *hooks)
+        held_out = None if validation is None else _validation(validation, source, names)
         checkpoints = self._checkpoints(train)
         seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
-        model, history = train.fit_rows(
-            source, model_config, train_config, start, seed, self.verbose, epochs, checkpoints, self.device
-        )
-        self._adopt(described(model, history))
+        settings = (start, seed, self.verbose, checkpoints, self.device)
+        result = train.fit_rows(source, model_config, train_config, *settings, held_out, events)
+        self._adopt(described(result), result.interrupted)
         self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
         advise_on_model(source, self.runtime_)
-        epochs.finish()
-        if checkpoints is not None and checkpoints.finished and not self._keeps_checkpoint:
+        events.finish()
+        if checkpoints is not None and checkpoints is not self.checkpoint and not result.interrupted:
             checkpoints.remove()
         return self
 
@@ -295,10 +324,10 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         source = self._checked("partial_fit", X) if fitted else as_source("partial_fit", X)
         model_config, train_config = configure(self._parameters(fitted), source)
         start = self.runtime_.model if fitted else self._start_from(model_config)
-        model = train.learn_rows(source, model_config, train_config, start, self._seed(), self.verbose, self.device)
+        result = train.learn_rows(source, model_config, train_config, start, self._seed(), self.verbose, self.device)
         training = asdict(train_config)
         names = self.runtime_.model.feature_names if fitted else column_names(X, source)
-        self._adopt(replace(model, training=training, feature_names=names))
+        self._adopt(replace(result.model, training=training, feature_names=names), result.interrupted)
         self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
         return self
 
@@ -401,17 +430,17 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         return self.runtime_.config.n_components
 
     def _checkpoints(self, train: ModuleType) -> Any:
-        if self.checkpoint is None:
-            return None
+        if self.checkpoint is None or isinstance(self.checkpoint, train.Checkpoints):
+            return self.checkpoint
         in_range("checkpoint_every", self.checkpoint_every, 0)
         return train.Checkpoints(self.checkpoint, self.checkpoint_every)
 
     def _kept_seed(self, checkpoints: Any) -> int:
         return checkpoints.seed(self._seed()) if self.random_state is None else self._seed()
 
-    def _adopt(self, model: store.Model) -> None:
+    def _adopt(self, model: store.Model, interrupted: bool = False) -> None:
         vars(self).pop("feature_names_in_", None)
-        vars(self).update(_fitted(model))
+        vars(self).update(_fitted(model), interrupted_=interrupted)
 
     def _parameters(self, goes_on: bool) -> dict[str, Any]:
         """Those given; a model that goes on keeps the widths that the first rows gave it."""
@@ -437,6 +466,20 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
 def _pieces(source: Source) -> Iterator[Any]:
     return (batch.rows for batch in source.batches(_ROWS_AT_ONCE))
+
+
+def _validation(X: Any, training: Source, names: list[str] | None) -> Source:
+    """Rows to validate on, which must have the columns of the training rows."""
+    source = as_source("fit", X)
+    if source.n_features != training.n_features:
+        raise ValueError(
+            f"[fit] validation must have {training.n_features} columns, as many as X; got {source.n_features}."
+        )
+    own = column_names(X, source)
+    if names is not None and own is not None and own != names:
+        one, other = next((one, other) for one, other in zip(names, own, strict=True) if one != other)
+        raise ValueError(f"[fit] validation must have the columns of X, in its order; got {other!r} for {one!r}.")
+    return source
 
 
 def _trainer() -> ModuleType:

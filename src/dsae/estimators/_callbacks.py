@@ -15,8 +15,8 @@ except ImportError:  # scikit-learn before 1.9
         return method
 
 
-class EpochTasks:
-    """A fit as a task of scikit-learn's callbacks, every epoch a task under it.
+class FitEvents:
+    """What a fit tells: a task of scikit-learn's callbacks, every epoch a task under it, and the hooks of `fit`.
 
     Parameters
     ----------
@@ -25,11 +25,24 @@ class EpochTasks:
         What `fit` was given.
     max_epochs : int
     fitted : callable
-        From a model and its history to the attributes that make the estimator a fitted one.
+        From a training's result to the attributes that make the estimator a fitted one.
+    on_epoch, on_step : callable, optional
+    every : int
+        See `DeepSparseAutoencoder.fit`.
     """
 
-    def __init__(self, estimator: Any, X: Any, max_epochs: int, fitted: Callable[..., dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        max_epochs: int,
+        fitted: Callable[[Any], dict[str, Any]],
+        on_epoch: Callable[[dict[str, Any]], Any] | None = None,
+        on_step: Callable[[dict[str, Any]], Any] | None = None,
+        every: int = 100,
+    ) -> None:
         self._estimator, self._X, self._fitted = estimator, X, fitted
+        self._on_epoch, self._on_step, self.every = on_epoch, on_step, every
         self._fit = self._epoch = None
         if hasattr(estimator, "_init_callback_context"):
             self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
@@ -41,15 +54,22 @@ class EpochTasks:
             self._epoch = self._fit.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(estimator=self._estimator, X=self._X)
 
-    def end(self, trained: Callable[[], tuple[Any, list[dict[str, Any]]]]) -> bool:
-        """An epoch has ended; whether a callback asks to stop. Models are made for callbacks that look at them."""
-        return self._end(self._epoch, lambda: self._fitted(*trained()))
+    def on_step(self, row: dict[str, Any]) -> None:
+        """Some steps are done."""
+        if self._on_step is not None:
+            self._on_step(row)
+
+    def on_epoch(self, row: dict[str, Any], trained: Callable[[], Any]) -> bool:
+        """An epoch has ended; whether anyone asks to stop. Models are made for callbacks that look at them."""
+        stop = self._end(self._epoch, lambda: self._fitted(trained()))
+        asked = self._on_epoch is not None and self._on_epoch(dict(row)) is True
+        return stop or asked
 
     def finish(self) -> None:
         """The fit has ended, and the estimator is a fitted one."""
         self._end(self._fit, dict)
 
     def _end(self, task: Any, attributes: Callable[[], dict[str, Any]]) -> bool:
-        return task is not None and task.call_on_fit_task_end(
-            estimator=self._estimator, X=self._X, reconstruction_attributes=attributes
+        return task is not None and bool(
+            task.call_on_fit_task_end(estimator=self._estimator, X=self._X, reconstruction_attributes=attributes)
         )

@@ -2,6 +2,8 @@
 
 from dsae.shrink import swap_parameter as swap_parameter
 from dsae.train._checkpoint import Checkpoints as Checkpoints
+from dsae.train._events import Events as Events
+from dsae.train._events import TrainingResult as TrainingResult
 from dsae.train._fit import fit_rows as fit_rows
 from dsae.train._loop import fit as fit
 from dsae.train._optim import SparseAdam as SparseAdam

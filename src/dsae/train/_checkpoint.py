@@ -39,8 +39,6 @@ class Checkpoints:
     ----------
     saved : dict or None
         What the run goes on from; filled by `open`.
-    finished : bool
-        Whether the run has come to its end.
     seconds : float
         That the run took before it was stopped.
     """
@@ -48,7 +46,6 @@ class Checkpoints:
     def __init__(self, folder: str | Path, every: float = 10.0) -> None:
         self.folder, self.every = Path(folder), every
         self.saved: dict[str, Any] | None = None
-        self.finished = False
         self.seconds = 0.0
         self._run: dict[str, Any] = {}
         self._written = time.monotonic()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,21 +13,13 @@ from dsae.nn import target_nnz
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints, fingerprint, identity
 from dsae.train._device import device_of, plain_torch
+from dsae.train._events import Events, TrainingResult
 from dsae.train._loop import fit
-from dsae.train._run import Watch
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
 from dsae.train._start import start_extras, start_model
 
 _PLANS = {"joint": joint, "stagewise": stagewise}
-
-
-class Epochs(Protocol):
-    """Who is told when an epoch begins and when it has ended, and then may ask what was trained so far."""
-
-    def begin(self) -> None: ...
-
-    def end(self, trained: Callable[[], tuple[Model, list[dict[str, Any]]]]) -> bool: ...
 
 
 @plain_torch()
@@ -39,10 +30,11 @@ def fit_rows(
     start: Model | None = None,
     seed: int = 0,
     verbose: int = 0,
-    epochs: Epochs | None = None,
     checkpoints: Checkpoints | None = None,
     device: str = "auto",
-) -> tuple[Model, list[dict[str, Any]]]:
+    validation: Any = None,
+    events: Events | None = None,
+) -> TrainingResult:
     """Train a model of ``model_config`` on the rows of ``X``.
 
     Parameters
@@ -55,22 +47,24 @@ def fit_rows(
         where it has one, goes on from there.
     seed : int
     verbose : int
-    epochs : Epochs, optional
-        Is told of every epoch, and may end the training.
     checkpoints : Checkpoints, optional
         Where an unfinished run of the same settings and data is taken up, and where this one is kept.
     device : {"auto", "cpu", "cuda"}
         ``auto`` is cuda where there is one and the network has 2^20 possible weights.
+    validation : the same as ``X``, optional
+        Rows whose loss ends training early, in the place of a random share of ``X``.
+    events : Events, optional
+        Is told of steps and epochs, and may end the training.
 
     Returns
     -------
-    model : Model
-        Weights and importance: centring and scaling are folded in.
-    history : list of dict
+    TrainingResult
     """
     at = device_of(device, model_config)
-    training, validation = as_source("fit", X), None
-    if config.early_stopping:
+    training, given = as_source("fit", X), validation is not None
+    if given:
+        validation = as_source("fit", validation)
+    elif config.early_stopping:
         training, validation = training.split(config.validation_fraction, seed)
     generator = torch.Generator().manual_seed(seed)
     layers = threshold = earlier = None
@@ -90,15 +84,16 @@ def fit_rows(
     observer = Sensitivity(training, deviation, config.batch_size, seed, earlier)
     if checkpoints is not None:
         data = fingerprint(training, (mean, deviation))
+        if given:
+            data["validation"] = fingerprint(validation, validation.moments())["sha256"]
         checkpoints.open(identity(model_config, config, seed, start, data))
 
     def trained() -> Model:
         layers, extras = model.to_layers(), model.to_extras()
         return Model(model_config, layers, model.threshold(), importance=observer.importance, extras=extras)
 
-    watch = None if epochs is None else Watch(epochs.begin, lambda history: epochs.end(lambda: (trained(), history)))
-    history = fit(model, training, stages, config, seed, validation, verbose, observer, watch, checkpoints)
-    return trained(), history
+    told = fit(model, training, stages, config, seed, validation, verbose, observer, checkpoints, events, trained)
+    return TrainingResult(trained(), *told)
 
 
 def _scale(mean: np.ndarray, deviation: np.ndarray, config: TrainConfig) -> np.ndarray:

@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,14 +19,16 @@ from dsae.data import Source
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._memory import remember_module
 from dsae.shrink import Clock, DropZeros, swap_parameter
+from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints, remembering
 from dsae.train._device import plain_torch
+from dsae.train._events import Events
 from dsae.train._interrupt import Interrupt
 from dsae.train._learner import Learner, Patience, Sums
 from dsae.train._objective import objective_of, temporary_decoder
 from dsae.train._optim import SparseAdam
 from dsae.train._progress import ProgressLine
-from dsae.train._run import Run, Watch, seconds_of
+from dsae.train._run import Run, seconds_of
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import Stage
 
@@ -45,9 +47,10 @@ def fit(
     validation: Source | None = None,
     verbose: int = 0,
     observer: Sensitivity | None = None,
-    watch: Watch | None = None,
     checkpoints: Checkpoints | None = None,
-) -> list[dict[str, Any]]:
+    events: Events | None = None,
+    trained: Callable[[], Model] | None = None,
+) -> tuple[list[dict[str, Any]], bool]:
     """Train ``model`` in place.
 
     Parameters
@@ -64,15 +67,19 @@ def fit(
         0 is silent.
     observer : Sensitivity, optional
         Sees the model after every epoch in which the network as a whole was trained.
-    watch : Watch, optional
-        Is told of every epoch, and may end the training.
     checkpoints : Checkpoints, optional
         Where all that the run depends on is written now and then, and where an earlier run is taken up.
+    events : Events, optional
+        Is told of steps and epochs, and may end the training.
+    trained : callable, optional
+        Makes what ``events`` may ask for, the model so far.
 
     Returns
     -------
     list of dict
         One JSON-able row per epoch.
+    bool
+        Whether Ctrl-C or SIGTERM ended it early.
 
     Raises
     ------
@@ -82,8 +89,8 @@ def fit(
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     n_steps = sum(stage.epochs for stage in stages) * steps_per_epoch
     with Interrupt(checkpoints is not None) as interrupt, ProgressLine(n_steps, verbose) as progress:
-        run = Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer, watch)
-        run.stages, run.checkpoints = stages, checkpoints
+        run = Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer)
+        run.stages, run.checkpoints, run.events, run.trained = stages, checkpoints, events, trained
         saved = run.take_up()
         while run.stage < len(stages) and not (run.stopping or run.stopped):
             _run_stage(run, stages[run.stage], saved)
@@ -91,9 +98,7 @@ def fit(
         if run.stopping:
             warnings.warn(run.interruption, RuntimeWarning, stacklevel=3)
     model.eval()
-    if checkpoints is not None:
-        checkpoints.finished = not run.stopping
-    return run.history
+    return run.history, run.stopping
 
 
 def learn(
@@ -106,7 +111,7 @@ def learn(
     observer: Sensitivity,
     verbose: int = 0,
     memory: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], bool]:
     """One pass over ``source`` of a training that has no end: `fit` in pieces.
 
     Parameters
@@ -122,6 +127,8 @@ def learn(
     -------
     dict
         What the next pass depends on.
+    bool
+        Whether it was interrupted.
     """
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     with Interrupt() as interrupt, ProgressLine(steps_per_epoch, verbose) as progress:
@@ -137,7 +144,7 @@ def learn(
             warnings.warn(run.interruption, RuntimeWarning, stacklevel=3)
     model.eval()
     learner.sums = Sums()
-    return run.memory(learner)
+    return run.memory(learner), run.stopping
 
 
 def _first_or_next(run: Run, stage: Stage, memory: Mapping[str, Any] | None) -> Learner:
@@ -166,8 +173,8 @@ def _run_stage(run: Run, stage: Stage, memory: Mapping[str, Any] | None = None) 
                 remember_module(copy.deepcopy(run.model), learner.patience.weights)
     patience = learner.patience
     while learner.epoch < stage.epochs and patience.epochs_since < run.config.n_iter_no_change:
-        if run.watch is not None:
-            run.watch.begin()
+        if run.events is not None:
+            run.events.begin()
         row = _run_epoch(run, learner)
         learner.epoch, learner.sums = learner.epoch + 1, Sums()
         settled = learner.epoch / stage.epochs >= stage.last_rewiring
@@ -179,7 +186,7 @@ def _run_stage(run: Run, stage: Stage, memory: Mapping[str, Any] | None = None) 
         run.progress.epoch(stage.name, row)
         if run.observer is not None and not stage.temporary_decoder:
             run.observer.see(run.model)
-        run.stopped = run.watch is not None and run.watch.end(run.history)
+        run.after_epoch(row)
         if run.interrupt.asked and not run.stopping:
             run.stopping = True
             run.keep(learner)
@@ -200,9 +207,11 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
     for batch in itertools.islice(batches, sums.n_batches, None):
         x = ops.rows_of(batch.rows, run.model.mean.device)
         learner.step += 1
-        sums.add(_train_step(run, learner, x), x.shape[0])
+        loss = _train_step(run, learner, x)
+        sums.add(loss, x.shape[0])
         sums.seconds = time.perf_counter() - begun
         run.progress.step()
+        run.after_step(learner, loss, _rate(run.config.learning_rate_init, _clock(run, learner)))
         run.stopping = run.interrupt.asked
         run.keep(learner)
         if run.stopping:

@@ -16,6 +16,7 @@ from dsae.nn._memory import whole
 from dsae.store import Model
 from dsae.train._checkpoint import remembering
 from dsae.train._device import device_of, plain_torch
+from dsae.train._events import TrainingResult
 from dsae.train._fit import _scale
 from dsae.train._loop import REMEDY, learn
 from dsae.train._sensitivity import Sensitivity
@@ -34,7 +35,7 @@ def learn_rows(
     seed: int = 0,
     verbose: int = 0,
     device: str = "auto",
-) -> Model:
+) -> TrainingResult:
     """Take the rows of ``X`` into a model, once each.
 
     Parameters
@@ -52,8 +53,8 @@ def learn_rows(
 
     Returns
     -------
-    Model
-        With `Model.learning`, from which the next rows go on.
+    TrainingResult
+        Its model has `Model.learning`, from which the next rows go on.
     """
     if start is not None and start.config.layer_shapes != model_config.layer_shapes:
         raise ValueError(
@@ -74,9 +75,9 @@ def learn_rows(
         source, at.deviation, config.batch_size, at.seed, None if start is None else start.importance
     )
     history = [] if start is None else list(start.history)
-    memory = learn(at.model, source, stage, config, at.seed, history, observer, verbose, at.memory)
+    memory, interrupted = learn(at.model, source, stage, config, at.seed, history, observer, verbose, at.memory)
     del memory["model"]["topology"]  # the model's own
-    return Model(
+    model = Model(
         model_config,
         at.model.to_layers(),
         at.model.threshold(),
@@ -85,6 +86,7 @@ def learn_rows(
         extras=at.model.to_extras(),
         learning={**memory, "seed": at.seed, "settings": settings, "deviation": at.deviation},
     )
+    return TrainingResult(model, history, interrupted)
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,14 @@ from dsae.data import Source
 from dsae.nn import Autoencoder
 from dsae.nn._memory import module_memory, remember_module, whole
 from dsae.shrink import Shrinker
+from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints
+from dsae.train._events import Events, TrainingResult
 from dsae.train._interrupt import Interrupt
 from dsae.train._learner import Learner
 from dsae.train._progress import ProgressLine
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import Stage
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who is told when an epoch begins and, with the history, when it has ended; true asks for no more of them."""
-
-    begin: Callable[[], object]
-    end: Callable[[list[dict[str, Any]]], bool]
 
 
 @dataclass
@@ -41,7 +35,8 @@ class Run:
     progress: ProgressLine
     steps_per_epoch: int
     observer: Sensitivity | None = None
-    watch: Watch | None = None
+    events: Events | None = None
+    trained: Callable[[], Model] | None = None
     stopped: bool = False
     stages: Sequence[Stage] = ()
     checkpoints: Checkpoints | None = None
@@ -55,6 +50,19 @@ class Run:
         """Each once, though it may serve in several stages."""
         unique = dict.fromkeys(shrinker for stage in self.stages for shrinker in stage.shrinkers)
         return {str(i): shrinker for i, shrinker in enumerate(unique)}
+
+    def after_step(self, learner: Learner, loss: float, rate: float) -> None:
+        """Tell of a step, where it is one of those that are told."""
+        step = len(self.history) * self.steps_per_epoch + learner.sums.n_batches
+        if self.events is not None and step % self.events.every == 0:
+            row = {"step": step, "epoch": len(self.history) + 1, "stage": learner.stage.name}
+            self.events.on_step(row | {"loss": loss, "learning_rate": rate})
+
+    def after_epoch(self, row: dict[str, Any]) -> None:
+        """Tell of an epoch, and stop where that is asked for."""
+        if self.events is not None and self.trained is not None:
+            trained = self.trained
+            self.stopped = bool(self.events.on_epoch(row, lambda: TrainingResult(trained(), self.history)))
 
     @property
     def interruption(self) -> str:
