@@ -12,11 +12,11 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import torch
 from tests.covering import pairwise
 from tests.folders import change_state, put, stored
 from tests.train.runs import Killed, StoppedError, data, same, train
 
+from dsae import ops
 from dsae.config import CODE_ACTIVATIONS, SHRINK
 from dsae.data import open_rows, write_rows
 from dsae.store import state_from_bytes
@@ -151,8 +151,8 @@ def test_thresholds_to_start_from_belong_to_the_run(tmp_path):
 def test_another_number_of_threads_is_told(tmp_path, monkeypatch):
     with pytest.raises(StoppedError):
         train(Killed(tmp_path / "run", 3))
-    n = torch.get_num_threads()
-    monkeypatch.setattr(torch, "get_num_threads", lambda: n + 1)
+    n = ops.most_threads()
+    monkeypatch.setattr(ops, "most_threads", lambda: n + 1)
     with pytest.warns(UserWarning, match=rf"run on {n} threads, which goes on on {n + 1}: .* Set OMP_NUM_THREADS={n}"):
         train(Checkpoints(tmp_path / "run"))
 

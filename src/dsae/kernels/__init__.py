@@ -36,6 +36,23 @@ if TYPE_CHECKING or NATIVE:
 else:
     from dsae.kernels._numpy import *  # noqa: F403
 
+_forked = False
+
+
+def _in_child() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
+def forked() -> bool:
+    """Whether this process is a child forked from one that had imported the kernels."""
+    return _forked
+
+
 LANES = (16, 32, 64)
 
 

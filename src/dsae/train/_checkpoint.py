@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 
+from dsae import ops
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import Source
 from dsae.store import Committed, Model, commit, committed, holds_only, state_from_bytes, state_to_bytes
@@ -78,7 +78,7 @@ class Checkpoints:
                 self.saved, self.seconds = state, float(state["seconds"])
 
     def _compare_threads(self, then: Any) -> None:
-        now = torch.get_num_threads()
+        now = ops.most_threads()
         if then != now:
             warnings.warn(
                 f"[fit] {self.folder} was written by a run on {then} threads, which goes on on {now}: its sums are "
@@ -98,7 +98,7 @@ class Checkpoints:
 
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the newest state; where that fails the run goes on, with a warning."""
-        content = {"format": "dsae checkpoint", "format_version": _VERSION, "threads": torch.get_num_threads()}
+        content = {"format": "dsae checkpoint", "format_version": _VERSION, "threads": ops.most_threads()}
         try:
             self._check(self.folder)
             commit(self.folder, _HEAD, {**content, "run": self._run}, [(_STATE, state_to_bytes(state))])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from dsae import ops
 from dsae.config import DEVICES, AutoencoderConfig, one_of
 
 # Launching the kernels of a step takes a GPU longer than the step of a smaller network takes a few cores.
@@ -31,8 +32,12 @@ def device_of(name: str, config: AutoencoderConfig) -> torch.device:
 
 @contextlib.contextmanager
 def plain_torch() -> Iterator[None]:
-    """Gradients on, float32 by default, tensors on the CPU unless told otherwise, whatever the caller has set."""
+    """Gradients on, float32 by default, tensors on the CPU unless told otherwise, whatever the caller has set.
+
+    And torch on no more threads than its operations are worth.
+    """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(ops.sparing_threads())
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         for kind in ("cpu", "cuda"):

@@ -236,6 +236,8 @@ def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float
     clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
     optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
     optimizer.zero_grad()
+    by_matrix = (layer for layer in run.model.layers.values() if layer.executor == "dense")
+    ops.share_products(x.shape[0] * sum(layer.in_features * layer.out_features for layer in by_matrix))
     loss, objective = objective_of(run, stage, learner.extra, x)
     value = loss.item()
     if not math.isfinite(objective.item()):
