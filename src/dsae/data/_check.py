@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,20 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import Batch, Rows
+from dsae.data._centring import check_centred
+from dsae.data._kinds import as_numbers
 
 _AT_ONCE = 1 << 20  # numbers
 
 
-def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "the model's input width") -> Rows:
+def check_rows(
+    verb: str,
+    X: Any,
+    n_features: int | None = None,
+    what: str = "the model's input width",
+    *,
+    training: bool = False,
+) -> Rows:
     """``X`` as float32 rows, dense C-contiguous or CSR, or an error that says what to do.
 
     Parameters
@@ -27,6 +35,9 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
         Columns asked for.
     what : str
         What that width is, for the message.
+    training : bool
+        Whether a model is to be trained on them: features must then be centred where float32 cannot tell their values
+        from their mean.
 
     Raises
     ------
@@ -36,23 +47,36 @@ def check_rows(verb: str, X: Any, n_features: int | None = None, what: str = "th
     TypeError
         If ``X`` holds objects that are no numbers, is a path, or keeps its rows in an attribute, as AnnData does.
     """
-    rows = as_rows(verb, X, n_features, what)
+    rows = as_rows(verb, X, n_features, what, training=training)
     check_finite(verb, rows)
     return rows
 
 
-def as_rows(verb: str, X: Any, n_features: int | None = None, what: str = "the model's input width") -> Rows:
+def as_rows(
+    verb: str,
+    X: Any,
+    n_features: int | None = None,
+    what: str = "the model's input width",
+    *,
+    training: bool = False,
+) -> Rows:
     """`check_rows` for who looks for NaN and infinity on the way."""
     if isinstance(X, (str, Path)):
         raise TypeError(f"[{verb}] X must be rows, not the path of a file; got {str(X)!r}. Use dsae.data.open_rows.")
     if isinstance(X, Batch):
         X = X.rows
-    if hasattr(X, "batches"):
+    if type(X) is not np.ndarray and hasattr(X, "batches"):
         raise TypeError(
             f"[{verb}] X must be rows in memory; got {X}, which is read in pieces. Give X.read(), or the rows of "
             "X.chunks() one after another."
         )
-    rows: Rows = _as_csr(verb, X) if sp.issparse(X) else _as_dense(verb, X)
+    numbers = _shaped(verb, as_numbers(verb, X), n_features, what)
+    if training:
+        check_centred(verb, numbers, getattr(X, "columns", None))
+    return _cast(verb, numbers)
+
+
+def _shaped(verb: str, rows: Any, n_features: int | None, what: str) -> Any:
     if rows.ndim != 2:
         raise ValueError(
             f"[{verb}] X must be 2-D, [n_samples, n_features]; got {rows.ndim}-D with shape {rows.shape}. "
@@ -66,49 +90,20 @@ def as_rows(verb: str, X: Any, n_features: int | None = None, what: str = "the m
     return rows
 
 
-def _as_csr(verb: str, X: Any) -> Rows:
-    _check_real(verb, X)
-    rows: Rows = sp.csr_matrix(X, dtype=np.float32)
-    if not rows.has_canonical_format:
-        rows = rows.copy()
-        rows.sum_duplicates()
-    if rows.indices.dtype != np.int32 and max(rows.nnz, rows.shape[1]) < 2**31:
-        short = (rows.data, rows.indices.astype(np.int32), rows.indptr.astype(np.int32))
-        rows = sp.csr_matrix(short, shape=rows.shape)
-    return rows
-
-
-def _as_dense(verb: str, X: Any) -> Rows:
-    if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim and X.flags.c_contiguous:
-        return X
-    try:
-        array = np.asarray(X)
-    except ValueError:
-        if hasattr(X, "X"):
-            raise TypeError(f"[{verb}] X must be rows; got {type(X).__name__}. Give its X.") from None
-        raise ValueError(f"[{verb}] X must be a table; got rows of different lengths.") from None
-    _check_real(verb, array)
+def _cast(verb: str, rows: Any) -> Rows:
+    if type(rows) is np.ndarray and rows.dtype == np.float32 and rows.flags.c_contiguous:
+        return rows
     try:
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(_without_na(array), dtype=np.float32) if array.ndim else array
+            if not sp.issparse(rows):
+                return np.ascontiguousarray(rows, dtype=np.float32)
+            rows.data = np.ascontiguousarray(rows.data, dtype=np.float32)  # pyright: ignore
+            return rows
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"[{verb}] X must hold numbers; got dtype {array.dtype} ({error}). Encode text or categories first, for "
+            f"[{verb}] X must hold numbers; got dtype {rows.dtype} ({error}). Encode text or categories first, for "
             "instance with scikit-learn's TfidfVectorizer or OneHotEncoder."
         ) from None
-
-
-def _check_real(verb: str, X: Any) -> None:
-    if np.iscomplexobj(X):
-        raise ValueError(f"[{verb}] X must hold real numbers; got dtype {X.dtype}. Complex data not supported.")
-
-
-def _without_na(array: np.ndarray) -> np.ndarray:
-    """NaN for what pandas calls missing, of which NA is no number."""
-    pandas = sys.modules.get("pandas")
-    if pandas is None or array.dtype != object:
-        return array
-    return np.where(pandas.isna(array), np.nan, array)
 
 
 def check_finite(verb: str, rows: Rows) -> None:

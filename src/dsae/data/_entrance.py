@@ -13,14 +13,14 @@ from dsae.data._batch import TABLE, Batch, Part, share
 from dsae.data._check import as_rows, check_finite
 from dsae.data._reader import Reader
 from dsae.data._source import ArraySource, Source
-from dsae.data._statistics import Statistics
+from dsae.data._statistics import Farthest, Statistics
 from dsae.data._stream import StreamSource
 
 _AT_ONCE = 1024
 _ASKED = ("__len__", "n_features", "batches")
 
 
-def as_source(verb: str, X: Any, *, finite: bool = True) -> Source:
+def as_source(verb: str, X: Any, *, finite: bool = True, training: bool = False) -> Source:
     """A source of the rows in ``X``.
 
     Parameters
@@ -34,7 +34,9 @@ def as_source(verb: str, X: Any, *, finite: bool = True) -> Source:
         ``moments()``, ``min()``, ``max()``, ``sample(n, rng)`` and ``split(fraction, seed)``: the last is needed for
         early stopping only; the others are otherwise found by a pass over the rows.
     finite : bool
-        Whether rows in memory are looked through for NaN and infinity.
+        Whether rows in memory are searched for NaN and infinity.
+    training : bool
+        Whether a model is to be trained on them; see `check_rows`.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def as_source(verb: str, X: Any, *, finite: bool = True) -> Source:
         return StreamSource(X)
     if gives_batches(X):
         return X if isinstance(X, Source) else Adapted(verb, X)
-    rows = as_rows(verb, X)
+    rows = as_rows(verb, X, training=training)
     if finite:
         check_finite(verb, rows)
     if isinstance(X, Batch):
@@ -140,6 +142,10 @@ class Adapted:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Its own, or by a pass."""
         return self.source.moments() if hasattr(self.source, "moments") else self._statistics.moments()
+
+    def farthest(self) -> Farthest | None:
+        """By the pass for the moments, where it has none itself."""
+        return None if hasattr(self.source, "moments") else self._statistics.farthest()
 
     def min(self) -> float:
         """Its own, or by a pass."""

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Field, Part, Rows
-from dsae.data._statistics import dense_moments, sparse_moments
+from dsae.data._statistics import Farthest, Moments, dense_moments, sparse_moments
 
 
 @runtime_checkable
@@ -62,6 +62,10 @@ class Source(Protocol):
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32."""
+        ...
+
+    def farthest(self) -> Farthest | None:
+        """The row farthest from the mean, where that is known without a pass of its own."""
         ...
 
     def min(self) -> float:
@@ -182,12 +186,17 @@ class ArraySource:
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32; a CSR matrix is not densified."""
-        return self._moments
+        mean, square = self._moments[:2]
+        return mean.astype(np.float32), np.sqrt(square / len(self)).astype(np.float32)
+
+    def farthest(self) -> Farthest:
+        """The row farthest from the mean."""
+        row, share = self._moments.farthest()
+        return Farthest(int(self._all.numbers[row]), share)
 
     @cached_property
-    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        mean, square = sparse_moments(self.X) if sp.issparse(self.X) else dense_moments(self.X)
-        return mean.astype(np.float32), np.sqrt(square / len(self)).astype(np.float32)
+    def _moments(self) -> Moments:
+        return sparse_moments(self.X) if sp.issparse(self.X) else dense_moments(self.X)
 
     def split(self, fraction: float, seed: int) -> tuple[ArraySource, ArraySource]:
         """The rows without ``fraction`` of them, and these, at least one, at random.

@@ -16,7 +16,7 @@ from dsae.data._batch import TABLE, Batch, Field, Part, Rows, draws, share, stac
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
 from dsae.data._source import ArraySource
-from dsae.data._statistics import Statistics, n_bytes
+from dsae.data._statistics import Farthest, Statistics, n_bytes
 
 _SMALL = 1 << 28
 _POOL_BYTES = 1 << 24
@@ -200,6 +200,10 @@ class StreamSource:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32, by one pass."""
         return self._statistics.moments()
+
+    def farthest(self) -> Farthest:
+        """The row farthest from the mean of those near it in the file, by the same pass."""
+        return self._statistics.farthest()
 
     def min(self) -> float:
         """The smallest value."""

@@ -93,8 +93,8 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         """
         refuse_unknown("fit", unknown)
         self._check_parameters()
-        rows, names = check_rows("fit", X), column_names(X)
-        advise_on_data(ArraySource(rows), names)
+        rows, names = check_rows("fit", X, training=True), column_names(X)
+        advise_on_data(ArraySource(rows), names, weight=False)
         self._squash = None if sp.issparse(rows) else _Squash.fitted(rows)
         with warnings.catch_warnings():  # of a sample's constant features; those of all rows have been told
             warnings.filterwarnings("ignore", r"\[fit\]", UserWarning)

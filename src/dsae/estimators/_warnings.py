@@ -16,11 +16,13 @@ from dsae.runtime import Runtime
 _ROWS, _NUMBERS = 1024, 1 << 26
 _FEW_ROWS, _FEW_ROWS_TO_LEARN = 10, 200
 _FEW_STEPS = 100
+# Shares of the squared deviation. Features in different units often reach 0.9, one row of many does so by mistake.
+_ROW_WEIGHT, _FEATURE_WEIGHT = 0.9, 0.99
 _HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
 
 
-def advise_on_data(source: Source, names: list[str] | None) -> None:
-    """Warn about constant features.
+def advise_on_data(source: Source, names: list[str] | None, scale: bool = False, weight: bool = True) -> None:
+    """Warn about constant features and, with ``weight``, about a row or a feature that outweighs all others.
 
     Without names, columns of zeros are not reported: pixels at the border and unused words look like that and cost
     nothing. The moments come from the pass that training needs anyway.
@@ -31,11 +33,37 @@ def advise_on_data(source: Source, names: list[str] | None) -> None:
     left = np.flatnonzero(deviation == 0)  # exactly: sums of one float32 value are exact in float64
     constant = [j for j in left.tolist() if names is not None or mean[j] != 0]
     if constant:
-        shown = listed([str(j) if names is None else repr(names[j]) for j in constant])
         warn(
-            f"[fit] {len(constant)} of {source.n_features} features are constant (columns {shown}): they carry no "
-            "information. Drop them, or check how they were made."
+            f"[fit] {len(constant)} of {source.n_features} features are constant "
+            f"(columns {listed([_named(j, names) for j in constant])}): they carry no information. Drop them, or check "
+            "how they were made."
         )
+    if weight:
+        _advise_on_weight(source, names, scale, deviation)
+
+
+def _advise_on_weight(source: Source, names: list[str] | None, scale: bool, deviation: np.ndarray) -> None:
+    variance = np.square(deviation, dtype=np.float64)
+    total = variance.sum()
+    if not total > 0:
+        return
+    feature, share = int(variance.argmax()), float(variance.max() / total)
+    row = source.farthest()
+    if row is not None and row.share > _ROW_WEIGHT:
+        where = f", most of it in column {_named(feature, names)}" if share > 0.5 and variance.size > 1 else ""
+        warn(
+            f"[fit] Row {row.number} holds {row.share:.1%} of the squared deviation from the mean{where}: little else "
+            "is learned. Check it, drop it, or take logarithms or ranks of such values first."
+        )
+    elif not scale and share > _FEATURE_WEIGHT and variance.size > 1:
+        warn(
+            f"[fit] Column {_named(feature, names)} holds {share:.1%} of the squared deviation from the mean: little "
+            "else is learned. Set scale=True, or measure it in another unit."
+        )
+
+
+def _named(column: int, names: list[str] | None) -> str:
+    return str(column) if names is None else repr(names[column])
 
 
 def advise_on_model(source: Source, runtime: Runtime) -> None:

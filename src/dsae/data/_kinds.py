@@ -1,0 +1,136 @@
+"""Kinds of arrays, tensors and frames as one numpy array or scipy matrix of real numbers, before it becomes rows."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+# What makes rows of an object that only describes them, or holds them among other things.
+_REMEDIES = ("collect", "compute", "to_dataarray", "toPandas", "X")
+_LIMIT = 2**31
+_TIMES = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
+
+
+def as_numbers(verb: str, X: Any) -> Any:
+    """``X`` as an ndarray of any real dtype and number of dimensions, or as a 2-D CSR matrix that shares its arrays.
+
+    Raises
+    ------
+    ValueError
+        If it holds complex or masked values, rows of different lengths, or too many values for 32-bit indices.
+    TypeError
+        If it holds times, text or other objects, or must be computed first.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(X, torch.Tensor):
+        X = _of_tensor(X)
+    if sp.issparse(X) and X.ndim == 2:
+        _check_dtype(verb, X, X.dtype)
+        return _csr(verb, X)
+    return _dense(verb, X.toarray() if sp.issparse(X) else X)
+
+
+def _of_tensor(X: Any) -> Any:
+    X = X.detach().cpu()
+    if X.dtype.is_floating_point and X.dtype.itemsize < 4:
+        X = X.float()  # numpy has no bfloat16
+    layout = str(X.layout).removeprefix("torch.")
+    if layout == "strided":
+        return X.numpy(force=True)
+    if X.ndim != 2 or X.dense_dim():
+        return X.to_dense().numpy()
+    if layout == "sparse_coo":
+        X = X.coalesce()
+        return sp.coo_matrix((X.values().numpy(), tuple(X.indices().numpy())), tuple(X.shape))
+    X = X if layout == "sparse_csr" else X.to_sparse_csr()
+    return sp.csr_matrix((X.values().numpy(), X.col_indices().numpy(), X.crow_indices().numpy()), tuple(X.shape))
+
+
+def _csr(verb: str, X: Any) -> Any:
+    """Canonical CSR of floats with 32-bit indices, whatever ``X`` has."""
+    nnz = int(X.indptr[-1]) if X.format == "csr" else X.nnz
+    if nnz >= _LIMIT or X.shape[1] >= _LIMIT:
+        raise ValueError(
+            f"[{verb}] X must have fewer than 2^31 columns and non-zeros, for indices of 32 bits; got {nnz} non-zeros "
+            f"and shape {X.shape}. Give fewer rows at a time: partial_fit, or files and dsae.data.open_rows."
+        )
+    X = X.tocsr()
+    wide = X.dtype.itemsize > 2 and X.dtype != np.float32
+    rows = sp.csr_matrix(X.shape, dtype=np.float32)  # its constructor would choose the width of indices itself
+    rows.data = X.data[:nnz].astype(np.float64 if wide else np.float32, copy=False)  # duplicates add up as numbers
+    rows.indices = X.indices[:nnz].astype(np.int32, copy=False)
+    rows.indptr = X.indptr.astype(np.int32, copy=False)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows
+
+
+def _dense(verb: str, X: Any) -> np.ndarray:
+    if isinstance(X, (list, tuple)) and any(map(np.ma.isMaskedArray, X)):
+        X = np.ma.stack(X)
+    if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
+        row = np.argwhere(np.ma.getmaskarray(X))[0][0]
+        raise ValueError(
+            f"[{verb}] X must have no missing values; it is masked, first in row {row}. Impute them or drop such rows "
+            "first."
+        )
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        _check_rows_are_there(verb, X)
+        raise ValueError(f"[{verb}] X must be a table; got rows of different lengths.") from None
+    except (TypeError, RuntimeError) as error:
+        _check_rows_are_there(verb, X)
+        raise TypeError(f"[{verb}] X must be rows; got {type(X).__name__} ({error}).") from None
+    if not array.ndim and array.dtype == object:
+        _check_rows_are_there(verb, X)
+    _check_dtype(verb, X, array.dtype)
+    return _without_na(array)
+
+
+def _check_rows_are_there(verb: str, X: Any) -> None:
+    for name in _REMEDIES:
+        if hasattr(X, name):
+            call = f"X.{name}" if name == "X" else f"X.{name}()"
+            raise TypeError(f"[{verb}] X must be rows; got {type(X).__name__}. Give {call}.")
+
+
+def _check_dtype(verb: str, X: Any, dtype: np.dtype) -> None:
+    if dtype.kind == "c":
+        raise ValueError(f"[{verb}] X must hold real numbers; got dtype {dtype}. Complex data not supported.")
+    found = [f"in column {str(name)!r}" for name, kind in _column_types(X) if _is_time(kind)]
+    if dtype.kind in "mM":
+        found.append(f"of dtype {dtype}")
+    if dtype.kind == "O":
+        found += (f"such as {value!r}" for value in np.asarray(X, object).flat if isinstance(value, _TIMES))
+    if found:
+        raise TypeError(
+            f"[{verb}] X must hold numbers; got times {found[0]}. Turn them into numbers first, such as days: "
+            "(t - t.min()) / np.timedelta64(1, 'D')."
+        )
+
+
+def _column_types(X: Any) -> zip:
+    """Names and types of a data frame's columns."""
+    if sp.issparse(X) or isinstance(X, np.ndarray):
+        return zip((), (), strict=True)
+    columns, types = getattr(X, "columns", None), getattr(X, "dtypes", None)
+    return zip((), (), strict=True) if columns is None or types is None else zip(columns, types, strict=False)
+
+
+def _is_time(kind: Any) -> bool:
+    name = str(kind).lower()
+    return name.startswith(("date", "time", "duration", "period", "interval"))
+
+
+def _without_na(array: np.ndarray) -> np.ndarray:
+    """NaN for what pandas calls missing, of which NA is no number."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or array.dtype != object:
+        return array
+    return np.where(pandas.isna(array), np.nan, array)
