@@ -50,6 +50,105 @@ def test_long_indices_are_shortened():
     assert rows.indices.dtype == rows.indptr.dtype == np.int32
 
 
+def test_more_non_zeros_than_32_bits_count_are_refused():
+    """Without room for them: each array is one number, seen many times."""
+    many = sp.csr_matrix((1, 3), dtype=np.float32)
+    many.data, many.indices = (np.broadcast_to(one, 2**31) for one in (np.float32(1), np.int64(1)))
+    many.indptr = np.array([0, 2**31])
+    with pytest.raises(
+        ValueError, match=r"^\[fit\] X must have fewer than 2\^31 .*got 2147483648 non-zeros.*partial_fit"
+    ):
+        check_rows("fit", many)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8])
+def test_duplicates_of_narrow_numbers_add_up_as_numbers(dtype):
+    value = dtype(100)
+    given = sp.csr_matrix((1, 2), dtype=dtype)
+    given.data, given.indices, given.indptr = np.full(2, value), np.array([1, 1]), np.array([0, 2])
+    assert check_rows("fit", given).toarray().tolist() == [[0, 2 * float(value)]]
+
+
+TIMES = pd.DataFrame({"size": [1.0], "day": pd.to_datetime(["2020-01-01"])})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (TIMES, r"got times in column 'day'\. Turn them into numbers first, such as days"),
+        (TIMES.astype(object).to_numpy(), r"got times such as Timestamp\('2020-01-01 00:00:00'\)"),
+        (np.zeros((2, 2), "m8[s]"), r"got times of dtype timedelta64\[s\]"),
+        (pd.DataFrame({"a": [1.0], "b": pd.to_timedelta(["1s"])}), "got times in column 'b'"),
+        (np.ma.array(ROWS, mask=ROWS == 4), r"have no missing values; it is masked, first in row 1\. Impute"),
+        ([np.ma.array(row, mask=row == 4) for row in ROWS], "masked, first in row 1"),
+    ],
+)
+def test_times_and_masked_values_are_refused_by_name(given, message):
+    with pytest.raises((ValueError, TypeError), match=rf"^\[fit\] X must .*{message}"):
+        check_rows("fit", given)
+
+
+class Described:
+    """Rows that must be computed first, as a lazy frame's or a distributed array's."""
+
+    def compute(self):
+        return ROWS
+
+
+def test_what_must_be_computed_first_says_how():
+    with pytest.raises(TypeError, match=r"^\[fit\] X must be rows; got Described\. Give X\.compute\(\)\.$"):
+        check_rows("fit", Described())
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(ROWS)
+    with pytest.raises(TypeError, match=r"got LazyFrame\. Give X\.collect\(\)\.$"):
+        check_rows("fit", frame.lazy())
+    np.testing.assert_array_equal(check_rows("fit", frame.lazy().collect()), ROWS)
+
+
+UNIFORM = np.random.default_rng(0).random((1000, 3))
+
+
+def far(offset, column=slice(None)):
+    rows = UNIFORM.copy()
+    rows[:, column] += offset
+    return rows
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix, pd.DataFrame])
+@pytest.mark.parametrize(("offset", "column"), [(1e8, 0), (-1e12, 2)])
+def test_columns_that_float32_cannot_tell_from_their_mean_are_named(make, offset, column):
+    with pytest.raises(
+        ValueError, match=rf"^\[fit\] Column {column} must be centred: its values differ by 0\.2.* around"
+    ):
+        check_rows("fit", make(far(offset, column)), training=True)
+    check_rows("transform", make(far(offset, column)))
+
+
+def test_names_of_uncentred_columns_are_the_frames():
+    frame = pd.DataFrame(far(1e9, 1), columns=["a", "b", "c"])
+    with pytest.raises(ValueError, match="Column 'b' must be centred"):
+        check_rows("fit", frame, training=True)
+    whole = (UNIFORM * 1000).astype(np.int64) + 10**12
+    with pytest.raises(ValueError, match="Column 0 must be centred"):
+        check_rows("fit", whole, training=True)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        far(1e4),
+        far(1e8).astype(np.float32),  # they have lost it already
+        np.full((50, 2), 1e9),
+        np.where(np.arange(1000)[:, None] == 5, 0, far(1e9) * 0 + 1e9),
+        1.7e9 + 3600 * np.arange(1000.0)[:, None],
+        10**7 + np.arange(1000)[:, None],
+        np.where(UNIFORM < 0.99, 0, far(1e9)),
+    ],
+)
+def test_columns_that_float32_can_tell_are_taken(rows):
+    check_rows("fit", rows, training=True)
+
+
 def test_duplicates_are_summed_and_the_callers_matrix_is_left_alone():
     given = sp.csr_matrix((np.ones(3, np.float32), np.array([2, 0, 2]), np.array([0, 3])), shape=(1, 3))
     rows = check_rows("encode", given)

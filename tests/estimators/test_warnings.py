@@ -72,6 +72,37 @@ def test_columns_of_one_name_are_told_and_told_apart_by_place():
     np.testing.assert_array_equal(codes, dsa.transform(X))
 
 
+def with_value(value, row=17, column=3):
+    rows = X.copy()
+    rows[row, column] = value
+    return rows
+
+
+@pytest.mark.parametrize("form", ["array", "csr", "frame", "file"])
+def test_a_row_that_outweighs_all_others_is_named(form, tmp_path):
+    rows, name = with_value(1e6), 3
+    given = {"array": np.asarray, "csr": sp.csr_matrix}.get(form, lambda rows: pd.DataFrame(rows, columns=NAMES))(rows)
+    if form == "file":
+        given = source_of(tmp_path, rows, NAMES)
+    if form in ("frame", "file"):
+        name = "'gene 3'"
+    message = fit(given, max_iter=1)[0]
+    assert message.startswith(
+        f"[fit] Row 17 holds 99.5% of the squared deviation from the mean, most of it in column {name}:"
+    )
+    rows = X.copy()
+    rows[5] *= 1e4
+    assert "Row 5 holds" in fit(rows, max_iter=1)[0]
+
+
+def test_a_feature_that_outweighs_all_others_is_named_unless_features_are_scaled():
+    rows = X * np.where(np.arange(12) == 4, 1e3, 1).astype(np.float32)
+    (message,) = fit(pd.DataFrame(rows, columns=NAMES), max_iter=1)
+    assert message.startswith("[fit] Column 'gene 4' holds 100.0% of the squared deviation from the mean")
+    assert "Set scale=True" in message
+    assert fit(rows, max_iter=1, scale=True) == []
+
+
 def source_of(tmp_path, rows, names):
     path = tmp_path / ("x.npz" if names is None else "x.csv")
     write_rows(path, rows, names)
@@ -82,12 +113,12 @@ def test_constant_features_of_a_file_are_told_by_the_names_it_has(tmp_path):
     rows = with_columns(0.1, [2])
     rows[:, 5] = 0
     (message,) = fit(source_of(tmp_path, rows, NAMES))
-    assert "2 of 12 features are constant (columns 'gene 2', 'gene 5'): nothing" in message
+    assert "2 of 12 features are constant (columns 'gene 2', 'gene 5'): they" in message
     for form in (np.asarray, sp.csr_matrix):
         (message,) = fit(source_of(tmp_path, form(rows), None))
-        assert "1 of 12 features are constant (columns 2): nothing" in message
+        assert "1 of 12 features are constant (columns 2): they" in message
     (message,) = fit(ArraySource(rows))
-    assert "1 of 12 features are constant (columns 2): nothing" in message
+    assert "1 of 12 features are constant (columns 2): they" in message
 
 
 def test_features_of_a_file_that_move_once_are_not_constant(tmp_path):

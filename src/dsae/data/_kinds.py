@@ -96,8 +96,8 @@ def _dense(verb: str, X: Any) -> np.ndarray:
 def _check_rows_are_there(verb: str, X: Any) -> None:
     for name in _REMEDIES:
         if hasattr(X, name):
-            call = f"X.{name}" if name == "X" else f"X.{name}()"
-            raise TypeError(f"[{verb}] X must be rows; got {type(X).__name__}. Give {call}.")
+            what = "its X" if name == "X" else f"X.{name}()"
+            raise TypeError(f"[{verb}] X must be rows; got {type(X).__name__}. Give {what}.")
 
 
 def _check_dtype(verb: str, X: Any, dtype: np.dtype) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dsae.config import loss_of, one_of
-from dsae.data import as_source, gives_batches
+from dsae.data import as_numbers, as_source, gives_batches
 from dsae.metrics._cost import sizes
 from dsae.metrics._reconstruction import Reconstruction
 from dsae.metrics._sparsity import CodeActivity, firing_threshold
@@ -67,7 +67,7 @@ def evaluate(
     errors = Reconstruction(metrics=[name for name in names if METRICS[name].per_row])
     activity = CodeActivity(_threshold(model) if from_codes else 0.0)
     start, seconds = 0, 0.0
-    for rows in _batches(X, batch_size):
+    for rows in _batches(X if gives_batches(X) else as_numbers("evaluate", X), batch_size):
         begun = time.perf_counter()
         codes = model.encode(rows) if from_codes else None
         X_hat = model.decode(codes) if from_codes else getattr(model, "reconstruct", model)(rows)
