@@ -24,7 +24,8 @@ def choice(default: str, choices: Iterable[str] | Callable[[], Iterable[str]]) -
 def choices_of(config: Any) -> dict[str, tuple[str, ...]]:
     """What each `choice` of a configuration may be, by name of the field."""
     given: dict[str, Any] = {f.name: f.metadata.get("choices") for f in dataclasses.fields(config)}
-    return {name: tuple(c() if callable(c) else c) for name, c in given.items() if c is not None}
+    asked: dict[str, Any] = {name: c() if callable(c) else c for name, c in given.items() if c is not None}
+    return {name: tuple(choices) for name, choices in asked.items()}
 
 
 def check_choices(config: Any) -> None:
