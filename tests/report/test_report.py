@@ -215,7 +215,7 @@ def test_incomplete_history_is_shown_as_far_as_it_goes(make_model):
 )
 def test_a_damaged_history_is_named(make_model, row, fault):
     damaged = make_model(model={"history": [*history(1), row if isinstance(row, list) else history(1)[0] | row]})
-    with pytest.raises(ValueError, match=rf"history\.jsonl\) is damaged in row 2: {fault}.* Mend the row, or remove"):
+    with pytest.raises(ValueError, match=rf"config\.json\) is damaged in row 2: {fault}.* Mend the row, or empty"):
         collect(damaged, rows())
 
 
