@@ -241,7 +241,7 @@ def test_an_interrupted_fit_goes_on_with_resume(dsae, data, tmp_path):
     assert dsae(*command, "-o", tmp_path / "m", "--checkpoint-every", 5).code == 0  # the signal comes once
     done = dsae(*command, "-o", tmp_path / "whole" / "m", "--checkpoint-every", 5)
     assert done.code == 2
-    assert "m.checkpoint holds an unfinished run. Go on with --resume, or remove it" in done.err
+    assert "m.checkpoint holds an unfinished run. Continue with --resume, or remove it" in done.err
     done = dsae(*command, "-o", tmp_path / "whole" / "m", "--resume")
     assert (done.code, done.err) == (0, "")
     assert [path.name for path in (tmp_path / "whole").iterdir()] == ["m"]
@@ -255,7 +255,7 @@ def test_an_interrupted_fit_goes_on_with_resume(dsae, data, tmp_path):
 @pytest.mark.usefixtures("ctrl_c")
 def test_who_is_interrupted_is_told_how_to_go_on(dsae, data, tmp_path):
     done = dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--batch-size", 8, "--checkpoint-every", 5)
-    assert done.err.endswith("dsae: the same command with --resume goes on\ndsae: interrupted\n")
+    assert done.err.endswith("dsae: continue with the same command and --resume\ndsae: interrupted\n")
     done = dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--batch-size", 16, "--resume")
     assert done.code == 2
     assert "batch_size was 8 and is 16" in done.err
@@ -264,7 +264,7 @@ def test_who_is_interrupted_is_told_how_to_go_on(dsae, data, tmp_path):
 def test_nothing_to_resume_is_said_and_no_fault(dsae, data, tmp_path):
     done = dsae("fit", data, "-o", tmp_path / "m", *QUICK, "--resume")
     assert done.code == 0
-    assert "m.checkpoint to resume; starting anew" in done.err
+    assert "m.checkpoint to resume; starting from the beginning" in done.err
 
 
 def test_the_checkpoint_stays_until_the_model_is_written(dsae, data, tmp_path, monkeypatch):

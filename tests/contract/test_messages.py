@@ -33,7 +33,7 @@ ASKED = "X has 5 features, but {} is expecting 6 features as input."
 NAN = np.where(X > 0.5, X, np.nan)
 FINITE = "X must be finite; it holds NaN, first in row 0. Impute or drop such values first."
 WEIGHT = (
-    "sample_weight must be None: every row counts alike; got ndarray. Draw rows by their weight instead: "
+    "sample_weight must be None: every row counts the same; got ndarray. Sample rows by weight instead: "
     "X[rng.choice(len(X), len(X), p=weight / weight.sum())]."
 )
 

@@ -63,8 +63,8 @@ def test_a_feature_that_moves_once_is_not_constant():
 def test_columns_of_one_name_are_told_and_told_apart_by_place():
     twice = pd.DataFrame(X, columns=["a", "a", *NAMES[2:]])
     assert fit(twice) == [
-        "[fit] X must have columns of different names; got 'a' more than once. Names are left aside, and columns told "
-        "by their place. Rename them."
+        "[fit] X must have columns of different names; got 'a' more than once. Names are ignored; columns are "
+        "identified by position. Rename them."
     ]
     dsa = DeepSparseAutoencoder(2, hidden_layer_sizes=(), max_iter=1, random_state=0)
     with pytest.warns(UserWarning, match="more than once"):

@@ -1,6 +1,6 @@
-"""The command line: data to stdout or ``-o``, everything else to stderr, and exit codes that mean something.
+"""The command line: data to stdout or ``-o``, everything else to stderr, with meaningful exit codes.
 
-Only click is imported here: a command imports what it needs when it runs, so that help comes at once.
+Only click is imported here: a command imports what it needs when it runs, so that help appears at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import click
 import dsae
 from dsae.config import ENDINGS, did_you_mean
 
-FINE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS = {
     "demo": "_demo",
@@ -38,7 +38,7 @@ COMMANDS = {
 _EPILOG = f"""Data files are {", ".join(ENDINGS)}, or folders of one format; "-" is standard input or output.
 
 \b
-Exit codes: 0 fine, 1 the work failed, 2 wrong usage or bad input, 130 interrupted."""
+Exit codes: 0 success, 1 the work failed, 2 wrong usage or bad input, 130 interrupted."""
 
 
 class _Commands(click.Group):
@@ -80,14 +80,14 @@ def run(args: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 fine, 1 the work failed, 2 wrong usage or bad input, 130 interrupted.
+        0 success, 1 the work failed, 2 wrong usage or bad input, 130 interrupted.
     """
     state = {"debug": False}
     with _short_warnings():
         try:
             result = cli.main(args, prog_name="dsae", standalone_mode=False, obj=state)
             sys.stdout.flush()
-            return result if isinstance(result, int) else FINE
+            return result if isinstance(result, int) else SUCCESS
         except Exception as error:
             if state["debug"]:
                 traceback.print_exc()
@@ -102,7 +102,7 @@ def _explain(error: Exception) -> int:
         error.show()
         return MISUSED
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has left; python would complain once more when it flushes at exit.
+        # The reader of our output has gone; python would complain again when it flushes at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -127,7 +127,7 @@ def _one_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
-    """Warnings as one line each when they come, the same one once; none ends a training that may take hours."""
+    """Show warnings as one line each, the same one once; none ends training, which may take hours."""
     with warnings.catch_warnings():
         for category in (UserWarning, RuntimeWarning):
             warnings.simplefilter("default", category)

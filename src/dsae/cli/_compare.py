@@ -85,7 +85,7 @@ def compare(
 @file_options
 @_image_shape
 def report(model: str, data: str, output: str, reading: dict[str, Any], image_shape: Any) -> None:
-    """Write one HTML file about MODEL and what it makes of the rows in DATA."""
+    """Write one HTML file about MODEL and its results on the rows in DATA."""
     from dsae.report import collect, render, write_report
 
     runtime = load_model(model)
@@ -98,7 +98,7 @@ def report(model: str, data: str, output: str, reading: dict[str, Any], image_sh
 
 
 def made(folder: str) -> Path:
-    """The output folder, made before any work is done for it.
+    """Create the output folder before any work is done.
 
     Raises
     ------

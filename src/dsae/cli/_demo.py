@@ -1,4 +1,4 @@
-"""The whole of dsae in one command, on data that comes with scikit-learn."""
+"""A tour of dsae in one command, on data that comes with scikit-learn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SETTINGS = {
 @click.option("--max-iter", default=40, show_default=True, help="Epochs.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable figures on stdout.")
 def demo(output: str, seed: int, max_iter: int, as_json: bool) -> None:
-    """Compress handwritten digits with a sparse network and with its rivals, and show what comes out."""
+    """Compress handwritten digits with a sparse network and with its baselines, and show the results."""
     folder = made(output)
     comparison = study_digits(seed, max_iter)
     write_study(folder, comparison, image_shape=(8, 8))

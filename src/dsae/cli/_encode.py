@@ -89,14 +89,14 @@ def evaluate(model: str, data: str, as_json: bool, reading: dict[str, Any]) -> N
 
 
 def load_model(model: str) -> Runtime:
-    """`dsae.load`, imported only now."""
+    """`dsae.load`, imported when needed."""
     from dsae.runtime import load
 
     return load(model)
 
 
 def feature_names(runtime: Runtime) -> list[str]:
-    """The model's own, or ``x0, x1`` and so on."""
+    """The model's feature names, or ``x0, x1`` and so on."""
     return runtime.model.feature_names or [f"x{i}" for i in range(runtime.config.n_features)]
 
 
@@ -109,7 +109,7 @@ def transform(
     sparse: bool = False,
     beside: bool = False,
 ) -> None:
-    """Write what ``verb`` makes of the rows, in pieces and with their ids: to one file, or to one for each of a folder.
+    """Write ``verb(rows)`` in chunks, with row ids: to one file, or to one file per file of a folder.
 
     With ``beside``, what is made of an ``.h5ad`` and goes to one is written into ``obsm`` of a copy.
 

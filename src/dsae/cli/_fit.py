@@ -35,9 +35,9 @@ _KEPT = ("mse", "fvu")
     "--checkpoint-every",
     type=click.FloatRange(0),
     metavar="MINUTES",
-    help="Keep all that the run needs to go on in MODEL.checkpoint, written anew so often.",
+    help="Write the state of the run to MODEL.checkpoint this often.",
 )
-@click.option("--resume", is_flag=True, help="Go on from MODEL.checkpoint; give the same data and parameters again.")
+@click.option("--resume", is_flag=True, help="Continue from MODEL.checkpoint, with the same data and parameters.")
 @fit_options
 def fit(
     data: str,
@@ -53,13 +53,13 @@ def fit(
 ) -> None:
     """Train a deep sparse autoencoder on the rows in DATA, a file or a folder of files.
 
-    Up to 256 MiB of float32 are read into memory; more is read anew in every epoch, piece by piece.
+    Up to 256 MiB of float32 are read into memory; larger data are read again in every epoch, in chunks.
 
-    Ctrl-C ends the training early; the model so far is written all the same, and the exit code is 130. With
-    --checkpoint-every (or --resume, then every 10 minutes) the same command with --resume goes on from there, as it
-    does after a crash, and ends with the same weights as if it had not stopped.
+    Ctrl-C ends the training early; the model so far is still written, and the exit code is 130. With
+    --checkpoint-every (or --resume, which implies every 10 minutes), the same command with --resume continues from
+    there, also after a crash, and ends with the same weights as an uninterrupted run.
 
-    MODEL is written before it is evaluated, and again with what was measured.
+    MODEL is written before it is evaluated, and again with the results.
     """
     from dsae import store
     from dsae.data import open_rows
@@ -89,18 +89,18 @@ def fit(
     show({**facts, "seconds": seconds, **results}, as_json)
     if interrupted:
         if "checkpoint" in parameters:
-            click.echo("dsae: the same command with --resume goes on", err=True)
+            click.echo("dsae: continue with the same command and --resume", err=True)
         raise click.Abort
 
 
 def _kept(output: str, every: float | None, resume: bool) -> dict[str, Any]:
-    """Parameters that make the estimator keep, or take up, checkpoints beside the model."""
+    """Parameters that make the estimator write checkpoints beside the model, or resume from them."""
     folder = Path(output).resolve()
     folder = folder.with_name(f"{folder.name}.checkpoint")
     if folder.exists() and not resume:
-        raise ValueError(f"{folder} holds an unfinished run. Go on with --resume, or remove it to start anew.")
+        raise ValueError(f"{folder} holds an unfinished run. Continue with --resume, or remove it to start again.")
     if resume and not folder.exists():
-        click.echo(f"dsae: there is no {folder} to resume; starting anew", err=True)
+        click.echo(f"dsae: there is no {folder} to resume; starting from the beginning", err=True)
     return {"checkpoint": str(folder)} | ({} if every is None else {"checkpoint_every": every})
 
 
@@ -110,7 +110,7 @@ def _at_hand(source: StreamSource) -> Source:
 
 
 def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, float]:
-    """Errors on the rows of each name; where they cannot be had, it is said that the model is there all the same."""
+    """Errors on the rows of each name; if this fails, say that the model has been written all the same."""
     from dsae.metrics import evaluate
 
     try:

@@ -1,4 +1,4 @@
-"""The command that says what is installed, or what a model is."""
+"""The command that describes the installation or a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 @click.argument("model", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def info(model: str | None, as_json: bool) -> None:
-    """What MODEL is or, without one, what is installed."""
+    """Describe MODEL or, without one, the installation."""
     if model is None:
         show(installation(), as_json)
         return
@@ -37,7 +37,7 @@ def info(model: str | None, as_json: bool) -> None:
 
 
 def installation() -> dict[str, Any]:
-    """Versions of dsae and what it stands on, and how its kernels run; torch is not imported to ask."""
+    """Versions of dsae and its dependencies, and the kernels in use; torch is not imported."""
     from dsae import kernels
 
     return {

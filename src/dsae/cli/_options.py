@@ -103,9 +103,9 @@ _CHOICES = {
 
 
 def parameters() -> list[Parameter]:
-    """The estimator's parameters, from its signature and the first sentence that its docstring has on each.
+    """The estimator's parameters, from its signature and the first sentence on each in its docstring.
 
-    The source is parsed and not imported, since the estimator brings numpy and scikit-learn and help comes at once.
+    The source is parsed rather than imported: importing it would load numpy and scikit-learn, and help should be fast.
     """
     file, name = _ESTIMATOR
     module = ast.parse(files("dsae").joinpath("estimators", file).read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def parameters() -> list[Parameter]:
 
 
 def _first_sentences(docstring: str) -> dict[str, str]:
-    """What a numpydoc docstring says first about each parameter, by its name."""
+    """The first sentence about each parameter in a numpydoc docstring, by name."""
     section = docstring.partition("Parameters\n----------\n")[2].partition("\n\n")[0]
     entries = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE)
     return {name: _sentence(" ".join(text.split())) for name, text in entries}

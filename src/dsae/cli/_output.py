@@ -1,4 +1,4 @@
-"""What commands print, and where they write."""
+"""Output of commands: figures on stdout, and the files they write."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _padded(field: str, width: int, column: int) -> str:
 
 
 def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[StreamSource, str | Path]]:
-    """Which rows go to which file: all to the one named, or those of each file of ``source`` to one in a folder.
+    """Which rows go to which file: all to the file named, or those of each file of ``source`` to its own in a folder.
 
     Raises
     ------

@@ -42,7 +42,7 @@ def score(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """How usual the rows in DATA are: minus the mean squared error of each, so that low is unusual."""
+    """Score the rows in DATA: minus the mean squared error of each, so that low scores are unusual."""
     runtime = load_model(model)
     source = source_for(runtime, "score", data, reading)
     if lowest is not None:
@@ -57,7 +57,7 @@ def score(
 
 
 def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[dict[str, Any]]:
-    """The rows of the lowest scores, and the feature that is to blame: one pass to find them, another to explain."""
+    """The rows with the lowest scores, and the feature with the largest error in each: one pass for each task."""
     import numpy as np
 
     scores = np.concatenate([runtime.score_samples(chunk.rows) for chunk in source.chunks()])
@@ -76,7 +76,7 @@ def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[d
 
 
 def _share_of_largest(errors: np.ndarray) -> list[float | None]:
-    """Of each row's errors; None where there are none."""
+    """The largest share of each row's error that one feature has; None for rows without error."""
     sums = errors.sum(axis=1)
     return [float(row.max() / total) if total else None for row, total in zip(errors, sums, strict=True)]
 
@@ -92,7 +92,7 @@ def _share_of_largest(errors: np.ndarray) -> list[float | None]:
 def neighbours(
     model: str, data: str, queries: str, n_rows: int, metric: str, reading: dict[str, Any], as_json: bool
 ) -> None:
-    """The rows in DATA whose codes are nearest to those of each row in QUERIES."""
+    """List the rows in DATA whose codes are nearest to that of each row in QUERIES."""
     from dsae.data import options_for
     from dsae.interpret import CodeIndex
 
@@ -115,7 +115,7 @@ def neighbours(
 @file_options
 @_json
 def select(model: str, data: str | None, n_features: int, output: str, reading: dict[str, Any], as_json: bool) -> None:
-    """The features of MODEL that matter most, or the rows in DATA with only these columns, in their order."""
+    """List the most important features of MODEL, or write the rows in DATA with only these columns, in their order."""
     from dsae.interpret import feature_importances, most_important
 
     runtime = load_model(model)

@@ -1,4 +1,4 @@
-"""The same task for the sparse autoencoder, its dense twin, its narrow twin and PCA."""
+"""Comparison of a sparse autoencoder with its dense twin, its narrow twin and PCA on one task."""
 
 from dsae.comparison._baselines import DenseEncoder as DenseEncoder
 from dsae.comparison._baselines import LinearModel as LinearModel

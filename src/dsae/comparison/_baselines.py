@@ -1,4 +1,4 @@
-"""What a sparse autoencoder is compared with: PCA, a thinner dense network, and BLAS."""
+"""Baselines of a comparison: PCA, a narrower dense network, and BLAS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LinearModel:
     Parameters
     ----------
     mean, scale : ndarray of float32, shape (n_features,)
-        What rows were centred and divided by.
+        Subtracted from rows, and their divisor.
     components : ndarray of float32, shape (n_components, n_features)
         Orthonormal.
     """
@@ -92,8 +92,8 @@ def narrow_widths(
     n_parameters : int
         Weights and biases.
     floor : int, optional
-        No hidden layer becomes thinner; by default the width of the code, since a thinner layer would cut the
-        code down and handicap the network. Where even that has too many parameters, there is no floor.
+        Least width of a hidden layer; by default the width of the code, since a narrower layer would be a bottleneck
+        before the code. If even that has too many parameters, there is no floor.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def _dense_parameters(config: AutoencoderConfig, hidden: tuple, code: int, decod
 
 
 class DenseEncoder:
-    """The encoder of a dense model by matrix products of BLAS, as fast as numpy has it.
+    """The encoder of a dense model by numpy's (BLAS) matrix products.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The same task for the sparse autoencoder, its dense twin, its narrow twin and PCA."""
+"""Comparison of a sparse autoencoder with its dense twin, its narrow twin and PCA on one task."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _ROWS_TIMED = 1024
 
 @dataclass(frozen=True)
 class Compared:
-    """One model's row: its size and cost, and how well it reconstructs the test rows.
+    """One model's figures: its size and cost, and how well it reconstructs the test rows.
 
-    Every figure is an attribute, too: ``row.fvu`` is ``row.values["fvu"]``.
+    Every figure is also an attribute: ``row.fvu`` is ``row.values["fvu"]``.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Compared:
     values: dict[str, Any]
 
     def __getattr__(self, name: str) -> Any:
-        # Asked only for what is no field; a copy being unpickled has no fields yet.
+        # Called only for names that are no field; a copy being unpickled has no fields yet.
         values = vars(self).get("values", {})
         if name not in values:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
@@ -77,9 +77,9 @@ class Comparison:
     models : dict of str to object
         By name; each has ``encode``, ``decode`` and ``reconstruct``.
     X_test : ndarray or csr_matrix
-        Rows the errors were measured on.
+        Rows on which the errors were measured.
     notes : list of str
-        What to know when reading the figures.
+        Notes on how to read the figures.
     """
 
     rows: list[Compared]
@@ -92,7 +92,7 @@ class Comparison:
 
     @property
     def ratios(self) -> dict[str, dict[str, float | None]]:
-        """DSA over each other model: below 1 the DSA needs less; None where the other needs nothing."""
+        """DSA over each other model: below 1 the DSA needs less; None if the other value is 0."""
         own = self[SPARSE]
         return {
             other.name: {
@@ -105,16 +105,16 @@ class Comparison:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Rows, ratios and notes as JSON can hold them; None where a number is not finite."""
+        """Rows, ratios and notes for JSON; numbers that are not finite become None."""
         rows = [row.to_dict() for row in self.rows]
         return plain({"rows": rows, "ratios": self.ratios, "notes": self.notes})
 
     def to_json(self) -> str:
-        """The same as text."""
+        """`to_dict` as JSON text."""
         return json.dumps(self.to_dict(), indent=2)
 
     def to_table(self) -> Table:
-        """The same for a terminal, a column per model."""
+        """A table for the terminal with one column per model."""
         table = Table("", *(row.name for row in self.rows), caption="\n".join(self.notes), caption_justify="left")
         for column in table.columns[1:]:
             column.justify = "right"
@@ -130,7 +130,7 @@ class Comparison:
 
 
 def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int = 1, **params: Any) -> Comparison:
-    """Fit a DSA and its rivals on the same rows and measure them on the same held-out rows.
+    """Fit a DSA and its baselines on the same rows and measure them on the same held-out rows.
 
     The dense twin is the same network with all its weights and no L1; the narrow twin is dense and thinner,
     with as many parameters as the DSA (see `narrow_widths`); PCA is the linear code of the same width.
@@ -139,15 +139,15 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     Parameters
     ----------
     X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
-        To train on.
+        Training rows.
     X_test : the same, optional
-        To measure on; by default a share of ``X`` is held out, by the seed.
+        Test rows; by default a share of ``X``, drawn by the seed, is held out.
     test_size : float
         That share, in (0, 1).
     verbose : int
-        1 says on stderr what is being fitted.
+        1 reports on stderr which model is being fitted.
     **params
-        Of `DeepSparseAutoencoder`.
+        Parameters of `DeepSparseAutoencoder`.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     Raises
     ------
     ValueError
-        If the rows or a parameter are not what they should be.
+        If the rows or a parameter are invalid.
     TypeError
         If a parameter is unknown.
     KeyboardInterrupt
@@ -185,7 +185,7 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
 
 
 def _fit_all(X: Any, rows: Any, params: dict[str, Any], say: Callable) -> dict[str, tuple[Any, float]]:
-    DeepSparseAutoencoder(1, max_iter=1).fit(np.eye(4))  # torch's import and first call are nobody's training time
+    DeepSparseAutoencoder(1, max_iter=1).fit(np.eye(4))  # keeps torch's import and first call out of the training times
     fitted: dict[str, tuple[Any, float]] = {SPARSE: _fit(X, params, SPARSE, say)}
     runtime = fitted[SPARSE][0]
     plain = {**params, **_PLAIN}
@@ -249,10 +249,10 @@ def _notes(models: dict[str, Any], params: dict[str, Any], rows: Any, test: Any)
     notes = [
         f"Trained on {rows.shape[0]:,} rows, measured on {test.shape[0]:,} others. {versions}; kernels for "
         f"{kernels.isa()}, {kernels.threads()} threads.",
-        "Encoding time counts the check of the input; dense models use the faster of the kernels and BLAS.",
+        "Encoding time includes the input check; dense models use the faster of the kernels and BLAS.",
     ]
     if models[NARROW].config.n_components != models[SPARSE].config.n_components:
-        notes.append("There is no hidden layer to make thinner, so the narrow twin has a narrower code.")
+        notes.append("There is no hidden layer to narrow, so the narrow twin has a narrower code.")
     if params["init"] is not None or params["warm_start"]:
         notes.append("The DSA starts from the weights given as init, its twins from random weights.")
     if models[LINEAR].components.shape[0] < models[SPARSE].config.n_components:

@@ -1,4 +1,4 @@
-"""What a model is and how it is trained: frozen, checked, and the same in JSON, TOML and Python."""
+"""Configuration of models and of training: frozen, validated, and the same in JSON, TOML and Python."""
 
 from dsae.config._activations import ACTIVATIONS as ACTIVATIONS
 from dsae.config._activations import CODE_ACTIVATIONS as CODE_ACTIVATIONS

@@ -1,4 +1,4 @@
-"""Activations: what each part of the library asks of one, in one record each."""
+"""Activations: one record each, with everything that any part of the library needs to know about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Activation:
     Parameters
     ----------
     name : str
-        What users write.
+        Name that users write.
     apply : callable
         ``apply(rows, k, thresholds)``, in place, on rows ``[n_rows, width]`` of float32 or float64.
     kernel : int, optional
@@ -42,14 +42,14 @@ class Activation:
     sparse : bool
         Whether most of a code is zero by construction: a dictionary, which has a linear encoder by default.
     takes_k, needs_k : bool
-        Whether ``k``, the non-zeros per code, has a meaning, and whether nothing goes without. Where it is taken but
-        not needed, a penalty brings codes to it (`dsae.shrink.TargetL0`).
+        Whether ``k``, the non-zeros per code, is accepted, and whether it is required. If it is accepted but not
+        required, a penalty brings codes to it (`dsae.shrink.TargetL0`).
     threshold : bool
         Whether it has a threshold per unit, trained and saved with the model.
     by_row : bool
         Whether a unit depends on the others of its row.
     linear : bool
-        Whether it passes on what the layer gives, so that a model can centre and scale its output.
+        Whether it is the identity, so that a model can centre and scale its output.
     rate : bool
         Whether units lie in 0..1 and never at zero, for ``target_rate``.
     fires_above : callable

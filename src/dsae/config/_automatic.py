@@ -1,4 +1,4 @@
-"""Settings chosen from the shape of the data where the user leaves them open."""
+"""Settings that are chosen from the shape of the data unless the user sets them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _WIDE = 4096  # features; more are learned with fewer units and smaller steps
 
 
 def automatic_widths(shape: tuple[int, int], n_components: int, code_activation: str) -> tuple[int, ...]:
-    """Hidden widths where none are given, as wide as the rows can teach.
+    """Default hidden widths, sized to the number of samples.
 
     Parameters
     ----------
     shape : tuple of int
-        Rows and features of the data. Two layers for up to 4096 features; wider data have more weights than rows could
-        settle, and get one layer of at most 256 units, of fewer where rows are few (docs/design/shrinking.md).
+        Rows and features of the data. Up to 4096 features get two layers. Wider data have too few rows for so many
+        weights, and get one layer of at most 256 units, fewer if there are few rows (docs/design/shrinking.md).
     n_components, code_activation
-        As in `AutoencoderConfig`. Codes by topk, batchtopk and jumprelu are dictionaries, which have a linear encoder;
-        so have codes as wide as the data.
+        As in `AutoencoderConfig`. Codes by topk, batchtopk and jumprelu are dictionaries and get a linear encoder, as
+        do codes as wide as the data.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def automatic_widths(shape: tuple[int, int], n_components: int, code_activation:
 
 
 def automatic_epochs(n_samples: int, batch_size: int) -> int:
-    """Epochs where no number is given: at least 10, and as many as make 4,000 steps, up to 100.
+    """Default number of epochs: as many as make 4,000 steps, between 10 and 100.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def automatic_epochs(n_samples: int, batch_size: int) -> int:
 
 
 def automatic_rate(n_features: int) -> float:
-    """Learning rate where none is given: 3e-3 for up to 4096 features, half of that beyond (docs/design/shrinking.md).
+    """Default learning rate: 3e-3 for up to 4096 features, half of that for more (docs/design/shrinking.md).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Validators that name the setting, what was expected and what came."""
+"""Validators whose errors name the setting, what was expected and what was given."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def one_of(name: str, value: Any, choices: Collection[str]) -> None:
 
 
 def choice(default: str, choices: Iterable[str] | Callable[[], Iterable[str]]) -> Any:
-    """A field of a configuration that takes one of ``choices``; a function is asked anew at every check."""
+    """A field of a configuration that takes one of ``choices``; a function is called at every check."""
     return dataclasses.field(default=default, metadata={"choices": choices})
 
 
 def choices_of(config: Any) -> dict[str, tuple[str, ...]]:
-    """What each `choice` of a configuration may be, by name of the field."""
+    """The allowed values of each `choice` field of a configuration, by name."""
     given: dict[str, Any] = {f.name: f.metadata.get("choices") for f in dataclasses.fields(config)}
     asked: dict[str, Any] = {name: c() if callable(c) else c for name, c in given.items() if c is not None}
     return {name: tuple(choices) for name, choices in asked.items()}
 
 
 def check_choices(config: Any) -> None:
-    """Refuse a configuration of which a `choice` is none of its choices."""
+    """Refuse a configuration with a `choice` field that has none of its allowed values."""
     for name, choices in choices_of(config).items():
         one_of(name, getattr(config, name), choices)
 
@@ -41,14 +41,14 @@ def listed(names: Iterable[str]) -> str:
 
 
 def did_you_mean(given: Any, known: Iterable[str]) -> str:
-    """`` Did you mean 'relu'?`` where one of ``known`` is near, or nothing."""
+    """`` Did you mean 'relu'?`` if one of ``known`` is similar, else an empty string."""
     by_lower_case = {name.lower(): name for name in known}
     near = difflib.get_close_matches(str(given).lower(), by_lower_case, 1)
     return f" Did you mean {by_lower_case[near[0]]!r}?" if near else ""
 
 
 def true_or_false(name: str, value: Any) -> None:
-    """Refuse what only looks like a truth value: the string ``"no"`` would count as true."""
+    """Refuse anything but True and False: the string ``"no"`` would count as true."""
     if isinstance(value, str) or value not in (True, False):
         raise ValueError(f"{name} must be True or False; got {value!r}.")
 
@@ -70,7 +70,7 @@ def positive_int(name: str, value: Any) -> None:
 
 
 def known_keys(what: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
-    """Refuse keys that nobody would read, suggesting the nearest known one."""
+    """Refuse unknown keys, suggesting the nearest known one."""
     for key in given:
         if key not in allowed:
             hint = did_you_mean(key, allowed) or f" Known: {', '.join(allowed)}."

@@ -1,4 +1,4 @@
-"""Modules that are imported when first used: `dsae --help` needs the names in the tables, not numpy."""
+"""Modules that are imported on first use: `dsae --help` needs the names in the tables, but not numpy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Lazy:
-    """Stands for a module."""
+    """Proxy for a module."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""Reconstruction losses: what each part of the library asks of one, in one record each."""
+"""Reconstruction losses: one record each, with everything that any part of the library needs to know about it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ else:
 
 
 def explained_variance(fvu: float) -> float:
-    """``1 - fvu``, as `sklearn.metrics.r2_score` has it where rows do not vary: 1 if perfect, else 0."""
+    """``1 - fvu``; for constant rows 1 if perfect, else 0, as in `sklearn.metrics.r2_score`."""
     return 0.0 if fvu == math.inf else 1.0 - fvu
 
 
@@ -29,7 +29,7 @@ class Extra:
     Parameters
     ----------
     name : str
-        Under which the torch loss takes them, and the model folder keeps them.
+        Its name in the torch loss and in the model folder.
     start : callable
         ``start(mean, deviation)``: where training begins, float32 ``[n_features]``, from the features' moments.
     """
@@ -45,31 +45,31 @@ class Loss:
     Parameters
     ----------
     name : str
-        What users write.
+        Name that users write.
     link : str
-        The output activation with which it can be computed from what the last layer gives, without the output.
+        Output activation with which it can be computed from the last layer's pre-activations alone.
     tile : callable
-        ``tile(z, target)``: of what the last layer gives, the summed loss (float64) and its derivative over ``factor``,
-        arrays of any one shape.
+        ``tile(z, target)``: from pre-activations of the last layer, the summed loss (float64) and its derivative
+        divided by ``factor``; arrays of one shape.
     factor : float
-        What the derivatives of ``tile`` and of the kernel are to be multiplied by.
+        Multiplies the derivatives of ``tile`` and of the kernel.
     kernel : int, optional
         Its number in ``csrc/tiled_loss.cpp``; without one, torch computes it.
     needs_link : bool
-        Whether it makes no sense with another output activation.
+        Whether no other output activation is allowed.
     low, high : float
         Bounds of the values it can be trained on.
     metric : str
-        The error that goes with it, in `dsae.metrics.METRICS`.
+        Its error metric in `dsae.metrics.METRICS`.
     score_metric : str
         The metric from which an estimator's ``score`` comes.
     score : callable
-        From that metric's value to the score.
+        Maps that metric's value to the score.
     start : callable, optional
         ``start(mean)``: the output's initial bias from the features' means, float32 ``[n_features]``. By default the
         output activation brings it to the mean.
     extras : tuple of Extra
-        What is trained beside the weights.
+        Parameters trained beside the weights.
     exposure : bool
         Whether a row's total scales its output.
     couples_outputs : bool

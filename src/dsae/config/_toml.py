@@ -1,4 +1,4 @@
-"""Settings of a run from a file."""
+"""Settings from a TOML file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_toml(path: str | Path, allowed: tuple[str, ...]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If the file is no TOML or has a key that nobody would read.
+        If the file is not TOML or has an unknown key.
     OSError
         If it is missing or cannot be read.
     """

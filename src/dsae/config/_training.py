@@ -1,4 +1,4 @@
-"""How a model is fitted."""
+"""Configuration of training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is fitted; every field is a parameter of `DeepSparseAutoencoder`, described there."""
+    """Configuration of training; every field is a parameter of `DeepSparseAutoencoder`, described there."""
 
     loss: str = choice("mse", LOSSES)
     shrink: str = choice("tempered", SHRINK)
@@ -50,7 +50,7 @@ class TrainConfig:
         self._use_plain_numbers()
 
     def _use_plain_numbers(self) -> None:
-        """numpy's numbers, as grid searches give them, are not what JSON can hold."""
+        """Convert numpy's numbers, which grid searches pass, to Python's, which JSON can hold."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(field.default, (bool, int, float)):

@@ -1,4 +1,4 @@
-"""The autoencoder with scikit-learn's manners: it adapts, the work is done in `dsae.train` and `dsae.runtime`."""
+"""The scikit-learn estimator, a thin adapter over `dsae.train` and `dsae.runtime`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ROWS_AT_ONCE = 4096  # of a source
 
 
 class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
-    """An autoencoder of any depth whose zero weights are not stored, read or multiplied.
+    """An autoencoder of any depth whose zero weights are never stored, read or multiplied.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     history_ : list of dict
         One row per epoch: loss, density, learning rate, seconds.
     feature_importances_ : ndarray of shape (n_features_in_,)
-        How strongly the reconstruction answers to each input, gathered while training; not negative, sum 1. See
+        How strongly the reconstruction responds to each input, gathered during training; non-negative, sum 1. See
         `dsae.interpret.feature_importances`.
     n_features_in_ : int
     fit_time_ : float
@@ -213,20 +213,20 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         Parameters
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), or a source
-            A sparse matrix stays sparse (docs/design/sparse_input.md). What does not fit in memory is given as
+            A sparse matrix stays sparse (docs/design/sparse_input.md). For data that do not fit in memory, pass
             ``dsae.data.open_rows("folder/")``, here and to `transform` and `score`.
         y : ignored
         validation : the same as ``X``, optional
-            Rows to stop early on, in the place of a random share of ``X``; ``early_stopping`` then need not be set.
-            Give them where rows come in groups (patients, documents, users) or in time: a random share has
-            neighbours of the training rows, and so tells too little of new groups and later times.
+            Rows for early stopping instead of a random share of ``X``; implies ``early_stopping``. Pass them if rows
+            come in groups (patients, documents, users) or in time: a random share contains neighbours of the training
+            rows, and so overestimates the quality on new groups and later times.
         on_epoch : callable, optional
-            Is given the epoch's row of ``history_``; where it returns True, training ends.
+            Called with the epoch's row of ``history_``; training ends if it returns True.
         on_step : callable, optional
-            Is given a dict of ``step`` (since the start), ``epoch``, ``stage``, ``loss`` (of the batch) and
-            ``learning_rate``: for loggers.
+            For loggers: called with a dict of ``step`` (since the start), ``epoch``, ``stage``, ``loss`` (of the batch)
+            and ``learning_rate``.
         every : int
-            Steps from one call of ``on_step`` to the next.
+            Steps between calls of ``on_step``.
         **unknown
             Refused; ``sample_weight`` with advice.
 
@@ -237,16 +237,16 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         Raises
         ------
         ValueError
-            If a parameter, ``X`` or ``validation`` is not what it should be.
+            If a parameter, ``X`` or ``validation`` is invalid.
         TypeError
-            If it is given anything else.
+            If there is an unknown argument.
         FloatingPointError
             If the loss is no longer a number.
 
         Warns
         -----
         UserWarning
-            About constant features, columns of one name, units without edges, and a model that learned nothing.
+            About constant features, repeated column names, units without edges, and a model that learned nothing.
         """
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()
@@ -280,16 +280,16 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         return self
 
     def partial_fit(self, X: Any, y: Any = None, **unknown: Any) -> DeepSparseAutoencoder:
-        """Learn from more rows, each seen once, and go on from where the model is.
+        """Learn from more rows, each seen once, continuing from the current model.
 
-        For data that come in pieces, whose number nobody knows. So nothing is planned to end: the model has its final
-        density from the first step and exchanges edges by the scores of ``shrink`` every 100 steps, ever fewer; the
-        learning rate is ``learning_rate_init`` after 100 steps of warm-up, and every call may be given another
-        (`set_params`). ``max_iter``, ``early_stopping``, ``schedule`` and ``checkpoint`` are for `fit`.
+        For data that arrive in an unknown number of chunks; training is open-ended. The model has its final density
+        from the first step and exchanges edges by the scores of ``shrink`` every 100 steps, fewer each time; the
+        learning rate is ``learning_rate_init`` after 100 steps of warm-up, and may be changed before any call
+        (`set_params`). ``max_iter``, ``early_stopping``, ``schedule`` and ``checkpoint`` apply to `fit` only.
 
-        The first call decides the width, and by the mean and the spread of its rows how inputs are centred and scaled
-        inside the model from then on: give it rows that stand for the rest. Adam's moments stay between calls, and
-        `save` writes them beside the model, so that it also goes on after `load`. After `fit` they start anew.
+        The first call sets the width, and the mean and standard deviation by which inputs are centred and scaled inside
+        the model from then on: give it representative rows. Adam's moments are kept between calls, and `save` writes
+        them beside the model, so that training also continues after `load`. After `fit` they start at zero.
 
         Parameters
         ----------
@@ -305,7 +305,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         Raises
         ------
         ValueError
-            If a parameter or ``X`` is not what it should be.
+            If a parameter or ``X`` is invalid.
         FloatingPointError
             If the loss is no longer a number; the model stays as it was.
 
@@ -338,7 +338,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
         k : int, optional
-            Non-zeros per code, other than trained for; see `dsae.Runtime.encode`.
+            Non-zeros per code, instead of those of training; see `dsae.Runtime.encode`.
 
         Returns
         -------
@@ -364,7 +364,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         return np.concatenate([self.runtime_.reconstruction_error(rows, per_feature=per_feature) for rows in batches])
 
     def score_samples(self, X: Any, scale: Any = None) -> np.ndarray:
-        """How usual each row is, ``[n_samples]``: minus its squared error, higher is more normal.
+        """Score of each row, ``[n_samples]``: minus its mean squared error; higher is more normal.
 
         ``scale``, such as the standard deviation of every feature, makes errors comparable between features; see
         `dsae.Runtime.score_samples`.
@@ -375,8 +375,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect.
 
-        Of rows that are all equal it is 1 where they are reconstructed exactly, else 0; of one row it is NaN, with a
-        warning. So does `sklearn.metrics.r2_score`.
+        As in `sklearn.metrics.r2_score`, it is 1 for equal rows that are reconstructed exactly, 0 for other equal rows,
+        and NaN, with a warning, for a single row.
         """
         refuse_unknown("score", unknown)
         source = self._checked("score", X)
@@ -390,7 +390,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         return loss.score(errors[loss.score_metric])
 
     def _checked(self, verb: str, X: Any, finite: bool = True) -> Source:
-        """A source of rows that have the columns of `fit`."""
+        """Rows as a source, checked to have the columns of `fit`."""
         check_is_fitted(self)
         source = as_source(verb, X, finite=finite)
         if source is X or not isinstance(source, ArraySource):
@@ -400,7 +400,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         return source
 
     def _batches(self, verb: str, X: Any) -> Iterator[Any]:
-        """Rows in memory as they are, those of another source in order and in pieces."""
+        """Rows in memory as one batch; those of another source in order, in chunks."""
         source = self._checked(verb, X, finite=False)  # the runtime looks on the way
         return iter([source.X]) if isinstance(source, ArraySource) else _pieces(source)
 
@@ -443,7 +443,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         vars(self).update(_fitted(model), interrupted_=interrupted)
 
     def _parameters(self, goes_on: bool) -> dict[str, Any]:
-        """Those given; a model that goes on keeps the widths that the first rows gave it."""
+        """The parameters; a model that continues keeps the widths chosen for its first rows."""
         given = self.get_params(deep=False)
         if goes_on and isinstance(given["hidden_layer_sizes"], str):
             given["hidden_layer_sizes"] = self.runtime_.config.hidden_layer_sizes
@@ -491,7 +491,7 @@ def _trainer() -> ModuleType:
 
 
 def _fitted(model: store.Model) -> dict[str, Any]:
-    """What makes an estimator a fitted one."""
+    """The attributes of a fitted estimator."""
     names = model.feature_names
     return {
         "runtime_": Runtime(model),
@@ -513,8 +513,8 @@ def _as_model(init: Any, config: AutoencoderConfig) -> store.Model:
     if isinstance(init, DeepSparseAutoencoder):
         if not hasattr(init, "runtime_"):
             raise NotFittedError(
-                "init must be fitted; got an estimator that is not. clone, and so every search, takes from an "
-                "estimator what it has learned: give init=dsa.runtime_ instead."
+                "init must be fitted; got an unfitted estimator. clone, and so every search, removes what an estimator "
+                "has learned: pass init=dsa.runtime_ instead."
             )
         return init.runtime_.model
     if isinstance(init, Runtime):

@@ -1,4 +1,4 @@
-"""What scikit-learn's manners ask of every estimator here."""
+"""Base class and helpers of the estimators: what scikit-learn's conventions require of all of them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _SHOWN = 5
 
 
 class DSAEstimator(BaseEstimator):
-    """An estimator that checks the columns it is given and knows what a misspelt parameter was to be."""
+    """An estimator that checks its columns and suggests the intended name for a misspelt parameter."""
 
     n_features_in_: int
     feature_names_in_: np.ndarray
 
     def __new__(cls, *args: Any, **params: Any) -> Any:
-        """Refuse a misspelt parameter with what it was to be; `__init__` does the rest."""
+        """Refuse an unknown parameter and suggest the intended one; `__init__` does the rest."""
         known = inspect.signature(cls.__init__).parameters
         for name in params:
             if name not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
@@ -38,10 +38,10 @@ class DSAEstimator(BaseEstimator):
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Parameters, which `_assign` sets."""
+            """Parameters, set by `_assign`."""
 
     def _assign(self, given: dict[str, Any]) -> None:
-        """Set the arguments of `__init__` as attributes of their names, as scikit-learn asks: ``locals()``."""
+        """Set the arguments of `__init__`, given as its ``locals()``, as attributes, as scikit-learn requires."""
         vars(self).update({name: value for name, value in given.items() if name != "self"})
 
     def set_params(self, **params: Any) -> Any:
@@ -85,7 +85,7 @@ def column_names(X: Any, source: Source | None = None) -> list[str] | None:
     if repeated:
         warn(
             f"[fit] X must have columns of different names; got {listed([repr(name) for name in repeated])} more than "
-            "once. Names are left aside, and columns told by their place. Rename them."
+            "once. Names are ignored; columns are identified by position. Rename them."
         )
         return None
     names = _get_feature_names(X)
@@ -95,7 +95,7 @@ def column_names(X: Any, source: Source | None = None) -> list[str] | None:
 
 
 def _repeated_names(X: Any, source: Source | None = None) -> list[str]:
-    """Names that more than one column has; scikit-learn refuses to read such frames from version 1.9 on."""
+    """Names of more than one column; scikit-learn refuses such frames from version 1.9 on."""
     names = getattr(X, "columns", None if source is None else source.column_names)
     counts = Counter(map(str, () if names is None else names))
     return [name for name, count in counts.items() if count > 1]
@@ -110,13 +110,13 @@ def warn(message: str) -> None:
 
 
 def listed(names: list[str]) -> str:
-    """The first names of a list, and how many more there are."""
+    """The first names of a list, and the number of the others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
 def refuse_unknown(verb: str, given: Mapping[str, Any]) -> None:
-    """Refuse arguments that nobody would read.
+    """Refuse arguments that have no effect.
 
     Raises
     ------
@@ -128,8 +128,8 @@ def refuse_unknown(verb: str, given: Mapping[str, Any]) -> None:
             raise TypeError(f"[{verb}] There is no argument {name!r}.{did_you_mean(name, ('X', 'y'))}")
         if value is not None:
             raise TypeError(
-                f"[{verb}] sample_weight must be None: every row counts alike; got {type(value).__name__}. Draw rows "
-                "by their weight instead: X[rng.choice(len(X), len(X), p=weight / weight.sum())]."
+                f"[{verb}] sample_weight must be None: every row counts the same; got {type(value).__name__}. Sample "
+                "rows by weight instead: X[rng.choice(len(X), len(X), p=weight / weight.sum())]."
             )
 
 

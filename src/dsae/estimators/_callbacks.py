@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks where it has them, from version 1.9 on; nothing where it has not."""
+"""scikit-learn's callbacks, which exist from version 1.9 on; without them, stand-ins that do nothing."""
 
 from __future__ import annotations
 

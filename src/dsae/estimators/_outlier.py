@@ -1,4 +1,4 @@
-"""Rows that do not fit in, as scikit-learn's outlier detectors find them."""
+"""An outlier detector with scikit-learn's interface."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ _DENSITY, _EDGES = 0.2, 4  # active share of the weights, and of a unit of few i
 _MAX_SAMPLES = 256
 _VALUES_AT_ONCE = 2**18
 _DEVIATIONS = 3.0
-_MAD = 1.4826  # a normal deviate's standard deviation is that times its median absolute deviation
+_MAD = 1.4826  # standard deviation over median absolute deviation of a normal distribution
 
 
 class DSAOutlierDetector(OutlierMixin, DSAEstimator):
-    """Outliers by what sparse autoencoders cannot reconstruct, or reconstruct from an unusual code.
+    """Finds rows that sparse autoencoders cannot reconstruct, or reconstruct from an unusual code.
 
-    Some small autoencoders, each of random edges and of a random width of its code, learn some of the rows each (Chen
-    et al., Outlier detection with autoencoder ensembles, SDM 2017). In each, a row is as far out as its squared error,
-    in every feature relative to what is usual there, and the squared Mahalanobis distance of its code; both are 1 on
-    average. The distance of a row is the median over the autoencoders.
+    An ensemble of small autoencoders with random edges and random code widths, each trained on a random subset of the
+    rows (Chen et al., Outlier detection with autoencoder ensembles, SDM 2017). In each, the distance of a row is its
+    squared error, per feature relative to the usual error there, plus the squared Mahalanobis distance of its code;
+    both are 1 on average. The distance of a row is the median over the autoencoders.
 
-    Features are standardised and their tails pulled in, by ``sign(x) log(1 + |x|)``, so that single far values neither
-    rule the training nor the distance. A sparse matrix is taken as it is.
+    Features are standardised and their tails compressed by ``sign(x) log(1 + |x|)``, so that single extreme values
+    dominate neither training nor distance. A sparse matrix is used unchanged.
 
     Parameters
     ----------
     estimator : DeepSparseAutoencoder, optional
-        What to fit copies of, on all rows.
+        Copies of it are fitted to all rows.
     n_estimators : int
-        How many.
+        Number of autoencoders.
     contamination : "auto" or float in (0, 0.5]
         Share of outliers among the rows of `fit`, which sets ``offset_``. By default a row is an outlier where the cube
         root of its distance, about normal for sums of squares (Wilson & Hilferty 1931), lies more than three robust
@@ -84,19 +84,19 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         self._assign(locals())
 
     def fit(self, X: Any, y: Any = None, **unknown: Any) -> DSAOutlierDetector:
-        """Learn what is usual in ``X [n_samples, n_features]``.
+        """Fit the ensemble to ``X [n_samples, n_features]``.
 
         Raises
         ------
         ValueError
-            If a parameter or ``X`` is not what it should be.
+            If a parameter or ``X`` is invalid.
         """
         refuse_unknown("fit", unknown)
         self._check_parameters()
         rows, names = check_rows("fit", X, training=True), column_names(X)
         advise_on_data(ArraySource(rows), names, weight=False)
         self._squash = None if sp.issparse(rows) else _Squash.fitted(rows)
-        with warnings.catch_warnings():  # of a sample's constant features; those of all rows have been told
+        with warnings.catch_warnings():  # about constant features of a subset; those of all rows have been reported
             warnings.filterwarnings("ignore", r"\[fit\]", UserWarning)
             self.estimators_ = [member.fit(some) for member, some in self._members(rows)]
         self._usual = [_Usual.of(member.runtime_.model, self._squash, rows) for member in self.estimators_]
@@ -120,9 +120,9 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def explain(self, X: Any) -> np.ndarray:
-        """What each feature adds to the error of each row, ``[n_samples, n_features]``; 1 is usual.
+        """Contribution of each feature to the error of each row, ``[n_samples, n_features]``; 1 is usual.
 
-        The median over the autoencoders, of squared errors over what is usual in that feature.
+        The median over the autoencoders of the squared error divided by the usual error in that feature.
         """
         rows = self._checked("explain", X)
         return np.median([usual.errors(rows) for usual in self._usual], axis=0)
@@ -172,7 +172,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
 
 
 class _Squash(NamedTuple):
-    """Standardised, tails pulled in, standardised again."""
+    """Standardise, compress the tails, standardise again."""
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -199,10 +199,10 @@ def _pulled_in(values: np.ndarray) -> np.ndarray:
 
 
 class _Usual(NamedTuple):
-    """What is usual for a model: its mean squared error per feature, and where its codes lie.
+    """The usual errors and codes of a model: mean squared error per feature, mean and spread of the codes.
 
-    Computed in float64: of a distance users expect that it is the same to the last digit however many rows come at
-    once, and the kernels' sums in float32 are not.
+    Computed in float64: users expect the digits of a distance not to depend on the number of rows scored at once, and
+    the kernels' float32 sums do.
     """
 
     runtime: Runtime
@@ -224,7 +224,7 @@ class _Usual(NamedTuple):
         )
 
     def errors(self, rows: Rows) -> np.ndarray:
-        """Squared errors over the usual ones, ``[n_samples, n_features]``."""
+        """Squared errors divided by the usual ones, ``[n_samples, n_features]``."""
         return np.concatenate([errors / self.error for errors, _ in self._run(rows)])
 
     def distances(self, rows: Rows) -> np.ndarray:

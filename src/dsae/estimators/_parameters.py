@@ -1,4 +1,4 @@
-"""From the estimator's parameters to the two configurations, checked against each other and the data."""
+"""Configurations of model and training from the estimator's parameters, checked against each other and the data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderCon
     Raises
     ------
     ValueError
-        If a parameter is not what it should be, or two of them, or one and the rows, do not go together.
+        If a parameter is invalid, or conflicts with another one or with the rows.
     """
     model = AutoencoderConfig(n_features=rows.shape[1], **_chosen(parameters, MODEL_FIELDS, rows.shape))
     train = TrainConfig(**_chosen(parameters, TRAIN_FIELDS, rows.shape))

@@ -1,4 +1,4 @@
-"""Features chosen by what an autoencoder makes of them, as scikit-learn's selectors choose."""
+"""A feature selector with scikit-learn's interface."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from dsae.interpret import feature_importances, most_important
 from dsae.runtime import Runtime, load
 
 _DEFAULTS = {"hidden_layer_sizes": (256,), "scale": True}
-_CODE, _FEATURES_PER_LATENT = 32, 4  # a code as wide as the data would need every feature alike
-_DENSITY, _INPUTS = 0.03, 8  # narrow data need more, or units have no connections left
+_CODE, _FEATURES_PER_LATENT = 32, 4  # in a code as wide as the data all features would be equally important
+_DENSITY, _INPUTS = 0.03, 8  # narrow data need more, or units lose all connections
 _SHARE = 0.5
 
 
 class DSAFeatureSelector(SelectorMixin, DSAEstimator):
-    """Keeps the features that the reconstruction of all features leans on most; needs no labels.
+    """Keeps the features that matter most for the reconstruction of all features; needs no labels.
 
     Parameters
     ----------
     estimator : DeepSparseAutoencoder, optional
-        Fitted to a copy; by default one with a hidden layer of 256 units, which see 3 % of the features but at
-        least 8, a code of 32 or a quarter of the features, and ``scale=True``.
-        With ``prefit`` a fitted one, a `Runtime` or a model folder.
+        A copy of it is fitted. By default it has a hidden layer of 256 units, each connected to 3 % of the features but
+        at least 8, a code of 32 or a quarter of the features, and ``scale=True``. With ``prefit``, a fitted estimator,
+        a `Runtime` or a model folder.
     n_features_to_select : int, float in (0, 1] or None
-        How many, or what share of them; half by default.
+        Number or share of features to keep; half by default.
     prefit : bool
-        Whether ``estimator`` is fitted already and used as it is.
+        Whether ``estimator`` is already fitted and used unchanged.
     random_state : int, RandomState or None
-        Of the default estimator.
+        Seed of the default estimator.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class DSAFeatureSelector(SelectorMixin, DSAEstimator):
     feature_importances_ : ndarray of float64, shape (n_features_in_,)
         See `dsae.interpret.feature_importances`.
     n_features_ : int
-        Features kept.
+        Number of features kept.
     n_features_in_ : int
 
     Examples
@@ -73,7 +73,7 @@ class DSAFeatureSelector(SelectorMixin, DSAEstimator):
         Raises
         ------
         ValueError
-            If a parameter or ``X`` is not what it should be.
+            If a parameter or ``X`` is invalid.
         """
         refuse_unknown("fit", unknown)
         true_or_false("prefit", self.prefit)

@@ -1,4 +1,4 @@
-"""What a trained model looks at, and what its latents stand for."""
+"""Interpretation of trained models: important inputs, the meaning of latents, similar rows."""
 
 from dsae.interpret._atoms import atoms as atoms
 from dsae.interpret._examples import TopExamples as TopExamples

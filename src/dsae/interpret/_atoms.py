@@ -1,4 +1,4 @@
-"""What a latent adds to the reconstruction."""
+"""Atoms: what a latent adds to the reconstruction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows a latent answers to most."""
+"""Rows that activate a latent most."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TopExamples(NamedTuple):
     Attributes
     ----------
     rows : ndarray of int64, shape (n_components, n_examples)
-        Their positions in the data.
+        Positions in the data.
     codes : ndarray of float32, shape (n_components, n_examples)
         The latent's value there.
     """
@@ -28,7 +28,7 @@ class TopExamples(NamedTuple):
 
 
 def top_examples(model: Model | Runtime, X: Any, *, n_examples: int = 20, batch_size: int = 4096) -> TopExamples:
-    """Rows with the largest activation of each latent; of equal ones the earlier row comes first.
+    """Rows with the largest activation of each latent; ties go to the earlier row.
 
     Parameters
     ----------

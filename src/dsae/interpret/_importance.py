@@ -1,4 +1,4 @@
-"""Which inputs a model looks at."""
+"""Importance of the inputs of a model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def feature_importances(
     ----------
     model : Model or Runtime
     method : {"sensitivity", "strength", "path"}
-        ``sensitivity`` is what training gathered: how far the reconstruction goes when the input goes as far as it
-        usually does, its mean absolute deviation times the root mean square of its column of the Jacobian
+        ``sensitivity`` was gathered during training: how far the reconstruction moves when the input moves by its
+        usual amount: its mean absolute deviation times the root mean square of its column of the Jacobian
         ``d x^ / d x`` (a derivative-based sensitivity measure, Sobol & Kucherenko 2009), as a running mean over epochs.
-        A model that carries none, built by hand or saved by an older version, is judged by its ``strength``.
+        For models without it, built by hand or saved by an older version, ``strength`` is used.
         ``strength`` is ``sum_r |W_rj|`` over the first encoder layer, the neuron strength of QuickSelection
-        (Atashgahi et al. 2022). ``path`` adds up all paths to the code, ``1^T |W_L| ... |W_1|``: an input
-        whose edges end in hidden units that lead nowhere counts nothing.
+        (Atashgahi et al. 2022). ``path`` sums over all paths to the code, ``1^T |W_L| ... |W_1|``: an input whose edges
+        end in hidden units that lead nowhere has importance 0.
     scale : array-like, shape (n_features,), optional
         Spread of each input, such as its standard deviation, for the two methods that read weights. Weights are per
         unit of the input; with this they are per unit of its spread, which compares inputs measured in different
@@ -62,7 +62,7 @@ def feature_importances(
 
 
 def most_important(importances: np.ndarray, n: int) -> np.ndarray:
-    """Positions of the ``n`` largest importances, the largest first; of equal ones the first.
+    """Positions of the ``n`` largest importances, the largest first; ties go to the lower position.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Arrays in, numbers out: how good a reconstruction is, how sparse a model is, and what it costs."""
+"""Metrics: the error of a reconstruction, the sparsity of a model, and its cost."""
 
 from dsae.metrics._cost import bytes_in_memory as bytes_in_memory
 from dsae.metrics._cost import bytes_on_disk as bytes_on_disk

@@ -18,7 +18,7 @@ def nnz(layers: Mapping[str, Layer]) -> int:
 
 
 def parameters(layers: Mapping[str, Layer]) -> int:
-    """Active weights and biases: every number that training set.
+    """Active weights and biases: all trained numbers.
 
     Examples
     --------
@@ -43,13 +43,13 @@ def sizes(layers: Mapping[str, Layer]) -> dict[str, float]:
 def multiply_adds(layers: Mapping[str, Layer]) -> int:
     """Multiply-adds to encode and decode one row: one per active weight.
 
-    Zeros in the row or the code would save more; they are not counted.
+    Savings from zeros in the row or the code are not counted.
     """
     return nnz(layers)
 
 
 def bytes_in_memory(layers: Mapping[str, Layer]) -> int:
-    """Bytes of weights, biases and the indices that place them; a full layer needs no indices.
+    """Bytes of weights, biases and indices; a full layer needs no indices.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How far reconstructions are from their rows, in sums that can be fed batch by batch."""
+"""Reconstruction errors, accumulated batch by batch."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ _VALUES_AT_ONCE = 2**20  # 8 MiB of float64 each for rows and reconstructions
 
 
 class Reconstruction:
-    """Streaming reconstruction errors; the result does not depend on how the rows were cut into batches.
+    """Streaming reconstruction errors; the result does not depend on the division of rows into batches.
 
     Sums are float64. The mean of the evaluation set, which FVU needs, is merged batch by batch (Chan, Golub &
-    LeVeque 1979), so nothing has to be read twice and far-off means cost no digits. A CSR batch is densified
-    in small pieces.
+    LeVeque 1979), so the data are read once and large means lose no digits. A CSR batch is densified in small pieces.
 
     Parameters
     ----------
     metrics : iterable of str
-        Names of further means over rows to take, such as ``"bce"``, the cross entropy, for which rows and
-        reconstructions must lie in [0, 1].
+        Names of further means over rows, such as ``"bce"``, the cross entropy, for which rows and reconstructions must
+        lie in [0, 1].
 
     Examples
     --------
@@ -55,7 +54,7 @@ class Reconstruction:
         Raises
         ------
         ValueError
-            If the shapes differ, or a cross entropy is asked for values outside [0, 1].
+            If the shapes differ, or a cross entropy is requested for values outside [0, 1].
         """
         for x, x_hat in _pieces(X, X_hat):
             if self.n_samples and x.shape[1] != self._mean.size:
@@ -84,7 +83,7 @@ class Reconstruction:
             ``mse`` (mean over rows and features), ``squared_error_per_row`` (summed over the features, mean
             over rows), ``fvu`` (squared error over the squared distance from the mean of these rows; 0 for a
             perfect reconstruction, infinite for an imperfect one of constant rows), ``cosine`` (between a row
-            and its reconstruction, mean over rows) and, where asked for, others, such as ``bce`` (nats per row).
+            and its reconstruction, mean over rows) and those requested, such as ``bce`` (nats per row).
 
         Raises
         ------
@@ -142,7 +141,7 @@ def fvu(X: Any, X_hat: Any) -> float:
 
 
 def cosine(X: Any, X_hat: Any) -> float:
-    """Cosine between a row and its reconstruction, mean over rows; two zero rows agree, one scores 0.
+    """Cosine between a row and its reconstruction, mean over rows: 1 if both are zero, 0 if one is.
 
     Examples
     --------
@@ -155,8 +154,8 @@ def cosine(X: Any, X_hat: Any) -> float:
 def bce(X: Any, X_hat: Any) -> float:
     """Cross entropy per row in nats, ``-sum_j x_j log xhat_j + (1 - x_j) log(1 - xhat_j)``, mean over rows.
 
-    Reconstructions are clipped to [1e-7, 1 - 1e-7], the precision of float32. Values between 0 and 1 leave a
-    positive rest even when reconstructed perfectly.
+    Reconstructions are clipped to [1e-7, 1 - 1e-7], the precision of float32. For values between 0 and 1 even a perfect
+    reconstruction has a positive cross entropy.
 
     Raises
     ------

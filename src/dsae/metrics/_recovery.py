@@ -1,4 +1,4 @@
-"""How well a code finds what data were made of."""
+"""How well a code recovers the true latents and atoms of synthetic data."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from scipy.optimize import linear_sum_assignment
 
 
 def recovery(codes, atoms, true_codes, true_atoms) -> dict[str, float]:
-    """Agreement of codes and atoms with the true ones, as SynthSAEBench measures it (arXiv 2602.14687, section 3.3).
+    """Agreement of codes and atoms with the true ones, as in SynthSAEBench (arXiv 2602.14687, section 3.3).
 
-    Each latent is judged as a detector of the true atom that its own atom is most like, by absolute cosine.
+    Each latent is evaluated as a detector of the true atom that is most similar to its own, by absolute cosine.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How sparse a model's weights and codes are."""
+"""Sparsity of weights and codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def densities(layers: Mapping[str, Layer]) -> dict[str, float]:
 
 
 def firing_threshold(code_activation: str, n_components: int) -> float:
-    """Above which magnitude a latent counts as firing.
+    """The magnitude above which a latent counts as firing.
 
     0 where the activation makes exact zeros, and for ``identity`` codes (the field's L0). Sigmoid and softmax
     codes have no zeros: a sigmoid unit fires above 0.5, nearer to its on-state than to its off-state; a
@@ -81,7 +81,7 @@ class CodeActivity:
         Raises
         ------
         ValueError
-            If they are not rows of one width.
+            If their widths differ.
         """
         codes = np.asarray(codes)
         if codes.ndim != 2 or (self.n_samples and codes.shape[1] != self._fired.size):
@@ -111,8 +111,8 @@ class CodeActivity:
         -------
         dict
             ``n_samples``; ``mean_l0``, ``median_l0`` and ``p90_l0`` of the latents firing per row;
-            ``dead_latents``, which never fired in these rows; ``constant_latents``, which never changed,
-            so that they carry nothing.
+            ``dead_latents``, which never fired in these rows; ``constant_latents``, which never changed and so carry
+            no information.
 
         Raises
         ------
@@ -151,7 +151,7 @@ def mean_l0(codes, threshold: float = 0.0) -> float:
 
 
 def dead_latents(codes, threshold: float = 0.0) -> int:
-    """Latents that fire in none of the rows; say how many rows that were."""
+    """Latents that fire in none of the rows; report it with the number of rows."""
     return int(_activity(codes, threshold).result()["dead_latents"])
 
 
