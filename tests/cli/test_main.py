@@ -41,7 +41,7 @@ def test_every_command_that_takes_rows_is_told_their_ids():
 
 
 def test_help_names_the_exit_codes(dsae):
-    assert "Exit codes: 0 fine, 1 the work failed, 2 wrong usage or bad input, 130" in dsae("-h").text
+    assert "Exit codes: 0 success, 1 the work failed, 2 wrong usage or bad input, 130" in dsae("-h").text
 
 
 def test_nothing_asked_is_wrong_usage(dsae):
