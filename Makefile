@@ -8,7 +8,7 @@ NUMERICAL := tests/test_runtime.py tests/nn tests/ops tests/shrink tests/train/t
 	tests/estimators/test_autoencoder.py tests/contract/test_docs.py::test_the_guide_runs_as_written
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard csrc/*.[ch]pp csrc/bindings/*.[ch]pp)
 
-.PHONY: demo test check numerical docs sanitize bench results clean
+.PHONY: demo test check numerical docs sanitize bench results clean formats fuzz
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -44,6 +44,15 @@ docs: $(STAMP)
 	$(BIN)/dsae demo -o build/demo
 	mkdir -p build/docs/demo
 	cp build/demo/report.html build/docs/demo/
+
+# A small file of each format by the tool that usually writes it: fitted, encoded, read back; the table of docs/user/formats.md.
+formats: $(STAMP)
+	$(BIN)/python -W ignore -m tests.data.formats docs/user/formats.md
+
+# Thousands of damaged files of each format; `make fuzz N=20000` makes more.
+N ?= 1000
+fuzz: $(STAMP)
+	$(BIN)/python -W ignore -m tests.data.fuzz $(N)
 
 # The kernels of every instruction set under AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: $(STAMP)

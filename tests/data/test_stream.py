@@ -161,7 +161,7 @@ from dsae.data import open_rows
 limit = len(os.listdir("/dev/fd")) + 12
 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 source = open_rows(sys.argv[1])
-print(len(source), sum(batch.shape[0] for batch in source.batches(7, seed=0)))
+print(len(source), sum(len(batch) for batch in source.batches(7, seed=0)))
 """
 
 

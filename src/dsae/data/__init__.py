@@ -12,6 +12,7 @@ from dsae.data._check import check_source as check_source
 from dsae.data._entrance import as_source as as_source
 from dsae.data._entrance import gives_batches as gives_batches
 from dsae.data._kinds import as_numbers as as_numbers
+from dsae.data._objects import source_of as source_of
 from dsae.data._open import open_rows as open_rows
 from dsae.data._open import options_for as options_for
 from dsae.data._open import read_rows as read_rows

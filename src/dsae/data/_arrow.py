@@ -140,6 +140,8 @@ def dense(batch: Any) -> np.ndarray:
     """
     import pyarrow as pa
 
+    if isinstance(batch, pa.Table):
+        (batch,) = batch.combine_chunks().to_batches()
     try:
         return batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
     except (pa.ArrowException, AttributeError):  # booleans, decimals, dictionaries, pyarrow before 17

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Part, share
 from dsae.data._check import as_rows, check_finite
+from dsae.data._objects import source_of
 from dsae.data._reader import Reader
 from dsae.data._source import ArraySource, Source
 from dsae.data._statistics import Farthest, Statistics
@@ -27,7 +28,8 @@ def as_source(verb: str, X: Any, *, finite: bool = True, training: bool = False)
     ----------
     verb : str
         Named in messages.
-    X : array-like, DataFrame, scipy sparse, Batch, reader or source
+    X : array-like, DataFrame, scipy sparse, Batch, reader, source, or an object of another library
+        AnnData, a Hugging Face data set, a torch data set or loader; see `source_of`.
         A source of your own has ``__len__()``, ``n_features`` and ``batches(batch_size, seed)``, which gives float32
         rows or batches, the same ones for the same arguments, in order where ``seed`` is None. Rows are numbered as
         they come, unless they are batches with numbers of their own. It may have ``column_names``,
@@ -54,6 +56,7 @@ def as_source(verb: str, X: Any, *, finite: bool = True, training: bool = False)
     >>> as_source("fit", [[0.0, 1.0], [2.0, 3.0]]).shape
     (2, 2)
     """
+    X = source_of(verb, X)
     if isinstance(X, (ArraySource, StreamSource)):
         return X
     if isinstance(X, Reader):

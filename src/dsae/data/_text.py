@@ -9,13 +9,12 @@ from __future__ import annotations
 import bz2
 import csv
 import gzip
-import io
 import lzma
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from dsae.data._arrow import dense, kind_of, texts_of
 from dsae.data._columns import PANDAS_INDEX, choose
@@ -99,12 +98,10 @@ class TextReader(Reader):
 
     def _records(self, position: int = 0) -> Iterator[tuple[int, bytes]]:
         """Lines from ``position`` on, in UTF-8, and where each begins; a field in quotes may go over several."""
-        with opened_text(self.path) as file:
+        with opened_text(self.path, None if self._utf8 else self._options.encoding) as file:
             if position:
                 file.seek(position)
-            lines: Iterator[bytes] = iter(file)
-            if not self._utf8:
-                lines = (line.encode() for line in io.TextIOWrapper(file, self._options.encoding, newline="\n"))
+            lines: Iterator[bytes] = iter(file) if self._utf8 else (line.encode() for line in file)
             held = b""
             for line in lines:
                 if position == 0 and not held and line.startswith(_BOM):
@@ -160,7 +157,7 @@ class TextReader(Reader):
         table = self._parsed(start, block, list(dict.fromkeys(wanted)))
         if table.num_rows != len(block):
             raise ValueError(f"{len(block)} lines became {table.num_rows} rows")
-        rows = dense(table.select([str(i) for i in self._features]).combine_chunks())
+        rows = dense(table.select([str(i) for i in self._features]))
         named = (None if i is None or not ids else texts_of(table.column(str(i))) for i in (self._id, self._label))
         return Chunk(start, rows, *named)
 
@@ -259,7 +256,7 @@ def _is_number(field: str) -> bool:
     return "_" not in field
 
 
-def opened_text(path: Path) -> BinaryIO:
-    """A file that may be compressed, by its ending."""
+def opened_text(path: Path, encoding: str | None = None) -> Any:
+    """A file that may be compressed, by its ending: its bytes, or text where an encoding is given."""
     opener: Any = _OPENERS.get(path.suffix.lower(), open)
-    return opener(path, "rb")
+    return opener(path, "rb") if encoding is None else opener(path, "rt", encoding=encoding, newline="\n")

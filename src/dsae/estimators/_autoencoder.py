@@ -393,7 +393,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         """Rows as a source, checked to have the columns of `fit`."""
         check_is_fitted(self)
         source = as_source(verb, X, finite=finite)
-        if source is X or not isinstance(source, ArraySource):
+        named = source.column_names is not None and not hasattr(X, "columns")  # AnnData, say
+        if source is X or named or not isinstance(source, ArraySource):
             check_source(verb, source, self.n_features_in_, list(getattr(self, "feature_names_in_", [])))
         else:
             self._check_columns(X)
