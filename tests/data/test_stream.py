@@ -261,3 +261,24 @@ def test_hidden_files_of_a_folder_do_not_count(write, tmp_path):
 def test_id_columns_are_for_tables(files):
     with pytest.raises(ValueError, match="leave id_column='cell' out"):
         open_rows(files["npy"], id_column="cell")
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv", "parquet", "folder"])
+def test_columns_that_float32_cannot_tell_from_their_mean_are_named(tmp_path, kind):
+    X = np.random.default_rng(0).random((2000, 3))
+    X[:, 1] += 1e9
+    X[:, 2] = 1e9
+    if kind == "folder":
+        np.save(tmp_path / "a.npy", X[:1000])
+        np.save(tmp_path / "b.npy", X[1000:])
+        path = tmp_path
+    else:
+        path = tmp_path / f"x.{kind}"
+        frame = pd.DataFrame(X, columns=["a", "b", "c"])
+        save = {"csv": lambda: frame.to_csv(path, index=False), "parquet": lambda: frame.to_parquet(path)}
+        save.get(kind, lambda: np.save(path, X))()
+    name = "'b'" if kind in ("csv", "parquet") else "1"
+    source = open_rows(path)
+    with pytest.raises(ValueError, match=rf"^\[fit\] Column {name} must be centred"):
+        source.moments()
+    assert len(source.read()) == 2000

@@ -43,6 +43,11 @@ def check_centred(verb: str, rows: Any, names: Sequence[Any] | None = None) -> N
             )
 
 
+def near_mean(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Columns whose deviation is rounding, beside their mean."""
+    return np.flatnonzero((mean != 0) & (deviation < _SHARE * np.abs(mean)))
+
+
 def _suspects(rows: Any) -> np.ndarray:
     """Columns of whose values half seem to be near one another and far from zero."""
     n, width = rows.shape

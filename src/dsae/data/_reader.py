@@ -132,6 +132,10 @@ class Reader(ABC):
                 return
             yield chunk._replace(rows=self._finite(chunk))
 
+    def first_rows(self) -> Any:
+        """Some rows as they are in the file, of any real dtype."""
+        return self.files[0].first_rows() if self.files else next(self._read(0, False)).rows
+
     def chunks(self, ids: bool = True) -> Iterator[Chunk]:
         """All chunks in order.
 

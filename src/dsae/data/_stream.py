@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Field, Part, Rows, draws, share, stacked
+from dsae.data._centring import check_centred, near_mean
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
 from dsae.data._source import ArraySource
@@ -195,7 +196,15 @@ class StreamSource:
         found = Statistics(self.n_features)
         for batch in prefetched(self._in_order(), _CHUNKS_AHEAD):
             found.update(batch)
+        self._check_centred(*found.moments())
         return found
+
+    def _check_centred(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Raise where a feature seems constant in float32, but is not in the file."""
+        suspects = near_mean(mean, deviation)
+        if suspects.size:
+            names = suspects.tolist() if self.column_names is None else [self.column_names[j] for j in suspects]
+            check_centred("fit", self.reader.first_rows()[:, suspects], names)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32, by one pass."""

@@ -11,6 +11,7 @@ import csv
 import gzip
 import lzma
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -32,6 +33,8 @@ class TextReader(Reader):
 
     A part is a block of lines; a compressed file, or one in another encoding than UTF-8, is one part.
     """
+
+    _precision = "float32"
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         super().__init__(path)
@@ -152,6 +155,12 @@ class TextReader(Reader):
         for start in range(first, first + blocks * step, step):
             yield self._chunk(start, list(islice(records, min(step, len(self) - start))), ids)
 
+    def first_rows(self) -> Any:
+        """Some rows, in double precision."""
+        exact = copy(self)
+        exact._precision = "float64"
+        return next(exact._read(0, False)).rows
+
     def _chunk(self, start: int, block: Sequence[bytes], ids: bool) -> Chunk:
         wanted = [*self._features, *(i for i in (self._id, self._label) if ids and i is not None)]
         table = self._parsed(start, block, list(dict.fromkeys(wanted)))
@@ -173,7 +182,10 @@ class TextReader(Reader):
         numbers = () if wanted is None else [str(i) for i in self._features]
         texts = () if wanted is None else [str(i) for i in wanted if i not in self._features]
         options = pyarrow.csv.ConvertOptions(
-            column_types={**dict.fromkeys(numbers, pa.float32()), **dict.fromkeys(texts, pa.string())},
+            column_types={
+                **dict.fromkeys(numbers, pa.type_for_alias(self._precision)),
+                **dict.fromkeys(texts, pa.string()),
+            },
             include_columns=None if wanted is None else [str(i) for i in wanted],
             null_values=MISSING,
             strings_can_be_null=False,

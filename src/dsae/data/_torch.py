@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import scipy.sparse as sp
-
 from dsae.data._arrays import named
+from dsae.data._kinds import as_numbers
 from dsae.data._reader import MemoryReader, Reader, ReadOptions
 
 
@@ -25,14 +24,4 @@ def open_pt(path: Path, options: ReadOptions) -> Reader:
         found = tensors[named(str(path), tables if options.key is None else tensors, options.key)]
     if not isinstance(found, torch.Tensor):
         raise ValueError(f"[read] {path} must hold a tensor, or a dict of them; got {type(found).__name__}.")
-    return MemoryReader(path, as_rows(found.detach()))
-
-
-def as_rows(tensor: Any) -> Any:
-    """A tensor as an array, or as CSR where it is sparse."""
-    import torch
-
-    if tensor.layout is torch.strided:
-        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    tensor = tensor.to_sparse_coo().coalesce()
-    return sp.csr_matrix((tensor.values().float().numpy(), tensor.indices().numpy()), shape=tuple(tensor.shape))
+    return MemoryReader(path, as_numbers("read", found))
