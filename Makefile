@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := .venv-bench
-NUMERICAL := tests/test_runtime.py tests/nn tests/ops tests/shrink tests/train/test_loop.py tests/train/test_sparse_input.py \
-	tests/estimators/test_autoencoder.py tests/contract/test_docs.py::test_the_guide_runs_as_written
+NUMERICAL := tests/test_runtime.py tests/ops tests/nn tests/shrink/test_revive.py tests/shrink/test_shrinkers.py \
+	tests/train/test_sparse_input.py tests/contract/test_docs.py::test_the_guide_runs_as_written
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard csrc/*.[ch]pp csrc/bindings/*.[ch]pp)
 
 .PHONY: demo test check numerical docs sanitize bench results clean formats fuzz

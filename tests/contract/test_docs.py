@@ -1,5 +1,6 @@
 """What the documentation shows is run as written."""
 
+import ast
 import doctest
 import itertools
 import os
@@ -163,10 +164,29 @@ def test_there_is_a_guide_to_run():
 
 @pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
 def test_the_reference_has_every_public_name(path):
-    """Of a package those that it exports; of a module at least its classes."""
-    module = import_module(path.stem if path.stem == "dsae" else f"dsae.{path.stem}")
+    """Of a package those that it exports, but for those that other packages of dsae use; of a module its classes."""
+    name = path.stem if path.stem == "dsae" else f"dsae.{path.stem}"
+    module = import_module(name)
     listed = set(re.findall(r"^ +- (\w+)$", path.read_text("utf-8"), re.MULTILINE))
     exported = set(PUBLIC.findall(Path(module.__file__).read_text("utf-8")))
+    if hasattr(module, "__path__"):
+        assert listed <= exported
+        assert exported - listed <= used_elsewhere(name)
+        return
     own = {name for name, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__}
     classes = {name for name in own if isinstance(vars(module)[name], type) and not name.startswith("_")}
-    assert listed == exported or (not hasattr(module, "__path__") and classes <= listed <= own)
+    assert listed == exported or classes <= listed <= own
+
+
+def used_elsewhere(package):
+    """Names that other packages of dsae import from this one."""
+    home = HOME.joinpath(*package.split("."))
+    used = set()
+    for path in (HOME / "dsae").rglob("*.py"):
+        if home not in path.parents:
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module == package:
+                    used |= {alias.name for alias in node.names}
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                    used |= {node.attr} if node.value.id == package.rpartition(".")[2] else set()
+    return used

@@ -202,9 +202,9 @@ def draws(numbers: np.ndarray, seed: int, epoch: int = 0) -> np.ndarray:
     Examples
     --------
     >>> draws(np.arange(3), seed=0).round(3).tolist()
-    [0.883, 0.432, 0.026]
+    [0.883, 0.567, 0.591]
     >>> draws(np.array([2, 0]), seed=0).round(3).tolist()
-    [0.026, 0.883]
+    [0.591, 0.883]
     """
     start = ((seed + 1) * _GOLDEN + _mixed_int(epoch)) % 2**64
     return _mixed(np.asarray(numbers).astype(np.uint64) + np.uint64(start)) / 2.0**64
