@@ -102,6 +102,10 @@ def sparse_form(indices, indptr, dtype, order, doubled, zeros, flags, container)
     if flags == "spare room":
         made.data, made.indices = np.append(made.data, [9, 9]), np.append(made.indices, [99, 99])
         made.data, made.indices = made.data.astype(dtype), made.indices.astype(indices)
+    if flags == "strided":
+        made.data, made.indices, made.indptr = (
+            np.repeat(array, 2)[::2] for array in (made.data, made.indices, made.indptr)
+        )
     if flags == "read-only":
         for array in (made.data, made.indices, made.indptr):
             array.flags.writeable = False
@@ -138,7 +142,7 @@ def test_dense_rows_of_any_kind(verb, dtype, layout, container):
     order=("sorted", "reversed"),
     doubled=(False, True),
     zeros=(False, True),
-    flags=("plain", "read-only", "spare room"),
+    flags=("plain", "read-only", "spare room", "strided"),
     container=("matrix", "array", "csc", "coo", "lil", "tensor csr", "tensor coo"),
 )
 def test_sparse_rows_of_any_kind(verb, indices, indptr, dtype, order, doubled, zeros, flags, container):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -126,7 +125,7 @@ class Batch:
     @classmethod
     def of(cls, rows: Rows, numbers: np.ndarray | None = None, **more: Any) -> Batch:
         """A batch of a plain table, by default of its first rows."""
-        return cls(MappingProxyType({TABLE: rows}), np.arange(rows.shape[0]) if numbers is None else numbers, **more)
+        return cls({TABLE: rows}, np.arange(rows.shape[0]) if numbers is None else numbers, **more)
 
     @property
     def n_rows(self) -> int:
@@ -151,26 +150,33 @@ class Batch:
 
     def __getitem__(self, chosen: slice | np.ndarray) -> Batch:
         """The rows chosen, with all that belongs to them."""
-        return _each(lambda values: values[0][chosen], [self])
+        present = self.present
+        return Batch(
+            {name: rows[chosen] for name, rows in self.parts.items()},
+            self.numbers[chosen],
+            None if present is None else {name: values[chosen] for name, values in present.items()},
+            *(None if values is None else values[chosen] for values in self._by_row),
+        )
+
+    @property
+    def _by_row(self) -> tuple[Any, ...]:
+        return self.ids, self.labels, self.target, self.known, self.weight
 
     @staticmethod
     def stack(batches: Sequence[Batch]) -> Batch:
         """One batch of several, one after another."""
-        return batches[0] if len(batches) == 1 else _each(stacked, batches)
-
-
-def _each(make: Callable[[list[Any]], Any], batches: Sequence[Batch]) -> Batch:
-    """A batch of which every member is made of those of ``batches``."""
-
-    def made(values: list[Any]) -> Any:
-        if any(value is None for value in values):
-            return None
-        if isinstance(values[0], Mapping):
-            return MappingProxyType({name: make([value[name] for value in values]) for name in values[0]})
-        return make(values)
-
-    names = [field.name for field in fields(Batch)]
-    return replace(batches[0], **{name: made([getattr(batch, name) for batch in batches]) for name in names})
+        if len(batches) == 1:
+            return batches[0]
+        present = [batch.present for batch in batches if batch.present is not None]
+        return Batch(
+            {name: stacked([batch.parts[name] for batch in batches]) for name in batches[0].parts},
+            np.concatenate([batch.numbers for batch in batches]),
+            {name: stacked([has[name] for has in present]) for name in present[0]} if present else None,
+            *(
+                None if any(value is None for value in values) else stacked(values)
+                for values in zip(*(batch._by_row for batch in batches), strict=True)
+            ),
+        )
 
 
 def share(batch: Batch, rank: int, world: int) -> Batch:

@@ -61,11 +61,13 @@ def as_rows(
     training: bool = False,
 ) -> Rows:
     """`check_rows` for who looks for NaN and infinity on the way."""
+    if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2 and X.flags.c_contiguous:
+        return _shaped(verb, X, n_features, what)
     if isinstance(X, (str, Path)):
         raise TypeError(f"[{verb}] X must be rows, not the path of a file; got {str(X)!r}. Use dsae.data.open_rows.")
     if isinstance(X, Batch):
         X = X.rows
-    if type(X) is not np.ndarray and hasattr(X, "batches"):
+    if type(X) is not np.ndarray and not sp.issparse(X) and hasattr(X, "batches"):
         raise TypeError(
             f"[{verb}] X must be rows in memory; got {X}, which is read in pieces. Give X.read(), or the rows of "
             "X.chunks() one after another."
@@ -91,7 +93,7 @@ def _shaped(verb: str, rows: Any, n_features: int | None, what: str) -> Any:
 
 
 def _cast(verb: str, rows: Any) -> Rows:
-    if type(rows) is np.ndarray and rows.dtype == np.float32 and rows.flags.c_contiguous:
+    if rows.dtype == np.float32 and (sp.issparse(rows) or (type(rows) is np.ndarray and rows.flags.c_contiguous)):
         return rows
     try:
         with np.errstate(over="ignore"):

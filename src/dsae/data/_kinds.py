@@ -25,6 +25,11 @@ def as_numbers(verb: str, X: Any) -> Any:
     TypeError
         If it holds times, text or other objects, or must be computed first.
     """
+    if type(X) is sp.csr_matrix and X.dtype == np.float32 and X.indices.dtype == X.indptr.dtype == np.int32:
+        rows = sp.csr_matrix(X)  # shares the arrays; what X says of their order may be out of date
+        whole = rows.data.size == rows.indices.size == rows.indptr[-1]
+        if whole and rows.data.flags.c_contiguous and rows.indices.flags.c_contiguous and rows.has_canonical_format:
+            return rows
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(X, torch.Tensor):
         X = _of_tensor(X)
@@ -61,9 +66,9 @@ def _csr(verb: str, X: Any) -> Any:
     X = X.tocsr()
     wide = X.dtype.itemsize > 2 and X.dtype != np.float32
     rows = sp.csr_matrix(X.shape, dtype=np.float32)  # its constructor would choose the width of indices itself
-    rows.data = X.data[:nnz].astype(np.float64 if wide else np.float32, copy=False)  # duplicates add up as numbers
-    rows.indices = X.indices[:nnz].astype(np.int32, copy=False)
-    rows.indptr = X.indptr.astype(np.int32, copy=False)
+    rows.data = np.ascontiguousarray(X.data[:nnz], np.float64 if wide else np.float32)  # duplicates add up as numbers
+    rows.indices = np.ascontiguousarray(X.indices[:nnz], np.int32)
+    rows.indptr = np.ascontiguousarray(X.indptr, np.int32)
     if not rows.has_canonical_format:
         rows = rows.copy()
         rows.sum_duplicates()

@@ -142,7 +142,8 @@ def sparse_moments(rows: Rows) -> Moments:
         columns = rows.indices[start : start + len(values)]
         deviations = (values - mean[columns]) ** 2
         square += np.bincount(columns, deviations, width)
-        at = np.searchsorted(rows.indptr, np.arange(start, start + len(values)), side="right") - 1
+        ends = np.clip(rows.indptr, start, start + len(values))
+        at = np.repeat(np.arange(n), np.diff(ends))
         of_rows += np.bincount(at, deviations - mean[columns] ** 2, n)
     row = int(of_rows.argmax())
     return Moments(mean, square, row, float(of_rows[row]))
