@@ -158,7 +158,7 @@ def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"got shape \(20, 4\)"):
         ops.linear(values, bias, ops.pack(torch.zeros(20, 4)), topology)
     with pytest.raises(ValueError, match="40 rows do not fill"):
-        ops.Panels(torch.zeros(1, 4, 32), 40)
+        ops.unpack(ops.Panels(torch.zeros(1, 4, 32), 40))
 
 
 def test_the_tape_keeps_input_and_output_gradient_only_while_recording():

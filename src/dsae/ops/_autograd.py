@@ -155,7 +155,15 @@ def pack(rows: Tensor, lanes: int | None = None) -> Panels:
 
 
 def unpack(panels: Panels) -> Tensor:
-    """Rows ``[n_rows, features]`` from panels, the reverse of `pack`."""
+    """Rows ``[n_rows, features]`` from panels, the reverse of `pack`.
+
+    Raises
+    ------
+    ValueError
+        If that many rows do not fill exactly that many panels.
+    """
+    if -(-panels.n_rows // panels.lanes) != panels.tensor.shape[0]:
+        raise ValueError(f"[unpack] {panels.n_rows} rows do not fill panels of shape {tuple(panels.tensor.shape)}.")
     return _Unpack.apply(panels.tensor, panels.n_rows)  # type: ignore[return-value]
 
 

@@ -20,8 +20,7 @@ from dsae.topology import Topology
 DENSE_ABOVE = 1 / 16
 
 
-@dataclass(frozen=True, eq=False)
-class Panels:
+class Panels(NamedTuple):
     """A mini-batch as the kernels take it: ``lanes`` samples side by side, feature-major.
 
     A type of its own, since ``[batch, tokens, features]`` has three dimensions, too.
@@ -32,19 +31,10 @@ class Panels:
         The lanes after the last sample may hold anything.
     n_rows : int
         Samples in the batch.
-
-    Raises
-    ------
-    ValueError
-        If that many rows do not fill exactly that many panels.
     """
 
     tensor: Tensor
     n_rows: int
-
-    def __post_init__(self) -> None:
-        if self.tensor.ndim != 3 or -(-self.n_rows // self.tensor.shape[2]) != self.tensor.shape[0]:
-            raise ValueError(f"[Panels] {self.n_rows} rows do not fill panels of shape {tuple(self.tensor.shape)}.")
 
     @property
     def shape(self) -> tuple[int, int]:
