@@ -152,7 +152,7 @@ def test_a_model_in_double_precision_is_trained_by_the_function_beneath():
     model = Autoencoder(config, torch.Generator().manual_seed(0)).double()
     counts = {name: layer.nnz for name, layer in model.layers.items()}
     with torch.no_grad():
-        history = fit_model(model, ArraySource(X.astype(np.float64)), joint(config, train, counts, 0), train)
+        history, _ = fit_model(model, ArraySource(X.astype(np.float64)), joint(config, train, counts, 0), train)
     assert history[-1]["loss"] < history[0]["loss"]
     assert {name: layer.nnz for name, layer in model.layers.items()} == counts
 

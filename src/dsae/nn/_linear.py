@@ -214,14 +214,17 @@ class SparseLinear(nn.Module):
     def _affine(
         self, x: Tensor | ops.Panels | ops.SparseRows, bias: Tensor | None, tape: ops.Tape | None
     ) -> Tensor | ops.Panels:
-        values, sparse_rows = self.values, isinstance(x, ops.SparseRows)
-        if not sparse_rows and ops.tensor_of(x).dtype != values.dtype:
-            x = ops.on_features(lambda t: t.to(values.dtype), x)
-        by_gemm = self.executor == "dense" and not sparse_rows
-        if ops.is_native(values) and not by_gemm:  # autocast does not know the kernels
+        values = self.values
+        if not isinstance(x, ops.SparseRows):
+            if ops.tensor_of(x).dtype != values.dtype:
+                x = ops.on_features(lambda t: t.to(values.dtype), x)
+            if self.executor == "dense":
+                with _no_autocast(values.device.type):
+                    return self._dense_affine(x, bias, tape)
+        if ops.is_native(values):  # autocast does not know the kernels
             return ops.linear(values, bias, x, self.topology, tape)
         with _no_autocast(values.device.type):
-            return self._dense_affine(x, bias, tape) if by_gemm else ops.linear(values, bias, x, self.topology, tape)
+            return ops.linear(values, bias, x, self.topology, tape)
 
     def _dense_affine(self, x: Tensor | ops.Panels, bias: Tensor | None, tape: ops.Tape | None) -> Tensor | ops.Panels:
         weight = ops.dense(self.values, self.topology)
