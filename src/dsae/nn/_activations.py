@@ -12,7 +12,7 @@ from dsae.config import one_of
 
 
 class Activation(nn.Module):
-    """One non-linearity; a subclass says what it does and how a small change passes through.
+    """A non-linearity; subclasses define its value and its directional derivative.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Activation(nn.Module):
         self.k = k
 
     def start(self, mean: Tensor) -> Tensor | None:
-        """What to start an output layer's bias from, so that the output is ``mean``; by default zero."""
+        """Initial bias of an output layer whose output should be ``mean``; by default zero."""
         return None
 
     def tangent(self, code: Tensor, t: Tensor) -> Tensor:
@@ -98,10 +98,10 @@ class TopK(Activation):
 
 
 class BatchTopK(Activation):
-    """The ``k * batch`` largest of a whole batch in training; a threshold in use (Bussmann et al. 2024).
+    """The ``k * batch`` largest of a whole batch in training; a threshold at inference (Bussmann et al. 2024).
 
-    The threshold is the running mean of the smallest kept value, so that in use a row's code does not depend on the
-    other rows.
+    The threshold is the running mean of the smallest kept value, so that at inference a row's code does not depend on
+    the other rows.
     """
 
     k: int
@@ -114,7 +114,7 @@ class BatchTopK(Activation):
         self.register_buffer("n_updates", torch.zeros((), dtype=torch.int64))
 
     def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
-        """``n_rows`` tells how many samples of a stack of panels are real."""
+        """``n_rows`` is the number of samples in a stack of panels, without padding."""
         if not self.training:
             return z * (z > self.threshold)
         n_rows = n_rows or (z.shape[0] if z.ndim == 2 else z.shape[0] * z.shape[2])
@@ -127,7 +127,7 @@ class BatchTopK(Activation):
 
     @torch.no_grad()
     def set_threshold(self, threshold: Tensor) -> None:
-        """Take over a threshold, the same for all latents."""
+        """Set one threshold for all latents."""
         self.threshold.copy_(threshold[0])
 
     @torch.no_grad()
@@ -191,7 +191,7 @@ class JumpReLU(Activation):
 
     @torch.no_grad()
     def set_threshold(self, threshold: Tensor) -> None:
-        """Take over a threshold per latent."""
+        """Set a threshold per latent."""
         self.log_threshold.copy_(threshold.log())
 
     def _like(self, z: Tensor) -> Tensor:
@@ -218,6 +218,6 @@ ACTIVATIONS: dict[str, type[Activation]] = {
 
 
 def activation(name: str, n_features: int, k: int | None = None) -> Activation:
-    """The module that the configuration calls ``name``."""
+    """The module of an activation, by its name in the configuration."""
     one_of("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name](n_features, k)  # type: ignore[arg-type]

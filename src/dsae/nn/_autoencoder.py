@@ -1,4 +1,4 @@
-"""An autoencoder of any depth, made of sparse layers."""
+"""Autoencoders of any depth, made of sparse layers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _VALUES_AT_ONCE = 1 << 24
 
 @dataclass(frozen=True)
 class Trace:
-    """What one forward pass leaves behind: rows ``[n_rows, f]``, or panels of them.
+    """Results of one forward pass: rows ``[n_rows, f]``, or panels of them.
 
-    Of sparse rows the reconstruction and the target are made when asked for, and then as wide as the data.
+    For sparse rows, the reconstruction and the target are computed on demand, and are then as wide as the data.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Trace:
         return self.aim.var(0, correction=0).mean()
 
     def like_input(self, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor | Panels:
-        """What ``draw`` makes of the shape of the input, all numbers written out; panels where that is to be packed."""
+        """``draw`` called with the shape of the densified input; panels if the input is to be packed."""
         like = ops.tensor_of(self.pre_code)
         if isinstance(self.input, Panels):
             return ops.on_features(lambda t: draw(tuple(t.shape)).to(like), self.input)
@@ -112,7 +112,7 @@ class Trace:
         return Panels(drawn, self.n_rows) if packed else drawn
 
     def loss(self, kind: str) -> Tensor:
-        """Mean loss over rows and features, of sparse rows without the reconstruction in memory where that can be.
+        """Mean loss over rows and features; for sparse rows without materialising the reconstruction, if possible.
 
         Parameters
         ----------
@@ -248,7 +248,7 @@ class Autoencoder(nn.Module):
         return self._restored(trace.rows(trace.output))
 
     def trace(self, x: Tensor | SparseRows) -> Trace:
-        """One pass over rows ``[batch, n_features]``; what losses and penalties need is kept."""
+        """One forward pass over rows ``[batch, n_features]`` that keeps what losses and penalties need."""
         centred = self.centred(x)
         entered = self.enter(centred)
         encoded = self.steps(self.names("encoder"), entered)
@@ -265,7 +265,7 @@ class Autoencoder(nn.Module):
         )
 
     def set_moments(self, mean: Tensor, scale: Tensor) -> None:
-        """Centre (and scale) inputs from now on; a linear output is brought back by the same numbers."""
+        """Centre (and scale) inputs from now on; a linear output is transformed back."""
         self.mean.copy_(mean)
         self.scale.copy_(scale)
 
@@ -279,7 +279,7 @@ class Autoencoder(nn.Module):
         return output * self.scale + self.mean if self.config.output.linear else output
 
     def threshold(self) -> np.ndarray | None:
-        """Per latent, below what its code is zero; None for codes without thresholds."""
+        """Threshold per latent below which its code is zero; None for codes without thresholds."""
         if not self.config.code.threshold:
             return None
         threshold: Tensor = self.activations[len(self.encoder) - 1].threshold  # type: ignore[assignment]
@@ -321,7 +321,7 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def set_layers(self, layers: Mapping[str, Layer], threshold: np.ndarray | None = None) -> None:
-        """Take over folded weights, keeping this model's own centring and scaling; the reverse of `to_layers`.
+        """Load folded weights, keeping this model's own centring and scaling; the reverse of `to_layers`.
 
         Raises
         ------
@@ -347,7 +347,7 @@ def _activated(activation: nn.Module, z: Tensor | Panels, n_rows: int) -> Tensor
 
 
 def target_nnz(config: AutoencoderConfig) -> dict[str, int]:
-    """Active weights that the configuration asks of each layer."""
+    """Number of active weights that the configuration requires of each layer."""
     shapes = config.layer_shapes
     if isinstance(config.density, Mapping):
         asked = {name: config.density.get(name, 1.0) for name in shapes}
@@ -364,7 +364,7 @@ def _to_layer(layer: SparseLinear) -> Layer:
 def fold(
     layers: Mapping[str, Layer], config: AutoencoderConfig, mean: np.ndarray, scale: np.ndarray
 ) -> dict[str, Layer]:
-    """Layers that take ``x`` where the given ones took ``(x - mean) / scale``, and give back accordingly."""
+    """Layers for input ``x`` from layers for input ``(x - mean) / scale``, with the output transformed back."""
     folded = dict(layers)
     first, last = next(iter(layers)), list(layers)[-1]
     topology, values, bias = layers[first]

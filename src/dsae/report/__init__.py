@@ -1,4 +1,4 @@
-"""One HTML file that shows a model: collect plain data, then render it."""
+"""Reports: one HTML file about a model, rendered from plain data."""
 
 from dsae.report._collect import collect as collect
 from dsae.report._render import render as render

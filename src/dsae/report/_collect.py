@@ -1,4 +1,4 @@
-"""Everything a report shows, as plain data that JSON can hold."""
+"""Collect everything that a report shows as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def collect(
     feature_names: Sequence[str] | None = None,
     image_shape: tuple[int, int] | bool | None = None,
 ) -> dict[str, Any]:
-    """What `render` shows, in numbers, strings, lists and dicts.
+    """The data that `render` shows, as numbers, strings, lists and dicts.
 
     Parameters
     ----------
     model : dsae.store.Model
     X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
-        Rows to show the model on, better not the training rows.
+        Rows on which to show the model, preferably not the training rows.
     comparison : Comparison, optional
         As `dsae.compare` returns it: its table, and its models' reconstructions beside the model's own.
     feature_names : sequence of str, optional
@@ -151,7 +151,7 @@ def _check_history(history: Sequence[Any]) -> None:
 
 
 def _fault_in(row: Any) -> str:
-    """What of an epoch is not as training writes it, or nothing."""
+    """What is wrong with the history row of an epoch, or an empty string."""
     if not isinstance(row, dict):
         return f"it must be a mapping; got {type(row).__name__}"
     if "epoch" in row and not (_is_number(row["epoch"]) and math.isfinite(row["epoch"])):
@@ -167,7 +167,7 @@ def _fault_in(row: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    """Of JSON's; a whole number may have more digits than a float can hold."""
+    """Whether ``value`` is a JSON number that a float can hold; whole numbers may have too many digits."""
     real = isinstance(value, Real) and not isinstance(value, bool)
     return real and (not isinstance(value, int) or abs(value) <= sys.float_info.max)
 

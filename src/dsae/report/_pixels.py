@@ -1,4 +1,4 @@
-"""From numbers to small images as plain data: ``{"palette": ..., "pixels": rows of 0..255}``."""
+"""Small images as plain data: ``{"palette": ..., "pixels": rows of 0..255}``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SMALLEST_IMAGE = 64
 
 
 def find_image_shape(rows: Rows, image_shape: Any, named: bool) -> tuple[int, int] | None:
-    """Height and width of the rows as images, or None where they are no images.
+    """Height and width of the rows as images, or None if they are not images.
 
     Parameters
     ----------
     rows : ndarray or csr_matrix, shape (n_samples, n_features)
     image_shape : tuple of int, False or None
-        As the user gave it; None looks for square images: dense, unnamed features, as many as a square of at least 64
-        has, of which neighbours above and below are clearly more alike than features far apart.
+        As given by the user; None detects square images: dense, unnamed features that fill a square of at least 64
+        pixels and are clearly more similar to the features above and below than to distant ones.
     named : bool
         Whether the features have names.
 
@@ -59,7 +59,7 @@ def _is_smooth(rows: np.ndarray, side: int) -> bool:
             return 0.0
         return float(np.abs((standard[:, :-distance] * standard[:, distance:]).mean(axis=0))[both].mean())
 
-    # Half a side further, a feature is neither above nor beside: in an image it is a stranger.
+    # Half a side away, a feature is neither above nor beside, so in an image it is not similar.
     return alike(side) > 0.2 and alike(side) > 1.3 * alike(side // 2)
 
 
@@ -95,7 +95,7 @@ def heat(row: np.ndarray, shape: tuple[int, int]) -> dict[str, Any]:
 def weight_map(layer: Layer) -> dict[str, Any]:
     """``|W|`` of a layer in at most 128 x 128 cells, each the mean over its block, on a square-root scale.
 
-    Works on the active weights alone: a wide layer is never made dense.
+    Uses only the active weights: a wide layer is never densified.
     """
     topology = layer.topology
     height, width = (min(n, _HEAT_CELLS) for n in topology.shape)

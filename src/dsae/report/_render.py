@@ -1,4 +1,4 @@
-"""From the collected data to one HTML page."""
+"""Render the collected data as one HTML page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def render(data: dict[str, Any]) -> str:
     Returns
     -------
     str
-        HTML with its style, charts and images inside; no script, no request.
+        HTML with style, charts and images inside, without scripts or network requests.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The views that look at rows: codes, reconstructions, inputs, atoms, errors."""
+"""Views of rows: codes, reconstructions, inputs, atoms, errors."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _IMAGES_SHOWN = 12
 _INPUTS_SHOWN = 20
 _WORST_SHOWN = 6
 _BINS = 30
-_TAIL = 0.005  # left out of a histogram at either end: one outlier would squeeze all the rest
+_TAIL = 0.005  # left out of a histogram at either end: one outlier would squash the rest
 _BARS_SHOWN = 256
 
 
 @dataclass
 class Samples:
-    """Rows and what the model made of them.
+    """Rows and the model's results on them.
 
     Parameters
     ----------

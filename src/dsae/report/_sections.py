@@ -1,4 +1,4 @@
-"""The sections of the page; each returns its body, or nothing where it has nothing to show."""
+"""The sections of the page; each returns its body, or an empty string if it has nothing to show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINES = 6  # as many colours as the style sheet has beside the first
 
 
 def lead(text: str) -> str:
-    """What one sees in a section."""
+    """The lead paragraph of a section."""
     return tag("p", text, class_="lead")
 
 
@@ -265,7 +265,7 @@ def errors(data: dict[str, Any]) -> str:
 
 
 def worst(data: dict[str, Any]) -> str:
-    """The rows the model fails on, and where."""
+    """The worst reconstructed rows, and their worst features."""
     head = "<tr><th>Feature</th><th>Value</th><th>Output</th><th>Share of error</th></tr>"
     boxes = []
     for row in data["worst"]:

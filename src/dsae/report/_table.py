@@ -1,4 +1,4 @@
-"""The comparison as a table, a few ratios, and what to know when reading it."""
+"""The comparison as a table, with a few ratios and notes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def comparison(data: dict[str, Any]) -> str:
     head = "".join(tag("th", escape(str(name))) for name in ("Model", *(metric.label for metric in columns)))
     lines = "".join(_line(row, rows, columns) for row in rows)
     text = (
-        "The same rows, epochs, batch size, learning rate and seed for every autoencoder. The dense twin is the same "
-        "network with all its weights; the narrow twin is dense, and so much thinner that it has as many parameters "
-        "as the sparse model; PCA is the linear code of the same width. Best values in green."
+        "All autoencoders have the same rows, epochs, batch size, learning rate and seed. The dense twin is the same "
+        "network with all its weights; the narrow twin is dense and just narrow enough to have as many parameters as "
+        "the sparse model; PCA is the linear code of the same width. Best values are green."
     )
     notes = "".join(tag("p", escape(str(note))) for note in given.get("notes", []))
     return (

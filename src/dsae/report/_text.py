@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them, and HTML that no name can break."""
+"""Formatting of numbers, and HTML with escaped text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DASH, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
 
 
 def number(value: Any) -> str:
-    """Three significant digits, thousands set apart, a dash for nothing.
+    """Three significant digits with thousands separators; a dash for no value.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def percent(share: float | None) -> str:
 
 
 def size(n_bytes: float | None) -> str:
-    """Bytes in the unit that suits them.
+    """Bytes in a suitable unit.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def size(n_bytes: float | None) -> str:
 
 
 def factor(ratio: float | None) -> str:
-    """A ratio as a factor above 1, whichever way round.
+    """A ratio as a factor of at least 1: its inverse if it is below 1.
 
     Examples
     --------

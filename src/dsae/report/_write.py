@@ -1,4 +1,4 @@
-"""From a model to a file."""
+"""Write a report to a file."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def write_report(
     feature_names: Sequence[str] | None = None,
     image_shape: tuple[int, int] | bool | None = None,
 ) -> Path:
-    """Write one self-contained HTML file about a model and what it makes of ``X``.
+    """Write one self-contained HTML file about a model and its results on ``X``.
 
-    Below 5 MB whatever the model's size, without scripts, and without any request to a network.
+    The file is below 5 MB for any model, without scripts or network requests.
 
     Parameters
     ----------
     path : str or Path
     model : dsae.store.Model
     X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
-        Rows to show it on, better not the training rows.
+        Rows on which to show it, preferably not the training rows.
     comparison : Comparison, optional
         As `dsae.compare` returns it.
     feature_names : sequence of str, optional

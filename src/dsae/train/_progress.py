@@ -1,4 +1,4 @@
-"""One line that tells how far training is; nothing where nobody looks."""
+"""Progress bar; silent without a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class ProgressLine:
-    """Epoch, loss, density, samples per second and time left, on stderr.
+    """Shows epoch, loss, density, samples per second and time left on stderr.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ class ProgressLine:
         self._progress.stop()
 
     def step(self) -> None:
-        """One mini-batch more."""
+        """Count one mini-batch."""
         self._progress.advance(self._task)
 
     def skip(self, n_steps: int) -> None:
-        """So many mini-batches were done before."""
+        """Start from a number of mini-batches done before."""
         self._progress.advance(self._task, n_steps)
 
     def epoch(self, stage: str, row: dict) -> None:

@@ -1,4 +1,4 @@
-"""What the reconstruction owes to each input, watched while the model learns."""
+"""Sensitivity of the reconstruction to each input, measured during training."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from dsae.nn import Autoencoder
 from dsae.nn._memory import set_random_state
 
 _ROWS, _NUMBERS = 512, 1 << 26
-# Sparse rows are written out so many numbers at a time, but a panel's worth of rows at least.
+# Numbers of sparse rows densified at a time, but at least a panel of rows.
 _TILE, _NARROWEST = 1 << 20, 16
-# Share of the newest epoch in the running mean: the noise of one epoch's probes goes, the dense start is forgotten.
+# Share of the newest epoch in the running mean: averages the noise of single epochs, yet forgets the dense start.
 _NEWEST = 0.2
 
 
 class Sensitivity:
-    """Running mean, over epochs, of how strongly the reconstruction answers to each input.
+    """Running mean, over epochs, of how strongly the reconstruction responds to each input.
 
-    For input ``j`` it is ``E |x_j| sqrt(E |d x^ / d x_j|^2)``: how far the reconstruction goes when the input goes as
-    far as it usually does. The second factor, the root mean square of a column of the Jacobian, is a derivative-based
+    For input ``j`` it is ``E |x_j| sqrt(E |d x^ / d x_j|^2)``: how far the reconstruction moves when the input moves by
+    its usual amount. The second factor, the root mean square of a column of the Jacobian, is a derivative-based
     sensitivity measure (Sobol & Kucherenko 2009); with ``v`` of independent random signs ``E (v^T J)_j^2`` is the
-    square of the column's norm (Hutchinson 1990), so that a row of data costs one pass backward. ``x`` is measured as
-    in training, centred and in the model's own unit. Its mean absolute value, unlike its standard deviation, also tells
-    an input that moves always from one that jumps seldom, whose weights are large and do little.
+    square of the column's norm (Hutchinson 1990), so that a row of data costs one backward pass. ``x`` is measured as
+    in training, centred and in the model's own unit. Its mean absolute value, unlike its standard deviation, also
+    distinguishes an input that varies all the time from one that rarely jumps, whose weights are large but do little.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ class Sensitivity:
 
     @property
     def importance(self) -> np.ndarray | None:
-        """Share of every input, float32, sum 1; None as long as nothing was seen."""
+        """Share of every input, float32, sum 1; None before the first epoch."""
         return None if self._mean is None else (self._mean / self._mean.sum()).astype(np.float32)
 
     def see(self, model: Autoencoder) -> None:
-        """Take one epoch into the mean; ``model`` stays as it is."""
+        """Add one epoch to the mean; ``model`` is not changed."""
         newest = self._varies(model) * self._moves(model)
         total = newest.sum()
         if not (np.isfinite(total) and total > 0):

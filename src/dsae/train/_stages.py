@@ -1,4 +1,4 @@
-"""A training plan is a tuple of stages; *joint* and *stagewise* are two of them."""
+"""Training plans: tuples of stages; *joint* and *stagewise* are two of them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _DEAD_AFTER = 200  # times the samples in which the average latent fires once
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs in which some layers learn.
+    """A number of epochs in which some layers are trained.
 
     Parameters
     ----------
     name : str
-        As the history calls it.
+        Name in the history.
     epochs : int
     layers : tuple of str
-        Names of the layers that learn; the others stay as they are.
+        Names of the layers that are trained; the others are frozen.
     temporary_decoder : bool
-        Whether the one layer that learns is compared, through a decoder thrown away afterwards, with its own input.
+        Whether the one trained layer reconstructs its own input through a temporary decoder.
     shrinkers : tuple of Shrinker
     """
 
@@ -48,12 +48,12 @@ class Stage:
 
     @property
     def last_rewiring(self) -> float:
-        """Part of the stage after which no method changes the topology any more."""
+        """Share of the stage after which no method changes the topology."""
         return max((s.schedule.settled for s in self.shrinkers if isinstance(s, Rewire)), default=0.0)
 
 
 def joint(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Stage, ...]:
-    """Everything at once."""
+    """One stage that trains all layers."""
     shrinkers = (*_topology(train, final, seed), *_bounds(train, seed), *_code(model, train.target_rate))
     return (Stage("joint", train.max_iter, tuple(model.layer_shapes), shrinkers=shrinkers),)
 
@@ -61,7 +61,7 @@ def joint(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int]
 def stagewise(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Stage, ...]:
     """Encoder layer by layer, decoder, shrinking, activations.
 
-    The epochs are shared out 2 : 1 : 5 : 2, at least one each.
+    The epochs are divided 2 : 1 : 5 : 2, with at least one each.
 
     Raises
     ------

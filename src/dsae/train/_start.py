@@ -1,4 +1,4 @@
-"""Step one of training: a model with its initial topology, at random or from weights that exist."""
+"""Initial models: with a random topology, or from existing weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dsae.nn import Autoencoder, target_nnz
 from dsae.shrink import METHODS
 from dsae.topology import Layer, Topology, inactive_edges, weakest
 
-# A layer beyond this many weights never starts full. With all that training and rewiring hold of it, a weight takes up
-# to 70 bytes: 50000-256-64-256-50000 peaked at 2.15 GB when it started full, docs/design/sparse_input.md.
+# A layer with more weights never starts full. Training and rewiring take up to 70 bytes per weight:
+# 50000-256-64-256-50000 peaked at 2.15 GB when it started full (docs/design/sparse_input.md).
 _LARGEST_DENSE_START = 1 << 22
 
 
@@ -35,10 +35,10 @@ def start_model(
         the others with the final number of edges.
     generator : torch.Generator
     moments : tuple of ndarray, shape (n_features,)
-        Mean and scale that inputs are brought to zero and one by.
+        Mean and scale by which inputs are standardised.
     init : mapping of str to Layer, optional
         Weights to start from instead of random ones. Where the method does not shrink gradually, the largest by
-        magnitude are kept; where there are fewer than asked for, zeros are added at random.
+        magnitude are kept; if there are too few, zeros are added at random.
     threshold : ndarray, shape (n_components,), optional
         Of the code activation, to go with ``init``.
     """
@@ -58,7 +58,7 @@ def start_model(
 
 
 def start_nnz(config: AutoencoderConfig, train: TrainConfig) -> dict[str, int]:
-    """Active weights that each layer starts with."""
+    """Number of active weights with which each layer starts."""
     final = target_nnz(config)
     if train.shrink == "none":
         return final
@@ -80,7 +80,7 @@ def start_extras(
 
 @torch.no_grad()
 def _start_output(model: Autoencoder, loss: Loss) -> None:
-    """Bring the first outputs to the features' means, if the loss or the output's activation tells how."""
+    """Initialise the output bias so that first outputs are the features' means, if loss or activation define how."""
     if loss.start is not None:
         bias = torch.from_numpy(loss.start(model.mean.cpu().numpy()))
     else:
@@ -106,12 +106,12 @@ def _grown(layer: Layer, nnz: int, rng: np.random.Generator) -> Layer:
 
 
 def dense_layers(init: Any, config: AutoencoderConfig) -> dict[str, Layer]:
-    """Layers from one ``(weight [out, in], bias [out])`` each, in order; weights that are zero do not live.
+    """Layers from one ``(weight [out, in], bias [out])`` each, in order; zero weights are not stored.
 
     Raises
     ------
     ValueError
-        If ``init`` is something else, or of other shapes than ``config`` says.
+        If ``init`` is something else, or its shapes differ from those of ``config``.
     """
     expected = f"one (weight [out, in], bias [out]) for each of {config.layer_shapes}"
     try:
