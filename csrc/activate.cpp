@@ -1,5 +1,5 @@
-// Activations, in place, in one table: a new one is a function and a line at its end, whose place is the `kernel` of its
-// record in Python. Those of a unit by itself take panels of any width, one lane included; those by row take rows.
+// Activations, in place, in one table: a new one is a function and a line at its end, whose place is the `kernel` of
+// its record in Python. Those of a unit by itself take panels of any width, one lane included; those by row take rows.
 #include "exponential.hpp"
 #include "level.hpp"
 
@@ -97,7 +97,7 @@ int64_t topk(const Activation& activation, Panels<float> z) {
 }  // namespace
 
 const ActivationKind activations[] = {
-    {identity, false, false, false}, {relu, false, false, false},   {sigmoid, false, false, false},
+    {identity, false, false, false},       {relu, false, false, false},   {sigmoid, false, false, false},
     {above_threshold, false, false, true}, {softmax, true, false, false}, {topk, true, true, false},
 };
 const int n_activations = sizeof(activations) / sizeof(activations[0]);

@@ -1,5 +1,5 @@
-// Adam's step with a learning rate for every row. Rows are short, so edges are taken in runs whose rates were written out
-// before: then neither square root nor division waits for a row to end.
+// Adam's step with a learning rate for every row. Rows are short, so edges are taken in runs whose rates were written
+// out before: then neither square root nor division waits for a row to end.
 #include "level.hpp"
 #include "parallel.hpp"
 
@@ -10,7 +10,8 @@ constexpr int64_t kRun = 512;
 constexpr int64_t kWorkPerEdge = 8;
 }  // namespace
 
-void adam(const Csr& w, int64_t nnz, const AdamStep& step, const float* grad, float* values, float* mean, float* square) {
+void adam(const Csr& w, int64_t nnz, const AdamStep& step, const float* grad, float* values, float* mean,
+          float* square) {
   const float typical = static_cast<float>(nnz) / (w.n_rows ? w.n_rows : 1);
   parallel_range(nnz, nnz * kWorkPerEdge, [&](int64_t begin, int64_t end) {
     int64_t row = row_of(w, begin);

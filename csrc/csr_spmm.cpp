@@ -40,19 +40,19 @@ inline void add_sparse(const Column& c, Rows<const float> dy, float* dw) {
 }  // namespace
 
 void csr_spmm(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
-                     Rows<float> y) {
+              Rows<float> y) {
   const int64_t edges = wt.indptr[wt.n_rows] / (wt.n_rows + 1) + kRowCost;
   parallel_range(x.n_rows, x.indptr[x.n_rows] * edges, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t first = x.indptr[row];
       csr_spmv(wt, values, bias, y.width, {x.indices + first, x_values + first, x.indptr[row + 1] - first},
-              y.data + row * y.width);
+               y.data + row * y.width);
     }
   });
 }
 
 void csr_sddmm(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values, Rows<const float> dy,
-                      float* dw) {
+               float* dw) {
   const auto work = [&](int64_t c) {
     return int64_t{xt.indptr[c + 1] - xt.indptr[c]} * (wt.indptr[c + 1] - wt.indptr[c]);
   };
@@ -64,7 +64,8 @@ void csr_sddmm(const Csr& wt, const int32_t* slots, const Csr& xt, const float* 
     for (int64_t c = 0; done < end && c < xt.n_rows; ++c) {
       const int64_t now = work(c), at = xt.indptr[c], first = wt.indptr[c], size = wt.indptr[c + 1] - first;
       if (now && done >= begin) {
-        const Column column = {xt.indices + at, wt.indices + first, slots + first, x_values + at, xt.indptr[c + 1] - at, size};
+        const Column column = {xt.indices + at, wt.indices + first,    slots + first,
+                               x_values + at,   xt.indptr[c + 1] - at, size};
         if (column.rows[size - 1] - column.rows[0] == size - 1) add_dense(column, dy, dw);
         else add_sparse(column, dy, dw);
       }

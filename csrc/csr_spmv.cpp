@@ -63,7 +63,8 @@ void csr_spmv(const Csr& wt, const float* values, const float* bias, int64_t n_o
   for (int64_t i = 0; i < x.count; ++i) {
     const int64_t first = wt.indptr[x.indices[i]], size = wt.indptr[x.indices[i] + 1] - first;
     const int32_t* indices = wt.indices + first;
-    if (size && indices[size - 1] - indices[0] == size - 1) add_dense(y + indices[0], values + first, size, x.values[i]);
+    if (size && indices[size - 1] - indices[0] == size - 1)
+      add_dense(y + indices[0], values + first, size, x.values[i]);
     else add_sparse(y, indices, values + first, size, x.values[i]);
   }
 }

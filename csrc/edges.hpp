@@ -59,8 +59,8 @@ struct Dots {
 };
 
 template <int L, bool Product>
-inline void dot_row(const Csr& w, const float* values, const float* own, const float* other, float* product, float* dots,
-                    const Visit& at) {
+inline void dot_row(const Csr& w, const float* values, const float* own, const float* other, float* product,
+                    float* dots, const Visit& at) {
   using R = Dots<L, Product>;
   R row = {w.indices, values, other, {}, {}};
   for (int n = 0; n < R::N; ++n) {

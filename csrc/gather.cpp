@@ -1,5 +1,5 @@
-// The refresh of transposed values, and the way back for their gradient. Slots of one column lie a row apart, those of the
-// next beside them: the lines in use stay in L2.
+// The refresh of transposed values, and the way back for their gradient. Slots of one column lie a row apart, those of
+// the next beside them: the lines in use stay in L2.
 #include "level.hpp"
 #include "parallel.hpp"
 

@@ -194,9 +194,8 @@ int64_t count_first(const Csr& w, int64_t n_cols, const int32_t* order, const in
 
 void first_columns(const Csr& w, int64_t n_cols, const int32_t* order, const int32_t* lengths, const int32_t* indptr,
                    int32_t* indices) {
-  for_rows(w, n_cols, indptr, [&](RowChoice& choice, int64_t row) {
-    choice.take(order, lengths[row], indices + indptr[row]);
-  });
+  for_rows(w, n_cols, indptr,
+           [&](RowChoice& choice, int64_t row) { choice.take(order, lengths[row], indices + indptr[row]); });
 }
 
 }  // namespace dsae

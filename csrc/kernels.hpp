@@ -20,8 +20,8 @@ using Spmm = void(const Csr&, const float* values, const float* bias, Panels<con
 // dw[slot] = <dy[:, row], x[:, column]>.
 using Sddmm = void(const Csr&, Panels<const float> dy, Panels<const float> x, float* dw);
 // Both halves of a backward pass, `w` the transpose of the layer's matrix: dx[p] = w dy[p], and dw in its slots.
-using Backward = void(const Csr& w, const float* values, Panels<const float> dy, Panels<const float> x, Panels<float> dx,
-                      float* dw);
+using Backward = void(const Csr& w, const float* values, Panels<const float> dy, Panels<const float> x,
+                      Panels<float> dx, float* dw);
 // y = W x + bias for one sample; bias may be null.
 using Spmv = void(const Csr&, const float* values, const float* bias, const float* x, float* y);
 // out[i] = values[slots[i]], and its reverse, out[slots[i]] = values[i].
@@ -32,7 +32,8 @@ using Gather = void(const float* values, const int32_t* slots, float* out, int64
 struct AdamStep {
   float rate, beta1, beta2, epsilon, root;
 };
-using Adam = void(const Csr&, int64_t nnz, const AdamStep&, const float* grad, float* values, float* mean, float* square);
+using Adam = void(const Csr&, int64_t nnz, const AdamStep&, const float* grad, float* values, float* mean,
+                  float* square);
 
 // How many numbers are not zero, and whether none is NaN or infinity.
 struct Nonzeros {
@@ -54,10 +55,11 @@ using CsrSpmv = void(const Csr& wt, const float* values, const float* bias, int6
 
 // The same for many samples.
 using CsrSpmm = void(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
-                           Rows<float> y);
-// dw[slots[edge]] += <x[:, column], dy[:, row]> for the edges of `wt` in columns that live in `xt`, the samples by column.
-using CsrSddmm = void(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values,
-                             Rows<const float> dy, float* dw);
+                     Rows<float> y);
+// dw[slots[edge]] += <x[:, column], dy[:, row]> for the edges of `wt` in columns that live in `xt`, the samples by
+// column.
+using CsrSddmm = void(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values, Rows<const float> dy,
+                      float* dw);
 // out[edge] = values[slots[edge]] for the edges of `wt` in columns that live in `xt`.
 using GatherLive = void(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out);
 // dw[edge] = left[row] * right[column].
@@ -74,16 +76,16 @@ struct OutputLayer {
   Csr wt;  // and its values; read only where dx is asked for
   const float* wt_values;
 };
-// Where the gradients of the loss go: none are made without a place for dbias, dx not without its own. A tile has as many
-// features as outputs are held at once.
+// Where the gradients of the loss go: none are made without a place for dbias, dx not without its own. A tile has as
+// many features as outputs are held at once.
 struct OutputGradients {
   float *dw, *dbias;
   Panels<float> dx, tile;
 };
-// The sum over `n_rows` samples and all outputs of the loss of W x + bias, which tiled_loss.cpp knows by its number; its
-// gradients are multiplied by `factor`.
-using TiledLoss = double(const OutputLayer&, Panels<const float> x, const Target&, int loss, int64_t n_rows, float factor,
-                         const OutputGradients&);
+// The sum over `n_rows` samples and all outputs of the loss of W x + bias, which tiled_loss.cpp knows by its number;
+// its gradients are multiplied by `factor`.
+using TiledLoss = double(const OutputLayer&, Panels<const float> x, const Target&, int loss, int64_t n_rows,
+                         float factor, const OutputGradients&);
 
 struct ActivationKind;
 struct Activation {
@@ -100,25 +102,25 @@ struct ActivationKind {
 };
 
 // Every kernel, as X(type, name): the table below, each level's declarations and its table are made of this list.
-#define DSAE_KERNELS(X)             \
-  X(Pack, pack)                     \
-  X(PackCsr, pack_csr)              \
-  X(Unpack, unpack)                 \
-  X(SumSamples, sum_samples)        \
-  X(Spmm, spmm)                     \
-  X(Sddmm, sddmm)                   \
-  X(Backward, backward)             \
-  X(Spmv, spmv)                     \
-  X(Gather, gather)                 \
-  X(Gather, scatter)                \
-  X(Adam, adam)                     \
-  X(CountNonzeros, count_nonzeros)  \
-  X(Compress, compress)             \
-  X(CsrSpmv, csr_spmv)              \
-  X(CsrSpmm, csr_spmm)              \
-  X(CsrSddmm, csr_sddmm)            \
-  X(GatherLive, gather_live)        \
-  X(SampledOuter, sampled_outer)    \
+#define DSAE_KERNELS(X)            \
+  X(Pack, pack)                    \
+  X(PackCsr, pack_csr)             \
+  X(Unpack, unpack)                \
+  X(SumSamples, sum_samples)       \
+  X(Spmm, spmm)                    \
+  X(Sddmm, sddmm)                  \
+  X(Backward, backward)            \
+  X(Spmv, spmv)                    \
+  X(Gather, gather)                \
+  X(Gather, scatter)               \
+  X(Adam, adam)                    \
+  X(CountNonzeros, count_nonzeros) \
+  X(Compress, compress)            \
+  X(CsrSpmv, csr_spmv)             \
+  X(CsrSpmm, csr_spmm)             \
+  X(CsrSddmm, csr_sddmm)           \
+  X(GatherLive, gather_live)       \
+  X(SampledOuter, sampled_outer)   \
   X(TiledLoss, tiled_loss)
 
 struct Kernels {

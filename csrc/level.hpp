@@ -6,13 +6,13 @@
 #include "kernels.hpp"
 
 #if defined(__AVX512F__)
-#define DSAE_LEVEL x86_64_v4
+#define DSAE_LEVEL      x86_64_v4
 #define DSAE_LEVEL_NAME "x86-64-v4"
 #elif defined(__AVX2__)
-#define DSAE_LEVEL x86_64_v3
+#define DSAE_LEVEL      x86_64_v3
 #define DSAE_LEVEL_NAME "x86-64-v3"
 #else
-#define DSAE_LEVEL baseline
+#define DSAE_LEVEL      baseline
 #define DSAE_LEVEL_NAME "baseline"
 #endif
 

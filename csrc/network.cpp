@@ -54,7 +54,10 @@ class Network::Pass {
  public:
   static int64_t scratch_size(int64_t width, int lanes) { return (2 * lanes + 2) * padded(width); }
   Pass(const Kernels& kernels, int64_t width, int lanes, const Load& load, float* scratch)
-      : k_(kernels), lanes_(lanes), load_(load), buffers_{scratch, scratch + lanes * padded(width)},
+      : k_(kernels),
+        lanes_(lanes),
+        load_(load),
+        buffers_{scratch, scratch + lanes * padded(width)},
         live_values_(scratch + 2 * lanes * padded(width)),
         live_indices_(reinterpret_cast<int32_t*>(live_values_ + padded(width))) {}
 
@@ -84,9 +87,9 @@ class Network::Pass {
   static int64_t padded(int64_t width) { return (width + 15) / 16 * 16; }
   float* other() { return buffers_[at_ ^= 1]; }
 
-  // An edge met alone costs about as much as a vector of a panel, a quarter of that in a dense column, and 1.6 to 2 edges
-  // of a row (0.5 ns, 0.13 and 0.3 on Zen 4). Rounding differs between the ways, so all rows of a call take the same one:
-  // what comes of a row does not depend on its place.
+  // An edge met alone costs about as much as a vector of a panel, a quarter of that in a dense column, and 1.6 to 2
+  // edges of a row (0.5 ns, 0.13 and 0.3 on Zen 4). Rounding differs between the ways, so all rows of a call take the
+  // same one: what comes of a row does not depend on its place.
   bool worth_columns(const Layer& layer) const {
     const bool full = layer.w.indptr[layer.w.n_rows] == layer.w.n_rows * layer.n_in;
     if (lanes_ == 1) return full || 2 * live_ < width_;
@@ -201,7 +204,8 @@ bool Network::run(int64_t begin, int64_t end, const Samples& x, Rows<float> y) c
   // Threads take whole chunks; with fewer chunks than threads they share out the layers, if these are large.
   const int threads = max_threads();
   const bool share_layers = chunks < threads && work >= kShareLayers;
-  const int64_t size = Pass::scratch_size(width, lanes), takers = share_layers || !chunks ? 1 : std::min<int64_t>(chunks, threads);
+  const int64_t size = Pass::scratch_size(width, lanes),
+                takers = share_layers || !chunks ? 1 : std::min<int64_t>(chunks, threads);
   const Scratch scratch(size * takers);
   const auto take = [&](int taker, int n) {
     const Threads inside(share_layers ? threads : 1);

@@ -1,4 +1,5 @@
-// Samples through layers in one call, a chunk at a time, so that what a layer leaves is in cache when the next reads it.
+// Samples through layers in one call, a chunk at a time, so that what a layer leaves is in cache when the next reads
+// it.
 #pragma once
 
 #include <deque>

@@ -41,34 +41,36 @@ void for_each_run(int64_t n_rows, const int64_t count, int64_t width, int lanes,
 }  // namespace
 
 void pack(Rows<const float> rows, Panels<float> to) {
-  for_each_run(rows.count, to.count, to.width, to.lanes, [&](int64_t p, int64_t lane, int64_t used, int64_t f, int64_t last) {
-    const float* const from = rows.data + (p * to.lanes + lane) * rows.width;
-    float* const panel = to.data + p * to.width * to.lanes + lane;
-    for (; f + kWidth <= last; f += kWidth) {
-      Vec square[kWidth];
-      for (int64_t i = 0; i < kWidth; ++i) square[i] = i < used ? load(from + i * rows.width + f) : Vec{};
-      transpose(square);
-      for (int64_t i = 0; i < kWidth; ++i) store(panel + (f + i) * to.lanes, square[i]);
-    }
-    for (; f < last; ++f)
-      for (int64_t i = 0; i < kWidth; ++i) panel[f * to.lanes + i] = i < used ? from[i * rows.width + f] : 0;
-  });
+  for_each_run(rows.count, to.count, to.width, to.lanes,
+               [&](int64_t p, int64_t lane, int64_t used, int64_t f, int64_t last) {
+                 const float* const from = rows.data + (p * to.lanes + lane) * rows.width;
+                 float* const panel = to.data + p * to.width * to.lanes + lane;
+                 for (; f + kWidth <= last; f += kWidth) {
+                   Vec square[kWidth];
+                   for (int64_t i = 0; i < kWidth; ++i) square[i] = i < used ? load(from + i * rows.width + f) : Vec{};
+                   transpose(square);
+                   for (int64_t i = 0; i < kWidth; ++i) store(panel + (f + i) * to.lanes, square[i]);
+                 }
+                 for (; f < last; ++f)
+                   for (int64_t i = 0; i < kWidth; ++i)
+                     panel[f * to.lanes + i] = i < used ? from[i * rows.width + f] : 0;
+               });
 }
 
 void unpack(Panels<const float> from, Rows<float> rows) {
   for_each_run(rows.count, from.count, from.width, from.lanes,
                [&](int64_t p, int64_t lane, int64_t used, int64_t f, int64_t last) {
-    const float* const panel = from.data + p * from.width * from.lanes + lane;
-    float* const to = rows.data + (p * from.lanes + lane) * rows.width;
-    for (; used && f + kWidth <= last; f += kWidth) {
-      Vec square[kWidth];
-      for (int64_t i = 0; i < kWidth; ++i) square[i] = load(panel + (f + i) * from.lanes);
-      transpose(square);
-      for (int64_t i = 0; i < used; ++i) store(to + i * rows.width + f, square[i]);
-    }
-    for (; f < last; ++f)
-      for (int64_t i = 0; i < used; ++i) to[i * rows.width + f] = panel[f * from.lanes + i];
-  });
+                 const float* const panel = from.data + p * from.width * from.lanes + lane;
+                 float* const to = rows.data + (p * from.lanes + lane) * rows.width;
+                 for (; used && f + kWidth <= last; f += kWidth) {
+                   Vec square[kWidth];
+                   for (int64_t i = 0; i < kWidth; ++i) square[i] = load(panel + (f + i) * from.lanes);
+                   transpose(square);
+                   for (int64_t i = 0; i < used; ++i) store(to + i * rows.width + f, square[i]);
+                 }
+                 for (; f < last; ++f)
+                   for (int64_t i = 0; i < used; ++i) to[i * rows.width + f] = panel[f * from.lanes + i];
+               });
 }
 
 void sum_samples(Panels<const float> from, float* sums) {

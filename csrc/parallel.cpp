@@ -1,6 +1,6 @@
-// A pool of threads that yields: helpers spin for a moment after their last part, then sleep, and a part that no helper has
-// taken up when the caller is done with its own is done by the caller. On a busy machine nobody waits for a thread that
-// has not run yet. docs/design/threads.md has the measurements.
+// A pool of threads that yields: helpers spin for a moment after their last part, then sleep, and a part that no helper
+// has taken up when the caller is done with its own is done by the caller. On a busy machine nobody waits for a thread
+// that has not run yet. docs/design/threads.md has the measurements.
 #include "parallel.hpp"
 
 #include <atomic>
@@ -39,9 +39,9 @@ inline void pause() {
 #endif
 }
 
-// True as soon as ready() is; false after spinning and yielding in vain.
+// True as soon as ready() is; false after having spun and then yielded so long in vain.
 template <class Ready>
-bool spin_until(const Ready& ready) {
+bool spin_until(const Ready& ready, Clock::duration spin, Clock::duration yield) {
   const auto begun = Clock::now();
   for (;;) {
     for (int i = 0; i < 32; ++i) {
@@ -49,8 +49,8 @@ bool spin_until(const Ready& ready) {
       pause();
     }
     const auto waited = Clock::now() - begun;
-    if (waited > kYield) return false;
-    if (waited > kSpin) std::this_thread::yield();
+    if (waited > spin + yield) return false;
+    if (waited > spin) std::this_thread::yield();
   }
 }
 
@@ -85,7 +85,9 @@ class Helper {
   std::condition_variable work_, done_;
 
   void wake(std::condition_variable& who) {
-    { const std::lock_guard lock(mutex_); }
+    {
+      const std::lock_guard lock(mutex_);
+    }
     who.notify_one();
   }
 
@@ -93,7 +95,7 @@ class Helper {
 
   void await_offer() {
     const auto there = [&] { return state_.load(std::memory_order_relaxed) == offered; };
-    if (spin_until(there)) return;
+    if (spin_until(there, kSpin, kYield)) return;
     std::unique_lock lock(mutex_);
     if (move(idle, asleep)) work_.wait(lock, [&] { return state_ != asleep; });
   }
@@ -104,11 +106,12 @@ class Helper {
     if (state_.exchange(offered) == asleep) wake(work_);
   }
 
-  // Takes the part back if the helper has not begun it, else waits for its end.
-  void finish(Job* job, int part) {
+  // Takes the part back if the helper has not begun it, else waits for its end: awake for as long as an equal part
+  // took, and without yielding, for where others want the core a yield costs their whole time slices.
+  void finish(Job* job, int part, Clock::duration usual) {
     if (move(offered, idle)) return job->run(part);
     const auto ended = [&] { return state_ == idle || state_ == asleep; };
-    if (spin_until(ended)) return;
+    if (spin_until(ended, kSpin + usual, {})) return;
     std::unique_lock lock(mutex_);
     if (move(running, awaited)) done_.wait(lock, [&] { return state_ != awaited; });
   }
@@ -143,15 +146,18 @@ class Pool {
     if (busy_.test_and_set(std::memory_order_acquire)) return false;
     const int n = start(job->n_parts - 1);
     for (int i = 0; i < n; ++i) helpers_[i].offer(job, i + 1);
+    const auto begun = Clock::now();
     job->run(0);
+    const auto usual = Clock::now() - begun;
     for (int part = n + 1; part < job->n_parts; ++part) job->run(part);
-    for (int i = 0; i < n; ++i) helpers_[i].finish(job, i + 1);
+    for (int i = 0; i < n; ++i) helpers_[i].finish(job, i + 1, usual);
     busy_.clear(std::memory_order_release);
     return true;
   }
 };
 
-// Never destroyed: helpers sleep in it until the process ends. A child has none of its parent's threads and starts anew.
+// Never destroyed: helpers sleep in it until the process ends. A child has none of its parent's threads and starts
+// anew.
 std::atomic<Pool*> pool{nullptr};
 
 Pool* the_pool() {

@@ -9,21 +9,22 @@
 
 namespace dsae {
 
-// How many threads a kernel called from this thread may use: set_max_threads of this thread, else what the OpenMP runtime
-// that torch has loaded says (torch.set_num_threads), else OMP_NUM_THREADS, else the CPUs this process may run on.
+// How many threads a kernel called from this thread may use: set_max_threads of this thread, else what the OpenMP
+// runtime that torch has loaded says (torch.set_num_threads), else OMP_NUM_THREADS, else the CPUs this process may run
+// on.
 int max_threads();
 // For this thread; 0 follows torch and the environment. Gives what it was.
 int set_max_threads(int n);
 
-// Calls body(context, part, n_parts) for every part in [0, n_parts), on as many threads as are free, the calling one among
-// them. What a body throws is thrown again here, once all parts have ended.
+// Calls body(context, part, n_parts) for every part in [0, n_parts), on as many threads as are free, the calling one
+// among them. What a body throws is thrown again here, once all parts have ended.
 using PartBody = void(const void* context, int part, int n_parts);
 void run_parts(int n_parts, PartBody* body, const void* context);
 
 namespace {
 
-// Work (multiply-adds, or bytes moved) below which waking a second thread costs more than it saves.
-constexpr int64_t kWorkPerThread = 1 << 17;
+// Work (multiply-adds, or bytes moved) below which waking a second thread costs more than it saves: some 20 us of one.
+constexpr int64_t kWorkPerThread = 1 << 19;
 
 // One subnormal operand slows a dot product eightfold; sparse layers collect them.
 class FlushSubnormals {
@@ -46,8 +47,8 @@ inline int parts_for(int64_t work) {
   return useful < threads ? static_cast<int>(useful) : threads;
 }
 
-// body(part, n), once for every part of n. What bodies need to allocate is allocated before: kernels of an instruction set
-// are compiled without exceptions.
+// body(part, n), once for every part of n. What bodies need to allocate is allocated before: kernels of an instruction
+// set are compiled without exceptions.
 template <class Body>
 inline void in_parts(int n, const Body& body) {
   if (n == 1) {

@@ -57,7 +57,8 @@ void transpose(const Csr& w, int64_t n_cols, int32_t* indptr, int32_t* indices, 
     parallel(4 * nnz, [&](int thread, int n) {
       for (int64_t part = thread; part < parts; part += n) {
         const int64_t end = row_at_cost(w, total * (part + 1) / parts);
-        for (int64_t row = row_at_cost(w, total * part / parts); row < end; ++row) body(row, cursors.data() + part * n_cols);
+        for (int64_t row = row_at_cost(w, total * part / parts); row < end; ++row)
+          body(row, cursors.data() + part * n_cols);
       }
     });
   };
@@ -94,7 +95,8 @@ int64_t count_rewired(const Csr& w, const bool* keep, const Csr& grown, int32_t*
   return total;
 }
 
-void rewire(const Csr& w, const bool* keep, const Csr& grown, const int32_t* indptr, int32_t* indices, int32_t* source) {
+void rewire(const Csr& w, const bool* keep, const Csr& grown, const int32_t* indptr, int32_t* indices,
+            int32_t* source) {
   const int64_t total = cost(w);
   int64_t longest = 0;
   for (int64_t row = 0; row < w.n_rows; ++row) longest = std::max<int64_t>(longest, w.indptr[row + 1] - w.indptr[row]);

@@ -13,8 +13,8 @@ Fault find_fault(const Csr& w, int64_t nnz, int64_t n_cols);
 // CSR of the transpose and, for each of its slots, the slot it comes from (counting sort).
 void transpose(const Csr& w, int64_t n_cols, int32_t* indptr, int32_t* indices, int32_t* slots);
 
-// Kept slots merged with the grown edges: first how many and where rows begin, then the rest. `source` is the old slot, -1
-// where grown.
+// Kept slots merged with the grown edges: first how many and where rows begin, then the rest. `source` is the old slot,
+// -1 where grown.
 int64_t count_rewired(const Csr& w, const bool* keep, const Csr& grown, int32_t* indptr);
 void rewire(const Csr& w, const bool* keep, const Csr& grown, const int32_t* indptr, int32_t* indices, int32_t* source);
 

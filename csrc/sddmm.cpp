@@ -14,7 +14,8 @@ void dot_rows(const Csr& w, const float* values, Panels<const float> own, Panels
   with_lanes(own.lanes, [&](auto lanes) {
     for_each_visit(w, other, [&](const Visit& at) {
       const int64_t row = (at.panel * own.width + at.row) * lanes;
-      dot_row<lanes, Product>(w, values, own.data + row, other.data + at.panel * other.width * lanes, product + row, dots, at);
+      dot_row<lanes, Product>(w, values, own.data + row, other.data + at.panel * other.width * lanes, product + row,
+                              dots, at);
     });
   });
 }
@@ -25,7 +26,8 @@ void sddmm(const Csr& w, Panels<const float> dy, Panels<const float> x, float* d
   dot_rows<false>(w, nullptr, dy, x, nullptr, dw);
 }
 
-void backward(const Csr& w, const float* values, Panels<const float> dy, Panels<const float> x, Panels<float> dx, float* dw) {
+void backward(const Csr& w, const float* values, Panels<const float> dy, Panels<const float> x, Panels<float> dx,
+              float* dw) {
   dot_rows<true>(w, values, x, dy, dx.data, dw);
 }
 

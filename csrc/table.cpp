@@ -3,14 +3,13 @@
 namespace dsae::DSAE_LEVEL {
 
 extern const Kernels kernels;
-const Kernels kernels = {
-    .isa = DSAE_LEVEL_NAME,
-    .n_losses = n_losses,
-    .activations = activations,
-    .n_activations = n_activations,
-    .width = kWidth,
+const Kernels kernels = {.isa = DSAE_LEVEL_NAME,
+                         .n_losses = n_losses,
+                         .activations = activations,
+                         .n_activations = n_activations,
+                         .width = kWidth,
 #define DSAE_ENTRY(Type, name) .name = name,
-    DSAE_KERNELS(DSAE_ENTRY)
+                         DSAE_KERNELS(DSAE_ENTRY)
 #undef DSAE_ENTRY
 };
 

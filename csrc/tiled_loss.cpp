@@ -1,7 +1,7 @@
 // The last layer, its loss and both gradients, tile by tile of outputs: a tile of W x + b becomes the loss' gradient in
-// place, gives dW at once and dX through the transpose, and is overwritten by the next. Every sum has one order, whatever
-// the number of threads: rows of outputs are shared out for the first half of a tile, rows of inputs for the second.
-// A new loss is a function and a case of `line_loss`, whose number is the `kernel` of its record in Python.
+// place, gives dW at once and dX through the transpose, and is overwritten by the next. Every sum has one order,
+// whatever the number of threads: rows of outputs are shared out for the first half of a tile, rows of inputs for the
+// second. A new loss is a function and a case of `line_loss`, whose number is the `kernel` of its record in Python.
 #include "edges.hpp"
 #include "exponential.hpp"
 
@@ -166,9 +166,10 @@ double tiled_loss(const OutputLayer& layer, Panels<const float> x, const Target&
   if (!layer.w.n_rows)
     for (int64_t i = 0; i < x.count * n_in * x.lanes; ++i) to.dx.data[i] = 0;
   with_lanes(x.lanes, [&](auto lanes) {
-    loss = Tiles<lanes>{layer,  x, target, kind,   n_rows, factor,          to,
-                        0,      0, losses, places, places + height, places + height + n_in}
-               .run();
+    loss =
+        Tiles<lanes>{
+            layer, x, target, kind, n_rows, factor, to, 0, 0, losses, places, places + height, places + height + n_in}
+            .run();
   });
   release(losses, scratch_bytes);
   return loss;

@@ -72,7 +72,8 @@ struct Call {
 
   template <class T, class Array, class P>
   dsae::Rows<T> rows(const Array& a, const P& panels) const {
-    const dsae::Rows<T> r = {data<float>("rows", a, 2), static_cast<int64_t>(a.shape(0)), static_cast<int64_t>(a.shape(1))};
+    const dsae::Rows<T> r = {data<float>("rows", a, 2), static_cast<int64_t>(a.shape(0)),
+                             static_cast<int64_t>(a.shape(1))};
     equal("rows.shape[1]", r.width, "the width of the panels", panels.width);
     fits(r.count, panels);
     return r;
@@ -81,7 +82,8 @@ struct Call {
   template <class P>
   void fits(int64_t n_rows, const P& panels) const {
     if (n_rows > panels.count * panels.lanes)
-      fail("at most " + std::to_string(panels.count * panels.lanes) + " rows, what the panels hold", std::to_string(n_rows));
+      fail("at most " + std::to_string(panels.count * panels.lanes) + " rows, what the panels hold",
+           std::to_string(n_rows));
   }
 
   template <class A, class B>
@@ -118,8 +120,8 @@ struct Call {
   static std::string type_name(nb::dlpack::dtype t) {
     if (t == nb::dtype<bool>()) return "bool";
     const auto code = static_cast<nb::dlpack::dtype_code>(t.code);
-    const char* kind = code == nb::dlpack::dtype_code::Int    ? "int"
-                       : code == nb::dlpack::dtype_code::UInt ? "uint"
+    const char* kind = code == nb::dlpack::dtype_code::Int     ? "int"
+                       : code == nb::dlpack::dtype_code::UInt  ? "uint"
                        : code == nb::dlpack::dtype_code::Float ? "float"
                                                                : "other";
     return kind + std::to_string(t.bits);
@@ -130,7 +132,8 @@ template <class T>
 struct Owned {
   size_t size;
   T* data;
-  explicit Owned(size_t size) : size(size), data(static_cast<T*>(dsae::allocate(size < SIZE_MAX / sizeof(T) ? size * sizeof(T) : SIZE_MAX))) {}
+  explicit Owned(size_t size)
+      : size(size), data(static_cast<T*>(dsae::allocate(size < SIZE_MAX / sizeof(T) ? size * sizeof(T) : SIZE_MAX))) {}
   Owned(const Owned&) = delete;
   ~Owned() { dsae::release(data, size * sizeof(T)); }
 };

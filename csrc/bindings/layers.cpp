@@ -26,7 +26,8 @@ void unpack(const In& panels, const Out& rows) {
   kernels->unpack(from, to);
 }
 
-void spmm(const In& indptr, const In& indices, const In& values, const std::optional<In>& bias, const In& x, const Out& y) {
+void spmm(const In& indptr, const In& indices, const In& values, const std::optional<In>& bias, const In& x,
+          const Out& y) {
   const Call call{"spmm"};
   const auto w = call.csr(indptr, indices);
   const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
@@ -53,7 +54,8 @@ void sddmm(const In& indptr, const In& indices, const In& dy, const In& x, const
   kernels->sddmm(w, left, right, to);
 }
 
-void backward(const In& indptr, const In& indices, const In& values, const In& dy, const In& x, const Out& dx, const Out& dw) {
+void backward(const In& indptr, const In& indices, const In& values, const In& dy, const In& x, const Out& dx,
+              const Out& dw) {
   const Call call{"backward"};
   const auto w = call.csr(indptr, indices);
   const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
@@ -187,7 +189,7 @@ void gather_live(const In& indptr, const In& values, const In& slots, const In& 
 }
 
 void csr_spmm(const In& indptr, const In& indices, const In& values, const In& bias, const In& x_indptr,
-             const In& x_indices, const In& x_values, const Out& rows) {
+              const In& x_indices, const In& x_values, const Out& rows) {
   const Call call{"csr_spmm"};
   const dsae::Rows<float> y = {call.data<float>("rows", rows, 2), static_cast<int64_t>(rows.shape(0)),
                                static_cast<int64_t>(rows.shape(1))};
@@ -203,7 +205,7 @@ void csr_spmm(const In& indptr, const In& indices, const In& values, const In& b
 }
 
 void csr_sddmm(const In& indptr, const In& indices, const In& slots, const In& x_indptr, const In& x_indices,
-                      const In& x_values, const In& dy, const Out& dw) {
+               const In& x_values, const In& dy, const Out& dw) {
   const Call call{"csr_sddmm"};
   const dsae::Rows<const float> from = {call.data<float>("dy", dy, 2), static_cast<int64_t>(dy.shape(0)),
                                         static_cast<int64_t>(dy.shape(1))};
@@ -233,9 +235,10 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
   to.values = call.vector<const float>("values", values, "the size of indices", indices.size());
   to.bias = call.vector<const float>("bias", bias, "the number of rows", to.w.n_rows);
   const auto& [t_indptr, t_samples, t_values, t_shift] = target;
-  const dsae::Target aim = {batch(call, "target ", t_indptr, t_samples, n_rows),
-                            call.vector<const float>("target values", t_values, "the size of target indices", t_samples.size()),
-                            t_shift ? call.vector<const float>("shift", *t_shift, "the number of rows", to.w.n_rows) : nullptr};
+  const dsae::Target aim = {
+      batch(call, "target ", t_indptr, t_samples, n_rows),
+      call.vector<const float>("target values", t_values, "the size of target indices", t_samples.size()),
+      t_shift ? call.vector<const float>("shift", *t_shift, "the number of rows", to.w.n_rows) : nullptr};
   call.equal("target indptr.size - 1", aim.columns.n_rows, "the number of rows", to.w.n_rows);
   if (loss < 0 || loss >= kernels->n_losses)
     call.fail("a loss below " + std::to_string(kernels->n_losses), std::to_string(loss));
@@ -269,14 +272,12 @@ void bind_layers(nb::module_& m) {
         "Rows ``[b, f]`` into panels ``[p, f, lanes]``; the lanes left over are zero.");
   m.def("unpack", &unpack, "panels"_a.noconvert(), "rows"_a.noconvert(),
         "Panels ``[p, f, lanes]`` back into rows ``[b, f]``.");
-  m.def("spmm", &spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert().none(),
-        "x"_a.noconvert(), "y"_a.noconvert(),
-        "``y[p] = W x[p] + bias`` for panels.");
+  m.def("spmm", &spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+        "bias"_a.noconvert().none(), "x"_a.noconvert(), "y"_a.noconvert(), "``y[p] = W x[p] + bias`` for panels.");
   m.def("sddmm", &sddmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "dy"_a.noconvert(), "x"_a.noconvert(),
-        "dw"_a.noconvert(),
-        "``dw[slot] = <dy[:, row], x[:, column]>`` at the edges, for panels.");
-  m.def("backward", &backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "dy"_a.noconvert(),
-        "x"_a.noconvert(), "dx"_a.noconvert(), "dw"_a.noconvert(),
+        "dw"_a.noconvert(), "``dw[slot] = <dy[:, row], x[:, column]>`` at the edges, for panels.");
+  m.def("backward", &backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+        "dy"_a.noconvert(), "x"_a.noconvert(), "dx"_a.noconvert(), "dw"_a.noconvert(),
         "``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, column]>``, ``W`` the transpose of a layer's matrix.");
   m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert(),
         "Every feature's sum over all panels and lanes.");
@@ -287,27 +288,29 @@ void bind_layers(nb::module_& m) {
         "``out[i] = values[slots[i]]``.");
   m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert(),
         "``out[slots[i]] = values[i]``.");
-  m.def("to_dense", &to_dense, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "matrix"_a.noconvert(),
-        "``values`` at their edges of ``matrix``, zero elsewhere.");
-  m.def("from_dense", &from_dense, "indptr"_a.noconvert(), "indices"_a.noconvert(), "matrix"_a.noconvert(), "values"_a.noconvert(),
-        "What ``matrix`` has at the edges.");
+  m.def("to_dense", &to_dense, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+        "matrix"_a.noconvert(), "``values`` at their edges of ``matrix``, zero elsewhere.");
+  m.def("from_dense", &from_dense, "indptr"_a.noconvert(), "indices"_a.noconvert(), "matrix"_a.noconvert(),
+        "values"_a.noconvert(), "What ``matrix`` has at the edges.");
   m.def("spmv", &spmv, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "x"_a.noconvert(),
-        "y"_a.noconvert(),
-        "``y = W x`` for one vector.");
-  m.def("sampled_outer", &sampled_outer, "indptr"_a.noconvert(), "indices"_a.noconvert(), "left"_a.noconvert(), "right"_a.noconvert(),
-        "dw"_a.noconvert(),
-        "``dw[slot] = left[row] * right[column]`` at the edges.");
+        "y"_a.noconvert(), "``y = W x`` for one vector.");
+  m.def("sampled_outer", &sampled_outer, "indptr"_a.noconvert(), "indices"_a.noconvert(), "left"_a.noconvert(),
+        "right"_a.noconvert(), "dw"_a.noconvert(), "``dw[slot] = left[row] * right[column]`` at the edges.");
   m.def("gather_live", &gather_live, "indptr"_a.noconvert(), "values"_a.noconvert(), "slots"_a.noconvert(),
         "x_indptr"_a.noconvert(), "out"_a.noconvert(),
         "``out[i] = values[slots[i]]`` in the rows of ``indptr`` that are not empty in ``x_indptr``.");
-  m.def("csr_spmm", &csr_spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "bias"_a.noconvert(),
-        "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "rows"_a.noconvert(),
-        "``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``.");
+  m.def("csr_spmm", &csr_spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+        "bias"_a.noconvert(), "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(),
+        "rows"_a.noconvert(), "``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``.");
   m.def("csr_sddmm", &csr_sddmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "slots"_a.noconvert(),
         "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(),
         "dw"_a.noconvert(),
         "``dw[slots[i]] += <x[:, row], dy[:, column]>`` at the edges of ``W^T``; the batch comes by columns.");
   m.def("tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
-        "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(), "gradients"_a.noconvert().none(),
-        "Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, indices, values)``,\n``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx or None)``.");
+        "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(),
+        "gradients"_a.noconvert().none(),
+        "Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its "
+        "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, "
+        "indices, values)``,\n``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx "
+        "or None)``.");
 }

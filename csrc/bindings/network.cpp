@@ -10,7 +10,8 @@
 
 namespace {
 
-dsae::Activation activation(const Call& call, int64_t number, int64_t k, const std::optional<In>& thresholds, int64_t width) {
+dsae::Activation activation(const Call& call, int64_t number, int64_t k, const std::optional<In>& thresholds,
+                            int64_t width) {
   const auto* kind = number >= 0 && number < kernels->n_activations ? &kernels->activations[number] : nullptr;
   if (!kind || (kind->needs_k && k <= 0) || (kind->needs_thresholds && !thresholds))
     call.fail("an activation below " + std::to_string(kernels->n_activations) + ", with its k or thresholds",
@@ -59,7 +60,8 @@ class Network {
     return network_.run(begin, end, {y.count, x, {}, nullptr}, y);
   }
 
-  bool run_csr(int64_t begin, int64_t end, const In& indptr, const In& indices, const In& values, const Out& out) const {
+  bool run_csr(int64_t begin, int64_t end, const In& indptr, const In& indices, const In& values,
+               const Out& out) const {
     const Call call{"run_csr"};
     const auto x = call.csr(indptr, indices);
     const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
@@ -73,7 +75,8 @@ class Network {
  private:
   dsae::Rows<float> span(const Call& call, int64_t begin, int64_t end, int64_t n_rows, const Out& out) const {
     if (begin < 0 || begin >= end || end > network_.size())
-      call.fail("layers within [0, " + std::to_string(network_.size()) + ")", std::to_string(begin) + ":" + std::to_string(end));
+      call.fail("layers within [0, " + std::to_string(network_.size()) + ")",
+                std::to_string(begin) + ":" + std::to_string(end));
     const dsae::Rows<float> y = {call.data<float>("out", out, 2), n_rows, network_[end - 1].w.n_rows};
     call.equal("out.shape[0]", out.shape(0), "the number of rows", y.count);
     call.equal("out.shape[1]", out.shape(1), "the width of the last layer", y.width);

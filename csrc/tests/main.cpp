@@ -7,15 +7,17 @@ using namespace dsae_tests;
 
 int main() {
   for (auto level = dsae::levels(); *level; ++level)
-    for (const auto& [n_rows, n_cols] : {std::pair<int, int>{0, 0}, {0, 3}, {3, 0}, {1, 1}, {1, 40}, {33, 70}, {70, 131}})
+    for (const auto& [n_rows, n_cols] :
+         {std::pair<int, int>{0, 0}, {0, 3}, {3, 0}, {1, 1}, {1, 40}, {33, 70}, {70, 131}})
       for (double density : {0.0, 0.03, 0.3, 1.0}) {
         const Matrix m(n_rows, n_cols, density);
-        const std::string shape = std::string((*level)->isa) + " " + std::to_string(n_rows) + "x" + std::to_string(n_cols) +
-                                  " density " + std::to_string(density);
+        const std::string shape = std::string((*level)->isa) + " " + std::to_string(n_rows) + "x" +
+                                  std::to_string(n_cols) + " density " + std::to_string(density);
         test_topology(**level, m, shape);
         test_adam(**level, m, shape);
         for (double share : {0.0, 0.1, 1.0}) test_columns(**level, m, share, shape + ", live " + std::to_string(share));
-        for (int lanes : {1, 16, 32}) test_activations(**level, n_rows, n_cols, lanes, shape + ", lanes " + std::to_string(lanes));
+        for (int lanes : {1, 16, 32})
+          test_activations(**level, n_rows, n_cols, lanes, shape + ", lanes " + std::to_string(lanes));
         test_faults(m, shape);
         test_rewire(m, shape);
         test_first(m, shape);
@@ -30,7 +32,8 @@ int main() {
         }
       }
   for (auto level = dsae::levels(); *level; ++level)
-    for (int lanes : {16, 32, 64}) test_nan(**level, lanes, std::string((*level)->isa) + ", lanes " + std::to_string(lanes));
+    for (int lanes : {16, 32, 64})
+      test_nan(**level, lanes, std::string((*level)->isa) + ", lanes " + std::to_string(lanes));
   test_threads();
   // Wide enough to be visited in blocks of columns.
   const Matrix wide(5, 9000, 0.05);

@@ -25,9 +25,8 @@ void test_products(const dsae::Kernels& k, const Matrix& m, int64_t count, int l
       }
   }
   const dsae::Panels<const float> px = {x.data(), count, m.n_cols, lanes}, pdy = {dy.data(), count, m.n_rows, lanes};
-  run("spmm " + where, y, [&](float* out) {
-    k.spmm(m.csr(), values.data(), bias.data(), px, {out, count, m.n_rows, lanes});
-  });
+  run("spmm " + where, y,
+      [&](float* out) { k.spmm(m.csr(), values.data(), bias.data(), px, {out, count, m.n_rows, lanes}); });
   run("sddmm " + where, dw, [&](float* out) { k.sddmm(m.csr(), pdy, px, out); });
   // The same matrix as the transpose of a layer's: its rows are inputs, its columns outputs.
   std::vector<double> product(y.size()), both;
@@ -79,7 +78,8 @@ void test_columns(const dsae::Kernels& k, const Matrix& m, double share, const s
 void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, const std::string& where) {
   const int64_t n_samples = lanes + 3, n_panels = 2, n_in = m.n_cols, n_out = m.n_rows;
   const Matrix x(n_samples, n_in, 0.3), t(n_out, n_samples, 0.3);
-  const Floats values = floats(m.nnz()), numbers = floats(x.nnz()), bias = floats(n_out), dy = floats(n_samples * n_out);
+  const Floats values = floats(m.nnz()), numbers = floats(x.nnz()), bias = floats(n_out),
+               dy = floats(n_samples * n_out);
   Ints indptr(n_in + 1), indices(m.nnz()), slots(m.nnz()), x_indptr(n_in + 1), samples(x.nnz()), x_slots(x.nnz());
   dsae::transpose(m.csr(), n_in, indptr.data(), indices.data(), slots.data());
   dsae::transpose(x.csr(), n_in, x_indptr.data(), samples.data(), x_slots.data());
@@ -126,10 +126,13 @@ void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, 
     check(close(gradient, dw), "their gradient " + where);
     for (int64_t height : {int64_t{1}, int64_t{4}, n_out + 1}) {
       Floats tile(n_panels * height * lanes), to_values(m.nnz(), NAN), to_bias(n_out, NAN), to_x(hidden.size(), NAN);
-      const double sum = kernels.tiled_loss(
-          {m.csr(), values.data(), bias.data(), wt, wt_values.data()}, {hidden.data(), n_panels, n_in, lanes},
-          {t.csr(), aim.data(), shift.data()}, 0, n_samples, 1,
-          {to_values.data(), to_bias.data(), {to_x.data(), n_panels, n_in, lanes}, {tile.data(), n_panels, height, lanes}});
+      const double sum = kernels.tiled_loss({m.csr(), values.data(), bias.data(), wt, wt_values.data()},
+                                            {hidden.data(), n_panels, n_in, lanes}, {t.csr(), aim.data(), shift.data()},
+                                            0, n_samples, 1,
+                                            {to_values.data(),
+                                             to_bias.data(),
+                                             {to_x.data(), n_panels, n_in, lanes},
+                                             {tile.data(), n_panels, height, lanes}});
       check(std::abs(sum - loss) <= 1e-4 * (1 + loss), "tiled loss " + where);
       check(close(to_values, d_values) && close(to_bias, d_bias), "its layer's gradient " + where);
       check(close(to_x, dx), "its input's gradient " + where);

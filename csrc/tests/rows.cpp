@@ -19,7 +19,8 @@ void test_activations(const dsae::Kernels& k, int64_t count, int64_t width, int 
   const Floats z = floats(count * width * lanes), thresholds = floats(width);
   const auto matches = [&](int kind, const std::vector<double>& expected) {
     Floats out = z;
-    const int64_t live = k.activations[kind].apply({&k.activations[kind], 3, thresholds.data()}, {out.data(), count, width, lanes});
+    const int64_t live =
+        k.activations[kind].apply({&k.activations[kind], 3, thresholds.data()}, {out.data(), count, width, lanes});
     int64_t nonzero = 0;
     for (float number : out) nonzero += number != 0;
     const bool counted = kind == identity || kind == softmax ? live >= nonzero : live == nonzero;
@@ -57,11 +58,11 @@ void test_panels(const dsae::Kernels& k, int64_t n_rows, int64_t width, int lane
   for (int64_t i = 0; i < n_rows * width; ++i) packed[at(i / width, i % width)] = rows[i];
   for (int64_t e = 0; e < m.nnz(); ++e) from_csr[at(m.rows[e], m.indices[e])] = values[e];
   run("pack " + where, packed, [&](float* out) { k.pack({rows.data(), n_rows, width}, {out, count, width, lanes}); });
-  run("pack_csr " + where, from_csr, [&](float* out) { k.pack_csr(m.csr(), values.data(), {out, count, width, lanes}); });
+  run("pack_csr " + where, from_csr,
+      [&](float* out) { k.pack_csr(m.csr(), values.data(), {out, count, width, lanes}); });
   const Floats panels(packed.begin(), packed.end());
-  run("unpack " + where, {rows.begin(), rows.end()}, [&](float* out) {
-    k.unpack({panels.data(), count, width, lanes}, {out, n_rows, width});
-  });
+  run("unpack " + where, {rows.begin(), rows.end()},
+      [&](float* out) { k.unpack({panels.data(), count, width, lanes}, {out, n_rows, width}); });
 }
 
 // NaN stays NaN, and is never made an integer: the sanitizer watches.

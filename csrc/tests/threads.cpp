@@ -65,9 +65,10 @@ void test_threads() {
   check(inner == 1, "a part has one thread");
   std::atomic<int> good{0};
   std::thread callers[4];
-  for (auto& caller : callers) caller = std::thread([&] {
-    for (int i = 0; i < 200; ++i) good += every_part_runs_once(3);
-  });
+  for (auto& caller : callers)
+    caller = std::thread([&] {
+      for (int i = 0; i < 200; ++i) good += every_part_runs_once(3);
+    });
   for (auto& caller : callers) caller.join();
   check(good == 800, "several callers at once");
   check(a_child_works() && a_child_works(), "a child after a fork");

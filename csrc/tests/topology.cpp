@@ -93,9 +93,8 @@ void test_rewire(const Matrix& m, const std::string& where) {
     check(nnz == expected.nnz() && indptr == expected.indptr && indices == expected.indices && got == source,
           "rewire " + where);
   }
-  run("move " + where, moved, [&](float* out) {
-    dsae::move(values.data(), m.nnz(), source.data(), source.size(), out);
-  });
+  run("move " + where, moved,
+      [&](float* out) { dsae::move(values.data(), m.nnz(), source.data(), source.size(), out); });
 }
 
 void test_draw(const Matrix& m, int64_t n, const std::string& where) {

@@ -10,8 +10,9 @@ import torch
 
 from dsae import kernels
 
-# Multiply-adds of a step's dense products from which torch's threads save more than they cost: 1 ms of one thread.
-_SHARED_ABOVE = 1 << 25
+# Multiply-adds of the dense products in a forward pass from which torch's threads save more than they cost: on one thread
+# such a step takes some 20 ms. By work alone, not by how busy the machine is: sums must not depend on that.
+_SHARED_ABOVE = 1 << 28
 
 _here = threading.local()
 
