@@ -10,8 +10,8 @@ import torch
 
 from dsae import kernels
 
-# Multiply-adds of a forward pass's dense products from which torch's threads save more than they cost: such a step takes
-# one thread some 20 ms. By work alone, not by how busy the machine is: sums must not depend on that.
+# Multiply-adds of a forward pass's dense products from which threads of torch save more than they cost: such a step
+# takes one thread some 20 ms. By work alone, not by how busy the machine is: sums must not depend on that.
 _SHARED_ABOVE = 1 << 28
 
 _here = threading.local()
