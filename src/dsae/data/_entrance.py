@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Part, share
-from dsae.data._check import as_rows, check_finite
+from dsae.data._check import as_rows, check_finite, check_rows
 from dsae.data._objects import source_of
 from dsae.data._reader import Reader
 from dsae.data._source import ArraySource, Source
@@ -132,7 +132,7 @@ class Adapted:
             yield share(batch, rank, world)
 
     def _numbered(self, rows: Any, start: int) -> Batch:
-        rows = as_rows(self._verb, rows, self.n_features, f"as {type(self.source).__name__} says")
+        rows = check_rows(self._verb, rows, self.n_features, f"as {type(self.source).__name__} says")
         return Batch.of(rows, np.arange(start, start + rows.shape[0]))
 
     @cached_property
