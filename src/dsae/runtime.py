@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae import kernels, store
-from dsae.config import ACTIVATIONS, AutoencoderConfig, positive_int
+from dsae.config import ACTIVATIONS, AutoencoderConfig, one_of, positive_int
 from dsae.data import Rows, as_rows, check_finite, check_rows
 from dsae.topology import Layer
 
@@ -221,6 +221,7 @@ class Runtime:
 
     def activate(self, name: str, rows: np.ndarray) -> None:
         """Apply the activation of the layer ``name`` to its outputs ``rows [n_samples, n_out]``, in place."""
+        one_of("[activate] name", name, self.layers)
         self._kernels.activate(rows, *self._activation(name))
 
     def _run(self, verb: str, X: Any, begin: int, end: int, what: str = "the model's input width") -> np.ndarray:

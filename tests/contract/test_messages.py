@@ -185,6 +185,13 @@ BAD_CALLS = {
         (lambda m: m.dsa.reconstruction_error(X[:, :5]), ASKED.format("DeepSparseAutoencoder")),
         (lambda m: m.dsa.runtime_.reconstruction_error(X[:, :5]), f"[reconstruction_error] X {SHAPE}"),
     ],
+    "activate": [
+        (
+            lambda m: m.dsa.runtime_.activate("encoder.9", X),
+            "[activate] name must be one of encoder.0, encoder.1, decoder.0, decoder.1; got 'encoder.9'. "
+            "Did you mean 'encoder.1'?",
+        )
+    ],
     "score_samples": [
         (lambda m: m.dsa.runtime_.score_samples(NAN), f"[score_samples] {FINITE}"),
         (
