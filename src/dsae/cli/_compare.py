@@ -16,7 +16,7 @@ from dsae.cli._options import fit_options, settings
 if TYPE_CHECKING:
     from dsae.comparison import Comparison
 
-_PIPE_WIDTH = 110
+_PIPE_WIDTH = 110  # columns that hold the table where there is no terminal to ask
 
 
 class _ImageShape(click.ParamType):

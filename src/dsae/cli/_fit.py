@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dsae.estimators import DeepSparseAutoencoder
     from dsae.runtime import Runtime
 
-_KEPT = ("mse", "fvu")
+_KEPT = ("mse", "fvu")  # metrics saved with the model
 
 
 @click.command()

@@ -27,8 +27,9 @@ from dsae.report import write_report
 from dsae.runtime import Runtime
 
 SPARSE, DENSE, NARROW, LINEAR = "DSA", "dense twin", "narrow twin", "PCA"
+# What makes a dense twin: all weights, no L1, and no start from sparse ones.
 _PLAIN = {"density": 1.0, "shrink": "none", "l1": 0.0, "init": None, "warm_start": False}
-_ROWS_TIMED = 1024
+_ROWS_TIMED = 1024  # rows in the batch that is timed
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _MEMBER = {
 _DENSITY, _EDGES = 0.2, 4  # active share of the weights, and of a unit of few inputs at least so many
 _MAX_SAMPLES = 256
 _VALUES_AT_ONCE = 2**18
-_DEVIATIONS = 3.0
+_DEVIATIONS = 3.0  # above the median, for contamination="auto"
 _MAD = 1.4826  # standard deviation over median absolute deviation of a normal distribution
 
 

@@ -14,6 +14,7 @@ from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
 _ROWS, _NUMBERS = 1024, 1 << 26
+# Below these a constant feature or a poor reconstruction is no surprise.
 _FEW_ROWS, _FEW_ROWS_TO_LEARN = 10, 200
 _FEW_STEPS = 100
 # Shares of the squared deviation. Features in different units often reach 0.9, one row of many does so by mistake.

@@ -23,7 +23,7 @@ from dsae.topology import Layer, erdos_renyi
 # 1, 0.1, 0.01: dense 0.0200, 0.0136, 0.0135; density 0.05 0.0262, 0.0212, 0.0210.
 _LAST_GAIN = 0.1
 
-_VALUES_AT_ONCE = 1 << 24
+_VALUES_AT_ONCE = 1 << 24  # 64 MiB; whole batches of a million features took 6.1 GB (docs/design/sparse_input.md)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
 _EDGES_AT_ONCE = 1 << 14
-_TILE_NUMBERS = 1 << 20
+_TILE_NUMBERS = 1 << 20  # 4 MiB, as the tiles of the kernels
 
 
 def pack(rows: Tensor, lanes: int | None = None) -> Tensor:

@@ -19,8 +19,8 @@ from dsae.report._samples import Samples, views
 from dsae.runtime import Runtime
 from dsae.store import Model
 
-_EPOCHS_SHOWN = 400
-_ROWS_KEPT = 4096
+_EPOCHS_SHOWN = 400  # more than a chart has pixels for
+_ROWS_KEPT = 4096  # enough for histograms; codes of all rows would not fit in memory
 _MEASURED = ("loss", "validation_loss", "density", "seconds", "samples_per_second")
 
 

@@ -12,7 +12,7 @@ from dsae.topology import Layer
 
 _HEAT_CELLS = 128
 _IMAGE_CELLS = 64
-_SMALLEST_IMAGE = 64
+_SMALLEST_IMAGE = 64  # 8 x 8: with fewer features chance makes neighbours similar
 
 
 def find_image_shape(rows: Rows, image_shape: Any, named: bool) -> tuple[int, int] | None:

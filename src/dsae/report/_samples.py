@@ -14,6 +14,7 @@ from dsae.interpret import atoms, feature_importances, top_examples
 from dsae.report import _pixels
 from dsae.runtime import Runtime
 
+# What a reader takes in, and what keeps a page below 5 MB.
 _LATENTS_SHOWN = 32
 _CARDS_SHOWN = 24
 _FEATURES_PER_CARD = 7

@@ -14,7 +14,7 @@ from dsae.nn._memory import fill, plain
 from dsae.shrink._base import Shrinker
 
 _EPS = 1e-6
-_LEAST_LOG_THRESHOLD = -12.0
+_LEAST_LOG_THRESHOLD = -12.0  # stops the shift where no row has k latents to offer
 
 
 class L2(Shrinker):

@@ -13,7 +13,7 @@ from dsae.nn import Autoencoder, Trace
 from dsae.nn._memory import fill, plain
 from dsae.shrink._base import Shrinker
 
-_LIFT = 0.01
+_LIFT = 0.01  # per step; by the gradient alone 30 % stayed dead in 12 dimensions (docs/design/codes.md)
 
 
 class AuxK(Shrinker):

@@ -13,6 +13,7 @@ from dsae.data import ArraySource, Source
 from dsae.nn import Autoencoder
 from dsae.nn._memory import set_random_state
 
+# The work of about two training steps per epoch, since every row carries random signs (docs/design/importance.md).
 _ROWS, _NUMBERS = 512, 1 << 26
 # Numbers of sparse rows densified at a time, but at least a panel of rows.
 _TILE, _NARROWEST = 1 << 20, 16
