@@ -12,7 +12,7 @@ import dsae
 from dsae import store
 
 SRC = Path(dsae.__file__).parent
-_UNFINISHED = ("nn._memory", "store._commit", "store._state", "data._open")
+_UNFINISHED = ("data._open",)
 TORCH = ("torch",)
 HEAVY = ("torch", "sklearn", "scipy", "numpy", "rich", "safetensors")
 

@@ -150,9 +150,9 @@ def test_fit_begins_anew_and_warm_start_goes_on():
 
 def test_other_shrinkers_begin_anew_and_adam_goes_on():
     dsa = fed(small())
-    steps = {step["step"] for step in dsa.runtime_.model.learning["learner"]["optimizer"].values()}
+    steps = {step["step"] for step in dsa.runtime_.model.learning["learner"]["optimizer"]["state"].values()}
     dsa.set_params(shrink="set", l1=0.1, learning_rate_init=1e-3).partial_fit(X)
-    assert {step["step"] for step in dsa.runtime_.model.learning["learner"]["optimizer"].values()} == {
+    assert {step["step"] for step in dsa.runtime_.model.learning["learner"]["optimizer"]["state"].values()} == {
         step + 50 for step in steps
     }
 

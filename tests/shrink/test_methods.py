@@ -113,7 +113,7 @@ def test_a_running_mean_follows_its_edges(name):
     grown = inactive_edges(layer.topology, 4, np.random.default_rng(0))
     rewiring = layer.topology.rewire(np.arange(15) % 3 == 0, grown)
     score.moved("layer", rewiring)
-    np.testing.assert_allclose(score.memory()["layer"], rewiring.move(mean.numpy()), rtol=1e-5)
+    np.testing.assert_allclose(score.state_dict()["layer"], rewiring.move(mean.numpy()), rtol=1e-5)
 
 
 def test_set_drops_the_weakest_and_grows_at_zero():

@@ -100,11 +100,11 @@ def test_a_stream_goes_on_too(tmp_path, monkeypatch):
     same(train(rows=rows), stopped_and_resumed(tmp_path / "run", [3, 9], rows=rows))
 
 
-def test_the_memory_is_needed(tmp_path, monkeypatch):
+def test_the_optimizers_state_is_needed(tmp_path, monkeypatch):
     """The law above would not hold by itself."""
     from dsae.train import SparseAdam
 
-    monkeypatch.setattr(SparseAdam, "remember", lambda self, memory: None)
+    monkeypatch.setattr(SparseAdam, "load_state_dict", lambda self, state: None)
     with pytest.raises(AssertionError):
         same(train(), stopped_and_resumed(tmp_path / "run", [7]))
 
@@ -192,10 +192,10 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
 TAMPERED = {
     "an epoch of no rows": ("learner", "sums", "n_rows", 0),
     "an epoch in no time": ("learner", "sums", "seconds", 0.0),
-    "a step that no integer holds": ("learner", "optimizer", "0", "step", 10**400),
+    "a step that no integer holds": ("learner", "optimizer", "state", "0", "step", 10**400),
     "an epoch that is a text": ("history", 0, "an epoch"),
     "an epoch without a loss": ("history", 0, "loss", None),
-    "best weights that are none": ("learner", "patience", "weights", "taped", 3),
+    "best weights that are none": ("learner", "patience", "weights", "encoder.0.bias", 3),
 }
 
 

@@ -17,6 +17,7 @@ from dsae.config._checks import listed as listed
 from dsae.config._checks import one_of as one_of
 from dsae.config._checks import positive_int as positive_int
 from dsae.config._checks import true_or_false as true_or_false
+from dsae.config._checks import whole_number as whole_number
 from dsae.config._formats import ENDINGS as ENDINGS
 from dsae.config._formats import FORMATS as FORMATS
 from dsae.config._formats import WRITTEN as WRITTEN

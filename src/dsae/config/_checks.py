@@ -53,6 +53,13 @@ def true_or_false(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be True or False; got {value!r}.")
 
 
+def whole_number(name: str, value: Any, below: int) -> int:
+    """``value``, which must be a whole number in ``0..below - 1``, from a file that nobody vouches for."""
+    if type(value) is not int or not 0 <= value < below:
+        raise ValueError(f"{name} must be a whole number in 0..{below - 1}; got {value!r}.")
+    return value
+
+
 def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
     """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``open_low``)."""
     usable = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

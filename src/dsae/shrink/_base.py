@@ -47,9 +47,9 @@ class Shrinker:
     def moved(self, name: str, rewiring: Rewiring) -> None:
         """Called when any shrinker has rewired a layer: per-edge state must be permuted accordingly."""
 
-    def memory(self) -> dict[str, Any]:
-        """All that the next step depends on beside the settings: arrays, JSON and dicts of them."""
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on beside the settings: tensors, JSON and dicts of them."""
         return {}
 
-    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
-        """Go on from an earlier `memory`; ``model`` has the layers that it had then."""
+    def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
+        """Continue from an earlier `state_dict`; ``layers`` have the topologies that they had then."""

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.nn import Autoencoder, JumpReLU, Trace
-from dsae.nn._memory import fill, plain
+from dsae.nn import Autoencoder, JumpReLU, SparseLinear, Trace, restored
 from dsae.shrink._base import Shrinker
 
 _EPS = 1e-6
@@ -55,13 +54,13 @@ class Contractive(Shrinker):
     def _draw(self, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape, generator=self._generator, dtype=torch.float32, device="cpu")
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The generator's."""
-        return {"generator": plain(self._generator.get_state())}
+        return {"generator": self._generator.get_state()}
 
-    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
         """Draw on from there."""
-        self._generator.set_state(fill(self._generator.get_state(), memory["generator"], "a generator"))
+        self._generator.set_state(restored(state["generator"], self._generator.get_state(), "a generator"))
 
 
 class TargetRate(Shrinker):
@@ -141,10 +140,10 @@ class TargetL0(Shrinker):
         self.price += self.rate * excess
         jump.log_threshold.add_(self.shift * excess).clamp_(min=_LEAST_LOG_THRESHOLD)
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The price, and whether the first batch was seen."""
         return {"price": self.price, "begun": self._begun}
 
-    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
         """The price that was found."""
-        self.price, self._begun = float(memory["price"]), bool(memory["begun"])
+        self.price, self._begun = float(state["price"]), bool(state["begun"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dsae.nn import Autoencoder, SparseLinear
+from dsae.nn import SparseLinear
 from dsae.shrink._base import Clock, Shrinker
 from dsae.topology import Rewiring
 
@@ -54,15 +54,15 @@ class DropZeros(Shrinker):
         if (rewiring.source < 0).any():
             self._grown.add(name)
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Layers that still wait."""
         return {"waiting": sorted(self._waiting), "grown": sorted(self._grown)}
 
-    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
         """The same layers wait."""
-        self._waiting, self._grown = set(memory["waiting"]), set(memory["grown"])
-        if not self._waiting | self._grown <= set(model.layers):
-            raise ValueError(f"layers that wait must be among {list(model.layers)}; got {memory}")
+        self._waiting, self._grown = set(state["waiting"]), set(state["grown"])
+        if not self._waiting | self._grown <= set(layers):
+            raise ValueError(f"layers that wait must be among {list(layers)}; got {state}")
 
     @staticmethod
     def zeros(layers: Mapping[str, SparseLinear]) -> dict[str, Rewiring]:

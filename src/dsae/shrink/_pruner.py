@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -154,8 +153,7 @@ class Pruner:
 
     def state_dict(self) -> dict[str, Any]:
         """What the next steps depend on, beside the state dicts of the model and the optimizer: numbers and tensors."""
-        recording = [name for name, layer in self.layers.items() if layer.tape.recording]
-        return {"step": self._done, "recording": recording, "method": _tensors(self._rewire.memory())}
+        return {"step": self._done, "method": self._rewire.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from an earlier `state_dict`.
@@ -168,17 +166,14 @@ class Pruner:
         ValueError
             If the layers are others, or the optimizer does not hold their values.
         """
-        names = [*state["recording"], *state["method"]["start"]]
+        names = state["method"]["start"]
         if not set(names) <= set(self.layers):
             raise ValueError(
                 f"[load_state_dict] Expected the state of layers {list(self.layers)}; got {sorted(names)}."
             )
         self._check_optimizer()
         self._done = int(state["step"])
-        self._rewire.remember(_arrays(state["method"]), SimpleNamespace(layers=self.layers))  # type: ignore[arg-type]
-        for name, layer in self.layers.items():
-            layer.tape.clear()
-            layer.tape.recording = name in state["recording"]
+        self._rewire.load_state_dict(state["method"], self.layers)
 
     def _clock(self) -> Clock:
         return Clock(self._done, self._n_steps, self._steps_per_epoch)
@@ -240,16 +235,3 @@ def _final(layers: Mapping[str, SparseLinear], density: float | Mapping[str, flo
     if not density:
         raise ValueError("[Pruner] density must name a layer; got an empty mapping.")
     return {name: max(round(share * layers[name].topology.size), 1) for name, share in density.items()}
-
-
-def _tensors(state: Any) -> Any:
-    """With tensors for arrays, as ``torch.load(weights_only=True)`` takes them."""
-    if isinstance(state, Mapping):
-        return {key: _tensors(value) for key, value in state.items()}
-    return torch.tensor(state) if isinstance(state, np.ndarray) else state
-
-
-def _arrays(state: Any) -> Any:
-    if isinstance(state, Mapping):
-        return {key: _arrays(value) for key, value in state.items()}
-    return state.cpu().numpy() if isinstance(state, torch.Tensor) else state

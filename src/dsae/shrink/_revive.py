@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.nn import Autoencoder, Trace
-from dsae.nn._memory import fill, plain
+from dsae.nn import Autoencoder, SparseLinear, Trace, restored
 from dsae.shrink._base import Shrinker
 
 _LIFT = 0.01  # per step; by the gradient alone 30 % stayed dead in 12 dimensions (docs/design/codes.md)
@@ -72,14 +71,17 @@ class AuxK(Shrinker):
             else (self.idle >= self.dead_after).nonzero()[:, 0]
         )
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The clocks."""
-        return {} if self.idle is None else {"idle": plain(self.idle)}
+        return {} if self.idle is None else {"idle": self.idle}
 
-    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
         """The clocks go on."""
-        clocks = torch.zeros(model.config.n_components, dtype=torch.int64, device=model.mean.device)
-        self.idle = fill(clocks, memory["idle"], "idle") if "idle" in memory else None
+        self.idle = None
+        if "idle" in state:
+            code = [layer for name, layer in layers.items() if name.startswith("encoder")][-1]
+            clocks = torch.empty(code.out_features, dtype=torch.int64, device=code.values.device)
+            self.idle = restored(state["idle"], clocks, "idle")
 
     @torch.no_grad()
     def _tick(self, trace: Trace) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from dsae.nn import Autoencoder, SparseLinear
-from dsae.nn._memory import whole
+from dsae.config import whole_number
+from dsae.nn import SparseLinear
 from dsae.shrink._base import Clock, Shrinker
 from dsae.shrink._schedule import OpenEnded, Schedule
 from dsae.shrink._scores import AbsentGradient, Gradient, Magnitude, RandomGrowth, Saliency, Tempered
@@ -80,6 +80,7 @@ class Rewire(Shrinker):
         self.final = dict(final)
         self._drop, self._grow = method.drop(), method.grow(seed)
         self._start: dict[str, int] = {}
+        self._recording = False
 
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
         """Bring every layer to the scheduled number of edges, and exchange the scheduled share."""
@@ -105,25 +106,29 @@ class Rewire(Shrinker):
 
     def _record(self, layers: Mapping[str, SparseLinear], clock: Clock) -> None:
         upcoming = Clock(clock.step + 1, clock.n_steps, clock.steps_per_epoch)
-        recording = self._grow.needs_tape and self.schedule.due(upcoming)
+        self._recording = self._grow.needs_tape and self.schedule.due(upcoming)
         for layer in layers.values():
             layer.tape.clear()
-            layer.tape.recording = recording
+            layer.tape.recording = self._recording
 
     def moved(self, name: str, rewiring: Rewiring) -> None:
         """The drop score follows."""
         self._drop.moved(name, rewiring)
 
-    def memory(self) -> dict[str, Any]:
-        """Where the layers started, and what the two scores remember."""
-        return {"start": dict(self._start), "drop": self._drop.memory(), "grow": self._grow.memory()}
+    def state_dict(self) -> dict[str, Any]:
+        """Where the layers started, whether they record their gradients now, and the state of both scores."""
+        scores = {"drop": self._drop.state_dict(), "grow": self._grow.state_dict()}
+        return {"start": dict(self._start), "recording": self._recording, **scores}
 
-    def remember(self, memory: Mapping[str, Any], model: Autoencoder) -> None:
-        """Both scores go on."""
-        start, layers = memory["start"], model.layers
-        self._start = {name: whole(start[name], layers[name].topology.size + 1, "start") for name in start}
-        self._drop.remember(memory["drop"], model.layers)
-        self._grow.remember(memory["grow"])
+    def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
+        """Both scores continue."""
+        start, self._recording = state["start"], bool(state["recording"])
+        self._start = {name: whole_number("start", start[name], layers[name].topology.size + 1) for name in start}
+        self._drop.load_state_dict(state["drop"], layers)
+        self._grow.load_state_dict(state["grow"])
+        for name in self._start:
+            layers[name].tape.clear()
+            layers[name].tape.recording = self._recording
 
     def __repr__(self) -> str:
         return f"Rewire(schedule={self.schedule})"

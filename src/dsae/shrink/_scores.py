@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.nn import SparseLinear, move_values
-from dsae.nn._memory import fill, plain, set_random_state
+from dsae.nn import SparseLinear, move_values, restored
 from dsae.topology import Rewiring, Topology, inactive_edges
 
 
@@ -28,11 +27,11 @@ class Magnitude:
     def moved(self, name: str, rewiring: Rewiring) -> None:
         """Follow a rewiring."""
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What was seen so far."""
         return {}
 
-    def remember(self, memory: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
         """Go on from there."""
 
 
@@ -72,16 +71,13 @@ class Saliency(Magnitude):
         if name in self._mean:
             self._mean[name] = move_values(self._mean[name], rewiring)
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The running means."""
-        return {name: plain(mean) for name, mean in self._mean.items()}
+        return dict(self._mean)
 
-    def remember(self, memory: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
         """The running means go on."""
-        self._mean = {
-            name: fill(torch.empty_like(layers[name].values, requires_grad=False), mean, f"the mean of {name}")
-            for name, mean in memory.items()
-        }
+        self._mean = {name: restored(mean, layers[name].values, f"the mean of {name}") for name, mean in state.items()}
 
 
 class Tempered(Saliency):
@@ -115,13 +111,13 @@ class RandomGrowth:
         """``n`` inactive edges."""
         return inactive_edges(layer.topology, n, self._rng)
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The generator's state."""
         return {"rng": self._rng.bit_generator.state}
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Draw on from there."""
-        set_random_state(self._rng, memory["rng"])
+        self._rng.bit_generator.state = state["rng"]
 
 
 class AbsentGradient(RandomGrowth):

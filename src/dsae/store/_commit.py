@@ -65,11 +65,12 @@ class Committed:
         ValueError
             If it is not listed, or not as it should be.
         """
-        entry, token = self.listed.get(name), self.content.get("commit")
+        entry: Any = self.listed.get(name)
+        token = self.content.get("commit")
         known = isinstance(entry, dict) and _is_hex(entry.get("sha256"), 64) and type(entry.get("bytes")) is int
         if not (known and _is_hex(token, 8)):
             raise ValueError(f"{self.head} must list {name} with its bytes and sha256, and name the commit.")
-        return self.folder / _stored_name(name, entry["sha256"], str(token))
+        return self.folder / _stored_name(name, entry["sha256"], token)
 
     def read(self, name: str) -> bytes:
         """Content of the file ``name``, which is read, not mapped: who cuts a mapped file short ends its readers.

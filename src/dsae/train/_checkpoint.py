@@ -90,7 +90,7 @@ class Checkpoints:
 
     def taking_up(self) -> contextlib.AbstractContextManager[None]:
         """For whoever puts back what was `saved`: a damaged checkpoint is a ValueError that names it."""
-        return remembering(f"[fit] {self.folder} is damaged", "Remove the folder to start anew.")
+        return restoring(f"[fit] {self.folder} is damaged", "Remove the folder to start anew.")
 
     def due(self) -> bool:
         """Whether it is time for the next."""
@@ -134,12 +134,13 @@ def _parts(found: Committed) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def remembering(what: str, remedy: str) -> Iterator[None]:
-    """Whatever a damaged memory breaks is a ValueError that says what is damaged and what to do."""
+def restoring(what: str, remedy: str) -> Iterator[None]:
+    """Whatever a damaged state breaks is a ValueError that says what is damaged and what to do."""
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
-        raise ValueError(f"{what} ({error}). {remedy}") from None
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"{what} ({reason}). {remedy}") from None
 
 
 def fingerprint(source: Source, moments: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from dsae.config import whole_number
 from dsae.nn import Autoencoder, SparseLinear
-from dsae.nn._memory import module_memory, remember_module, whole
 from dsae.train._optim import SparseAdam
 from dsae.train._stages import Stage
 
@@ -28,13 +28,13 @@ class Sums:
         self.n_batches, self.n_rows, self.loss = self.n_batches + 1, self.n_rows + n_rows, self.loss + loss * n_rows
 
     @classmethod
-    def remembered(cls, memory: Mapping[str, Any]) -> Sums:
+    def of(cls, state: Mapping[str, Any]) -> Sums:
         """From what `dataclasses.asdict` made of it."""
-        n_batches, n_rows = (whole(memory[name], 2**63, name) for name in ("n_batches", "n_rows"))
-        seconds = float(memory["seconds"])
+        n_batches, n_rows = (whole_number(name, state[name], 2**63) for name in ("n_batches", "n_rows"))
+        seconds = float(state["seconds"])
         if not n_batches <= n_rows or (n_batches > 0) != (seconds > 0):
             raise ValueError(f"{n_batches} batches, {n_rows} rows and {seconds} seconds do not fit together")
-        return cls(n_batches, n_rows, float(memory["loss"]), seconds)
+        return cls(n_batches, n_rows, float(state["loss"]), seconds)
 
 
 @dataclass
@@ -50,19 +50,19 @@ class Patience:
         """One epoch more."""
         self.epochs_since = 0 if loss < self.best * (1 - self.tol) else self.epochs_since + 1
         if loss < self.best:
-            self.best, self.weights = loss, copy.deepcopy(module_memory(model))
+            self.best, self.weights = loss, copy.deepcopy(model.state_dict())
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """All but the tolerance; empty as long as nothing was seen."""
         if self.weights is None:
             return {}
         return {"best": self.best, "epochs_since": self.epochs_since, "weights": self.weights}
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
-        """Go on from an earlier `memory`."""
-        if memory:
-            self.best, self.epochs_since = float(memory["best"]), int(memory["epochs_since"])
-            self.weights = memory["weights"]
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from an earlier `state_dict`."""
+        if state:
+            self.best, self.epochs_since = float(state["best"]), int(state["epochs_since"])
+            self.weights = state["weights"]
 
 
 @dataclass
@@ -95,22 +95,22 @@ class Learner:
     epoch: int = 0
     sums: Sums = field(default_factory=Sums)
 
-    def memory(self) -> dict[str, Any]:
-        """All that `remember` needs; the layers and the shrinkers have their own."""
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on; the layers and the shrinkers have their own."""
         return {
             "step": self.step,
             "epoch": self.epoch,
             "sums": asdict(self.sums),
-            "extra": None if self.extra is None else module_memory(self.extra),
-            "optimizer": self.optimizer.memory(),
-            "patience": self.patience.memory(),
+            "extra": None if self.extra is None else self.extra.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "patience": self.patience.state_dict(),
         }
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
-        """Go on from an earlier `memory`, the layers having got back what was theirs."""
-        self.step, self.epoch = whole(memory["step"], 2**63, "step"), whole(memory["epoch"], 2**63, "epoch")
-        self.sums = Sums.remembered(memory["sums"])
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from an earlier `state_dict`, after the layers were restored."""
+        self.step, self.epoch = (whole_number(name, state[name], 2**63) for name in ("step", "epoch"))
+        self.sums = Sums.of(state["sums"])
         if self.extra is not None:
-            remember_module(self.extra, memory["extra"])
-        self.optimizer.remember(memory["optimizer"])
-        self.patience.remember(memory["patience"])
+            self.extra.load_state_dict(state["extra"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.patience.load_state_dict(state["patience"])

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from dsae import ops
 from dsae.config import TrainConfig
 from dsae.data import Source
-from dsae.nn import Autoencoder, SparseLinear
-from dsae.nn._memory import remember_module
+from dsae.nn import Autoencoder, SparseLinear, as_arrays, as_tensors
 from dsae.shrink import Clock, DropZeros, swap_parameter
 from dsae.store import Model
-from dsae.train._checkpoint import Checkpoints, remembering
+from dsae.train._checkpoint import Checkpoints, restoring
 from dsae.train._device import plain_torch
 from dsae.train._events import Events
 from dsae.train._interrupt import Interrupt
@@ -110,7 +109,7 @@ def learn(
     history: list[dict[str, Any]],
     observer: Sensitivity,
     verbose: int = 0,
-    memory: Mapping[str, Any] | None = None,
+    state: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """One pass over ``source`` of a training that has no end: `fit` in pieces.
 
@@ -120,7 +119,7 @@ def learn(
         As in `fit`; the stage's number of epochs does not matter.
     history : list of dict
         Of the passes before; this one's row is added.
-    memory : mapping, optional
+    state : mapping, optional
         What the pass before gave back.
 
     Returns
@@ -135,7 +134,7 @@ def learn(
         run = Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer)
         run.stages, run.history = (stage,), history
         run.started -= seconds_of(history)
-        learner = _first_or_next(run, stage, memory)
+        learner = _first_or_next(run, stage, state)
         row = _run_epoch(run, learner)
         history.append(row)
         progress.epoch(stage.name, row)
@@ -144,16 +143,17 @@ def learn(
             warnings.warn(run.interruption, RuntimeWarning, stacklevel=3)
     model.eval()
     learner.sums = Sums()
-    return run.memory(learner), run.stopping
+    return as_arrays(run.state_dict(learner)), run.stopping
 
 
-def _first_or_next(run: Run, stage: Stage, memory: Mapping[str, Any] | None) -> Learner:
-    if memory is None:
+def _first_or_next(run: Run, stage: Stage, state: Mapping[str, Any] | None) -> Learner:
+    if state is None:
         return _learner(run, stage, 0)
-    with remembering("[partial_fit] What the model goes on from is damaged", REMEDY):
-        run.remember(memory)
+    with restoring("[partial_fit] What the model goes on from is damaged", REMEDY):
+        saved = as_tensors(state)
+        run.load_state_dict(saved)
         learner = _learner(run, stage, 0)
-        learner.remember(memory["learner"])
+        learner.load_state_dict(saved["learner"])
         return learner
 
 
@@ -164,13 +164,13 @@ def _learner(run: Run, stage: Stage, n_steps: int) -> Learner:
     return Learner(stage, layers, extra, optimizer, Patience(run.config.tol), n_steps)
 
 
-def _run_stage(run: Run, stage: Stage, memory: Mapping[str, Any] | None = None) -> None:
+def _run_stage(run: Run, stage: Stage, state: Mapping[str, Any] | None = None) -> None:
     learner = _learner(run, stage, stage.epochs * run.steps_per_epoch)
-    if memory is not None and run.checkpoints is not None:
+    if state is not None and run.checkpoints is not None:
         with run.checkpoints.taking_up():
-            learner.remember(memory)
+            learner.load_state_dict(state)
             if learner.patience.weights is not None:
-                remember_module(copy.deepcopy(run.model), learner.patience.weights)
+                copy.deepcopy(run.model).load_state_dict(learner.patience.weights)
     patience = learner.patience
     while learner.epoch < stage.epochs and patience.epochs_since < run.config.n_iter_no_change:
         if run.events is not None:
@@ -193,7 +193,7 @@ def _run_stage(run: Run, stage: Stage, memory: Mapping[str, Any] | None = None) 
         if run.stopping or run.stopped:
             break
     if patience.weights is not None:
-        remember_module(run.model, patience.weights)
+        run.model.load_state_dict(patience.weights)
     if any(isinstance(shrinker, DropZeros) for shrinker in stage.shrinkers):
         for name, rewiring in DropZeros.zeros(learner.layers).items():
             learner.layers[name].rewire(rewiring)

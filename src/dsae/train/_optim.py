@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from dsae import ops
-from dsae.nn import SparseLinear
-from dsae.nn._memory import fill, plain, whole
+from dsae.config import whole_number
+from dsae.nn import SparseLinear, restored
 from dsae.topology import Topology
 
 
@@ -62,30 +62,24 @@ class SparseAdam(torch.optim.Optimizer):
     def _per_edge(topology: Topology) -> float:
         return ops.reference(topology) * topology.shape[0] / max(topology.nnz, 1)
 
-    def memory(self) -> dict[str, Any]:
-        """Steps and moments, by the parameter's place among all."""
-        return {
-            str(i): {"step": state["step"], "mean": plain(state["exp_avg"]), "square": plain(state["exp_avg_sq"])}
-            for i, state in enumerate(self.state.get(parameter) for parameter in self._parameters())
-            if state
-        }
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from an earlier `state_dict`; parameters are as many and as long as they were then.
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
-        """Go on from an earlier `memory`; parameters are as many and as long as they were then."""
-        parameters = self._parameters()
-        for i, earlier in memory.items():
-            parameter = parameters[int(i)]
-            step = whole(earlier["step"], 2**63, "step")
-            if step < 1 or not (earlier["square"] >= 0).all():
+        Raises
+        ------
+        ValueError
+            If they are not, or it is not the state of an Adam.
+        """
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        moments = {}
+        for key, saved in state_dict["state"].items():  # as JSON has it, the numbers of parameters are texts
+            i, like = int(key), parameters[int(key)].detach()
+            moments[i] = {"step": whole_number("Adam's step", saved["step"], 2**63)}
+            for name, what in (("exp_avg", "Adam's mean"), ("exp_avg_sq", "Adam's mean square")):
+                moments[i][name] = restored(saved[name], like, f"{what} of parameter {i}")
+            if moments[i]["step"] < 1 or not (moments[i]["exp_avg_sq"] >= 0).all():
                 raise ValueError(f"Adam's moments of parameter {i} must be those of at least one step")
-            self.state[parameter] = {
-                "step": step,
-                "exp_avg": fill(torch.empty_like(parameter, requires_grad=False), earlier["mean"], "Adam's mean"),
-                "exp_avg_sq": fill(torch.empty_like(parameter, requires_grad=False), earlier["square"], "Adam's mean"),
-            }
-
-    def _parameters(self) -> list[nn.Parameter]:
-        return [parameter for group in self.param_groups for parameter in group["params"]]
+        super().load_state_dict({"state": moments, "param_groups": state_dict["param_groups"]})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

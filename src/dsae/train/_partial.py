@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
+from dsae.config import LOSSES, AutoencoderConfig, TrainConfig, whole_number
 from dsae.data import Source, as_source
 from dsae.nn import Autoencoder, target_nnz
-from dsae.nn._memory import whole
 from dsae.store import Model
-from dsae.train._checkpoint import remembering
+from dsae.train._checkpoint import restoring
 from dsae.train._device import device_of, plain_torch
 from dsae.train._events import TrainingResult
 from dsae.train._fit import _scale
@@ -67,7 +66,7 @@ def learn_rows(
     if start is None or start.learning is None or start.config != model_config or extras != set(start.extras):
         at = _begun(source, model_config, config, start, seed)
     else:
-        with remembering("[partial_fit] What the model goes on from is damaged", REMEDY):
+        with restoring("[partial_fit] What the model goes on from is damaged", REMEDY):
             at = _taken_up(start, start.learning, settings)
     at.model.to(device_of(device, model_config))
     stage = open_ended(model_config, config, target_nnz(model_config), at.seed)
@@ -75,8 +74,7 @@ def learn_rows(
         source, at.deviation, config.batch_size, at.seed, None if start is None else start.importance
     )
     history = [] if start is None else list(start.history)
-    memory, interrupted = learn(at.model, source, stage, config, at.seed, history, observer, verbose, at.memory)
-    del memory["model"]["topology"]  # the model's own
+    state, interrupted = learn(at.model, source, stage, config, at.seed, history, observer, verbose, at.state)
     model = Model(
         model_config,
         at.model.to_layers(),
@@ -84,7 +82,7 @@ def learn_rows(
         history=history,
         importance=observer.importance,
         extras=at.model.to_extras(),
-        learning={**memory, "seed": at.seed, "settings": settings, "deviation": at.deviation},
+        learning={**state, "seed": at.seed, "settings": settings, "deviation": at.deviation},
     )
     return TrainingResult(model, history, interrupted)
 
@@ -96,7 +94,7 @@ class _At:
     model: Autoencoder
     seed: int
     deviation: np.ndarray
-    memory: Mapping[str, Any] | None
+    state: Mapping[str, Any] | None
 
 
 def _begun(source: Source, model_config: AutoencoderConfig, config: TrainConfig, start: Model | None, seed: int) -> _At:
@@ -114,7 +112,7 @@ def _begun(source: Source, model_config: AutoencoderConfig, config: TrainConfig,
 
 
 def _taken_up(start: Model, learning: Mapping[str, Any], settings: Mapping[str, Any]) -> _At:
-    seed, deviation = whole(learning["seed"], 2**31, "seed"), learning["deviation"]
+    seed, deviation = whole_number("seed", learning["seed"], 2**31), learning["deviation"]
     if deviation.dtype != np.float32 or deviation.shape != (start.config.n_features,):
         raise ValueError(f"deviation must be float32 of shape ({start.config.n_features},)")
     model = Autoencoder(start.config, torch.Generator().manual_seed(seed))

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dsae.config import TrainConfig
+from dsae.config import TrainConfig, whole_number
 from dsae.data import Source
-from dsae.nn import Autoencoder
-from dsae.nn._memory import module_memory, remember_module, whole
+from dsae.nn import Autoencoder, as_arrays, as_tensors
 from dsae.shrink import Shrinker
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints
@@ -73,42 +72,44 @@ class Run:
             f"keeps its best weights so far, at density {self.model.density:.4g}.{later}"
         )
 
-    def memory(self, learner: Learner) -> dict[str, Any]:
+    def state_dict(self, learner: Learner) -> dict[str, Any]:
         """All that the next step depends on, but the place in the stages."""
         return {
-            "model": module_memory(self.model),
-            "shrinkers": {key: shrinker.memory() for key, shrinker in self.shrinkers.items()},
-            "observer": None if self.observer is None else self.observer.memory(),
-            "learner": learner.memory(),
+            "model": self.model.state_dict(),
+            "shrinkers": {key: shrinker.state_dict() for key, shrinker in self.shrinkers.items()},
+            "observer": None if self.observer is None else self.observer.state_dict(),
+            "learner": learner.state_dict(),
         }
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """All but the learner, which needs the layers as they were."""
-        remember_module(self.model, memory["model"])
-        for key, shrinker in self.shrinkers.items() if memory["shrinkers"] is not None else ():
-            shrinker.remember(memory["shrinkers"][key], self.model)
+        self.model.load_state_dict(state["model"])
+        shrinkers: Any = state["shrinkers"]
+        for key, shrinker in self.shrinkers.items() if shrinkers is not None else ():
+            shrinker.load_state_dict(shrinkers[key], self.model.layers)
         if self.observer is not None:
-            self.observer.remember(memory["observer"])
+            self.observer.load_state_dict(state["observer"])
 
     def keep(self, learner: Learner) -> None:
         """Write a checkpoint, if it is time."""
         if self.checkpoints is not None and (self.stopping or self.checkpoints.due()):
             seconds = time.perf_counter() - self.started
             position = {"stage": self.stage, "history": self.history, "seconds": seconds}
-            self.checkpoints.write({**position, **self.memory(learner)})
+            self.checkpoints.write(as_arrays({**position, **self.state_dict(learner)}))
 
     def take_up(self) -> Mapping[str, Any] | None:
         """Go to where a checkpoint was written; what the stage's learner needs is given back."""
         if self.checkpoints is None or self.checkpoints.saved is None:
             return None
-        memory = self.checkpoints.saved
+        state = as_tensors(self.checkpoints.saved)
         with self.checkpoints.taking_up():
-            self.stage, self.history = whole(memory["stage"], len(self.stages), "stage"), _rows(memory["history"])
-            self.started -= float(memory["seconds"])
-            self.remember(memory)
+            self.stage = whole_number("stage", state["stage"], len(self.stages))
+            self.history = _rows(state["history"])
+            self.started -= float(state["seconds"])
+            self.load_state_dict(state)
             epochs = sum(stage.epochs for stage in self.stages[: self.stage])
-            self.progress.skip(epochs * self.steps_per_epoch + memory["learner"]["step"])
-            return memory["learner"]
+            self.progress.skip(epochs * self.steps_per_epoch + state["learner"]["step"])
+            return state["learner"]
 
 
 def _rows(history: Any) -> list[dict[str, Any]]:

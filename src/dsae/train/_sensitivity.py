@@ -10,8 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from dsae.data import ArraySource, Source
-from dsae.nn import Autoencoder
-from dsae.nn._memory import set_random_state
+from dsae.nn import Autoencoder, restored
 
 # The work of about two training steps per epoch, since every row carries random signs (docs/design/importance.md).
 _ROWS, _NUMBERS = 512, 1 << 26
@@ -64,18 +63,16 @@ class Sensitivity:
         newest /= total
         self._mean = newest if self._mean is None else (1 - _NEWEST) * self._mean + _NEWEST * newest
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The running mean and the generator's state."""
-        mean = {} if self._mean is None else {"mean": self._mean}
+        mean = {} if self._mean is None else {"mean": torch.from_numpy(self._mean)}
         return {**mean, "rng": self._rng.bit_generator.state}
 
-    def remember(self, memory: Mapping[str, Any]) -> None:
-        """Go on from an earlier `memory`."""
-        set_random_state(self._rng, memory["rng"])
-        mean = memory.get("mean")
-        if mean is not None and (mean.dtype != np.float64 or mean.shape != self._deviation.shape):
-            raise ValueError(f"the mean must be float64 of shape {self._deviation.shape}")
-        self._mean = mean
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from an earlier `state_dict`."""
+        self._rng.bit_generator.state = state["rng"]
+        like = torch.from_numpy(self._deviation)
+        self._mean = restored(state["mean"], like, "the mean").numpy() if "mean" in state else None
 
     def _varies(self, model: Autoencoder) -> np.ndarray:
         return self._deviation > 1e-6 * np.abs(model.mean.double().cpu().numpy())  # below that it is rounding
