@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from dsae.data._arrays import gene_names, named
 from dsae.data._batch import Rows
 from dsae.data._reader import (
+    Chunk,
     MemoryReader,
     Reader,
     ReadOptions,
@@ -29,6 +30,9 @@ from dsae.data._reader import (
     shape_fields,
 )
 
+_SPANS_AT_ONCE = 8
+_CACHE_BYTES = 1 << 25  # of packed blocks that two rows share
+
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Any]:
@@ -40,7 +44,7 @@ def opened(path: Path) -> Iterator[Any]:
         return
     import h5py
 
-    with h5py.File(path, "r") as file:
+    with h5py.File(path, "r", rdcc_nbytes=_CACHE_BYTES) as file:
         yield file
 
 
@@ -58,8 +62,6 @@ class MatrixReader(SpanReader):
     shape : tuple of int, optional
         Of the matrix, where the group does not say.
     """
-
-    spans_per_part = 8  # a file is opened once for each part
 
     def __init__(
         self, path: Path, at: str, ids: str | None, labels: str | None, shape: tuple[int, ...] | None = None
@@ -81,18 +83,30 @@ class MatrixReader(SpanReader):
                 if parts[1].shape[0] != n or parts[2].shape[0] != self.n_rows + 1:
                     raise ValueError("the parts of X do not fit together")
                 self._width = max(1, 2 * n // self.n_rows)
+            block = 1 if self._sparse else (getattr(X, "chunks", None) or (1,))[0]
+            spans = _SPANS_AT_ONCE * rows_at_once(self._width)
+            self._rows_at_once = max(1, spans // block) * block
             for names in (ids, labels):
                 if names is not None and length(file[names]) != self.n_rows:
                     raise ValueError(f"{length(file[names])} names for {self.n_rows} rows")
         self.fields = shape_fields(self._shape)
 
     @property
-    def _span(self) -> int:
-        return rows_at_once(self._width)
+    def n_parts(self) -> int:
+        """Groups of spans that are read at once."""
+        return -(-self.n_rows // self._rows_at_once)
 
-    def _read(self, part: int, ids: bool) -> Iterator[Any]:
+    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
+        """A part is read by one call, so that packed blocks are unpacked once, and given out in spans."""
+        first = part * self._rows_at_once
+        last = min(first + self._rows_at_once, self.n_rows)
         with opened(self.path) as self._file:
-            yield from super()._read(part, ids)
+            rows = self._rows(first, last)
+            named = [self._ids(first, last), self._labels(first, last)] if ids else [None, None]
+        step = rows_at_once(self._width)
+        for start in range(0, last - first, step):
+            span = slice(start, start + step)
+            yield Chunk(first + start, rows[span], *(None if values is None else values[span] for values in named))
 
     def _rows(self, start: int, stop: int) -> Rows:
         X = self._file[self._at]

@@ -46,6 +46,7 @@ class ArrowReader(Reader):
         batches, n = [], 0
         for part in range(self._file.n_parts):
             for batch in self._file.batches(part, columns, 1 << 16):
+                batch.validate(full=True)
                 batches.append(batch)
                 n += batch.num_rows
                 if n >= n_rows:

@@ -187,7 +187,6 @@ class SpanReader(Reader):
     """A reader whose rows can be read from anywhere: its parts are spans of rows."""
 
     n_rows: int
-    spans_per_part = 1
 
     def __len__(self) -> int:
         return self.n_rows
@@ -198,15 +197,13 @@ class SpanReader(Reader):
 
     @property
     def n_parts(self) -> int:
-        """Number of spans, or of groups of them."""
-        return -(-self.n_rows // (self._span * self.spans_per_part))
+        """Number of spans."""
+        return -(-self.n_rows // self._span)
 
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        size = self._span * self.spans_per_part
-        for start in range(part * size, min((part + 1) * size, self.n_rows), self._span):
-            stop = min(start + self._span, self.n_rows)
-            named = (self._ids(start, stop), self._labels(start, stop)) if ids else ()
-            yield Chunk(start, self._rows(start, stop), *named)
+        start, stop = part * self._span, min((part + 1) * self._span, self.n_rows)
+        named = (self._ids(start, stop), self._labels(start, stop)) if ids else ()
+        yield Chunk(start, self._rows(start, stop), *named)
 
     @abstractmethod
     def _rows(self, start: int, stop: int) -> Rows: ...
