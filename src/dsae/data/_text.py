@@ -151,9 +151,14 @@ class TextReader(Reader):
         if self._in_order:
             records, blocks = (record for _, record in self._rows_of_text()), -(-len(self) // step)
         else:
+            plain = self._whole_block(part, ids)
+            if plain is not None:
+                yield plain
+                return
             records = (record for _, record in self._records(self._index[1][part]) if self._is_row(record))
         for start in range(first, first + blocks * step, step):
-            yield self._chunk(start, list(islice(records, min(step, len(self) - start))), ids)
+            block = list(islice(records, min(step, len(self) - start)))
+            yield self._chunk(start, block, len(block), ids)
 
     def first_rows(self) -> Any:
         """Some rows, in double precision."""
@@ -161,11 +166,24 @@ class TextReader(Reader):
         exact._precision = "float64"
         return next(exact._read(0, False)).rows
 
-    def _chunk(self, start: int, block: Sequence[bytes], ids: bool) -> Chunk:
+    def _whole_block(self, part: int, ids: bool) -> Chunk | None:
+        """A block as it is in the file, not line by line; None where that does not do, or fails."""
+        if self._comments or self._delimiter == _BLANK:
+            return None
+        offsets, step = self._index[1], rows_at_once(self.n_features)
+        with open(self.path, "rb") as file:
+            file.seek(offsets[part])
+            content = file.read(offsets[part + 1] - offsets[part] if part + 1 < len(offsets) else -1)
+        try:
+            return self._chunk(part * step, [content], min(step, len(self) - part * step), ids)
+        except ValueError:
+            return None
+
+    def _chunk(self, start: int, block: Sequence[bytes], n_rows: int, ids: bool) -> Chunk:
         wanted = [*self._features, *(i for i in (self._id, self._label) if ids and i is not None)]
         table = self._parsed(start, block, list(dict.fromkeys(wanted)))
-        if table.num_rows != len(block):
-            raise ValueError(f"{len(block)} lines became {table.num_rows} rows")
+        if table.num_rows != n_rows:
+            raise ValueError(f"{n_rows} lines became {table.num_rows} rows")
         rows = dense(table.select([str(i) for i in self._features]))
         named = (None if i is None or not ids else texts_of(table.column(str(i))) for i in (self._id, self._label))
         return Chunk(start, rows, *named)
