@@ -9,9 +9,8 @@ from page.common import short, table
 
 TITLE = "Taking turns with torch"
 WHY = """
-Both use the same OpenMP runtime and the same threads, so a call finds them awake. What is left is the cache: each
-product finds the other's data in L2. A second copy of the runtime would bring threads of its own, which wait for the
-cores that the first one's still spin on.
+Torch's threads spin for milliseconds after an operation, on the cores that the kernels' threads would have. A kernel
+then runs on the calling thread alone; while it trains, dsae therefore leaves torch one thread (docs/design/threads.md).
 """
 
 
