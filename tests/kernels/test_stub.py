@@ -1,0 +1,54 @@
+"""The stub says what the extension has, and the numpy half has the same."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+from tests.arrays import native
+
+import dsae
+from dsae import kernels
+from dsae.kernels import reference
+
+STUB = Path(dsae.__file__).with_name("_kernels.pyi")
+
+
+def functions():
+    """Names of arguments of every function of the stub."""
+    tree = ast.parse(STUB.read_text(encoding="utf-8"))
+    return {f.name: [a.arg for a in f.args.args] for f in tree.body if isinstance(f, ast.FunctionDef)}
+
+
+@native
+def test_the_stub_is_the_one_that_nanobind_writes():
+    stubgen = pytest.importorskip("nanobind.stubgen")
+    from dsae import _kernels
+
+    generator = stubgen.StubGen(_kernels)
+    generator.put(_kernels)
+    assert ast.dump(ast.parse(generator.get())) == ast.dump(ast.parse(STUB.read_text(encoding="utf-8"))), "make stub"
+
+
+@pytest.mark.parametrize("name", functions())
+def test_numpy_takes_the_same_arguments(name):
+    assert list(inspect.signature(getattr(reference, name)).parameters) == functions()[name]
+    assert getattr(kernels, name).__doc__
+
+
+@native
+def test_threads_can_be_set_for_a_while():
+    before = kernels.threads()
+    held = kernels.set_threads(before + 1)
+    assert kernels.threads() == before + 1
+    assert kernels.set_threads(held) == before + 1
+    assert kernels.threads() == before
+
+
+@native
+def test_kept_memory_can_be_freed():
+    array = kernels.aligned((1 << 20,))
+    array[...] = 1
+    del array
+    kernels.clear_cache()
+    assert kernels.aligned((1 << 20,)).size == 1 << 20
