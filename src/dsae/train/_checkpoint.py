@@ -1,4 +1,4 @@
-"""A run on disk, from which it goes on as if it had never stopped."""
+"""Checkpoints: the state of an unfinished run on disk, from which it continues as if uninterrupted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Checkpoints:
     Attributes
     ----------
     saved : dict or None
-        What the run goes on from; filled by `open`.
+        State from which the run continues; set by `open`.
     seconds : float
         That the run took before it was stopped.
     """
@@ -97,7 +97,7 @@ class Checkpoints:
         return time.monotonic() - self._written >= 60 * self.every
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Replace the newest state; where that fails the run goes on, with a warning."""
+        """Replace the newest state; if that fails, warn and continue."""
         content = {"format": "dsae checkpoint", "format_version": _VERSION, "threads": ops.most_threads()}
         try:
             self._check(self.folder)

@@ -79,7 +79,7 @@ class Learner:
     optimizer : SparseAdam
     patience : Patience
     n_steps : int
-        Of the whole stage; 0 where nobody knows its end.
+        Of the whole stage; 0 if its length is unknown.
     step, epoch : int
         Done so far.
     sums : Sums

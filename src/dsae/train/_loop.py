@@ -274,7 +274,7 @@ def _learning(layers: dict[str, SparseLinear], extra: SparseLinear | None) -> di
 
 
 def _rate(initial: float, clock: Clock) -> float:
-    """Linear warm-up, then a cosine down to zero, or constant where nobody knows the end.
+    """Linear warm-up, then a cosine down to zero, or constant if the length of training is unknown.
 
     Layers that start sparse would not survive large first steps.
     """

@@ -1,4 +1,4 @@
-"""More data for a model that goes on learning."""
+"""Training that continues as more data arrive."""
 
 from __future__ import annotations
 

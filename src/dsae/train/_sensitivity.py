@@ -33,7 +33,7 @@ class Sensitivity:
     Parameters
     ----------
     source : Source
-        Rows of training; up to 512 are drawn anew for every epoch, of very wide data fewer: 2^26 numbers in all.
+        Training rows; up to 512 are drawn for each epoch, fewer of very wide data: 2^26 numbers in all.
     deviation : ndarray of float32, shape (n_features,)
         Standard deviation of every input, in the unit of the data.
     batch_size : int
