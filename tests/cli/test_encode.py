@@ -232,3 +232,41 @@ def test_standard_output_takes_what_needs_no_going_back(dsae, model, data):
     done = dsae("encode", model, data, "--format", "parquet")
     assert (done.code, done.out) == (2, b"")
     assert "standard output takes npy, npz, csv; got parquet" in done.err
+
+
+def test_options_about_columns_say_what_is_read(dsae, model, rows, tmp_path):
+    names = ["class", "alpha", "beta", "gamma", "delta", "other"]
+    table = [["x" if i % 2 else "y", *row, 7] for i, row in enumerate(rows.tolist())]
+    lines = [";".join(str(value).replace(".", ",") for value in line) for line in table]
+    (tmp_path / "x.csv").write_text("\n".join([";".join(names), *lines]), encoding="utf-8")
+    assert "holds text that repeats" in dsae("encode", model, tmp_path / "x.csv", "--decimal", ",").err
+    options = ["--decimal", ",", "--label-column", "class", "--exclude", "other"]
+    done = dsae("encode", model, tmp_path / "x.csv", *options)
+    np.testing.assert_allclose(from_csv(done.text), load(model).encode(rows), rtol=1e-5)
+    options = ["--decimal", ",", "--columns", "alpha,beta,gamma,delta", "--delimiter", ";", "--encoding", "latin-1"]
+    done = dsae("encode", model, tmp_path / "x.csv", *options)
+    assert (done.err, from_csv(done.text or "a\n1").shape) == ("", (40, 2))
+
+
+def test_codes_of_an_h5ad_go_into_a_copy_of_it(dsae, model, rows, tmp_path):
+    import h5py
+
+    write(tmp_path / "x.h5ad", rows)
+    assert dsae("encode", model, tmp_path / "x.h5ad", "-o", tmp_path / "codes.h5ad").err == ""
+    with h5py.File(tmp_path / "codes.h5ad") as file:
+        np.testing.assert_array_equal(file["X"][:], rows)
+        np.testing.assert_array_equal(file["obsm/X_dsae"][:], load(model).encode(rows))
+    assert dsae("decode", model, tmp_path / "codes.h5ad", "-o", tmp_path / "back.npy").err == ""
+    np.testing.assert_array_equal(np.load(tmp_path / "back.npy"), load(model).reconstruct(rows))
+
+
+def test_what_is_not_written_becomes_parquet(dsae, model, rows, tmp_path):
+    np.savetxt(tmp_path / "x.txt.gz", rows)
+    (tmp_path / "in").mkdir()
+    import scipy.io
+
+    scipy.io.mmwrite(tmp_path / "in" / "x.mtx", sp.coo_matrix(rows))
+    assert dsae("encode", model, tmp_path / "in", "-o", tmp_path / "out").err == ""
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["x.parquet"]
+    assert dsae("encode", model, tmp_path / "x.txt.gz", "-o", f"{tmp_path}/out/").err == ""
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"x.parquet", "x.csv"}

@@ -70,7 +70,8 @@ def choose(
     others = [column for column in left if kinds[column] not in ("number", "whole", "vector")]
     if ids is None:
         texts = [column for column in kinds if kinds[column] == "text" and column not in (*named, *options.exclude)]
-        if len(texts) == 1 and (vectors or _names_rows(name, texts[0], sample[texts[0]])):
+        chosen = vectors or options.columns is not None
+        if len(texts) == 1 and (chosen or _names_rows(name, texts[0], sample[texts[0]])):
             ids = texts[0] if _are_unique(sample[texts[0]]) else None
             left, others = ([column for column in some if column != ids] for some in (left, others))
     if vectors:

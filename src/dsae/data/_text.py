@@ -85,6 +85,7 @@ class TextReader(Reader):
         keys = [name if name not in self._names[:i] else f"{name}\0{i}" for i, name in enumerate(self._names)]
         table = self._parsed(0, sample, None)
         kinds = {key: kind_of(table.column(i).type) for i, key in enumerate(keys)}
+        self._booleans = [i for i in range(len(keys)) if str(table.column(i).type) == "bool"]
         values = {
             key: table.column(i).to_pylist() if kinds[key] in ("whole", "text") else () for i, key in enumerate(keys)
         }
@@ -176,7 +177,7 @@ class TextReader(Reader):
             content = file.read(offsets[part + 1] - offsets[part] if part + 1 < len(offsets) else -1)
         try:
             return self._chunk(part * step, [content], min(step, len(self) - part * step), ids)
-        except ValueError:
+        except (ValueError, csv.Error):
             return None
 
     def _chunk(self, start: int, block: Sequence[bytes], n_rows: int, ids: bool) -> Chunk:
@@ -198,11 +199,13 @@ class TextReader(Reader):
             block = [b" ".join(record.split()) + b"\n" for record in block]
         content = b"".join(block if block[-1].endswith(b"\n") else [*block, b"\n"])
         numbers = () if wanted is None else [str(i) for i in self._features]
+        booleans = {} if wanted is None else {str(i): pa.bool_() for i in self._booleans if i in self._features}
         texts = () if wanted is None else [str(i) for i in wanted if i not in self._features]
         options = pyarrow.csv.ConvertOptions(
             column_types={
                 **dict.fromkeys(numbers, pa.type_for_alias(self._precision)),
                 **dict.fromkeys(texts, pa.string()),
+                **booleans,
             },
             include_columns=None if wanted is None else [str(i) for i in wanted],
             null_values=MISSING,

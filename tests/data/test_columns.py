@@ -1,0 +1,128 @@
+"""What each column of a table is taken for, and what is said where that is not plain."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.data.small import Standard
+
+from dsae.data import open_rows
+
+N = 12
+NUMBERS = {"x": np.linspace(0, 1, N), "y": np.linspace(3, 1, N)}
+
+
+def write(path, **columns):
+    frame = pd.DataFrame({**columns, **NUMBERS})
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    return path
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def path(tmp_path, request):
+    return tmp_path / f"x.{request.param}"
+
+
+def test_unique_texts_name_the_rows(path):
+    source = open_rows(write(path, cell=[f"c{i}" for i in range(N)]))
+    assert (source.id_name, source.column_names) == ("cell", ["x", "y"])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["cat", "dog"] * 6, r"column 'c' holds text that repeats \('cat', 'dog'\), so it does not name rows"),
+        ([f"{i},000" for i in range(1, N + 1)], r"column 'c' must be numbers, as '1,000' seems to be; got '1,000'"),
+        ([f"{i}%" for i in range(N)], r"column 'c' must be numbers, as '0%' seems to be; got '0%'"),
+        ([*map(str, range(N - 1)), "low"], r"column 'c' must be numbers, as '0' seems to be; got 'low'"),
+    ],
+)
+def test_other_text_is_refused_by_name(path, values, message):
+    with pytest.raises(ValueError, match=message):
+        open_rows(write(path, c=values))
+    assert open_rows(path, exclude=["c"]).column_names == ["x", "y"]
+    source = open_rows(path, label_column="c")
+    assert next(source.chunks()).labels.tolist() == values
+
+
+def test_dates_are_refused_by_name(path):
+    days = pd.date_range("2026-01-01", periods=N)
+    with pytest.raises(ValueError, match=r"must hold numbers, besides ids and labels; got 'day' \((timestamp|date)"):
+        open_rows(write(path, day=days))
+    assert len(next(open_rows(path, id_column="day").chunks()).ids) == N
+
+
+def test_whole_numbers_in_order_get_a_warning_that_names_the_option(path):
+    write(path, user_id=np.arange(N) * 3 + 70)
+    with pytest.warns(UserWarning, match=r"column 'user_id' holds different whole numbers.*\(--id-column\)"):
+        assert open_rows(path).column_names == ["user_id", "x", "y"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_rows(path, "user_id").column_names == ["x", "y"]
+        open_rows(path, columns=["user_id", "x"])
+        open_rows(write(path, counts=[3, 1, 2] * 4))
+
+
+def test_columns_come_in_the_order_asked_for(path):
+    source = open_rows(write(path, z=np.linspace(5, 0, N)), columns=["y", "z"])
+    np.testing.assert_allclose(source.read(), np.stack([NUMBERS["y"], np.linspace(5, 0, N)], 1), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"has no column 'w'; it has z, x, y"):
+        open_rows(path, columns=["w"])
+
+
+def test_an_index_that_pandas_wrote_and_read_again_is_one(tmp_path):
+    pd.DataFrame(NUMBERS).to_csv(tmp_path / "a.csv")
+    pd.read_csv(tmp_path / "a.csv").to_csv(tmp_path / "x.csv", index=False)
+    assert (tmp_path / "x.csv").read_text().startswith("Unnamed: 0,")
+    source = open_rows(tmp_path / "x.csv")
+    assert (source.id_name, source.column_names) == ("", ["x", "y"])
+
+
+def test_columns_are_chosen_in_anndata_too(tmp_path):
+    from tests.data.formats import ROWS, adata
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adata().write_h5ad(tmp_path / "x.h5ad")
+    source = open_rows(tmp_path / "x.h5ad", columns=["gene3", "gene1"])
+    np.testing.assert_array_equal(source.read(), ROWS[:, [3, 1]])
+    assert open_rows(tmp_path / "x.h5ad", exclude=["gene0"]).n_features == 11
+    with pytest.raises(ValueError, match=r"has no layers/none; it has none"):
+        open_rows(tmp_path / "x.h5ad", layer="none")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "rows"),
+    [
+        ("a;b\n1,5;2\n3;4,25\n", {"decimal": ","}, [[1.5, 2], [3, 4.25]]),
+        ("a|b\n1|2\n3|4\n", {}, [[1, 2], [3, 4]]),
+        ("a\tb\n1\t2\n3\t4\n", {}, [[1, 2], [3, 4]]),
+        ("1~2\n3~4\n", {"delimiter": "~"}, [[1, 2], [3, 4]]),
+        ('name,x\n"a\nb",1\n"c",2\n', {}, [[1], [2]]),
+        ("x,ok\n1,True\n2,False\n", {}, [[1, 1], [2, 0]]),
+    ],
+)
+def test_text_of_every_fashion(tmp_path, text, options, rows):
+    (tmp_path / "x.csv").write_text(text)
+    assert open_rows(tmp_path / "x.csv", **options).read().tolist() == rows
+
+
+def test_rs_tables_have_no_name_above_the_names_of_rows(tmp_path):
+    (tmp_path / "x.txt").write_text("a b\nr1 1 2\nr2 3 4\n")
+    source = open_rows(tmp_path / "x.txt")
+    assert (source.column_names, source.read().tolist()) == (["a", "b"], [[1, 2], [3, 4]])
+    assert next(source.chunks()).ids.tolist() == ["r1", "r2"]
+
+
+def test_standard_input_may_hold_a_table(tmp_path, monkeypatch):
+    write(tmp_path / "x.parquet", cell=[f"c{i}" for i in range(N)])
+    monkeypatch.setattr("sys.stdin", Standard((tmp_path / "x.parquet").read_bytes()))
+    source = open_rows("-")
+    assert (source.id_name, str(source), len(source.read())) == ("cell", "standard input", N)
+
+
+def test_an_option_that_says_nothing_to_a_format_is_refused(path):
+    write(path)
+    with pytest.raises(ValueError, match=r"layer says nothing to \.\w+; leave layer='counts' out"):
+        open_rows(path, layer="counts")
