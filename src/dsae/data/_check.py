@@ -1,4 +1,4 @@
-"""What counts as rows: one check, at the public verb."""
+"""Validation of rows, done once at the public verb."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def as_rows(
     *,
     training: bool = False,
 ) -> Rows:
-    """`check_rows` for who looks for NaN and infinity on the way."""
+    """`check_rows` for callers that check finiteness themselves."""
     if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2 and X.flags.c_contiguous:
         return _shaped(verb, X, n_features, what)
     if isinstance(X, (str, Path)):

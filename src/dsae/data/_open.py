@@ -1,4 +1,4 @@
-"""The one way in to rows that need not fit in memory."""
+"""Open files of rows that need not fit in memory."""
 
 from __future__ import annotations
 

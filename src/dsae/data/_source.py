@@ -1,4 +1,4 @@
-"""What gives rows in batches, and the source of rows in memory."""
+"""Sources of rows in batches: the protocol, and the source of rows in memory."""
 
 from __future__ import annotations
 

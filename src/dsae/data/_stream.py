@@ -141,7 +141,7 @@ class StreamSource:
             This worker gets every ``world``-th row of each batch from ``rank`` on, and reads them all.
         """
         pieces = self._in_order(ids=True) if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
-        # Many batches at a time: a thread to wake for each of them is a millisecond on a busy machine.
+        # Many batches at a time: waking a thread for each of them takes a millisecond on a busy machine.
         with closing(prefetched(pieces, 1 if seed is not None else _CHUNKS_AHEAD, self._count)) as ahead:
             for batch in _batched(ahead, batch_size):
                 yield share(batch, rank, world)

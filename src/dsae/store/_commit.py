@@ -1,4 +1,4 @@
-"""Several files that change together: written under names of their own, committed by one `os.replace`."""
+"""Atomic commit of several files: written under unique names, then committed by one `os.replace`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 _ATTEMPTS = 5
 _LONGEST_TEXT = 1 << 28
-# What is not listed and this old was left by a writer that was killed: a living one lists a file soon after writing it.
+# An unlisted file of this age was left by a killed writer: a running one lists a file soon after writing it.
 _ABANDONED = 3600.0  # seconds
 _OURS = re.compile(r"(?:.+-[0-9a-f]{16}-(?P<token>[0-9a-f]{8})(?:\.\w+)?|\.(?P<draft>[0-9a-f]{8})\.tmp)")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -73,7 +73,7 @@ class Committed:
         return self.folder / _stored_name(name, entry["sha256"], token)
 
     def read(self, name: str) -> bytes:
-        """Content of the file ``name``, which is read, not mapped: who cuts a mapped file short ends its readers.
+        """Content of the file ``name``, which is read rather than mapped: truncating a mapped file kills its readers.
 
         Raises
         ------

@@ -37,7 +37,7 @@ _FILES_1 = (_WEIGHTS, "history.jsonl", "metrics.json", "learning.json", _LEARNIN
 
 @dataclass(frozen=True)
 class Model:
-    """All that a trained autoencoder is, in plain arrays.
+    """A trained autoencoder in plain arrays.
 
     Parameters
     ----------
@@ -183,12 +183,12 @@ def read(folder: str | Path, learning: bool = False) -> Model:
     ----------
     folder : str or Path
     learning : bool
-        Whether to read what more training goes on from, where it is there.
+        Whether to read the state from which training continues, if there is any.
 
     Raises
     ------
     ValueError
-        If the folder is no model, was cut short, comes from a newer format, or contradicts itself.
+        If the folder is no model, is truncated, comes from a newer format, or contradicts itself.
     OSError
         If it cannot be read.
     """
@@ -234,7 +234,7 @@ def _read(found: Committed, learning: bool) -> Model:
 
 
 def _read_version_1(folder: Path) -> tuple[list[Any], Any]:
-    """History and metrics, in files of their own. Adam's state of that version is not read: it starts anew."""
+    """History and metrics, in files of their own. Adam's state of that version is not read."""
     history, metrics = folder / "history.jsonl", folder / "metrics.json"
     lines = read_text(history).splitlines() if history.is_file() else []
     rows = [parse_json(history, line) for line in lines]
