@@ -258,7 +258,7 @@ def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
 def inactive_edges(topology: Topology, n: int, rng: np.random.Generator) -> Topology:
     """``n`` distinct inactive edges at random, every set equally likely; all of them if there are fewer.
 
-    In time O(nnz + n), and the same edges with and without the compiled kernels.
+    In time O(nnz + n); a seed draws other edges where the kernels are not compiled.
     """
     n = min(n, topology.size - topology.nnz)
     seed = int(rng.integers(2**63))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tests.arrays import LAYERS, floats, native
 from tests.covering import covering
+from tests.kernels import oracle as _numpy
 
 from dsae import kernels
-from dsae.kernels import _numpy
 from dsae.topology import Topology
 
 LANES = kernels.LANES
@@ -184,14 +184,22 @@ def test_rewiring_moves_every_slot(rng, shape, density, share):
     np.testing.assert_array_equal(*moved)
 
 
-@covering(LAYERS, share=[0.0, 0.001, 0.3, 1.0])
-def test_the_same_dead_edges_are_drawn_everywhere(rng, shape, density, share):
+def are_inactive(t, drawn, n):
+    """``n`` distinct edges in order, none of which is active."""
+    edges = Topology(t.shape, *drawn)
+    assert edges.nnz == n
+    assert not np.isin(edges.flat, t.flat).any()
+
+
+@covering(LAYERS, share=[0.0, 0.001, 0.3, 1.0], implementation=[kernels, _numpy])
+def test_as_many_inactive_edges_are_drawn_as_asked_for(rng, shape, density, share, implementation):
     t = topology(rng, shape, density)
     n = round(share * (t.size - t.nnz))
     for seed in (0, 7, 2**64 - 1):
-        got = kernels.draw_dead(t.indptr, t.indices, shape[1], n, seed)
-        for a, b in zip(got, _numpy.draw_dead(t.indptr, t.indices, shape[1], n, seed), strict=True):
-            assert a.dtype == b.dtype == np.int32
+        drawn = implementation.draw_dead(t.indptr, t.indices, shape[1], n, seed)
+        assert drawn[0].dtype == drawn[1].dtype == np.int32
+        are_inactive(t, drawn, n)
+        for a, b in zip(drawn, implementation.draw_dead(t.indptr, t.indices, shape[1], n, seed), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -207,11 +215,12 @@ def test_the_first_dead_edges_are_the_same_everywhere(rng, shape, density, share
 
 
 @pytest.mark.parametrize("n", [10, 5000, 200_000])
-def test_the_same_dead_edges_are_drawn_from_wide_rows(n):
+@pytest.mark.parametrize("implementation", [kernels, _numpy])
+def test_inactive_edges_are_drawn_evenly_from_wide_rows(n, implementation):
     t = Topology.empty((2000, 30_000))
-    got = kernels.draw_dead(t.indptr, t.indices, 30_000, n, 1)
-    for a, b in zip(got, _numpy.draw_dead(t.indptr, t.indices, 30_000, n, 1), strict=True):
-        np.testing.assert_array_equal(a, b)
+    drawn = implementation.draw_dead(t.indptr, t.indices, 30_000, n, 1)
+    are_inactive(t, drawn, n)
+    assert abs(drawn[1].mean() / 30_000 - 0.5) < 5 * (12 * n) ** -0.5
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 100, 5000])

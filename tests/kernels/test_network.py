@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse as sp
 from tests.arrays import floats, native
 from tests.covering import covering
+from tests.kernels import oracle as _numpy
 
 from dsae import kernels
 from dsae.config import ACTIVATIONS
-from dsae.kernels import _numpy
 from dsae.topology import Topology
 
 

@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse as sp
 from tests.arrays import LAYERS, floats
 from tests.covering import covering
+from tests.kernels import oracle as _numpy
 
 from dsae import kernels
 from dsae.config import LOSSES
-from dsae.kernels import _numpy
 from dsae.topology import Topology
 
 FILLS = [0.0, 0.1, 1.0]

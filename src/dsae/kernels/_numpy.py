@@ -1,18 +1,14 @@
-"""The kernels in numpy and scipy, for machines where the extension could not be built.
+"""What topologies and the runtime need of the kernels in numpy and scipy: without a compiler, and in float64.
 
-Same names, arguments and results as the extension; see `dsae.kernels` for what each does.
+Same names and arguments as the extension's; training without it is plain torch.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.config import ACTIVATIONS, LOSSES, Activation
-
-_EDGES_AT_ONCE = 4096
+from dsae.config import ACTIVATIONS, Activation
 
 
 def isa() -> str:
@@ -41,143 +37,6 @@ def clear_cache() -> None:
 def empty(size):
     """An uninitialised float32 vector."""
     return np.empty(size, np.float32)
-
-
-def pack(rows, panels) -> None:
-    """Rows ``[b, f]`` into panels ``[p, f, lanes]``; the lanes left over are zero."""
-    n_panels, width, lanes = panels.shape
-    padded = np.zeros((n_panels * lanes, width), np.float32)
-    padded[: rows.shape[0]] = rows
-    panels[:] = padded.reshape(n_panels, lanes, width).transpose(0, 2, 1)
-
-
-def unpack(panels, rows) -> None:
-    """Panels ``[p, f, lanes]`` back into rows ``[b, f]``."""
-    n_panels, width, lanes = panels.shape
-    rows[:] = panels.transpose(0, 2, 1).reshape(n_panels * lanes, width)[: rows.shape[0]]
-
-
-def spmm(indptr, indices, values, bias, x, y) -> None:
-    """``y[p] = W x[p] + bias``."""
-    W = _matrix(indptr, indices, values, x.shape[1])
-    for x_panel, y_panel in zip(x, y, strict=True):
-        y_panel[:] = W @ x_panel
-        if bias is not None:
-            y_panel += bias[:, None]
-
-
-def sddmm(indptr, indices, dy, x, dw) -> None:
-    """``dw[slot] = <dy[:, row], x[:, col]>`` at the active edges."""
-    rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
-    for start in range(0, dw.size, _EDGES_AT_ONCE):
-        edges = slice(start, start + _EDGES_AT_ONCE)
-        dw[edges] = np.einsum("pel,pel->e", dy[:, rows[edges]], x[:, indices[edges]])
-
-
-def backward(indptr, indices, values, dy, x, dx, dw) -> None:
-    """``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, col]>``, ``W`` the transpose of a layer's matrix."""
-    spmm(indptr, indices, values, None, dy, dx)
-    sddmm(indptr, indices, x, dy, dw)
-
-
-def sum_samples(panels, sums) -> None:
-    """Every feature's sum over all panels and lanes."""
-    sums[:] = panels.sum((0, 2))
-
-
-def gather(values, slots, out) -> None:
-    """``out[i] = values[slots[i]]``."""
-    np.take(values, slots, out=out)
-
-
-def scatter(values, slots, out) -> None:
-    """``out[slots[i]] = values[i]``."""
-    out[slots] = values
-
-
-def to_dense(indptr, indices, values, matrix) -> None:
-    """``values`` at their edges of ``matrix``, zero elsewhere."""
-    matrix[...] = 0
-    matrix[_rows(indptr), indices] = values
-
-
-def from_dense(indptr, indices, matrix, values) -> None:
-    """Values of ``matrix`` at the edges."""
-    values[:] = matrix[_rows(indptr), indices]
-
-
-def adam(indptr, indices, grad, values, mean, square, rate, beta1, beta2, epsilon, root) -> None:
-    """One step of Adam; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``."""
-    fan_in = np.diff(indptr)
-    rates = np.repeat(rate / np.maximum(fan_in, max(indices.size / max(fan_in.size, 1), 1e-30)), fan_in)
-    mean += (1 - beta1) * (grad - mean)
-    square *= beta2
-    square += (1 - beta2) * grad**2
-    values -= (rates * mean / (np.sqrt(square) * root + epsilon)).astype(np.float32)
-
-
-def spmv(indptr, indices, values, x, y) -> None:
-    """``y = W x`` for one vector."""
-    y[:] = _matrix(indptr, indices, values, x.size) @ x
-
-
-def sampled_outer(indptr, indices, left, right, dw) -> None:
-    """``dw[slot] = left[row] * right[col]`` at the active edges."""
-    dw[:] = left[_rows(indptr)] * right[indices]
-
-
-def gather_live(indptr, values, slots, x_indptr, out) -> None:
-    """``out[i] = values[slots[i]]`` in the rows of ``indptr`` that are not empty in ``x_indptr``."""
-    live = np.repeat(np.diff(x_indptr) > 0, np.diff(indptr))
-    out[live] = values[slots[live]]
-
-
-def csr_spmm(indptr, indices, values, bias, x_indptr, x_indices, x_values, rows) -> None:
-    """``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``."""
-    live = np.zeros(indptr.size - 1, bool)
-    live[x_indices] = True
-    numbers = np.where(np.repeat(live, np.diff(indptr)), values, 0)
-    X = _matrix(x_indptr, x_indices, x_values, indptr.size - 1)
-    product: Any = X @ _matrix(indptr, indices, numbers, rows.shape[1])
-    rows[:] = product.toarray() + bias
-
-
-def csr_sddmm(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> None:
-    """``dw[slots[i]] += <x[:, row], dy[:, col]>`` at the edges of ``W^T``; the batch comes by columns."""
-    rows, Xt = _rows(indptr), _matrix(x_indptr, x_indices, x_values, dy.shape[0])
-    for start in range(0, rows.size, _EDGES_AT_ONCE):
-        edges = slice(start, start + _EDGES_AT_ONCE)
-        dw[slots[edges]] += np.asarray(Xt[rows[edges]].multiply(dy[:, indices[edges]].T).sum(axis=1)).ravel()
-
-
-def tiled_loss(layer, transpose, x, target, loss: int, n_rows: int, factor: float, tile, gradients) -> float:
-    """Sum of the loss of ``W x + bias`` against the target by columns, tile by tile of outputs, and its gradients.
-
-    ``layer`` is ``indptr, indices, values, bias``; ``transpose`` its transpose's ``indptr, indices, values``;
-    ``target`` ``indptr, samples, values, shift``; ``gradients`` ``dw, dbias, dx``, multiplied by ``factor``.
-    """
-    indptr, indices, values, bias = layer
-    t_indptr, samples, numbers, shift = target
-    rows = np.empty((n_rows, x.shape[1]), np.float32)
-    unpack(x, rows)
-    W, T = _matrix(indptr, indices, values, x.shape[1]), _matrix(t_indptr, samples, numbers, n_rows)
-    total, d_rows = 0.0, np.zeros_like(rows)
-    for begin in range(0, bias.size, tile.shape[1]):
-        chosen = slice(begin, min(begin + tile.shape[1], bias.size))
-        z, t = W[chosen] @ rows.T + bias[chosen, None], T[chosen].toarray()
-        aim = t if shift is None else t - shift[chosen, None]
-        part, dy = _record(LOSSES, loss).tile(z, aim)
-        total += part
-        if gradients is not None:
-            dy *= np.float32(factor)
-            slots = slice(indptr[begin], indptr[chosen.stop])
-            edges = _rows(indptr[begin : chosen.stop + 1] - indptr[begin]), indices[slots]
-            gradients[0][slots] = np.einsum("es,es->e", dy[edges[0]], rows.T[edges[1]])
-            gradients[1][chosen] = dy.sum(1)
-            d_rows += (W[chosen].T @ dy).T
-    if gradients is not None and gradients[2] is not None:
-        pack(d_rows, gradients[2])
-    return total
 
 
 def transpose(indptr, indices, n_cols: int):
@@ -230,65 +89,14 @@ def smallest(scores, n: int, chosen) -> None:
     chosen[np.argsort(scores, kind="stable")[:n]] = True
 
 
-_STEP = 0x9E3779B97F4A7C15
-
-
 def draw_dead(indptr, indices, n_cols: int, n: int, seed: int):
-    """``n`` distinct inactive edges at random: ``indptr, indices``, the very edges that the extension draws."""
-    counts = _draw_counts(np.diff(indptr), n_cols, n, seed)
-    row_seeds = _mix(np.uint64(seed) - np.arange(1, counts.size + 1, dtype=np.uint64) * np.uint64(_STEP))
-    columns = [
-        _draw_columns(indices[indptr[row] : indptr[row + 1]], n_cols, int(counts[row]), row_seeds[row])
-        for row in np.flatnonzero(counts)
-    ]
-    return _starts(counts), np.concatenate([np.empty(0, np.int32), *columns]).astype(np.int32)
-
-
-def _mix(z):
-    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return z ^ z >> np.uint64(31)
-
-
-def _random(seed, start: int, size: int):
-    """SplitMix64: numbers ``start`` and on of a seed's stream."""
-    return _mix(np.uint64(seed) + np.arange(start + 1, start + size + 1, dtype=np.uint64) * np.uint64(_STEP))
-
-
-def _below(x, n: int):
-    """``x n / 2^64``, for n below 2^32."""
-    low = (x & np.uint64(2**32 - 1)) * np.uint64(n) >> np.uint64(32)
-    return ((x >> np.uint64(32)) * np.uint64(n) + low >> np.uint64(32)).astype(np.int64)
-
-
-def _draw_counts(live, n_cols: int, n: int, seed: int):
-    n_rows, dead = live.size, live.size * n_cols - int(live.sum())
-    leave_out = 2 * n > dead
-    used, left, start = live.tolist(), dead - n if leave_out else n, 0
-    while left:
-        x = _random(seed, start, size := 2 * left + 16)
-        start += size
-        places = _below(x * np.uint64(n_rows), n_cols)
-        for row, place in zip(_below(x, n_rows).tolist(), places.tolist(), strict=True):
-            if left and place >= used[row]:
-                used[row] += 1
-                left -= 1
-    return n_cols - np.array(used, np.int64) if leave_out else np.array(used, np.int64) - live
-
-
-def _draw_columns(live, n_cols: int, n: int, seed):
-    dead = n_cols - live.size
-    leave_out = 2 * n > dead
-    wanted, start, drawn = dead - n if leave_out else n, 0, np.empty(0, np.int64)
-    while drawn.size < wanted:
-        size = 2 * (wanted - drawn.size) * n_cols // dead + 8
-        cols = _below(_random(seed, start, size), n_cols)
-        start += size
-        drawn = np.concatenate([drawn, cols[~np.isin(cols, live)]])
-        drawn = drawn[np.sort(np.unique(drawn, return_index=True)[1])][:wanted]
-    if leave_out:
-        return np.setdiff1d(np.arange(n_cols), np.concatenate([live, drawn]))
-    return np.sort(drawn)
+    """``n`` distinct inactive edges at random: ``indptr, indices``; others than the extension draws."""
+    n_rows = indptr.size - 1
+    active = _rows(indptr) * n_cols + indices
+    ranks = np.sort(np.random.default_rng(seed).choice(n_rows * n_cols - active.size, n, replace=False))
+    # the r-th inactive place has as many active ones before it as have at most r inactive ones before them
+    flat = ranks + np.searchsorted(active - np.arange(active.size), ranks, side="right")
+    return _starts(np.bincount(flat // n_cols, minlength=n_rows)), (flat % n_cols).astype(np.int32)
 
 
 def first_dead(indptr, indices, order, lengths):

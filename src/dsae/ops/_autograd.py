@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from dsae import kernels
 from dsae.ops import _native, _torch
 from dsae.ops._rows import Panels, SparseRows, tensor_of
 from dsae.topology import Topology
@@ -49,8 +50,8 @@ class LazyGradient:
 
 
 def is_native(tensor: Tensor) -> bool:
-    """Whether the compiled kernels support it."""
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    """Whether the compiled kernels are there and support it."""
+    return kernels.NATIVE and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 def _backend(tensor: Tensor) -> ModuleType:

@@ -1,0 +1,148 @@
+"""What the compiled kernels compute, in numpy and scipy: tests compare with it."""
+
+from typing import Any
+
+import numpy as np
+
+from dsae.config import LOSSES
+from dsae.kernels._numpy import *  # noqa: F403
+from dsae.kernels._numpy import _matrix, _record, _rows
+
+_EDGES_AT_ONCE = 4096
+
+
+def pack(rows, panels) -> None:
+    """Rows ``[b, f]`` into panels ``[p, f, lanes]``; the lanes left over are zero."""
+    n_panels, width, lanes = panels.shape
+    padded = np.zeros((n_panels * lanes, width), np.float32)
+    padded[: rows.shape[0]] = rows
+    panels[:] = padded.reshape(n_panels, lanes, width).transpose(0, 2, 1)
+
+
+def unpack(panels, rows) -> None:
+    """Panels ``[p, f, lanes]`` back into rows ``[b, f]``."""
+    n_panels, width, lanes = panels.shape
+    rows[:] = panels.transpose(0, 2, 1).reshape(n_panels * lanes, width)[: rows.shape[0]]
+
+
+def spmm(indptr, indices, values, bias, x, y) -> None:
+    """``y[p] = W x[p] + bias``."""
+    W = _matrix(indptr, indices, values, x.shape[1])
+    for x_panel, y_panel in zip(x, y, strict=True):
+        y_panel[:] = W @ x_panel
+        if bias is not None:
+            y_panel += bias[:, None]
+
+
+def sddmm(indptr, indices, dy, x, dw) -> None:
+    """``dw[slot] = <dy[:, row], x[:, col]>`` at the active edges."""
+    rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+    for start in range(0, dw.size, _EDGES_AT_ONCE):
+        edges = slice(start, start + _EDGES_AT_ONCE)
+        dw[edges] = np.einsum("pel,pel->e", dy[:, rows[edges]], x[:, indices[edges]])
+
+
+def backward(indptr, indices, values, dy, x, dx, dw) -> None:
+    """``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, col]>``, ``W`` the transpose of a layer's matrix."""
+    spmm(indptr, indices, values, None, dy, dx)
+    sddmm(indptr, indices, x, dy, dw)
+
+
+def sum_samples(panels, sums) -> None:
+    """Every feature's sum over all panels and lanes."""
+    sums[:] = panels.sum((0, 2))
+
+
+def gather(values, slots, out) -> None:
+    """``out[i] = values[slots[i]]``."""
+    np.take(values, slots, out=out)
+
+
+def scatter(values, slots, out) -> None:
+    """``out[slots[i]] = values[i]``."""
+    out[slots] = values
+
+
+def to_dense(indptr, indices, values, matrix) -> None:
+    """``values`` at their edges of ``matrix``, zero elsewhere."""
+    matrix[...] = 0
+    matrix[_rows(indptr), indices] = values
+
+
+def from_dense(indptr, indices, matrix, values) -> None:
+    """Values of ``matrix`` at the edges."""
+    values[:] = matrix[_rows(indptr), indices]
+
+
+def adam(indptr, indices, grad, values, mean, square, rate, beta1, beta2, epsilon, root) -> None:
+    """One step of Adam; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``."""
+    fan_in = np.diff(indptr)
+    rates = np.repeat(rate / np.maximum(fan_in, max(indices.size / max(fan_in.size, 1), 1e-30)), fan_in)
+    mean += (1 - beta1) * (grad - mean)
+    square *= beta2
+    square += (1 - beta2) * grad**2
+    values -= (rates * mean / (np.sqrt(square) * root + epsilon)).astype(np.float32)
+
+
+def spmv(indptr, indices, values, x, y) -> None:
+    """``y = W x`` for one vector."""
+    y[:] = _matrix(indptr, indices, values, x.size) @ x
+
+
+def sampled_outer(indptr, indices, left, right, dw) -> None:
+    """``dw[slot] = left[row] * right[col]`` at the active edges."""
+    dw[:] = left[_rows(indptr)] * right[indices]
+
+
+def gather_live(indptr, values, slots, x_indptr, out) -> None:
+    """``out[i] = values[slots[i]]`` in the rows of ``indptr`` that are not empty in ``x_indptr``."""
+    live = np.repeat(np.diff(x_indptr) > 0, np.diff(indptr))
+    out[live] = values[slots[live]]
+
+
+def csr_spmm(indptr, indices, values, bias, x_indptr, x_indices, x_values, rows) -> None:
+    """``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``."""
+    live = np.zeros(indptr.size - 1, bool)
+    live[x_indices] = True
+    numbers = np.where(np.repeat(live, np.diff(indptr)), values, 0)
+    X = _matrix(x_indptr, x_indices, x_values, indptr.size - 1)
+    product: Any = X @ _matrix(indptr, indices, numbers, rows.shape[1])
+    rows[:] = product.toarray() + bias
+
+
+def csr_sddmm(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> None:
+    """``dw[slots[i]] += <x[:, row], dy[:, col]>`` at the edges of ``W^T``; the batch comes by columns."""
+    rows, Xt = _rows(indptr), _matrix(x_indptr, x_indices, x_values, dy.shape[0])
+    for start in range(0, rows.size, _EDGES_AT_ONCE):
+        edges = slice(start, start + _EDGES_AT_ONCE)
+        dw[slots[edges]] += np.asarray(Xt[rows[edges]].multiply(dy[:, indices[edges]].T).sum(axis=1)).ravel()
+
+
+def tiled_loss(layer, transpose, x, target, loss: int, n_rows: int, factor: float, tile, gradients) -> float:
+    """Sum of the loss of ``W x + bias`` against the target by columns, tile by tile of outputs, and its gradients.
+
+    ``layer`` is ``indptr, indices, values, bias``; ``transpose`` its transpose's ``indptr, indices, values``;
+    ``target`` ``indptr, samples, values, shift``; ``gradients`` ``dw, dbias, dx``, multiplied by ``factor``.
+    """
+    indptr, indices, values, bias = layer
+    t_indptr, samples, numbers, shift = target
+    rows = np.empty((n_rows, x.shape[1]), np.float32)
+    unpack(x, rows)
+    W, T = _matrix(indptr, indices, values, x.shape[1]), _matrix(t_indptr, samples, numbers, n_rows)
+    total, d_rows = 0.0, np.zeros_like(rows)
+    for begin in range(0, bias.size, tile.shape[1]):
+        chosen = slice(begin, min(begin + tile.shape[1], bias.size))
+        z, t = W[chosen] @ rows.T + bias[chosen, None], T[chosen].toarray()
+        aim = t if shift is None else t - shift[chosen, None]
+        part, dy = _record(LOSSES, loss).tile(z, aim)
+        total += part
+        if gradients is not None:
+            dy *= np.float32(factor)
+            slots = slice(indptr[begin], indptr[chosen.stop])
+            edges = _rows(indptr[begin : chosen.stop + 1] - indptr[begin]), indices[slots]
+            gradients[0][slots] = np.einsum("es,es->e", dy[edges[0]], rows.T[edges[1]])
+            gradients[1][chosen] = dy.sum(1)
+            d_rows += (W[chosen].T @ dy).T
+    if gradients is not None and gradients[2] is not None:
+        pack(d_rows, gradients[2])
+    return total
