@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 # Of the 24 bits of a float32, fewer than 4 are left for what varies; training takes less for rounding.
 _SHARE = 2.0**-20
+_LOST = 0.05  # of the deviation: values that float32 holds may differ by little
 _SAMPLE, _LEAST = 1 << 18, 16  # numbers, rows
 
 
@@ -36,7 +37,8 @@ def check_centred(verb: str, rows: Any, names: Sequence[Any] | None = None) -> N
         values = np.asarray(values, np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
             mean, deviation = values.mean(), values.std()
-        if 0 < deviation < _SHARE * abs(mean):
+            lost = np.sqrt(np.mean(np.square(values - values.astype(np.float32))))
+        if 0 < deviation < _SHARE * abs(mean) and lost > _LOST * deviation:
             raise ValueError(
                 f"[{verb}] Column {_named(column, names)} must be centred: its values differ by {deviation:.3g} around "
                 f"{mean:.6g}, which float32 cannot hold. Subtract a constant from it, here and later, such as its mean."
