@@ -103,7 +103,8 @@ def open_svmlight(path: Path, options: ReadOptions) -> Reader:
     from sklearn.datasets import load_svmlight_file
 
     with opened_text(path) as file:
-        rows, labels = load_svmlight_file(file, n_features=options.n_features, dtype=np.float32)
+        read: Any = load_svmlight_file
+        rows, labels = read(file, n_features=options.n_features, dtype=np.float32)
     return MemoryReader(path, checked(rows), labels=labels, label_name="label")
 
 

@@ -166,7 +166,9 @@ def _numbers(column: Any) -> np.ndarray:
 
 def _vectors(name: str, start: int, column: Any, width: int) -> np.ndarray:
     import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import compute
+
+    pc: Any = compute
 
     if isinstance(column.type, _extension()):
         column = column.storage

@@ -163,10 +163,10 @@ class Reader(ABC):
             )
 
     def _finite(self, chunk: Chunk) -> Rows:
-        rows = chunk.rows
+        rows: Any = chunk.rows
         with np.errstate(all="ignore"):
             rows = rows.astype(np.float32) if sp.issparse(rows) else np.ascontiguousarray(rows, np.float32)
-        values = rows.data if sp.issparse(rows) else rows
+        values: Any = rows.data if sp.issparse(rows) else rows
         if np.isfinite(values).all():
             return rows
         first = np.flatnonzero(~np.isfinite(values))[0]

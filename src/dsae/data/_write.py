@@ -74,7 +74,7 @@ def writing(
     shape = (n_rows, len(column_names))
     with _target(path, kind, beside) as file:
         if beside is None:
-            writer: Writer = resolved(kind.writer)(file, n_rows, column_names, id_name, sparse)
+            writer: Writer = resolved(kind.writer or "")(file, n_rows, column_names, id_name, sparse)
         else:
             writer = ObsmWriter(file, *shape, CODES)
         checked = _Checked(path, writer, shape)
@@ -113,9 +113,10 @@ def write_rows(
     kind = _written(path, format)
     array = array if sp.issparse(array) else np.asarray(array)
     _check_table(path, array.shape, None if column_names is None else len(column_names))
+    names: Sequence[str] = column_names or []
     if column_names is None:
-        column_names = [""] * array.shape[1] if kind.name == "csv" else [f"x{i}" for i in range(array.shape[1])]
-    with writing(path, array.shape[0], column_names, format=kind.name, sparse=sp.issparse(array)) as writer:
+        names = [""] * array.shape[1] if kind.name == "csv" else [f"x{i}" for i in range(array.shape[1])]
+    with writing(path, array.shape[0], names, format=kind.name, sparse=sp.issparse(array)) as writer:
         writer.write(array)
 
 

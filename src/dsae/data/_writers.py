@@ -155,9 +155,10 @@ class ParquetWriter(ArrowWriter):
     """
 
     def _begun(self, schema: Any) -> Any:
-        from pyarrow.parquet import ParquetWriter as Writer
+        import pyarrow.parquet
 
-        return Writer(self._file, schema, use_dictionary=[name for name in schema.names if name == self._id])
+        writer: Any = pyarrow.parquet.ParquetWriter
+        return writer(self._file, schema, use_dictionary=[name for name in schema.names if name == self._id])
 
 
 def _as_index(name: str, kind: str) -> dict[bytes, bytes]:
