@@ -68,7 +68,7 @@ def test_the_readme_runs_as_written(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("path", ["docs/format.md", "examples/noise.py", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_files_the_readme_points_to_exist(path):
     assert (ROOT / path).is_file()
-    assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 60
+    assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 90
 
 
 @pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.stem)
