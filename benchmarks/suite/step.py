@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dsae import ops
 from dsae.config import AutoencoderConfig
 from dsae.nn import Autoencoder
 from dsae.nn._autoencoder import target_nnz
@@ -49,6 +50,10 @@ class SparseTraining:
 
     def _step(self, count: int) -> None:
         """As `dsae.train` does it."""
+        with ops.sparing_threads():
+            self._update(count)
+
+    def _update(self, count: int) -> None:
         clock = Clock(count, 10**6 * EVERY, EVERY)
         self.optimizer.set_rate(1e-3)
         self.optimizer.zero_grad()
