@@ -226,7 +226,7 @@ class Runtime:
 
     def _run(self, verb: str, X: Any, begin: int, end: int, what: str = "the model's input width") -> np.ndarray:
         n_in, n_out = self._widths[begin], self._widths[end]
-        rows = as_rows(verb, X, n_in, what)
+        rows: Any = as_rows(verb, X, n_in, what)
         if self.dtype == np.float64:
             check_finite(verb, rows)
             rows = sp.csr_matrix(X, dtype=np.float64) if sp.issparse(X) else np.asarray(X, np.float64)

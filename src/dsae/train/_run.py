@@ -84,9 +84,9 @@ class Run:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """All but the learner, which needs the layers as they were."""
         self.model.load_state_dict(state["model"])
-        shrinkers: Any = state["shrinkers"]
-        for key, shrinker in self.shrinkers.items() if shrinkers is not None else ():
-            shrinker.load_state_dict(shrinkers[key], self.model.layers)
+        if state["shrinkers"] is not None:
+            for key, shrinker in self.shrinkers.items():
+                shrinker.load_state_dict(state["shrinkers"][key], self.model.layers)
         if self.observer is not None:
             self.observer.load_state_dict(state["observer"])
 
