@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from dsae import kernels, store
 from dsae.config import ACTIVATIONS, AutoencoderConfig, one_of, positive_int
-from dsae.data import Rows, as_rows, check_finite, check_rows
+from dsae.data import Rows, as_rows, check_finite, check_rows, rows_of
 from dsae.topology import Layer
 
 _VALUES_AT_ONCE = 2**20  # 8 MiB of float64 errors
@@ -77,7 +77,8 @@ class Runtime:
 
         Parameters
         ----------
-        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        X : array-like, DataFrame, scipy sparse or an object of another library, shape (n_samples, n_features)
+            Of AnnData, a Hugging Face data set, or a data set or loader of torch: see `dsae.data.source_of`.
         k : int, optional
             Non-zeros per code, in place of those trained for: topk codes keep the ``k`` largest latents, batchtopk and
             jumprelu codes at most ``k`` of those above their threshold.
@@ -226,6 +227,7 @@ class Runtime:
 
     def _run(self, verb: str, X: Any, begin: int, end: int, what: str = "the model's input width") -> np.ndarray:
         n_in, n_out = self._widths[begin], self._widths[end]
+        X = rows_of(verb, X)
         rows: Any = as_rows(verb, X, n_in, what)
         if self.dtype == np.float64:
             check_finite(verb, rows)

@@ -10,8 +10,11 @@ import torch
 from tests.covering import covering
 
 from dsae import DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, compare
+from dsae.data import StreamSource, as_source, open_rows
 from dsae.interpret import CodeIndex, top_examples
 from dsae.metrics import evaluate
+from dsae.report import collect
+from dsae.runtime import Runtime
 
 N_ROWS, WIDTH = 40, 6
 SETTINGS = {"n_components": 2, "hidden_layer_sizes": (5,), "density": 0.6, "max_iter": 2, "random_state": 0}
@@ -58,6 +61,8 @@ VERBS = {
     "neighbours": lambda X: CodeIndex(X, model=fitted().runtime_).nearest(X, 2).rows,
     "outliers": lambda X: detector().score_samples(X),
     "fit outliers": lambda X: DSAOutlierDetector(n_estimators=1, random_state=0).fit(X).offset_,
+    "report": lambda X: collect(fitted().runtime_.model, X)["metrics"]["fvu"],
+    "encode in float64": lambda X: Runtime(fitted().runtime_.model, np.float64).encode(X),
     "select": lambda X: DSAFeatureSelector(made(), n_features_to_select=2).fit(X).get_support(),
 }
 
@@ -156,6 +161,78 @@ def test_sparse_rows_of_any_kind(verb, indices, indptr, dtype, order, doubled, z
 @cache
 def plain(verb, sparse):
     return VERBS[verb](sp.csr_matrix(rows()) if sparse else rows())
+
+
+class Items(torch.utils.data.Dataset):
+    """Rows and labels, one after another."""
+
+    def __len__(self):
+        return N_ROWS
+
+    def __getitem__(self, i):
+        return torch.tensor(rows()[i]), i % 3
+
+
+def hugging_face():
+    import datasets
+
+    columns = {f"x{j}": column for j, column in enumerate(rows().T)} | {"kind": [i % 3 for i in range(N_ROWS)]}
+    features = {f"x{j}": datasets.Value("float32") for j in range(WIDTH)} | {"kind": datasets.ClassLabel(3)}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+
+
+def anndata(X=None):
+    import anndata
+
+    names = pd.Index([f"x{j}" for j in range(WIDTH)])
+    return anndata.AnnData(rows() if X is None else X, var=pd.DataFrame(index=names))
+
+
+OBJECTS = {
+    "AnnData": anndata,
+    "sparse AnnData": lambda: anndata(sp.csc_matrix(rows())),
+    "Hugging Face": hugging_face,
+    "torch Dataset": Items,
+    "TensorDataset": lambda: torch.utils.data.TensorDataset(torch.tensor(rows())),
+    "DataLoader": lambda: torch.utils.data.DataLoader(Items(), batch_size=7, shuffle=True),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:Transforming to str index")
+@covering(verb=tuple(VERBS), kind=tuple(OBJECTS))
+def test_rows_in_an_object_of_another_library(verb, kind):
+    X = OBJECTS[kind]()
+    if verb == "fit early stopping" and isinstance(as_source("fit", X), StreamSource):
+        assert np.isfinite(VERBS[verb](X)).all()  # other rows are held out of a stream
+        return
+    reference = sp.csr_matrix(rows()) if kind == "sparse AnnData" else rows()
+    np.testing.assert_allclose(*results(verb, X, reference), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:Transforming to str index")
+@pytest.mark.parametrize("kind", ["AnnData", "Hugging Face"])
+def test_names_in_an_object_of_another_library_are_kept_and_checked(kind):
+    X = OBJECTS[kind]()
+    names = [f"x{j}" for j in range(WIDTH)]
+    other = X[:, ::-1] if kind == "AnnData" else X.select_columns([*names[::-1], "kind"])
+    selector = DSAFeatureSelector(made(), n_features_to_select=2).fit(X)
+    prefit = DSAFeatureSelector(selector.estimator_, prefit=True).fit(X)
+    ensemble = DSAOutlierDetector(n_estimators=1, random_state=0).fit(X)
+    for fitted in (selector, prefit, ensemble):
+        assert fitted.feature_names_in_.tolist() == names
+    np.testing.assert_array_equal(selector.transform(X), rows()[:, selector.get_support()])
+    for use in (selector.transform, ensemble.score_samples):
+        with pytest.raises(ValueError, match=r"X column 1 must be 'x0', as in training; got 'x5'|must be 'x0'"):
+            use(other)
+    table = compare(X, **{**SETTINGS, "max_iter": 1, "verbose": 0})
+    assert table.models["DSA"].model.feature_names == names
+
+
+@pytest.mark.parametrize("verb", ["outliers", "fit outliers", "encode", "top_examples"])
+def test_rows_that_are_read_in_pieces_are_the_users_to_read(verb, tmp_path):
+    np.save(tmp_path / "x.npy", rows())
+    with pytest.raises(TypeError, match=r"^\[\w+\] X must be rows in memory; got .*x\.npy.*Give X\.read\(\)"):
+        VERBS[verb](open_rows(tmp_path / "x.npy"))
 
 
 def results(verb, given, reference):

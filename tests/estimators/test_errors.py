@@ -103,7 +103,7 @@ def test_init_of_another_shape_is_refused():
 
 def test_init_that_a_search_has_unfitted_is_refused_with_advice():
     dsa = clone(small(init=small(max_iter=1).fit(X)))
-    with pytest.raises(NotFittedError, match=r"init must be fitted; .*give init=dsa\.runtime_ instead"):
+    with pytest.raises(NotFittedError, match=r"init must be fitted; .*pass init=dsa\.runtime_ instead"):
         dsa.fit(X)
     assert clone(small(init=small(max_iter=1).fit(X).runtime_)).fit(X).n_iter_ > 0
 

@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from dsae import kernels, metrics
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.config import loss_of, plain
-from dsae.data import check_rows
+from dsae.data import ArraySource, as_rows, in_memory
 from dsae.estimators import DeepSparseAutoencoder
 from dsae.metrics import METRICS
 from dsae.report import write_report
@@ -139,8 +139,8 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
 
     Parameters
     ----------
-    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
-        Training rows.
+    X : array-like, DataFrame, scipy sparse or an object of another library, shape (n_samples, n_features)
+        Training rows; see `dsae.data.source_of`.
     X_test : the same, optional
         Test rows; by default a share of ``X``, drawn by the seed, is held out.
     test_size : float
@@ -173,19 +173,19 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     """
     seed = int(check_random_state(params.get("random_state")).randint(np.iinfo(np.int32).max))
     params = {**DeepSparseAutoencoder(**params).get_params(), "random_state": seed}
-    rows: Any = check_rows("compare", X)
+    source = in_memory("compare", X, training=True)
+    rows: Any = source.X
     if X_test is None:
-        X, X_test = train_test_split(X, test_size=test_size, random_state=seed)
-        rows = check_rows("compare", X)
-    test: Any = check_rows("compare", X_test, rows.shape[1], "as many as X")
+        rows, X_test = train_test_split(rows, test_size=test_size, random_state=seed)
+    test: Any = as_rows("compare", in_memory("compare", X_test).X, rows.shape[1], "as many as X")
     say = Console(stderr=True, quiet=not verbose).print
-    fitted = _fit_all(X, rows, params, say)
+    fitted = _fit_all(ArraySource(rows, source.column_names), params, say)
     compared = [_measure(name, model, seconds, test, params["loss"]) for name, (model, seconds) in fitted.items()]
     models = {name: model for name, (model, _) in fitted.items()}
     return Comparison(compared, models, test, _notes(models, params, rows, test))
 
 
-def _fit_all(X: Any, rows: Any, params: dict[str, Any], say: Callable) -> dict[str, tuple[Any, float]]:
+def _fit_all(X: ArraySource, params: dict[str, Any], say: Callable) -> dict[str, tuple[Any, float]]:
     DeepSparseAutoencoder(1, max_iter=1).fit(np.eye(4))  # keeps torch's import and first call out of the training times
     fitted: dict[str, tuple[Any, float]] = {SPARSE: _fit(X, params, SPARSE, say)}
     runtime = fitted[SPARSE][0]
@@ -198,7 +198,7 @@ def _fit_all(X: Any, rows: Any, params: dict[str, Any], say: Callable) -> dict[s
     fitted[NARROW] = _fit(X, {**plain, **narrow}, NARROW, say)
     say(f"fitting {LINEAR}")
     begun = time.perf_counter()
-    linear = LinearModel.fit(rows, runtime.config.n_components, scale=params["scale"], seed=params["random_state"])
+    linear = LinearModel.fit(X.X, runtime.config.n_components, scale=params["scale"], seed=params["random_state"])
     fitted[LINEAR] = linear, time.perf_counter() - begun
     return fitted
 

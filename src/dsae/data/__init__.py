@@ -5,12 +5,14 @@ from dsae.data._batch import Field as Field
 from dsae.data._batch import Part as Part
 from dsae.data._batch import Rows as Rows
 from dsae.data._batch import draws as draws
-from dsae.data._check import as_rows as as_rows
 from dsae.data._check import check_finite as check_finite
-from dsae.data._check import check_rows as check_rows
 from dsae.data._check import check_source as check_source
+from dsae.data._entrance import as_rows as as_rows
 from dsae.data._entrance import as_source as as_source
+from dsae.data._entrance import check_rows as check_rows
 from dsae.data._entrance import gives_batches as gives_batches
+from dsae.data._entrance import in_memory as in_memory
+from dsae.data._entrance import rows_of as rows_of
 from dsae.data._kinds import as_numbers as as_numbers
 from dsae.data._objects import source_of as source_of
 from dsae.data._open import open_rows as open_rows

@@ -16,7 +16,7 @@ from dsae.data._kinds import as_numbers
 _AT_ONCE = 1 << 20  # numbers
 
 
-def check_rows(
+def plain_rows(
     verb: str,
     X: Any,
     n_features: int | None = None,
@@ -24,43 +24,7 @@ def check_rows(
     *,
     training: bool = False,
 ) -> Rows:
-    """``X`` as float32 rows, dense C-contiguous or CSR, or an error that says what to do.
-
-    Parameters
-    ----------
-    verb : str
-        Named in the message.
-    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
-    n_features : int, optional
-        Columns asked for.
-    what : str
-        What that width is, for the message.
-    training : bool
-        Whether a model is to be trained on them: features must then be centred where float32 cannot tell their values
-        from their mean.
-
-    Raises
-    ------
-    ValueError
-        If ``X`` is not 2-D, has no row or column, has another width, holds NaN or infinity (also after the cast to
-        float32), or text.
-    TypeError
-        If ``X`` holds objects that are no numbers, is a path, or keeps its rows in an attribute, as AnnData does.
-    """
-    rows = as_rows(verb, X, n_features, what, training=training)
-    check_finite(verb, rows)
-    return rows
-
-
-def as_rows(
-    verb: str,
-    X: Any,
-    n_features: int | None = None,
-    what: str = "the model's input width",
-    *,
-    training: bool = False,
-) -> Rows:
-    """`check_rows` for callers that check finiteness themselves."""
+    """`dsae.data.as_rows` of what is no object of another library."""
     if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2 and X.flags.c_contiguous:
         return _shaped(verb, X, n_features, what)
     if isinstance(X, (str, Path)):
@@ -68,14 +32,19 @@ def as_rows(
     if isinstance(X, Batch):
         X = X.rows
     if type(X) is not np.ndarray and not sp.issparse(X) and hasattr(X, "batches"):
-        raise TypeError(
-            f"[{verb}] X must be rows in memory; got {X}, which is read in pieces. Give X.read(), or the rows of "
-            "X.chunks() one after another."
-        )
+        raise in_pieces(verb, X)
     numbers = _shaped(verb, as_numbers(verb, X), n_features, what)
     if training:
         check_centred(verb, numbers, getattr(X, "columns", None))
     return _cast(verb, numbers)
+
+
+def in_pieces(verb: str, X: Any) -> TypeError:
+    """The error for rows that are not in memory."""
+    return TypeError(
+        f"[{verb}] X must be rows in memory; got {X}, which is read in pieces. Give X.read(), or the rows of "
+        "X.chunks() one after another."
+    )
 
 
 def _shaped(verb: str, rows: Any, n_features: int | None, what: str) -> Any:

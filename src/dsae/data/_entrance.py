@@ -1,4 +1,4 @@
-"""Whatever a user has rows in, as a source."""
+"""Whatever a user has rows in, as a source, or as rows in memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._batch import TABLE, Batch, Part, share
-from dsae.data._check import as_rows, check_finite, check_rows
+from dsae.data._batch import TABLE, Batch, Part, Rows, share
+from dsae.data._check import check_finite, in_pieces, plain_rows
 from dsae.data._objects import source_of
 from dsae.data._reader import Reader
 from dsae.data._source import ArraySource, Source
@@ -63,13 +63,90 @@ def as_source(verb: str, X: Any, *, finite: bool = True, training: bool = False)
         return StreamSource(X)
     if gives_batches(X):
         return X if isinstance(X, Source) else Adapted(verb, X)
-    rows = as_rows(verb, X, training=training)
+    rows = plain_rows(verb, X, training=training)
     if finite:
         check_finite(verb, rows)
     if isinstance(X, Batch):
         return ArraySource(rows, ids=X.ids, labels=X.labels, numbers=X.numbers)
     names = [] if (columns := getattr(X, "columns", None)) is None else list(columns)
     return ArraySource(rows, names if len(names) == rows.shape[1] and all(isinstance(n, str) for n in names) else None)
+
+
+def in_memory(verb: str, X: Any, *, training: bool = False) -> ArraySource:
+    """`as_source` for verbs that need all rows at once; an object of another library is read into memory.
+
+    Raises
+    ------
+    ValueError
+        If the rows are not what they should be; see `check_rows`.
+    TypeError
+        If ``X`` is a source that gives its rows in pieces: whether they fit in memory is the user's to say.
+    """
+    source = as_source(verb, X, training=training)
+    if isinstance(source, ArraySource):
+        return source
+    if gives_batches(X):
+        raise in_pieces(verb, X)
+    return source.load()  # pyright: ignore
+
+
+def check_rows(
+    verb: str,
+    X: Any,
+    n_features: int | None = None,
+    what: str = "the model's input width",
+    *,
+    training: bool = False,
+) -> Rows:
+    """``X`` as float32 rows, dense C-contiguous or CSR, or an error that says what to do.
+
+    Parameters
+    ----------
+    verb : str
+        Named in the message.
+    X : array-like, DataFrame, scipy sparse or an object of another library, shape (n_samples, n_features)
+        Rows of an object of another library are read into memory; see `source_of`.
+    n_features : int, optional
+        Columns asked for.
+    what : str
+        What that width is, for the message.
+    training : bool
+        Whether a model is to be trained on them: features must then be centred where float32 cannot tell their values
+        from their mean.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is not 2-D, has no row or column, has another width, holds NaN or infinity (also after the cast to
+        float32), or text.
+    TypeError
+        If ``X`` holds objects that are no numbers, is a path, or is read in pieces.
+    """
+    rows = as_rows(verb, X, n_features, what, training=training)
+    check_finite(verb, rows)
+    return rows
+
+
+def as_rows(
+    verb: str,
+    X: Any,
+    n_features: int | None = None,
+    what: str = "the model's input width",
+    *,
+    training: bool = False,
+) -> Rows:
+    """`check_rows` for callers that check finiteness themselves."""
+    return plain_rows(verb, rows_of(verb, X), n_features, what, training=training)
+
+
+def rows_of(verb: str, X: Any) -> Any:
+    """The rows in an object of another library, in memory; anything else comes back as it is. See `source_of`."""
+    if type(X) is np.ndarray:
+        return X
+    source = source_of(verb, X)
+    if source is X:
+        return X
+    return source.X if isinstance(source, ArraySource) else source.read()
 
 
 def gives_batches(X: Any) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dsae.data._arrow import chosen, chunk_of, width_of
 from dsae.data._batch import Field, Rows
-from dsae.data._check import check_rows
+from dsae.data._check import check_finite, plain_rows
 from dsae.data._reader import Chunk, ReadOptions, SpanReader, check_shape, flattened
 from dsae.data._source import ArraySource
 from dsae.data._stream import StreamSource
@@ -65,7 +65,7 @@ def _of_anndata(verb: str, X: Any) -> Any:
     if rows is None:
         raise ValueError(f"[{verb}] AnnData must have an X; it has layers {', '.join(X.layers) or 'none'}.")
     names, ids = ([str(name) for name in index] for index in (X.var_names, X.obs_names))
-    return ArraySource(check_rows(verb, rows), names, ids=np.array(ids, dtype=object))
+    return ArraySource(_finite(verb, rows), names, ids=np.array(ids, dtype=object))
 
 
 def _of_datasets(verb: str, X: Any) -> StreamSource:
@@ -135,7 +135,13 @@ def _in_memory(verb: str, batches: Any) -> ArraySource:
     rows, shapes = flattened("X", np.concatenate(pieces))
     fields = [Field(name, 0, rows.shape[1], shape) for name, shape in shapes.items()]
     found = None if labels[0] is None else np.concatenate(labels)
-    return ArraySource(check_rows(verb, rows), labels=found, fields=fields)
+    return ArraySource(_finite(verb, rows), labels=found, fields=fields)
+
+
+def _finite(verb: str, X: Any) -> Rows:
+    rows = plain_rows(verb, X)
+    check_finite(verb, rows)
+    return rows
 
 
 class _TorchDataset(_Held):

@@ -136,6 +136,9 @@ class ArraySource:
     def __len__(self) -> int:
         return self.X.shape[0]
 
+    def __str__(self) -> str:
+        return "X"
+
     @property
     def n_features(self) -> int:
         """Width of a row."""

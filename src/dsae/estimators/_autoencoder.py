@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
 from dsae.config import AutoencoderConfig, in_range, loss_of, positive_int
-from dsae.data import ArraySource, Source, as_source, check_source
+from dsae.data import ArraySource, Source, as_source
 from dsae.estimators._base import DSAEstimator, column_names, refuse_frames, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, with_callbacks
 from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS, configure
@@ -393,11 +393,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         """Rows as a source, checked to have the columns of `fit`."""
         check_is_fitted(self)
         source = as_source(verb, X, finite=finite)
-        named = source.column_names is not None and not hasattr(X, "columns")  # AnnData, say
-        if source is X or named or not isinstance(source, ArraySource):
-            check_source(verb, source, self.n_features_in_, list(getattr(self, "feature_names_in_", [])))
-        else:
-            self._check_columns(X)
+        self._check_source(verb, X, source)
         return source
 
     def _batches(self, verb: str, X: Any) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names, _get_feature_names, check_is_fitted
 
 from dsae.config import did_you_mean
-from dsae.data import Source
+from dsae.data import ArraySource, Source, check_source
 
 _SHOWN = 5
 
@@ -59,6 +59,15 @@ class DSAEstimator(BaseEstimator):
                 hint = did_you_mean(own, known) or f" Known: {', '.join(known)}."
                 raise ValueError(f"[set_params] {type(self).__name__} has no parameter {own!r}.{hint}")
         return super().set_params(**params)
+
+    def _check_source(self, verb: str, X: Any, source: Source) -> None:
+        """Refuse rows, given as ``X``, that have other columns than those of `fit`."""
+        check_is_fitted(self)
+        named = source.column_names is not None and not hasattr(X, "columns")  # AnnData, say
+        if source is X or named or not isinstance(source, ArraySource):
+            check_source(verb, source, self.n_features_in_, list(getattr(self, "feature_names_in_", [])))
+        else:
+            self._check_columns(X)
 
     def _check_columns(self, X: Any) -> None:
         """Refuse other columns than those of `fit`."""

@@ -10,9 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import OutlierMixin, clone
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from dsae.config import did_you_mean, in_range, positive_int
-from dsae.data import ArraySource, Rows, check_rows
+from dsae.data import ArraySource, Rows, as_rows, in_memory
 from dsae.estimators._autoencoder import DeepSparseAutoencoder
 from dsae.estimators._base import DSAEstimator, column_names, refuse_unknown
 from dsae.estimators._warnings import advise_on_data
@@ -84,7 +85,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         self._assign(locals())
 
     def fit(self, X: Any, y: Any = None, **unknown: Any) -> DSAOutlierDetector:
-        """Fit the ensemble to ``X [n_samples, n_features]``.
+        """Fit the ensemble to ``X [n_samples, n_features]``, in any form that `dsae.data.check_rows` takes.
 
         Raises
         ------
@@ -93,8 +94,9 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         """
         refuse_unknown("fit", unknown)
         self._check_parameters()
-        rows, names = check_rows("fit", X, training=True), column_names(X)
-        advise_on_data(ArraySource(rows), names, weight=False)
+        source = in_memory("fit", X, training=True)
+        rows, names = source.X, column_names(X, source)
+        advise_on_data(source, names, weight=False)
         self._squash = None if sp.issparse(rows) else _Squash.fitted(rows)
         with warnings.catch_warnings():  # about constant features of a subset; those of all rows have been reported
             warnings.filterwarnings("ignore", r"\[fit\]", UserWarning)
@@ -159,8 +161,10 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
             yield DeepSparseAutoencoder(width, **settings, random_state=seed), some
 
     def _checked(self, verb: str, X: Any) -> Rows:
-        self._check_columns(X)
-        return check_rows(verb, X, self.n_features_in_)
+        check_is_fitted(self)
+        source = in_memory(verb, X)
+        self._check_source(verb, X, source)
+        return as_rows(verb, source.X, self.n_features_in_)
 
     def _scores(self, rows: Rows) -> np.ndarray:
         return -np.median([usual.distances(rows) for usual in self._usual], axis=0)

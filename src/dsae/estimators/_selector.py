@@ -11,7 +11,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dsae.config import in_range, positive_int, true_or_false
-from dsae.data import check_rows
+from dsae.data import ArraySource, as_rows, check_rows, gives_batches, source_of
 from dsae.estimators._autoencoder import DeepSparseAutoencoder
 from dsae.estimators._base import DSAEstimator, column_names, listed, refuse_unknown
 from dsae.interpret import feature_importances, most_important
@@ -68,7 +68,7 @@ class DSAFeatureSelector(SelectorMixin, DSAEstimator):
         self._assign(locals())
 
     def fit(self, X: Any, y: Any = None, **unknown: Any) -> DSAFeatureSelector:
-        """Learn which features matter in ``X [n_samples, n_features]``.
+        """Learn which features matter in ``X [n_samples, n_features]``, in any form that `dsae.data.as_source` takes.
 
         Raises
         ------
@@ -77,8 +77,9 @@ class DSAFeatureSelector(SelectorMixin, DSAEstimator):
         """
         refuse_unknown("fit", unknown)
         true_or_false("prefit", self.prefit)
+        X = source_of("fit", X)
         if self.prefit:
-            model, names = _fitted(self.estimator), column_names(X)
+            model, names = _fitted(self.estimator), column_names(X, X if gives_batches(X) else None)
             width, shape = model.config.n_features, _shape(X)
             if shape[1:] != (width,):
                 raise ValueError(f"[fit] X must have {width} columns, the model's input width; got shape {shape}.")
@@ -101,6 +102,15 @@ class DSAFeatureSelector(SelectorMixin, DSAEstimator):
         if names is not None:
             self.feature_names_in_ = np.asarray(names, dtype=object)
         return self
+
+    def transform(self, X: Any) -> Any:
+        """The columns selected of ``X [n_samples, n_features]``; an object of another library gives an array or CSR."""
+        source = source_of("transform", X)
+        if source is X:
+            return super().transform(X)
+        self._check_source("transform", X, source)
+        held = source if isinstance(source, ArraySource) else source.load()
+        return as_rows("transform", held.X, self.n_features_in_)[:, self.get_support()]
 
     def _default(self, X: Any) -> DeepSparseAutoencoder:
         width = _shape(X)[-1]

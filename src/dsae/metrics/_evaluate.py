@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dsae.config import loss_of, one_of
-from dsae.data import as_numbers, as_source, gives_batches
+from dsae.data import as_numbers, as_source, gives_batches, source_of
 from dsae.metrics._cost import sizes
 from dsae.metrics._reconstruction import Reconstruction
 from dsae.metrics._sparsity import CodeActivity, firing_threshold
@@ -35,7 +35,7 @@ def evaluate(
     model : Runtime or callable
         A callable maps rows to reconstructions, and only errors and ``n_samples`` are measured. Anything else has
         ``encode``, ``decode``, ``reconstruct`` and ``config`` as `Runtime` has.
-    X : ndarray or csr_matrix, shape (n_samples, n_features), or a source of such rows
+    X : ndarray or csr_matrix, shape (n_samples, n_features), or whatever `dsae.data.as_source` takes
     metrics : iterable of str, optional
         Keys of `METRICS`, in the order wanted. By default all that the model has, with the metric of the loss it was
         trained with.
@@ -67,6 +67,7 @@ def evaluate(
     errors = Reconstruction(metrics=[name for name in names if METRICS[name].per_row])
     activity = CodeActivity(_threshold(model) if from_codes else 0.0)
     start, seconds = 0, 0.0
+    X = source_of("evaluate", X)
     for rows in _batches(X if gives_batches(X) else as_numbers("evaluate", X), batch_size):
         begun = time.perf_counter()
         codes = model.encode(rows) if from_codes else None
