@@ -81,6 +81,24 @@ def test_evaluate_measures(dsae, model, data, rows):
     assert "squared error per row" in shown
 
 
+def test_evaluate_measures_by_label(dsae, model, rows, tmp_path):
+    kinds = ["x" if i % 4 else "y" for i in range(40)]
+    table = [",".join([kind, *map(repr, map(float, row))]) for kind, row in zip(kinds, rows, strict=True)]
+    (tmp_path / "x.csv").write_text("\n".join(["kind,alpha,beta,gamma,delta", *table]))
+    facts = json.loads(dsae("evaluate", model, tmp_path / "x.csv", "--label-column", "kind", "--json").text)
+    errors = np.square(rows - load(model).reconstruct(rows)).mean(axis=1)
+    for kind, n in (("x", 30), ("y", 10)):
+        assert facts["by_label"][kind]["n_samples"] == n
+        assert facts["by_label"][kind]["mse"] == pytest.approx(errors[[k == kind for k in kinds]].mean(), rel=1e-5)
+    shown = dsae("evaluate", model, tmp_path / "x.csv", "--label-column", "kind").text.splitlines()
+    assert shown[-3].split() == ["label", "n", "samples", "mse", "fvu"]
+    assert {line.split()[0] for line in shown[-2:]} == {"x", "y"}
+    done = dsae("report", model, tmp_path / "x.csv", "--label-column", "kind", "-o", tmp_path / "r.html")
+    assert (done.code, done.err) == (0, f"report: {tmp_path}/r.html\n")
+    assert "Error by label" in (tmp_path / "r.html").read_text()
+    assert "by_label" not in json.loads(dsae("evaluate", model, tmp_path / "x.csv", "--exclude", "kind", "--json").text)
+
+
 def test_an_infinite_error_is_null_in_json(dsae, model, tmp_path):
     write_rows(tmp_path / "constant.npy", np.ones((3, 4), np.float32))
     facts = json.loads(dsae("evaluate", model, tmp_path / "constant.npy", "--json").text)

@@ -90,6 +90,50 @@ def test_what_cannot_be_measured_is_refused(name, message):
         evaluate(halve, X, metrics=[name])
 
 
+LABELS = np.array(["a", "b", "b", "c", None] * 13, dtype=object)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix, ArraySource, lambda X: ArraySource(X, labels=LABELS)])
+def test_errors_by_label_are_those_of_the_rows_with_it(runtime, kind):
+    given = kind(X)
+    travel = isinstance(given, ArraySource) and given.rows.labels is not None
+    found = evaluate(runtime, given, metrics=["mse"], batch_size=7, by_label=True if travel else LABELS)
+    by_label = found["by_label"]
+    assert set(by_label) == {"a", "b", "c", None}
+    for label, errors in by_label.items():
+        mine = X[[one == label for one in LABELS]]
+        assert errors == pytest.approx(evaluate(runtime, mine, metrics=["n_samples", "mse", "fvu"]), rel=1e-4)
+    largest_first = [errors["mse"] for errors in by_label.values()]
+    assert largest_first == sorted(largest_first, reverse=True)
+    assert found["mse"] == pytest.approx(sum(e["n_samples"] * e["mse"] for e in by_label.values()) / len(X))
+
+
+def test_labels_that_are_missing_are_one(runtime):
+    labels = np.where(np.arange(65) % 3, np.nan, 2.0)
+    by_label = evaluate(runtime, X, metrics=[], by_label=labels)["by_label"]
+    assert {label: errors["n_samples"] for label, errors in by_label.items()} == {2.0: 22, None: 43}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (True, r"needs rows that have one label each; got rows without.*label_column"),
+        (LABELS[1:], r"by_label must hold one label for each of 65 rows; got shape \(64,\)"),
+        (LABELS[:, None], r"got shape \(65, 1\)"),
+    ],
+)
+def test_there_is_one_label_per_row(runtime, labels, message):
+    with pytest.raises(ValueError, match=rf"^\[evaluate\] .*{message}"):
+        evaluate(runtime, X, by_label=labels)
+
+
+def test_targets_that_are_no_classes_are_not_shown_one_by_one():
+    many = np.zeros((1200, 2), np.float32)
+    with pytest.warns(UserWarning, match="more than 1000 different labels"):
+        found = evaluate(halve, many, metrics=["n_samples"], by_label=np.arange(1200))
+    assert found == {"n_samples": 1200, "by_label": None}
+
+
 @pytest.mark.filterwarnings("ignore:.*reconstruction")
 def test_one_record_puts_a_metric_everywhere(monkeypatch, tmp_path, capsys):
     from dsae.cli import run

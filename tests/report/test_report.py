@@ -13,6 +13,7 @@ from tests.covering import covering
 
 from dsae import metrics
 from dsae.config import CODE_ACTIVATIONS, AutoencoderConfig
+from dsae.data import ArraySource
 from dsae.report import collect, render, write_report
 from dsae.runtime import Runtime
 from dsae.store import Model
@@ -126,6 +127,21 @@ def test_sections_appear_when_there_is_something_to_show(make_model):
     assert "measured on a calm day" in text
     assert "validation error" in text
     assert "1.25" in text
+
+
+def test_labels_have_a_table_of_their_errors(make_model):
+    model, X = make_model(), rows()
+    labels = [f"{NASTY}{i % 35}" for i in range(40)]
+    html, page = page_of(model, X, labels=labels)
+    assert '<section id="labels">' in html
+    assert "30 of 35" in " ".join(page.text)
+    assert sum(text.startswith(NASTY) for text in page.text) == 30
+    assert '<section id="labels">' not in page_of(model, X)[0]
+    travelling = collect(model, ArraySource(X, labels=np.array(labels)))
+    assert travelling["labels"] == collect(model, X, labels=labels)["labels"]
+    worst = travelling["labels"]["rows"][0]
+    mine = X[[label == worst["label"] for label in labels]]
+    assert worst["mse"] == pytest.approx(metrics.mse(mine, Runtime(model).reconstruct(mine)), rel=1e-5)
 
 
 def test_names_cannot_break_out(make_model):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsae.cli._encode import load_model
-from dsae.cli._files import file_options, other_rows, rows_for
+from dsae.cli._files import file_options, other_rows, source_for
 from dsae.cli._options import fit_options, settings
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def report(model: str, data: str, output: str, reading: dict[str, Any], image_sh
     from dsae.report import collect, render, write_report
 
     runtime = load_model(model)
-    rows = rows_for(runtime, "report", data, reading)
+    rows = source_for(runtime, "report", data, reading).load()
     if output == "-":
         click.echo(render(collect(runtime.model, rows, image_shape=image_shape)))
         return

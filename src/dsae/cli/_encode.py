@@ -9,7 +9,7 @@ import click
 
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
-from dsae.cli._output import show, targets
+from dsae.cli._output import show, show_table, targets, text
 from dsae.config import WRITTEN
 
 if TYPE_CHECKING:
@@ -80,12 +80,22 @@ def reconstruct(model: str, data: str, output: str, kind: str | None, reading: d
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @file_options
 def evaluate(model: str, data: str, as_json: bool, reading: dict[str, Any]) -> None:
-    """How well MODEL reconstructs DATA, and what it costs."""
+    """How well MODEL reconstructs DATA, as a whole and by label where there are labels, and what it costs."""
     from dsae import metrics
 
     runtime = load_model(model)
     source = source_for(runtime, "evaluate", data, reading)
-    show(metrics.evaluate(runtime, source, timed=True), as_json)
+    labelled = source.reader.label_name is not None
+    facts = metrics.evaluate(runtime, source, timed=True, by_label=labelled)
+    if as_json:
+        show(facts, as_json)
+        return
+    by_label = facts.pop("by_label", None)
+    show(facts, as_json)
+    if by_label:
+        click.echo()
+        named = [(label if isinstance(label, int) else text(label), errors) for label, errors in by_label.items()]
+        show_table([{"label": label, **errors} for label, errors in named], as_json)
 
 
 def load_model(model: str) -> Runtime:

@@ -23,6 +23,15 @@ def show(facts: Mapping[str, Any], as_json: bool) -> None:
         click.echo(columns([[name.replace("_", " "), text(value)] for name, value in facts.items()]))
 
 
+def show_table(table: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Facts of one kind about several things as JSON, or as a table with the names of the first."""
+    if as_json:
+        click.echo(json.dumps(plain(table), indent=2))
+    else:
+        cells = [[f"{v}" if isinstance(v, int) else text(v) for v in row.values()] for row in table]
+        click.echo(columns([[name.replace("_", " ") for name in table[0]], *cells]))
+
+
 def text(value: Any) -> str:
     """A fact as a person reads it."""
     if isinstance(value, bool):

@@ -10,8 +10,7 @@ import click
 from dsae.cli._encode import feature_names, load_model, transform
 from dsae.cli._files import file_options, rows_for, source_for
 from dsae.cli._options import OneOf
-from dsae.cli._output import columns, targets, text
-from dsae.config import plain
+from dsae.cli._output import show_table, targets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +47,7 @@ def score(
     if lowest is not None:
         if per_feature or output != "-":
             raise ValueError("[score] -n shows a table and goes with neither --per-feature nor -o; leave one out.")
-        _show_table(_most_unusual(runtime, source, lowest), as_json)
+        show_table(_most_unusual(runtime, source, lowest), as_json)
     elif per_feature:
         errors = partial(runtime.reconstruction_error, per_feature=True)
         transform(source, errors, feature_names(runtime), output)
@@ -104,7 +103,7 @@ def neighbours(
         for i, (rows, distances) in enumerate(zip(*found, strict=True))
         for row, distance in zip(rows, distances, strict=True)
     ]
-    _show_table(table, as_json)
+    show_table(table, as_json)
 
 
 @click.command()
@@ -128,7 +127,7 @@ def select(model: str, data: str | None, n_features: int, output: str, reading: 
             raise ValueError(
                 "[select] -o and options about files are for the rows in DATA; name a file of rows, or leave them out."
             )
-        _show_table(
+        show_table(
             [{"column": int(j), "feature": names[j], "importance": float(importances[j])} for j in chosen], as_json
         )
         return
@@ -147,13 +146,3 @@ def _stays_sparse(source: StreamSource, output: str) -> bool:
     first = next(source.reader.chunks(ids=False)).rows
     files = [str(path).lower() for _, path in targets(source, output, None)]
     return hasattr(first, "toarray") and all(file.endswith(".npz") for file in files)
-
-
-def _show_table(table: list[dict[str, Any]], as_json: bool) -> None:
-    import json
-
-    if as_json:
-        click.echo(json.dumps(plain(table), indent=2))
-    else:
-        cells = [[f"{v}" if isinstance(v, int) else text(v) for v in row.values()] for row in table]
-        click.echo(columns([list(table[0]), *cells]))

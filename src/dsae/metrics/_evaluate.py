@@ -9,6 +9,7 @@ from typing import Any
 from dsae.config import loss_of, one_of
 from dsae.data import as_numbers, as_source, gives_batches, source_of
 from dsae.metrics._cost import sizes
+from dsae.metrics._labels import ByLabel
 from dsae.metrics._reconstruction import Reconstruction
 from dsae.metrics._sparsity import CodeActivity, firing_threshold
 from dsae.metrics._table import METRICS
@@ -26,6 +27,7 @@ def evaluate(
     metrics: Iterable[str] | None = None,
     timed: bool = False,
     batch_size: int | None = None,
+    by_label: Any = None,
     observe: Observer | None = None,
 ) -> dict[str, Any]:
     """Measure a model on all of ``X`` in one pass.
@@ -43,6 +45,10 @@ def evaluate(
         Whether to add ``ms_per_row``, the time to encode and decode.
     batch_size : int, optional
         By default up to 1024, fewer for wide rows.
+    by_label : True or array-like, shape (n_samples,), optional
+        Labels of the rows, or True for those that travel with them, as with ``open_rows(label_column=)``. Adds
+        ``by_label``, a dict of ``n_samples``, ``mse`` and ``fvu`` for each label, the largest ``mse`` first; ``fvu`` is
+        about the mean of the rows of that label. It is None, with a warning, for more than 1000 labels.
     observe : callable, optional
         Called as ``observe(start, rows, codes, X_hat)`` for every batch, ``start`` being the number of its first row.
 
@@ -54,13 +60,15 @@ def evaluate(
     Raises
     ------
     ValueError
-        If a metric is unknown or cannot be measured on this model, or there are no rows.
+        If a metric is unknown or cannot be measured on this model, or there are no rows, or not one label per row.
 
     Examples
     --------
     >>> import numpy as np
     >>> evaluate(lambda rows: rows * 0.5, np.eye(4))["fvu"]
     0.3333333333333333
+    >>> evaluate(lambda rows: rows * 0.5, np.eye(4), metrics=[], by_label=["a", "b", "b", "b"])["by_label"]["a"]["mse"]
+    0.0625
     """
     names = _chosen(model, metrics) + ["ms_per_row"] * timed
     from_codes = observe is not None or any(METRICS[name].source == "codes" for name in names)
@@ -68,7 +76,9 @@ def evaluate(
     activity = CodeActivity(_threshold(model) if from_codes else 0.0)
     start, seconds = 0, 0.0
     X = source_of("evaluate", X)
-    for rows in _batches(X if gives_batches(X) else as_numbers("evaluate", X), batch_size):
+    X = X if gives_batches(X) else as_numbers("evaluate", X)
+    labelled = None if by_label is None or by_label is False else ByLabel(by_label, X.shape[0])
+    for rows, labels in _batches(X, batch_size):
         begun = time.perf_counter()
         codes = model.encode(rows) if from_codes else None
         X_hat = model.decode(codes) if from_codes else getattr(model, "reconstruct", model)(rows)
@@ -76,6 +86,8 @@ def evaluate(
         errors.update(rows, X_hat)
         if from_codes:
             activity.update(codes)
+        if labelled is not None:
+            labelled.update(start, rows, X_hat, labels)
         if observe is not None:
             observe(start, rows, codes, X_hat)
         start += rows.shape[0]
@@ -84,7 +96,8 @@ def evaluate(
         found |= activity.result()
     if any(METRICS[name].source == "size" for name in names):
         found |= model.sizes if hasattr(model, "sizes") else sizes(model.layers)
-    return {name: found[name] for name in names}
+    found = {name: found[name] for name in names}
+    return found if labelled is None else found | {"by_label": labelled.result()}
 
 
 def _chosen(model: Any, metrics: Iterable[str] | None) -> list[str]:
@@ -105,11 +118,12 @@ def _threshold(model: Any) -> float:
     return firing_threshold(model.config.code_activation, model.config.n_components)
 
 
-def _batches(X: Any, batch_size: int | None) -> Iterator[Any]:
+def _batches(X: Any, batch_size: int | None) -> Iterator[tuple[Any, Any]]:
+    """Rows, and the labels that travel with them."""
     if batch_size is None:
         batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // max(X.shape[1], 1)))
     if gives_batches(X):
-        yield from (batch.rows for batch in as_source("evaluate", X).batches(batch_size))
+        yield from ((batch.rows, batch.labels) for batch in as_source("evaluate", X).batches(batch_size))
     else:
         for start in range(0, X.shape[0], batch_size):
-            yield X[start : start + batch_size]
+            yield X[start : start + batch_size], None

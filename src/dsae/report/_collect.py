@@ -13,7 +13,7 @@ import numpy as np
 
 from dsae import metrics
 from dsae.config import plain
-from dsae.data import check_rows
+from dsae.data import as_rows, in_memory
 from dsae.report._pixels import find_image_shape, weight_map
 from dsae.report._samples import Samples, views
 from dsae.runtime import Runtime
@@ -21,6 +21,7 @@ from dsae.store import Model
 
 _EPOCHS_SHOWN = 400  # more than a chart has pixels for
 _ROWS_KEPT = 4096  # enough for histograms; codes of all rows would not fit in memory
+_LABELS_SHOWN = 30
 _MEASURED = ("loss", "validation_loss", "density", "seconds", "samples_per_second")
 
 
@@ -29,6 +30,7 @@ def collect(
     X: Any,
     *,
     comparison: Any = None,
+    labels: Any = None,
     feature_names: Sequence[str] | None = None,
     image_shape: tuple[int, int] | bool | None = None,
 ) -> dict[str, Any]:
@@ -37,10 +39,12 @@ def collect(
     Parameters
     ----------
     model : dsae.store.Model
-    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+    X : array-like, DataFrame, scipy sparse or an object of another library, shape (n_samples, n_features)
         Rows on which to show the model, preferably not the training rows.
     comparison : Comparison, optional
         As `dsae.compare` returns it: its table, and its models' reconstructions beside the model's own.
+    labels : array-like, shape (n_samples,), optional
+        Classes of the rows, whose errors are shown one by one; by default those that travel with ``X``.
     feature_names : sequence of str, optional
         By default the model's own.
     image_shape : tuple of int, False or None
@@ -53,14 +57,16 @@ def collect(
     Raises
     ------
     ValueError
-        If ``X`` is not finite rows of the model's width, names or shape do not fit it, or the history is damaged.
+        If ``X`` is not finite rows of the model's width, labels, names or shape do not fit it, or the history is
+        damaged.
     """
     _check_history(model.history)
     runtime = Runtime(model)
-    rows: Any = check_rows("write_report", X, model.config.n_features)
+    source = in_memory("write_report", X)
+    rows: Any = as_rows("write_report", source.X, model.config.n_features)
     names = _names(model, feature_names)
     shape = find_image_shape(rows, image_shape, named=names is not None)
-    samples, errors = _run(runtime, rows)
+    samples, errors = _run(runtime, rows, source.rows.labels if labels is None else labels)
     samples.names = [f"x{j}" for j in range(rows.shape[1])] if names is None else names
     samples.image_shape = shape
     return plain(
@@ -72,6 +78,7 @@ def collect(
             "image_shape": shape,
             "model": _model(model),
             "training": model.training,
+            "labels": _labels(errors.pop("by_label", None)),
             "metrics": errors,
             "history": _history(model.history),
             "comparison": None if comparison is None else comparison.to_dict(),
@@ -89,7 +96,14 @@ def _names(model: Model, feature_names: Sequence[str] | None) -> list[str] | Non
     return None if names is None else [str(name) for name in names]
 
 
-def _run(runtime: Runtime, rows: Any) -> tuple[Samples, dict[str, Any]]:
+def _labels(by_label: dict[Any, dict[str, Any]] | None) -> dict[str, Any] | None:
+    if not by_label:
+        return None
+    shown = [{"label": str(label), **errors} for label, errors in list(by_label.items())[:_LABELS_SHOWN]]
+    return {"n_labels": len(by_label), "rows": shown}
+
+
+def _run(runtime: Runtime, rows: Any, labels: Any) -> tuple[Samples, dict[str, Any]]:
     config = runtime.config
     n, n_features = rows.shape
     threshold = metrics.firing_threshold(config.code_activation, config.n_components)
@@ -105,7 +119,7 @@ def _run(runtime: Runtime, rows: Any) -> tuple[Samples, dict[str, Any]]:
         here = (kept >= start) & (kept < stop)
         codes[here] = code[kept[here] - start]
 
-    measured = metrics.evaluate(runtime, rows, observe=observe)
+    measured = metrics.evaluate(runtime, rows, observe=observe, by_label=labels)
     samples = Samples(rows, kept, codes, fired / n, threshold, row_errors, feature_errors / n)
     return samples, {**measured, "threshold": threshold}
 

@@ -19,6 +19,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
     ("atoms", "What the latents stand for", _sections.atoms),
     ("inputs", "Inputs that matter", _sections.inputs),
     ("errors", "Where the error sits", _sections.errors),
+    ("labels", "Error by label", _sections.labels),
     ("worst", "Worst reconstructed rows", _sections.worst),
 )
 

@@ -264,6 +264,26 @@ def errors(data: dict[str, Any]) -> str:
     return lead(text) + tag("div", rows, features, class_="pair")
 
 
+def labels(data: dict[str, Any]) -> str:
+    """The error of the rows of each label, if there are labels."""
+    view = data["labels"]
+    if not view:
+        return ""
+    head = "<tr><th>Label</th><th>Rows</th><th>Mean squared error</th><th>Variance unexplained</th></tr>"
+    rows = "".join(
+        f"<tr><td>{escape(row['label'])}</td><td>{row['n_samples']:,}</td><td>{number(row['mse'])}</td>"
+        f"<td>{percent(row['fvu'])}</td></tr>"
+        for row in view["rows"]
+    )
+    shown, n = len(view["rows"]), view["n_labels"]
+    few = f", {shown} of {n:,}" if shown < n else ""
+    text = (
+        f"Labels by error, the largest first{few}. The variance of a label is that about the mean of its own rows: "
+        "where these are alike, a small error may be a large share of it."
+    )
+    return lead(text) + tag("div", tag("table", head, rows, class_="tight"), class_="scroll")
+
+
 def worst(data: dict[str, Any]) -> str:
     """The worst reconstructed rows, and their worst features."""
     head = "<tr><th>Feature</th><th>Value</th><th>Output</th><th>Share of error</th></tr>"

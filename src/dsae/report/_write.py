@@ -17,6 +17,7 @@ def write_report(
     X: Any,
     *,
     comparison: Any = None,
+    labels: Any = None,
     feature_names: Sequence[str] | None = None,
     image_shape: tuple[int, int] | bool | None = None,
 ) -> Path:
@@ -28,10 +29,12 @@ def write_report(
     ----------
     path : str or Path
     model : dsae.store.Model
-    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+    X : array-like, DataFrame, scipy sparse or an object of another library, shape (n_samples, n_features)
         Rows on which to show it, preferably not the training rows.
     comparison : Comparison, optional
         As `dsae.compare` returns it.
+    labels : array-like, shape (n_samples,), optional
+        Classes of the rows, whose errors are shown one by one; by default those that travel with ``X``.
     feature_names : sequence of str, optional
         By default the model's own.
     image_shape : tuple of int, False or None
@@ -54,7 +57,8 @@ def write_report(
     >>> write_report("report.html", dsa.runtime_.model, X_test)                         # doctest: +SKIP
     """
     path = Path(path)
-    page = render(collect(model, X, comparison=comparison, feature_names=feature_names, image_shape=image_shape))
+    options = {"labels": labels, "feature_names": feature_names, "image_shape": image_shape}
+    page = render(collect(model, X, comparison=comparison, **options))
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
