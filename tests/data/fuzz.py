@@ -91,7 +91,7 @@ def attempt(open_rows, source, options, base) -> str | None:
     """What is wrong with how a file is read; None where it is read, or refused by its name."""
     try:
         open_rows(source, **options).read()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         return None if str(base) in str(error) else f"does not name the file: {error}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"

@@ -251,6 +251,31 @@ def test_folders_that_are_no_table_are_refused(write, tmp_path):
         open_rows(tmp_path)
 
 
+def test_files_of_images_of_another_shape_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
+    np.save(tmp_path / "b.npy", np.zeros((2, 4, 3)))
+    with pytest.raises(ValueError, match=r"b\.npy must have the shape of a\.npy, \(3, 4\); got \(4, 3\)\."):
+        open_rows(tmp_path)
+
+
+def test_a_folder_of_two_samples_of_10x_genomics_is_refused(tmp_path):
+    for sample in "ab":
+        for kind in ("matrix.mtx.gz", "barcodes.tsv.gz", "features.tsv.gz"):
+            (tmp_path / f"{sample}_{kind}").touch()
+    with pytest.raises(
+        ValueError, match=r"one sample of 10x Genomics; got a_barcodes\.tsv\.gz and b_barcodes\.tsv\.gz"
+    ):
+        open_rows(tmp_path)
+
+
+def test_a_lack_of_memory_is_no_damage(tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3)))
+    source = open_rows(tmp_path / "a.npy")
+    monkeypatch.setattr("dsae.data._arrays.NpyReader._rows", lambda *_: (_ for _ in ()).throw(MemoryError("12 GiB")))
+    with pytest.raises(MemoryError, match=r"a\.npy needs more memory than there is \(12 GiB\)"):
+        source.read()
+
+
 def test_hidden_files_of_a_folder_do_not_count(write, tmp_path):
     write(tmp_path / "a.parquet", 0, 10)
     for name in ("_SUCCESS", ".crc"):

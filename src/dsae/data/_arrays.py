@@ -16,6 +16,7 @@ from dsae.data._text import opened_text
 
 _MOST_INFLATION = 1100  # deflate makes at most 1032 bytes of one
 _LEAST_ROWS_PROMISED = 1 << 24
+_TENX = ("matrix.mtx", "features.tsv", "genes.tsv", "barcodes.tsv")
 
 
 class NpyReader(SpanReader):
@@ -145,7 +146,14 @@ def open_safetensors(path: Path, options: ReadOptions) -> Reader:
 
 def open_tenx(path: Path, options: ReadOptions) -> Reader:
     """A folder of 10x Genomics: a matrix of genes x cells, whose cells become rows with their barcodes as ids."""
-    files = {file.name.lower().removesuffix(".gz").rsplit("_", 1)[-1]: file for file in sorted(path.iterdir())}
+    files: dict[str, Path] = {}
+    for file in sorted(path.iterdir()):
+        if (kind := _tenx_kind(file)) in files and kind in _TENX:
+            raise ValueError(
+                f"[read] {path} must hold one sample of 10x Genomics; got {files[kind].name} and {file.name}. Move "
+                "each sample to a folder of its own."
+            )
+        files[kind] = file
     matrix = read_market(files["matrix.mtx"])
     genes = _lines(files["features.tsv"] if "features.tsv" in files else files["genes.tsv"])
     barcodes = [line[0] for line in _lines(files["barcodes.tsv"])]
@@ -158,8 +166,13 @@ def open_tenx(path: Path, options: ReadOptions) -> Reader:
 
 def is_tenx(path: Path) -> bool:
     """Whether a folder is one that Cell Ranger writes."""
-    names = {file.name.lower().removesuffix(".gz").rsplit("_", 1)[-1] for file in path.iterdir()}
+    names = {_tenx_kind(file) for file in path.iterdir()}
     return {"matrix.mtx", "barcodes.tsv"} <= names and bool({"features.tsv", "genes.tsv"} & names)
+
+
+def _tenx_kind(file: Path) -> str:
+    """``matrix.mtx`` of ``sample1_matrix.mtx.gz``."""
+    return file.name.lower().removesuffix(".gz").rsplit("_", 1)[-1]
 
 
 def gene_names(names: list[str], ids: list[str]) -> list[str]:

@@ -44,8 +44,11 @@ class FolderReader(Reader):
 def _check_same(first: Reader, other: Reader) -> None:
     ours = (first.n_features, first.column_names, first.id_name)
     theirs = (other.n_features, other.column_names, other.id_name)
-    if ours == theirs:
+    if ours == theirs and first.fields == other.fields:
         return
+    if ours == theirs:
+        shapes = [", ".join(map(str, reader.fields.values())) or "flat rows" for reader in (first, other)]
+        raise ValueError(f"[read] {other.name} must have the shape of {first.path.name}, {shapes[0]}; got {shapes[1]}.")
     pairs = zip(first.column_names or [], other.column_names or [], strict=False)
     differing = next((f"column {i} {b!r} for {a!r}" for i, (a, b) in enumerate(pairs, 1) if a != b), "")
     got = differing or f"{other.n_features} columns, ids {other.id_name!r}"

@@ -344,6 +344,12 @@ def explained(name: str, format: str) -> Iterator[None]:
         yield
     except ImportError:
         raise
+    except MemoryError as error:
+        why = f" ({error})" if str(error) else ""
+        raise MemoryError(
+            f"[read] {name} needs more memory than there is{why}. Give the process more, or write the file again if it "
+            "is not that large."
+        ) from error
     except Exception as error:
         ours = str(error).startswith("[read]")
         if ours or (isinstance(error, OSError) and error.errno is not None):
