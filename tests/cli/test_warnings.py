@@ -13,7 +13,7 @@ QUICK = ["--n-components", 2, "--density", 0.5, "--max-iter", 2, "--random-state
 def test_warnings_are_shown_when_they_come_also_of_a_fit_that_fails(dsae, rows, tmp_path, monkeypatch):
     write_rows(tmp_path / "x.npy", rows)
 
-    def fit(self, X):
+    def fit(self, X, **more):
         for text in ("one", "two", "two"):
             warnings.warn(text, RuntimeWarning, stacklevel=1)
         raise ValueError("three")

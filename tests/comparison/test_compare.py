@@ -18,6 +18,7 @@ from dsae import metrics
 from dsae.comparison import DENSE, LINEAR, NARROW, SPARSE, compare
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.config import CODE_ACTIVATIONS, AutoencoderConfig
+from dsae.data import ArraySource
 from dsae.estimators import DeepSparseAutoencoder
 from dsae.runtime import Runtime
 
@@ -161,6 +162,27 @@ def test_given_test_rows_are_used_and_not_trained_on():
     X = data()
     result = compare(X[:60], X[60:], random_state=0, **SETTINGS)
     np.testing.assert_array_equal(result.X_test, X[60:])
+
+
+@pytest.mark.parametrize("split", ["by the seed", "given"])
+def test_labels_of_the_test_rows_reach_the_report(split, tmp_path):
+    X = data()
+    labels = np.array([f"kind {i % 7}" for i in range(90)])
+    source, test = ArraySource(X, labels=labels), ArraySource(X[60:], labels=labels[60:])
+    result = compare(source, test if split == "given" else None, random_state=0, **SETTINGS)
+    kind_of = {row.tobytes(): label for row, label in zip(X, labels, strict=True)}
+    assert [kind_of[row.tobytes()] for row in result.X_test] == result.labels.tolist()
+    html = result.to_html(tmp_path / "r.html").read_text()
+    assert "Error by label" in html
+    assert "kind 3" in html
+
+
+def test_test_rows_have_the_columns_of_the_others():
+    names = [f"c{j}" for j in range(20)]
+    with pytest.raises(ValueError, match=r"\[compare\] X column 1 must be 'c0', as in training; got 'c19'"):
+        compare(ArraySource(data(), names), ArraySource(data(), names[::-1]), **SETTINGS)
+    with pytest.raises(ValueError, match=r"\[compare\] X must have 20 columns, as many as X; got shape"):
+        compare(data(), data()[:, 1:], **SETTINGS)
 
 
 @pytest.mark.parametrize("kind", ["csr", "frame"])

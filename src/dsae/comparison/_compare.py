@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from dsae import kernels, metrics
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.config import loss_of, plain
-from dsae.data import ArraySource, as_rows, in_memory
+from dsae.data import ArraySource, as_rows, check_source, in_memory
 from dsae.estimators import DeepSparseAutoencoder
 from dsae.metrics import METRICS
 from dsae.report import write_report
@@ -81,12 +81,15 @@ class Comparison:
         Rows on which the errors were measured.
     notes : list of str
         Notes on how to read the figures.
+    labels : ndarray, shape (n_test,), optional
+        Of the test rows, where labels came with them; the report shows the DSA's error of each.
     """
 
     rows: list[Compared]
     models: dict[str, Any] = field(repr=False)
     X_test: Any = field(repr=False)
     notes: list[str] = field(default_factory=list, repr=False)
+    labels: Any = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> Compared:
         return next(row for row in self.rows if row.name == name)
@@ -127,6 +130,7 @@ class Comparison:
 
     def to_html(self, path: str | Path, **options: Any) -> Path:
         """Write the DSA's report with this comparison in it; ``options`` as in `dsae.report.write_report`."""
+        options = {"labels": self.labels} | options
         return write_report(path, self.models[SPARSE].model, self.X_test, comparison=self, **options)
 
 
@@ -174,15 +178,21 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     seed = int(check_random_state(params.get("random_state")).randint(np.iinfo(np.int32).max))
     params = {**DeepSparseAutoencoder(**params).get_params(), "random_state": seed}
     source = in_memory("compare", X, training=True)
-    rows: Any = source.X
+    rows, names = source.rows, source.column_names
     if X_test is None:
-        rows, X_test = train_test_split(rows, test_size=test_size, random_state=seed)
-    test: Any = as_rows("compare", in_memory("compare", X_test).X, rows.shape[1], "as many as X")
+        chosen = train_test_split(np.arange(len(source)), test_size=test_size, random_state=seed)
+        rows, tested = (source.rows[np.asarray(some)] for some in chosen)
+    else:
+        given = in_memory("compare", X_test)
+        as_rows("compare", given.X, source.n_features, "as many as X")
+        check_source("compare", given, source.n_features, names)
+        tested = given.rows
+    test = tested.rows
     say = Console(stderr=True, quiet=not verbose).print
-    fitted = _fit_all(ArraySource(rows, source.column_names), params, say)
+    fitted = _fit_all(ArraySource(rows.rows, names), params, say)
     compared = [_measure(name, model, seconds, test, params["loss"]) for name, (model, seconds) in fitted.items()]
     models = {name: model for name, (model, _) in fitted.items()}
-    return Comparison(compared, models, test, _notes(models, params, rows, test))
+    return Comparison(compared, models, test, _notes(models, params, rows.rows, test), tested.labels)
 
 
 def _fit_all(X: ArraySource, params: dict[str, Any], say: Callable) -> dict[str, tuple[Any, float]]:
