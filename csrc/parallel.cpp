@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 
@@ -131,11 +132,12 @@ class Pool {
   Helper helpers_[kMaxThreads];
   int started_ = 0;
 
-  // Fewer where the system has no more threads.
+  // Fewer where the system has no more threads, or no memory for them.
   int start(int n) {
     try {
       for (; started_ < n; ++started_) std::thread([helper = &helpers_[started_]] { helper->serve(); }).detach();
     } catch (const std::system_error&) {
+    } catch (const std::bad_alloc&) {
     }
     return n < started_ ? n : started_;
   }

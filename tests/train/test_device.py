@@ -1,6 +1,7 @@
 """Training runs where it is told to, whatever torch's global state is."""
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from dsae.nn import Autoencoder
 from dsae.topology import Topology
 from dsae.train import fit as fit_model
 from dsae.train import fit_rows, joint
-from dsae.train._device import device_of
+from dsae.train._device import device_of, plain_torch
 
 X = np.random.default_rng(0).random((90, 12), dtype=np.float32)
 SPARSE = sp.csr_matrix(np.random.default_rng(0).random((90, 400), dtype=np.float32) * (np.arange(400) % 40 == 0))
@@ -91,6 +92,31 @@ def test_the_global_state_of_torch_changes_nothing(fit):
             assert torch.get_default_device().type == ("meta" if name in ("device meta", "with a device") else "cpu")
         for one, other in zip(got, wanted, strict=True):
             np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def in_a_thread(call):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result(timeout=60)
+
+
+def test_fits_that_overlap_leave_torch_as_it_was():
+    """Two threads, of which the first to begin is the first to end."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    first, second = plain_torch(), plain_torch()
+    try:
+        with default_dtype(), ThreadPoolExecutor(1) as pool:
+            first.__enter__()
+            pool.submit(second.__enter__).result(timeout=60)
+            assert pool.submit(ops.most_threads).result(timeout=60) == 3
+            first.__exit__(None, None, None)
+            assert pool.submit(torch.get_num_threads).result(timeout=60) == 1
+            assert torch.get_default_dtype() == torch.float32, "one of them still trains"
+            pool.submit(second.__exit__, None, None, None).result(timeout=60)
+            assert torch.get_default_dtype() == torch.float64
+        assert [torch.get_num_threads(), in_a_thread(torch.get_num_threads)] == [3, 3]
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -12,6 +12,7 @@ from dsae.config import DEVICES, AutoencoderConfig, one_of
 
 # Launching the kernels of a step takes a GPU longer than the step of a smaller network takes a few cores.
 _PAYS_ABOVE = 1 << 20
+_default_dtype = ops.Shared(torch.get_default_dtype, torch.set_default_dtype)
 
 
 def device_of(name: str, config: AutoencoderConfig) -> torch.device:
@@ -45,7 +46,6 @@ def plain_torch() -> Iterator[None]:
                 stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        if torch.get_default_dtype() != torch.float32:
-            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
-            torch.set_default_dtype(torch.float32)
+        stack.enter_context(_default_dtype.kept())
+        torch.set_default_dtype(torch.float32)
         yield
