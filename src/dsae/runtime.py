@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from dsae import kernels, store
 from dsae.config import ACTIVATIONS, AutoencoderConfig, one_of, positive_int
-from dsae.data import Rows, as_rows, check_finite, check_rows, rows_of
+from dsae.data import Rows, as_numbers, as_rows, check_finite, check_rows, rows_of
 from dsae.topology import Layer
 
 _VALUES_AT_ONCE = 2**20  # 8 MiB of float64 errors
@@ -231,7 +231,7 @@ class Runtime:
         rows: Any = as_rows(verb, X, n_in, what)
         if self.dtype == np.float64:
             check_finite(verb, rows)
-            rows = sp.csr_matrix(X, dtype=np.float64) if sp.issparse(X) else np.asarray(X, np.float64)
+            rows = as_numbers(verb, X).astype(np.float64, copy=False)
         out = np.empty((rows.shape[0], n_out), self.dtype)
         if sp.issparse(rows):
             finite = self._network.run_csr(begin, end, rows.indptr, rows.indices, rows.data, out)

@@ -10,7 +10,7 @@ import torch
 from tests.covering import covering
 
 from dsae import DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, compare
-from dsae.data import StreamSource, as_source, open_rows
+from dsae.data import Batch, StreamSource, as_source, open_rows
 from dsae.interpret import CodeIndex, top_examples
 from dsae.metrics import evaluate
 from dsae.report import collect
@@ -226,6 +226,11 @@ def test_names_in_an_object_of_another_library_are_kept_and_checked(kind):
             use(other)
     table = compare(X, **{**SETTINGS, "max_iter": 1, "verbose": 0})
     assert table.models["DSA"].model.feature_names == names
+
+
+@pytest.mark.parametrize("verb", ["encode", "encode in float64", "outliers", "report"])
+def test_a_batch_is_its_rows(verb):
+    np.testing.assert_allclose(VERBS[verb](Batch.of(rows())), plain(verb, False))
 
 
 @pytest.mark.parametrize("verb", ["outliers", "fit outliers", "encode", "top_examples"])

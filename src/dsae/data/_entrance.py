@@ -141,8 +141,10 @@ def as_rows(
 
 def rows_of(verb: str, X: Any) -> Any:
     """The rows in an object of another library, in memory; anything else comes back as it is. See `source_of`."""
-    if type(X) is np.ndarray:
+    if type(X) is np.ndarray or sp.issparse(X):
         return X
+    if isinstance(X, Batch):
+        return X.rows
     source = source_of(verb, X)
     if source is X:
         return X
