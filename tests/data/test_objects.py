@@ -5,7 +5,16 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.data.formats import IDS, LABELS, N_COLUMNS, N_ROWS, NAMES, ROWS, adata
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 
 from dsae import DeepSparseAutoencoder
 from dsae.data import as_source, source_of
@@ -103,6 +112,44 @@ def test_some_rows_of_a_data_set_are_only_these(wrap):
     at = [5, 2, 9]
     rows = everything(as_source("fit", wrap(Items(), at)))[0]
     np.testing.assert_array_equal(rows[np.argsort(rows[:, 1:].sum(1))], ROWS[at][np.argsort(ROWS[at][:, 1:].sum(1))])
+
+
+@pytest.mark.parametrize(
+    ("how", "n_rows"),
+    [
+        ({"batch_sampler": [[3, 1], [7]]}, 3),
+        ({"batch_sampler": BatchSampler(SubsetRandomSampler([1, 2]), 2, False)}, 2),
+        ({"batch_sampler": BatchSampler(RandomSampler(Items()), 2, True)}, N_ROWS),
+        ({"sampler": RandomSampler(Items(), num_samples=30)}, 30),
+        ({"sampler": RandomSampler(Items(), replacement=True, num_samples=N_ROWS + 1)}, N_ROWS + 1),
+    ],
+)
+def test_a_loader_gives_the_rows_of_its_sampler(how, n_rows):
+    rows = everything(as_source("fit", DataLoader(Items(), **how)))[0]
+    assert len(rows) == n_rows
+    if isinstance(how.get("batch_sampler"), list):
+        np.testing.assert_array_equal(rows[np.argsort(rows[:, 0])], ROWS[[7, 1, 3]])
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (TensorDataset(*[torch.from_numpy(ROWS)] * 3), "got 3 parts for each item"),
+        (DataLoader(TensorDataset(*[torch.from_numpy(ROWS)] * 3)), "got 3 parts"),
+        ([(row, 0, i) for i, row in enumerate(ROWS)], "got 3 parts"),
+        (DataLoader(ROWS.tolist()), f"got {N_COLUMNS} parts"),
+        (DataLoader([{"x": row} for row in ROWS]), "got a mapping of x"),
+    ],
+)
+def test_items_are_rows_with_or_without_a_label(items, message):
+    X = Subset(items, range(N_ROWS)) if isinstance(items, list) else items
+    with pytest.raises(TypeError, match=rf"\[fit\] X must give rows or \(row, label\); {message}"):
+        as_source("fit", X)
+
+
+def test_a_batch_has_a_row_for_each_item():
+    with pytest.raises(ValueError, match=r"a row for each item through collate_fn; got shape \(12, 1\) for 1 item"):
+        as_source("fit", DataLoader(Items(labels=False), collate_fn=lambda items: torch.stack(items).T))
 
 
 def test_a_column_of_embeddings_is_the_rows():

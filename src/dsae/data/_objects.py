@@ -6,8 +6,8 @@ None of these libraries is imported here: whoever has such an object has importe
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ def source_of(verb: str, X: Any) -> Any:
     X : AnnData, datasets.Dataset, torch.utils.data.Dataset or torch.utils.data.DataLoader
         Of AnnData, X with the names of variables and observations; of a Hugging Face data set, its columns as
         `open_rows` chooses them, a ``ClassLabel`` as labels; of torch's, rows or ``(row, label)``. A loader gives its
-        rows in the order of its data set, made by its ``collate_fn``: the estimator shuffles them itself.
+        rows in the order of its data set, made by its ``collate_fn``: the estimator shuffles them itself. A sampler of
+        some rows only, or a ``batch_sampler`` of one's own, is asked once.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def source_of(verb: str, X: Any) -> Any:
     Raises
     ------
     TypeError
-        If the object has no rows that can be read again in every epoch.
+        If the object has no rows that can be read again in every epoch, or items of more than a row and a label.
     ValueError
         If they are not rows of numbers.
     """
@@ -111,9 +112,7 @@ class _ArrowDataset(_Held):
 
 def _of_torch(verb: str, X: Any, data: Any) -> Any:
     if isinstance(X, data.DataLoader) and not isinstance(X.dataset, data.IterableDataset):
-        plain = isinstance(X.sampler, (data.RandomSampler, data.SequentialSampler))
-        order = range(len(X.dataset)) if plain else list(X.sampler)
-        return StreamSource(_TorchDataset(verb, X.dataset, order, X.collate_fn))
+        return StreamSource(_TorchDataset(verb, X.dataset, _order(X, data), X.collate_fn))
     if isinstance(X, data.TensorDataset):
         return _in_memory(verb, [X.tensors])
     if isinstance(X, data.IterableDataset):
@@ -123,11 +122,24 @@ def _of_torch(verb: str, X: Any, data: Any) -> Any:
     return StreamSource(_TorchDataset(verb, X, range(len(X)), None))
 
 
+def _order(loader: Any, data: Any) -> Sequence[int]:
+    """Rows that a loader takes: those of its data set, or those that its sampler gives when asked once."""
+    sampler = loader.sampler
+    if loader.batch_sampler is not None:
+        default = type(loader.batch_sampler) is data.BatchSampler
+        sampler = loader.batch_sampler.sampler if default else chain.from_iterable(loader.batch_sampler)
+    all_rows = isinstance(sampler, data.SequentialSampler) or (
+        isinstance(sampler, data.RandomSampler) and not sampler.replacement
+    )
+    n_rows = len(loader.dataset)
+    return range(n_rows) if all_rows and len(sampler) == n_rows else list(sampler)
+
+
 def _in_memory(verb: str, batches: Any) -> ArraySource:
     """Batches of rows, or of rows and labels, as one array."""
     pieces, labels = [], []
     for batch in batches:
-        rows, named = _split(batch)
+        rows, named = _split(verb, batch)
         pieces.append(rows)
         labels.append(named)
     if not pieces:
@@ -150,7 +162,7 @@ class _TorchDataset(_Held):
     def __init__(self, verb: str, dataset: Any, order: Sequence[int], collate: Callable[..., Any] | None) -> None:
         super().__init__(type(dataset).__name__, len(order))
         check_shape(self.name, (len(order), 1))
-        self._data, self._order, self._collate = dataset, order, collate
+        self._verb, self._data, self._order, self._collate = verb, dataset, order, collate
         first, labels = self._batch(0, 1)
         first, self.fields = flattened(self.name, first)
         self.n_features, self.label_name = first.shape[1], None if labels is None else "label"
@@ -162,7 +174,15 @@ class _TorchDataset(_Held):
     def _batch(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
         items = [self._data[i] for i in islice(self._order, start, stop)]
         if self._collate is not None:
-            return _split(self._collate(items))
+            rows, labels = _split(self._verb, self._collate(items))
+            if any(np.shape(part)[:1] != (len(items),) for part in (rows, labels) if part is not None):
+                raise ValueError(
+                    f"[read] {self.name} must give a row for each item through collate_fn; got shape {rows.shape} for "
+                    f"{len(items)} item(s)."
+                )
+            return rows, labels
+        for item in items:
+            _check_parts(self._verb, item)
         labels = np.array([_label(item) for item in items]) if _is_pair(items[0]) else None
         return np.stack([_row(item) for item in items]), labels
 
@@ -187,8 +207,19 @@ def _label(item: Any) -> Any:
     return _array(item[1]).item() if np.ndim(_array(item[1])) == 0 else str(item[1])
 
 
-def _split(batch: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def _check_parts(verb: str, item: Any) -> None:
+    n_parts = len(item) if isinstance(item, (tuple, list)) else 1
+    if isinstance(item, Mapping) or (n_parts > 2 and (isinstance(item, tuple) or np.ndim(_array(item[0])) > 0)):
+        got = f"{n_parts} parts" if n_parts > 2 else f"a mapping of {', '.join(map(str, item))}"
+        raise TypeError(
+            f"[{verb}] X must give rows or (row, label); got {got} for each item. Give a data set of one or two parts, "
+            "or a collate_fn that makes them."
+        )
+
+
+def _split(verb: str, batch: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows, and labels where there are two."""
+    _check_parts(verb, batch)
     if isinstance(batch, (tuple, list)) and len(batch) in (1, 2):
         return _array(batch[0]), _array(batch[1]) if len(batch) == 2 else None
     return _array(batch), None
