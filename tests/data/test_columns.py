@@ -101,11 +101,45 @@ def test_columns_are_chosen_in_anndata_too(tmp_path):
         ("1~2\n3~4\n", {"delimiter": "~"}, [[1, 2], [3, 4]]),
         ('name,x\n"a\nb",1\n"c",2\n', {}, [[1], [2]]),
         ("x,ok\n1,True\n2,False\n", {}, [[1, 1], [2, 0]]),
+        ("x\n1,5\n2,25\n", {"decimal": ","}, [[1.5], [2.25]]),
+        ("x\n1,5\n2,7\n", {"delimiter": ","}, [[5], [7]]),
+        ('"x"\nr1,5\nr2,7\n', {}, [[5], [7]]),
+        ('x;name\n1;"a\nb"\n2;"c"\n', {}, [[1], [2]]),
+        ("x,y\n1,2\n  \n\n3,4\n", {}, [[1, 2], [3, 4]]),
+        ("name,0,1\na,5,2\nb,1,2\n", {}, [[5, 2], [1, 2]]),
     ],
 )
 def test_text_of_every_fashion(tmp_path, text, options, rows):
     (tmp_path / "x.csv").write_text(text)
     assert open_rows(tmp_path / "x.csv", **options).read().tolist() == rows
+
+
+@pytest.mark.parametrize("values", ["1,5\n2,7\n", "1,000\n-2,000\n", "1,000,000\n1,200\n"])
+def test_a_comma_in_one_column_is_asked_about(tmp_path, values):
+    (tmp_path / "x.csv").write_text("x\n" + values)
+    with pytest.raises(ValueError, match=r"has one name, 'x', above rows such as '1,.*decimal=','.*delimiter=','"):
+        open_rows(tmp_path / "x.csv")
+
+
+def test_row_names_without_a_name_above_are_no_numbers(tmp_path):
+    (tmp_path / "x.csv").write_text("x\n1,5\n2.5,7\n")
+    with pytest.raises(ValueError, match=r"row 0, counted from 0, has 2 fields; the first has 1\."):
+        open_rows(tmp_path / "x.csv")
+
+
+def test_a_row_of_empty_cells_is_a_row(tmp_path):
+    (tmp_path / "x.tsv").write_text("x\ty\n1\t2\n\t\n\n3\t4\n")
+    assert len(open_rows(tmp_path / "x.tsv")) == 3
+    with pytest.raises(ValueError, match="row 1, counted from 0, holds NaN or an empty cell"):
+        open_rows(tmp_path / "x.tsv").read()
+
+
+def test_a_first_row_that_is_taken_for_names_gets_a_warning(tmp_path):
+    (tmp_path / "x.csv").write_text("r1,1.5,2\nr2,3,4\nr3,1,1\n")
+    with pytest.warns(
+        UserWarning, match=r"begins with 'r1,1\.5,2', which is taken for the names of columns\. If it is"
+    ):
+        assert open_rows(tmp_path / "x.csv").shape == (2, 2)
 
 
 def test_rs_tables_have_no_name_above_the_names_of_rows(tmp_path):

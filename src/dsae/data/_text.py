@@ -10,12 +10,16 @@ import bz2
 import csv
 import gzip
 import lzma
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dsae.data._arrow import dense, kind_of, texts_of
 from dsae.data._columns import PANDAS_INDEX, choose
@@ -26,6 +30,7 @@ _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BOM = b"\xef\xbb\xbf"
 _SAMPLE_LINES, _SAMPLE_BYTES = 1 << 14, 1 << 22
 _BLANK = "white space"
+_COMMAS = re.compile(r"\s*[+-]?\d+(,\d+)+\s*")
 
 
 class TextReader(Reader):
@@ -44,10 +49,14 @@ class TextReader(Reader):
         self._in_order = packed or not self._utf8
         ending = Path(path.stem if packed else path.name).suffix.lower()
         self._comments = ending in (".txt", ".dat")
+        self._delimiter = options.delimiter or ""
         top = self._top()
-        check_shape(self.name, (len(top), 1))
-        preferred = {".tsv": "\t", ".txt": _BLANK, ".dat": _BLANK}.get(ending, ",")
-        self._delimiter = options.delimiter or _sniffed(top, preferred)
+        filled = [record for record in top if not record.isspace()]
+        check_shape(self.name, (len(filled), 1))
+        if options.delimiter is None:
+            preferred = {".tsv": "\t", ".txt": _BLANK, ".dat": _BLANK}.get(ending, ",")
+            self._delimiter = _sniffed(self.name, filled, preferred, options.decimal)
+            top = [record for record in top if self._is_row(record)]
         self._names = self._header(top)
         sample = top[self._n_header :]
         check_shape(self.name, (len(sample), len(self._names)))
@@ -74,12 +83,30 @@ class TextReader(Reader):
         self._n_header, self._has_names = 0, True
         if any(field not in MISSING and not self._is_number(field) for field in first) or _is_range(first):
             self._n_header = 1
+            self._warn_of_numbers(first)
             # R writes no name above the names of rows
-            return ["", *first] if len(second) == len(first) + 1 else first
+            short = len(second) == len(first) + 1 and (self._options.delimiter or _are_table([first, second]))
+            return ["", *first] if short else first
         if commented and len(commented) == len(first):
             return commented
         self._has_names = False
         return [str(i) for i in range(len(first))]
+
+    def _warn_of_numbers(self, names: Sequence[str]) -> None:
+        """Say that the first line is taken for names where some are numbers, and not 0, 1, 2 or years in order."""
+        numbers = [
+            float(name.replace(self._options.decimal, "."))
+            for name in names
+            if name not in MISSING and self._is_number(name) and any(map(str.isdigit, name))
+        ]
+        in_order = numbers == [0] or (len(numbers) > 1 and set(np.diff(numbers)) == {1})
+        if numbers and not in_order:
+            warnings.warn(
+                f"[read] {self.name} begins with {self._delimiter.join(names)[:60]!r}, which is taken for the names of "
+                "columns. If it is a row, write a line of names above it.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _choose(self, sample: Sequence[bytes]) -> None:
         keys = [name if name not in self._names[:i] else f"{name}\0{i}" for i, name in enumerate(self._names)]
@@ -121,7 +148,8 @@ class TextReader(Reader):
                 raise ValueError("a quotation mark is not closed")
 
     def _is_row(self, record: bytes) -> bool:
-        return not (record.isspace() or (self._comments and record.startswith(b"#")))
+        blank = not record.strip(b"\r\n") or (record.isspace() and self._delimiter.encode() not in record)
+        return not (blank or (self._comments and record.startswith(b"#")))
 
     def _rows_of_text(self) -> Iterator[tuple[int, bytes]]:
         rows = (found for found in self._records() if self._is_row(found[1]))
@@ -260,20 +288,44 @@ def _split(text: str, delimiter: str) -> list[str]:
     return [field.strip() for field in next(csv.reader([text], delimiter=delimiter), [])]
 
 
-def _sniffed(top: Sequence[bytes], preferred: str) -> str:
-    """What splits the first lines into equally many fields, more than one; of several, what leaves most numbers."""
+def _sniffed(name: str, top: Sequence[bytes], preferred: str, decimal: str) -> str:
+    """What splits the first lines into equally many fields, more than one; of several, what leaves most numbers.
+
+    Raises
+    ------
+    ValueError
+        If a comma may be either this or the decimal point.
+    """
     lines = [record.decode("utf-8", "replace") for record in top[:20]]
-    best, found = (0, 0.0), preferred
+    one_name = "," not in lines[0] and not _is_number(lines[0].strip())
+    if decimal == "." and one_name and len(lines) > 1 and all(map(_COMMAS.fullmatch, lines[1:])):
+        raise ValueError(
+            f"[read] {name} has one name, {lines[0].strip()!r}, above rows such as {lines[1].strip()!r}. Give "
+            "decimal=',' (--decimal) if each is one number, or delimiter=',' (--delimiter) if the first are row ids."
+        )
+    preferred = ";" if preferred == decimal else preferred
+    best, found = -1.0, preferred
     for delimiter in dict.fromkeys((preferred, ",", "\t", ";", "|", _BLANK)):
-        rows = [_split(line, delimiter) for line in lines]
-        width = len(rows[-1])
-        if width < 2 or any(len(row) != width for row in rows[1:]) or len(rows[0]) not in (width, width - 1):
+        try:
+            rows = [_split(line, delimiter) for line in lines]
+        except csv.Error:  # a cell of several lines, which this would cut
+            continue
+        if delimiter == decimal or not _are_table(rows):
             continue
         body = [field for row in rows[1:] or rows for field in row]
         share = sum(field in MISSING or _is_number(field.replace(",", ".")) for field in body) / len(body)
-        if (1, share) > best:
-            best, found = (1, share), delimiter
+        if share > best:
+            best, found = share, delimiter
     return found
+
+
+def _are_table(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows are equally long; the first may be names without one for the names of rows, which are no numbers."""
+    width, n_names = len(rows[-1]), len(rows[0])
+    if width < 2 or any(len(row) != width for row in rows[1:]):
+        return False
+    named = n_names > 1 or rows[0] == [""] or not any(_is_number(row[0]) for row in rows)
+    return n_names == width or (n_names == width - 1 and named)
 
 
 def _is_range(fields: Sequence[str]) -> bool:
