@@ -309,6 +309,44 @@ def test_what_a_killed_first_writer_left_is_written_over(models, tmp_path):
     assert is_whole(store.write(tmp_path / "model", models[0]), models[0])
 
 
+def test_a_writer_that_commits_while_another_does_leaves_nothing(models, tmp_path, monkeypatch):
+    """Right after the other's files, and after it has seen which files are to go."""
+    folder, replace, sync = store.write(tmp_path / "model", models[0]), os.replace, _commit._sync
+    with monkeypatch.context() as patch:
+        during = iter([lambda: store.write(folder, models[0])])
+        patch.setattr(_commit, "_sync", lambda path: (sync(path), next(during, bool)()))
+        store.write(folder, models[1])
+    assert is_whole(folder, models[1])
+    assert is_clean(folder)
+
+    def overtaken(draft, target):
+        if Path(target).name != "config.json":
+            return replace(draft, target)
+        later = iter([lambda: None, lambda: replace(draft, target)])  # after the other's own replacement
+        with monkeypatch.context() as inner:
+            inner.setattr(os, "replace", replace)
+            inner.setattr(_commit, "_sync", lambda path: (sync(path), next(later, bool)()))
+            store.write(folder, models[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", overtaken)
+        store.write(folder, models[1])
+    assert is_whole(folder, models[1])
+    assert is_clean(folder)
+
+
+FOREIGN = ['{"architectures": ["BertModel"], "model_type": "bert"}', '{"format": "dsae checkpoint"}', "[]", "{", ""]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_the_configuration_of_another_program_is_not_written_over(models, tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    for write in (store.write, lambda folder, model: store.check_target(folder)):
+        with pytest.raises(ValueError, match=r"^\[save\] .* exists and is not a model folder"):
+            write(tmp_path, models[0])
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("config.json", text)]
+
+
 def test_what_is_saved_is_on_the_disk_with_its_names(models, tmp_path, monkeypatch):
     synced = set()
     monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))

@@ -157,11 +157,13 @@ def test_another_number_of_threads_is_told(tmp_path, monkeypatch):
         train(Checkpoints(tmp_path / "run"))
 
 
-def test_what_is_no_checkpoint_is_not_overwritten(tmp_path):
+@pytest.mark.parametrize("name", ["thesis.tex", "checkpoint.json"])
+def test_what_is_no_checkpoint_is_not_overwritten(tmp_path, name):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="exists and is not a checkpoint"):
+    (tmp_path / "run" / name).write_text("{}")
+    with pytest.raises(ValueError, match="is not a checkpoint"):
         train(Checkpoints(tmp_path / "run"))
+    assert (tmp_path / "run" / name).read_text() == "{}"
 
 
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):

@@ -98,7 +98,8 @@ def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Ite
 
     Every file gets a name that no other commit has; then one `os.replace` puts the new ``head``, which lists them, in
     the place of the old. Whatever fails, and if the machine stops at any moment, readers find the old files or the new
-    ones. Those of the commit before are removed, and those of writers that were killed an hour ago or earlier.
+    ones. Those of the commit before are removed, those of this one if another has already replaced it, and those of
+    writers that were killed an hour ago or earlier.
 
     Parameters
     ----------
@@ -125,9 +126,10 @@ def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Ite
                 _write(target / _stored_name(name, listed[name]["sha256"], token), data, token)
             for parent in {(target / name).parent for name in listed}:
                 _sync(parent)
-            earlier = _listed(target, head)
             text = _dumps({**content, "commit": token, "files": listed})
-            _write(target / head, text.encode(), token)
+            draft = _draft(target / head, text.encode(), token)
+            earlier = _listed(target, head)  # at the last moment: another writer may commit meanwhile
+            os.replace(draft, target / head)
         except BaseException:
             kept = _listed(target, head)  # an interrupt may come right after the replacement
             _remove(target, [path for path, of, _ in _ours(target) if of == token and path not in kept])
@@ -136,8 +138,13 @@ def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Ite
                     target.rmdir()
             raise
         _sync(target)
-    past = time.time() - _ABANDONED
-    stale = [path for path, of, written in _ours(target) if of != token and (path in earlier or written < past)]
+    past, now = time.time() - _ABANDONED, _listed(target, head)
+    stale = [
+        path
+        for path, of, written in _ours(target)
+        # Another writer may have committed after this one without having seen what it listed.
+        if path not in now and (path in earlier or (bool(now) if of == token else written < past))
+    ]
     _remove(target, stale)
 
 
@@ -176,10 +183,12 @@ def write_beside(path: Path, text: str) -> None:
         _write(path, text.encode(), secrets.token_hex(4))
 
 
-def holds_only(folder: Path, head: str) -> bool:
-    """Whether ``folder`` may be written: it has a ``head``, or nothing but what a killed writer left."""
+def holds_only(folder: Path, head: str, kind: str) -> bool:
+    """Whether ``folder`` may be written: the format of its ``head`` is ``kind``, or a killed writer left all of it."""
     if (folder / head).is_file():
-        return True
+        with _named(folder), contextlib.suppress(ValueError):
+            return Committed(folder, head).content.get("format") == kind
+        return False
     return folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.rglob("*") if not path.is_dir())
 
 
@@ -263,17 +272,23 @@ def _make(target: Path) -> bool:
 
 def _write(path: Path, data: bytes, token: str) -> None:
     """Write a file that is whole and on the disk, or not there."""
-    path.parent.mkdir(exist_ok=True)
     draft = path.with_name(f".{token}.tmp")
     try:
-        with open(draft, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        os.replace(_draft(path, data, token), path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def _draft(path: Path, data: bytes, token: str) -> Path:
+    """What is to become ``path``, on the disk beside it."""
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_name(f".{token}.tmp")
+    with open(draft, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
 
 
 def _sync(folder: Path) -> None:

@@ -27,7 +27,7 @@ from dsae.topology import Layer, Topology
 
 FORMAT_VERSION = 2
 _UINT16_WIDTH = 2**16
-_HEAD = "config.json"
+_HEAD, _FORMAT = "config.json", "dsae"
 _WEIGHTS = "model.safetensors"
 _LEARNING = "learning.safetensors"
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
@@ -113,7 +113,7 @@ def check_target(folder: str | Path) -> None:
 
 
 def _check_replaceable(target: Path) -> None:
-    if target.exists() and not holds_only(target, _HEAD):
+    if target.exists() and not holds_only(target, _HEAD, _FORMAT):
         raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
 
 
@@ -125,7 +125,7 @@ def _is_version_1(target: Path) -> bool:
 
 def _header(model: Model) -> dict[str, Any]:
     return {
-        "format": "dsae",
+        "format": _FORMAT,
         "format_version": FORMAT_VERSION,
         "model": model.config.to_dict(),
         "training": model.training,
@@ -242,7 +242,7 @@ def _read_version_1(folder: Path) -> tuple[list[Any], Any]:
 
 
 def _version(found: Committed) -> int:
-    if found.content.get("format") != "dsae":
+    if found.content.get("format") != _FORMAT:
         raise ValueError(f"{found.head} does not describe a dsae model.")
     version = found.content.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:

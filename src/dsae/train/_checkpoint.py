@@ -21,7 +21,7 @@ from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import Source
 from dsae.store import Committed, Model, commit, committed, holds_only, state_from_bytes, state_to_bytes
 
-_HEAD, _STATE = "checkpoint.json", "state.safetensors"
+_HEAD, _STATE, _FORMAT = "checkpoint.json", "state.safetensors", "dsae checkpoint"
 _VERSION = 2
 _SAMPLE = 64  # rows
 
@@ -68,9 +68,10 @@ class Checkpoints:
         ValueError
             If it is another run, and what differs, or if the folder is damaged or something else.
         """
-        self._check(self.folder)
         self._run, self._written = json.loads(json.dumps(run)), time.monotonic()
-        if self.exists:
+        if not self.exists:
+            self._check(self.folder)
+        else:
             content, state = self._read()
             _compare(self.folder, content["run"], self._run)
             self._compare_threads(content.get("threads"))
@@ -98,7 +99,7 @@ class Checkpoints:
 
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the newest state; if that fails, warn and continue."""
-        content = {"format": "dsae checkpoint", "format_version": _VERSION, "threads": ops.most_threads()}
+        content = {"format": _FORMAT, "format_version": _VERSION, "threads": ops.most_threads()}
         try:
             self._check(self.folder)
             commit(self.folder, _HEAD, {**content, "run": self._run}, [(_STATE, state_to_bytes(state))])
@@ -119,14 +120,14 @@ class Checkpoints:
 
     @staticmethod
     def _check(target: Path) -> None:
-        if target.exists() and not holds_only(target, _HEAD):
+        if target.exists() and not holds_only(target, _HEAD, _FORMAT):
             raise ValueError(f"[fit] {target} exists and is not a checkpoint; choose another path or remove it.")
 
 
 def _parts(found: Committed) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the run is, and its state."""
     content = found.content
-    if content.get("format") != "dsae checkpoint" or not isinstance(content.get("run"), dict):
+    if content.get("format") != _FORMAT or not isinstance(content.get("run"), dict):
         raise ValueError(f"{found.folder} is not a checkpoint.")
     if content.get("format_version") != _VERSION:
         raise ValueError(f"{found.folder} was written by another version of dsae.")
