@@ -192,6 +192,49 @@ def test_what_is_refused_is_said(verb, given, message):
         check_rows(verb, given, 3)
 
 
+DAMAGES = {
+    "a row that ends before the arrays": ("indptr", [0, -1, 2, 3]),
+    "rows that fall": ("indptr", [0, 2, 1, 3]),
+    "a row far beyond the arrays": ("indptr", [0, 1, 10**8, 3]),
+    "rows that end beyond the arrays": ("indptr", [0, 1, 2, 10**8]),
+    "rows that do not begin": ("indptr", [1, 1, 2, 3]),
+    "too few rows": ("indptr", [0, 3]),
+    "a column beyond": ("indices", [0, 1, 10**8]),
+    "a column before": ("indices", [-1, 1, 2]),
+    "fewer values than indices": ("data", [1.0]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["csr float32", "csr float64", "csc float32", "bsr float32"])
+def test_a_matrix_that_scipy_would_read_beyond_is_refused(kind, damage):
+    layout, dtype = kind.split()
+    given, (name, values) = SPARSE.asformat(layout).astype(dtype), DAMAGES[damage]
+    was = getattr(given, name)
+    setattr(given, name, np.array(values, was.dtype).reshape(-1, *was.shape[1:]))
+    with pytest.raises(ValueError, match=rf"^\[fit\] X must have an indptr .*got a {layout} matrix .* Build it anew"):
+        check_rows("fit", given)
+
+
+def test_one_row_is_looked_at_too():
+    for name, values in (("indptr", [0, 10**8]), ("indptr", [0, -1]), ("indices", [3]), ("indices", [-1])):
+        row = SPARSE[:1].astype(np.float32)
+        setattr(row, name, np.array(values, np.int32))
+        with pytest.raises(ValueError, match=r"^\[transform\] X must have an indptr"):
+            check_rows("transform", row)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("layout", ["csr", "csc", "bsr", "bsc", "coo"])
+def test_sparse_tensors_of_every_layout_stay_sparse(layout):
+    torch = pytest.importorskip("torch")
+    size = {"blocksize": (2, 3)} if layout[0] == "b" else {}
+    tensor = torch.arange(24.0).reshape(4, 6).to_sparse(layout=getattr(torch, f"sparse_{layout}"), **size)
+    rows = check_rows("fit", tensor)
+    assert rows.format == "csr"
+    np.testing.assert_array_equal(rows.toarray(), np.arange(24.0).reshape(4, 6))
+
+
 def test_without_a_width_any_width_goes():
     assert check_rows("fit", ROWS).shape == (4, 3)
 

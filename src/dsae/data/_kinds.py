@@ -26,10 +26,11 @@ def as_numbers(verb: str, X: Any) -> Any:
         If it holds times, text or other objects, or must be computed first.
     """
     if type(X) is sp.csr_matrix and X.dtype == np.float32 and X.indices.dtype == X.indptr.dtype == np.int32:
-        rows = sp.csr_matrix(X)  # shares the arrays; what X says of their order may be out of date
-        whole = rows.data.size == rows.indices.size == rows.indptr[-1]
-        if whole and rows.data.flags.c_contiguous and rows.indices.flags.c_contiguous and rows.has_canonical_format:
-            return rows
+        whole = X.data.size == X.indices.size == X.indptr[-1] and _rises(X.indptr, X.shape[0])
+        if whole and X.data.flags.c_contiguous and X.indices.flags.c_contiguous:
+            rows = sp.csr_matrix(X)  # shares the arrays; what X says of their order may be out of date
+            if rows.has_canonical_format and _inside(rows.indices, *rows.shape):
+                return rows
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(X, torch.Tensor):
         X = _of_tensor(X)
@@ -48,11 +49,42 @@ def _of_tensor(X: Any) -> Any:
         return X.numpy(force=True)
     if X.ndim != 2 or X.dense_dim():
         return X.to_dense().numpy()
+    if layout in ("sparse_bsr", "sparse_bsc"):
+        X, layout = X.to_sparse_coo(), "sparse_coo"
     if layout == "sparse_coo":
         X = X.coalesce()
         return sp.coo_matrix((X.values().numpy(), tuple(X.indices().numpy())), tuple(X.shape))
     X = X if layout == "sparse_csr" else X.to_sparse_csr()
     return sp.csr_matrix((X.values().numpy(), X.col_indices().numpy(), X.crow_indices().numpy()), tuple(X.shape))
+
+
+def _rises(indptr: np.ndarray, n_rows: int) -> bool:
+    if indptr.size != n_rows + 1 or indptr[0]:
+        return False
+    return indptr[1] >= 0 if n_rows == 1 else bool((indptr[1:] >= indptr[:-1]).all())
+
+
+def _inside(indices: np.ndarray, n_rows: int, n_columns: int) -> bool:
+    """Whether the indices, which rise in a row, are columns."""
+    if not indices.size:
+        return True
+    low, high = (indices[0], indices[-1]) if n_rows == 1 else (indices.min(), indices.max())
+    return bool(low >= 0 and high < n_columns)
+
+
+def _check_compressed(verb: str, X: Any) -> None:
+    """What scipy does not look at before it reads or writes beyond the arrays."""
+    if X.format not in ("csr", "csc", "bsr"):
+        return
+    size, at = (X.blocksize if X.format == "bsr" else (1, 1)), (1, 0) if X.format == "csc" else (0, 1)
+    n, width = (X.shape[axis] // size[axis] for axis in at)
+    stored = min(len(X.data), len(X.indices))
+    if not (_rises(X.indptr, n) and X.indptr[-1] <= stored and _inside(X.indices[: X.indptr[-1]], 0, width)):
+        raise ValueError(
+            f"[{verb}] X must have an indptr that rises from 0 to at most its number of indices, and indices in its "
+            f"shape; got a {X.format} matrix of shape {X.shape} in which they do not. Build it anew from rows and "
+            "columns: scipy.sparse.coo_matrix((values, (rows, columns)))."
+        )
 
 
 def _csr(verb: str, X: Any) -> Any:
@@ -63,6 +95,7 @@ def _csr(verb: str, X: Any) -> Any:
             f"[{verb}] X must have fewer than 2^31 columns and non-zeros, for indices of 32 bits; got {nnz} non-zeros "
             f"and shape {X.shape}. Give fewer rows at a time: partial_fit, or files and dsae.data.open_rows."
         )
+    _check_compressed(verb, X)
     X = X.tocsr()
     wide = X.dtype.itemsize > 2 and X.dtype != np.float32
     rows = sp.csr_matrix(X.shape, dtype=np.float32)  # its constructor would choose the width of indices itself
