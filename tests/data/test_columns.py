@@ -35,6 +35,8 @@ def test_unique_texts_name_the_rows(path):
         (["cat", "dog"] * 6, r"column 'c' holds text that repeats \('cat', 'dog'\), so it does not name rows"),
         ([f"{i},000" for i in range(1, N + 1)], r"column 'c' must be numbers, as '1,000' seems to be; got '1,000'"),
         ([f"{i}%" for i in range(N)], r"column 'c' must be numbers, as '0%' seems to be; got '0%'"),
+        ([f"{i}.5 €" for i in range(N)], r"column 'c' must be numbers, as '0\.5 €' seems to be"),
+        ([f"\u2212{i}" for i in range(N)], r"column 'c' must be numbers, as '\u22120' seems to be"),
         ([*map(str, range(N - 1)), "low"], r"column 'c' must be numbers, as '0' seems to be; got 'low'"),
     ],
 )
@@ -44,6 +46,57 @@ def test_other_text_is_refused_by_name(path, values, message):
     assert open_rows(path, exclude=["c"]).column_names == ["x", "y"]
     source = open_rows(path, label_column="c")
     assert next(source.chunks()).labels.tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([f"12/{i}/2020" for i in range(1, N + 1)], "12/1/2020"),
+        ([f"Jan {i} 2020" for i in range(1, N + 1)], "Jan 1 2020"),
+        ([f"{2000 + i}-Q1" for i in range(N)], "2000-Q1"),
+        ([f"{i}kg" for i in range(N - 1)] + ["light"], "0kg"),
+        ([f"1/{i}" for i in range(1, N + 1)], "1/1"),
+    ],
+)
+def test_values_written_as_text_are_no_ids(path, values, shown):
+    with pytest.raises(ValueError, match=f"column 'c' must be numbers or names of rows; got dates.* such as '{shown}'"):
+        open_rows(write(path, c=values))
+    assert open_rows(path, "c").id_name == "c"
+
+
+@pytest.mark.parametrize(
+    "form", ["1007_s_at{}", "{}700001C02Rik", "{}-AAACCTG", "MARCH{}", "550e8400-e29b-{}", "8{}e4f-a7"]
+)
+def test_names_that_look_like_values_stay_names(path, form):
+    assert open_rows(write(path, probe_id=[form.format(i) for i in range(N)])).id_name == "probe_id"
+
+
+def test_text_that_is_taken_for_ids_is_told_unless_its_name_says_so(path):
+    for name in ("id", "patient_id", "CustomerID", "Barcode", "Unnamed: 0", "sample1"):
+        open_rows(write(path, **{name: [f"c{i}" for i in range(N)]}))
+    write(path, comment=[f"c{i}" for i in range(N)])
+    with pytest.warns(
+        UserWarning, match=r"column 'comment' holds different texts and is taken for row ids.*--id-column"
+    ):
+        assert open_rows(path).id_name == "comment"
+    open_rows(path, "comment")
+    open_rows(path, exclude=["comment"])
+
+
+def test_a_folder_tells_of_its_columns_once(tmp_path):
+    for i in range(3):
+        write(tmp_path / f"{i}.csv", comment=[f"c{i} {j}" for j in range(N)])
+    with pytest.warns(UserWarning, match="column 'comment'") as told:
+        open_rows(tmp_path)
+    assert len(told) == 1
+
+
+def test_ids_that_repeat_after_the_first_lines_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("dsae.data._text._SAMPLE_LINES", 6)
+    write(tmp_path / "x.csv", cell=[*(f"c{i}" for i in range(10)), "c1", "c1"])
+    with pytest.raises(ValueError, match=r"column 'cell' does not name rows: 'c1' in row 10, counted from 0"):
+        list(open_rows(tmp_path / "x.csv").chunks())
+    assert len(next(open_rows(tmp_path / "x.csv", "cell").chunks()).ids) == N
 
 
 def test_dates_are_refused_by_name(path):
@@ -121,6 +174,12 @@ def test_a_comma_in_one_column_is_asked_about(tmp_path, values):
         open_rows(tmp_path / "x.csv")
 
 
+def test_a_decimal_comma_does_not_split(tmp_path):
+    (tmp_path / "x.csv").write_text("x,y\n1,2\n3,4\n")
+    with pytest.raises(ValueError, match="must be split by another character than the decimal comma; got 'x,y'"):
+        open_rows(tmp_path / "x.csv", decimal=",")
+
+
 def test_row_names_without_a_name_above_are_no_numbers(tmp_path):
     (tmp_path / "x.csv").write_text("x\n1,5\n2.5,7\n")
     with pytest.raises(ValueError, match=r"row 0, counted from 0, has 2 fields; the first has 1\."):
@@ -134,6 +193,7 @@ def test_a_row_of_empty_cells_is_a_row(tmp_path):
         open_rows(tmp_path / "x.tsv").read()
 
 
+@pytest.mark.filterwarnings("ignore:.*is taken for row ids")
 def test_a_first_row_that_is_taken_for_names_gets_a_warning(tmp_path):
     (tmp_path / "x.csv").write_text("r1,1.5,2\nr2,3,4\nr3,1,1\n")
     with pytest.warns(

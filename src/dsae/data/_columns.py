@@ -11,8 +11,20 @@ import numpy as np
 
 from dsae.data._reader import ReadOptions, check_known, check_shape
 
-# What a number written for people looks like: 1,000 or 5% or $ 3.50.
-_NUMBER_LIKE = re.compile(r"[\s$€£+-]*\d[\d.,' _]*(e[+-]?\d+)?\s*%?", re.IGNORECASE)
+# What a number written for people looks like: 1,000 or 5% or $ 3.50 or \u22121.
+_NUMBER_LIKE = re.compile(r"[\s$€£+\u2212-]*\d[\d.,' _]*(e[+-]?\d+)?\s*[%$€£]?", re.IGNORECASE)
+_VALUE_LIKE = re.compile(
+    r"""[\s$€£+\u2212-]*\d[\d.,' ]*[a-zµ°²³/]{1,6}                    # 1kg, 3 m/s
+    |\d{1,4}([/:.-]\d{1,4}){1,3}([T\s,]+[\d:.]+.{0,8})?               # 12/31/2020, 10:30:00, 1/2
+    |\d{4}\W?[qw]\d{1,2} | q\d\W?\d{2,4}                             # 2020-Q1
+    |(\w{3,9},\s+)?(\d{1,2}\W+)?(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?
+        |sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)([\s.,/-]+\d{1,4})*   # Jan 3 2020
+    |yes|no|on|off|true|false""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NAMES_ROWS = re.compile(
+    r"|(.*[\W_]|.*[a-z](?=[A-Z]))?(?i:ids?|index|names?|barcodes?|cells?|samples?|keys?|uuid|rows?|row\W?names?)\d*"
+)
 _FEWEST_ROWS_TO_WARN = 10
 PANDAS_INDEX = ("", "Unnamed: 0", "__index_level_0__")
 
@@ -85,6 +97,8 @@ def choose(
         )
     check_shape(name, (1, len(left)))
     if options.columns is None:
+        if ids not in (None, index, options.id_column, *PANDAS_INDEX):
+            _warn_of_names(name, ids)
         _warn_of_ids(name, [column for column in left if kinds[column] == "whole"], sample)
     return Choice(left, ids, options.label_column, False)
 
@@ -100,6 +114,12 @@ def _names_rows(name: str, column: str, values: Sequence[Any]) -> bool:
                 "numbers (1000, 0.05; decimal=',' reads 1,5), or say what the column is by id_column, label_column or "
                 "exclude."
             )
+    odd = [value for value in texts if _VALUE_LIKE.fullmatch(value)]
+    if 2 * len(odd) > len(texts):
+        raise ValueError(
+            f"[read] {name} column {column!r} must be numbers or names of rows; got dates, quantities or answers such "
+            f"as {odd[0]!r}. Make numbers of them, or say what the column is by id_column, label_column or exclude."
+        )
     if not _are_unique(values):
         raise ValueError(
             f"[read] {name} column {column!r} holds text that repeats ({', '.join(map(repr, texts[:2]))}), so it does "
@@ -107,6 +127,16 @@ def _names_rows(name: str, column: str, values: Sequence[Any]) -> bool:
             "scikit-learn's OneHotEncoder."
         )
     return True
+
+
+def _warn_of_names(name: str, column: str) -> None:
+    if _NAMES_ROWS.fullmatch(column) is None:
+        warnings.warn(
+            f"[read] {name} column {column!r} holds different texts and is taken for row ids. Give "
+            f"id_column={column!r} (--id-column) if it is, or exclude={column!r} (--exclude).",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _are_unique(values: Sequence[Any]) -> bool:

@@ -124,7 +124,7 @@ def _of_torch(verb: str, X: Any, data: Any) -> Any:
 
 def _order(loader: Any, data: Any) -> Sequence[int]:
     """Rows that a loader takes: those of its data set, or those that its sampler gives when asked once."""
-    sampler = loader.sampler
+    sampler: Any = loader.sampler
     if loader.batch_sampler is not None:
         default = type(loader.batch_sampler) is data.BatchSampler
         sampler = loader.batch_sampler.sampler if default else chain.from_iterable(loader.batch_sampler)

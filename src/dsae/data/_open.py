@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+import warnings
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -92,7 +93,8 @@ def open_rows(
     Warns
     -----
     UserWarning
-        If a column of different whole numbers in ascending order, which may be row ids, is taken for a feature.
+        If a column of different whole numbers in ascending order, which may be row ids, is taken for a feature, or one
+        of different texts whose name does not say so for row ids.
 
     Examples
     --------
@@ -225,7 +227,11 @@ def _open_folder(path: Path, options: ReadOptions) -> Reader:
     kinds = {getattr(format_of(file), "name", file.suffix.lower() or "no ending") for file in files}
     if len(kinds) > 1:
         raise ValueError(f"[read] {path} must hold files of one kind; got {', '.join(sorted(kinds))}. Move the others.")
-    return FolderReader(path, [_open_file(file, options) for file in files])
+    readers = [_open_file(files[0], options)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the same columns, told once
+        readers += [_open_file(file, options) for file in files[1:]]
+    return FolderReader(path, readers)
 
 
 def _from_stdin(options: ReadOptions) -> Reader:

@@ -122,6 +122,8 @@ class TextReader(Reader):
         self._features = [keys.index(key) for key in choice.features]
         self._id, self._label = (None if key is None else keys.index(key) for key in (choice.ids, choice.labels))
         self.n_features = len(self._features)
+        guessed = choice.ids if choice.ids not in (index, self._options.id_column) else None
+        self._n_seen, self._seen = len(sample), frozenset(() if guessed is None else values[guessed])
         if self._has_names:
             self.column_names = [self._names[i] for i in self._features]
             self.id_name = "" if choice.ids == index == "Unnamed: 0" else choice.ids
@@ -215,7 +217,24 @@ class TextReader(Reader):
             raise ValueError(f"{n_rows} lines became {table.num_rows} rows")
         rows = dense(table.select([str(i) for i in self._features]))
         named = (None if i is None or not ids else texts_of(table.column(str(i))) for i in (self._id, self._label))
-        return Chunk(start, rows, *named)
+        chunk = Chunk(start, rows, *named)
+        self._check_ids(chunk)
+        return chunk
+
+    def _check_ids(self, chunk: Chunk) -> None:
+        """Ids that nobody asked for name rows only as long as they do not repeat."""
+        if chunk.ids is None or not self._seen:
+            return
+        found: set[str] = set()
+        for row in range(max(0, self._n_seen - chunk.start), len(chunk.ids)):
+            value = chunk.ids[row]
+            if value and (value in self._seen or value in found):
+                raise ValueError(
+                    f"[read] {self.name} column {self.id_name!r} does not name rows: {value!r} in row "
+                    f"{chunk.start + row}, counted from 0, was there before. Say what it is by id_column, label_column "
+                    "or exclude."
+                )
+            found.add(value)
 
     def _parsed(self, start: int, block: Sequence[bytes], wanted: Sequence[int] | None) -> Any:
         """Lines as a table of Arrow; without ``wanted`` columns, all of them with the types that they seem to have."""
@@ -316,6 +335,11 @@ def _sniffed(name: str, top: Sequence[bytes], preferred: str, decimal: str) -> s
         share = sum(field in MISSING or _is_number(field.replace(",", ".")) for field in body) / len(body)
         if share > best:
             best, found = share, delimiter
+    if decimal == "," and best < 0 and "," in lines[0] and '"' not in lines[0] and not _COMMAS.fullmatch(lines[0]):
+        raise ValueError(
+            f"[read] {name} must be split by another character than the decimal comma; got {lines[0].strip()[:60]!r}. "
+            "Name it by delimiter (--delimiter), or leave decimal out."
+        )
     return found
 
 
