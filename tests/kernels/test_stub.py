@@ -1,4 +1,4 @@
-"""The stub says what the extension has, and the numpy half has the same."""
+"""The stub says what the extension has; numpy in its place, or the oracle of the tests, has the same."""
 
 import ast
 import inspect
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.arrays import native
+from tests.kernels import oracle
 
 import dsae
 from dsae import kernels
@@ -32,7 +33,8 @@ def test_the_stub_is_the_one_that_nanobind_writes():
 
 @pytest.mark.parametrize("name", functions())
 def test_numpy_takes_the_same_arguments(name):
-    assert list(inspect.signature(getattr(reference, name)).parameters) == functions()[name]
+    twin = getattr(reference, name, None) or getattr(oracle, name)
+    assert list(inspect.signature(twin).parameters) == functions()[name]
     assert getattr(kernels, name).__doc__
 
 

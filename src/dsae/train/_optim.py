@@ -71,6 +71,9 @@ class SparseAdam(torch.optim.Optimizer):
             If they are not, or it is not the state of an Adam.
         """
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        layers = [group["layer"] for group in self.param_groups]
+        if [group["layer"] for group in state_dict["param_groups"]] != layers:
+            raise ValueError(f"Adam's groups must be those of the layers {layers}")
         moments = {}
         for key, saved in state_dict["state"].items():  # as JSON has it, the numbers of parameters are texts
             i, like = int(key), parameters[int(key)].detach()
