@@ -52,8 +52,22 @@ def test_hooks_change_nothing_and_are_not_kept():
 @pytest.mark.parametrize("answer", [None, 0, False, "no"])
 def test_only_true_ends_the_training(answer):
     assert small().fit(X, on_epoch=lambda row: answer).n_iter_ == 4
-    dsa = small().fit(X, on_epoch=lambda row: row["epoch"] == 2)
-    assert (dsa.n_iter_, dsa.interrupted_) == (2, False)
+    for true in (True, np.True_):
+        dsa = small(shrink="set").fit(X, on_epoch=lambda row, true=true: true if row["epoch"] == 2 else np.False_)
+        assert (dsa.n_iter_, dsa.interrupted_) == (2, False)
+
+
+@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+def test_a_model_stopped_above_its_density_says_so(schedule):
+    dsa = small(schedule=schedule, max_iter=10)
+    with pytest.warns(
+        UserWarning, match=r"stopped after epoch 2, .* density (1|0\.\d+) rather than 0\.5\d*\. "
+    ) as told:
+        dsa.fit(X, on_epoch=lambda row: row["epoch"] == 2)
+    assert f"density {dsa.density_:.4g} rather" in str(told[0].message)
+    assert (len(told), dsa.n_iter_) == (1, 2)
+    whole = small(schedule=schedule, max_iter=10).fit(X, on_epoch=lambda row: row["epoch"] == 10)
+    assert whole.density_ < dsa.density_
 
 
 def test_ctrl_c_is_an_attribute():

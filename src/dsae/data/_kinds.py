@@ -26,9 +26,9 @@ def as_numbers(verb: str, X: Any) -> Any:
         If it holds times, text or other objects, or must be computed first.
     """
     if type(X) is sp.csr_matrix and X.dtype == np.float32 and X.indices.dtype == X.indptr.dtype == np.int32:
-        whole = X.data.size == X.indices.size == X.indptr[-1] and _rises(X.indptr, X.shape[0])
+        whole = X.data.size == X.indices.size == X.indptr[-1] and _rises(X.indptr, X.shape[0])  # pyright: ignore
         if whole and X.data.flags.c_contiguous and X.indices.flags.c_contiguous:
-            rows = sp.csr_matrix(X)  # shares the arrays; what X says of their order may be out of date
+            rows: Any = sp.csr_matrix(X)  # shares the arrays; what X says of their order may be out of date
             if rows.has_canonical_format and _inside(rows.indices, *rows.shape):
                 return rows
     torch = sys.modules.get("torch")

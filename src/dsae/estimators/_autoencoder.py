@@ -221,7 +221,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             come in groups (patients, documents, users) or in time: a random share contains neighbours of the training
             rows, and so overestimates the quality on new groups and later times.
         on_epoch : callable, optional
-            Called with the epoch's row of ``history_``; training ends if it returns True.
+            Called with the epoch's row of ``history_``; training ends if it returns True (Python's or numpy's). Before
+            the last rewiring the model is denser than asked for, which a warning tells.
         on_step : callable, optional
             For loggers: called with a dict of ``step`` (since the start), ``epoch``, ``stage``, ``loss`` (of the batch)
             and ``learning_rate``.
@@ -246,7 +247,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         Warns
         -----
         UserWarning
-            About constant features, repeated column names, units without edges, and a model that learned nothing.
+            About constant features, repeated column names, units without edges, a model that learned nothing, and one
+            that ``on_epoch`` stopped above its density.
         """
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()

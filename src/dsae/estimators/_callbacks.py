@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # scikit-learn before 1.9
@@ -62,8 +64,8 @@ class FitEvents:
     def on_epoch(self, row: dict[str, Any], trained: Callable[[], Any]) -> bool:
         """An epoch has ended; whether anyone asks to stop. Models are made for callbacks that look at them."""
         stop = self._end(self._epoch, lambda: self._fitted(trained()))
-        asked = self._on_epoch is not None and self._on_epoch(dict(row)) is True
-        return stop or asked
+        answer = None if self._on_epoch is None else self._on_epoch(dict(row))
+        return stop or (isinstance(answer, (bool, np.bool_)) and bool(answer))  # what loggers return is no answer
 
     def finish(self) -> None:
         """The fit has ended, and the estimator is a fitted one."""

@@ -96,6 +96,8 @@ def fit(
             saved, run.stage = None, run.stage + 1
         if run.stopping:
             warnings.warn(run.interruption, RuntimeWarning, stacklevel=3)
+        elif run.stopped and run.excess:
+            warnings.warn(run.excess, UserWarning, stacklevel=3)
     model.eval()
     return run.history, run.stopping
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dsae.config import TrainConfig, whole_number
 from dsae.data import Source
-from dsae.nn import Autoencoder, as_arrays, as_tensors
+from dsae.nn import Autoencoder, as_arrays, as_tensors, target_nnz
 from dsae.shrink import Shrinker
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints
@@ -70,6 +70,18 @@ class Run:
         return (
             f"Training was interrupted in epoch {len(self.history)}, stage '{self.history[-1]['stage']}'; the model "
             f"keeps its best weights so far, at density {self.model.density:.4g}.{later}"
+        )
+
+    @property
+    def excess(self) -> str:
+        """What to tell of an end before the last rewiring; nothing where the network has the density asked for."""
+        shapes, reached = self.model.config.layer_shapes, self.model.density
+        asked = sum(target_nnz(self.model.config).values()) / sum(n_out * n_in for n_out, n_in in shapes.values())
+        if reached <= asked:
+            return ""
+        return (
+            f"Training was stopped after epoch {len(self.history)}, before the last rewiring: the model has density "
+            f"{reached:.4g} rather than {asked:.4g}. Stop later, or lower max_iter."
         )
 
     def state_dict(self, learner: Learner) -> dict[str, Any]:
