@@ -8,7 +8,18 @@ import pytest
 import scipy.sparse as sp
 from tests.data.samples import dense
 
-from dsae.data import ArraySource, Batch, Field, Source, _check, as_source, check_rows, open_rows, write_rows
+from dsae.data import (
+    ArraySource,
+    Batch,
+    Field,
+    Source,
+    _check,
+    as_source,
+    check_rows,
+    check_source,
+    open_rows,
+    write_rows,
+)
 
 N_ROWS = 11
 ROWS = np.arange(2 * N_ROWS, dtype=np.float32).reshape(N_ROWS, 2)
@@ -144,6 +155,16 @@ def test_bare_rows_of_a_source_of_ones_own_are_numbered_and_measured():
         np.testing.assert_allclose(found, asked, rtol=1e-6)
     with pytest.raises(TypeError, match=r"early_stopping needs a source that has split.*got Bare without it"):
         source.split(0.1, 0)
+
+
+def test_messages_call_a_source_by_its_name_and_not_its_address():
+    for given in (Bare(), as_source("fit", Bare())):
+        with pytest.raises(ValueError, match=r"must have 3 columns, .*; got 2 in Bare\.$"):
+            check_source("fit", given, 3)
+    with pytest.raises(TypeError, match="must be rows in memory; got Bare, which is read in pieces"):
+        check_rows("transform", Bare())
+    with pytest.raises(ValueError, match=r"got 2 in X\.$"):
+        check_source("fit", ArraySource(ROWS), 3)
 
 
 def test_what_a_source_lacks_is_named():

@@ -39,10 +39,16 @@ def plain_rows(
     return _cast(verb, numbers)
 
 
+def named(source: Any) -> str:
+    """What a message calls a source: as it prints itself, unless that is an address."""
+    kind = type(source)
+    return kind.__name__ if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__ else str(source)
+
+
 def in_pieces(verb: str, X: Any) -> TypeError:
     """The error for rows that are not in memory."""
     return TypeError(
-        f"[{verb}] X must be rows in memory; got {X}, which is read in pieces. Give X.read(), or the rows of "
+        f"[{verb}] X must be rows in memory; got {named(X)}, which is read in pieces. Give X.read(), or the rows of "
         "X.chunks() one after another."
     )
 
@@ -107,7 +113,9 @@ def check_source(
 ) -> None:
     """Raise unless the rows of ``source`` have so many columns, and, where both have names, these in this order."""
     if source.n_features != n_features:
-        raise ValueError(f"[{verb}] X must have {n_features} columns, {what}; got {source.n_features} in {source}.")
+        raise ValueError(
+            f"[{verb}] X must have {n_features} columns, {what}; got {source.n_features} in {named(source)}."
+        )
     for i, (name, known) in enumerate(zip(source.column_names or (), column_names or (), strict=False), 1):
         if name != known:
-            raise ValueError(f"[{verb}] {source} column {i} must be {known!r}, as in training; got {name!r}.")
+            raise ValueError(f"[{verb}] {named(source)} column {i} must be {known!r}, as in training; got {name!r}.")

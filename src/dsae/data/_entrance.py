@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Part, Rows, share
-from dsae.data._check import check_finite, in_pieces, plain_rows
+from dsae.data._check import check_finite, in_pieces, named, plain_rows
 from dsae.data._objects import source_of
 from dsae.data._reader import Reader
 from dsae.data._source import ArraySource, Source
@@ -175,7 +175,7 @@ class Adapted:
         self._verb, self.source, self.n_features = verb, source, int(source.n_features)
 
     def __str__(self) -> str:
-        return str(self.source)
+        return named(self.source)
 
     def __len__(self) -> int:
         return len(self.source)
