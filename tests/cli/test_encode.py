@@ -249,7 +249,7 @@ def test_a_stream_that_breaks_off_leaves_the_old_codes(dsae, model, rows, tmp_pa
 def test_standard_output_takes_what_needs_no_going_back(dsae, model, data):
     done = dsae("encode", model, data, "--format", "parquet")
     assert (done.code, done.out) == (2, b"")
-    assert "standard output takes npy, npz, csv; got parquet" in done.err
+    assert "standard output takes npy, npz, csv, tsv; got parquet" in done.err
 
 
 def test_options_about_columns_say_what_is_read(dsae, model, rows, tmp_path):

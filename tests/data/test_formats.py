@@ -31,6 +31,6 @@ def test_endings_are_told_apart():
         kind.name for kind in FORMATS.values() for _ in kind.endings
     ]
     assert format_of("x.csv.zip") is None
-    assert set(WRITTEN) == {"npy", "npz", "csv", "parquet", "arrow", "feather", "h5ad"}
+    assert set(WRITTEN) == {"npy", "npz", "csv", "tsv", "parquet", "arrow", "feather", "h5ad"}
     with pytest.raises(ValueError, match=r"got '\.zip'"):
         open_rows("x.csv.zip")

@@ -1,5 +1,8 @@
 """Whole files or none: what cannot be written is said, and the old file stays."""
 
+import bz2
+import gzip
+import lzma
 import subprocess
 import sys
 
@@ -187,10 +190,24 @@ def test_only_ids_of_parquet_have_a_dictionary(tmp_path):
     assert found == {"cell": True, "a": False, "b": False, "c": False}
 
 
-@pytest.mark.parametrize("name", ["x.csv.gz", "x.tsv", "x.txt", "x.pq", "x.mtx", "x.safetensors"])
+@pytest.mark.parametrize("name", ["x.txt", "x.txt.gz", "x.npy.gz", "x.pq", "x.mtx", "x.safetensors"])
 def test_what_is_only_read_is_not_written(tmp_path, name):
     """Not even under a name that would be read as another kind of text."""
     with pytest.raises(
-        ValueError, match=r"must end in \.npy, \.npz, \.csv, \.parquet, \.arrow, \.feather, \.h5ad; got"
+        ValueError, match=r"must end in \.npy, \.npz, \.csv, \.tsv, \.parquet, \.arrow, \.feather, \.h5ad; got"
     ):
         write_rows(tmp_path / name, ROWS)
+
+
+@pytest.mark.parametrize("name", ["x.tsv", "x.csv.gz", "x.tsv.gz", "x.csv.bz2", "x.csv.xz"])
+def test_text_is_written_as_its_ending_says(tmp_path, name):
+    opener = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}.get(name.rpartition(".")[2], open)
+    write_rows(tmp_path / name, ROWS, ["a", "b", "c"])
+    with opener(tmp_path / name, "rt") as file:
+        assert file.readline() == ("a\tb\tc\n" if "tsv" in name else "a,b,c\n")
+    rows, names = read_rows(tmp_path / name)
+    np.testing.assert_array_equal(rows, ROWS)
+    assert names == ["a", "b", "c"]
+    before = (tmp_path / name).read_bytes()
+    write_rows(tmp_path / name, ROWS, ["a", "b", "c"])
+    assert (tmp_path / name).read_bytes() == before

@@ -22,7 +22,7 @@ class Format:
     ----------
     name : str
     endings : tuple of str
-        The first is the one that is written.
+        The first is the one that is written, of text compressed, too.
     reader : str
         Module of `dsae.data` and function in it, from a path and options to a reader.
     takes : frozenset of str
@@ -56,6 +56,11 @@ def _packed(*endings: str) -> tuple[str, ...]:
     return tuple(f"{ending}{packed}" for packed in ("", ".gz", ".bz2", ".xz") for ending in endings)
 
 
+def _text(name: str, endings: tuple[str, ...], writer: str) -> Format:
+    how = {"writer": f"_writers:{writer}", "needs": "pyarrow", "extra": "tables", "pipe": True}
+    return Format(name, _packed(*endings), "_text:TextReader", _TEXT, **how)
+
+
 def _arrow(name: str, endings: tuple[str, ...], magic: bytes | None, writer: str = "ArrowWriter") -> Format:
     how = {"writer": f"_writers:{writer}", "needs": "pyarrow", "extra": "tables", "magic": magic}
     return Format(name, endings, "_arrow:ArrowReader", _COLUMNS, **how)
@@ -64,16 +69,8 @@ def _arrow(name: str, endings: tuple[str, ...], magic: bytes | None, writer: str
 _TABLE = (
     Format("npy", (".npy",), "_arrays:NpyReader", writer="_writers:NpyWriter", pipe=True, magic=b"\x93NUMPY"),
     Format("npz", (".npz",), "_arrays:open_npz", _KEY, "_writers:NpzWriter", sparse=True, pipe=True, magic=b"PK"),
-    Format(
-        "csv",
-        _packed(".csv", ".tsv", ".txt", ".dat"),
-        "_text:TextReader",
-        _TEXT,
-        "_writers:CsvWriter",
-        needs="pyarrow",
-        extra="tables",
-        pipe=True,
-    ),
+    _text("csv", (".csv", ".txt", ".dat"), "CsvWriter"),
+    _text("tsv", (".tsv",), "TsvWriter"),
     _arrow("parquet", (".parquet", ".pq"), b"PAR1", "ParquetWriter"),
     _arrow("arrow", (".arrow", ".ipc"), b"ARROW1"),
     _arrow("feather", (".feather",), None),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import lzma
 import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +21,7 @@ from dsae.data._batch import Rows
 from dsae.data._packages import check_package, resolved
 from dsae.data._writers import ObsmWriter, Writer
 
+_TEXTS = ("csv", "tsv")
 CODES = "X_dsae"
 """Where in ``obsm`` of AnnData codes are written."""
 
@@ -37,7 +41,7 @@ def writing(
     Parameters
     ----------
     path : str or Path
-        ``-`` is standard output, for ``npy, npz, csv``.
+        ``-`` is standard output, for ``npy, npz, csv, tsv``.
     n_rows : int
     column_names : sequence of str
         ``.npy`` and ``.npz`` have no place for them.
@@ -47,7 +51,8 @@ def writing(
         ``.csv`` cannot, so ids that are numbers are read back only by ``open_rows(path, id_column)``, or without a
         name.
     format : str, optional
-        npy, npz, csv, parquet, arrow, feather or h5ad; by default what ``path`` ends in, and csv for standard output.
+        npy, npz, csv, tsv, parquet, arrow, feather or h5ad; by default what ``path`` ends in (``.csv.gz``, too), and
+        csv for standard output.
     sparse : bool
         Whether an ``.npz`` is to hold a CSR matrix, as `scipy.sparse.save_npz` writes it.
     beside : str or Path, optional
@@ -69,10 +74,10 @@ def writing(
         raise ValueError(f"[write] {path}: a sparse matrix is written as {able}; got .{kind.name}.")
     if kind.name not in ("npy", "npz") and id_name is not None and id_name in column_names:
         raise ValueError(f"[write] {path}: ids need a column of their own; {id_name!r} is one of the others.")
-    if kind.name != "csv":
+    if kind.name not in _TEXTS:
         check_package(kind)
     shape = (n_rows, len(column_names))
-    with _target(path, kind, beside) as file:
+    with _target(path, kind, beside) as plain, _packed(path, plain) as file:
         if beside is None:
             writer: Writer = resolved(kind.writer or "")(file, n_rows, column_names, id_name, sparse)
         else:
@@ -115,7 +120,7 @@ def write_rows(
     _check_table(path, array.shape, None if column_names is None else len(column_names))
     names: Sequence[str] = column_names or []
     if column_names is None:
-        names = [""] * array.shape[1] if kind.name == "csv" else [f"x{i}" for i in range(array.shape[1])]
+        names = [""] * array.shape[1] if kind.name in _TEXTS else [f"x{i}" for i in range(array.shape[1])]
     with writing(path, array.shape[0], names, format=kind.name, sparse=sp.issparse(array)) as writer:
         writer.write(array)
 
@@ -132,9 +137,21 @@ def _written(path: str | Path, format: str | None) -> Format:
     if kind is None or kind.writer is None:
         got = format or Path(path).suffix or "no ending"
         raise ValueError(f"[write] {path} must end in {written}; got {got!r}.")
-    if format is None and str(path) != "-" and not str(path).lower().endswith(kind.endings[0]):
+    if format is None and str(path) != "-" and kind.endings[0] not in (_ending(path), _ending(Path(path).stem)):
         raise ValueError(f"[write] {path} must end in {written}; got {kind.name} as {Path(path).suffix!r}.")
     return kind
+
+
+def _ending(path: str | Path) -> str:
+    return Path(path).suffix.lower()
+
+
+def _packed(path: str | Path, file: BinaryIO) -> contextlib.AbstractContextManager[Any]:
+    """A file that compresses, where the ending says so."""
+    if _ending(path) == ".gz":
+        return gzip.GzipFile("", "wb", fileobj=file, mtime=0)
+    packer = {".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}.get(_ending(path))
+    return contextlib.nullcontext(file) if packer is None else packer(file, "wb")
 
 
 @contextlib.contextmanager

@@ -77,6 +77,8 @@ class NpzWriter:
 class CsvWriter:
     """Lines of the shortest digits that read back as the same float32; without names, no header."""
 
+    _delimiter = ","
+
     def __init__(self, file: BinaryIO, n_rows: int, names: Sequence[str], id_name: str | None, sparse: bool) -> None:
         self._file, self._with_ids = file, id_name is not None
         header = [*names] if id_name is None else [id_name, *names]
@@ -94,11 +96,17 @@ class CsvWriter:
 
     def _write_lines(self, lines: Sequence[Sequence[str]]) -> None:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(lines)
+        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerows(lines)
         self._file.write(text.getvalue().encode())
 
     def close(self) -> None:
         """All is written."""
+
+
+class TsvWriter(CsvWriter):
+    """The same with tabs."""
+
+    _delimiter = "\t"
 
 
 class ArrowWriter:
