@@ -13,7 +13,7 @@ $(shell mkdir -p build; echo $(sort $(wildcard src/dsae/*.py src/dsae/*/*.py)) >
 	cmp -s $(MODULES).now $(MODULES) || cp $(MODULES).now $(MODULES))
 SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # One process a core, at most four, each on one thread: threads of torch's OpenMP spin while they wait, and would take the
-# cores of the other processes (16 minutes of processor time became 6).
+# cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 .PHONY: demo test check numerical docs sanitize format stub wheel wheel-test bench results clean formats fuzz

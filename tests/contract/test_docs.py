@@ -17,7 +17,7 @@ import dsae
 from dsae.cli import run
 
 ROOT = Path(__file__).parents[2]
-HOME = Path(dsae.__path__[0]).parent
+HOME = Path(dsae.__file__).parents[1]
 MODULES = [
     ".".join(path.relative_to(HOME).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted((HOME / "dsae").rglob("*.py"))

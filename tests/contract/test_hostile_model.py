@@ -38,6 +38,8 @@ def folders(tmp_path_factory):
         dsa = DeepSparseAutoencoder(3, hidden_layer_sizes=(5,), **{"density": 0.5} | settings)
         dsa.set_params(batch_size=8, random_state=0).partial_fit(X)
         made[name] = dsa.save(tmp_path_factory.mktemp("hostile") / name)
+        model = store.read(made[name], learning=True)  # what is imported on first use is no memory of a damaged file
+        Runtime(model).reconstruct(np.ones((3, model.config.n_features), np.float32))
     return made
 
 

@@ -114,6 +114,7 @@ def test_callbacks_hear_of_every_epoch(schedule):
 
 
 @pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+@pytest.mark.filterwarnings("ignore:Training was stopped after epoch 2")
 def test_a_callback_ends_the_training(schedule):
     dsa = small(max_iter=6, schedule=schedule).set_callbacks(Recorder(stop_after=2)).fit(X)
     assert dsa.n_iter_ == 2
@@ -124,6 +125,7 @@ def test_callbacks_change_nothing():
     np.testing.assert_array_equal(watched.transform(X), small(max_iter=3).fit(X).transform(X))
 
 
+@pytest.mark.filterwarnings("ignore:Training was stopped after epoch 2")
 def test_a_run_that_goes_on_from_a_checkpoint_tells_callbacks_of_what_is_left(tmp_path):
     class Stop(Recorder):
         def on_fit_task_begin(self, estimator, context, *, X=None):
