@@ -63,16 +63,23 @@ def victim(request, folders, tmp_path):
 
 
 def attempt(folder):
-    """Whether it was a model all the same; anything but the two errors, or too much memory, fails."""
+    """Whether it was a model all the same; anything but the two errors, or too much memory, fails.
+
+    Imports and caches of a first time are no memory of the file: it has a second try.
+    """
     size = sum(path.stat().st_blocks * 512 for path in folder.iterdir() if path.is_file())
-    tracemalloc.reset_peak()
-    before = tracemalloc.get_traced_memory()[0]
-    try:
-        model = store.read(folder, learning=True)
-    except (ValueError, OSError) as error:
-        assert str(error)  # noqa: PT017
-        model = None
-    assert tracemalloc.get_traced_memory()[1] - before < 40 * size + SLACK
+    for last in (False, True):
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        try:
+            model = store.read(folder, learning=True)
+        except (ValueError, OSError) as error:
+            assert str(error)  # noqa: PT017
+            model = None
+        took = tracemalloc.get_traced_memory()[1] - before
+        if took < 40 * size + SLACK:
+            break
+        assert not last, took
     if model is not None:
         Runtime(model).reconstruct(np.ones((3, model.config.n_features), np.float32))
     return model is not None
