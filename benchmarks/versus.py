@@ -86,7 +86,7 @@ def _measure(checkout: Path, part: str, threads: int, share: float) -> Any:
 def _lines(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
     """Every time in what a part measured, by its place."""
     if isinstance(found, list):
-        for row in found:
+        for row in (row for row in found if isinstance(row, dict)):
             kind = " ".join(str(v) for k, v in row.items() if k in _KEYS)
             yield from _lines(row, f"{path} {kind}".strip())
     elif isinstance(found, dict):
