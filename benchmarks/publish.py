@@ -26,6 +26,7 @@ SECTIONS = (
     "growth",
     "stream",
     "wide",
+    "busy",
 )
 HEAD = """# Benchmarks
 
@@ -47,14 +48,15 @@ rest.
   Medians are shown.
 - Before a turn there is a pause of ten milliseconds, because threads of an OpenMP runtime spin for some milliseconds
   after their work, SparseLab and onnxruntime have threads of their own, and threads that still spin would take a core
-  from the next contestant. A short call is preceded by an untimed one, so nobody starts with cold caches or sleeping
-  threads.
-- OpenMP's waiting policy, which is stated above, should be the default: with `OMP_WAIT_POLICY=passive` SparseProp,
-  which waits at a barrier for every output row, is several times slower.
+  from the next contestant. A short call is preceded by an untimed one, so that none starts with cold caches or
+  sleeping threads.
+- OpenMP's waiting policy, stated above, matters only to torch and to the peers, since dsae's kernels have threads of
+  their own. It should be the default: with `OMP_WAIT_POLICY=passive` SparseProp, which waits at a barrier for every
+  output row, is several times slower.
 - SparseLab and SparseProp are given their matrices in CSR form, as their own constructors would write all zeros out;
   what they compute is what their modules compute. Edges are drawn uniformly at random.
-- Everybody allocates as installed: torch and the peers through the C library, dsae from memory that it keeps when it is
-  freed. Results are dropped after each call, as a training step drops its activations and gradients.
+- All allocate memory as they do when installed: torch and the peers through the C library, dsae from memory that it
+  keeps when it is freed. Results are dropped after each call, as a training step drops its activations and gradients.
 - All activations are dense rows, as a user has them; dsae's packing into panels and back is always counted.
 """
 

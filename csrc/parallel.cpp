@@ -1,6 +1,6 @@
-// A pool of threads that yields: helpers spin for a moment after their last part, then sleep, and a part that no helper
-// has taken up when the caller is done with its own is done by the caller. On a busy machine nobody waits for a thread
-// that has not run yet. docs/design/threads.md has the measurements.
+// A thread pool for busy machines: helpers spin briefly after their last part, then yield, then sleep. When the caller
+// finishes its own part, it also runs every part that no helper has started, so it never waits for a thread that the
+// system has not scheduled yet. docs/design/threads.md has the measurements.
 #include "parallel.hpp"
 
 #include <atomic>
@@ -24,11 +24,12 @@
 namespace dsae {
 namespace {
 
+// A bound on the memory of a Pool, 160 bytes a helper; any value above the cores of a machine does.
 constexpr int kMaxThreads = 256;
 
 using Clock = std::chrono::steady_clock;
-// From the end of a kernel to the start of the next one of the same step pass some 20 us of Python, or an operation of
-// torch; waking a sleeper takes some 50 us, in virtual machines more.
+// Between two kernels of one training step there are about 20 us of Python or one torch operation, while waking a
+// sleeping thread takes about 50 us, and longer in virtual machines.
 constexpr auto kSpin = std::chrono::microseconds(50);
 constexpr auto kYield = std::chrono::microseconds(500);
 
@@ -40,12 +41,12 @@ inline void pause() {
 #endif
 }
 
-// True as soon as ready() is; false after having spun and then yielded so long in vain.
+// Returns true as soon as ready() does, and false if it has not by the time `spin` and then `yield` have passed.
 template <class Ready>
 bool spin_until(const Ready& ready, Clock::duration spin, Clock::duration yield) {
   const auto begun = Clock::now();
   for (;;) {
-    for (int i = 0; i < 32; ++i) {
+    for (int i = 0; i < 32; ++i) {  // the clock is read once in a while; any such number does
       if (ready()) return true;
       pause();
     }
@@ -76,7 +77,8 @@ struct Job {
   }
 };
 
-// A helper and the part it is offered. The word `state` says whose move it is; whoever finds the other asleep wakes it.
+// A helper and the part it is offered. `state_` says whether the caller or the helper acts next; either wakes the other
+// if it finds it asleep.
 class Helper {
   enum State { idle, asleep, offered, running, awaited };
   std::atomic<int> state_{idle};
@@ -107,8 +109,8 @@ class Helper {
     if (state_.exchange(offered) == asleep) wake(work_);
   }
 
-  // Takes the part back if the helper has not begun it, else waits for its end: awake for as long as an equal part
-  // took, and without yielding, for where others want the core a yield costs their whole time slices.
+  // Runs the part here if the helper has not started it. Otherwise waits for the helper: awake for as long as an equal
+  // part took, then asleep. It does not yield, since on a busy core every yield costs whole time slices of others.
   void finish(Job* job, int part, Clock::duration usual) {
     if (move(offered, idle)) return job->run(part);
     const auto ended = [&] { return state_ == idle || state_ == asleep; };
@@ -132,7 +134,7 @@ class Pool {
   Helper helpers_[kMaxThreads];
   int started_ = 0;
 
-  // Fewer where the system has no more threads, or no memory for them.
+  // Returns fewer than n if the system has no more threads, or no memory for them.
   int start(int n) {
     try {
       for (; started_ < n; ++started_) std::thread([helper = &helpers_[started_]] { helper->serve(); }).detach();
@@ -143,7 +145,7 @@ class Pool {
   }
 
  public:
-  // False, and nothing done, while another thread of the program has the helpers.
+  // Returns false, having done nothing, while another thread of the program is using the helpers.
   bool run(Job* job) {
     if (busy_.test_and_set(std::memory_order_acquire)) return false;
     const int n = start(job->n_parts - 1);
@@ -158,8 +160,8 @@ class Pool {
   }
 };
 
-// Never destroyed: helpers sleep in it until the process ends. A child has none of its parent's threads and starts
-// anew.
+// Never destroyed, because helpers sleep in it until the process ends. A forked child has none of its parent's threads,
+// so it creates a pool of its own.
 std::atomic<Pool*> pool{nullptr};
 
 Pool* the_pool() {
@@ -181,7 +183,7 @@ Pool* the_pool() {
 
 using GetInt = int();
 
-// The OpenMP runtime of torch, which loads it for everyone to find; null before, and where there is none.
+// From the OpenMP runtime that torch loads into the global namespace; null before torch is imported, or without one.
 GetInt* omp_max_threads() {
 #if defined(__unix__) || defined(__APPLE__)
   static std::atomic<GetInt*> found{nullptr};

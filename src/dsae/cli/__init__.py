@@ -63,9 +63,6 @@ def cli(state: dict[str, bool], debug: bool) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    # Threads that spin while others hold the cores made `dsae demo` nine times slower on a busy machine; OpenMP
-    # reads this once, when it is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.exit(run(args))
 
 
