@@ -31,6 +31,7 @@ def run(name, density=0.1, seed=0, n_steps=N_STEPS, watch=lambda model, step: No
         optimizer.zero_grad()
         (model(x) - x).square().mean().backward()
         optimizer.step()
+        rewire.observe(model.layers)
         for layer, rewiring in rewire.rewire(model.layers, Clock(step, n_steps, 4)).items():
             swap_parameter(optimizer, model.layers[layer], rewiring)
             rewire.moved(layer, rewiring)
@@ -98,6 +99,7 @@ def test_what_goes_has_the_smallest_score(name):
         "tempered": layer.values.abs() * layer.values.grad.abs() ** 0.25,
     }[name].detach()
     rewire = Rewire(METHODS[name], {"encoder.0": 20, "decoder.0": 20}, 0)
+    rewire.observe(model.layers)
     kept = rewire.rewire(model.layers, Clock(1, 1, 1))["encoder.0"].source
     assert set(kept.tolist()) == set(score.topk(20).indices.tolist())
 

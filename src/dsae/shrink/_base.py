@@ -31,7 +31,7 @@ class Clock:
 
 
 class Shrinker:
-    """Base class that does nothing; subclasses override one of `penalty`, `prox` and `rewire`."""
+    """Base class that does nothing; subclasses override one of `penalty`, `prox` and `rewire` (with `due`)."""
 
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
         """A term of the loss."""
@@ -39,6 +39,13 @@ class Shrinker:
 
     def prox(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> None:
         """A proximal step on the values after the optimiser's step; ``rates`` are its learning rates by layer name."""
+
+    def observe(self, layers: Mapping[str, SparseLinear]) -> None:
+        """Called after every step; gradients are still available."""
+
+    def due(self, clock: Clock) -> bool:
+        """Whether `rewire` will look at values or gradients in this step."""
+        return False
 
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
         """New topologies by layer name, after the optimiser's step; gradients are still available."""

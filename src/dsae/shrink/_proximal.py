@@ -40,9 +40,16 @@ class DropZeros(Shrinker):
         self._waiting: set[str] = set()
         self._grown: set[str] = set()
 
+    def due(self, clock: Clock) -> bool:
+        """At every ``every``-th step and the last, and while layers wait."""
+        return self._starts(clock) or bool(self._waiting)
+
+    def _starts(self, clock: Clock) -> bool:
+        return clock.step % self.every == 0 or clock.step == clock.n_steps
+
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
         """Drop the zeros; nothing grows."""
-        if clock.step % self.every == 0 or clock.step == clock.n_steps:
+        if self._starts(clock):
             self._waiting = set(layers)
         ready = self._waiting - self._grown
         self._waiting -= ready

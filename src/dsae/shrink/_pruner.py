@@ -145,6 +145,7 @@ class Pruner:
                     "gradient."
                 )
         self._done += 1
+        self._rewire.observe(self.layers)
         rewirings = self._rewire.rewire(self.layers, self._clock())
         for name, rewiring in rewirings.items():
             swap_parameter(self.optimizer, self.layers[name], rewiring)

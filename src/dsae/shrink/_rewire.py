@@ -82,9 +82,16 @@ class Rewire(Shrinker):
         self._start: dict[str, int] = {}
         self._recording = False
 
+    def observe(self, layers: Mapping[str, SparseLinear]) -> None:
+        """Take the step into the drop score."""
+        self._drop.observe(layers)
+
+    def due(self, clock: Clock) -> bool:
+        """Whether the schedule says so."""
+        return self.schedule.due(clock)
+
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
         """Bring every layer to the scheduled number of edges, and exchange the scheduled share."""
-        self._drop.observe(layers)
         if not self._start:
             self._start = {name: layer.nnz for name, layer in layers.items()}
         rewirings = {}

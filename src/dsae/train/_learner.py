@@ -6,12 +6,15 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsae.config import whole_number
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.train._optim import SparseAdam
 from dsae.train._stages import Stage
+
+if TYPE_CHECKING:
+    from dsae.train._step import Step
 
 
 @dataclass
@@ -83,6 +86,8 @@ class Learner:
     step, epoch : int
         Done so far.
     sums : Sums
+    stepper : Step, optional
+        How steps are computed; None where that is still to be chosen.
     """
 
     stage: Stage
@@ -94,6 +99,12 @@ class Learner:
     step: int = 0
     epoch: int = 0
     sums: Sums = field(default_factory=Sums)
+    stepper: Step | None = None
+
+    def settle(self) -> None:
+        """Let layers, optimiser and shrinkers hold what the steps have made of them."""
+        if self.stepper is not None:
+            self.stepper.settle()
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on; the layers and the shrinkers have their own."""

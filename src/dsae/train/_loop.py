@@ -30,6 +30,7 @@ from dsae.train._progress import ProgressLine
 from dsae.train._run import Run, seconds_of
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import Stage
+from dsae.train._step import AutogradStep, Step, step_for
 
 _WARM_UP = 0.05  # of the steps of a stage
 _OPEN_WARM_UP = 100  # steps
@@ -218,6 +219,7 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
         run.keep(learner)
         if run.stopping:
             break
+    learner.settle()
     return {
         "stage": learner.stage.name,
         "epoch": len(run.history) + 1,
@@ -237,27 +239,34 @@ def _clock(run: Run, learner: Learner) -> Clock:
 def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float:
     clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
     optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
-    optimizer.zero_grad()
-    by_matrix = (layer for layer in run.model.layers.values() if layer.executor == "dense")
-    ops.share_products(x.shape[0] * sum(layer.in_features * layer.out_features for layer in by_matrix))
-    loss, objective = objective_of(run, stage, learner.extra, x)
-    value = loss.item()
-    if not math.isfinite(objective.item()):
+    stepper = _stepper(run, learner)
+    loss, objective = stepper.gradients(x)
+    if not math.isfinite(objective):
         raise FloatingPointError(
-            f"[fit] The loss became {objective.item()} at step {clock.step} of stage '{stage.name}', "
+            f"[fit] The loss became {objective} at step {clock.step} of stage '{stage.name}', "
             f"epoch {len(run.history) + 1}. Lower learning_rate_init (now {run.config.learning_rate_init:g}), "
             "set scale=True if features differ in scale, or lower l2 and contractive."
         )
-    objective.backward()
-    optimizer.step()
-    for shrinker in stage.shrinkers:
-        shrinker.prox(layers, optimizer.rates())
+    stepper.update()
+    if any(shrinker.due(clock) for shrinker in stage.shrinkers):
+        stepper.settle()
     for shrinker in stage.shrinkers:
         for name, rewiring in shrinker.rewire(layers, clock).items():
+            learner.stepper = None
             swap_parameter(optimizer, layers[name], rewiring)
             for other in stage.shrinkers:
                 other.moved(name, rewiring)
-    return value
+    return loss
+
+
+def _stepper(run: Run, learner: Learner) -> Step:
+    """The learner's, but autograd where a layer's input and output gradient are to be kept."""
+    if any(layer.tape.recording for layer in learner.layers.values()):
+        learner.settle()
+        return AutogradStep(run, learner)
+    if learner.stepper is None:
+        learner.stepper = step_for(run, learner)
+    return learner.stepper
 
 
 def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> list[nn.Parameter]:

@@ -86,6 +86,7 @@ class Run:
 
     def state_dict(self, learner: Learner) -> dict[str, Any]:
         """All that the next step depends on, but the place in the stages."""
+        learner.settle()
         return {
             "model": self.model.state_dict(),
             "shrinkers": {key: shrinker.state_dict() for key, shrinker in self.shrinkers.items()},

@@ -1,0 +1,65 @@
+"""How one training step is computed: its gradients, then the change that they make."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from dsae import ops
+from dsae.train._learner import Learner
+from dsae.train._objective import objective_of
+from dsae.train._run import Run
+
+
+class Step(Protocol):
+    """One way to compute steps, for the layers as they are; another is chosen after every rewiring."""
+
+    def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
+        """The loss as it is reported, and with the penalties; the gradients are kept for `update`."""
+        ...
+
+    def update(self) -> None:
+        """Move every parameter, and let the shrinkers see the step."""
+        ...
+
+    def settle(self) -> None:
+        """Write what is kept in another form back to the layers, the optimiser and the shrinkers."""
+        ...
+
+
+class AutogradStep:
+    """Any model and any penalty, by torch's autograd: the oracle of all other steps."""
+
+    def __init__(self, run: Run, learner: Learner) -> None:
+        self._run, self._learner = run, learner
+
+    def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
+        """By backward from the objective, into ``grad`` of the parameters."""
+        run, learner = self._run, self._learner
+        learner.optimizer.zero_grad()
+        by_matrix = (layer for layer in run.model.layers.values() if layer.executor == "dense")
+        ops.share_products(x.shape[0] * sum(layer.in_features * layer.out_features for layer in by_matrix))
+        loss, objective = objective_of(run, learner.stage, learner.extra, x)
+        objective.backward()
+        return loss.item(), objective.item()
+
+    def update(self) -> None:
+        """Adam, the proximal steps, the scores."""
+        learner = self._learner
+        learner.optimizer.step()
+        for shrinker in learner.stage.shrinkers:
+            shrinker.prox(learner.layers, learner.optimizer.rates())
+        for shrinker in learner.stage.shrinkers:
+            shrinker.observe(learner.layers)
+
+    def settle(self) -> None:
+        """Nothing is kept elsewhere."""
+
+
+def step_for(run: Run, learner: Learner) -> Step:
+    """How to compute the steps from here to the next rewiring.
+
+    By shapes, densities and settings alone, never by what a step took: a run repeats bit for bit.
+    """
+    return AutogradStep(run, learner)
