@@ -1,38 +1,74 @@
-// Adam's step with a learning rate for every row. Rows are short, so edges are taken in runs whose rates were written
-// out before: then neither square root nor division waits for a row to end.
+// Adam's step for all parameters of a model in one pass, with a learning rate for every row of a sparse matrix. Rows
+// are short, so edges are taken in runs whose rates were written out before: then neither square root nor division
+// waits for a row to end. What else is done to a run, the running mean of |gradient| and the soft threshold, finds it
+// in L1.
 #include "level.hpp"
 #include "parallel.hpp"
 
 namespace dsae::DSAE_LEVEL {
 
 namespace {
+
 constexpr int64_t kRun = 512;
 constexpr int64_t kWorkPerEdge = 8;
+
+void row_rates(const AdamParameter& p, int64_t at, int64_t count, int64_t* row, float* rates) {
+  const Csr& w = p.w;
+  const float typical = static_cast<float>(p.size) / (w.n_rows ? w.n_rows : 1);
+  for (int64_t i = 0; i < count;) {
+    while (w.indptr[*row + 1] <= at + i) ++*row;
+    const float fan_in = static_cast<float>(w.indptr[*row + 1] - w.indptr[*row]);
+    const float rate = p.rate / (fan_in < typical ? typical : fan_in);
+    const int64_t left = w.indptr[*row + 1] - at, stop = left < count ? left : count;
+    for (; i < stop; ++i) rates[i] = rate;
+  }
+}
+
+void move_run(const AdamParameter& p, const AdamSettings& s, int64_t at, int64_t count, const float* rates) {
+  const float* grad = p.grad + at;
+  float *values = p.values + at, *mean = p.mean + at, *square = p.square + at;
+  for (int64_t i = 0; i < count; ++i) {
+    const float m = mean[i] + (1 - s.beta1) * (grad[i] - mean[i]);
+    const float v = s.beta2 * square[i] + (1 - s.beta2) * grad[i] * grad[i];
+    mean[i] = m;
+    square[i] = v;
+    values[i] -= rates[i] * m / (__builtin_sqrtf(v) * p.root + s.epsilon);
+  }
+  if (p.magnitude) {
+    float* magnitude = p.magnitude + at;
+    for (int64_t i = 0; i < count; ++i) magnitude[i] += p.newest * (__builtin_fabsf(grad[i]) - magnitude[i]);
+  }
+  if (p.threshold > 0)
+    for (int64_t i = 0; i < count; ++i) {
+      const float x = values[i], t = p.threshold;
+      values[i] = x > t ? x - t : x < -t ? x + t : x * 0;
+    }
+}
+
+void move_range(const AdamParameter& p, const AdamSettings& s, int64_t begin, int64_t end) {
+  float rates[kRun];
+  int64_t row = p.w.indptr ? row_of(p.w, begin) : 0;
+  if (!p.w.indptr)
+    for (float& rate : rates) rate = p.rate;
+  for (int64_t at = begin; at < end; at += kRun) {
+    const int64_t count = end - at < kRun ? end - at : kRun;
+    if (p.w.indptr) row_rates(p, at, count, &row, rates);
+    move_run(p, s, at, count, rates);
+  }
+}
+
 }  // namespace
 
-void adam(const Csr& w, int64_t nnz, const AdamStep& step, const float* grad, float* values, float* mean,
-          float* square) {
-  const float typical = static_cast<float>(nnz) / (w.n_rows ? w.n_rows : 1);
-  parallel_range(nnz, nnz * kWorkPerEdge, [&](int64_t begin, int64_t end) {
-    int64_t row = row_of(w, begin);
-    float rates[kRun];
-    for (int64_t at = begin; at < end; at += kRun) {
-      const int64_t count = end - at < kRun ? end - at : kRun;
-      for (int64_t i = 0; i < count;) {
-        while (w.indptr[row + 1] <= at + i) ++row;
-        const float fan_in = static_cast<float>(w.indptr[row + 1] - w.indptr[row]);
-        const float rate = step.rate / (fan_in < typical ? typical : fan_in);
-        const int64_t left = w.indptr[row + 1] - at, stop = left < count ? left : count;
-        for (; i < stop; ++i) rates[i] = rate;
-      }
-      for (int64_t i = 0; i < count; ++i) {
-        const int64_t e = at + i;
-        const float m = mean[e] + (1 - step.beta1) * (grad[e] - mean[e]);
-        const float v = step.beta2 * square[e] + (1 - step.beta2) * grad[e] * grad[e];
-        mean[e] = m;
-        square[e] = v;
-        values[e] -= rates[i] * m / (__builtin_sqrtf(v) * step.root + step.epsilon);
-      }
+void adam(const AdamParameter* parameters, int64_t count, const AdamSettings& settings) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < count; ++i) total += parameters[i].size;
+  parallel_range(total, total * kWorkPerEdge, [&](int64_t begin, int64_t end) {
+    int64_t first = 0;
+    for (int64_t i = 0; i < count && first < end; ++i) {
+      const AdamParameter& p = parameters[i];
+      const int64_t from = begin > first ? begin - first : 0, to = end - first < p.size ? end - first : p.size;
+      if (from < to) move_range(p, settings, from, to);
+      first += p.size;
     }
   });
 }

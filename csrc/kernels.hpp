@@ -27,13 +27,23 @@ using Spmv = void(const Csr&, const float* values, const float* bias, const floa
 // out[i] = values[slots[i]], and its reverse, out[slots[i]] = values[i].
 using Gather = void(const float* values, const int32_t* slots, float* out, int64_t size);
 
-// One step of Adam (Kingma & Ba 2015, algorithm 1): rate / max(fan-in of the row, mean fan-in) is the rate of an edge,
-// corrected for the first moment's start at zero; root is the correction of the second moment's square root.
-struct AdamStep {
-  float rate, beta1, beta2, epsilon, root;
+// One step of Adam (Kingma & Ba 2015, algorithm 1) for all parameters of a model.
+struct AdamSettings {
+  float beta1, beta2, epsilon;
 };
-using Adam = void(const Csr&, int64_t nnz, const AdamStep&, const float* grad, float* values, float* mean,
-                  float* square);
+struct AdamParameter {
+  Csr w;         // the edges of a sparse matrix, of which only indptr is read; null for any other parameter
+  int64_t size;  // numbers
+  const float* grad;
+  float *values, *mean, *square;
+  float* magnitude;  // running mean of |gradient|; may be null
+  // Of an edge the rate is rate / max(fan-in of its row, mean fan-in), of another number the rate itself. It holds the
+  // correction for the first moment's start at zero; root is that of the second moment's square root.
+  float rate, root;
+  float newest;     // share of this step's |gradient| in its running mean
+  float threshold;  // of the soft threshold after the step; 0 for none
+};
+using Adam = void(const AdamParameter*, int64_t count, const AdamSettings&);
 
 // How many numbers are not zero, and whether none is NaN or infinity.
 struct Nonzeros {

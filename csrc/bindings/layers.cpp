@@ -2,8 +2,10 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
 #include <tuple>
+#include <vector>
 
 #include "bindings/bindings.hpp"
 #include "dense.hpp"
@@ -129,18 +131,34 @@ void from_dense(const In& indptr, const In& indices, const In& from, const Out& 
   dsae::from_dense(w, rows, from.shape(1), to);
 }
 
-void adam(const In& indptr, const In& indices, const In& grad, const Out& values, const Out& mean, const Out& square,
-          float rate, float beta1, float beta2, float epsilon, float root) {
+// Each parameter as (indptr or None, grad, values, mean, square, magnitude or None, rate, root, newest,
+// threshold).
+// double, since a number of Python that float would round does not pass as one.
+using AdamTuple = std::tuple<std::optional<In>, In, Out, Out, Out, std::optional<Out>, double, double, double, double>;
+
+void adam(const std::vector<AdamTuple>& parameters, float beta1, float beta2, float epsilon) {
   const Call call{"adam"};
-  const auto w = call.csr(indptr, indices);
-  call.rising(w);
-  const int64_t nnz = indices.size();
-  const auto g = call.vector<const float>("grad", grad, "the size of indices", nnz);
-  const auto data = call.vector<float>("values", values, "the size of indices", nnz);
-  const auto m = call.vector<float>("mean", mean, "the size of indices", nnz);
-  const auto v = call.vector<float>("square", square, "the size of indices", nnz);
+  std::vector<dsae::AdamParameter> moved;
+  moved.reserve(parameters.size());
+  for (const auto& [indptr, grad, values, mean, square, magnitude, rate, root, newest, threshold] : parameters) {
+    dsae::AdamParameter p = {{nullptr, nullptr, 0}, static_cast<int64_t>(values.size())};
+    p.values = call.vector<float>("values", values, "its own size", p.size);
+    p.grad = call.vector<const float>("grad", grad, "the size of values", p.size);
+    p.mean = call.vector<float>("mean", mean, "the size of values", p.size);
+    p.square = call.vector<float>("square", square, "the size of values", p.size);
+    p.magnitude = magnitude ? call.vector<float>("magnitude", *magnitude, "the size of values", p.size) : nullptr;
+    p.rate = static_cast<float>(rate), p.root = static_cast<float>(root);
+    p.newest = static_cast<float>(newest), p.threshold = static_cast<float>(threshold);
+    if (indptr) {
+      p.w = {call.data<int32_t>("indptr", *indptr, 1), nullptr, static_cast<int64_t>(indptr->size()) - 1};
+      if (p.w.n_rows < 0) call.fail("indptr to have n_rows + 1 entries", "none");
+      call.rising(p.w);
+      call.equal("indptr[-1]", p.w.indptr[p.w.n_rows], "the size of values", p.size);
+    }
+    moved.push_back(p);
+  }
   nb::gil_scoped_release release;
-  kernels->adam(w, nnz, {rate, beta1, beta2, epsilon, root}, g, data, m, v);
+  kernels->adam(moved.data(), moved.size(), {beta1, beta2, epsilon});
 }
 
 void spmv(const In& indptr, const In& indices, const In& values, const In& x, const Out& y) {
@@ -281,9 +299,11 @@ void bind_layers(nb::module_& m) {
         "``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, column]>``, ``W`` the transpose of a layer's matrix.");
   m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert(),
         "Every feature's sum over all panels and lanes.");
-  m.def("adam", &adam, "indptr"_a.noconvert(), "indices"_a.noconvert(), "grad"_a.noconvert(), "values"_a.noconvert(),
-        "mean"_a.noconvert(), "square"_a.noconvert(), "rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "root"_a,
-        "One step of Adam, in place; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``.");
+  m.def("adam", &adam, "parameters"_a.noconvert(), "beta1"_a, "beta2"_a, "epsilon"_a,
+        "One step of Adam for all parameters, in place.\n\nEach is ``(indptr or None, grad, values, mean, square, "
+        "magnitude or None, rate, root, newest, threshold)``. The rate\nof an edge is ``rate / max(fan-in of its row, "
+        "mean fan-in)``; ``magnitude`` is the running mean of ``|grad|``, in\nwhich this step has the share "
+        "``newest``; a soft ``threshold`` follows.");
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert(),
         "``out[i] = values[slots[i]]``.");
   m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert(),

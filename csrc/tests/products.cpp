@@ -141,28 +141,46 @@ void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, 
 }
 
 void test_adam(const dsae::Kernels& k, const Matrix& m, const std::string& where) {
-  const int64_t nnz = m.nnz();
-  const Floats grad = floats(nnz), start = floats(nnz), mean = floats(nnz);
-  Floats square = floats(nnz);
+  const int64_t nnz = m.nnz(), n_other = 700;
+  const Floats grad = floats(nnz + n_other), start = floats(nnz + n_other), mean = floats(nnz + n_other);
+  Floats square = floats(nnz + n_other), magnitude = floats(nnz);
   for (float& v : square) v *= v;
-  const dsae::AdamStep step = {0.3f, 0.9f, 0.999f, 1e-8f, 1.5f};
-  std::vector<double> moved(nnz), first(nnz), second(nnz);
-  for (int64_t e = 0; e < nnz; ++e) {
-    const double fan_in = m.indptr[m.rows[e] + 1] - m.indptr[m.rows[e]], typical = 1.0 * nnz / m.n_rows;
+  for (float& v : magnitude) v = std::abs(v);
+  std::vector<double> moved(nnz + n_other), first(moved), second(moved), seen(nnz);
+  for (int64_t e = 0; e < nnz + n_other; ++e) {
+    const bool edge = e < nnz;
+    const double fan_in = edge ? m.indptr[m.rows[e] + 1] - m.indptr[m.rows[e]] : 1;
+    const double typical = edge ? 1.0 * nnz / m.n_rows : 1, threshold = edge ? 0.1 : 0;
     first[e] = 0.9 * mean[e] + 0.1 * grad[e];
     second[e] = 0.999 * square[e] + 0.001 * grad[e] * grad[e];
-    moved[e] = start[e] - 0.3 / std::max(fan_in, typical) * first[e] / (std::sqrt(second[e]) * 1.5 + 1e-8);
+    const double x = start[e] - 0.3 / std::max(fan_in, typical) * first[e] / (std::sqrt(second[e]) * 1.5 + 1e-8);
+    moved[e] = std::copysign(std::max(std::abs(x) - threshold, 0.0), x);
+    if (edge) seen[e] = 0.99 * magnitude[e] + 0.01 * std::abs(grad[e]);
   }
   const auto after = [&](int which) {
     return [&, which](float* out) {
-      Floats state[3] = {start, mean, square};
-      k.adam(m.csr(), nnz, step, grad.data(), state[0].data(), state[1].data(), state[2].data());
+      Floats state[4] = {start, mean, square, magnitude};
+      float *w = state[0].data(), *average = state[1].data(), *variance = state[2].data();
+      const dsae::AdamParameter parameters[2] = {
+          {m.csr(), nnz, grad.data(), w, average, variance, state[3].data(), 0.3f, 1.5f, 0.01f, 0.1f},
+          {{nullptr, nullptr, 0},
+           n_other,
+           grad.data() + nnz,
+           w + nnz,
+           average + nnz,
+           variance + nnz,
+           nullptr,
+           0.3f,
+           1.5f,
+           0}};
+      k.adam(parameters, 2, {0.9f, 0.999f, 1e-8f});
       std::copy(state[which].begin(), state[which].end(), out);
     };
   };
   run("adam, values " + where, moved, after(0));
   run("adam, mean " + where, first, after(1));
   run("adam, square " + where, second, after(2));
+  run("adam, magnitude " + where, seen, after(3));
 }
 
 }  // namespace dsae_tests

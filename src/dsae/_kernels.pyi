@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy
@@ -70,20 +71,30 @@ def sum_samples(
     """Every feature's sum over all panels and lanes."""
 
 def adam(
-    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
-    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
-    grad: Annotated[NDArray, dict(device="cpu", writable=False)],
-    values: Annotated[NDArray, dict(device="cpu")],
-    mean: Annotated[NDArray, dict(device="cpu")],
-    square: Annotated[NDArray, dict(device="cpu")],
-    rate: float,
+    parameters: Sequence[
+        tuple[
+            Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+            Annotated[NDArray, dict(device="cpu", writable=False)],
+            Annotated[NDArray, dict(device="cpu")],
+            Annotated[NDArray, dict(device="cpu")],
+            Annotated[NDArray, dict(device="cpu")],
+            Annotated[NDArray, dict(device="cpu")] | None,
+            float,
+            float,
+            float,
+            float,
+        ]
+    ],
     beta1: float,
     beta2: float,
     epsilon: float,
-    root: float,
 ) -> None:
     """
-    One step of Adam, in place; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``.
+    One step of Adam for all parameters, in place.
+
+    Each is ``(indptr or None, grad, values, mean, square, magnitude or None, rate, root, newest, threshold)``. The rate
+    of an edge is ``rate / max(fan-in of its row, mean fan-in)``; ``magnitude`` is the running mean of ``|grad|``, in
+    which this step has the share ``newest``; a soft ``threshold`` follows.
     """
 
 def gather(

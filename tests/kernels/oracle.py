@@ -74,14 +74,19 @@ def from_dense(indptr, indices, matrix, values) -> None:
     values[:] = matrix[_rows(indptr), indices]
 
 
-def adam(indptr, indices, grad, values, mean, square, rate, beta1, beta2, epsilon, root) -> None:
+def adam(parameters, beta1, beta2, epsilon) -> None:
     """One step of Adam; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``."""
-    fan_in = np.diff(indptr)
-    rates = np.repeat(rate / np.maximum(fan_in, max(indices.size / max(fan_in.size, 1), 1e-30)), fan_in)
-    mean += (1 - beta1) * (grad - mean)
-    square *= beta2
-    square += (1 - beta2) * grad**2
-    values -= (rates * mean / (np.sqrt(square) * root + epsilon)).astype(np.float32)
+    for indptr, grad, values, mean, square, magnitude, rate, root, newest, threshold in parameters:
+        if indptr is not None:
+            fan_in = np.diff(indptr)
+            rate = np.repeat(rate / np.maximum(fan_in, max(values.size / max(fan_in.size, 1), 1e-30)), fan_in)
+        mean += (1 - beta1) * (grad - mean)
+        square *= beta2
+        square += (1 - beta2) * grad**2
+        values -= (rate * mean / (np.sqrt(square) * root + epsilon)).astype(np.float32)
+        values[:] = np.sign(values) * np.maximum(np.abs(values) - np.float32(threshold), 0)
+        if magnitude is not None:
+            magnitude += newest * (np.abs(grad) - magnitude)
 
 
 def spmv(indptr, indices, values, x, y) -> None:

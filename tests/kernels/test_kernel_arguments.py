@@ -29,8 +29,6 @@ def arguments(rng):
         "scatter": {"values": values, "slots": slots, "out": floats(rng, n)},
         "to_dense": {**w, "values": values, "matrix": floats(rng, 4, 5)},
         "from_dense": {**w, "matrix": floats(rng, 4, 5), "values": values},
-        "adam": {**w, "grad": values, "values": floats(rng, n), "mean": floats(rng, n), "square": floats(rng, n) ** 2}
-        | {"rate": 0.1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "root": 1.0},
         "spmv": {**w, "values": values, "x": floats(rng, 5), "y": floats(rng, 4)},
         "sampled_outer": {**w, "left": bias, "right": floats(rng, 5), "dw": values},
         "gather_live": {
@@ -105,8 +103,6 @@ def test_wrong_arrays_are_refused(rng, name):
         ("backward", {"dx": np.zeros((2, 5, 16), np.float32)}, "Expected dx.shape[1] = 4, the number of rows; got 5."),
         ("backward", {"dy": np.zeros((3, 5, 16), np.float32)}, "Expected dy.shape[0] = 2, as many panels as x; got 3."),
         ("sum_samples", {"sums": np.zeros(1, np.float32)}, "Expected sums.size = 5, the width of the panels; got 1."),
-        ("adam", {"grad": np.zeros(1, np.float32)}, "Expected grad.size = "),
-        ("adam", {"square": np.zeros(1, np.float32)}, "Expected square.size = "),
         ("gather", {"out": np.zeros(1, np.float32)}, "Expected out.size = "),
         ("to_dense", {"values": np.zeros(1, np.float32)}, "Expected values.size = "),
         (
@@ -192,3 +188,28 @@ def test_wrong_arrays_are_refused(rng, name):
 def test_sizes_that_disagree_are_refused(rng, name, change, message):
     with pytest.raises(ValueError, match=re.escape(f"[{name}] {message}")):
         getattr(kernels, name)(**{**arguments(rng)[name], **change})
+
+
+ADAM = {"indptr": np.array([0, 2, 3], np.int32)} | {
+    name: np.zeros(3, np.float32) for name in ("grad", "values", "mean", "square", "magnitude")
+}
+
+
+@native
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *(
+            ({name: np.zeros(2, np.float32)}, f"Expected {name}.size = 3, the size of values; got 2.")
+            for name in ("grad", "mean", "square", "magnitude")
+        ),
+        ({"indptr": np.zeros(0, np.int32)}, "Expected indptr to have n_rows + 1 entries; got none."),
+        ({"indptr": np.array([0, 2], np.int32)}, "Expected indptr[-1] = 3, the size of values; got 2."),
+        ({"indptr": np.array([0, 4, 3], np.int32)}, "Expected indptr to rise from 0; got another order."),
+        ({"values": np.zeros((1, 3), np.float32)}, "Expected values to be a C-contiguous 1-D float32 array; got 2-D"),
+    ],
+)
+def test_adam_refuses_parameters_that_do_not_fit(change, message):
+    kernels.adam([(*ADAM.values(), 0.1, 1.0, 0.01, 0.0)], 0.9, 0.999, 1e-8)
+    with pytest.raises(ValueError, match=re.escape(f"[adam] {message}")):
+        kernels.adam([(*(ADAM | change).values(), 0.1, 1.0, 0.01, 0.0)], 0.9, 0.999, 1e-8)

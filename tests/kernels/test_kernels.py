@@ -159,12 +159,16 @@ def test_edges_within_a_dense_matrix(rng, shape, density):
 @layers
 def test_adams_step_is_the_twins(rng, shape, density):
     t = topology(rng, shape, density)
-    grad, *state = floats(rng, 4, t.nnz)
-    state[2] **= 2
-    twin = [array.copy() for array in state]
-    for step, arrays in ((kernels.adam, state), (_numpy.adam, twin)):
-        step(t.indptr, t.indices, grad, *arrays, 0.3, 0.9, 0.999, 1e-8, 1.5)
-    close(state, twin)
+    state = {"edges": floats(rng, 5, t.nnz), "bias": floats(rng, 5, shape[0])}
+    for arrays in state.values():
+        arrays[3:] **= 2
+    twin = {name: arrays.copy() for name, arrays in state.items()}
+    for step, at in ((kernels.adam, state), (_numpy.adam, twin)):
+        edges, bias = ([*arrays] for arrays in at.values())
+        moved = [(t.indptr, *edges, 0.3, 1.5, 0.01, 0.1), (None, *bias[:4], None, 0.1, 1.2, 0.0, 0.0)]
+        step(moved, 0.9, 0.999, 1e-8)
+    for name, arrays in state.items():
+        close(arrays, twin[name])
 
 
 @covering(LAYERS, share=[0.0, 0.3, 1.0])

@@ -55,6 +55,6 @@ def test_losses_of_sparse_rows(loss):
 
 def test_what_a_step_does_to_the_values():
     values, grad, mean, square = (numbers(TOPOLOGY.nnz).detach() for _ in range(4))
-    settings = {"rate": 1e-3, "betas": (0.9, 0.999), "epsilon": 1e-8, "step": 1}
-    ops.adam_step(values, grad, mean, square, topology=TOPOLOGY, **settings)
+    fused = ops.Fused(numbers(TOPOLOGY.nnz).detach(), threshold=1e-3)
+    ops.adam_step([ops.AdamParameter(values, grad, mean, square, 1e-3, 1, TOPOLOGY, fused)], (0.9, 0.999), 1e-8)
     assert there(move_values(values, TOPOLOGY.rewire(np.arange(TOPOLOGY.nnz) < 3)))

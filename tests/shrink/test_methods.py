@@ -10,9 +10,9 @@ from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._autoencoder import target_nnz
 from dsae.shrink import METHODS, Clock, Contractive, Rewire
-from dsae.shrink._scores import AbsentGradient
+from dsae.shrink._scores import AbsentGradient, Saliency, Tempered
 from dsae.topology import inactive_edges
-from dsae.train import start_model, swap_parameter
+from dsae.train import SparseAdam, start_model, swap_parameter
 from dsae.train._start import start_nnz
 
 NAMES = sorted(METHODS)
@@ -116,6 +116,33 @@ def test_a_running_mean_follows_its_edges(name):
     rewiring = layer.topology.rewire(np.arange(15) % 3 == 0, grown)
     score.moved("layer", rewiring)
     np.testing.assert_allclose(score.state_dict()["layer"], rewiring.move(mean.numpy()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_optimisers_pass_tells_a_score_what_it_would_observe(name):
+    """Until the topology is final; scores that need more than the gradient observe for themselves."""
+    states, n_steps = [], 1000
+    for fuses in (True, False):
+        config = AutoencoderConfig(n_features=30, n_components=6, density=0.5)
+        model = Autoencoder(config, torch.Generator().manual_seed(0))
+        optimizer, rewire = SparseAdam(model.layers, lr=1e-3), Rewire(METHODS[name], target_nnz(config), 0)
+        x = torch.randn(64, 30, generator=torch.Generator().manual_seed(0))
+        for step in (1, 2, 3, n_steps, n_steps):
+            optimizer.zero_grad()
+            (model(x) - x).square().mean().backward()
+            fused = rewire.fuse(model.layers, optimizer.rates()) if fuses else {}
+            optimizer.step(fused=fused)
+            if not fused:
+                rewire.observe(model.layers)
+            states.append((bool(fused), rewire.state_dict()["drop"]))
+            assert not rewire.rewire(model.layers, Clock(step, n_steps, 10))
+    drop = METHODS[name].drop
+    assert [fused for fused, _ in states] == [*[drop is Tempered] * 4, False, *[False] * 5]
+    assert [bool(state) for _, state in states] == [*[issubclass(drop, Saliency)] * 4, False] * 2
+    for one, other in zip(states[:5], states[5:], strict=True):
+        assert one[1].keys() == other[1].keys()
+        for layer, mean in one[1].items():
+            torch.testing.assert_close(mean, other[1][layer], rtol=1e-6, atol=0)
 
 
 def test_set_drops_the_weakest_and_grows_at_zero():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dsae import ops
+from dsae import kernels, ops
 from dsae.nn import SparseLinear
 from dsae.topology import Topology
 from dsae.train import SparseAdam
@@ -87,3 +87,41 @@ def test_a_full_layer_of_many_inputs_has_the_rate_of_1024():
     layer = SparseLinear(4096, 2)
     assert SparseAdam({"layer": layer}, lr=0.1).rates() == pytest.approx({"layer": 0.1 / 4})
     np.testing.assert_allclose(ops.edge_rates(layer.topology), 1 / 4)
+
+
+@both
+def test_what_is_fused_is_what_would_follow_the_step(dtype):
+    alone, fused = make_layer(0.4, dtype), make_layer(0.4, dtype)
+    magnitude = torch.zeros_like(fused.values.detach())
+    mean, threshold = magnitude.clone(), 0.03
+    steps = {"alone": SparseAdam({"a": alone}, lr=0.01), "fused": SparseAdam({"a": fused}, lr=0.01)}
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(5):
+        alone.values.grad = fused.values.grad = torch.randn(alone.nnz, generator=generator).to(dtype)
+        steps["alone"].step()
+        with torch.no_grad():
+            alone.values.copy_(torch.nn.functional.softshrink(alone.values, threshold))
+        mean.lerp_(alone.values.grad.abs(), 0.1)
+        steps["fused"].step(fused={"a": ops.Fused(magnitude, 0.9, threshold)})
+        assert torch.equal(fused.values, alone.values)
+    assert 0 < (fused.values == 0).sum() < fused.nnz
+    torch.testing.assert_close(magnitude, mean, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_one_pass_over_all_parameters_is_one_over_each(threads):
+    """Cut anywhere: the parts of the threads do not end where parameters do."""
+    before = kernels.set_threads(threads)
+    try:
+        generator = torch.Generator().manual_seed(0)
+        sizes = (300_000, 7, 0, 50_001)
+        state = [[torch.rand(n, generator=generator) for _ in range(4)] for n in sizes]
+        alone = [[t.clone() for t in tensors] for tensors in state]
+        ops.adam_step([ops.AdamParameter(*tensors, 0.1, 3) for tensors in state], (0.9, 0.999), 1e-8)
+        kernels.set_threads(1)
+        for tensors in alone:
+            ops.adam_step([ops.AdamParameter(*tensors, 0.1, 3)], (0.9, 0.999), 1e-8)
+    finally:
+        kernels.set_threads(before)
+    for one, other in zip(state, alone, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

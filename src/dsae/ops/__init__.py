@@ -4,6 +4,8 @@ Each verb runs on the compiled kernels for float32 tensors on the CPU and on its
 devices, other dtypes). A batch is rows ``[batch, features]``, `Panels` or `SparseRows`; see `dsae.kernels`.
 """
 
+from dsae.ops._adam import AdamParameter as AdamParameter
+from dsae.ops._adam import Fused as Fused
 from dsae.ops._adam import adam_step as adam_step
 from dsae.ops._adam import edge_rates as edge_rates
 from dsae.ops._adam import reference as reference

@@ -1,6 +1,9 @@
-"""Adam's step for active weights, with a learning rate per edge that depends on its unit's fan-in."""
+"""Adam's step for all parameters of a model, with a learning rate per edge that depends on its unit's fan-in."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,45 +17,100 @@ from dsae.topology import Topology
 _WIDEST = 1024
 
 
-@torch.no_grad()
-def adam_step(
-    parameter: Tensor,
-    grad: Tensor,
-    mean: Tensor,
-    square: Tensor,
-    *,
-    rate: float,
-    betas: tuple[float, float],
-    epsilon: float,
-    step: int,
-    topology: Topology | None = None,
-) -> None:
-    """One step of Adam in place (Kingma & Ba 2015, algorithm 1).
+@dataclass(frozen=True)
+class Fused:
+    """What else is done to a parameter in the pass of its step.
 
     Parameters
     ----------
-    parameter, grad, mean, square : Tensor
+    magnitude : Tensor, optional
+        Running mean of the absolute gradient, of the parameter's shape; updated in place.
+    decay : float
+        Of this mean.
+    threshold : float
+        By which values come nearer to zero after the step, as by `torch.nn.functional.softshrink`; 0 leaves them.
+    """
+
+    magnitude: Tensor | None = None
+    decay: float = 0.99
+    threshold: float = 0.0
+
+    def joined(self, other: Fused | None) -> Fused:
+        """Both; at most one of them has a running mean."""
+        if other is None:
+            return self
+        first = self if self.magnitude is not None else other
+        return Fused(first.magnitude, first.decay, self.threshold + other.threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class AdamParameter:
+    """A parameter with its gradient, moments and settings.
+
+    Parameters
+    ----------
+    values, grad, mean, square : Tensor
         The parameter, its gradient and its two moments, all of one shape.
-    rate, betas, epsilon
-        As in `torch.optim.Adam`.
+    rate : float
+        As ``lr`` of `torch.optim.Adam`.
     step : int
         From 1 on.
     topology : Topology, optional
-        Of the layer whose values ``parameter`` is. An edge then has the rate ``rate * min(n_in, 1024) / fan_in``,
-        ``fan_in`` the active inputs of its row or, where these are fewer, the mean over rows.
+        Of the layer whose values these are. An edge then has the rate ``rate * min(n_in, 1024) / fan_in``, ``fan_in``
+        the active inputs of its row or, where these are fewer, the mean over rows.
+    fused : Fused
     """
-    first, root = 1 - betas[0] ** step, (1 - betas[1] ** step) ** -0.5
-    if topology is not None and topology.nnz == 0:
-        return
-    if topology is not None and is_native(parameter):
-        scaled = rate * reference(topology) / first
-        return _native.adam(parameter, grad, mean, square, topology, (scaled, *betas, epsilon, root))
-    mean.lerp_(grad, 1 - betas[0])
-    square.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])
-    change = mean / (square.sqrt() * root + epsilon)
-    if topology is not None:
+
+    values: Tensor
+    grad: Tensor
+    mean: Tensor
+    square: Tensor
+    rate: float
+    step: int
+    topology: Topology | None = None
+    fused: Fused = Fused()
+
+
+@torch.no_grad()
+def adam_step(parameters: Sequence[AdamParameter], betas: tuple[float, float], epsilon: float) -> None:
+    """One step of Adam in place (Kingma & Ba 2015, algorithm 1): one pass of the kernel over all parameters.
+
+    Parameters
+    ----------
+    parameters : sequence of AdamParameter
+    betas, epsilon
+        As in `torch.optim.Adam`.
+    """
+    native = []
+    for p in parameters:
+        if is_native(p.values) and p.values.is_contiguous():
+            native.append((p, _rate(p, betas), _root(p, betas)))
+        elif p.values.numel():
+            _move(p, betas, epsilon)
+    if native:
+        _native.adam(native, (*betas, epsilon))
+
+
+def _rate(p: AdamParameter, betas: tuple[float, float]) -> float:
+    scale = 1 if p.topology is None else reference(p.topology)
+    return p.rate * scale / (1 - betas[0] ** p.step)
+
+
+def _root(p: AdamParameter, betas: tuple[float, float]) -> float:
+    return (1 - betas[1] ** p.step) ** -0.5
+
+
+def _move(p: AdamParameter, betas: tuple[float, float], epsilon: float) -> None:
+    p.mean.lerp_(p.grad, 1 - betas[0])
+    p.square.mul_(betas[1]).addcmul_(p.grad, p.grad, value=1 - betas[1])
+    change = p.mean / (p.square.sqrt() * _root(p, betas) + epsilon)
+    if (topology := p.topology) is not None:
         change *= per_edge(topology, "rates", change, lambda: edge_rates(topology))
-    parameter.sub_(change, alpha=rate / first)
+    p.values.sub_(change, alpha=p.rate / (1 - betas[0] ** p.step))
+    if p.fused.magnitude is not None:
+        p.fused.magnitude.lerp_(p.grad.abs(), 1 - p.fused.decay)
+    if p.fused.threshold:
+        p.values.copy_(torch.nn.functional.softshrink(p.values, p.fused.threshold))
 
 
 def reference(topology: Topology) -> int:

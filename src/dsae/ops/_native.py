@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +13,9 @@ from dsae import kernels
 from dsae.config import Loss
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
+
+if TYPE_CHECKING:
+    from dsae.ops._adam import AdamParameter
 
 # Tiles of 256 KB, 1, 4 and 16 MB took 327, 271, 226 and 277 ms: small ones visit a hidden unit once per edge, large
 # ones leave the last cache (docs/design/sparse_input.md).
@@ -95,12 +101,30 @@ def collect(matrix: Tensor, topology: Topology) -> Tensor:
     return torch.from_numpy(values)
 
 
-def adam(
-    values: Tensor, grad: Tensor, mean: Tensor, square: Tensor, topology: Topology, settings: tuple[float, ...]
-) -> None:
-    """Adam's step in place; ``settings`` as the kernel takes them."""
-    arrays = (_array(grad), values.detach().numpy(), mean.numpy(), square.numpy())
-    kernels.adam(topology.indptr, topology.indices, *arrays, *settings)
+def adam(parameters: Sequence[tuple[AdamParameter, float, float]], settings: tuple[float, float, float]) -> None:
+    """Adam's step in place; each parameter with its rate and the correction of its second moment's root."""
+    kernels.adam(
+        [
+            (
+                None if p.topology is None else p.topology.indptr,
+                _flat(p.grad),
+                _flat(p.values),
+                _flat(p.mean),
+                _flat(p.square),
+                None if p.fused.magnitude is None else _flat(p.fused.magnitude),
+                rate,
+                root,
+                1 - p.fused.decay,
+                p.fused.threshold,
+            )
+            for p, rate, root in parameters
+        ],
+        *settings,
+    )
+
+
+def _flat(tensor: Tensor) -> np.ndarray:
+    return _array(tensor).reshape(-1)
 
 
 def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Topology) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from dsae.nn import Autoencoder, SparseLinear, Trace
+from dsae.ops import Fused
 from dsae.topology import Rewiring
 
 
@@ -36,6 +37,13 @@ class Shrinker:
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
         """A term of the loss."""
         return 0.0
+
+    def fuse(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> Mapping[str, Fused]:
+        """What the optimiser's own pass over the values is to do in this step, by layer name.
+
+        Of a shrinker that names layers here, neither `prox` nor `observe` is called in the same step.
+        """
+        return {}
 
     def prox(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> None:
         """A proximal step on the values after the optimiser's step; ``rates`` are its learning rates by layer name."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from dsae.nn import SparseLinear
+from dsae.ops import Fused
 from dsae.shrink._base import Clock, Shrinker
 from dsae.topology import Rewiring
 
@@ -21,6 +22,10 @@ class L1(Shrinker):
 
     def __init__(self, strength: float) -> None:
         self.strength = strength
+
+    def fuse(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> dict[str, Fused]:
+        """The soft threshold of every layer."""
+        return {name: Fused(threshold=rates[name] * self.strength) for name in layers}
 
     @torch.no_grad()
     def prox(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> None:

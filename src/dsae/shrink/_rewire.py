@@ -9,6 +9,7 @@ from typing import Any
 
 from dsae.config import whole_number
 from dsae.nn import SparseLinear
+from dsae.ops import Fused
 from dsae.shrink._base import Clock, Shrinker
 from dsae.shrink._schedule import OpenEnded, Schedule
 from dsae.shrink._scores import AbsentGradient, Gradient, Magnitude, RandomGrowth, Saliency, Tempered
@@ -81,10 +82,16 @@ class Rewire(Shrinker):
         self._drop, self._grow = method.drop(), method.grow(seed)
         self._start: dict[str, int] = {}
         self._recording = False
+        self._over = method.schedule.static
+
+    def fuse(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> dict[str, Fused]:
+        """The drop score's running mean, where it has one that the pass can make."""
+        return {} if self._over else self._drop.fuse(layers)
 
     def observe(self, layers: Mapping[str, SparseLinear]) -> None:
-        """Take the step into the drop score."""
-        self._drop.observe(layers)
+        """Take the step into the drop score, as long as it decides over edges."""
+        if not self._over:
+            self._drop.observe(layers)
 
     def due(self, clock: Clock) -> bool:
         """Whether the schedule says so."""
@@ -113,6 +120,9 @@ class Rewire(Shrinker):
 
     def _record(self, layers: Mapping[str, SparseLinear], clock: Clock) -> None:
         upcoming = Clock(clock.step + 1, clock.n_steps, clock.steps_per_epoch)
+        if self.schedule.over(upcoming) and not self._over:
+            self._over = True
+            self._drop.forget()
         self._recording = self._grow.needs_tape and self.schedule.due(upcoming)
         for layer in layers.values():
             layer.tape.clear()
@@ -123,13 +133,13 @@ class Rewire(Shrinker):
         self._drop.moved(name, rewiring)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the layers started, whether they record their gradients now, and the state of both scores."""
+        """Where the layers started, whether they record their gradients now or are final, and both scores."""
         scores = {"drop": self._drop.state_dict(), "grow": self._grow.state_dict()}
-        return {"start": dict(self._start), "recording": self._recording, **scores}
+        return {"start": dict(self._start), "recording": self._recording, "over": self._over, **scores}
 
     def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
         """Both scores continue."""
-        start, self._recording = state["start"], bool(state["recording"])
+        start, self._recording, self._over = state["start"], bool(state["recording"]), bool(state.get("over", False))
         self._start = {name: whole_number("start", start[name], layers[name].topology.size + 1) for name in start}
         self._drop.load_state_dict(state["drop"], layers)
         self._grow.load_state_dict(state["grow"])

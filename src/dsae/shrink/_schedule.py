@@ -47,11 +47,15 @@ class Schedule:
         """The step of the last update."""
         return max(1, math.floor(self.until * clock.n_steps))
 
+    def over(self, clock: Clock) -> bool:
+        """Whether the topology no longer changes."""
+        return self.static or clock.step > self.last(clock)
+
     def due(self, clock: Clock) -> bool:
         """Whether this step updates the topology."""
-        last = self.last(clock)
-        if self.static or clock.step > last:
+        if self.over(clock):
             return False
+        last = self.last(clock)
         every = max(1, min(self.every, last // 30)) if self.every else clock.steps_per_epoch
         return clock.step == last or clock.step % every == 0
 
@@ -75,6 +79,10 @@ class OpenEnded(Schedule):
     """
 
     share: float = 0.3
+
+    def over(self, clock: Clock) -> bool:
+        """Never."""
+        return False
 
     def due(self, clock: Clock) -> bool:
         """Whether this step updates the topology."""

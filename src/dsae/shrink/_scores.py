@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dsae import ops
 from dsae.nn import SparseLinear, move_values, restored
+from dsae.ops import Fused
 from dsae.topology import Rewiring, Topology, inactive_edges
 
 
@@ -20,12 +21,19 @@ class Magnitude:
     def observe(self, layers: Mapping[str, SparseLinear]) -> None:
         """Look at one step's weights and gradients."""
 
+    def fuse(self, layers: Mapping[str, SparseLinear]) -> dict[str, Fused]:
+        """What the optimiser's pass may do in the place of `observe`; nothing where it cannot."""
+        return {}
+
     def score(self, name: str, layer: SparseLinear) -> Tensor:
         """One number per slot; the smallest are dropped."""
         return layer.values.detach().abs()
 
     def moved(self, name: str, rewiring: Rewiring) -> None:
         """Follow a rewiring."""
+
+    def forget(self) -> None:
+        """The topology is final: nothing more will be asked."""
 
     def state_dict(self) -> dict[str, Any]:
         """What was seen so far."""
@@ -71,6 +79,10 @@ class Saliency(Magnitude):
         if name in self._mean:
             self._mean[name] = move_values(self._mean[name], rewiring)
 
+    def forget(self) -> None:
+        """Free the running means."""
+        self._mean.clear()
+
     def state_dict(self) -> dict[str, Any]:
         """The running means."""
         return dict(self._mean)
@@ -88,6 +100,12 @@ class Tempered(Saliency):
     """
 
     power = 0.25
+
+    def fuse(self, layers: Mapping[str, SparseLinear]) -> dict[str, Fused]:
+        """The running mean, which needs the gradient alone."""
+        for name, layer in layers.items():
+            self._mean.setdefault(name, torch.zeros_like(layer.values.detach()))
+        return {name: Fused(self._mean[name], self.decay) for name in layers}
 
     @staticmethod
     def _now(layer: SparseLinear) -> Tensor:

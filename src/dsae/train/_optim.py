@@ -85,27 +85,37 @@ class SparseAdam(torch.optim.Optimizer):
         super().load_state_dict({"state": moments, "param_groups": state_dict["param_groups"]})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
-        for group in self.param_groups:
-            topology = None if group["layer"] is None else self.layers[group["layer"]].topology
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, group["lr"], topology)
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], float] | None = None, *, fused: Mapping[str, ops.Fused] | None = None
+    ) -> None:
+        """Move every parameter that has a gradient, all in one pass.
 
-    def _move(self, parameter: nn.Parameter, rate: float, topology: Topology | None) -> None:
-        state = self.state[parameter]
+        Parameters
+        ----------
+        closure : callable, optional
+            Not called.
+        fused : mapping of str to Fused, optional
+            What else is done to the values of the layers that it names.
+        """
+        also: dict[str | None, ops.Fused] = {**fused} if fused else {}
+        moved = []
+        for group in self.param_groups:
+            name = group["layer"]
+            topology = None if name is None else self.layers[name].topology
+            moved += [
+                self._parameter(parameter, group["lr"], topology, also.get(name, ops.Fused()))
+                for parameter in group["params"]
+                if parameter.grad is not None
+            ]
+        ops.adam_step(moved, self.betas, self.eps)
+
+    def _parameter(
+        self, parameter: nn.Parameter, rate: float, topology: Topology | None, fused: ops.Fused
+    ) -> ops.AdamParameter:
+        state, grad = self.state[parameter], parameter.grad
         if not state:
             state |= {"step": 0, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
         state["step"] += 1
-        ops.adam_step(
-            parameter,
-            parameter.grad,  # type: ignore[arg-type]
-            state["exp_avg"],
-            state["exp_avg_sq"],
-            rate=rate,
-            betas=self.betas,
-            epsilon=self.eps,
-            step=state["step"],
-            topology=topology,
-        )
+        assert grad is not None
+        moments = state["exp_avg"], state["exp_avg_sq"]
+        return ops.AdamParameter(parameter, grad, *moments, rate, state["step"], topology, fused)

@@ -10,6 +10,7 @@ from dsae import ops
 from dsae.train._learner import Learner
 from dsae.train._objective import objective_of
 from dsae.train._run import Run
+from dsae.train._update import update
 
 
 class Step(Protocol):
@@ -46,12 +47,7 @@ class AutogradStep:
 
     def update(self) -> None:
         """Adam, the proximal steps, the scores."""
-        learner = self._learner
-        learner.optimizer.step()
-        for shrinker in learner.stage.shrinkers:
-            shrinker.prox(learner.layers, learner.optimizer.rates())
-        for shrinker in learner.stage.shrinkers:
-            shrinker.observe(learner.layers)
+        update(self._learner)
 
     def settle(self) -> None:
         """Nothing is kept elsewhere."""
