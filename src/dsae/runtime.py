@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae import kernels, store
-from dsae.config import ACTIVATIONS, AutoencoderConfig, one_of, positive_int
+from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig, one_of, positive_int
 from dsae.data import Rows, as_numbers, as_rows, check_finite, check_rows, rows_of
 from dsae.topology import Layer
 
@@ -110,7 +110,14 @@ class Runtime:
         return self._run("decode", codes, self._n_encoder, len(self.layers), "the code's width")
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """``decode(encode(X))``, ``[n_samples, n_features]`` of the runtime's dtype."""
+        """``decode(encode(X))``, ``[n_samples, n_features]`` of the runtime's dtype.
+
+        For a loss with exposure (`dsae.config.Loss`), times the totals of the rows.
+        """
+        loss = LOSSES.get(self.loss)  # a folder may hold a model of a loss that is not registered here
+        if loss is not None and loss.exposure:
+            X = check_rows("reconstruct", X, self.config.n_features)
+            return loss.exposed(self.decode(self._codes(X, None)), X)
         if self.config.code.threshold:  # whose zeros are counted between the halves
             return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
         return self._run("reconstruct", X, 0, len(self.layers))

@@ -71,9 +71,15 @@ class Loss:
     extras : tuple of Extra
         Parameters trained beside the weights.
     exposure : bool
-        Whether a row's total scales its output.
+        Whether a row's total scales its output. The torch half takes the totals as ``exposure=``; a reconstruction is
+        the decoder's output times the row's total.
     couples_outputs : bool
         Whether an output's loss depends on the others of its row, as a multinomial's does.
+
+    Notes
+    -----
+    Sparse rows are never densified as a whole batch: a loss is computed for a few outputs at a time, or, if it has
+    extras or exposure or couples outputs, for a few rows at a time.
 
     Examples
     --------
@@ -101,6 +107,12 @@ class Loss:
     def tiled(self) -> bool:
         """Whether a few outputs can be computed without the others, and without anything but the weights."""
         return not (self.couples_outputs or self.exposure or self.extras)
+
+    def exposed(self, output: np.ndarray, rows: Any) -> np.ndarray:
+        """A decoder's output ``[n_rows, n_features]`` as the reconstruction of ``rows``, an array or a CSR matrix."""
+        if not self.exposure:
+            return output
+        return output * np.asarray(rows.sum(axis=1), dtype=output.dtype).reshape(-1, 1)
 
     @property
     def bounds(self) -> str:

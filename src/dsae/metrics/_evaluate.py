@@ -81,7 +81,10 @@ def evaluate(
     for rows, labels in _batches(X, batch_size):
         begun = time.perf_counter()
         codes = model.encode(rows) if from_codes else None
-        X_hat = model.decode(codes) if from_codes else getattr(model, "reconstruct", model)(rows)
+        if from_codes:
+            X_hat = loss_of(getattr(model, "loss", "mse")).exposed(model.decode(codes), rows)
+        else:
+            X_hat = getattr(model, "reconstruct", model)(rows)
         seconds += time.perf_counter() - begun
         errors.update(rows, X_hat)
         if from_codes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,142 +11,17 @@ from torch import Tensor, nn
 
 from dsae import ops
 from dsae.config import ACTIVATIONS as RECORDS
-from dsae.config import AutoencoderConfig, loss_of
-from dsae.nn._activations import ACTIVATIONS, Activation, activation
+from dsae.config import AutoencoderConfig
+from dsae.nn._activations import activation
 from dsae.nn._dense import DenseAutoencoder
 from dsae.nn._linear import SparseLinear
+from dsae.nn._trace import Trace, activated
 from dsae.ops import Panels, SparseRows
 from dsae.topology import Layer, erdos_renyi
 
 # The first reconstruction is nearly the mean. Test MSE of 784-512-128-32 after 6 epochs on 20000 MNIST images, for
 # 1, 0.1, 0.01: dense 0.0200, 0.0136, 0.0135; density 0.05 0.0262, 0.0212, 0.0210.
 _LAST_GAIN = 0.1
-
-_VALUES_AT_ONCE = 1 << 24  # 64 MiB; whole batches of a million features took 6.1 GB (docs/design/sparse_input.md)
-
-
-@dataclass(frozen=True)
-class Trace:
-    """Results of one forward pass: rows ``[n_rows, f]``, or panels of them.
-
-    For sparse rows, the reconstruction and the target are computed on demand, and are then as wide as the data.
-
-    Parameters
-    ----------
-    input : Tensor, Panels or SparseRows
-        Centred input of the first encoder layer.
-    hidden : tuple of Tensor or Panels
-        Output of every encoder layer; the last is the code.
-    pre_code : Tensor or Panels
-        The code before its activation.
-    inner : tuple of Tensor or Panels
-        Output of every decoder layer but the last.
-    aim : Tensor or SparseRows
-        The target.
-    head : SparseLinear
-        The last layer.
-    activation : Activation
-        Of the reconstruction.
-    extras : mapping of str to Tensor
-        What the loss takes beside output and target, see `dsae.config.Loss`.
-    """
-
-    input: Tensor | Panels | SparseRows
-    hidden: tuple[Tensor | Panels, ...]
-    pre_code: Tensor | Panels
-    inner: tuple[Tensor | Panels, ...]
-    aim: Tensor | SparseRows
-    head: SparseLinear
-    activation: Activation
-    extras: Mapping[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def n_rows(self) -> int:
-        """Samples in the batch."""
-        return self.aim.shape[0]
-
-    @cached_property
-    def logits(self) -> Tensor | Panels:
-        """The reconstruction before its activation."""
-        return self.head(self._last)
-
-    @cached_property
-    def output(self) -> Tensor | Panels:
-        """The reconstruction."""
-        return _activated(self.activation, self.logits, self.n_rows)
-
-    @property
-    def decoded(self) -> tuple[Tensor | Panels, ...]:
-        """Output of every decoder layer; the last is the reconstruction."""
-        return (*self.inner, self.output)
-
-    @cached_property
-    def target(self) -> Tensor:
-        """What the output is compared with, as rows: the centred input, or the input itself where the output is not
-        linear.
-        """
-        return self.aim.dense(ops.tensor_of(self.pre_code)) if isinstance(self.aim, SparseRows) else self.aim
-
-    @property
-    def code(self) -> Tensor:
-        """The code, as rows."""
-        return self.rows(self.hidden[-1])
-
-    @property
-    def variance(self) -> Tensor:
-        """Mean over the features of the target's variance."""
-        if isinstance(self.aim, SparseRows):
-            return ops.tensor_of(self.pre_code).new_tensor(self.aim.variance())
-        return self.aim.var(0, correction=0).mean()
-
-    def like_input(self, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor | Panels:
-        """``draw`` called with the shape of the densified input; panels if the input is to be packed."""
-        like = ops.tensor_of(self.pre_code)
-        if isinstance(self.input, Panels):
-            return ops.on_features(lambda t: draw(tuple(t.shape)).to(like), self.input)
-        packed = isinstance(self.input, SparseRows) and self.input.packed
-        drawn = draw(self.input.packed_shape if isinstance(self.input, SparseRows) else tuple(self.input.shape)).to(
-            like
-        )
-        return Panels(drawn, self.n_rows) if packed else drawn
-
-    def loss(self, kind: str) -> Tensor:
-        """Mean loss over rows and features; for sparse rows without materialising the reconstruction, if possible.
-
-        Parameters
-        ----------
-        kind : str
-            A name in `dsae.config.LOSSES`.
-        """
-        record, half = loss_of(kind), ops.torch_loss(kind)
-        if isinstance(self.aim, SparseRows) and record.tiled and isinstance(self.activation, ACTIVATIONS[record.link]):
-            return self.head.loss(self._last, self.aim, kind)
-        return half.mean(self.rows(self.logits if record.needs_link else self.output), self.target, **self.extras)
-
-    def rows(self, t: Tensor | Panels) -> Tensor:
-        """``t`` as rows ``[n_rows, f]``."""
-        return ops.unpack(t) if isinstance(t, Panels) else t
-
-    def subsample(self) -> Trace:
-        """The first rows of a sparse batch, up to 2^24 numbers but at least one row; all rows of any other batch.
-
-        Rows come in random order, so their mean estimates that of the batch.
-        """
-        n = max(1, _VALUES_AT_ONCE // self.aim.shape[1])
-        if not isinstance(self.aim, SparseRows) or not isinstance(self.input, SparseRows) or n >= self.n_rows:
-            return self
-        return replace(
-            self,
-            input=self.input.first(n),
-            hidden=tuple(self.rows(t)[:n] for t in self.hidden),
-            pre_code=self.rows(self.pre_code)[:n],
-            inner=tuple(self.rows(t)[:n] for t in self.inner),
-            aim=self.aim.first(n),
-        )
-
-    @property
-    def _last(self) -> Tensor | Panels:
-        return self.inner[-1] if self.inner else self.hidden[-1]
 
 
 class Autoencoder(nn.Module):
@@ -222,7 +96,7 @@ class Autoencoder(nn.Module):
         out = []
         for name in names:
             z = layers[name](x)
-            x = _activated(activations[name], z, n_rows)
+            x = activated(activations[name], z, n_rows)
             out.append((z, x))
         return out
 
@@ -254,6 +128,7 @@ class Autoencoder(nn.Module):
         encoded = self.steps(self.names("encoder"), entered)
         decoded = self.steps(self.names("decoder")[:-1], encoded[-1][1])
         return Trace(
+            given=x,
             input=entered,
             hidden=tuple(after for _, after in encoded),
             pre_code=encoded[-1][0],
@@ -340,10 +215,6 @@ class Autoencoder(nn.Module):
             layer.bias.copy_(torch.tensor(bias))  # type: ignore[union-attr]
         if threshold is not None:
             self.activations[len(self.encoder) - 1].set_threshold(torch.tensor(threshold))  # type: ignore[operator]
-
-
-def _activated(activation: nn.Module, z: Tensor | Panels, n_rows: int) -> Tensor | Panels:
-    return ops.on_features(lambda t: activation(t, n_rows), z)
 
 
 def target_nnz(config: AutoencoderConfig) -> dict[str, int]:

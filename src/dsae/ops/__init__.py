@@ -15,6 +15,7 @@ from dsae.ops._autograd import is_native as is_native
 from dsae.ops._autograd import linear as linear
 from dsae.ops._autograd import pack as pack
 from dsae.ops._autograd import unpack as unpack
+from dsae.ops._by_rows import loss_by_rows as loss_by_rows
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk
 from dsae.ops._loss import tiled_loss as tiled_loss
 from dsae.ops._losses import LOSSES as LOSSES

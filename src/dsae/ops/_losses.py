@@ -20,17 +20,18 @@ class TorchLoss:
     ----------
     mean : callable
         ``mean(output, target, **extras)``, over rows ``[n_rows, n_features]``: differentiable. A loss that needs its
-        link takes what the last layer gives in place of the output.
+        link takes the last layer's pre-activations in place of the output; one with ``exposure`` also takes
+        ``exposure=``, the rows' totals ``[n_rows, 1]``.
     tile : callable, optional
-        ``tile(z, target)``: of what the last layer gives with the loss' link, the summed loss and its derivative over
-        the record's ``factor``. By default autograd finds it from ``mean``.
+        ``tile(z, target)``: from pre-activations of the last layer, the summed loss and its derivative divided by the
+        record's ``factor``. By default autograd derives it from ``mean``.
     """
 
     mean: Callable[..., Tensor]
     tile: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
     def residual(self, record: Loss, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """``tile``, or what stands in for it where the link changes nothing or the loss takes logits."""
+        """``tile``, or the same from ``mean``, where the link is the identity or the loss takes pre-activations."""
         if self.tile is not None:
             return self.tile(z, target)
         with torch.enable_grad():

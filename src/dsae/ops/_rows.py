@@ -120,11 +120,18 @@ class SparseRows:
         rows = torch.from_numpy(X.toarray()).to(like)
         return rows if self.shift is None else rows.sub_(torch.from_numpy(self.shift).to(like))
 
-    def first(self, n: int) -> SparseRows:
-        """The first ``n`` rows, not to be packed."""
-        indptr = self.pattern.indptr[: n + 1]
-        pattern = Topology((n, self.shape[1]), indptr, self.pattern.indices[: indptr[-1]])
-        return replace(self, pattern=pattern, values=self.values[: indptr[-1]], packed=False)
+    def part(self, rows: slice) -> SparseRows:
+        """Some consecutive rows, not to be packed."""
+        begin, end, _ = rows.indices(self.shape[0])
+        indptr = self.pattern.indptr[begin : end + 1]
+        stored = slice(int(indptr[0]), int(indptr[-1]))
+        pattern = Topology((end - begin, self.shape[1]), indptr - indptr[0], self.pattern.indices[stored])
+        return replace(self, pattern=pattern, values=self.values[stored], packed=False)
+
+    def totals(self, like: Tensor) -> Tensor:
+        """Each row's sum before the shift, ``[n_rows, 1]``, on the device and in the dtype of ``like``."""
+        sums = np.bincount(self.pattern.rows, self.values, self.shape[0])
+        return torch.from_numpy(sums).to(like)[:, None]
 
     def tile(self, begin: int, end: int, like: Tensor) -> Tensor:
         """Columns ``begin:end``, ``[n_rows, end - begin]``, on the device and in the dtype of ``like``."""

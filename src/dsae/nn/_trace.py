@@ -1,0 +1,191 @@
+"""What one forward pass leaves for losses and penalties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from dsae import ops
+from dsae.config import Loss, loss_of
+from dsae.nn._activations import ACTIVATIONS, Activation
+from dsae.nn._linear import SparseLinear
+from dsae.ops import Panels, SparseRows
+
+_VALUES_AT_ONCE = 1 << 24  # 64 MiB; whole batches of a million features took 6.1 GB (docs/design/sparse_input.md)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Results of one forward pass: rows ``[n_rows, f]``, or panels of them.
+
+    For sparse rows, the reconstruction and the target are computed on demand, and are then as wide as the data.
+
+    Parameters
+    ----------
+    given : Tensor or SparseRows
+        The rows as the data hold them.
+    input : Tensor, Panels or SparseRows
+        Centred input of the first encoder layer.
+    hidden : tuple of Tensor or Panels
+        Output of every encoder layer; the last is the code.
+    pre_code : Tensor or Panels
+        The code before its activation.
+    inner : tuple of Tensor or Panels
+        Output of every decoder layer but the last.
+    aim : Tensor or SparseRows
+        The target.
+    head : SparseLinear
+        The last layer.
+    activation : Activation
+        Of the reconstruction.
+    extras : mapping of str to Tensor
+        What the loss takes beside output and target, see `dsae.config.Loss`.
+    """
+
+    given: Tensor | SparseRows
+    input: Tensor | Panels | SparseRows
+    hidden: tuple[Tensor | Panels, ...]
+    pre_code: Tensor | Panels
+    inner: tuple[Tensor | Panels, ...]
+    aim: Tensor | SparseRows
+    head: SparseLinear
+    activation: Activation
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        """Samples in the batch."""
+        return self.aim.shape[0]
+
+    @cached_property
+    def logits(self) -> Tensor | Panels:
+        """The reconstruction before its activation."""
+        return self.head(self._last)
+
+    @cached_property
+    def output(self) -> Tensor | Panels:
+        """The reconstruction."""
+        return activated(self.activation, self.logits, self.n_rows)
+
+    @property
+    def decoded(self) -> tuple[Tensor | Panels, ...]:
+        """Output of every decoder layer; the last is the reconstruction."""
+        return (*self.inner, self.output)
+
+    @cached_property
+    def target(self) -> Tensor:
+        """What the output is compared with, as rows: the centred input, or the input itself where the output is not
+        linear.
+        """
+        return self.aim.dense(ops.tensor_of(self.pre_code)) if isinstance(self.aim, SparseRows) else self.aim
+
+    @property
+    def code(self) -> Tensor:
+        """The code, as rows."""
+        return self.rows(self.hidden[-1])
+
+    @property
+    def variance(self) -> Tensor:
+        """Mean over the features of the target's variance."""
+        if isinstance(self.aim, SparseRows):
+            return ops.tensor_of(self.pre_code).new_tensor(self.aim.variance())
+        return self.aim.var(0, correction=0).mean()
+
+    def like_input(self, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor | Panels:
+        """``draw`` called with the shape of the densified input; panels if the input is to be packed."""
+        like = ops.tensor_of(self.pre_code)
+        if isinstance(self.input, Panels):
+            return ops.on_features(lambda t: draw(tuple(t.shape)).to(like), self.input)
+        packed = isinstance(self.input, SparseRows) and self.input.packed
+        drawn = draw(self.input.packed_shape if isinstance(self.input, SparseRows) else tuple(self.input.shape)).to(
+            like
+        )
+        return Panels(drawn, self.n_rows) if packed else drawn
+
+    def loss(self, kind: str) -> Tensor:
+        """Mean loss over rows and features.
+
+        Sparse rows' reconstructions are materialised a few outputs at a time, or a few rows at a time where the loss
+        needs whole rows.
+
+        Parameters
+        ----------
+        kind : str
+            A name in `dsae.config.LOSSES`.
+        """
+        record, half = loss_of(kind), ops.torch_loss(kind)
+        if isinstance(self.aim, SparseRows):
+            if record.tiled and isinstance(self.activation, ACTIVATIONS[record.link]):
+                return self.head.loss(self._last, self.aim, kind)
+            if self.aim.shape[0] > self._rows_at_once:
+                return self._loss_by_rows(record, half)
+        output = self.rows(self.logits if record.needs_link else self.output)
+        return half.mean(output, self.target, **self.extras, **self._exposure(record))
+
+    def _loss_by_rows(self, record: Loss, half: ops.TorchLoss) -> Tensor:
+        exposure = self._exposure(record)
+
+        def measure(z: Tensor, piece: slice, *extras: Tensor) -> Tensor:
+            output = z if record.needs_link else self.activation(z, z.shape[0])
+            target = self.aim.part(piece).dense(z)  # type: ignore[union-attr]
+            beside = {name: totals[piece] for name, totals in exposure.items()}
+            return half.mean(output, target, **dict(zip(self.extras, extras, strict=True)), **beside)
+
+        head, extras = self.head, tuple(self.extras.values())
+        return ops.loss_by_rows(
+            head.values,
+            head.bias,  # type: ignore[arg-type]
+            self.rows(self._last),
+            head.topology,
+            measure,
+            self._rows_at_once,
+            extras,
+            head.tape,
+            by_gemm=head.executor == "dense",
+        )
+
+    def _exposure(self, record: Loss) -> dict[str, Tensor]:
+        """Each row's total ``[n_rows, 1]``, for a loss that takes it."""
+        if not record.exposure:
+            return {}
+        like = ops.tensor_of(self.pre_code)
+        given = self.given
+        return {"exposure": given.totals(like) if isinstance(given, SparseRows) else given.sum(1, keepdim=True)}
+
+    @property
+    def _rows_at_once(self) -> int:
+        return max(1, _VALUES_AT_ONCE // self.aim.shape[1])
+
+    def rows(self, t: Tensor | Panels) -> Tensor:
+        """``t`` as rows ``[n_rows, f]``."""
+        return ops.unpack(t) if isinstance(t, Panels) else t
+
+    def subsample(self) -> Trace:
+        """The first rows of a sparse batch, up to 2^24 numbers but at least one row; all rows of any other batch.
+
+        Rows come in random order, so their mean estimates that of the batch.
+        """
+        n = self._rows_at_once
+        if not isinstance(self.aim, SparseRows) or not isinstance(self.input, SparseRows) or n >= self.n_rows:
+            return self
+        return replace(
+            self,
+            given=self.given.part(slice(n)),  # type: ignore[union-attr]
+            input=self.input.part(slice(n)),
+            hidden=tuple(self.rows(t)[:n] for t in self.hidden),
+            pre_code=self.rows(self.pre_code)[:n],
+            inner=tuple(self.rows(t)[:n] for t in self.inner),
+            aim=self.aim.part(slice(n)),
+        )
+
+    @property
+    def _last(self) -> Tensor | Panels:
+        return self.inner[-1] if self.inner else self.hidden[-1]
+
+
+def activated(activation: nn.Module, z: Tensor | Panels, n_rows: int) -> Tensor | Panels:
+    """The activation of rows or panels."""
+    return ops.on_features(lambda t: activation(t, n_rows), z)
