@@ -24,24 +24,30 @@ void row_rates(const AdamParameter& p, int64_t at, int64_t count, int64_t* row, 
   }
 }
 
-void move_run(const AdamParameter& p, const AdamSettings& s, int64_t at, int64_t count, const float* rates) {
-  const float* grad = p.grad + at;
-  float *values = p.values + at, *mean = p.mean + at, *square = p.square + at;
+// Pointers that are said not to overlap, and settings in registers: else no loop here is vectorised, and one square
+// root after the other takes five times as long.
+void move_run(const AdamParameter& p, const AdamSettings& s, int64_t at, int64_t count, const float* __restrict rates) {
+  const float* __restrict grad = p.grad + at;
+  float* __restrict values = p.values + at;
+  float* __restrict mean = p.mean + at;
+  float* __restrict square = p.square + at;
+  const float beta1 = s.beta1, beta2 = s.beta2, epsilon = s.epsilon, root = p.root;
   for (int64_t i = 0; i < count; ++i) {
-    const float m = mean[i] + (1 - s.beta1) * (grad[i] - mean[i]);
-    const float v = s.beta2 * square[i] + (1 - s.beta2) * grad[i] * grad[i];
+    const float m = mean[i] + (1 - beta1) * (grad[i] - mean[i]);
+    const float v = beta2 * square[i] + (1 - beta2) * grad[i] * grad[i];
     mean[i] = m;
     square[i] = v;
-    values[i] -= rates[i] * m / (__builtin_sqrtf(v) * p.root + s.epsilon);
+    values[i] -= rates[i] * m / (__builtin_sqrtf(v) * root + epsilon);
   }
   if (p.magnitude) {
-    float* magnitude = p.magnitude + at;
-    for (int64_t i = 0; i < count; ++i) magnitude[i] += p.newest * (__builtin_fabsf(grad[i]) - magnitude[i]);
+    float* __restrict magnitude = p.magnitude + at;
+    const float newest = p.newest;
+    for (int64_t i = 0; i < count; ++i) magnitude[i] += newest * (__builtin_fabsf(grad[i]) - magnitude[i]);
   }
-  if (p.threshold > 0)
+  if (const float t = p.threshold; t > 0)
     for (int64_t i = 0; i < count; ++i) {
-      const float x = values[i], t = p.threshold;
-      values[i] = x > t ? x - t : x < -t ? x + t : x * 0;
+      const float x = values[i], nearer = x > 0 ? x - t : x + t;
+      values[i] = __builtin_fabsf(x) > t ? nearer : x * 0;
     }
 }
 
