@@ -12,7 +12,9 @@ constexpr int kChains = 8;  // multiply-adds in flight: latency 4, two a cycle
 template <int L>
 inline void spmm_row(const Csr& w, const float* values, const float* bias, const float* x, float* y, const Visit& at) {
   constexpr int N = L / kWidth < kChains ? L / kWidth : kChains;  // vectors held at once
-  constexpr int U = kChains / N;                                  // edges in flight
+  // Edges in flight. One for full panels, so that an output is summed in the order of its edges, in blocks of any size:
+  // four chains are enough where each line comes from L2.
+  constexpr int U = L == 64 ? 1 : kChains / N;
   for (int lane = 0; lane < L; lane += N * kWidth) {
     Vec sum[U][N] = {};
     for (int n = 0; n < N; ++n) {

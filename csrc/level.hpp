@@ -60,13 +60,14 @@ inline Vec across(Vec v) {
   else return v;
 }
 
-// Lane i of the result is the sum over the lanes of v[i % K], whatever i added in the same order.
-template <int K, int D = K / 2>
+// Lane i of the result is the sum over the lanes of v[i % K], added in the same order whatever i and K: an edge's dot
+// product does not depend on how many end together.
+template <int K, int D = 1>
 inline Vec sums(Vec* v) {
-  if constexpr (D == 0) return across<K>(v[0]);
+  if constexpr (D >= K) return across<K>(v[0]);
   else {
-    for (int i = 0; i < D; ++i) v[i] = fold<D>(v[i], v[i + D], std::make_integer_sequence<int, kWidth>());
-    return sums<K, D / 2>(v);
+    for (int i = 0; i < K; i += 2 * D) v[i] = fold<D>(v[i], v[i + D], std::make_integer_sequence<int, kWidth>());
+    return sums<K, 2 * D>(v);
   }
 }
 

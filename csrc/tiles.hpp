@@ -14,9 +14,8 @@
 namespace dsae {
 namespace {
 
-constexpr int64_t kChunkEdges = 1 << 17;    // of a block of columns
-constexpr int64_t kBlockBytes = 512 << 10;  // half of a core's L2
-constexpr int64_t kEdgesPerVisit = 16;      // fewer, and finding a row's next block costs more than the cache gives
+constexpr int64_t kChunkEdges = 1 << 17;  // of a block of columns
+constexpr int64_t kEdgesPerVisit = 16;    // fewer, and finding a row's next block costs more than the cache gives
 
 // What a kernel does with a row's edges [first, last) on one panel; `fresh` on the row's first visit there.
 struct Visit {
@@ -25,8 +24,9 @@ struct Visit {
   bool fresh;
 };
 
-inline int64_t count_blocks(const Csr& w, const Panels<const float>& x) {
-  const int64_t wanted = x.width * x.lanes * 4 / kBlockBytes;
+template <class T>
+inline int64_t count_blocks(const Csr& w, const Panels<T>& x, int64_t block_bytes) {
+  const int64_t wanted = x.width * x.lanes * static_cast<int64_t>(sizeof(T)) / block_bytes;
   const int64_t useful = w.indptr[w.n_rows] / (w.n_rows * kEdgesPerVisit + 1);
   const int64_t n = wanted < useful ? wanted : useful;
   return n < 1 ? 1 : n;
@@ -44,15 +44,17 @@ inline int32_t edge_at_column(const Csr& w, int32_t first, int32_t last, int64_t
 }
 
 // The block's lines of one panel. Rows touch them in no order that a hardware prefetcher would know.
-inline void prefetch(const Panels<const float>& x, int64_t panel, int64_t first_column, int64_t last_column) {
-  const float* const from = x.data + panel * x.width * x.lanes;
-  for (int64_t i = first_column * x.lanes; i < last_column * x.lanes; i += 16) __builtin_prefetch(from + i, 0, 2);
+template <class T>
+inline void prefetch(const Panels<T>& x, int64_t panel, int64_t first_column, int64_t last_column) {
+  const T* const from = x.data + panel * x.width * x.lanes;
+  for (int64_t i = first_column * x.lanes; i < last_column * x.lanes; i += 64 / sizeof(T))
+    __builtin_prefetch(from + i, 0, 2);
 }
 
 // Rows [begin, end); `first` and `last` are scratch for as many.
-template <class Body>
-inline void visit_rows(const Csr& w, const Panels<const float>& x, int64_t begin, int64_t end, int64_t n_blocks,
-                       int32_t* first, int32_t* last, const Body& body) {
+template <class T, class Body>
+inline void visit_rows(const Csr& w, const Panels<T>& x, int64_t begin, int64_t end, int64_t n_blocks, int32_t* first,
+                       int32_t* last, const Body& body) {
   for (int64_t row = begin; row < end; ++row) first[row - begin] = w.indptr[row];
   for (int64_t block = 0; block < n_blocks; ++block) {
     const int64_t column = x.width * block / n_blocks, next_column = x.width * (block + 1) / n_blocks;
@@ -69,10 +71,11 @@ inline void visit_rows(const Csr& w, const Panels<const float>& x, int64_t begin
   }
 }
 
-// body(visit) for every row of `w` on every panel of `x`, what its columns point into.
-template <class Body>
-inline void for_each_visit(const Csr& w, const Panels<const float>& x, const Body& body) {
-  const int64_t total = cost(w), n_blocks = count_blocks(w, x);
+// body(visit) for every row of `w` on every panel of `x`, what its columns point into, in blocks of about
+// `block_bytes` of a panel.
+template <class T, class Body>
+inline void for_each_visit(const Csr& w, const Panels<T>& x, int64_t block_bytes, const Body& body) {
+  const int64_t total = cost(w), n_blocks = count_blocks(w, x, block_bytes);
   const size_t scratch_bytes = 2 * w.n_rows * sizeof(int32_t);
   int32_t* const all_scratch = static_cast<int32_t*>(allocate(scratch_bytes));
   parallel(total * x.lanes * x.count, [&](int thread, int n) {

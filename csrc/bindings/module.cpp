@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "bindings/bindings.hpp"
+#include "cache.hpp"
 #include "parallel.hpp"
 
 const dsae::Kernels* kernels;
@@ -15,6 +16,10 @@ NB_MODULE(_kernels, m) {
   m.def("set_threads", &dsae::set_max_threads, "n"_a,
         "Let kernels called from this thread use ``n`` threads; 0 follows torch, else OMP_NUM_THREADS. Gives what was "
         "set.");
+  m.def("l2_bytes", &dsae::l2_bytes, "Bytes of a core's second-level cache, half of which a block of columns fills.");
+  m.def(
+      "set_l2_bytes", &dsae::set_l2_bytes, "bytes"_a,
+      "Size blocks for another such cache; 0 asks the machine again. Gives what was set. No bit of a result changes.");
   m.def("clear_cache", &dsae::clear_cache, "Free the memory kept for the next arrays, at most 256 MiB.");
   m.def(
       "empty", [](size_t size) { return array(std::make_unique<Owned<float>>(size)); }, "size"_a,

@@ -40,6 +40,8 @@ int main() {
   for (auto level = dsae::levels(); *level; ++level)
     for (int lanes : {16, 32, 64})
       test_products(**level, wide, 2, lanes, std::string((*level)->isa) + " 5x9000, lanes " + std::to_string(lanes));
+  for (auto level = dsae::levels(); *level; ++level)
+    for (int lanes : {16, 32, 64}) test_blocks(**level, lanes, std::string((*level)->isa));
   for (int64_t size : {0, 1, 2, 100, 5000})
     for (int64_t n : {int64_t{0}, size / 3, size}) test_smallest(size, n);
   std::printf("%d passed, %d failed\n", passed, failed);

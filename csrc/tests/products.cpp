@@ -1,6 +1,7 @@
 // Products with panels, live columns and sparse batches, Adam's step: against loops over the edges.
 #include <algorithm>
 
+#include "cache.hpp"
 #include "laws.hpp"
 #include "rewire.hpp"
 
@@ -40,6 +41,28 @@ void test_products(const dsae::Kernels& k, const Matrix& m, int64_t count, int l
   for (size_t i = 0; i < dy.size(); ++i) sums[i / lanes % m.n_rows] += dy[i];
   run("sum_samples " + where, sums, [&](float* out) { k.sum_samples(pdy, out); });
   run("spmv " + where, v, [&](float* out) { k.spmv(m.csr(), values.data(), bias.data(), one.data(), out); });
+}
+
+// Blocks of columns sized for one cache or another, and none: the same bits.
+void test_blocks(const dsae::Kernels& k, int lanes, const std::string& where) {
+  const Matrix m(7, 30000, 0.02);
+  const Floats values = floats(m.nnz()), x = floats(2 * m.n_cols * lanes), dy = floats(2 * m.n_rows * lanes);
+  const dsae::Panels<const float> px = {x.data(), 2, m.n_cols, lanes}, pdy = {dy.data(), 2, m.n_rows, lanes};
+  Floats first;
+  const int64_t machine = dsae::set_l2_bytes(0);
+  check(machine >= 256 << 10 && machine <= 2 << 20, "a cache of " + std::to_string(machine) + " bytes");
+  for (int64_t l2 : {int64_t{256} << 10, machine, int64_t{1} << 40}) {
+    dsae::set_l2_bytes(l2);
+    Floats out(2 * dy.size() + 2 * m.nnz(), NAN);
+    float *const y = out.data(), *const dx = y + dy.size(), *const dw = dx + dy.size(), *const dots = dw + m.nnz();
+    k.spmm(m.csr(), values.data(), nullptr, px, {y, 2, m.n_rows, lanes});
+    k.backward(m.csr(), values.data(), px, pdy, {dx, 2, m.n_rows, lanes}, dw);
+    k.sddmm(m.csr(), pdy, px, dots);
+    if (first.empty()) first = out;
+    check(same(out, first),
+          "blocks for a cache of " + std::to_string(l2) + ", lanes " + std::to_string(lanes) + " " + where);
+  }
+  dsae::set_l2_bytes(machine);
 }
 
 // The live columns of a sparse sample, found and summed.

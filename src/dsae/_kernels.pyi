@@ -15,6 +15,16 @@ def set_threads(n: int) -> int:
     Let kernels called from this thread use ``n`` threads; 0 follows torch, else OMP_NUM_THREADS. Gives what was set.
     """
 
+def l2_bytes() -> int:
+    """
+    Bytes of a core's second-level cache, half of which a block of columns fills.
+    """
+
+def set_l2_bytes(bytes: int) -> int:
+    """
+    Size blocks for another such cache; 0 asks the machine again. Gives what was set. No bit of a result changes.
+    """
+
 def clear_cache() -> None:
     """Free the memory kept for the next arrays, at most 256 MiB."""
 

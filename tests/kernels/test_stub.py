@@ -54,3 +54,13 @@ def test_kept_memory_can_be_freed():
     del array
     kernels.clear_cache()
     assert kernels.aligned((1 << 20,)).size == 1 << 20
+
+
+@native
+def test_blocks_can_be_sized_for_another_cache():
+    machine = kernels.l2_bytes()
+    assert 1 << 18 <= machine <= 1 << 21
+    assert kernels.set_l2_bytes(1 << 19) == machine
+    assert kernels.l2_bytes() == 1 << 19
+    assert kernels.set_l2_bytes(0) == 1 << 19
+    assert kernels.l2_bytes() == machine

@@ -30,6 +30,16 @@ def set_threads(n: int) -> int:
     return 0
 
 
+def l2_bytes() -> int:
+    """Bytes of a core's second-level cache: a usual size, for numpy does not depend on it."""
+    return 1 << 20
+
+
+def set_l2_bytes(bytes: int) -> int:
+    """Nothing: numpy has no blocks of columns."""
+    return 1 << 20
+
+
 def clear_cache() -> None:
     """Nothing: no memory is kept."""
 
