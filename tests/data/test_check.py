@@ -244,3 +244,25 @@ def test_what_keeps_its_rows_in_an_attribute_is_sent_there():
     with pytest.raises(TypeError, match=r"^\[fit\] X must be rows; got SimpleNamespace\. Give its X\.$"):
         check_rows("fit", holder)
     assert check_rows("fit", holder.X).shape == (3, 3)
+
+
+def _broken_list(X):
+    X.rows[1] = [0, 99]
+    X.data[1] = [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("form", "damage"),
+    [
+        ("coo", lambda X: X.row.__setitem__(0, 99)),
+        ("coo", lambda X: X.col.__setitem__(0, 99)),
+        ("coo", lambda X: X.col.__setitem__(0, -1)),
+        ("coo", lambda X: setattr(X, "data", X.data[:-1])),
+        ("lil", _broken_list),
+    ],
+)
+def test_indices_beyond_the_shape_of_a_matrix_are_refused(form, damage):
+    X = sp.coo_matrix(np.eye(4, dtype=np.float32)).asformat(form)
+    damage(X)
+    with pytest.raises(ValueError, match=r"^\[fit\] X must have .* of shape \(4, 4\)"):
+        check_rows("fit", X)

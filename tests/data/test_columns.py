@@ -220,3 +220,45 @@ def test_an_option_that_says_nothing_to_a_format_is_refused(path):
     write(path)
     with pytest.raises(ValueError, match=r"layer says nothing to \.\w+; leave layer='counts' out"):
         open_rows(path, layer="counts")
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_ids_that_repeat_after_the_first_rows_are_refused(tmp_path, monkeypatch, vectors):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr("dsae.data._arrow._SAMPLE_ROWS", 1 << 10)
+    n = 3 << 16
+    names = [f"c{i}" for i in range(n)]
+    names[-1] = names[5]
+    numbers = np.arange(n, dtype=np.float32)
+    x = pa.array(np.stack([numbers, numbers], 1).tolist(), pa.list_(pa.float32(), 2)) if vectors else numbers
+    pq.write_table(pa.table({"cell": names, "x": x}), tmp_path / "x.parquet", row_group_size=1 << 16)
+    source = open_rows(tmp_path / "x.parquet")
+    assert source.id_name == "cell"
+    with pytest.raises(
+        ValueError, match=rf"column 'cell' does not name rows: 'c5' in row {n - 1}, counted from 0, was"
+    ):
+        list(source.chunks())
+    named = open_rows(tmp_path / "x.parquet", "cell")
+    assert sum(len(chunk.ids) for chunk in named.chunks()) == n
+
+
+def write_svm(path, *lines):
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_files_of_svmlight_agree_on_their_width_and_first_index(tmp_path):
+    """A file says neither: 1 is the first column of one that has no 0, unless another file of the folder has."""
+    write_svm(tmp_path / "a.svm", "1 1:0.5 3:2", "0 2:1")
+    write_svm(tmp_path / "b.svm", "1 5:2", "0 1:1")
+    wide = [[0.5, 0, 2, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 2], [1, 0, 0, 0, 0]]
+    source = open_rows(tmp_path)
+    assert source.read().toarray().tolist() == wide
+    assert np.concatenate([chunk.labels for chunk in source.chunks()]).tolist() == [1, 0, 1, 0]
+    assert open_rows(tmp_path / "a.svm").shape == (2, 3)
+    assert open_rows(tmp_path / "a.svm", n_features=7).shape == (2, 7)
+    write_svm(tmp_path / "c.svm", "0 0:4")
+    assert open_rows(tmp_path).read().toarray().tolist() == [[0, *row] for row in wide] + [[4, 0, 0, 0, 0, 0]]
+    with pytest.raises(ValueError, match=r"a\.svm must have indices of 2 features, as n_features says; got 3\."):
+        open_rows(tmp_path / "a.svm", n_features=2)

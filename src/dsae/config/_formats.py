@@ -75,7 +75,7 @@ _TABLE = (
     _arrow("arrow", (".arrow", ".ipc"), b"ARROW1"),
     _arrow("feather", (".feather",), None),
     Format("mtx", _packed(".mtx")[:3], "_arrays:open_market", magic=b"%%MatrixMarket"),
-    Format("svmlight", _packed(".svm", ".libsvm", ".svmlight"), "_arrays:open_svmlight", frozenset({"n_features"})),
+    Format("svmlight", _packed(".svm", ".libsvm", ".svmlight"), "_arrays:SvmlightReader", frozenset({"n_features"})),
     Format(
         "h5ad",
         (".h5ad",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import Rows
+from dsae.data._errors import DamagedError, from_library, library
 from dsae.data._reader import MemoryReader, Reader, ReadOptions, SpanReader, check_real, check_shape, shape_fields
 from dsae.data._text import opened_text
 
@@ -35,7 +36,8 @@ class NpyReader(SpanReader):
         self.fields = shape_fields(array.shape)
 
     def _mapped(self) -> np.ndarray:
-        return np.load(self.path, mmap_mode="r", allow_pickle=False)
+        with library():
+            return np.load(self.path, mmap_mode="r", allow_pickle=False)
 
     def _rows(self, start: int, stop: int) -> Rows:
         return np.array(self._mapped()[start:stop]).reshape(stop - start, -1)
@@ -43,14 +45,17 @@ class NpyReader(SpanReader):
 
 def open_npz(path: Path, options: ReadOptions) -> Reader:
     """The only array of an archive, or ``X``, or the one named; or scipy's sparse matrix."""
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+    with open(path, "rb") as file:
+        with library():
+            archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it is no archive")
-        if options.key is None and {"format", "shape"} <= set(archive.files):
-            matrix = sp.load_npz(path)
-            return MemoryReader(path, checked(matrix))
-        key = named(str(path), archive.files, options.key)
-        return MemoryReader(path, archive[key])
+            raise DamagedError("it is no archive")
+        with archive:
+            sparse = options.key is None and {"format", "shape"} <= set(archive.files)
+            key = "" if sparse else named(str(path), archive.files, options.key)
+            with library():
+                rows = sp.load_npz(path) if sparse else archive[key]
+    return MemoryReader(path, checked(rows) if sparse else rows)
 
 
 def named(name: str, keys: Iterable[str], key: str | None) -> str:
@@ -76,7 +81,8 @@ def named(name: str, keys: Iterable[str], key: str | None) -> str:
 def checked(matrix: Any) -> Any:
     """A sparse matrix, its indices found sound."""
     if matrix.format in ("csr", "csc"):
-        matrix.check_format(full_check=True)
+        with library():
+            matrix.check_format(full_check=True)
     return matrix
 
 
@@ -84,14 +90,16 @@ def read_market(path: Path) -> Rows:
     """A Matrix Market file, packed or not."""
     import scipy.io
 
-    n_rows, n_columns, n_entries, layout, field, _ = scipy.io.mminfo(str(path))
+    with library():
+        n_rows, n_columns, n_entries, layout, field, _ = scipy.io.mminfo(str(path))
     size = path.stat().st_size * (_MOST_INFLATION if path.suffix != ".mtx" else 1)
     least = n_entries if layout == "array" else 4 * n_entries
     if max(least, max(n_rows, n_columns) - _LEAST_ROWS_PROMISED) > size or max(n_rows, n_columns) >= 2**31:
-        raise ValueError(f"it promises {n_rows} {n_columns} {n_entries} in {path.stat().st_size} bytes")
+        raise DamagedError(f"it promises {n_rows} {n_columns} {n_entries} in {path.stat().st_size} bytes")
     if field == "complex":
         raise ValueError(f"[read] {path} must hold real numbers; got complex ones.")
-    return scipy.io.mmread(str(path), spmatrix=True)
+    with library():
+        return scipy.io.mmread(str(path), spmatrix=True)
 
 
 def open_market(path: Path, options: ReadOptions) -> Reader:
@@ -99,14 +107,45 @@ def open_market(path: Path, options: ReadOptions) -> Reader:
     return MemoryReader(path, read_market(path))
 
 
-def open_svmlight(path: Path, options: ReadOptions) -> Reader:
-    """Rows and labels of a file in the format of SVMlight and LIBSVM."""
-    from sklearn.datasets import load_svmlight_file
+class SvmlightReader(MemoryReader):
+    """Rows and labels of a file in the format of SVMlight and LIBSVM.
 
-    with opened_text(path) as file:
+    Such a file does not say how wide rows are, nor whether indices begin at 0 or 1: the smallest and the largest of
+    them do, and those of all files of a folder together.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        from sklearn.datasets import load_svmlight_file
+
         read: Any = load_svmlight_file
-        rows, labels = read(file, n_features=options.n_features, dtype=np.float32)
-    return MemoryReader(path, checked(rows), labels=labels, label_name="label")
+        with opened_text(path) as file, library():
+            self._raw, labels = read(file, dtype=np.float64, zero_based=True)
+        checked(self._raw)
+        with np.errstate(over="ignore"):
+            few = self._raw.astype(np.float32)
+        self._raw = few if np.array_equal(few.data, self._raw.data) else self._raw
+        self._given, self._low = options.n_features, int(self._raw.indices.min()) if self._raw.nnz else 1
+        rows = self._shifted(path, *self._frame([self]))
+        super().__init__(path, rows, labels=labels, label_name="label")
+
+    def align(self, files: Sequence[Reader]) -> None:
+        """Take the first index and the width of all files of a folder."""
+        rows = self._shifted(self.path, *self._frame(files))
+        self.rows, self.n_features = rows, rows.shape[1]
+
+    def _frame(self, files: Sequence[Any]) -> tuple[int, int]:
+        """The first index, and the number of columns."""
+        begin = min(1, *(file._low for file in files))
+        return begin, self._given or max(1, *(file._raw.shape[1] - begin for file in files))
+
+    def _shifted(self, path: Path, begin: int, width: int) -> Rows:
+        raw = self._raw
+        if raw.nnz and raw.indices.max() - begin >= width:
+            raise ValueError(
+                f"[read] {path} must have indices of {width} features, as n_features says; got "
+                f"{raw.indices.max() - begin + 1}."
+            )
+        return sp.csr_matrix((raw.data, raw.indices - begin, raw.indptr), (raw.shape[0], width))
 
 
 class SafetensorsReader(SpanReader):
@@ -114,11 +153,13 @@ class SafetensorsReader(SpanReader):
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         super().__init__(path)
-        with self._opened() as file:
-            tables = [key for key in file.keys() if len(file.get_slice(key).get_shape()) > 1]  # noqa: SIM118
-            self._key = named(self.name, tables if options.key is None else file.keys(), options.key)
-            part = file.get_slice(self._key)
-            shape, self._bfloat = tuple(part.get_shape()), part.get_dtype() == "BF16"
+        with library(), self._opened() as file:
+            parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            found = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in parts.items()}
+        tables = [key for key, (shape, _) in found.items() if len(shape) > 1]
+        self._key = named(self.name, tables if options.key is None else found, options.key)
+        shape, kind = found[self._key]
+        self._bfloat = kind == "BF16"
         check_shape(self.name, shape)
         self.n_rows, self.n_features, self.fields = shape[0], int(np.prod(shape[1:])), shape_fields(shape)
 
@@ -128,8 +169,9 @@ class SafetensorsReader(SpanReader):
         return safetensors.safe_open(self.path, framework="numpy")
 
     def _rows(self, start: int, stop: int) -> Rows:
-        with self._opened() as file:
-            return file.get_slice(self._key)[start:stop].reshape(stop - start, -1)
+        with library(), self._opened() as file:
+            rows = file.get_slice(self._key)[start:stop]
+        return rows.reshape(stop - start, -1)
 
 
 def open_safetensors(path: Path, options: ReadOptions) -> Reader:
@@ -139,7 +181,8 @@ def open_safetensors(path: Path, options: ReadOptions) -> Reader:
         return reader
     import safetensors
 
-    (found,) = (part for key, part in safetensors.deserialize(path.read_bytes()) if key == reader._key)
+    with library():
+        (found,) = (part for key, part in safetensors.deserialize(path.read_bytes()) if key == reader._key)
     halves = np.frombuffer(found["data"], "<u2").astype("<u4") << 16
     return MemoryReader(path, halves.view("<f4").reshape(found["shape"]))
 
@@ -158,7 +201,7 @@ def open_tenx(path: Path, options: ReadOptions) -> Reader:
     genes = _lines(files["features.tsv"] if "features.tsv" in files else files["genes.tsv"])
     barcodes = [line[0] for line in _lines(files["barcodes.tsv"])]
     if matrix.shape != (len(genes), len(barcodes)):
-        raise ValueError(f"{len(genes)} features and {len(barcodes)} barcodes for a matrix of {matrix.shape}")
+        raise DamagedError(f"{len(genes)} features and {len(barcodes)} barcodes for a matrix of {matrix.shape}")
     names = gene_names([line[1] if len(line) > 1 else line[0] for line in genes], [line[0] for line in genes])
     ids = np.array(barcodes, dtype=object)
     return MemoryReader(path, sp.csr_matrix(matrix.T), names, ids, "barcode")
@@ -186,4 +229,4 @@ def gene_names(names: list[str], ids: list[str]) -> list[str]:
 def _lines(path: Path) -> list[list[str]]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8") as file:
-        return [line.rstrip("\r\n").split("\t") for line in file]
+        return [line.rstrip("\r\n").split("\t") for line in from_library(file)]

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from dsae.data._columns import PANDAS_INDEX, Choice, choose
+from dsae.data._errors import DamagedError, from_library, library
 from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_once
 
 _STREAM = b"\xff\xff\xff\xff"  # what Arrow's stream format begins with; its file format begins with ARROW1
 _MOST_ROWS_PER_BYTE = 1 << 17  # run lengths pack a page of equal values into a few bytes
 _SAMPLE_ROWS = 1 << 18
+_WIDE = ("float64", "int32", "int64", "uint32", "uint64")  # than float32
 
 
 class ArrowReader(Reader):
@@ -29,7 +31,7 @@ class ArrowReader(Reader):
         self._file = _opened(path)
         schema, n_rows = self._file.schema, self._file.n_rows
         if not 0 <= n_rows <= _MOST_ROWS_PER_BYTE * path.stat().st_size:
-            raise ValueError(f"{n_rows} rows in {path.stat().st_size} bytes")
+            raise DamagedError(f"{n_rows} rows in {path.stat().st_size} bytes")
         if len(set(schema.names)) != len(schema.names):
             raise ValueError(f"[read] {self.name} must name every column differently; got {', '.join(schema.names)}.")
         check_shape(self.name, (n_rows, len(schema.names)))
@@ -45,13 +47,19 @@ class ArrowReader(Reader):
 
         batches, n = [], 0
         for part in range(self._file.n_parts):
-            for batch in self._file.batches(part, columns, 1 << 16):
-                batch.validate(full=True)
+            for batch in self._batches(part, columns, 1 << 16):
                 batches.append(batch)
                 n += batch.num_rows
                 if n >= n_rows:
                     return pa.Table.from_batches(batches)
         return pa.Table.from_batches(batches)
+
+    def _batches(self, part: int, columns: Sequence[str], n_rows: int) -> Iterator[Any]:
+        """Record batches, found sound."""
+        for batch in from_library(self._file.batches(part, columns, n_rows)):
+            with library():
+                batch.validate(full=True)
+            yield batch
 
     def __len__(self) -> int:
         return self._file.n_rows
@@ -65,9 +73,8 @@ class ArrowReader(Reader):
         start, choice = self._file.starts[part], self._choice
         named = [column for column in (choice.ids, choice.labels) if ids and column is not None]
         columns = list(dict.fromkeys([*choice.features, *named]))
-        for batch in self._file.batches(part, columns, rows_at_once(self.n_features)):
+        for batch in self._batches(part, columns, rows_at_once(self.n_features)):
             if batch.num_rows:
-                batch.validate(full=True)
                 yield chunk_of(self.name, start, batch, choice, self.n_features, ids)
             start += batch.num_rows
 
@@ -106,7 +113,10 @@ def chunk_of(name: str, start: int, batch: Any, choice: Choice, width: int, ids:
     else:
         rows = dense(batch.select(choice.features))
     columns = (choice.ids, choice.labels)
-    return Chunk(start, rows, *(None if not ids or c is None else texts_of(batch.column(c)) for c in columns))
+    chunk = Chunk(start, rows, *(None if not ids or c is None else texts_of(batch.column(c)) for c in columns))
+    if choice.guessed is not None and chunk.ids is not None:
+        choice.guessed.check(start, chunk.ids)
+    return chunk
 
 
 def kind_of(kind: Any) -> str:
@@ -146,22 +156,23 @@ def dense(batch: Any) -> np.ndarray:
     try:
         return batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
     except (pa.ArrowException, AttributeError):  # booleans, decimals, dictionaries, pyarrow before 17
-        rows = np.empty((batch.num_columns, batch.num_rows), np.float32)
-    for row, column in zip(rows, batch.columns, strict=True):
-        row[:] = _numbers(column)
+        columns = [_numbers(column) for column in batch.columns]
+    rows = np.empty((len(columns), batch.num_rows), np.result_type(*{column.dtype for column in columns}))
+    for row, column in zip(rows, columns, strict=True):
+        row[:] = column
     return rows.T
 
 
 def _numbers(column: Any) -> np.ndarray:
+    """In double precision where a value may need it: whether float32 does is seen later."""
     import pyarrow as pa
 
     if isinstance(column.type, _extension()):
         column = column.storage if isinstance(column, pa.ExtensionArray) else column.cast(column.type.storage_type)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    return column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    wide = pa.types.is_decimal(column.type) or column.type in map(pa.type_for_alias, _WIDE)
+    return column.cast(pa.float64() if wide else pa.float32(), safe=False).to_numpy(zero_copy_only=False)
 
 
 def _vectors(name: str, start: int, column: Any, width: int) -> np.ndarray:
@@ -186,7 +197,9 @@ def _vectors(name: str, start: int, column: Any, width: int) -> np.ndarray:
 
 def texts_of(column: Any) -> np.ndarray:
     """Ids or labels as they are."""
-    return np.array(column.to_pylist(), dtype=object)
+    with library():
+        values = column.to_pylist()
+    return np.fromiter(values, dtype=object, count=len(values))
 
 
 def _index_of(schema: Any) -> list[str]:
@@ -211,12 +224,12 @@ class _Parquet:
 
     def __init__(self, path: Path) -> None:
         self._path, self._metadata = path, None
-        with self._opened() as file:
+        with library(), self._opened() as file:
             self._metadata = meta = file.metadata
             self.schema = file.schema_arrow
-        sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+            sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
         if min(sizes, default=0) < 0 or sum(sizes) != meta.num_rows:
-            raise ValueError("row groups that do not add up")
+            raise DamagedError("row groups that do not add up")
         self.starts, self.n_rows, self.n_parts = _starts(sizes), meta.num_rows, len(sizes)
 
     def _opened(self) -> Any:
@@ -236,11 +249,11 @@ class _Ipc:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._file() as file:
+        with library(), self._file() as file:
             reader = self._reader(file)
             self.schema, self.n_parts = reader.schema, reader.num_record_batches
         if self.n_parts > path.stat().st_size // 8:
-            raise ValueError(f"{self.n_parts} record batches")
+            raise DamagedError(f"{self.n_parts} record batches")
         sizes = self._sizes()
         self.starts, self.n_rows = _starts(sizes), sum(sizes)
 
@@ -256,7 +269,7 @@ class _Ipc:
 
     def _sizes(self) -> list[int]:
         """Rows of each batch, of which only one column is read for it."""
-        with self._file() as file:
+        with library(), self._file() as file:
             reader = self._reader(file, included_fields=[0])
             return [reader.get_batch(i).num_rows for i in range(self.n_parts)]
 
@@ -277,7 +290,7 @@ class _Stream(_Ipc):
 
     def __init__(self, path: Path) -> None:
         self._path, self.n_parts, self.starts = path, 1, [0]
-        with self._file() as file:
+        with library(), self._file() as file:
             reader = self._reader(file)
             self.schema, self.n_rows = reader.schema, sum(batch.num_rows for batch in reader)
 

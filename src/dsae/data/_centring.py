@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,21 +33,67 @@ def check_centred(verb: str, rows: Any, names: Sequence[Any] | None = None) -> N
     if rows.dtype.kind not in "fiu" or rows.dtype.itemsize < 4 or rows.dtype == np.float32:
         return
     for column in _suspects(rows).tolist():
-        values = rows[:, [column]].toarray() if sp.issparse(rows) else rows[:, column]
-        values = np.asarray(values, np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            mean, deviation = values.mean(), values.std()
-            lost = np.sqrt(np.mean(np.square(values - values.astype(np.float32))))
-        if 0 < deviation < _SHARE * abs(mean) and lost > _LOST * deviation:
-            raise ValueError(
-                f"[{verb}] Column {_named(column, names)} must be centred: its values differ by {deviation:.3g} around "
-                f"{mean:.6g}, which float32 cannot hold. Subtract a constant from it, here and later, such as its mean."
-            )
+        values = rows[:, [column]].toarray() if sp.issparse(rows) else rows[:, [column]]
+        check_exact(verb, [np.asarray(values, np.float64)], [column if names is None else names[column]])
 
 
-def near_mean(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Columns whose deviation is rounding, beside their mean."""
-    return np.flatnonzero((mean != 0) & (deviation < _SHARE * np.abs(mean)))
+def check_exact(verb: str, pieces: Iterable[np.ndarray], names: Sequence[Any]) -> None:
+    """`check_centred` of a few features, from pieces of their values.
+
+    Parameters
+    ----------
+    verb : str
+    pieces : iterable of ndarray of float64, shape (n_rows, n_features)
+    names : sequence
+        Of these features, or their numbers.
+
+    Raises
+    ------
+    ValueError
+        That names the first such feature.
+    """
+    n, first, sums, squares, lost = 0, np.zeros(1), 0.0, 0.0, 0.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        for values in pieces:
+            first = first if n else values[0]
+            apart = values - first  # sums of squares of the values themselves would hold no difference
+            n += len(values)
+            sums, squares = sums + apart.sum(axis=0), squares + np.square(apart).sum(axis=0)
+            lost = lost + np.square(values - values.astype(np.float32)).sum(axis=0)
+        mean = first + sums / n
+        deviation = np.sqrt(np.maximum(squares / n - np.square(sums / n), 0))
+        unheld = (deviation > 0) & (deviation < _SHARE * abs(mean)) & (np.sqrt(lost / n) > _LOST * deviation)
+    for column in np.flatnonzero(unheld)[:1].tolist():
+        raise ValueError(
+            f"[{verb}] Column {names[column]!r} must be centred: its values differ by {deviation[column]:.3g} around "
+            f"{mean[column]:.6g}, which float32 cannot hold. Subtract a constant from it, here and later, such as its "
+            "mean."
+        )
+
+
+def check_moments(
+    mean: np.ndarray, deviation: np.ndarray, exact: Callable[[np.ndarray], Iterable[Any]], names: Sequence[str] | None
+) -> None:
+    """Raise where a feature seems constant in float32, but is not in the data.
+
+    Parameters
+    ----------
+    mean, deviation : ndarray, shape (n_features,)
+        Of the rows in float32.
+    exact : callable
+        From numbers of columns to pieces of their values before the cast, dense or CSR.
+    names : sequence of str, optional
+        Of all features.
+
+    Raises
+    ------
+    ValueError
+        That names the first such feature.
+    """
+    near = np.flatnonzero((mean != 0) & (deviation < _SHARE * np.abs(mean)))  # their deviation is rounding
+    if near.size:
+        pieces = (np.asarray(p.toarray() if sp.issparse(p) else p, np.float64) for p in exact(near))
+        check_exact("fit", pieces, [j if names is None else names[j] for j in near.tolist()])
 
 
 def _suspects(rows: Any) -> np.ndarray:
@@ -68,7 +114,3 @@ def _near(sample: np.ndarray) -> np.ndarray:
     low, high = few[len(few) // 4], few[3 * len(few) // 4]
     with np.errstate(invalid="ignore", over="ignore"):
         return high - low <= 16 * _SHARE * np.abs(low)
-
-
-def _named(column: int, names: Sequence[Any] | None) -> str:
-    return str(column) if names is None else repr(names[column])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def plain_rows(
     what: str = "the model's input width",
     *,
     training: bool = False,
+    names: Sequence[Any] | None = None,
 ) -> Rows:
     """`dsae.data.as_rows` of what is no object of another library."""
     if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2 and X.flags.c_contiguous:
@@ -35,8 +36,14 @@ def plain_rows(
         raise in_pieces(verb, X)
     numbers = _shaped(verb, as_numbers(verb, X), n_features, what)
     if training:
-        check_centred(verb, numbers, getattr(X, "columns", None))
+        check_centred(verb, numbers, names_of(X) if names is None else names)
     return _cast(verb, numbers)
+
+
+def names_of(X: Any) -> list[Any] | None:
+    """What a table calls its columns; None of anything else."""
+    names = getattr(X, "column_names", getattr(X, "columns", None))  # Arrow's tables have columns without names
+    return None if names is None else list(names)
 
 
 def named(source: Any) -> str:

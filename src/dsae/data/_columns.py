@@ -29,6 +29,36 @@ _FEWEST_ROWS_TO_WARN = 10
 PANDAS_INDEX = ("", "Unnamed: 0", "__index_level_0__")
 
 
+class Guessed:
+    """Ids that nobody asked for, which name rows only as long as they do not repeat.
+
+    Compared are those of a chunk with one another and with the first ones of the data: no more is kept of them.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for messages.
+    column : str
+    first : sequence of str
+        Of the first rows, no two of them equal.
+    """
+
+    def __init__(self, name: str, column: str, first: Sequence[str]) -> None:
+        self._name, self._column, self._n, self._seen = name, column, len(first), frozenset(first)
+
+    def check(self, start: int, ids: np.ndarray) -> None:
+        """Raise where ids of the rows from ``start`` on were there before."""
+        found: set[str] = set()
+        for row in range(max(0, self._n - start), len(ids)):
+            value = ids[row]
+            if value and (value in self._seen or value in found):
+                raise ValueError(
+                    f"[read] {self._name} column {self._column!r} does not name rows: {value!r} in row {start + row}, "
+                    "counted from 0, was there before. Say what it is by id_column, label_column or exclude."
+                )
+            found.add(value)
+
+
 class Choice(NamedTuple):
     """What each column is for.
 
@@ -39,12 +69,15 @@ class Choice(NamedTuple):
     ids, labels : str or None
     is_vector : bool
         Whether the only feature column holds lists.
+    guessed : Guessed, optional
+        The ids, where they were not asked for.
     """
 
     features: list[str]
     ids: str | None
     labels: str | None
     is_vector: bool
+    guessed: Guessed | None = None
 
 
 def choose(
@@ -86,8 +119,9 @@ def choose(
         if len(texts) == 1 and (chosen or _names_rows(name, texts[0], sample[texts[0]])):
             ids = texts[0] if _are_unique(sample[texts[0]]) else None
             left, others = ([column for column in some if column != ids] for some in (left, others))
+    guessed = None if ids in (None, index, options.id_column) else Guessed(name, ids.split("\0")[0], sample[ids])
     if vectors:
-        return Choice(vectors, ids, options.label_column, True)
+        return Choice(vectors, ids, options.label_column, True, guessed)
     if others:
         found = ", ".join(f"{column!r} ({kinds[column]})" for column in others)
         raise ValueError(
@@ -100,7 +134,7 @@ def choose(
         if ids not in (None, index, options.id_column, *PANDAS_INDEX):
             _warn_of_names(name, ids)
         _warn_of_ids(name, [column for column in left if kinds[column] == "whole"], sample)
-    return Choice(left, ids, options.label_column, False)
+    return Choice(left, ids, options.label_column, False, guessed)
 
 
 def _names_rows(name: str, column: str, values: Sequence[Any]) -> bool:

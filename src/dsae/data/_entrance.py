@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Part, Rows, share
-from dsae.data._check import check_finite, in_pieces, named, plain_rows
+from dsae.data._centring import check_moments
+from dsae.data._check import check_finite, in_pieces, named, names_of, plain_rows
+from dsae.data._kinds import as_numbers
 from dsae.data._objects import source_of
 from dsae.data._reader import Reader
 from dsae.data._source import ArraySource, Source
 from dsae.data._statistics import Farthest, Statistics
 from dsae.data._stream import StreamSource
 
-_AT_ONCE = 1024
+_AT_ONCE, _BATCHES_LOOKED_AT = 1024, 64
 _ASKED = ("__len__", "n_features", "batches")
 
 
@@ -56,7 +59,7 @@ def as_source(verb: str, X: Any, *, finite: bool = True, training: bool = False)
     >>> as_source("fit", [[0.0, 1.0], [2.0, 3.0]]).shape
     (2, 2)
     """
-    X = source_of(verb, X)
+    X = source_of(verb, X, training)
     if isinstance(X, (ArraySource, StreamSource)):
         return X
     if isinstance(X, Reader):
@@ -68,7 +71,7 @@ def as_source(verb: str, X: Any, *, finite: bool = True, training: bool = False)
         check_finite(verb, rows)
     if isinstance(X, Batch):
         return ArraySource(rows, ids=X.ids, labels=X.labels, numbers=X.numbers)
-    names = [] if (columns := getattr(X, "columns", None)) is None else list(columns)
+    names = names_of(X) or []
     return ArraySource(rows, names if len(names) == rows.shape[1] and all(isinstance(n, str) for n in names) else None)
 
 
@@ -136,16 +139,16 @@ def as_rows(
     training: bool = False,
 ) -> Rows:
     """`check_rows` for callers that check finiteness themselves."""
-    return plain_rows(verb, rows_of(verb, X), n_features, what, training=training)
+    return plain_rows(verb, rows_of(verb, X, training), n_features, what, training=training)
 
 
-def rows_of(verb: str, X: Any) -> Any:
+def rows_of(verb: str, X: Any, training: bool = False) -> Any:
     """The rows in an object of another library, in memory; anything else comes back as it is. See `source_of`."""
     if type(X) is np.ndarray or sp.issparse(X):
         return X
     if isinstance(X, Batch):
         return X.rows
-    source = source_of(verb, X)
+    source = source_of(verb, X, training)
     if source is X:
         return X
     return source.X if isinstance(source, ArraySource) else source.read()
@@ -223,7 +226,14 @@ class Adapted:
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Its own, or by a pass."""
-        return self.source.moments() if hasattr(self.source, "moments") else self._statistics.moments()
+        own = hasattr(self.source, "moments")
+        mean, deviation = self.source.moments() if own else self._statistics.moments()
+        check_moments(mean, deviation, self._exact, self.column_names)
+        return mean, deviation
+
+    def _exact(self, columns: np.ndarray) -> Iterator[Rows]:
+        for rows in islice(self.source.batches(_AT_ONCE, seed=None), _BATCHES_LOOKED_AT):
+            yield as_numbers(self._verb, rows.rows if isinstance(rows, Batch) else rows)[:, columns]
 
     def farthest(self) -> Farthest | None:
         """By the pass for the moments, where it has none itself."""

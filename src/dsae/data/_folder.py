@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from dsae.data._reader import Chunk, Reader
 
@@ -16,7 +17,8 @@ class FolderReader(Reader):
     def __init__(self, path: Path, files: Sequence[Reader]) -> None:
         self.path, self.name, self._stamp = path, str(path), None
         self.files, first = files, files[0]
-        for reader in files[1:]:
+        for reader in files:
+            reader.align(files)
             _check_same(first, reader)
         self.format, self.n_features, self.fields = first.format, first.n_features, first.fields
         self.column_names, self.id_name, self.label_name = first.column_names, first.id_name, first.label_name
@@ -39,6 +41,10 @@ class FolderReader(Reader):
         at = bisect_right(self._parts, part) - 1
         for chunk in self.files[at].read(part - self._parts[at], ids):
             yield chunk._replace(start=self._rows[at] + chunk.start)
+
+    def _exact(self, part: int) -> Iterator[Any]:
+        at = bisect_right(self._parts, part) - 1
+        return self.files[at]._exact(part - self._parts[at])
 
 
 def _check_same(first: Reader, other: Reader) -> None:

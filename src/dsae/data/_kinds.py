@@ -72,10 +72,22 @@ def _inside(indices: np.ndarray, n_rows: int, n_columns: int) -> bool:
     return bool(low >= 0 and high < n_columns)
 
 
+def _check_triples(verb: str, X: Any) -> None:
+    """The same of rows and columns of a COO matrix."""
+    sound = len({len(X.data), len(X.row), len(X.col)}) == 1
+    if not (sound and _inside(X.row, 0, X.shape[0]) and _inside(X.col, 0, X.shape[1])):
+        raise ValueError(
+            f"[{verb}] X must have a row and a column in its shape for each value; got a coo matrix of shape {X.shape} "
+            "in which some have none. Build it anew: scipy.sparse.coo_matrix((values, (rows, columns)), shape)."
+        )
+
+
 def _check_compressed(verb: str, X: Any) -> None:
     """What scipy does not look at before it reads or writes beyond the arrays."""
+    if X.format == "coo":
+        return _check_triples(verb, X)
     if X.format not in ("csr", "csc", "bsr"):
-        return
+        return None
     size, at = (X.blocksize if X.format == "bsr" else (1, 1)), (1, 0) if X.format == "csc" else (0, 1)
     n, width = (X.shape[axis] // size[axis] for axis in at)
     stored = min(len(X.data), len(X.indices))
@@ -89,13 +101,16 @@ def _check_compressed(verb: str, X: Any) -> None:
 
 def _csr(verb: str, X: Any) -> Any:
     """Canonical CSR of floats with 32-bit indices, whatever ``X`` has."""
-    nnz = int(X.indptr[-1]) if X.format == "csr" else X.nnz
+    nnz = int(X.indptr[-1]) if X.format == "csr" else len(X.data) if X.format == "coo" else X.nnz
     if nnz >= _LIMIT or X.shape[1] >= _LIMIT:
         raise ValueError(
             f"[{verb}] X must have fewer than 2^31 columns and non-zeros, for indices of 32 bits; got {nnz} non-zeros "
             f"and shape {X.shape}. Give fewer rows at a time: partial_fit, or files and dsae.data.open_rows."
         )
     _check_compressed(verb, X)
+    if X.format not in ("csr", "csc", "bsr", "coo"):
+        X = X.tocsr()
+        _check_compressed(verb, X)  # a list of lists may hold any index
     X = X.tocsr()
     wide = X.dtype.itemsize > 2 and X.dtype != np.float32
     rows = sp.csr_matrix(X.shape, dtype=np.float32)  # its constructor would choose the width of indices itself
@@ -167,8 +182,12 @@ def _is_time(kind: Any) -> bool:
 
 
 def _without_na(array: np.ndarray) -> np.ndarray:
-    """NaN for what pandas calls missing, of which NA is no number."""
-    pandas = sys.modules.get("pandas")
-    if pandas is None or array.dtype != object:
+    """Objects as numbers, and NaN for what pandas calls missing, of which NA is no number."""
+    if array.dtype != object:
         return array
-    return np.where(pandas.isna(array), np.nan, array)
+    pandas = sys.modules.get("pandas")
+    found = array if pandas is None else np.where(pandas.isna(array), np.nan, array)
+    try:
+        return found.astype(np.float64)  # a frame of numbers and booleans, Decimal
+    except (TypeError, ValueError):
+        return found  # text, of which the cast to float32 tells

@@ -23,7 +23,7 @@ from dsae.data._stream import StreamSource
 _ROWS_AT_ONCE = 256
 
 
-def source_of(verb: str, X: Any) -> Any:
+def source_of(verb: str, X: Any, training: bool = False) -> Any:
     """A source of the rows in an object of another library; anything else comes back as it is.
 
     Parameters
@@ -35,6 +35,8 @@ def source_of(verb: str, X: Any) -> Any:
         `open_rows` chooses them, a ``ClassLabel`` as labels; of torch's, rows or ``(row, label)``. A loader gives its
         rows in the order of its data set, made by its ``collate_fn``: the estimator shuffles them itself. A sampler of
         some rows only, or a ``batch_sampler`` of one's own, is asked once.
+    training : bool
+        Whether a model is to be trained on them; see `dsae.data.check_rows`.
 
     Returns
     -------
@@ -49,24 +51,24 @@ def source_of(verb: str, X: Any) -> Any:
     """
     library = type(X).__module__.partition(".")[0]
     if library == "anndata":
-        return _of_anndata(verb, X)
+        return _of_anndata(verb, X, training)
     if library == "datasets":
         return _of_datasets(verb, X)
     utils = getattr(sys.modules.get("torch"), "utils", None)
     data = getattr(utils, "data", None)
     if data is not None and isinstance(X, (data.Dataset, data.DataLoader)):
-        return _of_torch(verb, X, data)
+        return _of_torch(verb, X, data, training)
     return X
 
 
-def _of_anndata(verb: str, X: Any) -> Any:
+def _of_anndata(verb: str, X: Any, training: bool) -> Any:
     if not hasattr(X, "obs_names"):
         return X
     rows = X.to_memory().X if X.isbacked else X.X
     if rows is None:
         raise ValueError(f"[{verb}] AnnData must have an X; it has layers {', '.join(X.layers) or 'none'}.")
     names, ids = ([str(name) for name in index] for index in (X.var_names, X.obs_names))
-    return ArraySource(_finite(verb, rows), names, ids=np.array(ids, dtype=object))
+    return ArraySource(_finite(verb, rows, training, names), names, ids=np.array(ids, dtype=object))
 
 
 def _of_datasets(verb: str, X: Any) -> StreamSource:
@@ -110,15 +112,15 @@ class _ArrowDataset(_Held):
         raise NotImplementedError
 
 
-def _of_torch(verb: str, X: Any, data: Any) -> Any:
+def _of_torch(verb: str, X: Any, data: Any, training: bool) -> Any:
     if isinstance(X, data.DataLoader) and not isinstance(X.dataset, data.IterableDataset):
         return StreamSource(_TorchDataset(verb, X.dataset, _order(X, data), X.collate_fn))
     if isinstance(X, data.TensorDataset):
-        return _in_memory(verb, [X.tensors])
+        return _in_memory(verb, [X.tensors], training)
     if isinstance(X, data.IterableDataset):
-        return _in_memory(verb, data.DataLoader(X, batch_size=_ROWS_AT_ONCE))
+        return _in_memory(verb, data.DataLoader(X, batch_size=_ROWS_AT_ONCE), training)
     if isinstance(X, data.DataLoader):
-        return _in_memory(verb, X)
+        return _in_memory(verb, X, training)
     return StreamSource(_TorchDataset(verb, X, range(len(X)), None))
 
 
@@ -135,7 +137,7 @@ def _order(loader: Any, data: Any) -> Sequence[int]:
     return range(n_rows) if all_rows and len(sampler) == n_rows else list(sampler)
 
 
-def _in_memory(verb: str, batches: Any) -> ArraySource:
+def _in_memory(verb: str, batches: Any, training: bool) -> ArraySource:
     """Batches of rows, or of rows and labels, as one array."""
     pieces, labels = [], []
     for batch in batches:
@@ -147,11 +149,11 @@ def _in_memory(verb: str, batches: Any) -> ArraySource:
     rows, shapes = flattened("X", np.concatenate(pieces))
     fields = [Field(name, 0, rows.shape[1], shape) for name, shape in shapes.items()]
     found = None if labels[0] is None else np.concatenate(labels)
-    return ArraySource(_finite(verb, rows), labels=found, fields=fields)
+    return ArraySource(_finite(verb, rows, training), labels=found, fields=fields)
 
 
-def _finite(verb: str, X: Any) -> Rows:
-    rows = plain_rows(verb, X)
+def _finite(verb: str, X: Any, training: bool, names: Sequence[str] | None = None) -> Rows:
+    rows = plain_rows(verb, X, training=training, names=names)
     check_finite(verb, rows)
     return rows
 

@@ -17,9 +17,11 @@ from typing import Any
 from dsae.config import ENDINGS, FORMATS, Format, format_of
 from dsae.data._arrays import is_tenx, open_tenx
 from dsae.data._batch import Rows
+from dsae.data._errors import ChangedError, explained
 from dsae.data._folder import FolderReader
 from dsae.data._packages import check_package, resolved
-from dsae.data._reader import Reader, ReadOptions, explained, selected
+from dsae.data._reader import Reader, ReadOptions
+from dsae.data._selected import selected
 from dsae.data._stream import StreamSource
 
 _STDIN = "standard input"
@@ -185,9 +187,9 @@ def open_reader(path: str | Path, options: ReadOptions) -> Reader:
         return _open_file(path, options)
     except FileNotFoundError:
         raise FileNotFoundError(f"[read] {path} does not exist; check the path.") from None
+    except ChangedError:
+        raise
     except OSError as error:
-        if str(error).startswith("[read]"):
-            raise
         raise OSError(f"[read] {path} cannot be read: {error.strerror or error}.") from None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,8 +15,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import Rows
+from dsae.data._errors import ChangedError, explained
 
 _BYTES_AT_ONCE = 1 << 20
+_CHUNKS_LOOKED_AT = 64  # where a feature seems constant in float32
 
 
 class Chunk(NamedTuple):
@@ -124,7 +126,7 @@ class Reader(ABC):
             try:
                 with explained(self.name, self.format):
                     chunk = next(chunks, None)
-            except (ValueError, OSError):
+            except Exception:
                 self._check_unchanged()
                 raise
             self._check_unchanged()
@@ -132,9 +134,20 @@ class Reader(ABC):
                 return
             yield chunk._replace(rows=self._finite(chunk))
 
-    def first_rows(self) -> Any:
-        """Some rows as they are in the file, of any real dtype."""
-        return self.files[0].first_rows() if self.files else next(self._read(0, False)).rows
+    def align(self, files: Sequence[Reader]) -> None:  # noqa: B027 - most files say all of it
+        """Agree with all files of a folder on what a file does not say itself."""
+
+    def exact(self, columns: np.ndarray) -> Iterator[Rows]:
+        """Values of some columns before they become float32, of some chunks all over the file."""
+        step = -(-self.n_parts // _CHUNKS_LOOKED_AT)
+        with explained(self.name, self.format):
+            for part in range(0, self.n_parts, step):
+                for rows in islice(self._exact(part), max(1, _CHUNKS_LOOKED_AT // self.n_parts)):
+                    yield rows[:, columns]
+
+    def _exact(self, part: int) -> Iterator[Any]:
+        """Rows of a part before they become float32."""
+        return (chunk.rows for chunk in self._read(part, False))
 
     def chunks(self, ids: bool = True) -> Iterator[Chunk]:
         """All chunks in order.
@@ -150,14 +163,14 @@ class Reader(ABC):
                 n += chunk.rows.shape[0]
                 yield chunk
         if n != len(self):
-            raise OSError(
+            raise ChangedError(
                 f"[read] {self.name} must have {len(self)} rows, as counted before; got {n}. Let nothing write to it "
                 "meanwhile, and start again."
             )
 
     def _check_unchanged(self) -> None:
         if self._stamp is not None and _stamp(self.path) != self._stamp:
-            raise OSError(
+            raise ChangedError(
                 f"[read] {self.name} changed while it was in use (its size or time of writing differs). Let nothing "
                 "write to it meanwhile, and start again."
             )
@@ -252,49 +265,6 @@ class MemoryReader(SpanReader):
         return None if self.labels is None else self.labels[start:stop]
 
 
-class SelectedReader(Reader):
-    """Some of the columns of another reader, by their names.
-
-    Raises
-    ------
-    ValueError
-        If it has no column names, or not these.
-    """
-
-    def __init__(self, reader: Reader, columns: Sequence[str] | None, exclude: Sequence[str]) -> None:
-        names = reader.column_names
-        if names is None:
-            raise ValueError(f"[read] {reader.name} has no column names; leave columns and exclude out.")
-        check_known(reader.name, [*(columns or ()), *exclude], names)
-        chosen = names if columns is None else columns
-        at = {name: i for i, name in enumerate(names)}
-        self._at = [at[name] for name in chosen if name not in exclude]
-        self._reader, self.path, self.name, self.format = reader, reader.path, reader.name, reader.format
-        self.n_features, self.column_names = len(self._at), [names[i] for i in self._at]
-        self.id_name, self.label_name, self.in_memory = reader.id_name, reader.label_name, reader.in_memory
-        self._stamp = None  # the other one looks after its file
-        check_shape(self.name, (len(reader), self.n_features))
-
-    def __len__(self) -> int:
-        return len(self._reader)
-
-    @property
-    def n_parts(self) -> int:
-        """As the other reader's."""
-        return self._reader.n_parts
-
-    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        for chunk in self._reader._read(part, ids):
-            yield chunk._replace(rows=chunk.rows[:, self._at])
-
-
-def selected(reader: Reader, options: ReadOptions) -> Reader:
-    """Only the columns that were asked for."""
-    if options.columns is None and not options.exclude:
-        return reader
-    return SelectedReader(reader, options.columns, options.exclude)
-
-
 def check_known(name: str, wanted: Sequence[str], names: Sequence[str]) -> None:
     """Raise unless all of ``wanted`` are among the names of columns."""
     known = set(names)
@@ -335,30 +305,6 @@ def check_real(name: str, dtype: np.dtype) -> None:
     """Raise unless numbers of ``dtype`` are real ones."""
     if dtype.kind not in "biuf":
         raise ValueError(f"[read] {name} must hold real numbers; got dtype {dtype}.")
-
-
-@contextlib.contextmanager
-def explained(name: str, format: str) -> Iterator[None]:
-    """What a library says of a damaged file becomes a ValueError that names the file."""
-    try:
-        yield
-    except ImportError:
-        raise
-    except MemoryError as error:
-        why = f" ({error})" if str(error) else ""
-        raise MemoryError(
-            f"[read] {name} needs more memory than there is{why}. Give the process more, or write the file again if it "
-            "is not that large."
-        ) from error
-    except Exception as error:
-        ours = str(error).startswith("[read]")
-        if ours or (isinstance(error, OSError) and error.errno is not None):
-            raise
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(
-            f"[read] {name} must be a whole {format or 'data'} file; it is truncated or corrupt ({why}). Write it "
-            "again."
-        ) from error
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Field, Part, Rows
+from dsae.data._centring import check_moments
 from dsae.data._statistics import Farthest, Moments, dense_moments, sparse_moments
 
 
@@ -123,7 +124,7 @@ class ArraySource:
         fields: Sequence[Field] = (),
         numbers: np.ndarray | None = None,
     ) -> None:
-        self.X = X
+        self.X, self._exact = X, None
         names = None if column_names is None else tuple(column_names)
         part = Part("csr" if sp.issparse(X) else "dense", X.shape[1], names, tuple(fields))
         self.parts: Mapping[str, Part] = {TABLE: part}
@@ -132,6 +133,23 @@ class ArraySource:
             values = getattr(self._all, name)
             if values is not None and len(values) != X.shape[0]:
                 raise ValueError(f"{name} must be as many as the {X.shape[0]} rows; got {len(values)}.")
+
+    @classmethod
+    def of(cls, batch: Batch, part: Part, exact: Callable[[np.ndarray], Iterable[Any]] | None = None) -> ArraySource:
+        """The rows of a batch.
+
+        Parameters
+        ----------
+        batch : Batch
+        part : Part
+            Names and fields of their columns.
+        exact : callable, optional
+            From numbers of columns to values before they became float32, where these are at hand; see `moments`.
+        """
+        known = {"ids": batch.ids, "labels": batch.labels, "numbers": batch.numbers}
+        source = cls(batch.rows, part.column_names, fields=part.fields, **known)
+        source._exact = exact
+        return source
 
     def __len__(self) -> int:
         return self.X.shape[0]
@@ -188,9 +206,18 @@ class ArraySource:
         return self._all[np.sort(rng.choice(len(self), min(n, len(self)), replace=False))]
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of every column, float32; a CSR matrix is not densified."""
+        """Mean and standard deviation of every column, float32; a CSR matrix is not densified.
+
+        Raises
+        ------
+        ValueError
+            If a column of a file is constant only in float32.
+        """
         mean, square = self._moments[:2]
-        return mean.astype(np.float32), np.sqrt(square / len(self)).astype(np.float32)
+        found = mean.astype(np.float32), np.sqrt(square / len(self)).astype(np.float32)
+        if self._exact is not None:
+            check_moments(*found, self._exact, self.column_names)
+        return found
 
     def farthest(self) -> Farthest:
         """The row farthest from the mean."""
@@ -217,12 +244,4 @@ class ArraySource:
         return self._of(self._all[order[n_held_out:]]), self._of(self._all[order[:n_held_out]])
 
     def _of(self, batch: Batch) -> ArraySource:
-        part = self.parts[TABLE]
-        return ArraySource(
-            batch.rows,
-            part.column_names,
-            ids=batch.ids,
-            labels=batch.labels,
-            fields=part.fields,
-            numbers=batch.numbers,
-        )
+        return ArraySource.of(batch, self.parts[TABLE], self._exact)

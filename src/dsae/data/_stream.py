@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Field, Part, Rows, draws, share, stacked
-from dsae.data._centring import check_centred, near_mean
+from dsae.data._centring import check_moments
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
 from dsae.data._source import ArraySource
@@ -129,16 +129,14 @@ class StreamSource:
         return prefetched(self._in_order(ids=True), _CHUNKS_AHEAD)
 
     def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Generator[Batch]:
-        """Float32 batches of up to ``batch_size`` rows over all workers; a pure function of the arguments.
+        """Batches of up to ``batch_size`` rows over all workers, each of which reads them all; see `Source`.
 
         Parameters
         ----------
         batch_size : int
-            Of all workers together.
         seed : int, optional
-            Shuffles the rows, which then come without ids and labels; without it they come in order and with them.
+            With it, rows come without ids and labels.
         rank, world : int
-            This worker gets every ``world``-th row of each batch from ``rank`` on, and reads them all.
         """
         pieces = self._in_order(ids=True) if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
         # Many batches at a time: waking a thread for each of them takes a millisecond on a busy machine.
@@ -196,15 +194,8 @@ class StreamSource:
         found = Statistics(self.n_features)
         for batch in prefetched(self._in_order(), _CHUNKS_AHEAD):
             found.update(batch)
-        self._check_centred(*found.moments())
+        check_moments(*found.moments(), self.reader.exact, self.column_names)
         return found
-
-    def _check_centred(self, mean: np.ndarray, deviation: np.ndarray) -> None:
-        """Raise where a feature seems constant in float32, but is not in the file."""
-        suspects = near_mean(mean, deviation)
-        if suspects.size:
-            names = suspects.tolist() if self.column_names is None else [self.column_names[j] for j in suspects]
-            check_centred("fit", self.reader.first_rows()[:, suspects], names)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32, by one pass."""
@@ -251,14 +242,7 @@ class StreamSource:
     def load(self) -> ArraySource:
         """All rows in memory, with the names of their columns, ids and labels."""
         everything, part = Batch.stack(list(self.chunks())), self.parts[TABLE]
-        return ArraySource(
-            everything.rows,
-            part.column_names,
-            ids=everything.ids,
-            labels=everything.labels,
-            fields=part.fields,
-            numbers=everything.numbers,
-        )
+        return ArraySource.of(everything, part, self.reader.exact)
 
     @property
     def is_small(self) -> bool:

@@ -7,10 +7,9 @@ order needs blocks of lines that can be read in any order, and their number.
 from __future__ import annotations
 
 import bz2
-import csv
+import codecs
 import gzip
 import lzma
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -23,14 +22,17 @@ import numpy as np
 
 from dsae.data._arrow import dense, kind_of, texts_of
 from dsae.data._columns import PANDAS_INDEX, choose
+from dsae.data._delimiter import BLANK, MISSING, Quotes, are_table, is_number, is_range, sniffed, split, split_blank
+from dsae.data._errors import DamagedError, explained, from_library, library
 from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_once
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BOM = b"\xef\xbb\xbf"
 _SAMPLE_LINES, _SAMPLE_BYTES = 1 << 14, 1 << 22
-_BLANK = "white space"
-_COMMAS = re.compile(r"\s*[+-]?\d+(,\d+)+\s*")
+
+
+class _LinesError(ValueError):
+    """Lines that are no rows of numbers."""
 
 
 class TextReader(Reader):
@@ -44,7 +46,7 @@ class TextReader(Reader):
     def __init__(self, path: Path, options: ReadOptions) -> None:
         super().__init__(path)
         self._options = options
-        self._utf8 = options.encoding.lower() in ("utf-8", "utf8")
+        self._utf8 = _codec(self.name, options.encoding) == "utf-8"
         packed = path.suffix.lower() in _OPENERS
         self._in_order = packed or not self._utf8
         ending = Path(path.stem if packed else path.name).suffix.lower()
@@ -54,8 +56,8 @@ class TextReader(Reader):
         filled = [record for record in top if not record.isspace()]
         check_shape(self.name, (len(filled), 1))
         if options.delimiter is None:
-            preferred = {".tsv": "\t", ".txt": _BLANK, ".dat": _BLANK}.get(ending, ",")
-            self._delimiter = _sniffed(self.name, filled, preferred, options.decimal)
+            preferred = {".tsv": "\t", ".txt": BLANK, ".dat": BLANK}.get(ending, ",")
+            self._delimiter = sniffed(self.name, filled, preferred, options.decimal)
             top = [record for record in top if self._is_row(record)]
         self._names = self._header(top)
         sample = top[self._n_header :]
@@ -81,11 +83,11 @@ class TextReader(Reader):
         second = self._fields(top[1]) if len(top) > 1 else []
         commented = self._fields(self._comment) if self._comment else []
         self._n_header, self._has_names = 0, True
-        if any(field not in MISSING and not self._is_number(field) for field in first) or _is_range(first):
+        if any(field not in MISSING and not self._is_number(field) for field in first) or is_range(first):
             self._n_header = 1
             self._warn_of_numbers(first)
             # R writes no name above the names of rows
-            short = len(second) == len(first) + 1 and (self._options.delimiter or _are_table([first, second]))
+            short = len(second) == len(first) + 1 and (self._options.delimiter or are_table([first, second]))
             return ["", *first] if short else first
         if commented and len(commented) == len(first):
             return commented
@@ -122,8 +124,7 @@ class TextReader(Reader):
         self._features = [keys.index(key) for key in choice.features]
         self._id, self._label = (None if key is None else keys.index(key) for key in (choice.ids, choice.labels))
         self.n_features = len(self._features)
-        guessed = choice.ids if choice.ids not in (index, self._options.id_column) else None
-        self._n_seen, self._seen = len(sample), frozenset(() if guessed is None else values[guessed])
+        self._guessed = choice.guessed
         if self._has_names:
             self.column_names = [self._names[i] for i in self._features]
             self.id_name = "" if choice.ids == index == "Unnamed: 0" else choice.ids
@@ -134,20 +135,33 @@ class TextReader(Reader):
         with opened_text(self.path, None if self._utf8 else self._options.encoding) as file:
             if position:
                 file.seek(position)
-            lines: Iterator[bytes] = iter(file) if self._utf8 else (line.encode() for line in file)
-            held = b""
+            lines: Iterator[bytes] = (line.encode() for line in self._decoded(file))
+            if self._utf8:
+                lines = from_library(iter(file)) if self._in_order else iter(file)
+            held, quotes = [], Quotes(self._delimiter)
             for line in lines:
                 if position == 0 and not held and line.startswith(_BOM):
                     position, line = len(_BOM), line[len(_BOM) :]
                 if held or b'"' in line:
-                    held += line
-                    if held.count(b'"') % 2:
+                    held.append(line)
+                    if self._delimiter != BLANK and quotes.open_after(line):
                         continue
-                    line, held = held, b""
+                    line, held = b"".join(held), []
                 yield position, line
                 position += len(line)
             if held:
-                raise ValueError("a quotation mark is not closed")
+                raise DamagedError(f"the quotation mark that begins a field of {held[0][:60]!r} is not closed")
+
+    def _decoded(self, file: Any) -> Iterator[str]:
+        try:
+            yield from from_library(iter(file))
+        except DamagedError as error:
+            if not isinstance(error.__cause__, UnicodeError):
+                raise
+            raise ValueError(
+                f"[read] {self.name} must be text in {self._options.encoding}; got other bytes. Say by encoding "
+                "(--encoding) what it is, such as 'latin-1'."
+            ) from None
 
     def _is_row(self, record: bytes) -> bool:
         blank = not record.strip(b"\r\n") or (record.isspace() and self._delimiter.encode() not in record)
@@ -161,10 +175,11 @@ class TextReader(Reader):
     def _index(self) -> tuple[int, list[int]]:
         """Number of rows, and where each block of them begins."""
         n, offsets, step = 0, [], rows_at_once(self.n_features)
-        for position, _ in self._rows_of_text():
-            if n % step == 0:
-                offsets.append(position)
-            n += 1
+        with explained(self.name, self.format):
+            for position, _ in self._rows_of_text():
+                if n % step == 0:
+                    offsets.append(position)
+                n += 1
         self._check_unchanged()
         return n, offsets
 
@@ -191,15 +206,14 @@ class TextReader(Reader):
             block = list(islice(records, min(step, len(self) - start)))
             yield self._chunk(start, block, len(block), ids)
 
-    def first_rows(self) -> Any:
-        """Some rows, in double precision."""
+    def _exact(self, part: int) -> Iterator[Any]:
         exact = copy(self)
         exact._precision = "float64"
-        return next(exact._read(0, False)).rows
+        return super(TextReader, exact)._exact(part)
 
     def _whole_block(self, part: int, ids: bool) -> Chunk | None:
         """A block as it is in the file, not line by line; None where that does not do, or fails."""
-        if self._comments or self._delimiter == _BLANK:
+        if self._comments or self._delimiter == BLANK:
             return None
         offsets, step = self._index[1], rows_at_once(self.n_features)
         with open(self.path, "rb") as file:
@@ -207,34 +221,20 @@ class TextReader(Reader):
             content = file.read(offsets[part + 1] - offsets[part] if part + 1 < len(offsets) else -1)
         try:
             return self._chunk(part * step, [content], min(step, len(self) - part * step), ids)
-        except (ValueError, csv.Error):
+        except (_LinesError, DamagedError):
             return None
 
     def _chunk(self, start: int, block: Sequence[bytes], n_rows: int, ids: bool) -> Chunk:
         wanted = [*self._features, *(i for i in (self._id, self._label) if ids and i is not None)]
         table = self._parsed(start, block, list(dict.fromkeys(wanted)))
         if table.num_rows != n_rows:
-            raise ValueError(f"{n_rows} lines became {table.num_rows} rows")
+            raise DamagedError(f"{n_rows} lines became {table.num_rows} rows")
         rows = dense(table.select([str(i) for i in self._features]))
         named = (None if i is None or not ids else texts_of(table.column(str(i))) for i in (self._id, self._label))
         chunk = Chunk(start, rows, *named)
-        self._check_ids(chunk)
+        if self._guessed is not None and chunk.ids is not None:
+            self._guessed.check(start, chunk.ids)
         return chunk
-
-    def _check_ids(self, chunk: Chunk) -> None:
-        """Ids that nobody asked for name rows only as long as they do not repeat."""
-        if chunk.ids is None or not self._seen:
-            return
-        found: set[str] = set()
-        for row in range(max(0, self._n_seen - chunk.start), len(chunk.ids)):
-            value = chunk.ids[row]
-            if value and (value in self._seen or value in found):
-                raise ValueError(
-                    f"[read] {self.name} column {self.id_name!r} does not name rows: {value!r} in row "
-                    f"{chunk.start + row}, counted from 0, was there before. Say what it is by id_column, label_column "
-                    "or exclude."
-                )
-            found.add(value)
 
     def _parsed(self, start: int, block: Sequence[bytes], wanted: Sequence[int] | None) -> Any:
         """Lines as a table of Arrow; without ``wanted`` columns, all of them with the types that they seem to have."""
@@ -242,8 +242,8 @@ class TextReader(Reader):
         import pyarrow.csv
 
         names = [str(i) for i in range(len(self._names))]
-        if self._delimiter == _BLANK:
-            block = [b" ".join(record.split()) + b"\n" for record in block]
+        if self._delimiter == BLANK:
+            block = [b" ".join(split_blank(record)) + b"\n" for record in block]
         content = b"".join(block if block[-1].endswith(b"\n") else [*block, b"\n"])
         numbers = () if wanted is None else [str(i) for i in self._features]
         booleans = {} if wanted is None else {str(i): pa.bool_() for i in self._booleans if i in self._features}
@@ -263,11 +263,11 @@ class TextReader(Reader):
             return pyarrow.csv.read_csv(
                 pa.py_buffer(content),
                 pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(content) + 1),
-                pyarrow.csv.ParseOptions(delimiter=" " if self._delimiter == _BLANK else self._delimiter),
+                pyarrow.csv.ParseOptions(delimiter=" " if self._delimiter == BLANK else self._delimiter),
                 options,
             )
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise ValueError(f"[read] {self.name} {self._fault(start, block, wanted) or error}") from None
+            raise _LinesError(f"[read] {self.name} {self._fault(start, block, wanted) or error}") from None
 
     def _fault(self, start: int, block: Sequence[bytes], wanted: Sequence[int] | None) -> str | None:
         """Which row is no row of numbers."""
@@ -295,74 +295,19 @@ class TextReader(Reader):
                 f"[read] {self.name} must be UTF-8 text; byte {error.start} of a line is not. Say by encoding "
                 "(--encoding) what it is, such as 'latin-1'."
             ) from None
-        return _split(text, self._delimiter)
+        with library():
+            return split(text, self._delimiter)
 
     def _is_number(self, field: str) -> bool:
-        return _is_number(field.replace(self._options.decimal, "."))
+        return is_number(field.replace(self._options.decimal, "."))
 
 
-def _split(text: str, delimiter: str) -> list[str]:
-    if delimiter == _BLANK:
-        return text.split()
-    return [field.strip() for field in next(csv.reader([text], delimiter=delimiter), [])]
-
-
-def _sniffed(name: str, top: Sequence[bytes], preferred: str, decimal: str) -> str:
-    """What splits the first lines into equally many fields, more than one; of several, what leaves most numbers.
-
-    Raises
-    ------
-    ValueError
-        If a comma may be either this or the decimal point.
-    """
-    lines = [record.decode("utf-8", "replace") for record in top[:20]]
-    one_name = "," not in lines[0] and not _is_number(lines[0].strip())
-    if decimal == "." and one_name and len(lines) > 1 and all(map(_COMMAS.fullmatch, lines[1:])):
-        raise ValueError(
-            f"[read] {name} has one name, {lines[0].strip()!r}, above rows such as {lines[1].strip()!r}. Give "
-            "decimal=',' (--decimal) if each is one number, or delimiter=',' (--delimiter) if the first are row ids."
-        )
-    preferred = ";" if preferred == decimal else preferred
-    best, found = -1.0, preferred
-    for delimiter in dict.fromkeys((preferred, ",", "\t", ";", "|", _BLANK)):
-        try:
-            rows = [_split(line, delimiter) for line in lines]
-        except csv.Error:  # a cell of several lines, which this would cut
-            continue
-        if delimiter == decimal or not _are_table(rows):
-            continue
-        body = [field for row in rows[1:] or rows for field in row]
-        share = sum(field in MISSING or _is_number(field.replace(",", ".")) for field in body) / len(body)
-        if share > best:
-            best, found = share, delimiter
-    if decimal == "," and best < 0 and "," in lines[0] and '"' not in lines[0] and not _COMMAS.fullmatch(lines[0]):
-        raise ValueError(
-            f"[read] {name} must be split by another character than the decimal comma; got {lines[0].strip()[:60]!r}. "
-            "Name it by delimiter (--delimiter), or leave decimal out."
-        )
-    return found
-
-
-def _are_table(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows are equally long; the first may be names without one for the names of rows, which are no numbers."""
-    width, n_names = len(rows[-1]), len(rows[0])
-    if width < 2 or any(len(row) != width for row in rows[1:]):
-        return False
-    named = n_names > 1 or rows[0] == [""] or not any(_is_number(row[0]) for row in rows)
-    return n_names == width or (n_names == width - 1 and named)
-
-
-def _is_range(fields: Sequence[str]) -> bool:
-    """Whether they are the names that pandas gives columns, behind its index."""
-    return len(fields) > 1 and fields == ["", *map(str, range(len(fields) - 1))]
-
-
-def _is_number(field: str) -> bool:
+def _codec(name: str, encoding: str) -> str:
     try:
-        float(field)
-    except ValueError:
-        return field in ("True", "False", "true", "false")
-    return "_" not in field
+        b"a".decode(encoding, "ignore")  # an empty text asks no codec
+        return codecs.lookup(encoding).name
+    except LookupError:
+        raise ValueError(f"[read] {name}: encoding must be one that Python knows; got {encoding!r}.") from None
 
 
 def opened_text(path: Path, encoding: str | None = None) -> Any:

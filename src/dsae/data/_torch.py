@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsae.data._arrays import named
+from dsae.data._errors import library
 from dsae.data._kinds import as_numbers
 from dsae.data._reader import MemoryReader, Reader, ReadOptions
 
@@ -15,7 +16,8 @@ def open_pt(path: Path, options: ReadOptions) -> Reader:
     """A tensor, or the one of a dict that is named; code in the file is not run."""
     import torch
 
-    found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    with library():
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(found, (list, tuple)):
         found = {str(i): value for i, value in enumerate(found)}
     if isinstance(found, Mapping):

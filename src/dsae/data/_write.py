@@ -76,20 +76,29 @@ def writing(
         raise ValueError(f"[write] {path}: ids need a column of their own; {id_name!r} is one of the others.")
     if kind.name not in _TEXTS:
         check_package(kind)
-    shape = (n_rows, len(column_names))
-    with _target(path, kind, beside) as plain, _packed(path, plain) as file:
-        if beside is None:
-            writer: Writer = resolved(kind.writer or "")(file, n_rows, column_names, id_name, sparse)
-        else:
-            writer = ObsmWriter(file, *shape, CODES)
-        checked = _Checked(path, writer, shape)
-        try:
-            yield checked
-            checked.close()
-        except BaseException:
-            with contextlib.suppress(Exception):
-                writer.close()
+    shape, of_caller = (n_rows, len(column_names)), None
+    try:
+        with _target(path, kind, beside) as plain, _packed(path, plain) as file:
+            if beside is None:
+                writer: Writer = resolved(kind.writer or "")(file, n_rows, column_names, id_name, sparse)
+            else:
+                writer = ObsmWriter(file, *shape, CODES)
+            checked = _Checked(path, writer, shape)
+            try:
+                try:
+                    yield checked
+                except BaseException as error:
+                    of_caller = error  # who reads the rows from a file may have an OSError of its own
+                    raise
+                checked.close()
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    writer.close()
+                raise
+    except OSError as error:
+        if error is of_caller:
             raise
+        raise _unwritten(path, error) from None
 
 
 def write_rows(
@@ -173,16 +182,19 @@ def _target(path: str | Path, kind: Format, beside: str | Path | None) -> Iterat
         with open(temporary, "w+b" if beside is None else "r+b") as file:
             yield file
         os.replace(temporary, target)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if not isinstance(error, OSError) or str(error).startswith("[read]"):
-            raise
-        if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(
-                f"[write] {path} cannot be written: {target.parent} does not exist; make it first."
-            ) from None
-        raise OSError(f"[write] {path} cannot be written: {error.strerror or error}.") from None
+        raise
+
+
+def _unwritten(path: str | Path, error: OSError) -> OSError:
+    if str(path) == "-":
+        return error  # whoever reads may have left, which is no failure of ours
+    if isinstance(error, FileNotFoundError):
+        folder = Path(os.path.realpath(path)).parent
+        return FileNotFoundError(f"[write] {path} cannot be written: {folder} does not exist; make it first.")
+    return OSError(f"[write] {path} cannot be written: {error.strerror or error}.")
 
 
 class _Checked:
@@ -196,7 +208,10 @@ class _Checked:
         _check_table(self._path, shape, self._shape[1])
         self._n += shape[0]
         self._check_count(self._n <= self._shape[0])
-        self._writer.write(rows, ids)
+        try:
+            self._writer.write(rows, ids)
+        except OSError as error:
+            raise _unwritten(self._path, error) from None
 
     def close(self) -> None:
         self._check_count(self._n == self._shape[0])
