@@ -218,3 +218,51 @@ def test_autocast(density):
     with torch.autocast("cpu", torch.bfloat16):
         got = layer(x)
     assert torch.equal(got, layer(x))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # from within torch.func
+@covering(density=[0.3, 1.0], dtype=[torch.float32, torch.float64], bias=[True, False])
+def test_torch_func_sees_the_dense_layer(density, dtype, bias):
+    layer = SparseLinear(6, 4, density=density, dtype=dtype, bias=bias)
+    dense, x = layer.to_dense(), torch.randn(5, 6, dtype=dtype)
+    func = torch.func
+
+    def energy(module):
+        return lambda rows: module(rows).square().sum()
+
+    def by_sample(module):
+        def energy_of(parameters, row):
+            return func.functional_call(module, parameters, (row,)).square().sum()
+
+        parameters = {name: p.detach() for name, p in module.named_parameters()}
+        return func.vmap(func.grad(energy_of), in_dims=(None, 0))(parameters, x)
+
+    transforms = {
+        "vmap": lambda module: func.vmap(module)(x),
+        "vmap of sequences": lambda module: func.vmap(module)(x.expand(3, 5, 6)),
+        "grad": lambda module: func.grad(energy(module))(x),
+        "jvp": lambda module: func.jvp(module, (x,), (x,))[1],
+        "jacrev": lambda module: func.jacrev(module)(x),
+        "hessian": lambda module: func.hessian(energy(module))(x),
+    }
+    for name, transformed in transforms.items():
+        torch.testing.assert_close(
+            transformed(layer), transformed(dense), msg=lambda text, name=name: f"{name}: {text}"
+        )
+    sparse, full = by_sample(layer), by_sample(dense)
+    edges = torch.from_numpy(layer.topology.flat.astype(np.int64))
+    torch.testing.assert_close(sparse["values"], full["weight"].flatten(1)[:, edges])
+    assert not bias or torch.equal(sparse["bias"], full["bias"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("given", ["rows", "panels"])
+def test_second_derivatives_raise_rather_than_vanish(dtype, given):
+    layer = SparseLinear(6, 4, density=0.3, dtype=dtype)
+    x = torch.randn(5, 6, dtype=dtype, requires_grad=True)
+    y = layer(x) if given == "rows" else layer(ops.pack(x)).tensor
+    with pytest.raises(
+        RuntimeError, match=r"\[SparseLinear\] .* got create_graph=True. Take second derivatives of .* to_dense"
+    ):
+        y.sum().backward(create_graph=True)  # its gradient with respect to the weights depends on x
+    y.sum().backward()

@@ -26,7 +26,9 @@ class SparseLinear(nn.Module):
     """Drop-in replacement for `torch.nn.Linear` that stores no zeros.
 
     It accepts the input that `torch.nn.Linear` accepts and returns the same shapes. Input of another dtype is cast to
-    the weights' dtype, in which the layer computes, also under autocast.
+    the weights' dtype, in which the layer computes, also under autocast. Under `torch.func` (``vmap``, ``grad``,
+    ``hessian``, ...) it multiplies by a dense matrix. Elsewhere second derivatives (``create_graph=True``) raise
+    RuntimeError; `to_dense` has them.
 
     Parameters
     ----------

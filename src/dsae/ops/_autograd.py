@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from dsae import kernels
 from dsae.ops import _native, _torch
@@ -54,6 +56,27 @@ def is_native(tensor: Tensor) -> bool:
     return kernels.NATIVE and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
+def _transformed() -> bool:
+    """Whether `torch.func` (vmap, grad, jvp ...) is at work, which cannot trace the compiled kernels."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def first_derivatives(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward that raises where second derivatives are wanted, which torch would silently take for zero."""
+    once = once_differentiable(backward)
+
+    @wraps(backward)
+    def checked(ctx: Any, *gradients: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "[SparseLinear] Expected a backward pass for first derivatives; got create_graph=True. Take second "
+                "derivatives of the layer's or model's to_dense(), or with torch.func, which takes a dense matrix."
+            )
+        return once(ctx, *gradients)
+
+    return checked
+
+
 def _backend(tensor: Tensor) -> ModuleType:
     return _native if is_native(tensor) else _torch
 
@@ -83,7 +106,7 @@ class _Linear(Function):
         return backend.unpack(y, ctx.n_rows) if ctx.packs else y
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         values, x = ctx.saved_tensors
         backend, topology = _backend(x), ctx.topology
@@ -113,7 +136,7 @@ class _CsrLinear(Function):
         return _backend(values).csr_linear(values, bias, x, topology)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.tape is not None and ctx.tape.recording:
             ctx.tape.x, ctx.tape.dy = ctx.x, dy
@@ -189,6 +212,11 @@ def linear(
     Tensor of shape (batch, out_features), or Panels
         Panels for panels and for sparse rows that are to be packed.
 
+    Notes
+    -----
+    Under `torch.func` the product is that of a dense matrix, which can be differentiated any number of times. Elsewhere
+    there are first derivatives only.
+
     Raises
     ------
     ValueError
@@ -198,6 +226,8 @@ def linear(
         raise ValueError(
             f"[linear] Expected rows [batch, {topology.shape[1]}], or Panels of them; got shape {tuple(x.shape)}."
         )
+    if isinstance(x, Tensor) and _transformed():
+        return F.linear(x, dense(values, topology), bias)
     if isinstance(x, SparseRows):
         rows: Tensor = _CsrLinear.apply(values, bias, x, topology, tape)  # type: ignore[assignment]
         return pack(rows) if x.packed else rows
@@ -213,7 +243,7 @@ class _Dense(Function):
         return _native.spread(values, topology)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, d_matrix: Tensor) -> tuple[Tensor, None]:
         return _native.collect(d_matrix, ctx.topology), None
 
@@ -225,6 +255,6 @@ def dense(values: Tensor, topology: Topology) -> Tensor:
     """
     if topology.is_full:
         return values.view(topology.shape)
-    if is_native(values):
+    if is_native(values) and not _transformed():
         return _Dense.apply(values, topology)  # type: ignore[return-value]
     return _torch.spread(values, topology)

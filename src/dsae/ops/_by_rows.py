@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from dsae.ops._autograd import LazyGradient, Tape, _backend, dense, linear
+from dsae.ops._autograd import LazyGradient, Tape, _backend, dense, first_derivatives, linear
 from dsae.ops._rows import Panels
 from dsae.topology import Topology
 
@@ -107,7 +106,7 @@ class _LossByRows(Function):
         return total.to(x)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
         return None, *(None if g is None else g * d_loss for g in ctx.gradients)
 

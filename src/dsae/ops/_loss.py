@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from dsae.config import Loss, loss_of
 from dsae.ops import _torch
-from dsae.ops._autograd import LazyGradient, Tape, _backend, dense
+from dsae.ops._autograd import LazyGradient, Tape, _backend, dense, first_derivatives
 from dsae.ops._rows import Gradients, Needs, Panels, SparseRows, tensor_of
 from dsae.topology import Topology
 
@@ -82,7 +81,7 @@ class _TiledLoss(Function):
         return found.loss
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
         # saves a copy of all gradients; on another device, reading the number costs more than multiplying
         untouched = d_loss.device.type == "cpu" and d_loss.item() == 1
