@@ -97,6 +97,30 @@ struct OutputGradients {
 using TiledLoss = double(const OutputLayer&, Panels<const float> x, const Target&, int loss, int64_t n_rows,
                          float factor, const OutputGradients&);
 
+// What an output is compared with, by columns as above and by samples.
+struct GramTarget {
+  Csr columns;
+  const float* by_column;
+  Csr rows;
+  const float *by_row, *shift;
+};
+constexpr int kGroupedLength = 40;  // longer rows share groups
+// With its edges by column, as groups.hpp has them.
+struct GramLayer {
+  Csr w;
+  const float *values, *bias;
+  const int32_t *rows, *slots, *cuts, *lengths;
+  int64_t n_groups;
+};
+struct GramGradients {
+  float *dw, *dbias;
+  Rows<float> dx;  // not made without a place
+};
+// The squared error of W x + bias over all samples and outputs, from the Gram matrices of x and of W: gram.cpp. Numbers
+// that the target does not hold have the weight `unseen`; gradients are multiplied by `factor`, 2 for those of the sum.
+using GramLoss = double(const GramLayer&, Rows<const float> x, const GramTarget&, float unseen, float factor,
+                        const GramGradients&);
+
 struct ActivationKind;
 struct Activation {
   const ActivationKind* kind;
@@ -131,7 +155,8 @@ struct ActivationKind {
   X(CsrSddmm, csr_sddmm)           \
   X(GatherLive, gather_live)       \
   X(SampledOuter, sampled_outer)   \
-  X(TiledLoss, tiled_loss)
+  X(TiledLoss, tiled_loss)         \
+  X(GramLoss, gram_loss)
 
 struct Kernels {
   const char* isa;

@@ -9,6 +9,7 @@ using namespace nb::literals;
 // Of the best instruction set; chosen when the module is loaded.
 extern const dsae::Kernels* kernels;
 
+void bind_gram(nb::module_& m);
 void bind_layers(nb::module_& m);
 void bind_topology(nb::module_& m);
 void bind_network(nb::module_& m);

@@ -61,6 +61,8 @@ void test_columns(const dsae::Kernels& k, const Matrix& m, double share, const s
 void test_activations(const dsae::Kernels& k, int64_t count, int64_t width, int lanes, const std::string& where);
 void test_panels(const dsae::Kernels& k, int64_t n_rows, int64_t width, int lanes, const std::string& where);
 void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, const std::string& where);
+void test_gram(const dsae::Kernels& k, const Matrix& m, int64_t n, float unseen, bool shifted,
+               const std::string& where);
 void test_adam(const dsae::Kernels& k, const Matrix& m, const std::string& where);
 void test_topology(const dsae::Kernels& k, const Matrix& m, const std::string& where);
 void test_faults(const Matrix& m, const std::string& where);

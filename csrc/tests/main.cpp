@@ -15,6 +15,9 @@ int main() {
                                   std::to_string(n_cols) + " density " + std::to_string(density);
         test_topology(**level, m, shape);
         test_adam(**level, m, shape);
+        for (int64_t n : {0, 1, 7, 40})
+          for (bool shifted : {false, true})
+            test_gram(**level, m, n, n == 7 ? 0.3f : 1, shifted, shape + ", samples " + std::to_string(n));
         for (double share : {0.0, 0.1, 1.0}) test_columns(**level, m, share, shape + ", live " + std::to_string(share));
         for (int lanes : {1, 16, 32})
           test_activations(**level, n_rows, n_cols, lanes, shape + ", lanes " + std::to_string(lanes));

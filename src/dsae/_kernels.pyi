@@ -232,6 +232,57 @@ def tiled_loss(
     ``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx or None)``.
     """
 
+def group_rows(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    n_cols: int,
+    most: int,
+) -> tuple:
+    """
+    Edges by column, within a column by groups of rows of one length with at most ``most`` edges: ``rows, slots, cuts, lengths``.
+    """
+
+def gram_loss(
+    layer: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+    ],
+    groups: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+    ],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    columns: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+    ],
+    samples: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+    ],
+    shift: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+    unseen: float,
+    factor: float,
+    gradients: tuple[
+        Annotated[NDArray, dict(device="cpu")],
+        Annotated[NDArray, dict(device="cpu")],
+        Annotated[NDArray, dict(device="cpu")] | None,
+    ],
+) -> float:
+    """
+    Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its gradients.
+
+    ``layer`` is ``(indptr, indices, values, bias)``, ``groups`` what `group_rows` gives, ``columns`` and ``samples`` are the
+    target's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, dbias, dx or None)``; numbers that the target
+    does not hold have the weight ``unseen``.
+    """
+
 def transpose(
     indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
     indices: Annotated[NDArray, dict(device="cpu", writable=False)],

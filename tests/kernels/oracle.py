@@ -151,3 +151,28 @@ def tiled_loss(layer, transpose, x, target, loss: int, n_rows: int, factor: floa
     if gradients is not None and gradients[2] is not None:
         pack(d_rows, gradients[2])
     return total
+
+
+def group_rows(indptr, indices, n_cols: int, most: int):
+    """Edges by column, within a column by groups of rows of one length: here one group of rows of any length."""
+    starts, rows, slots = transpose(indptr, indices, n_cols)  # noqa: F405
+    return rows, slots, starts, np.zeros(1, np.int32)
+
+
+def gram_loss(layer, groups, x, columns, samples, shift, unseen: float, factor: float, gradients) -> float:
+    """Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, and its gradients.
+
+    Numbers that the target does not hold have the weight ``unseen``.
+    """
+    indptr, indices, values, bias = layer
+    W, T = _matrix(indptr, indices, values, x.shape[1]).toarray(), _matrix(*columns, x.shape[0]).toarray().T
+    seen = _matrix(*columns[:2], np.ones_like(columns[2]), x.shape[0]).toarray().T > 0
+    residual = x @ W.T + bias - T + (0 if shift is None else shift)
+    dy = np.where(seen, 1, np.float32(unseen)) * residual
+    total = float((dy.astype(np.float64) * residual).sum())
+    dy *= np.float32(factor)
+    gradients[0][:] = (dy.T @ x)[_rows(indptr), indices]
+    gradients[1][:] = dy.sum(0)
+    if gradients[2] is not None:
+        gradients[2][:] = dy @ W
+    return total

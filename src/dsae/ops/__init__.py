@@ -17,6 +17,7 @@ from dsae.ops._autograd import pack as pack
 from dsae.ops._autograd import unpack as unpack
 from dsae.ops._by_rows import loss_by_rows as loss_by_rows
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk
+from dsae.ops._loss import gram_loss as gram_loss
 from dsae.ops._loss import tiled_loss as tiled_loss
 from dsae.ops._losses import LOSSES as LOSSES
 from dsae.ops._losses import TorchLoss as TorchLoss

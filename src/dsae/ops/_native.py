@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Tiles of 256 KB, 1, 4 and 16 MB took 327, 271, 226 and 277 ms: small ones visit a hidden unit once per edge, large
 # ones leave the last cache (docs/design/sparse_input.md).
 _TILE_BYTES = 4 << 20
+# Edges of a group of rows, whose indices, weights and gradients then lie in L2.
+_GROUP_EDGES = 1 << 15
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -186,3 +188,34 @@ def tiled_loss(
     found = (None, None, None) if gradients is None else gradients
     mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
     return Gradients(mean, *(None if g is None else torch.from_numpy(g) for g in found))
+
+
+def gram_loss(
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, unseen: float, needs: Needs
+) -> Gradients:
+    """The mean squared error of ``W x + bias`` for rows ``x`` and its gradients, by Gram matrices."""
+    n_rows, n_out = target.shape
+    size = max(1, n_rows * n_out)
+    dw, dbias = kernels.aligned((topology.nnz,)), kernels.aligned((n_out,))
+    dx = kernels.aligned(tuple(x.shape)) if needs.input else None
+    total = kernels.gram_loss(
+        (topology.indptr, topology.indices, _array(values), _array(bias)),
+        _groups(topology),
+        _array(x),
+        target.columns,
+        (target.pattern.indptr, target.pattern.indices, target.values),
+        target.shift,
+        unseen,
+        2 / size,
+        (dw, dbias, dx),
+    )
+    mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
+    found = (dw, dbias, dx) if any(needs) else (None, None, None)
+    return Gradients(mean, *(None if g is None else torch.from_numpy(g) for g in found))
+
+
+def _groups(topology: Topology) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def make() -> tuple[np.ndarray, ...]:
+        return kernels.group_rows(topology.indptr, topology.indices, topology.shape[1], _GROUP_EDGES)
+
+    return topology.cached("groups", make)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -128,6 +130,25 @@ def tiled_loss_dense(
             dx.addmm_(dy, weight[begin:end])
     mean = (total / max(1, target.shape[0] * target.shape[1])).to(x)
     return Gradients(mean, d_weight, d_bias, dx)
+
+
+def gram_loss(
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, unseen: float, needs: Needs
+) -> Gradients:
+    """The mean squared error of ``W x + bias`` for rows ``x`` and its gradients, tile by tile of outputs."""
+    weight, seen = spread(values, topology), replace(target, values=np.ones_like(target.values), shift=None)
+    loss, size = torch.zeros((), dtype=torch.float64, device=x.device), max(1, target.shape[0] * target.shape[1])
+    d_weight, d_bias, dx = torch.empty_like(weight), torch.empty_like(bias), torch.zeros_like(x)
+    for begin, end in tiles(target):
+        residual = x @ weight[begin:end].T + bias[begin:end] - target.tile(begin, end, x)
+        dy = residual * torch.where(seen.tile(begin, end, x) > 0, 1.0, unseen)
+        loss += (dy * residual).sum()
+        dy *= 2 / size
+        d_weight[begin:end], d_bias[begin:end] = dy.T @ x, dy.sum(0)
+        dx.addmm_(dy, weight[begin:end])
+    if not any(needs):
+        return Gradients((loss / size).to(x), None, None, None)
+    return Gradients((loss / size).to(x), collect(d_weight, topology), d_bias, dx if needs.input else None)
 
 
 def tiles(target: SparseRows) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,108 @@
+// The squared error against sparse targets by Gram matrices.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "bindings/bindings.hpp"
+#include "groups.hpp"
+
+namespace {
+
+std::unique_ptr<Owned<int32_t>> copied(const std::vector<int32_t>& from) {
+  auto to = integers(static_cast<int64_t>(from.size()));
+  std::copy(from.begin(), from.end(), to->data);
+  return to;
+}
+
+nb::tuple group_rows(const In& indptr, const In& indices, int64_t n_cols, int64_t most) {
+  const Call call{"group_rows"};
+  const auto w = call.csr(indptr, indices);
+  const int64_t nnz = indices.size();
+  if (n_cols < 0) call.fail("n_cols >= 0", std::to_string(n_cols));
+  call.rising(w);
+  call.inside("indices", w.indices, nnz, n_cols);
+  auto rows = integers(nnz), slots = integers(nnz);
+  dsae::Groups found;
+  {
+    nb::gil_scoped_release release;
+    found = dsae::group_rows(w, n_cols, most, rows->data, slots->data);
+  }
+  return nb::make_tuple(array(std::move(rows)), array(std::move(slots)), array(copied(found.cuts)),
+                        array(copied(found.lengths)));
+}
+
+// A target by columns or by samples: every part of it.
+std::pair<dsae::Csr, const float*> part(const Call& call, const std::string& of, const std::tuple<In, In, In>& held,
+                                        int64_t n_rows, const char* what, int64_t n_cols) {
+  const auto& [indptr, indices, values] = held;
+  const auto csr = call.csr(indptr, indices, of);
+  call.rising(csr);
+  call.inside((of + "indices").c_str(), csr.indices, indices.size(), n_cols);
+  call.equal((of + "indptr.size - 1").c_str(), csr.n_rows, what, n_rows);
+  return {csr, call.vector<const float>((of + "values").c_str(), values, "the size of indices", indices.size())};
+}
+
+double gram_loss(const std::tuple<In, In, In, In>& layer, const std::tuple<In, In, In, In>& groups, const In& x,
+                 const std::tuple<In, In, In>& columns, const std::tuple<In, In, In>& samples,
+                 const std::optional<In>& shift, float unseen, float factor,
+                 const std::tuple<Out, Out, std::optional<Out>>& gradients) {
+  const Call call{"gram_loss"};
+  const auto& [indptr, indices, values, bias] = layer;
+  const auto& [rows, slots, cuts, lengths] = groups;
+  const auto matrix = [&](const char* what, const auto& a) {
+    auto* const data = call.data<float>(what, a, 2);
+    return dsae::Rows<std::remove_pointer_t<decltype(data)>>{data, static_cast<int64_t>(a.shape(0)),
+                                                             static_cast<int64_t>(a.shape(1))};
+  };
+  const auto from = matrix("x", x);
+  const dsae::Csr w = call.csr(indptr, indices);
+  const int64_t nnz = indices.size();
+  call.rising(w);
+  const dsae::GramLayer to = {w,
+                              call.vector<const float>("values", values, "the size of indices", nnz),
+                              call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
+                              call.vector<const int32_t>("grouped rows", rows, "the size of indices", nnz),
+                              call.vector<const int32_t>("slots", slots, "the size of indices", nnz),
+                              call.data<int32_t>("cuts", cuts, 1),
+                              call.data<int32_t>("lengths", lengths, 1),
+                              static_cast<int64_t>(lengths.size())};
+  call.equal("cuts.size", cuts.size(), "groups * the width of x + 1", to.n_groups * from.width + 1);
+  call.trusted("indices", w.indices, nnz, from.width);
+  call.trusted("grouped rows", to.rows, nnz, w.n_rows);
+  call.trusted("slots", to.slots, nnz, nnz);
+  call.trusted("cuts", to.cuts, cuts.size(), nnz + 1);
+  const auto by_column = part(call, "column ", columns, w.n_rows, "the number of outputs", from.count);
+  const auto by_sample = part(call, "sample ", samples, from.count, "the number of samples", w.n_rows);
+  const dsae::GramTarget target = {
+      by_column.first, by_column.second, by_sample.first, by_sample.second,
+      shift ? call.vector<const float>("shift", *shift, "the number of outputs", w.n_rows) : nullptr};
+  const auto& [dw, dbias, dx] = gradients;
+  dsae::GramGradients out = {call.vector<float>("dw", dw, "the size of indices", nnz),
+                             call.vector<float>("dbias", dbias, "the number of outputs", w.n_rows),
+                             {nullptr, 0, 0}};
+  if (dx) {
+    out.dx = matrix("dx", *dx);
+    call.equal("dx.shape[0]", out.dx.count, "the number of samples", from.count);
+    call.equal("dx.shape[1]", out.dx.width, "the width of x", from.width);
+  }
+  nb::gil_scoped_release release;
+  return kernels->gram_loss(to, from, target, unseen, factor, out);
+}
+
+}  // namespace
+
+void bind_gram(nb::module_& m) {
+  m.def("group_rows", &group_rows, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a, "most"_a,
+        "Edges by column, within a column by groups of rows of one length with at most ``most`` edges: ``rows, slots, "
+        "cuts, lengths``.");
+  m.def("gram_loss", &gram_loss, "layer"_a.noconvert(), "groups"_a.noconvert(), "x"_a.noconvert(),
+        "columns"_a.noconvert(), "samples"_a.noconvert(), "shift"_a.noconvert().none(), "unseen"_a, "factor"_a,
+        "gradients"_a.noconvert(),
+        "Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its "
+        "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``groups`` what `group_rows` gives, "
+        "``columns`` and ``samples`` are the\ntarget's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, "
+        "dbias, dx or None)``; numbers that the target\ndoes not hold have the weight ``unseen``.");
+}

@@ -1,0 +1,275 @@
+// The squared error of W x + bias over all outputs, and its gradients, without a look at the target's zeros (Vincent,
+// de Brebisson & Bouthillier 2015). With C = X^T X and s the sum of the rows of X, every output i with its weights w_i,
+// one number c_i for all samples and t where the target is not zero gives
+//   loss   w_i C w_i + 2 c_i w_i s + n c_i^2, less 2 t (w_i x + c_i) - t^2 for each number of the target,
+//   dw_i   C w_i + c_i s less t x,     dx   G x + sum c_i w_i less t w_i,     G = sum w_i w_i^T:
+// e^2 multiply-adds for e weights, and e for each number of the target, instead of e for each sample. Where numbers
+// that the target does not hold weigh `unseen` instead of 1, all sums over samples do, and a seen number adds the rest.
+//
+// A hidden unit owns its row of C and of G, both in L1 while its edges in a group of outputs pass; so they have one
+// order, whatever the number of threads. Outputs of a group have equally many weights: loops over them are unrolled. A
+// column that lives in most samples takes each of them less its shift: c_i and t would be two large numbers whose
+// difference is the residual.
+#include "matmul.hpp"
+#include "pool.hpp"
+
+namespace dsae::DSAE_LEVEL {
+namespace {
+
+constexpr int64_t kSumRows = 256;  // outputs whose losses are summed together
+constexpr int64_t kAhead = 3;      // edges whose rows are asked for early
+constexpr int64_t kLine = 16;      // numbers
+constexpr int64_t kMirror = 32;    // squares of a symmetric matrix that stay in L1
+
+struct Gram {
+  const GramLayer& layer;
+  const Rows<const float> x;
+  const GramTarget& target;
+  const float unseen, factor;
+  const GramGradients& to;
+  float *const c, *const g, *const product, *const sums, *const pulled, *const constants;
+  int32_t* const crowded;
+  double* const losses;
+  int64_t n_crowded = 0;
+
+  const float* sample(int64_t b) const { return x.data + b * x.width; }
+  bool is_crowded(int64_t row) const {
+    const int32_t* const at = target.columns.indptr + row;
+    return target.shift && 2 * int64_t{at[1] - at[0]} > x.count;
+  }
+
+  void start() {
+    for (int64_t row = 0; row < layer.w.n_rows; ++row) {
+      const bool each = is_crowded(row);
+      if (each) crowded[n_crowded++] = static_cast<int32_t>(row);
+      constants[row] = layer.bias[row] + (target.shift && !each ? target.shift[row] : 0);
+    }
+    for (int64_t k = 0; k < x.width; ++k) sums[k] = 0;
+    for (int64_t b = 0; b < x.count; ++b)
+      for (int64_t k = 0; k < x.width; ++k) sums[k] += sample(b)[k];
+    lower_product({x.data, 1, x.width}, x, c);
+    mirror(c);
+  }
+
+  void mirror(float* square) const {
+    const int64_t h = x.width;
+    parallel_range((h + kMirror - 1) / kMirror, h * h, [&](int64_t begin, int64_t end) {
+      for (int64_t top = begin * kMirror; top < end * kMirror && top < h; top += kMirror)
+        for (int64_t left = top; left < h; left += kMirror)
+          for (int64_t row = top; row < top + kMirror && row < h; ++row)
+            for (int64_t at = left > row ? left : row + 1; at < left + kMirror && at < h; ++at)
+              square[row * h + at] = square[at * h + row];
+    });
+  }
+
+  // Rows of G, and the share of dw that needs no target.
+  void hidden() const {
+    const int64_t h = x.width, nnz = layer.w.indptr[layer.w.n_rows];
+    parallel(nnz * (nnz / (layer.w.n_rows + 1) + 1), [&](int thread, int n) {
+      const int64_t first = h * thread / n, last = h * (thread + 1) / n;
+      for (int64_t j = first; j < last; ++j) {
+        pulled[j] = 0;
+        for (int64_t k = 0; k < h; ++k) g[j * h + k] = 0;
+      }
+      for (int64_t group = 0; group < layer.n_groups; ++group)
+        with_length(layer.lengths[group], [&](auto length) {
+          for (int64_t j = first; j < last; ++j) unit<length>(j, layer.cuts + group * h + j);
+        });
+    });
+  }
+
+  template <class Body, int... E>
+  static void with_length(int length, const Body& body, std::integer_sequence<int, E...>) {
+    (void)((length == E && (body(Lanes<E>()), true)) || ...);
+  }
+  template <class Body>
+  static void with_length(int length, const Body& body) {
+    with_length(length, body, std::make_integer_sequence<int, kGroupedLength + 1>());
+  }
+
+  template <int E>
+  void fetch(int64_t first, int64_t slot) const {
+    for (int64_t at = first; at < first + (E ? E : kGroupedLength); at += kLine) {
+      __builtin_prefetch(layer.w.indices + at);
+      __builtin_prefetch(layer.values + at);
+    }
+    __builtin_prefetch(to.dw + slot, 1);
+  }
+
+  // The edges of hidden unit j in rows of `E` weights, or of any number.
+  template <int E>
+  void unit(int64_t j, const int32_t* cut) const {
+    const int64_t h = x.width, end = cut[1];
+    const float* const cj = c + j * h;
+    float *const gj = g + j * h, pull = pulled[j], own = 0;
+    for (int64_t edge = cut[0]; edge < end; ++edge) {
+      if (edge + kAhead < end) fetch<E>(layer.w.indptr[layer.rows[edge + kAhead]], layer.slots[edge + kAhead]);
+      const int64_t row = layer.rows[edge], slot = layer.slots[edge], first = layer.w.indptr[row];
+      const int64_t count = E ? E : layer.w.indptr[row + 1] - first;
+      const float *const values = layer.values + first, value = layer.values[slot];
+      const int32_t* const indices = layer.w.indices + first;
+      float sum[4] = {constants[row] * sums[j]};
+      if constexpr (E == 1) {
+        sum[0] += cj[j] * value;
+        own += value * value;
+      } else {
+        int64_t i = 0;
+        for (; i + 4 <= count; i += 4)
+          for (int n = 0; n < 4; ++n) meet(cj, gj, indices[i + n], value, values[i + n], sum[n]);
+        for (; i < count; ++i) meet(cj, gj, indices[i], value, values[i], sum[0]);
+      }
+      pull += value * constants[row];
+      to.dw[slot] = unseen * factor * ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    }
+    pulled[j] = pull;
+    gj[j] += own;
+  }
+
+  static void meet(const float* cj, float* gj, int32_t k, float value, float other, float& sum) {
+    sum += cj[k] * other;
+    gj[k] += value * other;
+  }
+
+  // One number of the target, `seen` or not, and what its output is without it.
+  struct Number {
+    float value, weight;
+  };
+
+  float dot(int64_t row, const float* h) const {
+    float sum = 0;
+    for (int64_t i = layer.w.indptr[row]; i < layer.w.indptr[row + 1]; ++i)
+      sum += layer.values[i] * h[layer.w.indices[i]];
+    return sum;
+  }
+
+  // What the number takes from the output's gradient. All samples have the weight `unseen` already.
+  float taken(Number t, float z) const { return t.weight * t.value - (t.weight - unseen) * z; }
+
+  // body(sample, number) for what column `row` holds, all samples of a crowded one.
+  template <class Body>
+  void numbers_of(int64_t row, const Body& body) const {
+    const Csr& t = target.columns;
+    const int64_t stop = t.indptr[row + 1];
+    int64_t at = t.indptr[row];
+    if (!is_crowded(row)) {
+      for (; at < stop; ++at) body(t.indices[at], Number{target.by_column[at], 1});
+      return;
+    }
+    const float shift = target.shift[row];
+    for (int64_t b = 0; b < x.count; ++b) {
+      const bool seen = at < stop && t.indices[at] == b;
+      body(b, seen ? Number{target.by_column[at] - shift, 1} : Number{-shift, unseen});
+      at += seen;
+    }
+  }
+
+  double output(int64_t row) const {
+    const Csr& w = layer.w;
+    const int64_t first = w.indptr[row], last = w.indptr[row + 1];
+    const double constant = constants[row];
+    double linear = 0;
+    for (int64_t i = first; i < last; ++i) linear += double{layer.values[i]} * sums[w.indices[i]];
+    double loss = unseen * (2 * constant * linear + x.count * constant * constant);
+    double dbias = unseen * (linear + x.count * constant);
+    numbers_of(row, [&](int64_t b, Number t) {
+      const float* const h = sample(b);
+      const double z = dot(row, h) + constant, rest = t.weight - unseen;
+      const float residual = taken(t, static_cast<float>(z));
+      loss += (rest * z - 2.0 * t.weight * t.value) * z + double{t.weight} * t.value * t.value;
+      dbias -= residual;
+      for (int64_t i = first; i < last; ++i) to.dw[i] -= factor * residual * h[w.indices[i]];
+    });
+    to.dbias[row] = static_cast<float>(factor * dbias);
+    return loss;
+  }
+
+  double outputs() const {
+    const Csr &w = layer.w, &t = target.columns;
+    const int64_t mean = w.indptr[w.n_rows] / (w.n_rows + 1) + 1, chunks = (w.n_rows + kSumRows - 1) / kSumRows;
+    const auto work = [&](int64_t chunk) {
+      const int64_t row = chunk * kSumRows < w.n_rows ? chunk * kSumRows : w.n_rows;
+      return w.indptr[row] + 3 * mean * t.indptr[row] + kRowCost * row;
+    };
+    const auto chunk_at = [&](int64_t wanted) {
+      int64_t low = 0, high = chunks;
+      while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (work(middle) < wanted) low = middle + 1;
+        else high = middle;
+      }
+      return low;
+    };
+    const int64_t all = work(chunks);
+    parallel(all, [&](int thread, int n) {
+      const int64_t end = thread + 1 == n ? chunks : chunk_at(all * (thread + 1) / n);
+      for (int64_t chunk = chunk_at(all * thread / n); chunk < end; ++chunk) {
+        losses[chunk] = 0;
+        for (int64_t row = chunk * kSumRows; row < (chunk + 1) * kSumRows && row < w.n_rows; ++row)
+          losses[chunk] += output(row);
+      }
+    });
+    double loss = 0;
+    for (int64_t i = 0; i < x.width * x.width; ++i) loss += double{c[i]} * g[i];
+    loss *= unseen;
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) loss += losses[chunk];
+    return loss;
+  }
+
+  // Adds what a number takes from a sample's gradient.
+  void take(int64_t row, Number t, const float* h, float* dx) const {
+    const float z = t.weight == unseen ? 0 : dot(row, h) + constants[row], residual = factor * taken(t, z);
+    for (int64_t i = layer.w.indptr[row]; i < layer.w.indptr[row + 1]; ++i)
+      dx[layer.w.indices[i]] -= residual * layer.values[i];
+  }
+
+  void samples() const {
+    const Csr& rows = target.rows;
+    const int64_t mean = layer.w.indptr[layer.w.n_rows] / (layer.w.n_rows + 1) + 1;
+    const int64_t each = x.width / mean + n_crowded + 1, all = rows.indptr[x.count] + each * x.count;
+    product_of({x.data, x.width, 1}, {g, x.width, x.width}, {product, x.count, x.width});
+    parallel(all * mean, [&](int thread, int n) {
+      for (int64_t b = 0; b < x.count; ++b) {
+        const int64_t middle = rows.indptr[b] + each * b;
+        if (middle < all * thread / n || middle >= all * (thread + 1) / n) continue;
+        const float *const from = product + b * x.width, *const h = sample(b);
+        float* const dx = to.dx.data + b * x.width;
+        for (int64_t k = 0; k < x.width; ++k) dx[k] = unseen * factor * (from[k] + pulled[k]);
+        int64_t other = 0;
+        const auto skipped_before = [&](int64_t row) {
+          for (; other < n_crowded && crowded[other] < row; ++other)
+            take(crowded[other], {-target.shift[crowded[other]], unseen}, h, dx);
+        };
+        for (int64_t at = rows.indptr[b]; at < rows.indptr[b + 1]; ++at) {
+          const int64_t row = rows.indices[at];
+          skipped_before(row);
+          const bool each_sample = other < n_crowded && crowded[other] == row;
+          other += each_sample;
+          take(row, {target.by_row[at] - (each_sample ? target.shift[row] : 0), 1}, h, dx);
+        }
+        skipped_before(layer.w.n_rows);
+      }
+    });
+  }
+};
+
+}  // namespace
+
+double gram_loss(const GramLayer& layer, Rows<const float> x, const GramTarget& target, float unseen, float factor,
+                 const GramGradients& to) {
+  const int64_t h = x.width, m = layer.w.n_rows, chunks = (m + kSumRows - 1) / kSumRows;
+  const size_t bytes = chunks * sizeof(double) + (2 * h * h + x.count * h + 2 * h + 2 * m) * sizeof(float);
+  double* const losses = static_cast<double*>(allocate(bytes));
+  float* const c = reinterpret_cast<float*>(losses + chunks);
+  float *const g = c + h * h, *const product = g + h * h, *const sums = product + x.count * h;
+  float *const pulled = sums + h, *const constants = pulled + h;
+  int32_t* const crowded = reinterpret_cast<int32_t*>(constants + m);
+  Gram gram = {layer, x, target, unseen, factor, to, c, g, product, sums, pulled, constants, crowded, losses};
+  gram.start();
+  gram.hidden();
+  const double loss = gram.outputs();
+  if (to.dx.data) gram.samples();
+  release(losses, bytes);
+  return loss;
+}
+
+}  // namespace dsae::DSAE_LEVEL
