@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from tests.arrays import LAYERS, floats
+from tests.arrays import LAYERS, floats, native
 from tests.covering import covering
 from tests.kernels import oracle as _numpy
 
@@ -15,6 +15,8 @@ from dsae.config import LOSSES
 from dsae.topology import Topology
 
 FILLS = [0.0, 0.1, 1.0]
+HEIGHTS = [1, 7, 100]
+layers = covering(LAYERS)
 BOTH = (kernels, _numpy)
 
 
@@ -45,33 +47,32 @@ def close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
 
 
-@covering(LAYERS, fill=FILLS)
-def test_columns_are_the_product(rng, shape, density, fill):
+@layers
+def test_columns_are_the_product(rng, shape, density):
     """Only edges of live inputs are gathered, and only they are read."""
     t, values, dense = layer(rng, shape, density)
-    X, bias = sparse(rng, (9, shape[1]), fill), floats(rng, shape[0])
     transposed, slots = t.transpose
-    for implementation in BOTH:
+    for fill, implementation in itertools.product(FILLS, BOTH):
+        X, bias = sparse(rng, (9, shape[1]), fill), floats(rng, shape[0])
         moved, y = np.full(t.nnz, np.nan, np.float32), np.full((9, shape[0]), np.nan, np.float32)
         implementation.gather_live(transposed.indptr, values, slots, csr(np.ascontiguousarray(X.T))[0], moved)
         implementation.csr_spmm(transposed.indptr, transposed.indices, moved, bias, *csr(X), y)
         close(y, X @ dense.T + bias)
 
 
-@covering(LAYERS, fill=FILLS)
-def test_their_gradient_is_added_to_what_is_there(rng, shape, density, fill):
+@layers
+def test_their_gradient_is_added_to_what_is_there(rng, shape, density):
     t, _, _ = layer(rng, shape, density)
-    X, dy, dw = sparse(rng, (9, shape[1]), fill), floats(rng, 9, shape[0]), floats(rng, t.nnz)
-    expected = dw + (dy.T @ X)[t.rows, t.indices]
     transposed, slots = t.transpose
-    by_column = csr(np.ascontiguousarray(X.T))
-    for implementation in BOTH:
-        got = dw.copy()
+    for fill, implementation in itertools.product(FILLS, BOTH):
+        X, dy, dw = sparse(rng, (9, shape[1]), fill), floats(rng, 9, shape[0]), floats(rng, t.nnz)
+        expected, got = dw + (dy.T @ X)[t.rows, t.indices], dw.copy()
+        by_column = csr(np.ascontiguousarray(X.T))
         implementation.csr_sddmm(transposed.indptr, transposed.indices, slots, *by_column, dy, got)
         close(got, expected)
 
 
-@covering(LAYERS)
+@layers
 def test_vector_product_and_outer_product(rng, shape, density):
     t, values, dense = layer(rng, shape, density)
     left, right = floats(rng, shape[0]), floats(rng, shape[1])
@@ -91,14 +92,14 @@ def dense_loss(dense, bias, rows, target, loss):
     return (np.logaddexp(0, z) - target * z).sum(), 1 / (1 + np.exp(-z)) - target
 
 
-@covering(LAYERS, fill=FILLS, loss=["mse", "bce"], height=[1, 7, 100])
-def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, fill, loss, height):
+@covering(LAYERS, loss=["mse", "bce"])
+def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, loss):
     """Whatever their height, on panels that are full and on such that are not."""
     t, values, dense = layer(rng, shape, density)
     bias, shift = floats(rng, shape[0]), floats(rng, shape[0])
     transposed, slots = t.transpose
     sizes = (1, 1, 16), (35, 2, 32), (128, 2, 64)
-    for (n_rows, n_panels, lanes), implementation in itertools.product(sizes, BOTH):
+    for (n_rows, n_panels, lanes), fill, height, implementation in itertools.product(sizes, FILLS, HEIGHTS, BOTH):
         X, rows = sparse(rng, (n_rows, shape[0]), fill), floats(rng, n_rows, shape[1])
         x = np.full((n_panels, shape[1], lanes), np.nan, np.float32)
         _numpy.pack(rows, x)
@@ -118,7 +119,7 @@ def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, fill, loss, 
         assert without == total
 
 
-@pytest.mark.skipif(not kernels.NATIVE, reason="the extension is not built")
+@native
 @pytest.mark.parametrize("loss", ["mse", "bce"])
 def test_the_bits_do_not_depend_on_the_number_of_threads(rng, loss):
     torch = pytest.importorskip("torch")
@@ -146,29 +147,28 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rng, loss):
     assert len(set(results)) == 1
 
 
-@pytest.mark.skipif(not kernels.NATIVE, reason="the extension is not built")
-@pytest.mark.parametrize(
-    ("place", "at", "wrong", "message"),
-    [
-        (0, 2, np.zeros(1, np.float32), "Expected values.size = "),
-        (0, 3, np.zeros(1, np.float32), "Expected bias.size = 4, the number of rows; got 1."),
-        (0, 0, np.zeros(5), "Expected indptr to be a C-contiguous 1-D int32 array; got 1-D float64."),
-        (1, 0, np.zeros(5, np.int32), "Expected transposed indptr[-1] = "),
-        (1, 2, np.zeros(1, np.float32), "Expected transposed values.size = "),
-        (3, 1, np.full(4, 20, np.int32), "Expected target indices in [0, 20); got one outside."),
-        (3, 2, np.zeros(3, np.float32), "Expected target values.size = 4, the size of target indices; got 3."),
-        (3, 3, np.zeros(3, np.float32), "Expected shift.size = 4, the number of rows; got 3."),
-        (8, 0, np.zeros(1, np.float32), "Expected dw.size = "),
-        (8, 1, np.zeros(1, np.float32), "Expected dbias.size = 4, the number of rows; got 1."),
-        (8, 2, np.zeros((2, 4, 16), np.float32), "Expected dx.shape[1] = 5, the width of x; got 4."),
-        (7, None, np.zeros((2, 0, 16), np.float32), "Expected a tile of at least one output; got none."),
-        (7, None, np.zeros((1, 3, 16), np.float32), "Expected tile.shape[0] = 2, as many panels as x; got 1."),
-        (4, None, 2, "Expected a loss below 2; got 2."),
-        (5, None, 33, "Expected at most 32 rows, what the panels hold; got 33."),
-        (1, None, None, "Expected the transpose, from which dx comes; got None."),
-    ],
-)
-def test_a_tiled_loss_refuses_what_does_not_fit(rng, place, at, wrong, message):
+MISFITS = [
+    (0, 2, np.zeros(1, np.float32), "Expected values.size = "),
+    (0, 3, np.zeros(1, np.float32), "Expected bias.size = 4, the number of rows; got 1."),
+    (0, 0, np.zeros(5), "Expected indptr to be a C-contiguous 1-D int32 array; got 1-D float64."),
+    (1, 0, np.zeros(5, np.int32), "Expected transposed indptr[-1] = "),
+    (1, 2, np.zeros(1, np.float32), "Expected transposed values.size = "),
+    (3, 1, np.full(4, 20, np.int32), "Expected target indices in [0, 20); got one outside."),
+    (3, 2, np.zeros(3, np.float32), "Expected target values.size = 4, the size of target indices; got 3."),
+    (3, 3, np.zeros(3, np.float32), "Expected shift.size = 4, the number of rows; got 3."),
+    (8, 0, np.zeros(1, np.float32), "Expected dw.size = "),
+    (8, 1, np.zeros(1, np.float32), "Expected dbias.size = 4, the number of rows; got 1."),
+    (8, 2, np.zeros((2, 4, 16), np.float32), "Expected dx.shape[1] = 5, the width of x; got 4."),
+    (7, None, np.zeros((2, 0, 16), np.float32), "Expected a tile of at least one output; got none."),
+    (7, None, np.zeros((1, 3, 16), np.float32), "Expected tile.shape[0] = 2, as many panels as x; got 1."),
+    (4, None, 2, "Expected a loss below 2; got 2."),
+    (5, None, 33, "Expected at most 32 rows, what the panels hold; got 33."),
+    (1, None, None, "Expected the transpose, from which dx comes; got None."),
+]
+
+
+@native
+def test_a_tiled_loss_refuses_what_does_not_fit(rng):
     t, values, _ = layer(rng, (4, 5), 0.5)
     transposed, slots = t.transpose
     x, bias = floats(rng, 2, 5, 16), floats(rng, 4)
@@ -176,6 +176,7 @@ def test_a_tiled_loss_refuses_what_does_not_fit(rng, place, at, wrong, message):
     right = [(t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots]), x, target]
     right += [0, 20, 1.0, floats(rng, 2, 3, 16), (values.copy(), bias.copy(), x.copy())]
     kernels.tiled_loss(*right)
-    changed = wrong if at is None else tuple(wrong if i == at else part for i, part in enumerate(right[place]))
-    with pytest.raises(ValueError, match=re.escape(f"[tiled_loss] {message}")):
-        kernels.tiled_loss(*(changed if i == place else part for i, part in enumerate(right)))
+    for place, at, wrong, message in MISFITS:
+        changed = wrong if at is None else tuple(wrong if i == at else part for i, part in enumerate(right[place]))
+        with pytest.raises(ValueError, match=re.escape(f"[tiled_loss] {message}")):
+            kernels.tiled_loss(*(changed if i == place else part for i, part in enumerate(right)))
