@@ -22,6 +22,14 @@ using Sddmm = void(const Csr&, Panels<const float> dy, Panels<const float> x, fl
 // Both halves of a backward pass, `w` the transpose of the layer's matrix: dx[p] = w dy[p], and dw in its slots.
 using Backward = void(const Csr& w, const float* values, Panels<const float> dy, Panels<const float> x,
                       Panels<float> dx, float* dw);
+// Panels of float32 rounded to lines of 16 bits (bf16.hpp), which are as many lanes or half of them, and back; and the
+// products on those.
+using Bf16Pack = void(Panels<const float>, Panels<uint16_t>);
+using Bf16Unpack = void(Panels<const uint16_t>, Panels<float>);
+using Bf16Spmm = void(const Csr&, const float* values, const float* bias, Panels<const uint16_t> x, Panels<float> y);
+using Bf16Sddmm = void(const Csr&, Panels<const uint16_t> dy, Panels<const uint16_t> x, float* dw);
+using Bf16Backward = void(const Csr& w, const float* values, Panels<const uint16_t> dy, Panels<const uint16_t> x,
+                          Panels<float> dx, float* dw);
 // y = W x + bias for one sample; bias may be null.
 using Spmv = void(const Csr&, const float* values, const float* bias, const float* x, float* y);
 // out[i] = values[slots[i]], and its reverse, out[slots[i]] = values[i].
@@ -144,6 +152,11 @@ struct ActivationKind {
   X(Spmm, spmm)                    \
   X(Sddmm, sddmm)                  \
   X(Backward, backward)            \
+  X(Bf16Pack, bf16_pack)           \
+  X(Bf16Unpack, bf16_unpack)       \
+  X(Bf16Spmm, bf16_spmm)           \
+  X(Bf16Sddmm, bf16_sddmm)         \
+  X(Bf16Backward, bf16_backward)   \
   X(Spmv, spmv)                    \
   X(Gather, gather)                \
   X(Gather, scatter)               \

@@ -70,6 +70,15 @@ struct Call {
     return {p, static_cast<int64_t>(a.shape(0)), static_cast<int64_t>(a.shape(1)), static_cast<int>(lanes)};
   }
 
+  template <class T, class Array>
+  dsae::Panels<T> bf16_panels(const char* what, const Array& a) const {
+    T* p = data<uint16_t>(what, a, 3);
+    const int64_t lanes = a.shape(2);
+    if (lanes != 32 && lanes != 64)
+      fail(std::string(what) + " to be panels [n_panels, features, 32 or 64]", std::to_string(lanes) + " lanes");
+    return {p, static_cast<int64_t>(a.shape(0)), static_cast<int64_t>(a.shape(1)), static_cast<int>(lanes)};
+  }
+
   template <class T, class Array, class P>
   dsae::Rows<T> rows(const Array& a, const P& panels) const {
     const dsae::Rows<T> r = {data<float>("rows", a, 2), static_cast<int64_t>(a.shape(0)),

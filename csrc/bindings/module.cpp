@@ -26,6 +26,7 @@ NB_MODULE(_kernels, m) {
       "An uninitialised float32 vector on a cache line.");
   bind_layers(m);
   bind_gram(m);
+  bind_bf16(m);
   bind_topology(m);
   bind_network(m);
 }

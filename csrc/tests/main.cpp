@@ -33,6 +33,11 @@ int main() {
           for (int64_t count : {0, 1, 3})
             test_products(**level, m, count, lanes, where + ", panels " + std::to_string(count));
         }
+        for (const auto& [lanes, parts] : {std::pair<int, int>{32, 1}, {64, 1}, {64, 2}}) {
+          const std::string where = shape + ", lanes " + std::to_string(lanes) + " / " + std::to_string(parts);
+          for (int64_t count : {0, 1, 3})
+            test_bf16_products(**level, m, count, lanes, parts, where + ", panels " + std::to_string(count));
+        }
       }
   for (auto level = dsae::levels(); *level; ++level)
     for (int lanes : {16, 32, 64})
@@ -45,6 +50,11 @@ int main() {
       test_products(**level, wide, 2, lanes, std::string((*level)->isa) + " 5x9000, lanes " + std::to_string(lanes));
   for (auto level = dsae::levels(); *level; ++level)
     for (int lanes : {16, 32, 64}) test_blocks(**level, lanes, std::string((*level)->isa));
+  for (auto level = dsae::levels(); *level; ++level) {
+    for (int lanes : {32, 64}) test_bf16_blocks(**level, lanes, (*level)->isa);
+    for (const auto& [lanes, parts] : {std::pair<int, int>{32, 1}, {64, 1}, {64, 2}})
+      test_rounding(**level, lanes, parts, (*level)->isa);
+  }
   for (int64_t size : {0, 1, 2, 100, 5000})
     for (int64_t n : {int64_t{0}, size / 3, size}) test_smallest(size, n);
   std::printf("%d passed, %d failed\n", passed, failed);

@@ -282,6 +282,47 @@ def gram_loss(
     target's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, dbias, dx or None)``; numbers that the target
     does not hold have the weight ``unseen``.
     """
+def bf16_pack(
+    panels: Annotated[NDArray, dict(device="cpu", writable=False)], lines: Annotated[NDArray, dict(device="cpu")]
+) -> None:
+    """
+    Panels rounded to bfloat16, uint16 ``[p, f, lanes]`` or ``[2 p, f, lanes / 2]``: in every run of 32 lanes, lane ``i`` lies at ``2 i`` and lane ``i + 16`` at ``2 i + 1``.
+    """
+
+def bf16_unpack(
+    lines: Annotated[NDArray, dict(device="cpu", writable=False)], panels: Annotated[NDArray, dict(device="cpu")]
+) -> None:
+    """The reverse of ``bf16_pack``."""
+
+def bf16_spmm(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    bias: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    y: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``spmm`` of bfloat16 lines."""
+
+def bf16_sddmm(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dw: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``sddmm`` of bfloat16 lines."""
+
+def bf16_backward(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dx: Annotated[NDArray, dict(device="cpu")],
+    dw: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``backward`` of bfloat16 lines."""
 
 def transpose(
     indptr: Annotated[NDArray, dict(device="cpu", writable=False)],

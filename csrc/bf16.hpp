@@ -1,0 +1,157 @@
+// Lines of 16 bits: activations and their gradients as bfloat16, in half the bytes; weights and sums stay float32.
+//
+// A word of 32 bits holds lane i of a run of 32 lanes in its low half and lane i + 16 in its high half, at every
+// instruction set. bfloat16 is the upper half of a float32, so one shift gives the one and one mask the other.
+#pragma once
+
+#include "edges.hpp"
+
+namespace dsae::DSAE_LEVEL {
+namespace {
+
+typedef uint32_t Words __attribute__((vector_size(4 * kWidth)));
+typedef uint32_t UnalignedWords __attribute__((vector_size(4 * kWidth), aligned(2), may_alias));
+
+constexpr int kPair = 2 * kWidth;  // lanes in a vector of words
+constexpr int kHigh = 16;          // from a word's low lane to its high one
+constexpr int low_lane(int v) { return v * kWidth / kHigh * 2 * kHigh + v * kWidth % kHigh; }
+
+// Sums held at once: AVX-512 has 32 registers. With eight chains in 16, four multiply-adds wait for none.
+constexpr int kSums = kWidth == 16 ? 16 : kChains;
+
+// The nearest bfloat16, ties to even, in the upper half of a word; NaN stays NaN.
+inline Words rounded(Vec x) {
+  const Words bits = reinterpret_cast<Words>(x);
+  const Words nearest = bits + 0x7fffu + (bits >> 16 & 1u);
+  return (bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x400000u : nearest;
+}
+
+inline void narrow(Vec low, Vec high, uint16_t* to) {
+  *reinterpret_cast<UnalignedWords*>(to) = rounded(low) >> 16 | (rounded(high) & 0xffff0000u);
+}
+
+inline void widen(const uint16_t* from, Vec& low, Vec& high) {
+  const Words words = *reinterpret_cast<const UnalignedWords*>(from);
+  low = reinterpret_cast<Vec>(words << 16);
+  high = reinterpret_cast<Vec>(words & 0xffff0000u);
+}
+
+// One feature's line of a panel: L lanes.
+template <int L>
+inline void narrow_line(const float* from, uint16_t* to) {
+  for (int v = 0; v < L / kPair; ++v)
+    narrow(load(from + low_lane(v)), load(from + low_lane(v) + kHigh), to + v * kPair);
+}
+
+template <int L>
+inline void widen_line(const uint16_t* from, float* to) {
+  for (int v = 0; v < L / kPair; ++v) {
+    Vec low, high;
+    widen(from + v * kPair, low, high);
+    store(to + low_lane(v), low);
+    store(to + low_lane(v) + kHigh, high);
+  }
+}
+
+// A row of R outputs that share their inputs, a block of R values for each edge; output r's line is y + r * stride.
+// spmm_row is the case of one.
+template <int R, int L>
+inline void bf16_block_row(const Csr& w, const float* values, const float* bias, const uint16_t* x, float* y,
+                           int64_t stride, const Visit& at) {
+  constexpr int V = L / kPair, S = kSums / 2, Q = R < S ? R : S;  // outputs at once
+  constexpr int N = S / Q < V ? S / Q : V;                        // vectors of words at once
+  static_assert(R % Q == 0 && V % N == 0);
+  for (int q = 0; q < R; q += Q)
+    for (int v = 0; v < V; v += N) {
+      Vec low[Q][N] = {}, high[Q][N] = {};
+      for (int r = 0; r < Q; ++r)
+        for (int n = 0; n < N; ++n) {
+          const float* const from = y + (q + r) * stride + low_lane(v + n);
+          if (!at.fresh) low[r][n] = load(from), high[r][n] = load(from + kHigh);
+          else if (bias) low[r][n] += bias[at.row * R + q + r], high[r][n] += bias[at.row * R + q + r];
+        }
+      for (int64_t edge = at.first; edge < at.last; ++edge) {
+        const uint16_t* const from = x + int64_t{w.indices[edge]} * L + v * kPair;
+        const float* const block = values + edge * R + q;
+        for (int n = 0; n < N; ++n) {
+          Vec a, b;
+          widen(from + n * kPair, a, b);
+          for (int r = 0; r < Q; ++r) low[r][n] += block[r] * a, high[r][n] += block[r] * b;
+        }
+      }
+      for (int r = 0; r < Q; ++r)
+        for (int n = 0; n < N; ++n) {
+          float* const to = y + (q + r) * stride + low_lane(v + n);
+          store(to, low[r][n]);
+          store(to + kHigh, high[r][n]);
+        }
+    }
+}
+
+// As spmm_row.
+template <int L>
+inline void bf16_spmm_row(const Csr& w, const float* values, const float* bias, const uint16_t* x, float* y,
+                          const Visit& at) {
+  bf16_block_row<1, L>(w, values, bias, x, y, 0, at);
+}
+
+// As Dots.
+template <int L, bool Product>
+struct Bf16Dots {
+  static constexpr int V = L / kPair;
+  const int32_t* indices;
+  const float* values;
+  const uint16_t* other;
+  Vec own[2 * V], product[2 * V];
+
+  template <int K>
+  Vec dots(int64_t edge, int64_t count = K) {
+    Vec part[K] = {};
+    for (int v = 0; v < V; ++v)
+      for (int k = 0; k < K; ++k) {
+        if (k >= count) continue;
+        Vec low, high;
+        widen(other + int64_t{indices[edge + k]} * L + v * kPair, low, high);
+        if constexpr (Product) {
+          product[2 * v] += values[edge + k] * low;
+          product[2 * v + 1] += values[edge + k] * high;
+        }
+        part[k] += own[2 * v] * low;
+        part[k] += own[2 * v + 1] * high;
+      }
+    return sums<K>(part);
+  }
+};
+
+// As dot_row; `own` and `other` are lines of 16 bits, `product` is not.
+template <int L, bool Product>
+inline void bf16_dot_row(const Csr& w, const float* values, const uint16_t* own, const uint16_t* other, float* product,
+                         float* dots, const Visit& at) {
+  using R = Bf16Dots<L, Product>;
+  R row = {w.indices, values, other, {}, {}};
+  for (int v = 0; v < R::V; ++v) {
+    widen(own + v * kPair, row.own[2 * v], row.own[2 * v + 1]);
+    if (Product && !at.fresh) {
+      row.product[2 * v] = load(product + low_lane(v));
+      row.product[2 * v + 1] = load(product + low_lane(v) + kHigh);
+    }
+  }
+  int64_t edge = at.first;
+  for (; edge + kWidth <= at.last; edge += kWidth) {
+    const Vec sum = row.template dots<kWidth>(edge);
+    store(dots + edge, at.panel ? load(dots + edge) + sum : sum);
+  }
+  for (; edge < at.last; edge += kTail) {
+    const int64_t count = at.last - edge < kTail ? at.last - edge : kTail;
+    const Vec sum = row.template dots<kTail>(edge, count);
+    for (int k = 0; k < count; ++k) dots[edge + k] = at.panel ? dots[edge + k] + sum[k] : sum[k];
+  }
+  if constexpr (Product)
+    for (int v = 0; v < R::V; ++v) {
+      store(product + low_lane(v), row.product[2 * v]);
+      store(product + low_lane(v) + kHigh, row.product[2 * v + 1]);
+    }
+}
+
+}  // namespace
+}  // namespace dsae::DSAE_LEVEL
