@@ -282,6 +282,7 @@ def gram_loss(
     target's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, dbias, dx or None)``; numbers that the target
     does not hold have the weight ``unseen``.
     """
+
 def bf16_pack(
     panels: Annotated[NDArray, dict(device="cpu", writable=False)], lines: Annotated[NDArray, dict(device="cpu")]
 ) -> None:
