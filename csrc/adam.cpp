@@ -12,14 +12,23 @@ namespace {
 constexpr int64_t kRun = 512;
 constexpr int64_t kWorkPerEdge = 8;
 
-void row_rates(const AdamParameter& p, int64_t at, int64_t count, int64_t* row, float* rates) {
+// How the numbers of a matrix lie in rows: those of its edges, or all.
+struct RowRange {
+  const AdamParameter& p;
+  int64_t width = p.mask && p.w.n_rows ? p.size / p.w.n_rows : 0;
+
+  int64_t of(int64_t at) const { return p.mask ? at / width : row_of(p.w, at); }
+  int64_t end(int64_t row) const { return p.mask ? (row + 1) * width : p.w.indptr[row + 1]; }
+};
+
+void row_rates(const AdamParameter& p, const RowRange& rows, int64_t at, int64_t count, int64_t* row, float* rates) {
   const Csr& w = p.w;
-  const float typical = static_cast<float>(p.size) / (w.n_rows ? w.n_rows : 1);
+  const float typical = static_cast<float>(w.indptr[w.n_rows]) / (w.n_rows ? w.n_rows : 1);
   for (int64_t i = 0; i < count;) {
-    while (w.indptr[*row + 1] <= at + i) ++*row;
+    while (rows.end(*row) <= at + i) ++*row;
     const float fan_in = static_cast<float>(w.indptr[*row + 1] - w.indptr[*row]);
     const float rate = p.rate / (fan_in < typical ? typical : fan_in);
-    const int64_t left = w.indptr[*row + 1] - at, stop = left < count ? left : count;
+    const int64_t left = rows.end(*row) - at, stop = left < count ? left : count;
     for (; i < stop; ++i) rates[i] = rate;
   }
 }
@@ -27,10 +36,16 @@ void row_rates(const AdamParameter& p, int64_t at, int64_t count, int64_t* row, 
 // Pointers that are said not to overlap, and settings in registers: else no loop here is vectorised, and one square
 // root after the other takes five times as long.
 void move_run(const AdamParameter& p, const AdamSettings& s, int64_t at, int64_t count, const float* __restrict rates) {
-  const float* __restrict grad = p.grad + at;
   float* __restrict values = p.values + at;
   float* __restrict mean = p.mean + at;
   float* __restrict square = p.square + at;
+  float edges[kRun];
+  const float* __restrict grad = p.grad + at;
+  if (p.mask) {
+    const uint8_t* __restrict mask = p.mask + at;
+    for (int64_t i = 0; i < count; ++i) edges[i] = mask[i] ? grad[i] : 0;
+    grad = edges;
+  }
   const float beta1 = s.beta1, beta2 = s.beta2, epsilon = s.epsilon, root = p.root;
   for (int64_t i = 0; i < count; ++i) {
     const float m = mean[i] + (1 - beta1) * (grad[i] - mean[i]);
@@ -52,13 +67,15 @@ void move_run(const AdamParameter& p, const AdamSettings& s, int64_t at, int64_t
 }
 
 void move_range(const AdamParameter& p, const AdamSettings& s, int64_t begin, int64_t end) {
+  if (p.w.indptr && !p.w.indptr[p.w.n_rows]) return;  // a matrix without edges: there is no mean fan-in
   float rates[kRun];
-  int64_t row = p.w.indptr ? row_of(p.w, begin) : 0;
+  const RowRange rows{p};
+  int64_t row = p.w.indptr ? rows.of(begin) : 0;
   if (!p.w.indptr)
     for (float& rate : rates) rate = p.rate;
   for (int64_t at = begin; at < end; at += kRun) {
     const int64_t count = end - at < kRun ? end - at : kRun;
-    if (p.w.indptr) row_rates(p, at, count, &row, rates);
+    if (p.w.indptr) row_rates(p, rows, at, count, &row, rates);
     move_run(p, s, at, count, rates);
   }
 }

@@ -42,6 +42,9 @@ struct AdamSettings {
 struct AdamParameter {
   Csr w;         // the edges of a sparse matrix, of which only indptr is read; null for any other parameter
   int64_t size;  // numbers
+  // Where the numbers are those of the dense matrix and not of its edges: whether there is an edge, one byte each. What
+  // is no edge has gradient 0.
+  const uint8_t* mask;
   const float* grad;
   float *values, *mean, *square;
   float* magnitude;  // running mean of |gradient|; may be null

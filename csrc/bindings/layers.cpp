@@ -131,32 +131,40 @@ void from_dense(const In& indptr, const In& indices, const In& from, const Out& 
   dsae::from_dense(w, rows, from.shape(1), to);
 }
 
-// Each parameter as (indptr or None, grad, values, mean, square, magnitude or None, rate, root, newest,
-// threshold).
-// double, since a number of Python that float would round does not pass as one.
-using AdamTuple = std::tuple<std::optional<In>, In, Out, Out, Out, std::optional<Out>, double, double, double, double>;
+// Each parameter as (indptr or None, grad, values, mean, square, magnitude or None, mask or None, rate, root, newest,
+// threshold). The numbers are double, since one of Python that float would round does not pass as a float.
+using AdamTuple = std::tuple<std::optional<In>, In, Out, Out, Out, std::optional<Out>, std::optional<In>, double,
+                             double, double, double>;
+
+dsae::AdamParameter adam_parameter(const Call& call, const AdamTuple& given) {
+  const auto& [indptr, grad, values, mean, square, magnitude, mask, rate, root, newest, threshold] = given;
+  const char* of = "the size of values";
+  dsae::AdamParameter p = {{nullptr, nullptr, 0}, static_cast<int64_t>(values.size())};
+  p.values = call.vector<float>("values", values, of, p.size);
+  p.grad = call.vector<const float>("grad", grad, of, p.size);
+  p.mean = call.vector<float>("mean", mean, of, p.size);
+  p.square = call.vector<float>("square", square, of, p.size);
+  p.magnitude = magnitude ? call.vector<float>("magnitude", *magnitude, of, p.size) : nullptr;
+  p.mask = mask ? call.vector<const uint8_t>("mask", *mask, of, p.size) : nullptr;
+  p.rate = static_cast<float>(rate), p.root = static_cast<float>(root);
+  p.newest = static_cast<float>(newest), p.threshold = static_cast<float>(threshold);
+  if (!indptr) {
+    if (mask) call.fail("indptr beside a mask", "None");
+    return p;
+  }
+  p.w = {call.data<int32_t>("indptr", *indptr, 1), nullptr, static_cast<int64_t>(indptr->size()) - 1};
+  if (p.w.n_rows < 0) call.fail("indptr to have n_rows + 1 entries", "none");
+  call.rising(p.w);
+  if (!mask) call.equal("indptr[-1]", p.w.indptr[p.w.n_rows], of, p.size);
+  else if (p.w.n_rows ? p.size % p.w.n_rows : p.size) call.fail("values of whole rows", std::to_string(p.size));
+  return p;
+}
 
 void adam(const std::vector<AdamTuple>& parameters, float beta1, float beta2, float epsilon) {
   const Call call{"adam"};
   std::vector<dsae::AdamParameter> moved;
   moved.reserve(parameters.size());
-  for (const auto& [indptr, grad, values, mean, square, magnitude, rate, root, newest, threshold] : parameters) {
-    dsae::AdamParameter p = {{nullptr, nullptr, 0}, static_cast<int64_t>(values.size())};
-    p.values = call.vector<float>("values", values, "its own size", p.size);
-    p.grad = call.vector<const float>("grad", grad, "the size of values", p.size);
-    p.mean = call.vector<float>("mean", mean, "the size of values", p.size);
-    p.square = call.vector<float>("square", square, "the size of values", p.size);
-    p.magnitude = magnitude ? call.vector<float>("magnitude", *magnitude, "the size of values", p.size) : nullptr;
-    p.rate = static_cast<float>(rate), p.root = static_cast<float>(root);
-    p.newest = static_cast<float>(newest), p.threshold = static_cast<float>(threshold);
-    if (indptr) {
-      p.w = {call.data<int32_t>("indptr", *indptr, 1), nullptr, static_cast<int64_t>(indptr->size()) - 1};
-      if (p.w.n_rows < 0) call.fail("indptr to have n_rows + 1 entries", "none");
-      call.rising(p.w);
-      call.equal("indptr[-1]", p.w.indptr[p.w.n_rows], "the size of values", p.size);
-    }
-    moved.push_back(p);
-  }
+  for (const auto& parameter : parameters) moved.push_back(adam_parameter(call, parameter));
   nb::gil_scoped_release release;
   kernels->adam(moved.data(), moved.size(), {beta1, beta2, epsilon});
 }
@@ -299,11 +307,13 @@ void bind_layers(nb::module_& m) {
         "``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, column]>``, ``W`` the transpose of a layer's matrix.");
   m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert(),
         "Every feature's sum over all panels and lanes.");
-  m.def("adam", &adam, "parameters"_a.noconvert(), "beta1"_a, "beta2"_a, "epsilon"_a,
-        "One step of Adam for all parameters, in place.\n\nEach is ``(indptr or None, grad, values, mean, square, "
-        "magnitude or None, rate, root, newest, threshold)``. The rate\nof an edge is ``rate / max(fan-in of its row, "
-        "mean fan-in)``; ``magnitude`` is the running mean of ``|grad|``, in\nwhich this step has the share "
-        "``newest``; a soft ``threshold`` follows.");
+  m.def(
+      "adam", &adam, "parameters"_a.noconvert(), "beta1"_a, "beta2"_a, "epsilon"_a,
+      "One step of Adam for all parameters, in place.\n\nEach is ``(indptr or None, grad, values, mean, square, "
+      "magnitude or None, mask or None, rate, root, newest,\nthreshold)``. The rate of an edge is ``rate / max(fan-in "
+      "of its row, mean fan-in)``; ``magnitude`` is the running mean of\n``|grad|``, in which this step has the share "
+      "``newest``; a soft ``threshold`` follows. With a ``mask`` (uint8) the numbers are\nthose of the dense matrix, "
+      "and gradients where it is 0 count as 0.");
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert(),
         "``out[i] = values[slots[i]]``.");
   m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert(),

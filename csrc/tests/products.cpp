@@ -185,9 +185,10 @@ void test_adam(const dsae::Kernels& k, const Matrix& m, const std::string& where
       Floats state[4] = {start, mean, square, magnitude};
       float *w = state[0].data(), *average = state[1].data(), *variance = state[2].data();
       const dsae::AdamParameter parameters[2] = {
-          {m.csr(), nnz, grad.data(), w, average, variance, state[3].data(), 0.3f, 1.5f, 0.01f, 0.1f},
+          {m.csr(), nnz, nullptr, grad.data(), w, average, variance, state[3].data(), 0.3f, 1.5f, 0.01f, 0.1f},
           {{nullptr, nullptr, 0},
            n_other,
+           nullptr,
            grad.data() + nnz,
            w + nnz,
            average + nnz,
@@ -204,6 +205,24 @@ void test_adam(const dsae::Kernels& k, const Matrix& m, const std::string& where
   run("adam, mean " + where, first, after(1));
   run("adam, square " + where, second, after(2));
   run("adam, magnitude " + where, seen, after(3));
+
+  // The same edges within the dense matrix, where every other number has a gradient that does not count.
+  const int64_t size = m.n_rows * m.n_cols;
+  std::vector<uint8_t> mask(size);
+  Floats dense[5] = {Floats(size, 1), Floats(size), Floats(size), Floats(size), Floats(size)};
+  const Floats* edges[5] = {&grad, &start, &mean, &square, &magnitude};
+  std::vector<double> after_mask(size);
+  for (int64_t e = 0; e < nnz; ++e) {
+    const int64_t at = m.rows[e] * m.n_cols + m.indices[e];
+    mask[at] = 1;
+    after_mask[at] = moved[e];
+    for (int i = 0; i < 5; ++i) dense[i][at] = (*edges[i])[e];
+  }
+  dsae::AdamParameter parameter = {m.csr(), size, mask.data(), dense[0].data(), dense[1].data(), dense[2].data()};
+  parameter.square = dense[3].data(), parameter.magnitude = dense[4].data();
+  parameter.rate = 0.3f, parameter.root = 1.5f, parameter.newest = 0.01f, parameter.threshold = 0.1f;
+  k.adam(&parameter, 1, {0.9f, 0.999f, 1e-8f});
+  check(close(dense[1], after_mask), "adam, masked " + where);
 }
 
 }  // namespace dsae_tests

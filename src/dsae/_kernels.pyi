@@ -89,6 +89,7 @@ def adam(
             Annotated[NDArray, dict(device="cpu")],
             Annotated[NDArray, dict(device="cpu")],
             Annotated[NDArray, dict(device="cpu")] | None,
+            Annotated[NDArray, dict(device="cpu", writable=False)] | None,
             float,
             float,
             float,
@@ -102,9 +103,10 @@ def adam(
     """
     One step of Adam for all parameters, in place.
 
-    Each is ``(indptr or None, grad, values, mean, square, magnitude or None, rate, root, newest, threshold)``. The rate
-    of an edge is ``rate / max(fan-in of its row, mean fan-in)``; ``magnitude`` is the running mean of ``|grad|``, in
-    which this step has the share ``newest``; a soft ``threshold`` follows.
+    Each is ``(indptr or None, grad, values, mean, square, magnitude or None, mask or None, rate, root, newest,
+    threshold)``. The rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``; ``magnitude`` is the running mean of
+    ``|grad|``, in which this step has the share ``newest``; a soft ``threshold`` follows. With a ``mask`` (uint8) the numbers are
+    those of the dense matrix, and gradients where it is 0 count as 0.
     """
 
 def gather(

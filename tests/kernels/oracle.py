@@ -76,10 +76,12 @@ def from_dense(indptr, indices, matrix, values) -> None:
 
 def adam(parameters, beta1, beta2, epsilon) -> None:
     """One step of Adam; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``."""
-    for indptr, grad, values, mean, square, magnitude, rate, root, newest, threshold in parameters:
+    for indptr, grad, values, mean, square, magnitude, mask, rate, root, newest, threshold in parameters:
         if indptr is not None:
             fan_in = np.diff(indptr)
-            rate = np.repeat(rate / np.maximum(fan_in, max(values.size / max(fan_in.size, 1), 1e-30)), fan_in)
+            rows = fan_in if mask is None else values.size // max(fan_in.size, 1)
+            rate = np.repeat(rate / np.maximum(fan_in, max(indptr[-1] / max(fan_in.size, 1), 1e-30)), rows)
+        grad = grad if mask is None else grad * mask
         mean += (1 - beta1) * (grad - mean)
         square *= beta2
         square += (1 - beta2) * grad**2

@@ -195,6 +195,7 @@ def test_sizes_that_disagree_are_refused(rng, name):
 ADAM = {"indptr": np.array([0, 2, 3], np.int32)} | {
     name: np.zeros(3, np.float32) for name in ("grad", "values", "mean", "square", "magnitude")
 }
+ADAM["mask"] = None
 
 
 MISFITS = [
@@ -205,6 +206,9 @@ MISFITS = [
     ({"indptr": np.zeros(0, np.int32)}, "Expected indptr to have n_rows + 1 entries; got none."),
     ({"indptr": np.array([0, 2], np.int32)}, "Expected indptr[-1] = 3, the size of values; got 2."),
     ({"indptr": np.array([0, 4, 3], np.int32)}, "Expected indptr to rise from 0; got another order."),
+    ({"mask": np.ones(2, np.uint8)}, "Expected mask.size = 3, the size of values; got 2."),
+    ({"mask": np.ones(3, np.uint8)}, "Expected values of whole rows; got 3."),
+    ({"mask": np.ones(3, np.uint8), "indptr": None}, "Expected indptr beside a mask; got None."),
     ({"values": np.zeros((1, 3), np.float32)}, "Expected values to be a C-contiguous 1-D float32 array; got 2-D"),
 ]
 

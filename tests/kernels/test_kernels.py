@@ -140,10 +140,28 @@ def test_adams_step_is_the_twins(rng, shape, density):
     twin = {name: arrays.copy() for name, arrays in state.items()}
     for step, at in ((kernels.adam, state), (_numpy.adam, twin)):
         edges, bias = ([*arrays] for arrays in at.values())
-        moved = [(t.indptr, *edges, 0.3, 1.5, 0.01, 0.1), (None, *bias[:4], None, 0.1, 1.2, 0.0, 0.0)]
+        moved = [(t.indptr, *edges, None, 0.3, 1.5, 0.01, 0.1), (None, *bias[:4], None, None, 0.1, 1.2, 0.0, 0.0)]
         step(moved, 0.9, 0.999, 1e-8)
     for name, arrays in state.items():
         close(arrays, twin[name])
+
+
+@layers
+def test_adams_step_within_the_dense_matrix_is_that_of_the_edges(rng, shape, density):
+    t = topology(rng, shape, density)
+    edges, matrices = floats(rng, 5, t.nnz), np.zeros((5, *shape), np.float32)
+    edges[3:] **= 2
+    mask = np.zeros(shape, np.uint8)
+    mask[t.rows, t.indices] = 1
+    for array, matrix in zip(edges, matrices, strict=True):
+        matrix[t.rows, t.indices] = array
+    matrices[0] += 1 - mask  # gradients that must not count
+    settings = 0.3, 1.5, 0.01, 0.1
+    kernels.adam([(t.indptr, *edges, None, *settings)], 0.9, 0.999, 1e-8)
+    kernels.adam([(t.indptr, *(m.ravel() for m in matrices), mask.ravel(), *settings)], 0.9, 0.999, 1e-8)
+    for array, matrix in zip(edges[1:], matrices[1:], strict=True):
+        np.testing.assert_array_equal(matrix[mask > 0], array)
+        assert not matrix[mask == 0].any()
 
 
 @layers

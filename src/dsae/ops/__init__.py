@@ -22,7 +22,9 @@ from dsae.ops._loss import tiled_loss as tiled_loss
 from dsae.ops._losses import LOSSES as LOSSES
 from dsae.ops._losses import TorchLoss as TorchLoss
 from dsae.ops._losses import torch_loss as torch_loss
+from dsae.ops._native import collect as collect
 from dsae.ops._native import empty as empty
+from dsae.ops._native import spread as spread
 from dsae.ops._rows import Panels as Panels
 from dsae.ops._rows import SparseRows as SparseRows
 from dsae.ops._rows import on_features as on_features

@@ -59,6 +59,9 @@ class AdamParameter:
         Of the layer whose values these are. An edge then has the rate ``rate * min(n_in, 1024) / fan_in``, ``fan_in``
         the active inputs of its row or, where these are fewer, the mean over rows.
     fused : Fused
+    mask : Tensor, optional
+        Whether there is an edge, uint8. All tensors are then those of the dense matrix, with zeros where there is none.
+        For the kernel alone.
     """
 
     values: Tensor
@@ -69,6 +72,7 @@ class AdamParameter:
     step: int
     topology: Topology | None = None
     fused: Fused = Fused()
+    mask: Tensor | None = None
 
 
 @torch.no_grad()

@@ -96,11 +96,11 @@ def spread(values: Tensor, topology: Topology) -> Tensor:
     return torch.from_numpy(matrix)
 
 
-def collect(matrix: Tensor, topology: Topology) -> Tensor:
+def collect(matrix: Tensor, topology: Topology, out: Tensor | None = None) -> Tensor:
     """Values of a dense matrix at the active edges, ``[nnz]``."""
-    values = kernels.aligned((topology.nnz,))
-    kernels.from_dense(topology.indptr, topology.indices, _array(matrix), values)
-    return torch.from_numpy(values)
+    out = empty(topology.nnz) if out is None else out
+    kernels.from_dense(topology.indptr, topology.indices, _array(matrix), _array(out))
+    return out
 
 
 def adam(parameters: Sequence[tuple[AdamParameter, float, float]], settings: tuple[float, float, float]) -> None:
@@ -114,6 +114,7 @@ def adam(parameters: Sequence[tuple[AdamParameter, float, float]], settings: tup
                 _flat(p.mean),
                 _flat(p.square),
                 None if p.fused.magnitude is None else _flat(p.fused.magnitude),
+                None if p.mask is None else _flat(p.mask),
                 rate,
                 root,
                 1 - p.fused.decay,

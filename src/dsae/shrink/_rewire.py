@@ -84,6 +84,11 @@ class Rewire(Shrinker):
         self._recording = False
         self._over = method.schedule.static
 
+    @property
+    def observes(self) -> bool:
+        """Whether it looks at steps beside the optimiser's pass."""
+        return self._drop.observes and not self._over
+
     def fuse(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> dict[str, Fused]:
         """The drop score's running mean, where it has one that the pass can make."""
         return {} if self._over else self._drop.fuse(layers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsae.shrink._base import Clock
@@ -17,6 +18,9 @@ class Schedule:
     start : float
         Active edges at the first step, as a multiple of the final ones (at most all): ``inf`` starts full. The excess
         is removed along the cubic curve of Zhu & Gupta (2017), eq. 1.
+    densest : float
+        Share of all possible edges at the first step, at most, but twice the final ones where these are more. In all
+        layers the same multiple of the final edges then.
     share : float
         Share of the active edges dropped and regrown at each update.
     cosine : bool
@@ -28,6 +32,7 @@ class Schedule:
     """
 
     start: float = 1.0
+    densest: float = 1.0
     share: float = 0.0
     cosine: bool = False
     every: int = 100
@@ -37,6 +42,13 @@ class Schedule:
     def static(self) -> bool:
         """Whether the topology never changes."""
         return self.start == 1 and not self.share
+
+    def multiple(self, final: Mapping[str, int], sizes: Mapping[str, int]) -> float:
+        """Edges at the first step over the ``final`` ones of the layers, which have ``sizes`` possible ones."""
+        density = sum(final.values()) / max(1, sum(sizes[name] for name in final))
+        if self.densest == 1 or not density:
+            return self.start
+        return min(self.start, max(2.0, self.densest / density))
 
     @property
     def settled(self) -> float:

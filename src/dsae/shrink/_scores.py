@@ -18,6 +18,8 @@ from dsae.topology import Rewiring, Topology, inactive_edges
 class Magnitude:
     """|w|: weak edges go."""
 
+    observes = False  # whether `fuse` leaves anything to `observe`
+
     def observe(self, layers: Mapping[str, SparseLinear]) -> None:
         """Look at one step's weights and gradients."""
 
@@ -54,6 +56,8 @@ class Gradient(Magnitude):
 
 class Saliency(Magnitude):
     """Running mean of |w dL/dw|, the first-order change of the loss when the edge goes (Molchanov et al. 2017)."""
+
+    observes = True
 
     def __init__(self, decay: float = 0.99) -> None:
         self.decay = decay
@@ -99,7 +103,7 @@ class Tempered(Saliency):
     was chosen by measurement (docs/design/shrinking.md).
     """
 
-    power = 0.25
+    power, observes = 0.25, False
 
     def fuse(self, layers: Mapping[str, SparseLinear]) -> dict[str, Fused]:
         """The running mean, which needs the gradient alone."""

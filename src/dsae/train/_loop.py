@@ -20,6 +20,7 @@ from dsae.nn import Autoencoder, SparseLinear, as_arrays, as_tensors
 from dsae.shrink import Clock, DropZeros, swap_parameter
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints, restoring
+from dsae.train._choose import step_for
 from dsae.train._device import plain_torch
 from dsae.train._events import Events
 from dsae.train._interrupt import Interrupt
@@ -30,7 +31,7 @@ from dsae.train._progress import ProgressLine
 from dsae.train._run import Run, seconds_of
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import Stage
-from dsae.train._step import AutogradStep, Step, step_for
+from dsae.train._step import AutogradStep, Step
 
 _WARM_UP = 0.05  # of the steps of a stage
 _OPEN_WARM_UP = 100  # steps
@@ -239,7 +240,7 @@ def _clock(run: Run, learner: Learner) -> Clock:
 def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float:
     clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
     optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
-    stepper = _stepper(run, learner)
+    stepper = _stepper(run, learner, x)
     loss, objective = stepper.gradients(x)
     if not math.isfinite(objective):
         raise FloatingPointError(
@@ -259,13 +260,14 @@ def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float
     return loss
 
 
-def _stepper(run: Run, learner: Learner) -> Step:
-    """The learner's, but autograd where a layer's input and output gradient are to be kept."""
-    if any(layer.tape.recording for layer in learner.layers.values()):
-        learner.settle()
-        return AutogradStep(run, learner)
+def _stepper(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> Step:
+    """The learner's, but autograd where a layer's input and output gradient are to be kept, or for other batches."""
     if learner.stepper is None:
         learner.stepper = step_for(run, learner)
+    if any(layer.tape.recording for layer in learner.layers.values()) or not learner.stepper.takes(x):
+        learner.settle()
+        learner.stepper = None
+        return AutogradStep(run, learner)
     return learner.stepper
 
 

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dsae import ops
 from dsae.config import whole_number
 from dsae.nn import SparseLinear, restored
 from dsae.topology import Topology
+
+
+class Matrices(NamedTuple):
+    """A layer's values, their gradient and their moments as dense matrices, with zeros where there is no edge.
+
+    Parameters
+    ----------
+    values, grad, mean, square : Tensor, shape (out_features, in_features)
+        What the gradient is beside the edges does not matter.
+    mask : Tensor of uint8, optional
+        Whether there is an edge; None where the layer is full.
+    """
+
+    values: Tensor
+    grad: Tensor
+    mean: Tensor
+    square: Tensor
+    mask: Tensor | None
 
 
 class SparseAdam(torch.optim.Optimizer):
@@ -86,7 +104,11 @@ class SparseAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(  # type: ignore[override]
-        self, closure: Callable[[], float] | None = None, *, fused: Mapping[str, ops.Fused] | None = None
+        self,
+        closure: Callable[[], float] | None = None,
+        *,
+        fused: Mapping[str, ops.Fused] | None = None,
+        dense: Mapping[str, Matrices] | None = None,
     ) -> None:
         """Move every parameter that has a gradient, all in one pass.
 
@@ -96,26 +118,33 @@ class SparseAdam(torch.optim.Optimizer):
             Not called.
         fused : mapping of str to Fused, optional
             What else is done to the values of the layers that it names.
+        dense : mapping of str to Matrices, optional
+            What moves in place of a layer's values and their moments.
         """
         also: dict[str | None, ops.Fused] = {**fused} if fused else {}
+        matrices: dict[str | None, Matrices] = {**dense} if dense else {}
         moved = []
         for group in self.param_groups:
             name = group["layer"]
             topology = None if name is None else self.layers[name].topology
-            moved += [
-                self._parameter(parameter, group["lr"], topology, also.get(name, ops.Fused()))
-                for parameter in group["params"]
-                if parameter.grad is not None
-            ]
+            for parameter in group["params"]:
+                held = matrices.get(name)
+                if held is None and parameter.grad is None:
+                    continue
+                mask = None
+                if held is None:
+                    tensors = parameter, parameter.grad, *self.moments(parameter)
+                else:
+                    *tensors, mask = held
+                state = self.state[parameter]
+                state["step"] += 1
+                settings = group["lr"], state["step"], topology, also.get(name, ops.Fused()), mask
+                moved.append(ops.AdamParameter(*tensors, *settings))  # pyright: ignore[reportCallIssue]
         ops.adam_step(moved, self.betas, self.eps)
 
-    def _parameter(
-        self, parameter: nn.Parameter, rate: float, topology: Topology | None, fused: ops.Fused
-    ) -> ops.AdamParameter:
-        state, grad = self.state[parameter], parameter.grad
+    def moments(self, parameter: nn.Parameter) -> tuple[Tensor, Tensor]:
+        """Running means of a parameter's gradient and of its square, zero before the first step."""
+        state = self.state[parameter]
         if not state:
             state |= {"step": 0, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
-        state["step"] += 1
-        assert grad is not None
-        moments = state["exp_avg"], state["exp_avg_sq"]
-        return ops.AdamParameter(parameter, grad, *moments, rate, state["step"], topology, fused)
+        return state["exp_avg"], state["exp_avg_sq"]

@@ -62,10 +62,11 @@ def start_nnz(config: AutoencoderConfig, train: TrainConfig) -> dict[str, int]:
     final = target_nnz(config)
     if train.shrink == "none":
         return final
-    start = METHODS[train.shrink].schedule.start
+    sizes = {name: n_out * n_in for name, (n_out, n_in) in config.layer_shapes.items()}
+    start = METHODS[train.shrink].schedule.multiple(final, sizes)
     return {
-        name: round(min(n_out * n_in, start * final[name], max(2 * final[name], _LARGEST_DENSE_START)))
-        for name, (n_out, n_in) in config.layer_shapes.items()
+        name: round(min(size, start * final[name], max(2 * final[name], _LARGEST_DENSE_START)))
+        for name, size in sizes.items()
     }
 
 

@@ -16,6 +16,10 @@ from dsae.train._update import update
 class Step(Protocol):
     """One way to compute steps, for the layers as they are; another is chosen after every rewiring."""
 
+    def takes(self, x: Tensor | ops.SparseRows) -> bool:
+        """Whether it can compute the step of such a batch; autograd does where it cannot."""
+        ...
+
     def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
         """The loss as it is reported, and with the penalties; the gradients are kept for `update`."""
         ...
@@ -35,6 +39,10 @@ class AutogradStep:
     def __init__(self, run: Run, learner: Learner) -> None:
         self._run, self._learner = run, learner
 
+    def takes(self, x: Tensor | ops.SparseRows) -> bool:
+        """Any batch."""
+        return True
+
     def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
         """By backward from the objective, into ``grad`` of the parameters."""
         run, learner = self._run, self._learner
@@ -51,11 +59,3 @@ class AutogradStep:
 
     def settle(self) -> None:
         """Nothing is kept elsewhere."""
-
-
-def step_for(run: Run, learner: Learner) -> Step:
-    """How to compute the steps from here to the next rewiring.
-
-    By shapes, densities and settings alone, never by what a step took: a run repeats bit for bit.
-    """
-    return AutogradStep(run, learner)

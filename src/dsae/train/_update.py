@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
+
 from dsae import ops
 from dsae.train._learner import Learner
+from dsae.train._optim import Matrices
 
 
-def update(learner: Learner) -> None:
-    """Adam's step with all that shrinkers do in its pass, then what others do beside it."""
+class InMatrices(Protocol):
+    """A layer whose weights are kept in dense matrices."""
+
+    matrices: Matrices
+
+    def fused(self, given: ops.Fused) -> ops.Fused:
+        """The same in matrices."""
+        ...
+
+
+def update(learner: Learner, dense: Mapping[str, InMatrices] = MappingProxyType({})) -> None:
+    """Adam's step with all that shrinkers do in its pass, then what others do beside it.
+
+    Parameters
+    ----------
+    learner : Learner
+    dense : mapping of str to InMatrices, optional
+        Where the numbers of some layers are in place of the layers' own tensors.
+    """
     layers, optimizer, shrinkers = learner.layers, learner.optimizer, learner.stage.shrinkers
     rates, beside = optimizer.rates(), []
     fused: dict[str, ops.Fused] = {}
@@ -16,7 +38,8 @@ def update(learner: Learner) -> None:
         fused |= {name: more.joined(fused.get(name)) for name, more in found.items()}
         if not found:
             beside.append(shrinker)
-    optimizer.step(fused=fused)
+    fused |= {name: dense[name].fused(given) for name, given in fused.items() if name in dense}
+    optimizer.step(fused=fused, dense={name: held.matrices for name, held in dense.items()})
     for shrinker in beside:
         shrinker.prox(layers, rates)
     for shrinker in beside:

@@ -1,0 +1,213 @@
+"""Steps of networks that are nearly dense: matrix products on dense masters of the weights, derivatives by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dsae import ops
+from dsae.config import loss_of
+from dsae.nn import SparseLinear
+from dsae.shrink import L1, L2, DropZeros, Rewire, Shrinker
+from dsae.train._learner import Learner
+from dsae.train._optim import Matrices
+from dsae.train._run import Run
+from dsae.train._update import update
+
+
+class _Activation(NamedTuple):
+    """An activation, its value and its derivative written over what they are given.
+
+    Parameters
+    ----------
+    apply : callable
+        ``apply(z)``: the output.
+    back : callable
+        ``back(dh, h)``: the input's gradient from the output's gradient and the output.
+    """
+
+    apply: Callable[[Tensor], Tensor]
+    back: Callable[[Tensor, Tensor], Tensor]
+
+
+def _softmax(z: Tensor) -> Tensor:
+    return torch.softmax(z, 1, out=z)  # type: ignore[call-overload]
+
+
+def _softmax_back(dh: Tensor, h: Tensor) -> Tensor:
+    return dh.sub_((dh * h).sum(1, keepdim=True)).mul_(h)
+
+
+def _relu_back(dh: Tensor, h: Tensor) -> Tensor:
+    return torch.ops.aten.threshold_backward.grad_input(dh, h, 0, grad_input=dh)
+
+
+def _sigmoid_back(dh: Tensor, h: Tensor) -> Tensor:
+    return torch.ops.aten.sigmoid_backward.grad_input(dh, h, grad_input=dh)
+
+
+_HAND_WRITTEN = {
+    "identity": _Activation(lambda z: z, lambda dh, h: dh),
+    "relu": _Activation(Tensor.relu_, _relu_back),
+    "sigmoid": _Activation(Tensor.sigmoid_, _sigmoid_back),
+    "softmax": _Activation(_softmax, _softmax_back),
+}
+
+
+class _Master:
+    """A layer's weights as a dense matrix, with all that belongs to a weight.
+
+    Where the layer is full its own tensors are these matrices; else they are copies, until `settle` writes them back.
+    """
+
+    def __init__(self, layer: SparseLinear, activation: _Activation | None, moments: tuple[Tensor, Tensor]) -> None:
+        self.layer, self.topology, self.moments, self.activation = layer, layer.topology, moments, activation
+        self.weight, mean, square = (self._matrix(t) for t in (layer.values.detach(), *moments))
+        self.grad = ops.empty(*self.topology.shape)
+        mask = None
+        if not self.topology.is_full:
+            mask = ops.spread(torch.ones(layer.nnz), self.topology).ne(0).view(torch.uint8)
+        self.matrices = Matrices(self.weight, self.grad, mean, square, mask)
+        self._seen: tuple[Tensor, Tensor] | None = None
+
+    def _matrix(self, numbers: Tensor) -> Tensor:
+        return numbers.view(self.topology.shape) if self.topology.is_full else ops.spread(numbers, self.topology)
+
+    def fused(self, given: ops.Fused) -> ops.Fused:
+        """The same with the running mean as a matrix."""
+        if given.magnitude is None:
+            return given
+        if self._seen is None:
+            self._seen = given.magnitude, self._matrix(given.magnitude)
+        return ops.Fused(self._seen[1], given.decay, given.threshold)
+
+    def settle(self) -> None:
+        """Write every number back to its edge."""
+        layer = self.layer
+        if self.topology.is_full:
+            layer.values.grad = self.grad.view(-1)
+            return
+        if layer.values.grad is None:
+            layer.values.grad = torch.empty_like(layer.values)
+        pairs = [
+            (self.weight, layer.values.detach()),
+            (self.matrices.mean, self.moments[0]),
+            (self.matrices.square, self.moments[1]),
+            (self.grad, layer.values.grad),
+        ]
+        for matrix, numbers in [*pairs, *([] if self._seen is None else [self._seen[::-1]])]:
+            ops.collect(matrix, self.topology, numbers)
+
+
+class DenseStep:
+    """Steps without sparse products: for the dense twin, and for the dense beginning of a gradual shrinking.
+
+    From one rewiring to the next, a layer's values, both moments, gradient and running score are matrices with zeros
+    where there is no edge. GEMMs take them as they are; Adam's pass counts gradients at edges alone.
+    """
+
+    def __init__(self, run: Run, learner: Learner) -> None:
+        self._run, self._learner, self._moved = run, learner, False
+        self._loss = loss_of(run.config.loss)
+        self._l2 = sum(shrinker.strength for shrinker in learner.stage.shrinkers if isinstance(shrinker, L2))
+        self._buffers: dict[str, Tensor] = {}
+
+    @cached_property
+    def _masters(self) -> dict[str, _Master]:
+        config, optimizer = self._run.model.config, self._learner.optimizer
+        kinds = [_HAND_WRITTEN[config.activations[name]] for name in config.layer_shapes]
+        last = None if self._loss.needs_link else kinds[-1]
+        return {
+            name: _Master(layer, activation, optimizer.moments(layer.values))
+            for (name, layer), activation in zip(self._run.model.layers.items(), [*kinds[:-1], last], strict=True)
+        }
+
+    def takes(self, x: Tensor | ops.SparseRows) -> bool:
+        """Dense rows only."""
+        return isinstance(x, Tensor)
+
+    @torch.no_grad()
+    def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
+        """By hand, into the matrices and the biases' ``grad``."""
+        assert isinstance(x, Tensor)
+        model = self._run.model
+        ops.share_products(x.shape[0] * sum(layer.topology.size for layer in model.layers.values()))
+        centred = torch.sub(x, model.mean, out=self._buffer("input", tuple(x.shape))).div_(model.scale)
+        outputs = self._forward(centred)
+        loss, dz = self._output_gradient(outputs[-1], centred if model.config.output.linear else x)
+        self._backward(outputs, dz)
+        self._moved = True
+        return loss, loss + self._decay()
+
+    def _buffer(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+        """The same at every step: fresh pages cost as much as the passes over them."""
+        found = self._buffers.get(kind)
+        if found is None or found.shape[0] < shape[0]:
+            found = self._buffers[kind] = ops.empty(*shape)
+        return found[: shape[0]]
+
+    def _forward(self, x: Tensor) -> list[Tensor]:
+        """The input, then every layer's output; the last before its activation where the loss takes that."""
+        outputs = [x]
+        for i, master in enumerate(self._masters.values()):
+            z = self._buffer(f"output {i}", (x.shape[0], master.topology.shape[0]))
+            torch.addmm(master.layer.bias, outputs[-1], master.weight.t(), out=z)  # type: ignore[arg-type]
+            outputs.append(z if master.activation is None else master.activation.apply(z))
+        return outputs
+
+    def _output_gradient(self, output: Tensor, target: Tensor) -> tuple[float, Tensor]:
+        """The mean loss, and its gradient where the last layer ends."""
+        summed, residual = ops.torch_loss(self._run.config.loss).residual(self._loss, output, target)
+        n_numbers = max(1, output.numel())
+        return (summed / n_numbers).item(), residual.mul_(self._loss.factor / n_numbers)
+
+    def _backward(self, outputs: list[Tensor], dh: Tensor) -> None:
+        for i, master in reversed(list(enumerate(self._masters.values()))):
+            dz = dh if master.activation is None else master.activation.back(dh, outputs[i + 1])
+            torch.mm(dz.t(), outputs[i], out=master.grad)
+            master.layer.bias.grad = dz.sum(0)  # type: ignore[union-attr]
+            if i:
+                dh = torch.mm(dz, master.weight, out=self._buffer(f"gradient {i}", tuple(outputs[i].shape)))
+
+    def _decay(self) -> float:
+        """The penalty of `L2`, whose gradient is added."""
+        if not self._l2:
+            return 0.0
+        squares = torch.stack([master.weight.square().sum() for master in self._masters.values()])
+        for master in self._masters.values():
+            master.grad.add_(master.weight, alpha=self._l2)
+        return 0.5 * self._l2 * squares.sum().item()
+
+    def update(self) -> None:
+        """Adam, thresholds and scores in one pass over the matrices and the biases."""
+        update(self._learner, self._masters)
+
+    def settle(self) -> None:
+        """Write the matrices back to the edges, unless nothing moved since."""
+        if self._moved:
+            with torch.no_grad():
+                for master in self._masters.values():
+                    master.settle()
+            self._moved = False
+
+
+def covers(run: Run, learner: Learner) -> bool:
+    """Whether `DenseStep` computes what the settings ask for."""
+    model, loss, layers = run.model, loss_of(run.config.loss), run.model.layers
+    return (
+        learner.extra is None
+        and set(learner.stage.layers) == set(layers)
+        and all(ops.is_native(layer.values) and layer.bias is not None for layer in layers.values())
+        and set(model.config.activations.values()) <= set(_HAND_WRITTEN)
+        and loss.tiled
+        and (not loss.needs_link or model.config.output.name == loss.link)
+        and all(isinstance(s, L2 | L1 | DropZeros) or _fused(s) for s in learner.stage.shrinkers)
+    )
+
+
+def _fused(shrinker: Shrinker) -> bool:
+    return isinstance(shrinker, Rewire) and not shrinker.observes

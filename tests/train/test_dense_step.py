@@ -1,0 +1,128 @@
+"""Steps on dense masters are those of autograd, and leave nothing behind when they end."""
+
+import numpy as np
+import pytest
+import torch
+from tests.arrays import native
+from tests.covering import covering
+
+from dsae import ops
+from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.data import ArraySource
+from dsae.nn import target_nnz
+from dsae.train import _loop as loop
+from dsae.train import fit, joint, start_model
+from dsae.train._dense import DenseStep, covers
+from dsae.train._step import AutogradStep
+
+pytestmark = native
+N_FEATURES = 20
+
+
+def trained(step_for, monkeypatch, density=0.4, activation="relu", code="identity", output="identity", **settings):
+    """A model after some 50 steps that are computed as ``step_for`` says, and its history."""
+    monkeypatch.setattr(loop, "step_for", step_for)
+    config = AutoencoderConfig(
+        n_features=N_FEATURES,
+        n_components=4,
+        hidden_layer_sizes=(12,),
+        density=density,
+        activation=activation,
+        code_activation=code,
+        output_activation=output,
+    )
+    train = TrainConfig(max_iter=6, batch_size=25, **settings)
+    X = np.random.default_rng(0).random((210, N_FEATURES)).astype(np.float32)
+    moments = X.mean(0), np.full(N_FEATURES, 0.5, np.float32)
+    model = start_model(config, train, torch.Generator().manual_seed(0), moments)
+    history, _ = fit(model, ArraySource(X), joint(config, train, target_nnz(config), 0), train)
+    return model, history
+
+
+class Compared(AutogradStep):
+    """Autograd's steps; before each of them, its gradients are compared with those of a new `DenseStep`."""
+
+    n_steps = 0
+
+    def gradients(self, x):
+        assert covers(self._run, self._learner)
+        dense = DenseStep(self._run, self._learner)
+        found = dense.gradients(x)
+        dense.settle()
+        layers = self._run.model.layers
+        by_hand = {name: (layer.values.grad.clone(), layer.bias.grad) for name, layer in layers.items()}
+        losses = super().gradients(x)
+        np.testing.assert_allclose(found, losses, rtol=1e-5)
+        for name, layer in layers.items():
+            for got, expected in zip(by_hand[name], (layer.values.grad, layer.bias.grad), strict=True):
+                assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+        Compared.n_steps += 1
+        return losses
+
+
+@covering(
+    density=[1.0, 0.4],
+    activation=["relu", "sigmoid", "identity"],
+    code=["identity", "relu", "sigmoid", "softmax"],
+    loss_and_output=[("mse", "identity"), ("mse", "sigmoid"), ("bce", "sigmoid"), ("mse", "softmax")],
+    shrink=["tempered", "magnitude", "gradient", "none"],
+    l1_and_l2=[(0.0, 0.0), (0.1, 0.0), (0.0, 0.01), (0.1, 0.1)],
+)
+def test_gradients_are_autograds(monkeypatch, density, activation, code, loss_and_output, shrink, l1_and_l2):
+    Compared.n_steps = 0
+    (loss, output), (l1, l2) = loss_and_output, l1_and_l2
+    settings = {"loss": loss, "shrink": shrink, "l1": l1, "l2": l2}
+    trained(Compared, monkeypatch, density, activation, code, output, **settings)
+    assert Compared.n_steps == 54
+
+
+class Moved(DenseStep):
+    """Dense steps that are given autograd's gradients."""
+
+    def gradients(self, x):
+        losses = super().gradients(x)
+        self.settle()
+        AutogradStep(self._run, self._learner).gradients(x)
+        for master in self._masters.values():
+            master.grad.copy_(ops.dense(master.layer.values.grad, master.topology))
+            if master.matrices.mask is not None:
+                master.grad[master.matrices.mask == 0] = 7  # must not count
+        self._moved = True
+        return losses
+
+
+@covering(density=[1.0, 0.4], shrink=["tempered", "magnitude", "gradient", "none"], l1=[0.0, 0.2])
+def test_equal_gradients_move_weights_and_edges_alike_bit_for_bit(monkeypatch, density, shrink, l1):
+    models = [trained(step, monkeypatch, density, shrink=shrink, l1=l1)[0] for step in (Moved, AutogradStep)]
+    for one, other in zip(*(model.layers.values() for model in models), strict=True):
+        assert np.array_equal(one.topology.indices, other.topology.indices)
+        assert torch.equal(one.values, other.values)
+        assert torch.equal(one.bias, other.bias)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"shrink": "saliency"}, {"contractive": 0.1}, {"code": "relu", "target_rate": 0.1}]
+)
+def test_what_is_not_covered_is_left_to_autograd(monkeypatch, settings):
+    seen = []
+
+    def step_for(run, learner):
+        seen.append(covers(run, learner))
+        return AutogradStep(run, learner)
+
+    trained(step_for, monkeypatch, **({"code": "sigmoid"} | settings))
+    assert not any(seen)
+
+
+def test_a_nearly_dense_network_has_dense_steps_and_a_sparse_one_has_not(monkeypatch):
+    chosen, choose = [], loop.step_for
+
+    def step_for(run, learner):
+        step = choose(run, learner)
+        chosen.append((run.model.density, type(step)))
+        return step
+
+    trained(step_for, monkeypatch, density=0.1, shrink="magnitude")
+    assert chosen[0] == (1.0, DenseStep)
+    assert chosen[-1][1] is not DenseStep
+    assert [kind is DenseStep for _, kind in chosen] == sorted((kind is DenseStep for _, kind in chosen), reverse=True)
