@@ -6,7 +6,6 @@ structure: HDF5 files must come from somewhere you trust.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from dsae.data._batch import Rows
 from dsae.data._errors import DamagedError, library
 from dsae.data._hdf5 import Node, as_text, column, length, opened
 from dsae.data._reader import (
-    Chunk,
+    SPANS_AT_ONCE,
     MemoryReader,
     Reader,
     ReadOptions,
@@ -30,8 +29,6 @@ from dsae.data._reader import (
     shape_fields,
 )
 from dsae.data._selected import selected
-
-_SPANS_AT_ONCE = 8
 
 
 class MatrixReader(SpanReader):
@@ -63,8 +60,8 @@ class MatrixReader(SpanReader):
             check_real(self.name, (X["data"] if self._sparse else X).dtype)
             self._width = max(1, 2 * self._n_stored(X) // self.n_rows) if self._sparse else self.n_features
             block = 1 if self._sparse else X.block
-            spans = _SPANS_AT_ONCE * rows_at_once(self._width)
-            self._rows_at_once = max(1, spans // block) * block
+            # whole packed blocks, so that each is unpacked once
+            self._block_rows = max(1, SPANS_AT_ONCE * self._span // block) * block
             for names in (ids, labels):
                 if names is not None and length(file[names]) != self.n_rows:
                     raise DamagedError(f"{length(file[names])} names for {self.n_rows} rows")
@@ -82,21 +79,16 @@ class MatrixReader(SpanReader):
         return indices.shape[0]
 
     @property
-    def n_parts(self) -> int:
-        """Groups of spans that are read at once."""
-        return -(-self.n_rows // self._rows_at_once)
+    def _span(self) -> int:
+        return rows_at_once(self._width)
 
-    def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        """A part is read by one call, so that packed blocks are unpacked once, and given out in spans."""
-        first = part * self._rows_at_once
-        last = min(first + self._rows_at_once, self.n_rows)
+    @property
+    def _at_once(self) -> int:
+        return self._block_rows
+
+    def _block(self, start: int, stop: int, ids: bool) -> tuple[Rows, np.ndarray | None, np.ndarray | None]:
         with opened(self.path) as self._file:
-            rows = self._rows(first, last)
-            named = [self._ids(first, last), self._labels(first, last)] if ids else [None, None]
-        step = rows_at_once(self._width)
-        for start in range(0, last - first, step):
-            span = slice(start, start + step)
-            yield Chunk(first + start, rows[span], *(None if values is None else values[span] for values in named))
+            return super()._block(start, stop, ids)
 
     def _rows(self, start: int, stop: int) -> Rows:
         X = self._file[self._at]

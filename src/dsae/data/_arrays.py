@@ -12,7 +12,16 @@ import scipy.sparse as sp
 
 from dsae.data._batch import Rows
 from dsae.data._errors import DamagedError, from_library, library
-from dsae.data._reader import MemoryReader, Reader, ReadOptions, SpanReader, check_real, check_shape, shape_fields
+from dsae.data._reader import (
+    SPANS_AT_ONCE,
+    MemoryReader,
+    Reader,
+    ReadOptions,
+    SpanReader,
+    check_real,
+    check_shape,
+    shape_fields,
+)
 from dsae.data._text import opened_text
 
 _MOST_INFLATION = 1100  # deflate makes at most 1032 bytes of one
@@ -34,13 +43,19 @@ class NpyReader(SpanReader):
         check_real(self.name, array.dtype)
         self.n_rows, self.n_features = len(array), int(np.prod(array.shape[1:]))
         self.fields = shape_fields(array.shape)
+        # A span of columns takes few bytes of each, and the system maps 64 KiB around every one that is touched.
+        self._spans = 1 if array.flags.c_contiguous else SPANS_AT_ONCE
+
+    @property
+    def _at_once(self) -> int:
+        return self._spans * self._span
 
     def _mapped(self) -> np.ndarray:
         with library():
             return np.load(self.path, mmap_mode="r", allow_pickle=False)
 
     def _rows(self, start: int, stop: int) -> Rows:
-        return np.array(self._mapped()[start:stop]).reshape(stop - start, -1)
+        return np.array(self._mapped()[start:stop], order="C").reshape(stop - start, -1)
 
 
 def open_npz(path: Path, options: ReadOptions) -> Reader:

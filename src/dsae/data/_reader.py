@@ -18,6 +18,7 @@ from dsae.data._batch import Rows
 from dsae.data._errors import ChangedError, explained
 
 _BYTES_AT_ONCE = 1 << 20
+SPANS_AT_ONCE = 8  # of a file in which a block costs little more than a span
 _CHUNKS_LOOKED_AT = 64  # where a feature seems constant in float32
 
 
@@ -197,7 +198,7 @@ class Reader(ABC):
 
 
 class SpanReader(Reader):
-    """A reader whose rows can be read from anywhere: its parts are spans of rows."""
+    """A reader whose rows can be read from anywhere: its parts are blocks of rows, given out in spans."""
 
     n_rows: int
 
@@ -209,14 +210,25 @@ class SpanReader(Reader):
         return rows_at_once(self.n_features)
 
     @property
+    def _at_once(self) -> int:
+        """Rows of a block, which are read by one call."""
+        return self._span
+
+    @property
     def n_parts(self) -> int:
-        """Number of spans."""
-        return -(-self.n_rows // self._span)
+        """Number of blocks."""
+        return -(-self.n_rows // self._at_once)
 
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        start, stop = part * self._span, min((part + 1) * self._span, self.n_rows)
-        named = (self._ids(start, stop), self._labels(start, stop)) if ids else ()
-        yield Chunk(start, self._rows(start, stop), *named)
+        first, last = part * self._at_once, min((part + 1) * self._at_once, self.n_rows)
+        rows, *named = self._block(first, last, ids)
+        for start in range(0, last - first, self._span):
+            span = slice(start, start + self._span)
+            yield Chunk(first + start, rows[span], *(None if values is None else values[span] for values in named))
+
+    def _block(self, start: int, stop: int, ids: bool) -> tuple[Rows, np.ndarray | None, np.ndarray | None]:
+        rows = self._rows(start, stop)
+        return (rows, self._ids(start, stop), self._labels(start, stop)) if ids else (rows, None, None)
 
     @abstractmethod
     def _rows(self, start: int, stop: int) -> Rows: ...
