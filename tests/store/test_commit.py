@@ -136,7 +136,7 @@ def test_wherever_the_disk_is_full_one_whole_model_and_nothing_else_is_there(mod
 
 def test_a_first_writing_that_fails_leaves_nothing(models, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        failing_at(patch, os, "replace", 2)
+        failing_at(patch, os, "replace", 1)
         with pytest.raises(OSError, match="No space left"):
             store.write(tmp_path / "model", models[0])
     assert not (tmp_path / "model").exists()
@@ -262,7 +262,7 @@ def test_several_files_and_subfolders_are_of_one_moment_with_two_writers_at_once
         n = found.content["n"]
         assert len(found.listed) == 1 + n % 3
         for name in found.listed:
-            assert found.read(name) == f"{n} {name}".encode()
+            assert found.read(name, lambda data, _: data) == f"{n} {name}".encode()
         seen.add(n)
 
     store.commit(tmp_path / "joint", "head.json", {"n": 0}, [("model.bin", b"0 model.bin")])
@@ -295,12 +295,15 @@ def test_only_what_was_abandoned_is_removed(models, tmp_path):
     for name in (*theirs, *ours):
         (folder / name).touch()
         os.utime(folder / name, (0, 0))
-    young = folder / "model-0123456789abcdef-89abcdef.safetensors"  # that a living writer is about to list
-    young.touch()
+    # that a living writer is about to list, and what one leaves that was killed after another had replaced its head
+    young, draft = folder / "model-0123456789abcdef-89abcdef.safetensors", folder / ".89abcdef.tmp"
+    overtaken = folder / "model-0123456789abcdef-76543210.safetensors"
+    for path in (young, draft, overtaken):
+        path.touch()
     store.write(folder, models[1])
     there = {path.name for path in folder.iterdir()}
-    assert {*theirs, young.name} <= there
-    assert not there & set(ours)
+    assert {*theirs, young.name, draft.name} <= there
+    assert not there & {*ours, overtaken.name}
 
 
 def test_what_a_killed_first_writer_left_is_written_over(models, tmp_path):
@@ -335,6 +338,38 @@ def test_a_writer_that_commits_while_another_does_leaves_nothing(models, tmp_pat
     assert is_clean(folder)
 
 
+def test_a_writer_that_stalls_right_before_its_replacement_leaves_nothing_of_others(models, tmp_path, monkeypatch):
+    folder, replace = store.write(tmp_path / "model", models[0]), os.replace
+    others = iter([lambda: store.write(folder, models[0])])
+
+    def stalled(draft, target):
+        next(others, bool)()
+        replace(draft, target)
+
+    monkeypatch.setattr(os, "replace", stalled)
+    store.write(folder, models[1])
+    assert is_whole(folder, models[1])
+    assert is_clean(folder)
+
+
+def test_a_writer_whose_files_are_gone_does_not_list_them(models, tmp_path, monkeypatch):
+    """It stalled for more than an hour, and another has taken it for killed."""
+    folder, sync = store.write(tmp_path / "model", models[0]), _commit._sync
+
+    def an_hour_later(path):
+        with monkeypatch.context() as patch:
+            patch.setattr(_commit, "_sync", sync)
+            patch.setattr(time, "time", lambda now=time.time: now() + 4000)
+            store.write(folder, models[0])
+        sync(path)
+
+    monkeypatch.setattr(_commit, "_sync", an_hour_later)
+    with pytest.raises(OSError, match=r"^\[save\] .* was removed by another writer"):
+        store.write(folder, models[1])
+    monkeypatch.undo()
+    assert is_whole(folder, models[0])
+
+
 FOREIGN = ['{"architectures": ["BertModel"], "model_type": "bert"}', '{"format": "dsae checkpoint"}', "[]", "{", ""]
 
 
@@ -367,10 +402,10 @@ def test_a_model_that_is_replaced_while_it_is_read_is_read_again(models, tmp_pat
     store.write(tmp_path / "model", old)
     original, once = _commit.Committed.read, [lambda: store.write(tmp_path / "model", new)]
 
-    def replaced_meanwhile(self, name):
+    def replaced_meanwhile(self, *args):
         if once:
             once.pop()()
-        return original(self, name)
+        return original(self, *args)
 
     monkeypatch.setattr(_commit.Committed, "read", replaced_meanwhile)
     assert is_whole(tmp_path / "model", new)
@@ -406,7 +441,9 @@ def test_a_listing_that_lies_is_refused(models, tmp_path, edit, message):
         store.read(folder)
 
 
-def test_one_changed_byte_is_told(models, tmp_path):
+@pytest.mark.parametrize("worth_a_thread", [0, 1 << 20])
+def test_one_changed_byte_is_told(models, tmp_path, monkeypatch, worth_a_thread):
+    monkeypatch.setattr(_commit, "_WORTH_A_THREAD", worth_a_thread)
     path = stored(store.write(tmp_path / "model", models[0]), "model.safetensors")
     path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(ValueError, match=r"^\[load\] .*\.safetensors is corrupt: its SHA-256 is not the one in config"):

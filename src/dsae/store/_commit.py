@@ -11,13 +11,15 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 _ATTEMPTS = 5
 _LONGEST_TEXT = 1 << 28
-# An unlisted file of this age was left by a killed writer: a running one lists a file soon after writing it.
+_WORTH_A_THREAD = 1 << 20  # bytes, whose hash takes as long as starting a few threads
+# An unlisted file of this age was left by a killed writer, though its draft is there: a running one lists it sooner.
 _ABANDONED = 3600.0  # seconds
 _OURS = re.compile(r"(?:.+-[0-9a-f]{16}-(?P<token>[0-9a-f]{8})(?:\.\w+)?|\.(?P<draft>[0-9a-f]{8})\.tmp)")
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -72,13 +74,22 @@ class Committed:
             raise ValueError(f"{self.head} must list {name} with its bytes and sha256, and name the commit.")
         return self.folder / _stored_name(name, entry["sha256"], token)
 
-    def read(self, name: str) -> bytes:
-        """Content of the file ``name``, which is read rather than mapped: truncating a mapped file kills its readers.
+    def read(self, name: str, parse: Callable[[bytes, Path], T]) -> T:
+        """What ``parse`` makes of a file's content and path.
+
+        The file is read rather than mapped: truncating a mapped file kills its readers.
+
+        Parameters
+        ----------
+        name : str
+        parse : callable
+            Called while another thread hashes the content, so it may see what was not committed, and must refuse
+            whatever it cannot read by a ValueError.
 
         Raises
         ------
         ValueError
-            If it is not there, or not what was committed.
+            If the file is not there, or not what was committed.
         """
         path, entry = self.path(name), self.listed[name]
         if not path.is_file():
@@ -88,9 +99,12 @@ class Committed:
             if size != entry["bytes"]:
                 raise ValueError(f"{path} is truncated or corrupt: it should have {entry['bytes']} bytes; got {size}.")
             data = file.read()
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise ValueError(f"{path} is corrupt: its SHA-256 is not the one in {self.head.name}.")
-        return data
+        with _hashing(data) as digest:
+            try:
+                return parse(data, path)
+            finally:
+                if digest() != entry["sha256"]:
+                    raise ValueError(f"{path} is corrupt: its SHA-256 is not the one in {self.head.name}.")
 
 
 def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Iterable[tuple[str, bytes]]) -> None:
@@ -98,8 +112,9 @@ def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Ite
 
     Every file gets a name that no other commit has; then one `os.replace` puts the new ``head``, which lists them, in
     the place of the old. Whatever fails, and if the machine stops at any moment, readers find the old files or the new
-    ones. Those of the commit before are removed, those of this one if another has already replaced it, and those of
-    writers that were killed an hour ago or earlier.
+    ones. Removed at the end is what no head lists any more: the draft of a head is there before the first file and goes
+    with the replacement, so a file without one has no writer. Drafts and files of writers that were killed are removed
+    after an hour.
 
     Parameters
     ----------
@@ -121,31 +136,27 @@ def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Ite
     with _named(target):
         made = _make(target)
         try:
+            (draft := _draft_of(target, token)).touch(exist_ok=False)
+            paths = []
             for name, data in files:
                 listed[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-                _write(target / _stored_name(name, listed[name]["sha256"], token), data, token)
-            for parent in {(target / name).parent for name in listed}:
+                paths.append(target / _stored_name(name, listed[name]["sha256"], token))
+                paths[-1].parent.mkdir(exist_ok=True)
+                _fill(paths[-1], data)
+            for parent in {path.parent for path in paths}:
                 _sync(parent)
-            text = _dumps({**content, "commit": token, "files": listed})
-            draft = _draft(target / head, text.encode(), token)
-            earlier = _listed(target, head)  # at the last moment: another writer may commit meanwhile
+            _fill(draft, _dumps({**content, "commit": token, "files": listed}).encode())
+            _check_there(paths)
             os.replace(draft, target / head)
         except BaseException:
-            kept = _listed(target, head)  # an interrupt may come right after the replacement
+            kept = _listed(target, head) or ()  # an interrupt may come right after the replacement
             _remove(target, [path for path, of, _ in _ours(target) if of == token and path not in kept])
             if made:
                 with contextlib.suppress(OSError):
                     target.rmdir()
             raise
         _sync(target)
-    past, now = time.time() - _ABANDONED, _listed(target, head)
-    stale = [
-        path
-        for path, of, written in _ours(target)
-        # Another writer may have committed after this one without having seen what it listed.
-        if path not in now and (path in earlier or (bool(now) if of == token else written < past))
-    ]
-    _remove(target, stale)
+    _remove(target, _stale(target, head))
 
 
 def committed(folder: str | Path, head: str, read: Callable[[Committed], T]) -> T:
@@ -171,7 +182,7 @@ def check_writable(folder: str | Path) -> None:
     target = Path(os.path.realpath(folder))
     with _named(target):
         made = _make(target)
-        (draft := target / f".{secrets.token_hex(4)}.tmp").touch(exist_ok=False)
+        (draft := _draft_of(target, secrets.token_hex(4))).touch(exist_ok=False)
         draft.unlink()
         if made:
             target.rmdir()
@@ -180,7 +191,13 @@ def check_writable(folder: str | Path) -> None:
 def write_beside(path: Path, text: str) -> None:
     """Replace a file that no commit lists."""
     with _named(path.parent):
-        _write(path, text.encode(), secrets.token_hex(4))
+        draft = _draft_of(path.parent, secrets.token_hex(4))
+        try:
+            _fill(draft, text.encode())
+            os.replace(draft, path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
 
 
 def holds_only(folder: Path, head: str, kind: str) -> bool:
@@ -228,6 +245,20 @@ def _dumps(content: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+@contextlib.contextmanager
+def _hashing(data: bytes) -> Iterator[Callable[[], str]]:
+    """What gives the SHA-256, of much computed by another thread: hashing leaves others the interpreter's lock."""
+
+    def digest() -> str:
+        return hashlib.sha256(data).hexdigest()
+
+    if len(data) < _WORTH_A_THREAD:
+        yield digest
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(digest).result
+
+
 def _is_hex(value: Any, length: int) -> bool:
     return isinstance(value, str) and re.fullmatch(rf"[0-9a-f]{{{length}}}", value) is not None
 
@@ -238,12 +269,35 @@ def _stored_name(name: str, digest: str, token: str) -> PurePosixPath:
     return path.with_name(f"{path.stem}-{digest[:16]}-{token}{path.suffix}")
 
 
-def _listed(target: Path, head: str) -> set[Path]:
-    """The files of the commit that is there now; none where that cannot be told."""
+def _listed(target: Path, head: str) -> set[Path] | None:
+    """The files of the commit that is there now; None where that cannot be told."""
     with contextlib.suppress(ValueError, OSError):
         now = Committed(target, head)
         return {now.path(name) for name in now.listed}
-    return set()
+    return None
+
+
+def _stale(target: Path, head: str) -> list[Path]:
+    """Files that no commit lists, nor will.
+
+    In this order: a writer makes its draft before its files, so these have one unless it has replaced the head already,
+    which is read last and then lists them.
+    """
+    past = time.time() - _ABANDONED
+    found = [path for path, token, written in _ours(target) if written < past or not _draft_of(target, token).exists()]
+    now = _listed(target, head)
+    return [] if now is None else [path for path in found if path not in now]
+
+
+def _check_there(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise OSError(errno.ENOENT, f"{path.name} was removed by another writer an hour after it was written")
+
+
+def _draft_of(target: Path, token: str) -> Path:
+    """Where the head is written before it takes its name."""
+    return target / f".{token}.tmp"
 
 
 def _ours(target: Path) -> Iterator[tuple[Path, str, float]]:
@@ -270,25 +324,12 @@ def _make(target: Path) -> bool:
     return not there
 
 
-def _write(path: Path, data: bytes, token: str) -> None:
-    """Write a file that is whole and on the disk, or not there."""
-    draft = path.with_name(f".{token}.tmp")
-    try:
-        os.replace(_draft(path, data, token), path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-def _draft(path: Path, data: bytes, token: str) -> Path:
-    """What is to become ``path``, on the disk beside it."""
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{token}.tmp")
-    with open(draft, "wb") as file:
+def _fill(path: Path, data: bytes) -> None:
+    """Write a file, on the disk when this returns."""
+    with open(path, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return draft
 
 
 def _sync(folder: Path) -> None:

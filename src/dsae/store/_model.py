@@ -211,12 +211,12 @@ def _read(found: Committed, learning: bool) -> Model:
         path, history, metrics = found.folder / _WEIGHTS, *_read_version_1(found.folder)
         if not path.is_file():
             raise ValueError(f"{path} is missing; the folder was not copied whole.")
-        data = path.read_bytes()
+        weights = _weights(path.read_bytes(), path, config)
     else:
         path, history, metrics = found.path(_WEIGHTS), header.get("history"), header.get("metrics")
-        data = found.read(_WEIGHTS)
+        weights = found.read(_WEIGHTS, lambda data, path: _weights(data, path, config))
     training = header.get("training") or {}
-    layers, threshold, importance, extras = _read_tensors(path, tensors_from_bytes(data, path), config)
+    layers, threshold, importance, extras = weights
     _check_extras(path, extras, training.get("loss"))
     has_learning = learning and version > 1 and _LEARNING in found.listed
     return Model(
@@ -229,7 +229,7 @@ def _read(found: Committed, learning: bool) -> Model:
         metrics=_mapping(head, "metrics", metrics),
         importance=importance,
         extras=extras,
-        learning=state_from_bytes(found.read(_LEARNING), found.path(_LEARNING)) if has_learning else None,
+        learning=found.read(_LEARNING, state_from_bytes) if has_learning else None,
     )
 
 
@@ -285,10 +285,10 @@ def _mapping(path: Path, what: str, content: Any) -> dict[str, Any]:
     return content
 
 
-def _read_tensors(
-    path: Path, tensors: dict[str, np.ndarray], config: AutoencoderConfig
+def _weights(
+    data: bytes, path: Path, config: AutoencoderConfig
 ) -> tuple[dict[str, Layer], np.ndarray | None, np.ndarray | None, dict[str, np.ndarray]]:
-    unread = dict(tensors)
+    unread = tensors_from_bytes(data, path)
 
     def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
         if key not in unread:

@@ -131,7 +131,7 @@ def _parts(found: Committed) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"{found.folder} is not a checkpoint.")
     if content.get("format_version") != _VERSION:
         raise ValueError(f"{found.folder} was written by another version of dsae.")
-    return content, state_from_bytes(found.read(_STATE), found.path(_STATE))
+    return content, found.read(_STATE, state_from_bytes)
 
 
 @contextlib.contextmanager
