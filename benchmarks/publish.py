@@ -30,7 +30,7 @@ SECTIONS = (
 )
 HEAD = """# Benchmarks
 
-<!-- Written by benchmarks/publish.py from benchmarks/results.json; `make bench` measures anew and writes it again. -->
+<!-- Written by benchmarks/publish.py from benchmarks/results.json; `make bench` measures again and rewrites it. -->
 
 What dsae's layers, training steps and models cost beside dense torch, torch's sparse matrices, SparseLab and
 SparseProp, with wins and losses alike. `make bench` repeats it on your machine; other machines give other ratios.

@@ -1,5 +1,7 @@
 """Covering arrays: few cases in which every pair of values of any two axes still meets."""
 
+import functools
+import inspect
 import itertools
 
 import pytest
@@ -40,19 +42,60 @@ def _closed(row, axis, open_pairs):
     return [pair for pair in pairs if pair in open_pairs]
 
 
-def covering(joined=None, **axes):
+def covering(joined=None, *, by=None, **axes):
     """Like ``pytest.mark.parametrize`` for each axis, but with the cases of `pairwise` only.
 
     ``joined`` has axes of several arguments: ``{"shape, density": [((0, 3), 1.0), ...]}``. So a value beside which
-    others mean nothing (a layer without inputs has no density) takes no other's place.
+    others mean nothing (a layer without inputs has no density) takes no other's place. With ``by``, the name of an
+    axis, there is one test for each of its values, which runs all of its cases one after another.
     """
-    joined = joined or {}
-    names = [name.strip() for key in joined for name in key.split(",")] + list(axes)
-    cases = [
-        tuple(itertools.chain(*(case[key] for key in joined), (case[name] for name in axes)))
-        for case in pairwise(**joined, **axes)
+    cases = _arguments(pairwise(**(joined or {}), **axes))
+    if by is None:
+        names = list(cases[0])
+        rows = [tuple(case.values()) for case in cases]
+        return pytest.mark.parametrize(names, rows, ids=["-".join(map(_id, row)) for row in rows])
+    names = [name.strip() for name in by.split(",")]
+    values = dict.fromkeys(tuple(case[name] for name in names) for case in cases)
+    parametrize = pytest.mark.parametrize(names, list(values), ids=["-".join(map(_id, key)) for key in values])
+    return lambda test: parametrize(_within(test, cases, names))
+
+
+def each(joined=None, **axes):
+    """Run a quick test for every combination of the axes' values within one case; see `covering` for ``joined``."""
+    names = {**(joined or {}), **axes}
+    cases = [dict(zip(names, case, strict=True)) for case in itertools.product(*names.values())]
+    return lambda test: _within(test, _arguments(cases), [])
+
+
+def _arguments(cases):
+    """With axes of several arguments taken apart."""
+    return [
+        dict(
+            pair
+            for key, value in case.items()
+            for pair in (zip(key.replace(" ", "").split(","), value, strict=True) if "," in key else [(key, value)])
+        )
+        for case in cases
     ]
-    return pytest.mark.parametrize(names, cases, ids=["-".join(map(_id, case)) for case in cases])
+
+
+def _within(test, cases, names):
+    """A test that runs the cases whose values of ``names`` it is given; a failure says which one it was."""
+    inner = [name for name in cases[0] if name not in names]
+
+    @functools.wraps(test)
+    def run(**given):
+        for case in cases:
+            if all(case[name] is given[name] or case[name] == given[name] for name in names):
+                try:
+                    test(**given, **{name: case[name] for name in inner})
+                except Exception as error:
+                    error.add_note(f"with {', '.join(f'{name}={case[name]!r}' for name in inner)}")
+                    raise
+
+    signature = inspect.signature(test)
+    run.__signature__ = signature.replace(parameters=[p for p in signature.parameters.values() if p.name not in inner])
+    return run
 
 
 def _id(value):

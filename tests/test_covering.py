@@ -1,7 +1,8 @@
+import inspect
 import itertools
 
 import pytest
-from tests.covering import pairwise
+from tests.covering import covering, each, pairwise
 
 AXES = [
     {"a": range(3)},
@@ -20,3 +21,29 @@ def test_every_pair_of_values_meets_in_few_cases(axes):
     largest = sorted((len(axis) for axis in axes.values()), reverse=True)[:2]
     assert len(cases) <= 10 if len(axes) == 10 else len(cases) <= 1.3 * largest[0] * (largest[1] if largest[1:] else 1)
     assert cases == pairwise(**axes)
+
+
+def test_cases_of_one_value_run_in_one_test():
+    layers, seen = [((2, 3), 0.5), ((4, 1), 1.0)], []
+
+    @covering({"shape, density": layers}, n=[1, 2, 3], by="shape, density")
+    def test(shape, density, n):
+        seen.append((shape, density, n))
+
+    (mark,) = test.pytestmark
+    assert mark.args == (["shape", "density"], layers)
+    for shape, density in layers:
+        test(shape=shape, density=density)
+    assert seen == [(*layer, n) for layer in layers for n in (1, 2, 3)]
+
+
+def test_a_failure_says_which_case_it_was(tmp_path):
+    @each({"a, b": [(0, 1), (2, 3)]}, c=["x"])
+    def test(tmp_path, a, b, c):
+        assert tmp_path
+        assert a == 0
+
+    assert list(inspect.signature(test).parameters) == ["tmp_path"]
+    with pytest.raises(AssertionError) as failure:
+        test(tmp_path=tmp_path)
+    assert failure.value.__notes__ == ["with a=2, b=3, c='x'"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from tests.covering import covering
+from tests.covering import covering, each
 
 import dsae
 from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS
@@ -64,7 +64,7 @@ def some_rows(n, width=12, seed=1):
     return (rng.normal(size=(n, width)) * (rng.random((n, width)) < 0.5)).astype(np.float32)
 
 
-@covering(code=CODE_ACTIVATIONS, n_rows=[1, 2, 17, 65, 200], live=[0.0, 0.1, 0.5, 1.0])
+@covering(code=CODE_ACTIVATIONS, n_rows=[1, 2, 17, 65, 200], live=[0.0, 0.1, 0.5, 1.0], by="code")
 def test_equals_the_formula_for_every_code(make_model, code, live, n_rows):
     model = make_model(live=live, hidden_layer_sizes=(9, 7), code_activation=code, **CODES[code])
     runtime, rows = Runtime(model), some_rows(n_rows)
@@ -75,7 +75,7 @@ def test_equals_the_formula_for_every_code(make_model, code, live, n_rows):
 
 
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@pytest.mark.parametrize("output", HIDDEN_ACTIVATIONS)
+@each(output=HIDDEN_ACTIVATIONS)
 def test_equals_the_formula_for_every_hidden_and_output_activation(make_model, activation, output):
     model = make_model(hidden_layer_sizes=(9,), activation=activation, output_activation=output)
     rows = some_rows(40)
@@ -125,7 +125,7 @@ def test_rows_are_left_alone(make_model):
     np.testing.assert_array_equal(rows, before)
 
 
-@covering(live=[0.3, 1.0], n_rows=[1, 2, 65, 1000])
+@covering(live=[0.3, 1.0], n_rows=[1, 2, 65, 1000], by="live")
 def test_sparse_codes_decode_as_dense_ones(make_model, live, n_rows):
     """Whether a chunk of them goes by columns or by panels; some rows are empty."""
     model = make_model(live=live, n_components=40, hidden_layer_sizes=(9,), code_activation="topk", k=2)
@@ -171,34 +171,35 @@ def test_repr_tells_architecture_and_size(make_model):
     assert repr(runtime) == f"Runtime(12-9-5-9-12, topk code, density 1, {nnz} weights, {n_bytes:,} bytes)"
 
 
-@pytest.mark.parametrize(
-    ("verb", "rows", "message"),
-    [
-        (
-            "encode",
-            np.zeros((32, 100)),
-            "X must have 12 columns, the model's input width; got shape (32, 100).",
-        ),
-        (
-            "reconstruct",
-            np.zeros((2, 5)),
-            "X must have 12 columns, the model's input width; got shape (2, 5).",
-        ),
-        ("decode", np.zeros((2, 12)), "X must have 5 columns, the code's width; got shape (2, 12)."),
-        ("encode", np.full((2, 12), np.nan), "X must be finite; it holds NaN, first in row 0."),
-        ("encode", np.full((2, 12), np.inf), "X must be finite; it holds infinity"),
-        ("encode", np.full((2, 12), 1e39), "X must be finite; it holds infinity, or values beyond float32"),
-        (
-            "encode",
-            np.repeat(np.float32([0, np.nan]), [290, 10])[:, None].repeat(12, 1),
-            "it holds NaN, first in row 290.",
-        ),
-        ("decode", sp.csr_matrix([[0, 0, 1.0, 0, 0], [0, 0, np.nan, 0, 0]]), "it holds NaN, first in row 1."),
-        ("decode", sp.csr_matrix((2, 12)), "X must have 5 columns, the code's width; got shape (2, 12)."),
-        ("decode", np.zeros((0, 5)), "X has 0 sample(s) (shape=(0, 5))"),
-        ("encode", np.zeros(12), "Reshape your data: X.reshape(1, -1) for one sample."),
-        ("encode", [["a"] * 12], "X must hold numbers"),
-    ],
+@each(
+    {
+        "verb, rows, message": [
+            (
+                "encode",
+                np.zeros((32, 100)),
+                "X must have 12 columns, the model's input width; got shape (32, 100).",
+            ),
+            (
+                "reconstruct",
+                np.zeros((2, 5)),
+                "X must have 12 columns, the model's input width; got shape (2, 5).",
+            ),
+            ("decode", np.zeros((2, 12)), "X must have 5 columns, the code's width; got shape (2, 12)."),
+            ("encode", np.full((2, 12), np.nan), "X must be finite; it holds NaN, first in row 0."),
+            ("encode", np.full((2, 12), np.inf), "X must be finite; it holds infinity"),
+            ("encode", np.full((2, 12), 1e39), "X must be finite; it holds infinity, or values beyond float32"),
+            (
+                "encode",
+                np.repeat(np.float32([0, np.nan]), [290, 10])[:, None].repeat(12, 1),
+                "it holds NaN, first in row 290.",
+            ),
+            ("decode", sp.csr_matrix([[0, 0, 1.0, 0, 0], [0, 0, np.nan, 0, 0]]), "it holds NaN, first in row 1."),
+            ("decode", sp.csr_matrix((2, 12)), "X must have 5 columns, the code's width; got shape (2, 12)."),
+            ("decode", np.zeros((0, 5)), "X has 0 sample(s) (shape=(0, 5))"),
+            ("encode", np.zeros(12), "Reshape your data: X.reshape(1, -1) for one sample."),
+            ("encode", [["a"] * 12], "X must hold numbers"),
+        ]
+    }
 )
 def test_bad_rows_are_refused(make_model, verb, rows, message):
     with pytest.raises(ValueError, match=rf"^\[{verb}\]") as caught:
@@ -274,7 +275,7 @@ def test_errors_by_row_and_by_value_agree(make_model, form, monkeypatch):
 
 
 @pytest.mark.parametrize("code", CODE_ACTIVATIONS)
-@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix, sp.coo_array, pd.DataFrame])
+@each(form=[np.asarray, sp.csr_matrix, sp.coo_array, pd.DataFrame])
 def test_float64_equals_the_formula_to_rounding(make_model, code, form):
     model = make_model(live=0.5, hidden_layer_sizes=(9,), code_activation=code, **CODES[code])
     runtime, rows = Runtime(model, dtype="float64"), some_rows(33).astype(np.float64) * np.pi

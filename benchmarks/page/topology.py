@@ -11,7 +11,7 @@ TITLE = "What a topology update costs"
 NAMES = {"set": "SET", "rigl": "RigL"}
 PARTS = {"plain": "step", "taped": "step before", "update": "update", "after": "step after"}
 WHY = """
-An update drops and grows edges, moves values and Adam's moments with their edges, and makes the transpose anew, which
+An update drops and grows edges, moves values and Adam's moments with their edges, and rebuilds the transpose, which
 is faster than to patch it; all in time proportional to the live weights. RigL besides takes the gradient of edges that
 do not exist, for as many candidates as there are live weights: those for which it could be largest. The step before an
 update keeps two references for that, the step after finds its arrays in no cache.

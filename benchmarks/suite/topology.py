@@ -44,7 +44,7 @@ class Training:
         self.method.rewire(self.layers, self._clock(EVERY * (self.round + 1) - 1))
 
     def update(self) -> None:
-        """The update: choose, rewire, move values and moments, make the transpose anew."""
+        """The update: choose, rewire, move values and moments, rebuild the transpose."""
         self.round += 1
         for name, rewiring in self.method.rewire(self.layers, self._clock(EVERY * self.round)).items():
             swap_parameter(self.optimizer, self.layer, rewiring)

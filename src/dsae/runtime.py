@@ -69,7 +69,7 @@ class Runtime:
 
     @property
     def loss(self) -> str:
-        """The loss it was trained with; ``"mse"`` where the model does not say."""
+        """The loss it was trained with; ``"mse"`` if the model does not record it."""
         return self.model.training.get("loss", "mse")
 
     def encode(self, X: Any, *, k: int | None = None, sparse_output: bool = False) -> Any:
@@ -118,7 +118,7 @@ class Runtime:
         if loss is not None and loss.exposure:
             X = check_rows("reconstruct", X, self.config.n_features)
             return loss.exposed(self.decode(self._codes(X, None)), X)
-        if self.config.code.threshold:  # whose zeros are counted between the halves
+        if self.config.code.threshold:  # its zeros are counted between encoder and decoder
             return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
         return self._run("reconstruct", X, 0, len(self.layers))
 

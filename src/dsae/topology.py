@@ -61,7 +61,7 @@ class Topology:
             raise ValueError(f"[Topology] {facts[fault - 1]}")
 
     def cached(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What ``make`` gives, made once for this topology: copies on a device are kept like the transpose."""
+        """The result of ``make``, kept with this topology like its transpose; for copies on a device."""
         found = self._copies.get(key)
         return self._copies.setdefault(key, make()) if found is None else found
 
@@ -73,7 +73,7 @@ class Topology:
         return Topology, (self.shape, self.indptr, self.indices)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Topology:
-        return self  # nothing of it can change
+        return self  # it is immutable
 
     def bare(self) -> Topology:
         """The same edges without cached arrays."""

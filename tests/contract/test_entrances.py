@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from tests.covering import covering
+from tests.covering import covering, each
 
 from dsae import DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, compare
 from dsae.data import Batch, StreamSource, as_source, open_rows
@@ -134,6 +134,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Sparse (CSR|invariant):UserWarni
     dtype=("f4", "f8", ">f4", ">f8", "f2", "i8", "u1"),
     layout=("C", "F", "strided", "reversed", "read-only"),
     container=("array", "list", "frame", "masked", "tensor", "tensor with grad"),
+    by="verb",
 )
 def test_dense_rows_of_any_kind(verb, dtype, layout, container):
     np.testing.assert_allclose(*results(verb, dense_form(dtype, layout, container), rows()), rtol=1e-9)
@@ -149,6 +150,7 @@ def test_dense_rows_of_any_kind(verb, dtype, layout, container):
     zeros=(False, True),
     flags=("plain", "read-only", "spare room", "strided"),
     container=("matrix", "array", "csc", "coo", "lil", "tensor csr", "tensor coo"),
+    by="verb",
 )
 def test_sparse_rows_of_any_kind(verb, indices, indptr, dtype, order, doubled, zeros, flags, container):
     if container != "matrix":
@@ -199,7 +201,7 @@ OBJECTS = {
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:Transforming to str index")
-@covering(verb=tuple(VERBS), kind=tuple(OBJECTS))
+@covering(verb=tuple(VERBS), kind=tuple(OBJECTS), by="verb")
 def test_rows_in_an_object_of_another_library(verb, kind):
     X = OBJECTS[kind]()
     if verb == "fit early stopping" and isinstance(as_source("fit", X), StreamSource):
@@ -250,7 +252,7 @@ def test_a_comparison_takes_tensors():
     np.testing.assert_array_equal(*([row.mse for row in table.rows] for table in tables))
 
 
-@pytest.mark.parametrize("verb", ["fit", "partial_fit", "transform", "encode", "evaluate", "top_examples"])
+@each(verb=["fit", "partial_fit", "transform", "encode", "evaluate", "top_examples"])
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

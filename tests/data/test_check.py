@@ -212,7 +212,7 @@ def test_a_matrix_that_scipy_would_read_beyond_is_refused(kind, damage):
     given, (name, values) = SPARSE.asformat(layout).astype(dtype), DAMAGES[damage]
     was = getattr(given, name)
     setattr(given, name, np.array(values, was.dtype).reshape(-1, *was.shape[1:]))
-    with pytest.raises(ValueError, match=rf"^\[fit\] X must have an indptr .*got a {layout} matrix .* Build it anew"):
+    with pytest.raises(ValueError, match=rf"^\[fit\] X must have an indptr .*got a {layout} matrix .* Rebuild it"):
         check_rows("fit", given)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 from tests.data.samples import dense
 
 from dsae.data import (
@@ -69,7 +70,7 @@ def test_every_source_is_a_source(sources):
 
 
 @pytest.mark.parametrize(("kind", "seed"), CASES)
-@pytest.mark.parametrize(("batch_size", "world"), [(4, 1), (3, 2), (5, 3), (2, 4), (50, 20)])
+@each({"batch_size, world": [(4, 1), (3, 2), (5, 3), (2, 4), (50, 20)]})
 def test_workers_share_every_batch(sources, kind, seed, batch_size, world):
     """As many batches for each, some of them empty; together they are the batches of one worker."""
     alone = list(sources[kind].batches(batch_size, seed))

@@ -78,7 +78,7 @@ def test_pickled_between_calls_too():
 
 
 def test_the_optimisers_state_counts(tmp_path):
-    """Without it Adam starts anew, and the weights are others."""
+    """Without it Adam starts over, and the weights differ."""
 
     def forget(dsa):
         if hasattr(dsa, "runtime_"):
@@ -141,14 +141,14 @@ def test_a_model_that_was_fitted_goes_on():
     assert dsa.n_iter_ == 19
 
 
-def test_fit_begins_anew_and_warm_start_goes_on():
+def test_fit_starts_over_and_warm_start_continues():
     dsa = fed(small(max_iter=1))
     assert dsa.fit(X).n_iter_ == 1
     assert dsa.runtime_.model.learning is None
     assert fed(small(max_iter=1, warm_start=True)).fit(X).n_iter_ == 5
 
 
-def test_other_shrinkers_begin_anew_and_adam_goes_on():
+def test_other_shrinkers_start_over_and_adam_continues():
     dsa = fed(small())
     steps = {step["step"] for step in dsa.runtime_.model.learning["learner"]["optimizer"]["state"].values()}
     dsa.set_params(shrink="set", l1=0.1, learning_rate_init=1e-3).partial_fit(X)
@@ -166,7 +166,7 @@ def test_what_shrinkers_know_stays_between_calls():
 
 
 def test_another_width_is_refused():
-    with pytest.raises(ValueError, match=r"\[partial_fit\] The model must have the layers .* or start anew"):
+    with pytest.raises(ValueError, match=r"\[partial_fit\] The model must have the layers .* or train a new model"):
         small().partial_fit(X).set_params(hidden_layer_sizes=(9,)).partial_fit(X)
     with pytest.raises(ValueError, match="X has 5 features, but DeepSparseAutoencoder is expecting 16"):
         small().partial_fit(X).partial_fit(X[:, :5])

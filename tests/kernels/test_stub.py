@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.arrays import native
+from tests.covering import each
 from tests.kernels import oracle
 
 import dsae
@@ -31,7 +32,7 @@ def test_the_stub_is_the_one_that_nanobind_writes():
     assert ast.dump(ast.parse(generator.get())) == ast.dump(ast.parse(STUB.read_text(encoding="utf-8"))), "make stub"
 
 
-@pytest.mark.parametrize("name", functions())
+@each(name=functions())
 def test_numpy_takes_the_same_arguments(name):
     twin = getattr(reference, name, None) or getattr(oracle, name)
     assert list(inspect.signature(twin).parameters) == functions()[name]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.covering import each
 
 from dsae.config import AutoencoderConfig
 from dsae.nn import ACTIVATIONS, LOSSES, Autoencoder, SparseLinear
@@ -55,7 +56,7 @@ def test_one_layer_decoder_with_sigmoid_output():
         np.testing.assert_allclose(model(torch.tensor(x)), sigmoid(sigmoid(x @ W1.T) @ W2.T), rtol=1e-4)
 
 
-@pytest.mark.parametrize("density", [0.1, 0.3, 0.6, 1.0])
+@each(density=[0.1, 0.3, 0.6, 1.0])
 @pytest.mark.parametrize("code", CODES)
 def test_the_runtime_equals_the_model(code, density):
     model = Autoencoder(config(code, density))

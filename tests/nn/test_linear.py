@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from tests.covering import covering
+from tests.covering import covering, each
 from torch import nn
 
 from dsae import ops
@@ -17,14 +17,14 @@ from dsae.topology import Topology
 DENSITIES = [0.02, 0.1, 0.3, 0.6, 1.0]
 
 
-@covering(density=DENSITIES, bias=[True, False], n_rows=[1, 17, 100])
+@covering(density=DENSITIES, bias=[True, False], n_rows=[1, 17, 100], by="density")
 def test_is_the_dense_layer_it_says(density, bias, n_rows):
     layer = SparseLinear(40, 30, density=density, bias=bias)
     x = torch.randn(n_rows, 40)
     torch.testing.assert_close(layer(x), layer.to_dense()(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("density", DENSITIES)
+@each(density=DENSITIES)
 def test_panels_in_panels_out(density):
     layer = SparseLinear(40, 30, density=density)
     x = torch.randn(100, 40)
@@ -38,7 +38,7 @@ SHAPES = [(), (1,), (7,), (0,), (2, 40), (40, 40), (3, 64), (2, 3, 5), (2, 0, 3)
 
 
 @pytest.mark.parametrize("leading", SHAPES)
-@pytest.mark.parametrize(("width", "density", "dtype"), [(40, 0.2, None), (40, 1.0, None), (64, 0.1, torch.float64)])
+@each({"width, density, dtype": [(40, 0.2, None), (40, 1.0, None), (64, 0.1, torch.float64)]})
 def test_every_shape_is_that_of_a_linear_layer(leading, width, density, dtype):
     layer = SparseLinear(width, 30, density=density, dtype=dtype)
     dense, x = layer.to_dense(), torch.randn(*leading, width, dtype=dtype, requires_grad=True)
@@ -97,7 +97,7 @@ def test_the_torch_utilities_for_parameters():
     assert nn.utils.get_total_norm([p.grad for p in layer.parameters()]) <= 1.001e-3
 
 
-@pytest.mark.parametrize("density", DENSITIES)
+@each(density=DENSITIES)
 def test_density_promised_is_density_obtained(density):
     assert SparseLinear(40, 30, density=density).nnz == round(density * 1200)
 
@@ -164,13 +164,13 @@ def test_same_seed_same_layer():
     assert torch.equal(layers[0].values, layers[1].values)
 
 
-@pytest.mark.parametrize("shape", [(), (5, 41), (41,), (2, 40, 64), (1, 1, 40, 1)])
+@each(shape=[(), (5, 41), (41,), (2, 40, 64), (1, 1, 40, 1)])
 def test_wrong_width_is_refused(shape):
     with pytest.raises(ValueError, match=r"\[SparseLinear\] Expected x \[..., 40\]"):
         SparseLinear(40, 30, density=0.2)(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("density", [0, -1, 1.5, float("nan"), "half", True])
+@each(density=[0, -1, 1.5, float("nan"), "half", True])
 def test_density_outside_its_range_is_refused(density):
     with pytest.raises(ValueError, match=r"density must be a number in \(0, 1\]"):
         SparseLinear(4, 3, density=density)
@@ -186,13 +186,13 @@ def test_a_layer_beyond_the_index_range_is_refused():
         SparseLinear(100_000, 100_000)
 
 
-@pytest.mark.parametrize("other", [(21, 10), (20, 11)])
+@each(other=[(21, 10), (20, 11)])
 def test_the_state_of_another_shape_is_refused(other):
     with pytest.raises(ValueError, match=r"Expected a layer of shape \(10, 20\); got"):
         SparseLinear(20, 10, density=0.1, bias=False).load_state_dict(SparseLinear(*other, bias=False).state_dict())
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64])
+@each(dtype=[torch.float16, torch.bfloat16, torch.float64, torch.int64])
 @pytest.mark.parametrize("density", [0.1, 1.0])
 def test_input_of_another_dtype_is_cast(dtype, density):
     layer, x = SparseLinear(20, 10, density=density), torch.randint(3, (4, 20))
@@ -221,7 +221,7 @@ def test_autocast(density):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # from within torch.func
-@covering(density=[0.3, 1.0], dtype=[torch.float32, torch.float64], bias=[True, False])
+@covering(density=[0.3, 1.0], dtype=[torch.float32, torch.float64], bias=[True, False], by="density")
 def test_torch_func_sees_the_dense_layer(density, dtype, bias):
     layer = SparseLinear(6, 4, density=density, dtype=dtype, bias=bias)
     dense, x = layer.to_dense(), torch.randn(5, 6, dtype=dtype)

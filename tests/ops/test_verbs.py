@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.covering import covering
+from tests.covering import covering, each
 
 from dsae import ops
 from dsae.ops import _native, _torch
@@ -24,7 +24,7 @@ def make(shape, density, n_rows, dtype=torch.float32):
     return topology, values, bias, x
 
 
-@covering(shape=SHAPES, density=DENSITIES, n_rows=ROWS)
+@covering(shape=SHAPES, density=DENSITIES, n_rows=ROWS, by="shape")
 def test_native_equals_plain_torch(shape, density, n_rows):
     topology, values, bias, rows = make(shape, density, n_rows)
     x = _torch.pack(rows)
@@ -41,7 +41,7 @@ def test_native_equals_plain_torch(shape, density, n_rows):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-3)
 
 
-@covering(shape=[(1, 1), (3, 20), (17, 9)], density=DENSITIES)
+@covering(shape=[(1, 1), (3, 20), (17, 9)], density=DENSITIES, by="shape")
 def test_gradients_of_the_twin_are_exact(shape, density):
     topology, values, bias, rows = make(shape, density, 5, torch.float64)
     for tensor in (values, bias, rows):
@@ -57,7 +57,7 @@ def test_gradients_of_the_twin_are_exact(shape, density):
     assert torch.autograd.gradcheck(on_rows, (values, bias, rows))
 
 
-@covering(n_rows=[1, 20, 130], needed=[(0,), (1,), (2,), (0, 2), (0, 1, 2)])
+@covering(n_rows=[1, 20, 130], needed=[(0,), (1,), (2,), (0, 2), (0, 1, 2)], by="n_rows")
 def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows, needed):
     """Whichever of values, bias and input need one."""
     topology, *inputs = make((33, 17), 0.3, n_rows)
@@ -74,7 +74,7 @@ def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows, needed):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("n_rows", ROWS)
+@each(n_rows=ROWS)
 def test_unpack_reverses_pack(n_rows):
     rows = torch.randn(n_rows, 7)
     assert torch.equal(ops.unpack(ops.pack(rows)), rows)
@@ -110,7 +110,7 @@ def grow(x, dy, topology, n, seed=0):
     return mask
 
 
-@covering(shape=SHAPES, n=[0, 1, 7, 10_000], packed=[True, False], dtype=[torch.float32, torch.float64])
+@covering(shape=SHAPES, n=[0, 1, 7, 10_000], packed=[True, False], dtype=[torch.float32, torch.float64], by="shape")
 def test_growth_takes_the_largest_absent_gradients(shape, n, packed, dtype):
     topology, _, _, x = make(shape, 0.3, 20, dtype)
     dy = torch.randn(20, shape[0], dtype=dtype)

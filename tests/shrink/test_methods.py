@@ -43,7 +43,9 @@ def test_every_name_has_a_method():
     assert {*NAMES, "none"} == set(SHRINK)
 
 
-@covering(name=NAMES, density=[0.02, 0.55, 1.0, {"encoder.0": 0.2, "decoder.0": 0.5}], n_steps=[1, 2, 7, N_STEPS])
+@covering(
+    name=NAMES, density=[0.02, 0.55, 1.0, {"encoder.0": 0.2, "decoder.0": 0.5}], n_steps=[1, 2, 7, N_STEPS], by="name"
+)
 def test_density_promised_is_density_obtained(name, density, n_steps):
     """Even in the shortest run."""
     model = run(name, density, n_steps=n_steps)

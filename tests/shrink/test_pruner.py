@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.covering import each
 from torch import nn
 
 from dsae.nn import SparseLinear
@@ -108,7 +109,7 @@ def test_density_promised_is_density_obtained_and_stays(method, optimizer, densi
 
 
 @cases
-@pytest.mark.parametrize("stop", [1, 19, 20, 44, 50])
+@each(stop=[1, 19, 20, 44, 50])
 def test_stopped_and_resumed_it_ends_with_the_same_weights(method, optimizer, density, dtype, stop):
     settings = {"density": density, "method": method, "n_steps": N_STEPS}
     whole = Training(optimizer, dtype, **settings)

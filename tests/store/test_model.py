@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, load_file, save
 from tests import folders
-from tests.covering import covering
+from tests.covering import covering, each
 from tests.folders import stored
 
 from dsae import store
@@ -60,7 +60,7 @@ def change(folder):
     return change_
 
 
-@covering(code=CODE_ACTIVATIONS, activation=HIDDEN_ACTIVATIONS, live=[0.0, 0.3, 1.0])
+@covering(code=CODE_ACTIVATIONS, activation=HIDDEN_ACTIVATIONS, live=[0.0, 0.3, 1.0], by="code")
 def test_round_trip(make_model, tmp_path, code, activation, live):
     k = {"k": 2} if code in ("topk", "batchtopk") else {}
     extra = {
@@ -191,7 +191,7 @@ def test_a_config_that_contradicts_is_refused(change, edit, message):
     assert str(caught.value).startswith("[load] ")
 
 
-@pytest.mark.parametrize(("key", "value"), [("metrics", []), ("history", [[]]), ("history", {}), ("history", None)])
+@each({"key, value": [("metrics", []), ("history", [[]]), ("history", {}), ("history", None)]})
 def test_metrics_and_history_must_be_mappings(change, key, value):
     with pytest.raises(ValueError, match=rf"config\.json: .*{key} must be a"):
         store.read(change("config.json", lambda header: {**header, key: value}))

@@ -185,7 +185,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
     assert len(damages) >= 20
     for damage in damages:
         damage()
-        with pytest.raises(ValueError, match=r"^\[fit\] .*run.*Remove the folder to start anew"):
+        with pytest.raises(ValueError, match=r"^\[fit\] .*run.*Remove the folder to start over"):
             train(Checkpoints(folder))
         shutil.rmtree(folder)
         shutil.copytree(kept, folder)
@@ -215,7 +215,7 @@ def test_a_tampered_checkpoint_is_refused_by_name(tmp_path, what):
         part[last] = value
 
     change_state(tmp_path / "run", STATE, tamper, HEAD)
-    with pytest.raises(ValueError, match=r"^\[fit\] .*run is damaged .*Remove the folder to start anew"):
+    with pytest.raises(ValueError, match=r"^\[fit\] .*run is damaged .*Remove the folder to start over"):
         train(Checkpoints(tmp_path / "run"), **settings)
 
 

@@ -99,7 +99,7 @@ def _explain(error: Exception) -> int:
         error.show()
         return MISUSED
     if isinstance(error, BrokenPipeError):
-        # The reader of our output has gone; python would complain again when it flushes at exit.
+        # The reader of the output has closed it; python would report that again when it flushes at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED

@@ -1,4 +1,4 @@
-"""Options of commands that say what of a file is read, and the rows that they give."""
+"""Options that select what is read from a file, and the rows read with them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def source_for(runtime: Runtime, verb: str, path: str, reading: dict[str, Any]) 
 
 
 def other_rows(path: str, reading: dict[str, Any], source: StreamSource, verb: str, what: str) -> StreamSource:
-    """Rows of a second file, which have the columns of the first; of the options, those that its format knows."""
+    """Rows of a second file with the columns of the first, read with the options that its format takes."""
     from dsae.data import check_source, open_rows, options_for
 
     found = open_rows(path, n_features=source.n_features, **options_for(path, reading))

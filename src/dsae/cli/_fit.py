@@ -105,7 +105,7 @@ def _kept(output: str, every: float | None, resume: bool) -> dict[str, Any]:
 
 
 def _at_hand(source: StreamSource) -> Source:
-    """The rows, in memory and found finite where they are few, with the names of their columns."""
+    """The rows, in memory and checked if they are few, with their column names."""
     return source.load() if source.is_small else source
 
 
@@ -128,7 +128,7 @@ def _fitted(rows: Source, validation: Source | None, parameters: dict[str, Any])
     from dsae.estimators import DeepSparseAutoencoder
 
     if "checkpoint" in parameters:
-        from dsae.train import Checkpoints  # one that stays until the model is written
+        from dsae.train import Checkpoints  # kept until the model is written
 
         every = parameters.get("checkpoint_every", 10.0)
         parameters = {**parameters, "checkpoint": Checkpoints(parameters["checkpoint"], every)}

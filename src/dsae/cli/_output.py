@@ -81,7 +81,7 @@ def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[S
 
 
 def _written(format: str) -> str:
-    """The format itself, or Parquet where it is not written."""
+    """The format itself, or Parquet if it cannot be written."""
     return format if format in WRITTEN else "parquet"
 
 

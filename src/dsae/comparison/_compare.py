@@ -29,7 +29,7 @@ from dsae.runtime import Runtime
 SPARSE, DENSE, NARROW, LINEAR = "DSA", "dense twin", "narrow twin", "PCA"
 # What makes a dense twin: all weights, no L1, and no start from sparse ones.
 _PLAIN = {"density": 1.0, "shrink": "none", "l1": 0.0, "init": None, "warm_start": False}
-_ROWS_TIMED = 1024  # rows in the batch that is timed
+_ROWS_TIMED = 1024  # as `metrics.evaluate` takes them
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def _fit(X: Any, params: dict[str, Any], name: str, say: Callable) -> tuple[Runt
     say(f"fitting {name}")
     estimator = DeepSparseAutoencoder(**params).fit(X)
     if estimator.interrupted_:
-        raise KeyboardInterrupt  # one unfinished model would make the comparison a lie
+        raise KeyboardInterrupt  # a comparison with an unfinished model would mislead
     return estimator.runtime_, estimator.fit_time_
 
 
@@ -233,7 +233,7 @@ def _measure(name: str, model: Any, seconds: float, test: Any, loss: str) -> Com
         "fit_seconds": seconds,
     }
     own = loss_of(loss)
-    if own.metric not in found:  # of PCA, which keeps to no bounds
+    if own.metric not in found:  # PCA's reconstructions may leave the bounds
 
         def clipped(rows: Any) -> np.ndarray:
             return np.clip(model.reconstruct(rows), own.low, own.high)

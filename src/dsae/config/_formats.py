@@ -1,4 +1,4 @@
-"""The formats of files: one record each, from which reading, writing, the command line and messages take all they say.
+"""File formats: one record each, the source for reading, writing, the command line and messages.
 
 A new format is a file in `dsae.data` and a line here. Nothing heavy is imported before a file is opened.
 """
@@ -37,7 +37,7 @@ class Format:
     pipe : bool
         Whether it can be written to standard output.
     magic : bytes, optional
-        What such a file begins with, by which standard input is recognised.
+        The first bytes of such a file, by which standard input is recognised.
     """
 
     name: str

@@ -25,7 +25,7 @@ from dsae.data._reader import (
 from dsae.data._text import opened_text
 
 _MOST_INFLATION = 1100  # deflate makes at most 1032 bytes of one
-_LEAST_ROWS_PROMISED = 1 << 24
+_LEAST_ROWS_PROMISED = 1 << 24  # empty rows take no bytes, so any file may promise as many
 _TENX = ("matrix.mtx", "features.tsv", "genes.tsv", "barcodes.tsv")
 
 

@@ -14,9 +14,9 @@ from dsae.data._columns import PANDAS_INDEX, Choice, choose
 from dsae.data._errors import DamagedError, from_library, library
 from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_once
 
-_STREAM = b"\xff\xff\xff\xff"  # what Arrow's stream format begins with; its file format begins with ARROW1
+_STREAM = b"\xff\xff\xff\xff"  # the first bytes of Arrow's stream format; its file format starts with ARROW1
 _MOST_ROWS_PER_BYTE = 1 << 17  # run lengths pack a page of equal values into a few bytes
-_SAMPLE_ROWS = 1 << 18
+_SAMPLE_ROWS = 1 << 18  # of text, looked at for repeats when a file is opened; any large number does
 _WIDE = ("float64", "int32", "int64", "uint32", "uint64")  # than float32
 
 

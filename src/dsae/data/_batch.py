@@ -1,4 +1,4 @@
-"""A batch of rows with all that belongs to them, and what is known of its parts beforehand."""
+"""A batch of rows with everything that belongs to them, and a description of its parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-# float32 ndarray or csr_matrix; scipy's own annotations do not know what either can do
+# float32 ndarray or csr_matrix; scipy's annotations lack methods of both
 Rows = Any
 TABLE = "X"  # name of the only part of a plain table
 
@@ -98,9 +98,9 @@ class Batch:
     present : mapping of str to ndarray of bool, shape (n_rows,), optional
         Which rows have a part; parts not named here are there for all rows. Rows without a part hold zeros in it.
     ids, labels : ndarray, shape (n_rows,), optional
-        Names and classes of the rows, where the source has them at hand.
+        Names and classes of the rows, if the source has them.
     target : ndarray or csr_matrix, optional
-        What is to be predicted, where that is not the rows themselves.
+        What is to be predicted, if not the rows themselves.
     known : ndarray of bool, optional
         Which values are known.
     weight : ndarray, shape (n_rows,), optional
@@ -180,7 +180,7 @@ class Batch:
 
 
 def share(batch: Batch, rank: int, world: int) -> Batch:
-    """What worker ``rank`` of ``world`` takes of a batch of all: every ``world``-th row, which may be none."""
+    """The share of worker ``rank`` of ``world`` in a batch of all: every ``world``-th row, perhaps none."""
     return batch if world == 1 else batch[rank::world]
 
 
@@ -192,7 +192,7 @@ def stacked(pieces: Sequence[Any]) -> Any:
 
 
 def draws(numbers: np.ndarray, seed: int, epoch: int = 0) -> np.ndarray:
-    """A random number in [0, 1) for each row, whatever batch or worker the row is in.
+    """A random number in [0, 1) for each row, the same in any batch and on any worker.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def draws(numbers: np.ndarray, seed: int, epoch: int = 0) -> np.ndarray:
     return _mixed(np.asarray(numbers).astype(np.uint64) + np.uint64(start)) / 2.0**64
 
 
-_GOLDEN = 0x9E3779B97F4A7C15
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, SplitMix64's step
 
 
 def _mixed_int(number: int) -> int:

@@ -13,7 +13,7 @@ from dsae.data._batch import Batch, Rows
 from dsae.data._centring import check_centred
 from dsae.data._kinds import as_numbers
 
-_AT_ONCE = 1 << 20  # numbers
+_AT_ONCE = 1 << 20  # numbers checked at a time: 4 MiB, so that temporaries stay small
 
 
 def plain_rows(
@@ -25,7 +25,7 @@ def plain_rows(
     training: bool = False,
     names: Sequence[Any] | None = None,
 ) -> Rows:
-    """`dsae.data.as_rows` of what is no object of another library."""
+    """`dsae.data.as_rows` for anything but objects of other libraries."""
     if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2 and X.flags.c_contiguous:
         return _shaped(verb, X, n_features, what)
     if isinstance(X, (str, Path)):
@@ -41,13 +41,13 @@ def plain_rows(
 
 
 def names_of(X: Any) -> list[Any] | None:
-    """What a table calls its columns; None of anything else."""
+    """The column names of a table; None for anything else."""
     names = getattr(X, "column_names", getattr(X, "columns", None))  # Arrow's tables have columns without names
     return None if names is None else list(names)
 
 
 def named(source: Any) -> str:
-    """What a message calls a source: as it prints itself, unless that is an address."""
+    """How messages refer to a source: its repr, unless that is only an address."""
     kind = type(source)
     return kind.__name__ if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__ else str(source)
 
@@ -91,7 +91,7 @@ def _cast(verb: str, rows: Any) -> Rows:
 
 
 def check_finite(verb: str, rows: Rows) -> None:
-    """Raise where ``rows`` holds NaN or infinity."""
+    """Raise if ``rows`` holds NaN or infinity."""
     values = rows.data if sp.issparse(rows) else rows
     for start, piece in pieces(values):
         unusable = np.argwhere(~np.isfinite(piece))
@@ -105,7 +105,7 @@ def check_finite(verb: str, rows: Rows) -> None:
 
 
 def pieces(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """An array a few rows at a time, with the first one's number, so that what is made of it stays small."""
+    """A few rows of an array at a time, with the number of the first, so that temporaries stay small."""
     step = max(1, _AT_ONCE // max(1, values[:1].size))
     for start in range(0, len(values), step):
         yield start, values[start : start + step]

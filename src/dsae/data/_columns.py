@@ -11,7 +11,7 @@ import numpy as np
 
 from dsae.data._reader import ReadOptions, check_known, check_shape
 
-# What a number written for people looks like: 1,000 or 5% or $ 3.50 or \u22121.
+# How numbers written for people look: 1,000 or 5% or $ 3.50 or \u22121.
 _NUMBER_LIKE = re.compile(r"[\s$€£+\u2212-]*\d[\d.,' _]*(e[+-]?\d+)?\s*[%$€£]?", re.IGNORECASE)
 _VALUE_LIKE = re.compile(
     r"""[\s$€£+\u2212-]*\d[\d.,' ]*[a-zµ°²³/]{1,6}                    # 1kg, 3 m/s
@@ -25,12 +25,12 @@ _VALUE_LIKE = re.compile(
 _NAMES_ROWS = re.compile(
     r"|(.*[\W_]|.*[a-z](?=[A-Z]))?(?i:ids?|index|names?|barcodes?|cells?|samples?|keys?|uuid|rows?|row\W?names?)\d*"
 )
-_FEWEST_ROWS_TO_WARN = 10
+_FEWEST_ROWS_TO_WARN = 10  # in fewer rows, ascending numbers are often chance
 PANDAS_INDEX = ("", "Unnamed: 0", "__index_level_0__")
 
 
 class Guessed:
-    """Ids that nobody asked for, which name rows only as long as they do not repeat.
+    """Ids found without being requested, which name rows only as long as they do not repeat.
 
     Compared are those of a chunk with one another and with the first ones of the data: no more is kept of them.
 
@@ -47,7 +47,7 @@ class Guessed:
         self._name, self._column, self._n, self._seen = name, column, len(first), frozenset(first)
 
     def check(self, start: int, ids: np.ndarray) -> None:
-        """Raise where ids of the rows from ``start`` on were there before."""
+        """Raise if ids of the rows from ``start`` on occurred before."""
         found: set[str] = set()
         for row in range(max(0, self._n - start), len(ids)):
             value = ids[row]
@@ -60,7 +60,7 @@ class Guessed:
 
 
 class Choice(NamedTuple):
-    """What each column is for.
+    """The role of each column.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Choice(NamedTuple):
     is_vector : bool
         Whether the only feature column holds lists.
     guessed : Guessed, optional
-        The ids, where they were not asked for.
+        The ids, if they were not requested.
     """
 
     features: list[str]
@@ -83,7 +83,7 @@ class Choice(NamedTuple):
 def choose(
     name: str, kinds: Mapping[str, str], sample: Mapping[str, Sequence[Any]], index: str | None, options: ReadOptions
 ) -> Choice:
-    """What each column of a table is for.
+    """The role of each column of a table.
 
     Parameters
     ----------

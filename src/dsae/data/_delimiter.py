@@ -13,7 +13,7 @@ _WORDS = re.compile(rb'"(?:[^"]|"")*+"\S*|\S+')
 
 
 class Quotes:
-    """Whether a record goes on in the next line: in a field that begins with a quotation mark, until one ends it.
+    """Whether a record continues on the next line, inside a field that starts with a quotation mark and is not closed.
 
     Marks within a field (``5" pipe``) mean nothing, as to Python's csv and to Arrow.
 

@@ -1,4 +1,4 @@
-"""Whatever a user has rows in, as a source, or as rows in memory."""
+"""Turns whatever holds a user's rows into a source, or into rows in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from dsae.data._source import ArraySource, Source
 from dsae.data._statistics import Farthest, Statistics
 from dsae.data._stream import StreamSource
 
-_AT_ONCE, _BATCHES_LOOKED_AT = 1024, 64
+_AT_ONCE = 1024  # rows of a user's source in a pass; any such number does
+_BATCHES_LOOKED_AT = 64  # for features that seem constant in float32, spread over the data
 _ASKED = ("__len__", "n_features", "batches")
 
 
@@ -101,7 +102,7 @@ def check_rows(
     *,
     training: bool = False,
 ) -> Rows:
-    """``X`` as float32 rows, dense C-contiguous or CSR, or an error that says what to do.
+    """``X`` as float32 rows, dense C-contiguous or CSR; an error says what to do.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def check_rows(
     X : array-like, DataFrame, scipy sparse or an object of another library, shape (n_samples, n_features)
         Rows of an object of another library are read into memory; see `source_of`.
     n_features : int, optional
-        Columns asked for.
+        Number of columns required.
     what : str
         What that width is, for the message.
     training : bool
@@ -160,7 +161,7 @@ def gives_batches(X: Any) -> bool:
 
 
 class Adapted:
-    """A source of the user's, with what it does not have itself.
+    """A user's source, completed with the methods it lacks.
 
     Raises
     ------
@@ -190,7 +191,7 @@ class Adapted:
 
     @property
     def column_names(self) -> list[str] | None:
-        """As it gives them."""
+        """As the source gives them."""
         names = getattr(self.source, "column_names", None)
         return None if names is None else list(names)
 
@@ -236,7 +237,7 @@ class Adapted:
             yield as_numbers(self._verb, rows.rows if isinstance(rows, Batch) else rows)[:, columns]
 
     def farthest(self) -> Farthest | None:
-        """By the pass for the moments, where it has none itself."""
+        """From the pass for the moments, if the source has none."""
         return None if hasattr(self.source, "moments") else self._statistics.farthest()
 
     def min(self) -> float:
@@ -248,7 +249,7 @@ class Adapted:
         return float(self.source.max()) if hasattr(self.source, "max") else self._statistics.high
 
     def sample(self, n: int, rng: np.random.Generator) -> Batch:
-        """Its own, or of some rows kept of a pass."""
+        """The source's own, or a sample of rows kept from a pass."""
         if not hasattr(self.source, "sample"):
             return self._statistics.sample(n, rng)
         rows = self.source.sample(n, rng)

@@ -19,7 +19,7 @@ class ChangedError(OSError):
 
 @contextlib.contextmanager
 def library() -> Iterator[None]:
-    """Around calls of a library that reads a file, and nothing else: whatever it raises, the file is damaged.
+    """Wraps only calls of a library that reads a file: any exception there means that the file is damaged.
 
     Errors of the operating system, a lack of memory and missing packages stay what they are.
     """

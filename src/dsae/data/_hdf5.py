@@ -1,4 +1,4 @@
-"""Groups and arrays of an HDF5 file or a zarr folder, whose libraries raise whatever they like at a damaged one."""
+"""Groups and arrays of an HDF5 file or a zarr folder, whose libraries raise many kinds of error if it is damaged."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-# What makes rows of an object that only describes them, or holds them among other things.
+# How to get rows from an object that only describes them, or holds them among other things.
 _REMEDIES = ("collect", "compute", "to_dataarray", "toPandas", "X")
-_LIMIT = 2**31
+_LIMIT = 2**31  # of 32-bit indices
 _TIMES = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
 
 
@@ -78,12 +78,12 @@ def _check_triples(verb: str, X: Any) -> None:
     if not (sound and _inside(X.row, 0, X.shape[0]) and _inside(X.col, 0, X.shape[1])):
         raise ValueError(
             f"[{verb}] X must have a row and a column in its shape for each value; got a coo matrix of shape {X.shape} "
-            "in which some have none. Build it anew: scipy.sparse.coo_matrix((values, (rows, columns)), shape)."
+            "in which some have none. Rebuild it: scipy.sparse.coo_matrix((values, (rows, columns)), shape)."
         )
 
 
 def _check_compressed(verb: str, X: Any) -> None:
-    """What scipy does not look at before it reads or writes beyond the arrays."""
+    """Check what scipy does not check before it reads or writes beyond the arrays."""
     if X.format == "coo":
         return _check_triples(verb, X)
     if X.format not in ("csr", "csc", "bsr"):
@@ -94,13 +94,13 @@ def _check_compressed(verb: str, X: Any) -> None:
     if not (_rises(X.indptr, n) and X.indptr[-1] <= stored and _inside(X.indices[: X.indptr[-1]], 0, width)):
         raise ValueError(
             f"[{verb}] X must have an indptr that rises from 0 to at most its number of indices, and indices in its "
-            f"shape; got a {X.format} matrix of shape {X.shape} in which they do not. Build it anew from rows and "
+            f"shape; got a {X.format} matrix of shape {X.shape} in which they do not. Rebuild it from rows and "
             "columns: scipy.sparse.coo_matrix((values, (rows, columns)))."
         )
 
 
 def _csr(verb: str, X: Any) -> Any:
-    """Canonical CSR of floats with 32-bit indices, whatever ``X`` has."""
+    """Canonical CSR of floats with 32-bit indices."""
     nnz = int(X.indptr[-1]) if X.format == "csr" else len(X.data) if X.format == "coo" else X.nnz
     if nnz >= _LIMIT or X.shape[1] >= _LIMIT:
         raise ValueError(
@@ -110,7 +110,7 @@ def _csr(verb: str, X: Any) -> Any:
     _check_compressed(verb, X)
     if X.format not in ("csr", "csc", "bsr", "coo"):
         X = X.tocsr()
-        _check_compressed(verb, X)  # a list of lists may hold any index
+        _check_compressed(verb, X)  # a LIL matrix may hold any index
     X = X.tocsr()
     wide = X.dtype.itemsize > 2 and X.dtype != np.float32
     rows = sp.csr_matrix(X.shape, dtype=np.float32)  # its constructor would choose the width of indices itself
@@ -182,7 +182,7 @@ def _is_time(kind: Any) -> bool:
 
 
 def _without_na(array: np.ndarray) -> np.ndarray:
-    """Objects as numbers, and NaN for what pandas calls missing, of which NA is no number."""
+    """Objects as numbers, with NaN for all that pandas calls missing (its NA cannot be cast)."""
     if array.dtype != object:
         return array
     pandas = sys.modules.get("pandas")
@@ -190,4 +190,4 @@ def _without_na(array: np.ndarray) -> np.ndarray:
     try:
         return found.astype(np.float64)  # a frame of numbers and booleans, Decimal
     except (TypeError, ValueError):
-        return found  # text, of which the cast to float32 tells
+        return found  # text: the cast to float32 raises and names it

@@ -1,6 +1,6 @@
 """Rows in objects of other libraries: AnnData, Hugging Face data sets, torch's data sets and loaders.
 
-None of these libraries is imported here: whoever has such an object has imported it.
+None of these libraries is imported here: a caller that has such an object has imported it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dsae.data._reader import Chunk, ReadOptions, SpanReader, check_shape, flatt
 from dsae.data._source import ArraySource
 from dsae.data._stream import StreamSource
 
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 256  # items collated into one chunk; any size does that hides the cost of a chunk
 
 
 def source_of(verb: str, X: Any, training: bool = False) -> Any:
@@ -228,7 +228,7 @@ def _split(verb: str, batch: Any) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _array(values: Any) -> np.ndarray:
-    """A tensor, wherever it is, as an array."""
+    """A tensor on any device as an array."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if "bfloat16" in str(values.dtype) else values

@@ -1,4 +1,4 @@
-"""A reader: the rows of a file in order, in pieces of bounded size, and parts that can be read in any order."""
+"""Reader: a file's rows in order, in chunks of bounded size; its parts can be read in any order."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import scipy.sparse as sp
 from dsae.data._batch import Rows
 from dsae.data._errors import ChangedError, explained
 
-_BYTES_AT_ONCE = 1 << 20
+_BYTES_AT_ONCE = 1 << 20  # of a chunk (docs/design/streams.md)
 SPANS_AT_ONCE = 8  # of a file in which a block costs little more than a span
 _CHUNKS_LOOKED_AT = 64  # where a feature seems constant in float32
 
 
 class Chunk(NamedTuple):
-    """Some rows that follow one another, from row ``start`` of their file on."""
+    """Consecutive rows of a file, starting at row ``start``."""
 
     start: int
     rows: Rows
@@ -33,7 +33,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What of a file is read, and how; `open_rows` explains each."""
+    """What is read from a file, and how; see `open_rows`."""
 
     id_column: str | None = None
     label_column: str | None = None
@@ -78,7 +78,7 @@ class Reader(ABC):
     id_name : str or None
         Column of row ids, where there is one; empty if it has no name, as an index that pandas wrote.
     label_name : str or None
-        Column of labels, where one was asked for.
+        Column of labels, if one was requested.
     fields : mapping of str to tuple of int
         Shapes of fields that the columns hold, such as ``{"image": (28, 28)}``; empty where rows have no shape.
     files : sequence of Reader
@@ -106,14 +106,14 @@ class Reader(ABC):
     @property
     @abstractmethod
     def n_parts(self) -> int:
-        """Parts that `read` can begin with."""
+        """Parts at which `read` can start."""
 
     @abstractmethod
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         """Chunks of a part as they are in the file."""
 
     def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
-        """Chunks of a part, in order, as finite float32 rows; where ``ids`` are asked for, with them and the labels.
+        """Chunks of a part, in order, as finite float32 rows, with ids and labels if ``ids`` is true.
 
         Raises
         ------
@@ -136,10 +136,10 @@ class Reader(ABC):
             yield chunk._replace(rows=self._finite(chunk))
 
     def align(self, files: Sequence[Reader]) -> None:  # noqa: B027 - most files say all of it
-        """Agree with all files of a folder on what a file does not say itself."""
+        """Settle with the other files of a folder what a file alone does not determine."""
 
     def exact(self, columns: np.ndarray) -> Iterator[Rows]:
-        """Values of some columns before they become float32, of some chunks all over the file."""
+        """Values of some columns before the cast to float32, from chunks spread over the file."""
         step = -(-self.n_parts // _CHUNKS_LOOKED_AT)
         with explained(self.name, self.format):
             for part in range(0, self.n_parts, step):
@@ -241,7 +241,7 @@ class SpanReader(Reader):
 
 
 class MemoryReader(SpanReader):
-    """Rows that are in memory, since their format cannot be read in pieces."""
+    """Rows in memory, for formats that cannot be read in chunks."""
 
     in_memory = True
 
@@ -298,12 +298,12 @@ def check_shape(name: str, shape: tuple[int, ...]) -> None:
 
 
 def shape_fields(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """The field that rows of ``[n, h, w]`` or ``[n, c, h, w]`` hold once they are flattened."""
+    """The field of rows flattened from ``[n, h, w]`` or ``[n, c, h, w]``."""
     return {"image": tuple(shape[1:])} if len(shape) > 2 else {}
 
 
 def flattened(name: str, rows: Rows) -> tuple[Rows, dict[str, tuple[int, ...]]]:
-    """Rows as a table of real numbers, sparse ones as CSR, and the shape of images that they were."""
+    """Rows as a table of real numbers (CSR if sparse), and the shape of the images they were."""
     check_shape(name, rows.shape)
     check_real(name, rows.dtype)
     if sp.issparse(rows):

@@ -46,7 +46,7 @@ class SelectedReader(Reader):
 
 
 def selected(reader: Reader, options: ReadOptions) -> Reader:
-    """Only the columns that were asked for."""
+    """Only the requested columns."""
     if options.columns is None and not options.exclude:
         return reader
     return SelectedReader(reader, options.columns, options.exclude)

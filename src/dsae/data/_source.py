@@ -16,7 +16,7 @@ from dsae.data._statistics import Farthest, Moments, dense_moments, sparse_momen
 
 @runtime_checkable
 class Source(Protocol):
-    """Rows that a model can be trained on, wherever they are kept.
+    """Rows to train a model on, in memory or elsewhere.
 
     `ArraySource` holds rows in memory, `StreamSource` reads them from files; both say all of this. A source of your
     own needs ``__len__``, ``n_features`` and ``batches(batch_size, seed)``: see `as_source`.
@@ -24,7 +24,7 @@ class Source(Protocol):
 
     @property
     def parts(self) -> Mapping[str, Part]:
-        """What is measured of every row, by name; a plain table is one part."""
+        """The parts of every row by name; a plain table is one part."""
         ...
 
     @property
@@ -66,7 +66,7 @@ class Source(Protocol):
         ...
 
     def farthest(self) -> Farthest | None:
-        """The row farthest from the mean, where that is known without a pass of its own."""
+        """The row farthest from the mean, if that is known without an extra pass."""
         ...
 
     def min(self) -> float:
@@ -82,7 +82,7 @@ class Source(Protocol):
         ...
 
     def split(self, fraction: float, seed: int) -> tuple[Source, Source]:
-        """The rows without about ``fraction`` of them, and these.
+        """Two sources: the rows without about ``fraction`` of them, and those held out.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class ArraySource:
         part : Part
             Names and fields of their columns.
         exact : callable, optional
-            From numbers of columns to values before they became float32, where these are at hand; see `moments`.
+            Maps column numbers to their values before the cast to float32, if these are available; see `moments`.
         """
         known = {"ids": batch.ids, "labels": batch.labels, "numbers": batch.numbers}
         source = cls(batch.rows, part.column_names, fields=part.fields, **known)
@@ -229,7 +229,7 @@ class ArraySource:
         return sparse_moments(self.X) if sp.issparse(self.X) else dense_moments(self.X)
 
     def split(self, fraction: float, seed: int) -> tuple[ArraySource, ArraySource]:
-        """The rows without ``fraction`` of them, and these, at least one, at random.
+        """Two sources: the rows without a random ``fraction`` of them, and those held out, at least one.
 
         Raises
         ------

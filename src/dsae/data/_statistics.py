@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from dsae.data._batch import Batch, Rows
 from dsae.data._check import pieces
 
-_SAMPLE_BYTES = 1 << 24
-_LEAST_SAMPLE, _LARGEST_SAMPLE = 512, 4096
+_SAMPLE_BYTES = 1 << 24  # 16 MiB of rows kept from the pass, but within these numbers of rows:
+_LEAST_SAMPLE, _LARGEST_SAMPLE = 512, 4096  # what importances (512) and reports (4096) ask for
 
 
 class Farthest(NamedTuple):

@@ -19,18 +19,18 @@ from dsae.data._reader import Chunk, Reader
 from dsae.data._source import ArraySource
 from dsae.data._statistics import Farthest, Statistics, n_bytes
 
-_SMALL = 1 << 28
-_POOL_BYTES = 1 << 24
-_LEAST_BATCHES_IN_POOL = 4
+_SMALL = 1 << 28  # bytes: smaller data are better read once, into memory
+_POOL_BYTES = 1 << 24  # of the buffer in which rows are shuffled (docs/design/streams.md)
+_LEAST_BATCHES_IN_POOL = 4  # so that wide rows are mixed, too
 # A reader of Parquet holds a page of every column, by default of 1 MiB.
 _MOST_PARTS_OPEN, _OPEN_BYTES, _ROWS_HELD_OF_A_PART = 8, 1 << 26, 1 << 18
-_CHUNKS_AHEAD = 4
+_CHUNKS_AHEAD = 4  # read while the consumer works; any few do
 
 Keep = Callable[[np.ndarray], np.ndarray]
 
 
 class StreamSource:
-    """Rows of a reader, read while a model takes them; `open_rows` makes one.
+    """Rows of a reader, read while a model trains on them; created by `open_rows`.
 
     The rows of an epoch are shuffled in two steps: the parts of the file (blocks of rows, row groups, files of a
     folder) come in random order, up to eight at a time, and rows pass through a buffer of about 16 MiB from which they
@@ -46,7 +46,7 @@ class StreamSource:
     Attributes
     ----------
     waited : float
-        Seconds that whoever took batches has waited for them, so far.
+        Seconds that the consumer of batches has waited for them so far.
     """
 
     def __init__(self, reader: Reader, keep: Keep | None = None) -> None:
@@ -125,7 +125,7 @@ class StreamSource:
         return {TABLE: Part(kind, self.n_features, None if names is None else tuple(names), tuple(fields))}
 
     def chunks(self) -> Iterator[Batch]:
-        """All rows in order, with their ids and labels, in pieces of about a MiB that are read ahead."""
+        """All rows in order, with their ids and labels, in chunks of about a MiB that are read ahead."""
         return prefetched(self._in_order(ids=True), _CHUNKS_AHEAD)
 
     def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Generator[Batch]:
@@ -163,7 +163,7 @@ class StreamSource:
     def _shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
         pool: list[Batch] = []
         size = n_rows = 0
-        # of much, a little at first: an epoch begins by waiting for it
+        # small at first, because an epoch starts by waiting for it
         full = _POOL_BYTES if 4 * len(self) * self.n_features <= _POOL_BYTES else _POOL_BYTES // 8
         for batch in self._kept(self._scattered(rng)):
             pool.append(batch)
@@ -218,7 +218,7 @@ class StreamSource:
         return self._statistics.sample(n, rng)
 
     def split(self, fraction: float, seed: int) -> tuple[StreamSource, StreamSource]:
-        """The rows without about ``fraction`` of them, and these, drawn by their number and the seed.
+        """Two sources: the rows without about ``fraction`` of them, and those held out, drawn by row number and seed.
 
         Raises
         ------

@@ -28,7 +28,7 @@ from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_o
 
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BOM = b"\xef\xbb\xbf"
-_SAMPLE_LINES, _SAMPLE_BYTES = 1 << 14, 1 << 22
+_SAMPLE_LINES, _SAMPLE_BYTES = 1 << 14, 1 << 22  # looked at when a file is opened; any such number does
 
 
 class _LinesError(ValueError):

@@ -1,4 +1,4 @@
-"""Rows into files, whole or in pieces; a file is replaced when all of it is written, or not at all."""
+"""Write rows to files, at once or in chunks; an existing file is replaced atomically."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def writing(
                 try:
                     yield checked
                 except BaseException as error:
-                    of_caller = error  # who reads the rows from a file may have an OSError of its own
+                    of_caller = error  # reading the rows to be written may fail with an OSError of its own
                     raise
                 checked.close()
             except BaseException:
@@ -156,7 +156,7 @@ def _ending(path: str | Path) -> str:
 
 
 def _packed(path: str | Path, file: BinaryIO) -> contextlib.AbstractContextManager[Any]:
-    """A file that compresses, where the ending says so."""
+    """An open file, compressed if the ending says so."""
     if _ending(path) == ".gz":
         return gzip.GzipFile("", "wb", fileobj=file, mtime=0)
     packer = {".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}.get(_ending(path))
@@ -190,7 +190,7 @@ def _target(path: str | Path, kind: Format, beside: str | Path | None) -> Iterat
 
 def _unwritten(path: str | Path, error: OSError) -> OSError:
     if str(path) == "-":
-        return error  # whoever reads may have left, which is no failure of ours
+        return error  # the reading end of a pipe was closed, which is not our failure
     if isinstance(error, FileNotFoundError):
         folder = Path(os.path.realpath(path)).parent
         return FileNotFoundError(f"[write] {path} cannot be written: {folder} does not exist; make it first.")
@@ -198,7 +198,7 @@ def _unwritten(path: str | Path, error: OSError) -> OSError:
 
 
 class _Checked:
-    """A writer that is given as many rows as its file promises, of as many columns as it has names."""
+    """Checks that a writer gets as many rows and columns as it was opened for."""
 
     def __init__(self, path: str | Path, writer: Writer, shape: tuple[int, int]) -> None:
         self._path, self._writer, self._shape, self._n = path, writer, shape, 0

@@ -16,8 +16,8 @@ from numpy.lib import format as npy
 from dsae.data._batch import Rows
 from dsae.data._columns import PANDAS_INDEX
 
-_CSV_ROWS_AT_ONCE = 4096
-_GROUP_BYTES = 1 << 25
+_CSV_ROWS_AT_ONCE = 4096  # formatted at once; any such number does
+_GROUP_BYTES = 1 << 25  # a row group: as large as a reader can hold several of
 _TEXTS = {"encoding-type": "string-array", "encoding-version": "0.2.0"}
 _FRAME = {"encoding-type": "dataframe", "encoding-version": "0.2.0"}
 

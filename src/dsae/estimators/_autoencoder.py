@@ -30,7 +30,7 @@ from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
-_ROWS_AT_ONCE = 4096  # of a source
+_ROWS_AT_ONCE = 4096  # of a source; the runtime takes smaller chunks of these
 
 
 class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
@@ -222,7 +222,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             rows, and so overestimates the quality on new groups and later times.
         on_epoch : callable, optional
             Called with the epoch's row of ``history_``; training ends if it returns True (Python's or numpy's). Before
-            the last rewiring the model is denser than asked for, which a warning tells.
+            the last rewiring the model is denser than requested, and a warning says so.
         on_step : callable, optional
             For loggers: called with a dict of ``step`` (since the start), ``epoch``, ``stage``, ``loss`` (of the batch)
             and ``learning_rate``.
@@ -400,7 +400,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
     def _batches(self, verb: str, X: Any) -> Iterator[Any]:
         """Rows in memory as one batch; those of another source in order, in chunks."""
-        source = self._checked(verb, X, finite=False)  # the runtime looks on the way
+        source = self._checked(verb, X, finite=False)  # the runtime checks as it computes
         return iter([source.X]) if isinstance(source, ArraySource) else _pieces(source)
 
     def save(self, folder: str | Path) -> Path:

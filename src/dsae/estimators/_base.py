@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_feature_names, _get_feature_names, c
 from dsae.config import did_you_mean
 from dsae.data import ArraySource, Source, check_source
 
-_SHOWN = 5
+_SHOWN = 5  # any few
 
 
 class DSAEstimator(BaseEstimator):
@@ -83,7 +83,7 @@ class DSAEstimator(BaseEstimator):
 
 
 def column_names(X: Any, source: Source | None = None) -> list[str] | None:
-    """Names of the columns of a data frame, or of ``source``; None where they are no strings, not unique or not there.
+    """Names of the columns of a data frame, or of ``source``; None if they are not strings, not unique or absent.
 
     Warns
     -----

@@ -13,12 +13,12 @@ except ImportError:  # scikit-learn before 1.9
     CallbackSupportMixin: Any = type("CallbackSupportMixin", (), {})
 
     def with_callbacks(method: Callable) -> Callable:
-        """``method`` as it is."""
+        """``method``, unchanged."""
         return method
 
 
 class FitEvents:
-    """What a fit tells: a task of scikit-learn's callbacks, every epoch a task under it, and the hooks of `fit`.
+    """Events of a fit: scikit-learn's callbacks get a task with a subtask per epoch; the hooks of `fit` are called.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class FitEvents:
             self._fit.call_on_fit_task_begin(estimator=estimator, X=X)
 
     def begin(self) -> None:
-        """An epoch begins."""
+        """An epoch starts."""
         if self._fit is not None:
             self._epoch = self._fit.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(estimator=self._estimator, X=self._X)
@@ -62,13 +62,13 @@ class FitEvents:
             self._on_step(row)
 
     def on_epoch(self, row: dict[str, Any], trained: Callable[[], Any]) -> bool:
-        """An epoch has ended; whether anyone asks to stop. Models are made for callbacks that look at them."""
+        """An epoch has ended; returns whether to stop. Models are built only for callbacks that use them."""
         stop = self._end(self._epoch, lambda: self._fitted(trained()))
         answer = None if self._on_epoch is None else self._on_epoch(dict(row))
-        return stop or (isinstance(answer, (bool, np.bool_)) and bool(answer))  # what loggers return is no answer
+        return stop or (isinstance(answer, (bool, np.bool_)) and bool(answer))  # loggers may return other things
 
     def finish(self) -> None:
-        """The fit has ended, and the estimator is a fitted one."""
+        """The fit has ended, and the estimator is fitted."""
         self._end(self._fit, dict)
 
     def _end(self, task: Any, attributes: Callable[[], dict[str, Any]]) -> bool:

@@ -27,9 +27,9 @@ _MEMBER = {
     "batch_size": 64,
     "learning_rate_init": 1e-2,
 }
-_DENSITY, _EDGES = 0.2, 4  # active share of the weights, and of a unit of few inputs at least so many
-_MAX_SAMPLES = 256
-_VALUES_AT_ONCE = 2**18
+_DENSITY, _EDGES = 0.2, 4  # active share of the weights, but at least so many per unit
+_MAX_SAMPLES = 256  # rows that a member learns from, as in an isolation forest (Liu et al. 2008)
+_VALUES_AT_ONCE = 2**18  # errors at a time; any such number does
 _DEVIATIONS = 3.0  # above the median, for contamination="auto"
 _MAD = 1.4826  # standard deviation over median absolute deviation of a normal distribution
 

@@ -26,7 +26,7 @@ TRAIN_FIELDS = tuple(field.name for field in fields(TrainConfig))
 
 
 def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
-    """The architecture and the training that ``parameters`` ask for on ``rows``.
+    """The architecture and the training settings that ``parameters`` mean for ``rows``.
 
     Raises
     ------

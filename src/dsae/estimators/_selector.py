@@ -20,7 +20,7 @@ from dsae.runtime import Runtime, load
 _DEFAULTS = {"hidden_layer_sizes": (256,), "scale": True}
 _CODE, _FEATURES_PER_LATENT = 32, 4  # in a code as wide as the data all features would be equally important
 _DENSITY, _INPUTS = 0.03, 8  # narrow data need more, or units lose all connections
-_SHARE = 0.5
+_SHARE = 0.5  # as in `sklearn.feature_selection.RFE`
 
 
 class DSAFeatureSelector(SelectorMixin, DSAEstimator):

@@ -13,12 +13,13 @@ from dsae.estimators._base import listed, warn
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
-_ROWS, _NUMBERS = 1024, 1 << 26
+_ROWS, _NUMBERS = 1024, 1 << 26  # a sample: enough to tell a model from the mean, at most 256 MiB densified
 # Below these a constant feature or a poor reconstruction is no surprise.
 _FEW_ROWS, _FEW_ROWS_TO_LEARN = 10, 200
 _FEW_STEPS = 100
 # Shares of the squared deviation. Features in different units often reach 0.9, one row of many does so by mistake.
 _ROW_WEIGHT, _FEATURE_WEIGHT = 0.9, 0.99
+# Shares of units without edges above which there is a warning.
 _HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
 
 

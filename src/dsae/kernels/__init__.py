@@ -53,7 +53,7 @@ def forked() -> bool:
     return _forked
 
 
-LANES = (16, 32, 64)
+LANES = (16, 32, 64)  # one, two or four AVX-512 registers of float32
 
 
 def lanes_for(n_rows: int) -> int:

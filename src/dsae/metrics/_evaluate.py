@@ -122,7 +122,7 @@ def _threshold(model: Any) -> float:
 
 
 def _batches(X: Any, batch_size: int | None) -> Iterator[tuple[Any, Any]]:
-    """Rows, and the labels that travel with them."""
+    """Rows, with their labels if they have any."""
     if batch_size is None:
         batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // max(X.shape[1], 1)))
     if gives_batches(X):

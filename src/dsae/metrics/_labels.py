@@ -38,7 +38,7 @@ class ByLabel:
             )
 
     def update(self, start: int, rows: Any, X_hat: Any, labels: np.ndarray | None) -> None:
-        """Add rows, the first of which is row ``start``, with their reconstructions and the labels that came along."""
+        """Add rows, the first of which is row ``start``, with their reconstructions and the labels they came with."""
         labels = labels if self._given is None else self._given[start : start + rows.shape[0]]
         if labels is None or np.ndim(labels) != 1:
             raise ValueError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Nearest to 0 and 1 that float32 still tells apart from them: log stays finite at -16.
+# Float32 still tells 1 - 1e-7 from 1; the logarithm of 1e-7 is -16.
 _CLIP = 1e-7
 
 
@@ -33,7 +33,7 @@ class Metric:
     ratio : bool
         Whether `dsae.compare` divides the sparse model's value by each other model's.
     default : bool
-        Whether it is measured unasked; a metric that belongs to one loss is measured for models of that loss.
+        Whether it is measured without being requested; a metric of one loss is, for models trained with that loss.
     per_row : callable, optional
         For a mean over rows: from float64 ``(X, X_hat)``, both ``[n, n_features]``, to one value per row ``[n]``. A
         metric of this kind needs nothing but its record.

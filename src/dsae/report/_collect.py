@@ -21,7 +21,7 @@ from dsae.store import Model
 
 _EPOCHS_SHOWN = 400  # more than a chart has pixels for
 _ROWS_KEPT = 4096  # enough for histograms; codes of all rows would not fit in memory
-_LABELS_SHOWN = 30
+_LABELS_SHOWN = 30  # about a screen
 _MEASURED = ("loss", "validation_loss", "density", "seconds", "samples_per_second")
 
 

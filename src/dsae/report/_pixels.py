@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from dsae.data import Rows
 from dsae.topology import Layer
 
+# Enough to see structure, and few enough that a page stays below 5 MB.
 _HEAT_CELLS = 128
 _IMAGE_CELLS = 64
 _SMALLEST_IMAGE = 64  # 8 x 8: with fewer features chance makes neighbours similar

@@ -11,7 +11,7 @@ from dsae.report._png import data_uri
 from dsae.report._table import comparison as comparison
 from dsae.report._text import TIMES, number, percent, tag
 
-_ROWS_NAMED = 5
+_ROWS_NAMED = 5  # any few
 _LINES = 6  # as many colours as the style sheet has beside the first
 
 

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_ATTEMPTS = 5
-_LONGEST_TEXT = 1 << 28
+_ATTEMPTS = 5  # to read: each failure means that another commit came in between
+_LONGEST_TEXT = 1 << 28  # bytes: a hostile config.json must not fill the memory
 _WORTH_A_THREAD = 1 << 20  # bytes, whose hash takes as long as starting a few threads
 # An unlisted file of this age was left by a killed writer, though its draft is there: a running one lists it sooner.
 _ABANDONED = 3600.0  # seconds
@@ -53,7 +53,7 @@ class Committed:
 
     @property
     def listed(self) -> dict[str, Any]:
-        """By name, what is known of each file."""
+        """The entry of each file, by name."""
         listed = self.content.get("files")
         if not isinstance(listed, dict):
             raise ValueError(f"{self.head} must list its files.")
@@ -160,7 +160,7 @@ def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Ite
 
 
 def committed(folder: str | Path, head: str, read: Callable[[Committed], T]) -> T:
-    """What ``read`` gives, read again where ``head`` was replaced meanwhile.
+    """The result of ``read``, which is repeated if ``head`` was replaced meanwhile.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def write_beside(path: Path, text: str) -> None:
 
 
 def holds_only(folder: Path, head: str, kind: str) -> bool:
-    """Whether ``folder`` may be written: the format of its ``head`` is ``kind``, or a killed writer left all of it."""
+    """Whether ``folder`` may be written: its ``head`` is of format ``kind``, or a killed writer left all its files."""
     if (folder / head).is_file():
         with _named(folder), contextlib.suppress(ValueError):
             return Committed(folder, head).content.get("format") == kind
@@ -210,7 +210,7 @@ def holds_only(folder: Path, head: str, kind: str) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """What a text file holds.
+    """The content of a text file.
 
     Raises
     ------
@@ -236,7 +236,7 @@ def parse_json(path: Path, text: str) -> Any:
 
 
 def _dumps(content: Mapping[str, Any]) -> str:
-    """JSON for people: what is long, a list of objects, has one of them a line."""
+    """JSON for people: lists of objects have one object per line."""
     lines = []
     for key, value in content.items():
         rows = isinstance(value, list) and value and all(isinstance(row, dict) for row in value)
@@ -270,7 +270,7 @@ def _stored_name(name: str, digest: str, token: str) -> PurePosixPath:
 
 
 def _listed(target: Path, head: str) -> set[Path] | None:
-    """The files of the commit that is there now; None where that cannot be told."""
+    """The files of the current commit; None if that cannot be determined."""
     with contextlib.suppress(ValueError, OSError):
         now = Committed(target, head)
         return {now.path(name) for name in now.listed}
@@ -310,7 +310,7 @@ def _ours(target: Path) -> Iterator[tuple[Path, str, float]]:
 
 
 def _remove(target: Path, paths: Iterable[Path]) -> None:
-    """The files, and subfolders in which nothing is left."""
+    """Remove the files, and subfolders that become empty."""
     for path in paths:
         with contextlib.suppress(OSError):
             path.unlink()
@@ -325,7 +325,7 @@ def _make(target: Path) -> bool:
 
 
 def _fill(path: Path, data: bytes) -> None:
-    """Write a file, on the disk when this returns."""
+    """Write a file; it is synced to disk when this returns."""
     with open(path, "wb") as file:
         file.write(data)
         file.flush()
@@ -333,7 +333,7 @@ def _fill(path: Path, data: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Names, too, must be on the disk."""
+    """Sync a folder: its entries must be on disk, too."""
     if os.name == "posix":
         file = os.open(folder, os.O_RDONLY)
         try:

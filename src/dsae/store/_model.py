@@ -57,7 +57,7 @@ class Model:
     importance : ndarray of float32, shape (n_features,), optional
         What training saw of each input, not negative; see `dsae.interpret.feature_importances`.
     learning : dict, optional
-        What `partial_fit` goes on from, Adam's moments above all: dicts of arrays and JSON.
+        The state from which `partial_fit` continues, such as Adam's moments: dicts of arrays and JSON.
     """
 
     config: AutoencoderConfig
@@ -83,7 +83,7 @@ class Model:
 
 
 def write(folder: str | Path, model: Model) -> Path:
-    """Save ``model`` as ``folder``; an older model there is replaced only by a whole new one.
+    """Save ``model`` as ``folder``, atomically replacing an older model there.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def _card(model: Model) -> str:
 
 
 def read(folder: str | Path, learning: bool = False) -> Model:
-    """Load a model folder, as it was at one moment.
+    """Load a model folder, consistently even while another process saves over it.
 
     Parameters
     ----------

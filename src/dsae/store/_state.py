@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 State = dict[str, Any]
 _KINDS = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U16": "<u2", "U8": "|u1"}
-_TREE = "tree"  # the entry of the file's metadata that has what is not an array
+_TREE = "tree"  # the metadata entry for everything that is not an array
 
 
 def tensors_to_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -43,7 +43,7 @@ def tensors_from_bytes(data: bytes, path: Path) -> dict[str, np.ndarray]:
 
 
 def state_to_bytes(state: Mapping[str, Any]) -> bytes:
-    """Dicts of arrays and of what JSON can hold, nested as they are."""
+    """Serialise nested dicts of arrays and JSON values."""
     arrays: dict[str, np.ndarray] = {}
     rest = _without_arrays(state, "", arrays)
     return tensors_to_bytes(arrays, {_TREE: json.dumps(rest)})

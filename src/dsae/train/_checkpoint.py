@@ -91,7 +91,7 @@ class Checkpoints:
 
     def taking_up(self) -> contextlib.AbstractContextManager[None]:
         """For whoever puts back what was `saved`: a damaged checkpoint is a ValueError that names it."""
-        return restoring(f"[fit] {self.folder} is damaged", "Remove the folder to start anew.")
+        return restoring(f"[fit] {self.folder} is damaged", "Remove the folder to start over.")
 
     def due(self) -> bool:
         """Whether it is time for the next."""
@@ -116,7 +116,7 @@ class Checkpoints:
         try:
             return committed(self.folder, _HEAD, _parts)
         except ValueError as error:
-            raise ValueError(f"[fit] {error} Remove the folder to start anew.") from None
+            raise ValueError(f"[fit] {error} Remove the folder to start over.") from None
 
     @staticmethod
     def _check(target: Path) -> None:
@@ -184,7 +184,7 @@ def _compare(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
     if different:
         raise ValueError(
             f"[fit] {folder} holds the unfinished run of other settings or data: {'; '.join(different)}. Give the same "
-            "again to go on, or remove the folder to start anew."
+            "again to continue, or remove the folder to start over."
         )
 
 

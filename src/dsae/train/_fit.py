@@ -72,7 +72,7 @@ def fit_rows(
         if start.config.layer_shapes != model_config.layer_shapes:
             raise ValueError(
                 f"[fit] The model to start from (init or warm_start) must have the layers {model_config.layer_shapes}; "
-                f"got {start.config.layer_shapes}. Give the same widths, or start anew."
+                f"got {start.config.layer_shapes}. Give the same widths, or train a new model."
             )
         layers, earlier = start.layers, start.importance
         threshold = start.threshold if start.config.code_activation == model_config.code_activation else None

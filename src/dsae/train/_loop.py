@@ -35,7 +35,7 @@ from dsae.train._step import AutogradStep, Step
 
 _WARM_UP = 0.05  # of the steps of a stage
 _OPEN_WARM_UP = 100  # steps
-REMEDY = "Save what `dsae.load` reads of the folder over it: Adam then starts anew."
+REMEDY = "Save what `dsae.load` reads of the folder over it: Adam then starts over."
 
 
 @plain_torch()

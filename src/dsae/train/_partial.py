@@ -58,7 +58,7 @@ def learn_rows(
     if start is not None and start.config.layer_shapes != model_config.layer_shapes:
         raise ValueError(
             f"[partial_fit] The model must have the layers {model_config.layer_shapes}; got "
-            f"{start.config.layer_shapes}. Give the same widths, or start anew."
+            f"{start.config.layer_shapes}. Give the same widths, or train a new model."
         )
     source = as_source("partial_fit", X)
     settings = {name: getattr(config, name) for name in _DECIDES}
