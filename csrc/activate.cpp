@@ -1,7 +1,7 @@
 // Activations, in place, in one table: a new one is a function and a line at its end, whose place is the `kernel` of
 // its record in Python. Those of a unit by itself take panels of any width, one lane included; those by row take rows.
 #include "exponential.hpp"
-#include "level.hpp"
+#include "select.hpp"
 
 namespace dsae::DSAE_LEVEL {
 namespace {
@@ -70,17 +70,9 @@ int64_t softmax(const Activation&, Panels<float> z) {
   return size_of(z);
 }
 
-inline int64_t at_least(const float* x, int64_t size, int32_t bits) {
-  int32_t count = 0;
-  for (int64_t i = 0; i < size; ++i) count += bits_of(x[i]) >= bits;
-  return count;
-}
-
-// Positive floats are ordered as their bits are, so the k-th largest is found bit by bit, by counting alone.
 int64_t topk_row(float* x, int64_t size, int64_t k) {
-  int32_t kth = 0;
-  for (int bit = 30; bit >= 0; --bit)
-    if (at_least(x, size, kth | 1 << bit) >= k) kth |= 1 << bit;
+  float scratch[1536];  // k up to 128 in few passes
+  const int32_t kth = kth_largest(x, size, k, scratch, 1536);
   int64_t ties = kth ? k - at_least(x, size, kth + 1) : 0;
   if (kth && at_least(x, size, kth) > k)  // ties go to the lower index
     for (int64_t i = 0; i < size; ++i)

@@ -13,6 +13,8 @@ namespace dsae {
 using Pack = void(Rows<const float>, Panels<float>);
 using PackCsr = void(const Csr&, const float* values, Panels<float>);
 using Unpack = void(Panels<const float>, Rows<float>);
+// A matrix by columns: to[f, row] = rows[row, f].
+using Turn = void(Rows<const float>, float* to);
 // Every feature's sum over all panels and lanes.
 using SumSamples = void(Panels<const float>, float* sums);
 // y[p] = W x[p] + bias; bias may be null.
@@ -86,6 +88,18 @@ using GatherLive = void(const Csr& wt, const float* values, const int32_t* slots
 // dw[edge] = left[row] * right[column].
 using SampledOuter = void(const Csr& w, const float* left, const float* right, float* dw);
 
+// The latents of every sample that are among its k largest and positive, at indices[row * k]; ties go to the lower.
+using CodeTopk = void(Rows<const float> z, int64_t k, int32_t* counts, int32_t* indices);
+// The k-th largest number, 0 where fewer are positive.
+using KthOfAll = float(const float* x, int64_t size, int64_t k);
+// Where z[row, latent] - thresholds[latent] > -margin: how many where `counts` is given, else which, from indptr[row].
+using CodeAbove = void(Rows<const float> z, const float* thresholds, float margin, const int32_t* indptr,
+                       int32_t* counts, int32_t* indices);
+// out[entry] = <M[latent], y[row]> for the entries of a code; see codes.cpp.
+using CodeDots = void(const Csr& m, const float* values, const Csr& code, Rows<const float> y, float* out);
+// dM[latent] = sum of c y[row] over a code's entries, which come by latent; `sums` (may be null) of c itself.
+using CodeOuter = void(const Csr& m, const Csr& by_latent, const float* c, Rows<const float> y, float* dm, float* sums);
+
 // What an output is compared with: samples by column; every number is less `shift` of its column (may be null).
 struct Target {
   Csr columns;
@@ -151,6 +165,7 @@ struct ActivationKind {
   X(Pack, pack)                    \
   X(PackCsr, pack_csr)             \
   X(Unpack, unpack)                \
+  X(Turn, turn)                    \
   X(SumSamples, sum_samples)       \
   X(Spmm, spmm)                    \
   X(Sddmm, sddmm)                  \
@@ -171,6 +186,11 @@ struct ActivationKind {
   X(CsrSddmm, csr_sddmm)           \
   X(GatherLive, gather_live)       \
   X(SampledOuter, sampled_outer)   \
+  X(CodeTopk, code_topk)           \
+  X(KthOfAll, kth_of_all)          \
+  X(CodeAbove, code_above)         \
+  X(CodeDots, code_dots)           \
+  X(CodeOuter, code_outer)         \
   X(TiledLoss, tiled_loss)         \
   X(GramLoss, gram_loss)
 

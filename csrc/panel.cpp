@@ -73,6 +73,24 @@ void unpack(Panels<const float> from, Rows<float> rows) {
                });
 }
 
+void turn(Rows<const float> rows, float* to) {
+  parallel_range((rows.count + kWidth - 1) / kWidth, rows.count * rows.width, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin * kWidth; r < end * kWidth && r < rows.count; r += kWidth) {
+      const int64_t used = rows.count - r < kWidth ? rows.count - r : kWidth;
+      const float* const from = rows.data + r * rows.width;
+      int64_t f = 0;
+      for (; used == kWidth && f + kWidth <= rows.width; f += kWidth) {
+        Vec square[kWidth];
+        for (int64_t i = 0; i < kWidth; ++i) square[i] = load(from + i * rows.width + f);
+        transpose(square);
+        for (int64_t i = 0; i < kWidth; ++i) store(to + (f + i) * rows.count + r, square[i]);
+      }
+      for (; f < rows.width; ++f)
+        for (int64_t i = 0; i < used; ++i) to[f * rows.count + r + i] = from[i * rows.width + f];
+    }
+  });
+}
+
 void sum_samples(Panels<const float> from, float* sums) {
   parallel_range(from.width, from.count * from.width * from.lanes, [&](int64_t begin, int64_t end) {
     for (int64_t f = begin; f < end; ++f) {

@@ -147,11 +147,17 @@ struct Owned {
   ~Owned() { dsae::release(data, size * sizeof(T)); }
 };
 
+// An array of the first `size` of what is owned.
+template <class T>
+nb::ndarray<nb::numpy, T, nb::ndim<1>> array(std::unique_ptr<Owned<T>> owned, size_t size) {
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Owned<T>*>(p); });
+  return {owned.release()->data, {size}, owner};
+}
+
 template <class T>
 nb::ndarray<nb::numpy, T, nb::ndim<1>> array(std::unique_ptr<Owned<T>> owned) {
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Owned<T>*>(p); });
-  const Owned<T>* held = owned.release();
-  return {held->data, {held->size}, owner};
+  const size_t size = owned->size;
+  return array(std::move(owned), size);
 }
 
 inline auto integers(int64_t size) { return std::make_unique<Owned<int32_t>>(size); }
