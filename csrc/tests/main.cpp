@@ -18,7 +18,10 @@ int main() {
         for (int64_t n : {0, 1, 7, 40})
           for (bool shifted : {false, true})
             test_gram(**level, m, n, n == 7 ? 0.3f : 1, shifted, shape + ", samples " + std::to_string(n));
-        for (double share : {0.0, 0.1, 1.0}) test_columns(**level, m, share, shape + ", live " + std::to_string(share));
+        for (double share : {0.0, 0.1, 1.0}) {
+          test_columns(**level, m, share, shape + ", live " + std::to_string(share));
+          test_codes(**level, m, share, shape + ", live " + std::to_string(share));
+        }
         for (int lanes : {1, 16, 32})
           test_activations(**level, n_rows, n_cols, lanes, shape + ", lanes " + std::to_string(lanes));
         test_faults(m, shape);
@@ -43,6 +46,11 @@ int main() {
     for (int lanes : {16, 32, 64})
       test_nan(**level, lanes, std::string((*level)->isa) + ", lanes " + std::to_string(lanes));
   test_threads();
+  for (auto level = dsae::levels(); *level; ++level)
+    for (const auto& [width, n] : {std::pair<int, int>{1, 1}, {40, 3}, {40, 40}, {700, 5}, {700, 200}})
+      for (int n_rows : {0, 1, 5})
+        test_selection(**level, n_rows, width, n,
+                       std::string((*level)->isa) + " " + std::to_string(n) + " of " + std::to_string(width));
   // Wide enough to be visited in blocks of columns.
   const Matrix wide(5, 9000, 0.05);
   for (auto level = dsae::levels(); *level; ++level)

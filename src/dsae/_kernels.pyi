@@ -234,6 +234,51 @@ def tiled_loss(
     ``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx or None)``.
     """
 
+def code_topk(z: Annotated[NDArray, dict(device="cpu", writable=False)], k: int) -> tuple:
+    """
+    The latents among the ``k`` largest of each row that are positive, ties to the lower: ``indptr, indices``.
+    """
+
+def code_above(
+    z: Annotated[NDArray, dict(device="cpu", writable=False)],
+    thresholds: Annotated[NDArray, dict(device="cpu", writable=False)],
+    margin: float,
+) -> tuple:
+    """Where ``z - thresholds > -margin``: ``indptr, indices``."""
+
+def kth_of_all(z: Annotated[NDArray, dict(device="cpu", writable=False)], k: int) -> float:
+    """The ``k``-th largest number, 0 if that is not positive."""
+
+def code_dots(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    code_indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    code_indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    y: Annotated[NDArray, dict(device="cpu", writable=False)],
+    out: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``out[entry] = <M[latent], y[row]>`` for the entries of a code."""
+
+def code_outer(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    latent_indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    latent_rows: Annotated[NDArray, dict(device="cpu", writable=False)],
+    code_values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    y: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dm: Annotated[NDArray, dict(device="cpu")],
+    sums: Annotated[NDArray, dict(device="cpu")] | None,
+) -> None:
+    """
+    ``dm[latent] = sum c y[row]`` over a code's entries, which come by latent; ``sums[latent] = sum c``.
+    """
+
+def turn(
+    rows: Annotated[NDArray, dict(device="cpu", writable=False)], out: Annotated[NDArray, dict(device="cpu")]
+) -> None:
+    """``out = rows^T``."""
+
 def group_rows(
     indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
     indices: Annotated[NDArray, dict(device="cpu", writable=False)],

@@ -125,6 +125,47 @@ def csr_sddmm(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> 
         dw[slots[edges]] += np.asarray(Xt[rows[edges]].multiply(dy[:, indices[edges]].T).sum(axis=1)).ravel()
 
 
+def code_topk(z, k: int):
+    """The latents among the ``k`` largest of each row that are positive, ties to the lower: ``indptr, indices``."""
+    best = np.sort(np.argsort(-z, axis=1, kind="stable")[:, :k], axis=1)
+    live = np.take_along_axis(z, best, 1) > 0
+    return _csr_of(live, best)
+
+
+def code_above(z, thresholds, margin: float):
+    """Where ``z - thresholds > -margin``: ``indptr, indices``."""
+    live = z - thresholds > np.float32(-margin)
+    return _csr_of(live, np.broadcast_to(np.arange(z.shape[1]), z.shape))
+
+
+def _csr_of(live, indices):
+    return np.concatenate([[0], np.cumsum(live.sum(1))]).astype(np.int32), indices[live].astype(np.int32)
+
+
+def kth_of_all(z, k: int) -> float:
+    """The ``k``-th largest number, 0 if that is not positive."""
+    return max(0.0, float(np.sort(z, axis=None)[-k]))
+
+
+def code_dots(indptr, indices, values, code_indptr, code_indices, y, out) -> None:
+    """``out[entry] = <M[latent], y[row]>`` for the entries of a code."""
+    M = _matrix(indptr, indices, values, y.shape[1]).toarray()
+    out[:] = np.einsum("ef,ef->e", M[code_indices], y[_rows(code_indptr)])
+
+
+def code_outer(indptr, indices, latent_indptr, latent_rows, code_values, y, dm, sums) -> None:
+    """``dm[latent] = sum c y[row]`` over a code's entries, which come by latent; ``sums[latent] = sum c``."""
+    C = _matrix(latent_indptr, latent_rows, code_values, y.shape[0])
+    dm[:] = (C @ y)[_rows(indptr), indices]
+    if sums is not None:
+        sums[:] = np.asarray(C.sum(1)).ravel()
+
+
+def turn(rows, out) -> None:
+    """``out = rows^T``."""
+    out[:] = rows.T
+
+
 def tiled_loss(layer, transpose, x, target, loss: int, n_rows: int, factor: float, tile, gradients) -> float:
     """Sum of the loss of ``W x + bias`` against the target by columns, tile by tile of outputs, and its gradients.
 

@@ -98,7 +98,7 @@ def test_of_a_wide_sparse_batch_the_first_rows_count(density, hidden, monkeypatc
     aux.idle = torch.zeros(LATENTS, dtype=torch.int64)
     aux.idle[DEAD] = 1
     wanted = aux.penalty(model, traces[1]) / traces[1].variance
-    monkeypatch.setattr("dsae.nn._autoencoder._VALUES_AT_ONCE", 5 * WIDTH + 1)
+    monkeypatch.setattr("dsae.nn._trace._VALUES_AT_ONCE", 5 * WIDTH + 1)
     torch.testing.assert_close(aux.penalty(model, traces[0]) / traces[0].variance, wanted)
 
 

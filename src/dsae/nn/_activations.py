@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from dsae import ops
 from dsae.config import one_of
+from dsae.topology import Topology
 
 
 class Activation(nn.Module):
@@ -82,7 +86,24 @@ class Softmax(Activation):
         return z.softmax(1)
 
 
-class TopK(Activation):
+class SparseActivation(Activation):
+    """One that leaves few latents of a row, which it can name."""
+
+    @property
+    def expected(self) -> int | None:
+        """Latents of a row that live, as far as that is known before."""
+        return None
+
+    @abstractmethod
+    def support(self, z: Tensor) -> Topology:
+        """Of float32 rows ``z`` on the CPU, the entries on which the code or its gradient depends."""
+
+    def of(self, near: ops.Code) -> Tensor:
+        """The code at the entries of its support, of the pre-activations there; by default these themselves."""
+        return near.values
+
+
+class TopK(SparseActivation):
     """The ``k`` largest of each sample, where positive; the rest is zero (Makhzani & Frey 2013; Gao et al. 2024)."""
 
     k: int
@@ -92,12 +113,21 @@ class TopK(Activation):
         best, at = z.topk(self.k, dim=1)
         return torch.zeros_like(z).scatter(1, at, best.relu())
 
+    @property
+    def expected(self) -> int:
+        """``k``."""
+        return self.k
+
+    def support(self, z: Tensor) -> Topology:
+        """Those that live."""
+        return ops.topk_of(z, self.k)
+
     def extra_repr(self) -> str:
         """``k``, for ``print``."""
         return f"k={self.k}"
 
 
-class BatchTopK(Activation):
+class BatchTopK(SparseActivation):
     """The ``k * batch`` largest of a whole batch in training; a threshold at inference (Bussmann et al. 2024).
 
     The threshold is the running mean of the smallest kept value, so that at inference a row's code does not depend on
@@ -124,6 +154,20 @@ class BatchTopK(Activation):
         self._follow(smallest)
         code = z * ((z >= smallest) & (z > 0))
         return code
+
+    @property
+    def expected(self) -> int | None:
+        """``k`` in training."""
+        return self.k if self.training else None
+
+    def support(self, z: Tensor) -> Topology:
+        """Those that live."""
+        if not self.training:
+            return ops.above(z, self.threshold)
+        smallest = np.float32(ops.kth_of_all(z, min(self.k * z.shape[0], z.numel())))
+        self._follow(self.threshold.new_tensor(smallest))
+        below = np.nextafter(smallest, np.float32(-1)) if smallest > 0 else smallest
+        return ops.above(z, self.threshold.new_tensor(below))
 
     @torch.no_grad()
     def set_threshold(self, threshold: Tensor) -> None:
@@ -173,7 +217,7 @@ class _Step(Function):
         return None, (-1 / ctx.bandwidth * near).sum_to_size(threshold.shape), None
 
 
-class JumpReLU(Activation):
+class JumpReLU(SparseActivation):
     """z where it exceeds a learned positive threshold per latent, else zero (Rajamanoharan et al. 2024).
 
     The straight-through estimators are those of the paper's equations 11 and 12 with a rectangle kernel.
@@ -201,9 +245,25 @@ class JumpReLU(Activation):
         """Each unit by itself."""
         return _Jump.apply(z, self._like(z), self.bandwidth)  # type: ignore[return-value]
 
-    def l0(self, z: Tensor) -> Tensor:
-        """Mean number of units above their threshold, for rows ``z``; differentiable in the thresholds."""
+    def support(self, z: Tensor) -> Topology:
+        """Those that live and, where gradients are wanted, those within the kernel of their threshold."""
+        return ops.above(z, self.threshold, self.bandwidth / 2 if torch.is_grad_enabled() else 0.0)
+
+    def of(self, near: ops.Code) -> Tensor:
+        """Zero below the threshold."""
+        return _Jump.apply(near.values, self._of_entries(near), self.bandwidth)  # type: ignore[return-value]
+
+    def l0(self, z: Tensor | ops.Code) -> Tensor:
+        """Mean number of units above their threshold, for rows ``z`` or the entries of `support`; differentiable in the
+        thresholds.
+        """
+        if isinstance(z, ops.Code):
+            steps = _Step.apply(z.values, self._of_entries(z), self.bandwidth)
+            return steps.sum() / max(1, z.shape[0])  # type: ignore[union-attr]
         return _Step.apply(z, self._like(z), self.bandwidth).sum(1).mean()  # type: ignore[union-attr]
+
+    def _of_entries(self, near: ops.Code) -> Tensor:
+        return self.threshold[torch.from_numpy(near.pattern.indices.astype(np.int64))]
 
 
 ACTIVATIONS: dict[str, type[Activation]] = {

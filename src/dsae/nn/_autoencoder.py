@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from dsae import ops
 from dsae.config import ACTIVATIONS as RECORDS
 from dsae.config import AutoencoderConfig
+from dsae.nn import _codes
 from dsae.nn._activations import activation
 from dsae.nn._dense import DenseAutoencoder
 from dsae.nn._linear import SparseLinear
 from dsae.nn._trace import Trace, activated
-from dsae.ops import Panels, SparseRows
+from dsae.ops import Code, Panels, PreCode, SparseRows
 from dsae.topology import Layer, erdos_renyi
 
 # The first reconstruction is nearly the mean. Test MSE of 784-512-128-32 after 6 epochs on 20000 MNIST images, for
@@ -88,7 +89,7 @@ class Autoencoder(nn.Module):
         return [name for name in self.config.layer_shapes if name.startswith(half)]
 
     def steps(
-        self, names: Sequence[str], x: Tensor | Panels | SparseRows
+        self, names: Sequence[str], x: Tensor | Panels | SparseRows | Code
     ) -> list[tuple[Tensor | Panels, Tensor | Panels]]:
         """Each named layer's output before and after its activation."""
         n_rows = x.shape[0]
@@ -96,7 +97,9 @@ class Autoencoder(nn.Module):
         out = []
         for name in names:
             z = layers[name](x)
-            x = activated(activations[name], z, n_rows)
+            if isinstance(x, Code):
+                z = self.enter(z)  # type: ignore[arg-type]
+            x = activated(activations[name], z, n_rows)  # type: ignore[arg-type]
             out.append((z, x))
         return out
 
@@ -124,20 +127,36 @@ class Autoencoder(nn.Module):
     def trace(self, x: Tensor | SparseRows) -> Trace:
         """One forward pass over rows ``[batch, n_features]`` that keeps what losses and penalties need."""
         centred = self.centred(x)
-        entered = self.enter(centred)
-        encoded = self.steps(self.names("encoder"), entered)
-        decoded = self.steps(self.names("decoder")[:-1], encoded[-1][1])
+        entered, hidden, pre_code = self._encoded(centred)
+        decoded = self.steps(self.names("decoder")[:-1], hidden[-1])
         return Trace(
             given=x,
             input=entered,
-            hidden=tuple(after for _, after in encoded),
-            pre_code=encoded[-1][0],
+            hidden=hidden,
+            pre_code=pre_code,
             inner=tuple(after for _, after in decoded),
             aim=centred if self.config.output.linear else x,
             head=self.decoder[-1],  # type: ignore[arg-type]
             activation=self.activations[-1],  # type: ignore[arg-type]
             extras=dict(self.extras.items()),
         )
+
+    def _encoded(
+        self, centred: Tensor | SparseRows
+    ) -> tuple[Tensor | Panels | SparseRows, tuple[Tensor | Panels | Code, ...], Tensor | Panels | PreCode]:
+        """What enters, the output of every encoder layer, and the code before its activation."""
+        names = self.names("encoder")
+        layer, activation = self.encoder[-1], self.activations[len(names) - 1]
+        sparse = _codes.by_entries(layer, activation)  # type: ignore[arg-type]
+        entered = centred if sparse and len(names) == 1 else self.enter(centred)
+        hidden = tuple(after for _, after in self.steps(names[:-1], entered))
+        if sparse:
+            found = _codes.encode(layer, activation, hidden[-1] if hidden else entered)  # type: ignore[arg-type]
+            if found is not None:
+                return entered, (*hidden, found[1]), found[0]
+            entered = entered if hidden else self.enter(centred)
+        ((pre_code, code),) = self.steps(names[-1:], hidden[-1] if hidden else entered)
+        return entered, (*hidden, code), pre_code
 
     def set_moments(self, mean: Tensor, scale: Tensor) -> None:
         """Centre (and scale) inputs from now on; a linear output is transformed back."""

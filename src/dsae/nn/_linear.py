@@ -173,13 +173,13 @@ class SparseLinear(nn.Module):
         self.values = nn.Parameter(moved, requires_grad=self.values.requires_grad)
         self._set_topology(rewiring.new)
 
-    def forward(self, x: Tensor | ops.Panels | ops.SparseRows) -> Tensor | ops.Panels:
+    def forward(self, x: Tensor | ops.Panels | ops.SparseRows | ops.Code) -> Tensor | ops.Panels:
         """``x W^T + bias``.
 
         Parameters
         ----------
         x : Tensor, shape (..., in_features)
-            Or, inside of `dsae`, Panels or SparseRows.
+            Or, inside of `dsae`, Panels, SparseRows or a Code.
 
         Returns
         -------
@@ -203,20 +203,23 @@ class SparseLinear(nn.Module):
         rows = self._affine(x.reshape(math.prod(x.shape[:-1]), self.in_features), self.bias, self.tape)
         return ops.tensor_of(rows).view(*x.shape[:-1], self.out_features)
 
-    def loss(self, x: Tensor | ops.Panels, target: ops.SparseRows, kind: str) -> Tensor:
+    def loss(self, x: Tensor | ops.Panels | ops.Code, target: ops.SparseRows, kind: str) -> Tensor:
         """Loss of ``W x + bias`` against sparse rows, without materialising the output: see `dsae.ops.tiled_loss`."""
         bias = self.values.new_zeros(self.out_features) if self.bias is None else self.bias
         by_gemm = self.executor == "dense"
+        x = x.rows() if isinstance(x, ops.Code) else x
         return ops.tiled_loss(self.values, bias, x, self.topology, target, kind, self.tape, by_gemm=by_gemm)
 
-    def tangent(self, t: Tensor | ops.Panels) -> Tensor | ops.Panels:
+    def tangent(self, t: Tensor | ops.Panels | ops.Code) -> Tensor | ops.Panels:
         """``W t``, the change of the output when the input changes by ``t``."""
         return self._affine(t, None, None)
 
     def _affine(
-        self, x: Tensor | ops.Panels | ops.SparseRows, bias: Tensor | None, tape: ops.Tape | None
+        self, x: Tensor | ops.Panels | ops.SparseRows | ops.Code, bias: Tensor | None, tape: ops.Tape | None
     ) -> Tensor | ops.Panels:
         values = self.values
+        if isinstance(x, ops.Code):
+            return ops.decode(values, bias, x, self.topology, tape)
         if not isinstance(x, ops.SparseRows):
             if ops.tensor_of(x).dtype != values.dtype:
                 x = ops.on_features(lambda t: t.to(values.dtype), x)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import torch
 from torch import Tensor, nn
 
 from dsae import ops
 from dsae.config import Loss, loss_of
 from dsae.nn._activations import ACTIVATIONS, Activation
 from dsae.nn._linear import SparseLinear
-from dsae.ops import Panels, SparseRows
+from dsae.ops import Code, Panels, PreCode, SparseRows
 
 _VALUES_AT_ONCE = 1 << 24  # 64 MiB; whole batches of a million features took 6.1 GB (docs/design/sparse_input.md)
 
@@ -29,9 +30,9 @@ class Trace:
         The rows as the data hold them.
     input : Tensor, Panels or SparseRows
         Centred input of the first encoder layer.
-    hidden : tuple of Tensor or Panels
+    hidden : tuple of Tensor, Panels or Code
         Output of every encoder layer; the last is the code.
-    pre_code : Tensor or Panels
+    pre_code : Tensor, Panels or PreCode
         The code before its activation.
     inner : tuple of Tensor or Panels
         Output of every decoder layer but the last.
@@ -47,8 +48,8 @@ class Trace:
 
     given: Tensor | SparseRows
     input: Tensor | Panels | SparseRows
-    hidden: tuple[Tensor | Panels, ...]
-    pre_code: Tensor | Panels
+    hidden: tuple[Tensor | Panels | Code, ...]
+    pre_code: Tensor | Panels | PreCode
     inner: tuple[Tensor | Panels, ...]
     aim: Tensor | SparseRows
     head: SparseLinear
@@ -59,6 +60,11 @@ class Trace:
     def n_rows(self) -> int:
         """Samples in the batch."""
         return self.aim.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers are."""
+        return self._like.device
 
     @cached_property
     def logits(self) -> Tensor | Panels:
@@ -80,7 +86,7 @@ class Trace:
         """What the output is compared with, as rows: the centred input, or the input itself where the output is not
         linear.
         """
-        return self.aim.dense(ops.tensor_of(self.pre_code)) if isinstance(self.aim, SparseRows) else self.aim
+        return self.aim.dense(self._like) if isinstance(self.aim, SparseRows) else self.aim
 
     @property
     def code(self) -> Tensor:
@@ -91,12 +97,12 @@ class Trace:
     def variance(self) -> Tensor:
         """Mean over the features of the target's variance."""
         if isinstance(self.aim, SparseRows):
-            return ops.tensor_of(self.pre_code).new_tensor(self.aim.variance())
+            return self._like.new_tensor(self.aim.variance())
         return self.aim.var(0, correction=0).mean()
 
     def like_input(self, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor | Panels:
         """``draw`` called with the shape of the densified input; panels if the input is to be packed."""
-        like = ops.tensor_of(self.pre_code)
+        like = self._like
         if isinstance(self.input, Panels):
             return ops.on_features(lambda t: draw(tuple(t.shape)).to(like), self.input)
         packed = isinstance(self.input, SparseRows) and self.input.packed
@@ -151,17 +157,23 @@ class Trace:
         """Each row's total ``[n_rows, 1]``, for a loss that takes it."""
         if not record.exposure:
             return {}
-        like = ops.tensor_of(self.pre_code)
         given = self.given
-        return {"exposure": given.totals(like) if isinstance(given, SparseRows) else given.sum(1, keepdim=True)}
+        return {"exposure": given.totals(self._like) if isinstance(given, SparseRows) else given.sum(1, keepdim=True)}
 
     @property
     def _rows_at_once(self) -> int:
         return max(1, _VALUES_AT_ONCE // self.aim.shape[1])
 
-    def rows(self, t: Tensor | Panels) -> Tensor:
+    def rows(self, t: Tensor | Panels | Code) -> Tensor:
         """``t`` as rows ``[n_rows, f]``."""
+        if isinstance(t, Code):
+            return t.rows()
         return ops.unpack(t) if isinstance(t, Panels) else t
+
+    def like(self, t: Tensor | Panels | Code, other: Tensor | Panels) -> Tensor | Panels:
+        """``t`` as rows or panels, as ``other`` is."""
+        t = t.rows() if isinstance(t, Code) else t
+        return ops.pack(t) if isinstance(other, Panels) and not isinstance(t, Panels) else t
 
     def subsample(self) -> Trace:
         """The first rows of a sparse batch, up to 2^24 numbers but at least one row; all rows of any other batch.
@@ -175,15 +187,19 @@ class Trace:
             self,
             given=self.given.part(slice(n)),  # type: ignore[union-attr]
             input=self.input.part(slice(n)),
-            hidden=tuple(self.rows(t)[:n] for t in self.hidden),
-            pre_code=self.rows(self.pre_code)[:n],
+            hidden=tuple(t.first(n) if isinstance(t, Code) else self.rows(t)[:n] for t in self.hidden),
+            pre_code=self.pre_code.first(n) if isinstance(self.pre_code, PreCode) else self.rows(self.pre_code)[:n],
             inner=tuple(self.rows(t)[:n] for t in self.inner),
             aim=self.aim.part(slice(n)),
         )
 
     @property
-    def _last(self) -> Tensor | Panels:
+    def _last(self) -> Tensor | Panels | Code:
         return self.inner[-1] if self.inner else self.hidden[-1]
+
+    @property
+    def _like(self) -> Tensor:
+        return self.pre_code.z if isinstance(self.pre_code, PreCode) else ops.tensor_of(self.pre_code)
 
 
 def activated(activation: nn.Module, z: Tensor | Panels, n_rows: int) -> Tensor | Panels:

@@ -14,8 +14,17 @@ from dsae.ops._autograd import dense as dense
 from dsae.ops._autograd import is_native as is_native
 from dsae.ops._autograd import linear as linear
 from dsae.ops._autograd import pack as pack
+from dsae.ops._autograd import transformed as transformed
 from dsae.ops._autograd import unpack as unpack
 from dsae.ops._by_rows import loss_by_rows as loss_by_rows
+from dsae.ops._codes import Code as Code
+from dsae.ops._codes import PreCode as PreCode
+from dsae.ops._codes import above as above
+from dsae.ops._codes import decode as decode
+from dsae.ops._codes import kth_of_all as kth_of_all
+from dsae.ops._codes import pre_activations as pre_activations
+from dsae.ops._codes import read as read
+from dsae.ops._codes import topk_of as topk_of
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk
 from dsae.ops._loss import gram_loss as gram_loss
 from dsae.ops._loss import tiled_loss as tiled_loss

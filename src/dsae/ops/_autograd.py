@@ -56,7 +56,7 @@ def is_native(tensor: Tensor) -> bool:
     return kernels.NATIVE and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
-def _transformed() -> bool:
+def transformed() -> bool:
     """Whether `torch.func` (vmap, grad, jvp ...) is at work, which cannot trace the compiled kernels."""
     return torch._C._are_functorch_transforms_active()
 
@@ -226,7 +226,7 @@ def linear(
         raise ValueError(
             f"[linear] Expected rows [batch, {topology.shape[1]}], or Panels of them; got shape {tuple(x.shape)}."
         )
-    if isinstance(x, Tensor) and _transformed():
+    if isinstance(x, Tensor) and transformed():
         return F.linear(x, dense(values, topology), bias)
     if isinstance(x, SparseRows):
         rows: Tensor = _CsrLinear.apply(values, bias, x, topology, tape)  # type: ignore[assignment]
@@ -255,6 +255,6 @@ def dense(values: Tensor, topology: Topology) -> Tensor:
     """
     if topology.is_full:
         return values.view(topology.shape)
-    if is_native(values) and not _transformed():
+    if is_native(values) and not transformed():
         return _Dense.apply(values, topology)  # type: ignore[return-value]
     return _torch.spread(values, topology)

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from dsae import kernels
 from dsae.ops import _native
-from dsae.ops._autograd import Tape
+from dsae.ops._autograd import Tape, first_derivatives
 from dsae.ops._native import _array
 from dsae.ops._rows import Panels, SparseRows
 from dsae.topology import Topology
@@ -113,7 +112,7 @@ class _Spread(Function):
         return _native.spread(values, pattern)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, d_rows: Tensor) -> tuple[Tensor, None]:
         return _native.collect(d_rows, ctx.pattern), None
 
@@ -182,7 +181,7 @@ class _Read(Function):
         return _native.collect(place.z, place.pattern)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, dz: Tensor) -> tuple[Tensor | None, ...]:
         (values, x), place = ctx.saved_tensors, ctx.place
         layer, pattern = place.layer, place.pattern
@@ -233,7 +232,7 @@ class _Decode(Function):
         return _combine(atoms, moved, bias, pattern, code)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         code, (atoms, moved, pattern, topology, tape) = ctx.saved_tensors[1], ctx.places
         if tape is not None and tape.recording:
@@ -241,9 +240,7 @@ class _Decode(Function):
         d_values = d_code = None
         if ctx.needs_input_grad[2]:
             d_code = kernels.aligned((pattern.nnz,))
-            kernels.code_dots(
-                atoms.indptr, atoms.indices, moved, pattern.indptr, pattern.indices, _array(dy), d_code
-            )
+            kernels.code_dots(atoms.indptr, atoms.indices, moved, pattern.indptr, pattern.indices, _array(dy), d_code)
             d_code = torch.from_numpy(d_code)
         if ctx.needs_input_grad[0]:
             d_values = _in_order(_outer(atoms, pattern, code, dy)[0], topology)
@@ -276,15 +273,11 @@ def _in_order(moved: Tensor, topology: Topology) -> Tensor:
     return torch.from_numpy(values)
 
 
-def _combine(
-    latents: Topology, values: np.ndarray, bias: Tensor | None, pattern: Topology, code: Tensor
-) -> Tensor:
+def _combine(latents: Topology, values: np.ndarray, bias: Tensor | None, pattern: Topology, code: Tensor) -> Tensor:
     """Of every row, the sum of its latents' weights."""
     y = kernels.aligned((pattern.shape[0], latents.shape[1]))
     start = np.zeros(latents.shape[1], np.float32) if bias is None else _array(bias)
-    kernels.csr_spmm(
-        latents.indptr, latents.indices, values, start, pattern.indptr, pattern.indices, _array(code), y
-    )
+    kernels.csr_spmm(latents.indptr, latents.indices, values, start, pattern.indptr, pattern.indices, _array(code), y)
     return torch.from_numpy(y)
 
 

@@ -48,7 +48,8 @@ class Contractive(Shrinker):
         trace = trace.subsample()
         t = trace.like_input(self._draw)
         for name, output, activation in zip(model.names("encoder"), trace.hidden, model.activations, strict=False):
-            t = ops.on_features(activation.tangent, output, model.layers[name].tangent(t))  # type: ignore[arg-type]
+            t = model.layers[name].tangent(t)
+            t = ops.on_features(activation.tangent, trace.like(output, t), t)  # type: ignore[arg-type]
         return trace.rows(t).square().sum(1).mean()
 
     def _draw(self, shape: tuple[int, ...]) -> Tensor:
@@ -118,8 +119,10 @@ class TargetL0(Shrinker):
         """Through the thresholds' straight-through estimator."""
         jump = model.activations[len(model.encoder) - 1]
         assert isinstance(jump, JumpReLU)
-        z = trace.rows(trace.pre_code)
+        z = trace.pre_code.near if isinstance(trace.pre_code, ops.PreCode) else trace.rows(trace.pre_code)
         if model.training and not self._begun:
+            # which latents are near their thresholds was found before these move
+            z = trace.pre_code.z if isinstance(trace.pre_code, ops.PreCode) else trace.rows(trace.pre_code)
             self._begin(jump, z.detach())
         excess = jump.l0(z) / self.k - 1
         if model.training:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dsae import ops
 from dsae.nn import Autoencoder, SparseLinear, Trace, restored
 from dsae.shrink._base import Shrinker
+from dsae.topology import Topology
 
 _LIFT = 0.01  # per step; by the gradient alone 30 % stayed dead in 12 dimensions (docs/design/codes.md)
 
@@ -85,29 +87,49 @@ class AuxK(Shrinker):
 
     @torch.no_grad()
     def _tick(self, trace: Trace) -> None:
-        code = trace.code
+        code = trace.hidden[-1]
         if self.idle is None:
-            self.idle = torch.zeros(code.shape[1], dtype=torch.int64, device=code.device)
-        self.idle += code.shape[0]
-        self.idle[(code != 0).any(0)] = 0
+            self.idle = torch.zeros(code.shape[1], dtype=torch.int64, device=trace.device)
+        self.idle += trace.n_rows
+        if isinstance(code, ops.Code):
+            self.idle.numpy()[code.fired()] = 0
+        else:
+            self.idle[(trace.rows(code) != 0).any(0)] = 0
 
     @torch.no_grad()
     def _lift(self, model: Autoencoder, trace: Trace, dead: Tensor) -> None:
-        largest = ops.tensor_of(trace.hidden[-1]).max()
-        highest = ops.tensor_of(trace.pre_code)[:, dead].transpose(0, 1).flatten(1).amax(1)
+        pre_code, code = trace.pre_code, trace.hidden[-1]
+        if isinstance(pre_code, ops.PreCode):
+            highest, largest = pre_code.z[:, dead].amax(0), pre_code.near.values.new_zeros(1)
+            largest = torch.cat([largest, code.values]).max()  # type: ignore[union-attr]
+        else:
+            largest = ops.tensor_of(code).max()  # type: ignore[arg-type]
+            highest = ops.tensor_of(pre_code)[:, dead].transpose(0, 1).flatten(1).amax(1)
         bias: Tensor = model.encoder[-1].bias  # type: ignore[assignment]
         bias[dead] += _LIFT * (largest - highest).clamp(min=0)
 
     def _added(self, model: Autoencoder, trace: Trace, dead: Tensor) -> Tensor | ops.Panels:
         k = min(max(1, model.config.n_features // 2), dead.numel())
-
-        def largest(pre_code: Tensor) -> Tensor:
-            best, at = pre_code[:, dead].topk(k, dim=1)
-            return torch.zeros_like(pre_code).scatter(1, dead[at], best)
-
-        t = ops.on_features(largest, trace.pre_code)
+        if isinstance(trace.pre_code, ops.PreCode):
+            t = _largest(trace.pre_code, dead, k)
+        else:
+            t = ops.on_features(lambda z: _largest_of_rows(z, dead, k), trace.pre_code)
         decoders = zip(model.decoder, trace.decoded, model.activations[len(model.encoder) :], strict=True)
         for layer, output, activation in decoders:
-            output = ops.on_features(Tensor.detach, output)
-            t = ops.on_features(activation.tangent, output, layer.tangent(t))  # type: ignore[operator]
-        return t
+            t, output = layer.tangent(t), ops.on_features(Tensor.detach, output)  # type: ignore[operator]
+            t = ops.on_features(activation.tangent, output, trace.like(t, output))  # type: ignore[arg-type]
+        return t  # type: ignore[return-value]
+
+
+def _largest_of_rows(pre_code: Tensor, dead: Tensor, k: int) -> Tensor:
+    best, at = pre_code[:, dead].topk(k, dim=1)
+    return torch.zeros_like(pre_code).scatter(1, dead[at], best)
+
+
+def _largest(pre_code: ops.PreCode, dead: Tensor, k: int) -> ops.Code:
+    """The same as a code."""
+    n_rows = pre_code.shape[0]
+    latents = dead[pre_code.z[:, dead].topk(k, dim=1, sorted=False).indices].sort(1).values
+    starts = np.arange(0, n_rows * k + 1, k, dtype=np.int32)
+    pattern = Topology(pre_code.shape, starts, latents.numpy().ravel().astype(np.int32))
+    return ops.Code(pattern, pre_code.at(pattern))
