@@ -146,6 +146,16 @@ struct GramGradients {
 using GramLoss = double(const GramLayer&, Rows<const float> x, const GramTarget&, float unseen, float factor,
                         const GramGradients&);
 
+struct StepPlan;
+struct StepBatch;
+struct StepScratch;
+struct StepEnds;
+// The summed loss of a batch, and all gradients of a network: see step.hpp.
+using StepGradients = double(const StepPlan&, const StepBatch&, const StepEnds&, const StepScratch&);
+// The same in pieces, where something else stands between: forward, whose activations stay in the scratch, and
+// backward from them.
+using StepPiece = void(const StepPlan&, const StepBatch&, const StepEnds&, const StepScratch&);
+
 struct ActivationKind;
 struct Activation {
   const ActivationKind* kind;
@@ -192,7 +202,10 @@ struct ActivationKind {
   X(CodeDots, code_dots)           \
   X(CodeOuter, code_outer)         \
   X(TiledLoss, tiled_loss)         \
-  X(GramLoss, gram_loss)
+  X(GramLoss, gram_loss)           \
+  X(StepGradients, step_gradients) \
+  X(StepPiece, step_forward)       \
+  X(StepPiece, step_backward)
 
 struct Kernels {
   const char* isa;

@@ -7,17 +7,13 @@
 namespace dsae::DSAE_LEVEL {
 namespace {
 
-// A visit costs more here than in spmm: blocks of 256 KB, half of an L2 of 512 KB, took 5 to 15 % longer than 512 KB.
-constexpr int64_t kSmallestBlock = 512 << 10;
-
 template <bool Product>
 void dot_rows(const Csr& w, const float* values, Panels<const float> own, Panels<const float> other, float* product,
               float* dots) {
   if (!own.count)
     for (int64_t edge = 0; edge < w.indptr[w.n_rows]; ++edge) dots[edge] = 0;
-  const int64_t half = l2_bytes() / 2, block_bytes = half < kSmallestBlock ? kSmallestBlock : half;
   with_lanes(own.lanes, [&](auto lanes) {
-    for_each_visit(w, other, block_bytes, [&](const Visit& at) {
+    for_each_visit(w, other, dot_block_bytes(), [&](const Visit& at) {
       const int64_t row = (at.panel * own.width + at.row) * lanes;
       dot_row<lanes, Product>(w, values, own.data + row, other.data + at.panel * other.width * lanes, product + row,
                               dots, at);

@@ -6,11 +6,8 @@
 namespace dsae::DSAE_LEVEL {
 
 void spmm(const Csr& w, const float* values, const float* bias, Panels<const float> x, Panels<float> y) {
-  // Narrow panels are summed in several chains (spmm_row), whose order blocks would change: the machine does not
-  // decide.
-  const int64_t block_bytes = x.lanes == 64 ? l2_bytes() / 2 : 512 << 10;
   with_lanes(x.lanes, [&](auto lanes) {
-    for_each_visit(w, x, block_bytes, [&](const Visit& at) {
+    for_each_visit(w, x, spmm_block_bytes(x.lanes), [&](const Visit& at) {
       spmm_row<lanes>(w, values, bias, x.data + at.panel * x.width * lanes,
                       y.data + (at.panel * y.width + at.row) * lanes, at);
     });

@@ -17,11 +17,13 @@ namespace {
 constexpr int64_t kChunkEdges = 1 << 17;  // of a block of columns
 constexpr int64_t kEdgesPerVisit = 16;    // fewer, and finding a row's next block costs more than the cache gives
 
-// What a kernel does with a row's edges [first, last) on one panel; `fresh` on the row's first visit there.
+// What a kernel does with a row's edges [first, last) on one panel; `fresh` on the row's first visit there, `final` on
+// its last.
 struct Visit {
   int64_t panel, row;
   int32_t first, last;
   bool fresh;
+  bool final = true;
 };
 
 template <class T>
@@ -63,7 +65,7 @@ inline void visit_rows(const Csr& w, const Panels<T>& x, int64_t begin, int64_t 
     for (int64_t panel = 0; panel < x.count; ++panel) {
       if (n_blocks > 1) prefetch(x, panel, column, next_column);
       for (int64_t row = begin; row < end; ++row)
-        body(Visit{panel, row, first[row - begin], last[row - begin], block == 0});
+        body(Visit{panel, row, first[row - begin], last[row - begin], block == 0, block + 1 == n_blocks});
     }
     int32_t* const passed = first;
     first = last;

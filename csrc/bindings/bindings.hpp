@@ -15,3 +15,4 @@ void bind_bf16(nb::module_& m);
 void bind_codes(nb::module_& m);
 void bind_topology(nb::module_& m);
 void bind_network(nb::module_& m);
+void bind_step(nb::module_& m);

@@ -30,4 +30,5 @@ NB_MODULE(_kernels, m) {
   bind_bf16(m);
   bind_topology(m);
   bind_network(m);
+  bind_step(m);
 }

@@ -45,6 +45,15 @@ int main() {
   for (auto level = dsae::levels(); *level; ++level)
     for (int lanes : {16, 32, 64})
       test_nan(**level, lanes, std::string((*level)->isa) + ", lanes " + std::to_string(lanes));
+  for (auto level = dsae::levels(); *level; ++level)
+    for (int lanes : {16, 32, 64})
+      for (int64_t n_rows : {1, 40, 150})
+        for (int64_t n_groups : {1, 2, 16})
+          for (double density : {0.0, 0.3, 1.0})
+            test_step(**level, n_rows, lanes, n_groups, density,
+                      std::string((*level)->isa) + ", lanes " + std::to_string(lanes) + ", rows " +
+                          std::to_string(n_rows) + ", groups " + std::to_string(n_groups) + ", density " +
+                          std::to_string(density));
   test_threads();
   for (auto level = dsae::levels(); *level; ++level)
     for (const auto& [width, n] : {std::pair<int, int>{1, 1}, {40, 3}, {40, 40}, {700, 5}, {700, 200}})

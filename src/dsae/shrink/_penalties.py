@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dsae import ops
+from dsae.config import AutoencoderConfig
 from dsae.nn import Autoencoder, JumpReLU, SparseLinear, Trace, restored
 from dsae.shrink._base import Shrinker
 
@@ -25,6 +26,14 @@ class L2(Shrinker):
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
         """Over all layers."""
         return 0.5 * self.strength * sum(layer.values.square().sum() for layer in model.layers.values())
+
+    @torch.no_grad()
+    def add_gradient(self, model: Autoencoder) -> float:
+        """The penalty, its gradient added to ``grad`` of every layer's values."""
+        for layer in model.layers.values():
+            assert layer.values.grad is not None
+            layer.values.grad.add_(layer.values, alpha=self.strength)
+        return float(self.penalty(model, None))  # type: ignore[arg-type]
 
 
 class Contractive(Shrinker):
@@ -84,9 +93,12 @@ class TargetRate(Shrinker):
 
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
         """Summed over units, in the scale of the loss."""
-        code = trace.code
-        excess = self._entropy_excess(code) if model.config.code.by_row else self._divergence(code)
-        return 2 * self.beta * excess / model.config.n_features
+        return self.on_code(model.config, trace.code)
+
+    def on_code(self, config: AutoencoderConfig, code: Tensor) -> Tensor:
+        """The same from a code ``[n_rows, n_components]`` alone."""
+        excess = self._entropy_excess(code) if config.code.by_row else self._divergence(code)
+        return 2 * self.beta * excess / config.n_features
 
     def _divergence(self, code: Tensor) -> Tensor:
         mean, rate = code.mean(0).clamp(_EPS, 1 - _EPS), self.rate

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dsae.train._dense import DenseStep, covers
+from dsae.train import _dense
+from dsae.train._dense import DenseStep
 from dsae.train._learner import Learner
+from dsae.train._panels import PanelStep
 from dsae.train._run import Run
 from dsae.train._step import AutogradStep, Step
+
+# Of the network. Above it, products of dense matrices are faster (docs/design/training_step.md).
+_DENSE_ABOVE = 0.35
 
 
 def step_for(run: Run, learner: Learner) -> Step:
@@ -13,6 +18,8 @@ def step_for(run: Run, learner: Learner) -> Step:
 
     By shapes, densities and settings alone, never by what a step took: a run repeats bit for bit.
     """
-    if run.model.density > 0.35 and covers(run, learner):
+    if run.model.density > _DENSE_ABOVE and _dense.covers(run, learner):
         return DenseStep(run, learner)
+    if PanelStep.covers(run, learner):
+        return PanelStep(run, learner)
     return AutogradStep(run, learner)

@@ -1,0 +1,438 @@
+// A training step, panel by panel through all layers: forward, loss, and backward while the panel's activations are in
+// cache. Activations, masks, losses and sums over samples are done on each line as its last edge leaves the registers.
+//
+// A group of panels has its own sums of gradients, added up in the order of groups, so that no result depends on how
+// many threads there are. Networks too large for such copies have one group, whose layers are shared out by rows.
+//
+// A new loss that training knows is a function and a case of `compare`, whose number is the `kernel` of its record.
+#include "step.hpp"
+
+#include "cache.hpp"
+#include "edges.hpp"
+#include "exponential.hpp"
+
+namespace dsae::DSAE_LEVEL {
+namespace {
+
+// Places in the table of activate.cpp.
+enum Kind { kIdentity, kRelu, kSigmoid, kAboveThreshold, kSoftmax, kTopK };
+
+inline float total(Vec v) { return sums<1>(&v)[0]; }
+
+template <int L>
+inline void activate(int kind, float* line) {
+  if (kind == kRelu) {
+    for (int n = 0; n < L; ++n) line[n] = line[n] < 0 ? 0.0f : line[n];
+  } else if (kind == kSigmoid) {
+    for (int n = 0; n < L; ++n) line[n] = 1 / (1 + exponential(-line[n]));
+  }
+}
+
+// d of what an activation gave becomes d of what it took; of softmax, `shared` is <h, d> over the units.
+template <int L>
+inline void differentiate(int kind, const float* h, float* d, const float* shared = nullptr) {
+  switch (kind) {
+    case kRelu:
+    case kTopK:
+      for (int n = 0; n < L; ++n) d[n] = h[n] > 0 ? d[n] : 0.0f;
+      break;
+    case kSigmoid:
+      for (int n = 0; n < L; ++n) d[n] *= h[n] * (1 - h[n]);
+      break;
+    case kSoftmax:
+      for (int n = 0; n < L; ++n) d[n] = h[n] * (d[n] - shared[n]);
+      break;
+  }
+}
+
+template <int L>
+inline float sum_line(const float* line) {
+  Vec sum = {};
+  for (int n = 0; n < L; n += kWidth) sum += load(line + n);
+  return total(sum);
+}
+
+// One output's samples: `z` becomes the loss' derivative by what the last layer gave, less the record's factor, where
+// a loss takes that (cross entropy), else by the activated output. The summed loss.
+template <int L>
+inline float compare(int loss, float* z, const float* target, const float* known, const float* weights) {
+  float found[L];
+  if (loss == 0) {
+    for (int n = 0; n < L; ++n) {
+      const float residual = z[n] - target[n];
+      found[n] = residual * residual;
+      z[n] = residual;
+    }
+  } else {
+    for (int n = 0; n < L; ++n) {
+      const float e = exponential(z[n] < 0 ? z[n] : -z[n]), positive = z[n] < 0 ? 0.0f : z[n];
+      found[n] = positive + log_of_one_plus(e) - target[n] * z[n];
+      z[n] = (z[n] < 0 ? e : 1.0f) / (1 + e) - target[n];
+    }
+  }
+  if (known)
+    for (int n = 0; n < L; ++n) found[n] *= known[n], z[n] *= known[n];
+  for (int n = 0; n < L; ++n) found[n] *= weights[n], z[n] *= weights[n];
+  return sum_line<L>(found);
+}
+
+inline bool takes_logits(int loss) { return loss == 1; }
+
+// The sums of all groups, in their order, to where they are wanted.
+void collect(const StepPlan& plan, const StepEnds& ends, const float* gradients, int64_t i) {
+  const StepLayer& l = plan.layers[i];
+  const StepPlan before = {plan.layers, plan.first, i, 0, 0, 0, 0, 0};
+  const float *const from = gradients + before.edges(), *const bias = gradients + plan.edges() + before.outputs();
+  const int64_t size = l.w.indptr[l.w.n_rows], stride = plan.edges() + plan.outputs(), n = plan.n_groups;
+  const bool transposed = i > plan.first || ends.dx;
+  parallel_range(size, size * n, [&](int64_t begin, int64_t end) {
+    for (int64_t e = begin; e < end; ++e) {
+      float sum = from[e];
+      for (int64_t g = 1; g < n; ++g) sum += from[g * stride + e];
+      l.dw[transposed ? l.slots[e] : e] = sum;
+    }
+  });
+  for (int64_t row = 0; row < l.w.n_rows; ++row) {
+    float sum = bias[row];
+    for (int64_t g = 1; g < n; ++g) sum += bias[g * stride + row];
+    l.dbias[row] = sum;
+  }
+  if (ends.finished) ends.finished(ends.context, i);
+}
+
+// The panels of one group on their way.
+template <int L>
+class Group {
+  const StepPlan& plan_;
+  const StepBatch& batch_;
+  const StepEnds& ends_;
+  const int64_t group_;
+  float** at_;  // what enters layer `first + i`; the last is what the last layer gives
+  float *d_[2], *target_, *known_;
+  float weights_[L];
+  float* const gradients_;
+  const float* const wt_values_;
+  double* const losses_;
+  int64_t panel_ = 0, count_ = 0, done_ = 0;  // the first of the panels at work, how many, and those before them
+
+  const StepLayer& layer(int64_t i) const { return plan_.layers[i]; }
+  float* at(int64_t i) const { return at_[i - plan_.first]; }
+  int64_t n_out(int64_t i) const { return layer(i).w.n_rows; }
+  int kind(int64_t i) const { return layer(i).activation; }
+  bool whole(int64_t i) const { return kind(i) == kSoftmax || kind(i) == kTopK; }
+  int64_t edges_before(int64_t i) const { return StepPlan{plan_.layers, plan_.first, i, 0, 0, 0, 0, 0}.edges(); }
+  float* dw(int64_t i) const { return gradients_ + edges_before(i); }
+  float* dbias(int64_t i) const {
+    return gradients_ + plan_.edges() + StepPlan{plan_.layers, plan_.first, i, 0, 0, 0, 0, 0}.outputs();
+  }
+
+ public:
+  Group(const StepPlan& plan, const StepBatch& batch, const StepEnds& ends, const StepScratch& scratch, int64_t group,
+        int64_t place, float** boundaries)
+      : plan_(plan),
+        batch_(batch),
+        ends_(ends),
+        group_(group),
+        at_(boundaries),
+        gradients_(scratch.gradients ? scratch.gradients + group * (plan.edges() + plan.outputs()) : nullptr),
+        wt_values_(scratch.wt_values),
+        losses_(scratch.losses ? scratch.losses + group * plan.width(plan.last) : nullptr) {
+    float* next = scratch.panels + place * plan.at_once * plan.panel_size();
+    int64_t widest = 0;
+    for (int64_t i = plan.first; i <= plan.last; ++i) {
+      at_[i - plan.first] = next;
+      next += plan.at_once * plan.width(i) * L;
+      widest = widest < plan.width(i) ? plan.width(i) : widest;
+    }
+    for (float*& d : d_) d = next, next += plan.at_once * widest * L;
+    target_ = next, known_ = next + plan.at_once * plan.width(plan.last) * L;
+    if (losses_)
+      for (int64_t row = 0; row < plan.width(plan.last); ++row) losses_[row] = 0;
+  }
+
+  // Everything, a few panels at a time.
+  void gradients() {
+    const int64_t end = plan_.begin(group_ + 1);
+    for (take(plan_.begin(group_)); panel_ < end; done_ += count_, take(panel_ + count_)) {
+      forward();
+      back(output_gradient(), plan_.last);
+    }
+  }
+
+  // Forward, and backward later from what is kept.
+  void go() {
+    take(plan_.begin(group_));
+    forward();
+  }
+
+  void come_back() {
+    take(plan_.begin(group_));
+    for_each_line(plan_.last, [&](int64_t p, int64_t row, int64_t i) {
+      const float* const from = ends_.dy + panel_ * plan_.width(plan_.last) * L + i;
+      for (int n = 0; n < L; ++n) d_[1][i + n] = from[n];
+      (void)p, (void)row;
+    });
+    if (ends_.activated) differentiate_all(plan_.last, d_[1]);
+    sum_bias(plan_.last - 1, d_[1]);
+    back(d_[1], plan_.last);
+  }
+
+ private:
+  void take(int64_t panel) {
+    const int64_t end = plan_.begin(group_ + 1), left = end - panel;
+    panel_ = panel, count_ = left < plan_.at_once ? left : plan_.at_once;
+    if (batch_.x) at_[0] = const_cast<float*>(batch_.x) + panel_ * plan_.width(plan_.first) * L;
+    if (ends_.y) at_[plan_.last - plan_.first] = ends_.y + panel_ * plan_.width(plan_.last) * L;
+  }
+
+  // body(panel, row, where its line begins) for the lines of boundary i.
+  template <class Body>
+  void for_each_line(int64_t i, const Body& body) {
+    const int64_t width = plan_.width(i);
+    parallel_range(width, width * count_ * L, [&](int64_t begin, int64_t end) {
+      for (int64_t p = 0; p < count_; ++p)
+        for (int64_t row = begin; row < end; ++row) body(p, row, (p * width + row) * L);
+    });
+  }
+
+  Rows<const float> rows_at(const float* rows, int64_t width) const {
+    const int64_t first = panel_ * L, left = plan_.n_rows - first, room = count_ * L;
+    return {rows + first * width, left < room ? left : room, width};
+  }
+
+  void enter() {
+    const int64_t width = plan_.width(plan_.first);
+    float* const x = at(plan_.first);
+    if (batch_.rows.data) {
+      pack(rows_at(batch_.rows.data, width), {x, count_, width, L});
+      const bool keep = batch_.loss >= 0 && batch_.as_given;
+      if (batch_.mean || keep)
+        for_each_line(plan_.first, [&](int64_t, int64_t row, int64_t i) {
+          if (keep)
+            for (int n = 0; n < L; ++n) target_[i + n] = x[i + n];
+          if (batch_.mean)
+            for (int n = 0; n < L; ++n) x[i + n] = (x[i + n] - batch_.mean[row]) / batch_.scale[row];
+        });
+    }
+    if (batch_.loss < 0) return;
+    const int64_t last = plan_.width(plan_.last);
+    if (batch_.target) pack(rows_at(batch_.target, last), {target_, count_, last, L});
+    if (batch_.known) pack(rows_at(batch_.known, last), {known_, count_, last, L});
+  }
+
+  // Ones for samples, or their weights; zeros after the last sample, whose lines may hold anything.
+  void weigh(int64_t panel) {
+    const int64_t first = (panel_ + panel) * L;
+    for (int64_t n = 0; n < L; ++n)
+      weights_[n] = first + n >= plan_.n_rows ? 0.0f : batch_.weights ? batch_.weights[first + n] : 1.0f;
+  }
+
+  void forward() {
+    enter();
+    for (int64_t i = plan_.first; i < plan_.last; ++i) forward(i);
+  }
+
+  void forward(int64_t i) {
+    const StepLayer& l = layer(i);
+    const Panels<const float> x = {at(i), count_, l.n_in, L};
+    float* const y = at(i + 1);
+    const bool by_line = !(i + 1 == plan_.last && (!ends_.activated || takes_logits(batch_.loss)));
+    for_each_visit(l.w, x, spmm_block_bytes(L), [&](const Visit& visit) {
+      float* const line = y + (visit.panel * l.w.n_rows + visit.row) * L;
+      spmm_row<L>(l.w, l.values, l.bias, x.data + visit.panel * x.width * L, line, visit);
+      if (visit.final && by_line) activate<L>(l.activation, line);
+    });
+    if (by_line && whole(i)) activate_whole(i);
+  }
+
+  // Activations of a unit that depend on the others of its sample.
+  void activate_whole(int64_t i) {
+    const int64_t width = n_out(i);
+    for (int64_t p = 0; p < count_; ++p) {
+      float* const y = at(i + 1) + p * width * L;
+      if (kind(i) == kSoftmax) {
+        softmax(y, width);
+        continue;
+      }
+      float* const rows = d_[0];
+      const Panels<float> panel = {y, 1, width, L};
+      unpack({y, 1, width, L}, {rows, L, width});
+      const Activation activation = {&activations[kind(i)], layer(i).k, nullptr};
+      activation.kind->apply(activation, {rows, L, width, 1});
+      pack({rows, L, width}, panel);
+    }
+  }
+
+  static void softmax(float* y, int64_t width) {
+    float best[L], sum[L] = {};
+    for (int n = 0; n < L; ++n) best[n] = y[n];
+    for (int64_t i = 0; i < width * L; i += L)
+      for (int n = 0; n < L; ++n) best[n] = y[i + n] < best[n] ? best[n] : y[i + n];
+    for (int64_t i = 0; i < width * L; i += L)
+      for (int n = 0; n < L; ++n) sum[n] += y[i + n] = exponential(y[i + n] - best[n]);
+    for (int n = 0; n < L; ++n) sum[n] = 1 / sum[n];
+    for (int64_t i = 0; i < width * L; i += L)
+      for (int n = 0; n < L; ++n) y[i + n] *= sum[n];
+  }
+
+  // The loss and its gradient by what the last layer gave, with the sums that are its bias' gradient.
+  const float* output_gradient() {
+    const int64_t last = plan_.last, width = plan_.width(last);
+    const bool linear = takes_logits(batch_.loss) || kind(last - 1) == kIdentity;
+    const float* const target = batch_.target || batch_.as_given ? target_ : at(plan_.first);
+    const float* const y = at(last);
+    float* const dy = d_[1];
+    float weights[L];
+    for (int64_t p = 0; p < count_; ++p) {
+      weigh(p);
+      for (int n = 0; n < L; ++n) weights[n] = weights_[n];
+      parallel_range(width, width * L * 8, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) {
+          const int64_t i = (p * width + row) * L;
+          float* const line = dy + i;
+          for (int n = 0; n < L; ++n) line[n] = y[i + n];
+          losses_[row] += compare<L>(batch_.loss, line, target + i, batch_.known ? known_ + i : nullptr, weights);
+          for (int n = 0; n < L; ++n) line[n] *= batch_.factor;
+          if (!linear && !whole(last - 1)) differentiate<L>(kind(last - 1), y + i, line);
+        }
+      });
+    }
+    if (!linear && whole(last - 1)) differentiate_all(last, dy);
+    sum_bias(last - 1, dy);
+    return dy;
+  }
+
+  // Through the activation before boundary i.
+  void differentiate_all(int64_t i, float* d) {
+    const int64_t width = plan_.width(i);
+    float shared[L];
+    for (int64_t p = 0; p < count_; ++p) {
+      const float* const h = at(i) + p * width * L;
+      float* const dh = d + p * width * L;
+      for (float& sum : shared) sum = 0;
+      if (kind(i - 1) == kSoftmax)
+        for (int64_t at = 0; at < width * L; at += L)
+          for (int n = 0; n < L; ++n) shared[n] += h[at + n] * dh[at + n];
+      for (int64_t at = 0; at < width * L; at += L) differentiate<L>(kind(i - 1), h + at, dh + at, shared);
+    }
+  }
+
+  void sum_bias(int64_t i, const float* d) {
+    float* const to = dbias(i);
+    for_each_line(i + 1, [&](int64_t p, int64_t row, int64_t at) {
+      const float sum = sum_line<L>(d + at);
+      to[row] = p + done_ ? to[row] + sum : sum;
+    });
+  }
+
+  // From the gradient of what layer `last - 1` gives to all weights before it.
+  void back(const float* dy, int64_t last) {
+    for (int64_t i = last - 1; i >= plan_.first; --i) {
+      const bool end = i == plan_.first;
+      float* const dx = !end ? d_[dy == d_[0]] : ends_.dx ? ends_.dx + panel_ * layer(i).n_in * L : nullptr;
+      if (dx) backward(i, dy, dx);
+      else sampled(i, dy);
+      if (plan_.n_groups == 1 && panel_ + count_ == plan_.n_panels) collect(plan_, ends_, gradients_, i);
+      dy = dx;
+    }
+  }
+
+  void sampled(int64_t i, const float* dy) {
+    const StepLayer& l = layer(i);
+    const Panels<const float> x = {at(i), count_, l.n_in, L};
+    float* const to = dw(i);
+    for_each_visit(l.w, x, dot_block_bytes(), [&](Visit visit) {
+      const float* const own = dy + (visit.panel * l.w.n_rows + visit.row) * L;
+      const float* const other = x.data + visit.panel * x.width * L;
+      visit.panel += done_;
+      dot_row<L, false>(l.w, nullptr, own, other, nullptr, to, visit);
+    });
+  }
+
+  void backward(int64_t i, const float* dy, float* dx) {
+    const StepLayer& l = layer(i);
+    const Panels<const float> from = {dy, count_, l.w.n_rows, L};
+    const float* const x = at(i);
+    const bool inner = i > plan_.first, by_line = inner && !(kind(i - 1) == kSoftmax);
+    float *const to = dw(i), *const sum = inner ? dbias(i - 1) : nullptr;
+    const float* const values = wt_values_ + edges_before(i);
+    for_each_visit(l.wt, from, dot_block_bytes(), [&](Visit visit) {
+      const int64_t at = (visit.panel * l.n_in + visit.row) * L;
+      const float* const other = dy + visit.panel * from.width * L;
+      visit.panel += done_;
+      dot_row<L, true>(l.wt, values, x + at, other, dx + at, to, visit);
+      if (!by_line || !visit.final) return;
+      differentiate<L>(kind(i - 1), x + at, dx + at);
+      const float found = sum_line<L>(dx + at);
+      sum[visit.row] = visit.panel ? sum[visit.row] + found : found;
+    });
+    if (inner && !by_line) {
+      differentiate_all(i, dx);
+      sum_bias(i - 1, dx);
+    }
+  }
+};
+
+constexpr int64_t kMostLayers = 256;
+
+// body(group) for all of them; each in one place of the scratch at a time.
+template <int L, class Body>
+void for_each_group(const StepPlan& plan, const StepBatch& batch, const StepEnds& ends, const StepScratch& scratch,
+                    const Body& body) {
+  const bool kept = scratch.n_places == plan.n_groups;
+  const auto one = [&](int64_t group, int64_t place) {
+    float* boundaries[kMostLayers + 1];
+    Group<L> g(plan, batch, ends, scratch, group, place, boundaries);
+    body(g);
+  };
+  if (plan.n_groups == 1) {
+    const FlushSubnormals flush;
+    return one(0, 0);
+  }
+  const int64_t work = parts_for(plan.edges() * plan.lanes * plan.n_panels), most = scratch.n_places;
+  in_parts(static_cast<int>(work < most ? work : most), [&](int part, int n) {
+    for (int64_t g = plan.n_groups * part / n; g < plan.n_groups * (part + 1) / n; ++g) one(g, kept ? g : part);
+  });
+}
+
+void gather_transposes(const StepPlan& plan, float* wt_values, bool first_too) {
+  for (int64_t i = plan.first; i < plan.last; ++i) {
+    const StepLayer& l = plan.layers[i];
+    const int64_t size = l.w.indptr[l.w.n_rows];
+    if (i > plan.first || first_too) gather(l.values, l.slots, wt_values, size);
+    wt_values += size;
+  }
+}
+
+void collect_all(const StepPlan& plan, const StepEnds& ends, const float* gradients) {
+  if (plan.n_groups > 1)
+    for (int64_t i = plan.last - 1; i >= plan.first; --i) collect(plan, ends, gradients, i);
+}
+
+}  // namespace
+
+double step_gradients(const StepPlan& plan, const StepBatch& batch, const StepEnds& ends, const StepScratch& scratch) {
+  gather_transposes(plan, scratch.wt_values, ends.dx != nullptr);
+  with_lanes(plan.lanes, [&](auto lanes) {
+    for_each_group<lanes>(plan, batch, ends, scratch, [](auto& group) { group.gradients(); });
+  });
+  collect_all(plan, ends, scratch.gradients);
+  double loss = 0;
+  for (int64_t i = 0; i < plan.n_groups * plan.width(plan.last); ++i) loss += scratch.losses[i];
+  return loss;
+}
+
+void step_forward(const StepPlan& plan, const StepBatch& batch, const StepEnds& ends, const StepScratch& scratch) {
+  with_lanes(plan.lanes,
+             [&](auto lanes) { for_each_group<lanes>(plan, batch, ends, scratch, [](auto& group) { group.go(); }); });
+}
+
+void step_backward(const StepPlan& plan, const StepBatch& batch, const StepEnds& ends, const StepScratch& scratch) {
+  gather_transposes(plan, scratch.wt_values, ends.dx != nullptr);
+  with_lanes(plan.lanes, [&](auto lanes) {
+    for_each_group<lanes>(plan, batch, ends, scratch, [](auto& group) { group.come_back(); });
+  });
+  collect_all(plan, ends, scratch.gradients);
+}
+
+}  // namespace dsae::DSAE_LEVEL

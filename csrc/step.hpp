@@ -1,0 +1,84 @@
+// A training step as the kernels see it: layers in a row, what a batch brings, and how its panels are shared out.
+#pragma once
+
+#include "csr.hpp"
+#include "panel.hpp"
+
+namespace dsae {
+
+struct StepLayer {
+  Csr w;
+  int64_t n_in;
+  const float *values, *bias;
+  Csr wt;  // the transpose: its edges come from `slots`
+  const int32_t* slots;
+  int activation;     // in the table of activate.cpp
+  int64_t k;          // of activations that need it
+  float *dw, *dbias;  // where the gradients go
+};
+
+// Rows, or panels that have been made before; what is compared with what.
+struct StepBatch {
+  Rows<const float> rows;        // without data where `x` has it
+  const float *mean, *scale;     // of the rows' features; null where they stay as they are
+  const float* x;                // panels
+  int loss;                      // in the table of step.cpp; negative where there is none
+  float factor;                  // multiplies the loss' gradients
+  const float* target;           // rows; null where it is what enters the first layer
+  bool as_given;                 // the target is the rows before they are centred
+  const float *known, *weights;  // 1 where a value of the target is known, else 0; of every row; null for all ones
+};
+
+// Layers [first, last) on panels [0, n_panels), in groups of panels that share nothing but weights. Each group adds up
+// gradients of its own, so that no sum depends on the number of threads.
+struct StepPlan {
+  const StepLayer* layers;
+  int64_t first, last;
+  int lanes;
+  int64_t n_rows, n_panels, n_groups;
+  int64_t at_once;  // panels of a group that go through a layer together: all where activations are to be kept
+
+  int64_t width(int64_t i) const { return i < last ? layers[i].n_in : layers[last - 1].w.n_rows; }
+  int64_t begin(int64_t group) const { return n_panels * group / n_groups; }
+  int64_t most_of_a_group() const { return (n_panels + n_groups - 1) / n_groups; }
+  int64_t panel_size() const {  // floats of one panel in all that a group holds
+    int64_t size = 0, widest = 0;
+    for (int64_t i = first; i <= last; ++i) {
+      size += width(i);
+      widest = widest < width(i) ? width(i) : widest;
+    }
+    return (size + 2 * widest + 2 * width(last)) * lanes;
+  }
+  int64_t edges() const {
+    int64_t n = 0;
+    for (int64_t i = first; i < last; ++i) n += layers[i].w.indptr[layers[i].w.n_rows];
+    return n;
+  }
+  int64_t outputs() const {
+    int64_t n = 0;
+    for (int64_t i = first; i < last; ++i) n += layers[i].w.n_rows;
+    return n;
+  }
+};
+
+// What a step needs beside its arrays, for the caller to allocate.
+struct StepScratch {
+  float* panels;     // at_once * panel_size() for every place that a group may take
+  int64_t n_places;  // as many as groups where activations are kept, else as threads
+  float* gradients;  // edges() + outputs() for every group
+  float* wt_values;  // edges()
+  double* losses;    // the last layer's width, for every group
+};
+
+// Where the layers at both ends meet something else; each may be null.
+struct StepEnds {
+  float* y;         // what the last layer gives
+  const float* dy;  // its gradient
+  float* dx;        // of what enters the first
+  bool activated;   // whether y has gone through the last layer's activation
+  // Called by the thread that asked for the step as soon as all gradients of a layer are there, the last layer first.
+  void (*finished)(void* context, int64_t layer);
+  void* context;
+};
+
+}  // namespace dsae
