@@ -42,6 +42,7 @@ TYPED = {
     "n_iter_no_change": ("4", 4),
     "tol": ("0.001", 0.001),
     "scale": (True, True),
+    "precision": ("float32", "float32"),
     "device": ("cpu", "cpu"),
     "random_state": ("5", 5),
     "verbose": ("0", 0),

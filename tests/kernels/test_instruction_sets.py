@@ -29,6 +29,7 @@ def test_every_instruction_set_obeys_the_laws(level):
     if "DSAE_ISA must be one of" in run.stderr:
         pytest.skip(f"this CPU does not run {level}")
     assert run.stdout.strip() == level
+    assert level in kernels.ISAS
     if level == kernels.isa():
         return
     run = python(

@@ -10,6 +10,7 @@ from dsae.config._losses import LOSSES
 
 SHRINK = ("random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet", "none")
 SCHEDULES = ("joint", "stagewise")
+PRECISIONS = ("auto", "float32")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -32,6 +33,7 @@ class TrainConfig:
     n_iter_no_change: int = 10
     tol: float = 1e-4
     scale: bool = False
+    precision: str = choice("auto", PRECISIONS)
 
     def __post_init__(self) -> None:
         check_choices(self)

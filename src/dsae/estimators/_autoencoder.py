@@ -104,6 +104,10 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     scale : bool
         Whether features are scaled to unit variance inside the model. They are always centred, and all divided by the
         power of 100 nearest to their common spread; losses in ``history_`` are in these units.
+    precision : {"auto", "float32"}
+        Whether training may round activations and their gradients to bfloat16 inside the products of large sparse
+        layers, where a table measured beforehand says that it is faster on this CPU; weights and sums stay float32, and
+        so does the trained model. ``float32`` rounds nothing.
     device : {"auto", "cpu", "cuda"}
         Where `fit` and `partial_fit` train. ``auto`` is cuda where torch finds a GPU and the network has 2^20 possible
         weights or more, else the CPU. The trained model runs on the CPU.
@@ -183,6 +187,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         scale: bool = False,
+        precision: str = "auto",
         device: str = "auto",
         random_state: Any = None,
         verbose: int = 0,

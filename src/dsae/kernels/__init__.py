@@ -53,6 +53,7 @@ def forked() -> bool:
     return _forked
 
 
+ISAS = ("x86-64-v4", "x86-64-v3", "baseline", "numpy")  # whatever `isa` may give
 LANES = (16, 32, 64)  # one, two or four AVX-512 registers of float32
 
 

@@ -50,6 +50,9 @@ class SparseLinear(nn.Module):
         `torch.nn.Linear`.
     bias : Parameter, shape (out_features,), or None
     topology : Topology
+    rounding : str or None
+        Instruction set whose table says which products round their operands to bfloat16 while gradients are taken
+        (`dsae.ops.lines_for`); None, the default, for float32 throughout.
 
     Examples
     --------
@@ -85,6 +88,7 @@ class SparseLinear(nn.Module):
         self.values = nn.Parameter(_empty(topology.nnz, device, dtype))
         self.bias = nn.Parameter(self.values.detach().new_zeros(out_features)) if bias else None
         self.tape = ops.Tape()
+        self.rounding: str | None = None
         self._set_topology(topology)
         self.reset_parameters(generator=generator)
 
@@ -163,6 +167,13 @@ class SparseLinear(nn.Module):
             return "dense"
         return "dense" if self.values.device.type != "cpu" and topology.size <= DENSE_BELOW else "sparse"
 
+    @property
+    def lines(self) -> ops.Lines | None:
+        """Products that read lines of 16 bits; None where all read float32."""
+        if self.rounding is None or self.executor == "dense" or not torch.is_grad_enabled():
+            return None
+        return ops.lines_for(self.topology, self.rounding)
+
     def rewire(self, rewiring: Rewiring) -> None:
         """Adopt a new topology; kept edges keep their values, grown edges start at zero.
 
@@ -227,7 +238,7 @@ class SparseLinear(nn.Module):
                 with _no_autocast(values.device.type):
                     return self._dense_affine(x, bias, tape)
         if ops.is_native(values):  # autocast does not know the kernels
-            return ops.linear(values, bias, x, self.topology, tape)
+            return ops.linear(values, bias, x, self.topology, tape, self.lines)
         with _no_autocast(values.device.type):
             return ops.linear(values, bias, x, self.topology, tape)
 

@@ -26,6 +26,9 @@ from dsae.ops._codes import pre_activations as pre_activations
 from dsae.ops._codes import read as read
 from dsae.ops._codes import topk_of as topk_of
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk
+from dsae.ops._lines import Lines as Lines
+from dsae.ops._lines import isa as isa
+from dsae.ops._lines import lines_for as lines_for
 from dsae.ops._loss import gram_loss as gram_loss
 from dsae.ops._loss import tiled_loss as tiled_loss
 from dsae.ops._losses import LOSSES as LOSSES

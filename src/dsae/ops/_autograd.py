@@ -15,8 +15,11 @@ from torch.nn import functional as F
 
 from dsae import kernels
 from dsae.ops import _native, _torch
+from dsae.ops._lines import Lines
 from dsae.ops._rows import Panels, SparseRows, tensor_of
 from dsae.topology import Topology
+
+_LEAST_LANES = 32  # of lines of 16 bits
 
 
 class Tape:
@@ -96,35 +99,46 @@ class _Linear(Function):
         n_rows: int | None,
         topology: Topology,
         tape: Tape | None,
+        lines: Lines | None,
     ) -> Tensor:
         backend = _backend(x)
         ctx.packs, ctx.n_rows = n_rows is None, x.shape[0] if n_rows is None else n_rows
         panels = backend.pack(x) if ctx.packs else x
-        ctx.save_for_backward(values, panels)
+        if lines is None or backend is not _native or panels.shape[2] < _LEAST_LANES:
+            lines = Lines(False, False, False)
+        need_values, _, need_x = ctx.needs_input_grad[:3]
+        by_lines = need_values and (lines.backward if need_x else lines.sddmm)
+        rounded = _native.bf16_pack(panels) if lines.forward or by_lines else panels
+        ctx.save_for_backward(values, rounded if by_lines else panels)
         ctx.topology, ctx.tape = topology, tape
-        y = backend.spmm(values, bias, panels, topology)
+        y = (_native.bf16_spmm if lines.forward else backend.spmm)(
+            values, bias, rounded if lines.forward else panels, topology
+        )
         return backend.unpack(y, ctx.n_rows) if ctx.packs else y
 
     @staticmethod
     @first_derivatives
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         values, x = ctx.saved_tensors
-        backend, topology = _backend(x), ctx.topology
+        backend, topology, by_lines = _backend(values), ctx.topology, x.dtype == torch.uint16
         if ctx.packs:
             dy = backend.pack(dy, x.shape[2])
         if ctx.tape is not None and ctx.tape.recording:
-            ctx.tape.x, ctx.tape.dy = Panels(x.detach(), ctx.n_rows), Panels(dy, ctx.n_rows)
+            seen = _native.bf16_unpack(x) if by_lines else x.detach()
+            ctx.tape.x, ctx.tape.dy = Panels(seen, ctx.n_rows), Panels(dy, ctx.n_rows)
         need_values, need_bias, need_x = ctx.needs_input_grad[:3]
         d_values = dx = None
         if need_values and need_x:
-            d_values, dx = backend.backward(values, dy, x, topology)
+            d_values, dx = backend.backward(values, _native.bf16_pack(dy) if by_lines else dy, x, topology)
+        elif need_values and by_lines:
+            d_values = _native.bf16_sddmm(_native.bf16_pack(dy), x, topology)
         elif need_values:
             d_values = backend.sddmm(dy, x, topology)
         elif need_x:
             dx = backend.spmm_transposed(values, dy, topology)
         if dx is not None and ctx.packs:
             dx = backend.unpack(dx, ctx.n_rows)
-        return d_values, backend.sum_samples(dy) if need_bias else None, dx, None, None, None
+        return d_values, backend.sum_samples(dy) if need_bias else None, dx, None, None, None, None
 
 
 class _CsrLinear(Function):
@@ -192,7 +206,12 @@ def unpack(panels: Panels) -> Tensor:
 
 
 def linear(
-    values: Tensor, bias: Tensor | None, x: Tensor | Panels | SparseRows, topology: Topology, tape: Tape | None = None
+    values: Tensor,
+    bias: Tensor | None,
+    x: Tensor | Panels | SparseRows,
+    topology: Topology,
+    tape: Tape | None = None,
+    lines: Lines | None = None,
 ) -> Tensor | Panels:
     """``W x + bias`` with ``W`` at the active edges of ``topology``.
 
@@ -206,6 +225,9 @@ def linear(
         Of shape ``(out_features, in_features)``.
     tape : Tape, optional
         Keeps ``x`` and the output's gradient while it is recording.
+    lines : Lines, optional
+        Products in which dense ``x`` and the output's gradient are rounded to bfloat16, on the compiled kernels where a
+        batch has more than 16 rows; weights and sums stay float32.
 
     Returns
     -------
@@ -232,7 +254,7 @@ def linear(
         rows: Tensor = _CsrLinear.apply(values, bias, x, topology, tape)  # type: ignore[assignment]
         return pack(rows) if x.packed else rows
     n_rows = x.n_rows if isinstance(x, Panels) else None
-    y: Tensor = _Linear.apply(values, bias, tensor_of(x), n_rows, topology, tape)  # type: ignore[assignment]
+    y: Tensor = _Linear.apply(values, bias, tensor_of(x), n_rows, topology, tape, lines)  # type: ignore[assignment]
     return y if n_rows is None else Panels(y, n_rows)
 
 

@@ -63,6 +63,35 @@ def spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> 
     return torch.from_numpy(y)
 
 
+def bf16_pack(panels: Tensor) -> Tensor:
+    """Panels rounded to bfloat16, uint16 ``[p, f, lanes]`` in the kernels' order."""
+    lines = kernels.aligned((*panels.shape[:2], panels.shape[2] // 2)).view(np.uint16)
+    kernels.bf16_pack(_array(panels), lines)
+    return torch.from_numpy(lines)
+
+
+def bf16_unpack(lines: Tensor) -> Tensor:
+    """The numbers that lines of 16 bits hold, as panels."""
+    panels = kernels.aligned(tuple(lines.shape))
+    kernels.bf16_unpack(_array(lines), panels)
+    return torch.from_numpy(panels)
+
+
+def bf16_spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> Tensor:
+    """`spmm` of lines of 16 bits; panels of float32."""
+    y = kernels.aligned((x.shape[0], topology.shape[0], x.shape[2]))
+    bias_array = None if bias is None else _array(bias)
+    kernels.bf16_spmm(topology.indptr, topology.indices, _array(values), bias_array, _array(x), y)
+    return torch.from_numpy(y)
+
+
+def bf16_sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
+    """`sddmm` of lines of 16 bits."""
+    dw = kernels.aligned((topology.nnz,))
+    kernels.bf16_sddmm(topology.indptr, topology.indices, _array(dy), _array(x), dw)
+    return torch.from_numpy(dw)
+
+
 def spmm_transposed(values: Tensor, dy: Tensor, topology: Topology) -> Tensor:
     """``W^T dy``: the same product on the cached transpose, its values refreshed."""
     transposed, slots = topology.transpose
@@ -79,11 +108,12 @@ def sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
 
 
 def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
-    """`sddmm` and `spmm_transposed` in one pass over the edges, ``[nnz]`` and ``[p, f, lanes]``."""
+    """`sddmm` and `spmm_transposed` in one pass over the edges, ``[nnz]`` and ``[p, f, lanes]``; also of 16 bits."""
     transposed, slots = topology.transpose
     moved, dw, dx = (kernels.aligned(shape) for shape in (slots.shape, slots.shape, x.shape))
     kernels.gather(_array(values), slots, moved)
-    kernels.backward(transposed.indptr, transposed.indices, moved, _array(dy), _array(x), dx, dw)
+    product = kernels.bf16_backward if x.dtype == torch.uint16 else kernels.backward
+    product(transposed.indptr, transposed.indices, moved, _array(dy), _array(x), dx, dw)
     in_order = moved  # the transposed values are no longer needed
     kernels.scatter(dw, slots, in_order)
     return torch.from_numpy(in_order), torch.from_numpy(dx)

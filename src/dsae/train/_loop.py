@@ -93,9 +93,10 @@ def fit(
         run = Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer)
         run.stages, run.checkpoints, run.events, run.trained = stages, checkpoints, events, trained
         saved = run.take_up()
-        while run.stage < len(stages) and not (run.stopping or run.stopped):
-            _run_stage(run, stages[run.stage], saved)
-            saved, run.stage = None, run.stage + 1
+        with run.rounding():
+            while run.stage < len(stages) and not (run.stopping or run.stopped):
+                _run_stage(run, stages[run.stage], saved)
+                saved, run.stage = None, run.stage + 1
         if run.stopping:
             warnings.warn(run.interruption, RuntimeWarning, stacklevel=3)
         elif run.stopped and run.excess:
@@ -139,7 +140,8 @@ def learn(
         run.stages, run.history = (stage,), history
         run.started -= seconds_of(history)
         learner = _first_or_next(run, stage, state)
-        row = _run_epoch(run, learner)
+        with run.rounding():
+            row = _run_epoch(run, learner)
         history.append(row)
         progress.epoch(stage.name, row)
         observer.see(model)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dsae import ops
 from dsae.config import TrainConfig, whole_number
 from dsae.data import Source
 from dsae.nn import Autoencoder, as_arrays, as_tensors, target_nnz
@@ -43,6 +45,7 @@ class Run:
     stopping: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
+    isa: str = field(default_factory=ops.isa)
 
     @property
     def shrinkers(self) -> dict[str, Shrinker]:
@@ -88,6 +91,7 @@ class Run:
         """All that the next step depends on, but the place in the stages."""
         learner.settle()
         return {
+            "isa": self.isa,
             "model": self.model.state_dict(),
             "shrinkers": {key: shrinker.state_dict() for key, shrinker in self.shrinkers.items()},
             "observer": None if self.observer is None else self.observer.state_dict(),
@@ -96,12 +100,25 @@ class Run:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """All but the learner, which needs the layers as they were."""
+        self.isa = ops.isa(state["isa"])
         self.model.load_state_dict(state["model"])
         if state["shrinkers"] is not None:
             for key, shrinker in self.shrinkers.items():
                 shrinker.load_state_dict(state["shrinkers"][key], self.model.layers)
         if self.observer is not None:
             self.observer.load_state_dict(state["observer"])
+
+    @contextlib.contextmanager
+    def rounding(self) -> Iterator[None]:
+        """Let layers round their operands as the instruction set's table says that the run began with."""
+        layers = self.model.layers.values()
+        for layer in layers:
+            layer.rounding = self.isa if self.config.precision == "auto" else None
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.rounding = None
 
     def keep(self, learner: Learner) -> None:
         """Write a checkpoint, if it is time."""
