@@ -17,9 +17,10 @@ namespace dsae::DSAE_LEVEL {
 namespace {
 
 constexpr int64_t kSumRows = 256;  // outputs whose losses are summed together
-constexpr int64_t kAhead = 3;      // edges whose rows are asked for early
-constexpr int64_t kLine = 16;      // numbers
-constexpr int64_t kMirror = 32;    // squares of a symmetric matrix that stay in L1
+constexpr int64_t kSumEdges = 1024;
+constexpr int64_t kAhead = 3;    // edges whose rows are asked for early
+constexpr int64_t kLine = 16;    // numbers
+constexpr int64_t kMirror = 32;  // squares of a symmetric matrix that stay in L1
 
 struct Gram {
   const GramLayer& layer;
@@ -103,7 +104,8 @@ struct Gram {
     const float* const cj = c + j * h;
     float *const gj = g + j * h, pull = pulled[j], own = 0;
     for (int64_t edge = cut[0]; edge < end; ++edge) {
-      if (edge + kAhead < end) fetch<E>(layer.w.indptr[layer.rows[edge + kAhead]], layer.slots[edge + kAhead]);
+      if (E != 1 && edge + kAhead < end)
+        fetch<E>(layer.w.indptr[layer.rows[edge + kAhead]], layer.slots[edge + kAhead]);
       const int64_t row = layer.rows[edge], slot = layer.slots[edge], first = layer.w.indptr[row];
       const int64_t count = E ? E : layer.w.indptr[row + 1] - first;
       const float *const values = layer.values + first, value = layer.values[slot];
@@ -163,13 +165,12 @@ struct Gram {
     }
   }
 
-  double output(int64_t row) const {
+  // An output's bias, and its part of the loss; `linear` is w_i s.
+  double output(int64_t row, double linear) const {
     const Csr& w = layer.w;
     const int64_t first = w.indptr[row], last = w.indptr[row + 1];
     const double constant = constants[row];
-    double linear = 0;
-    for (int64_t i = first; i < last; ++i) linear += double{layer.values[i]} * sums[w.indices[i]];
-    double loss = unseen * (2 * constant * linear + x.count * constant * constant);
+    double loss = unseen * constant * (2 * linear + x.count * constant);
     double dbias = unseen * (linear + x.count * constant);
     numbers_of(row, [&](int64_t b, Number t) {
       const float* const h = sample(b);
@@ -180,6 +181,29 @@ struct Gram {
       for (int64_t i = first; i < last; ++i) to.dw[i] -= factor * residual * h[w.indices[i]];
     });
     to.dbias[row] = static_cast<float>(factor * dbias);
+    return loss;
+  }
+
+  // Outputs begin to end. Rows of one or two weights are too short for loops of their own: one sum runs over the edges
+  // of all, in double, and a row is the difference of two places.
+  double sum_of(int64_t begin, int64_t end) const {
+    const Csr& w = layer.w;
+    double places[kSumEdges + 1], loss = 0;
+    for (int64_t row = begin; row < end;) {
+      const int64_t start = w.indptr[row], stop = w.indptr[end];
+      const int64_t last = start + kSumEdges < stop ? start + kSumEdges : stop;
+      places[0] = 0;
+      for (int64_t i = start; i < last; ++i)
+        places[i - start + 1] = places[i - start] + double{layer.values[i]} * sums[w.indices[i]];
+      if (w.indptr[row + 1] > last) {
+        double linear = places[kSumEdges];
+        for (int64_t i = last; i < w.indptr[row + 1]; ++i) linear += double{layer.values[i]} * sums[w.indices[i]];
+        loss += output(row++, linear);
+        continue;
+      }
+      for (; row < end && w.indptr[row + 1] <= last; ++row)
+        loss += output(row, places[w.indptr[row + 1] - start] - places[w.indptr[row] - start]);
+    }
     return loss;
   }
 
@@ -203,9 +227,8 @@ struct Gram {
     parallel(all, [&](int thread, int n) {
       const int64_t end = thread + 1 == n ? chunks : chunk_at(all * (thread + 1) / n);
       for (int64_t chunk = chunk_at(all * thread / n); chunk < end; ++chunk) {
-        losses[chunk] = 0;
-        for (int64_t row = chunk * kSumRows; row < (chunk + 1) * kSumRows && row < w.n_rows; ++row)
-          losses[chunk] += output(row);
+        const int64_t begin = chunk * kSumRows, stop = begin + kSumRows;
+        losses[chunk] = sum_of(begin, stop < w.n_rows ? stop : w.n_rows);
       }
     });
     double loss = 0;
