@@ -75,10 +75,10 @@ def test_a_seed_repeats_the_run_bit_for_bit(name):
 def test_methods_only_shrink_and_never_exceed_the_density_they_start_with(name):
     seen = []
     model = run(name, watch=lambda model, step: seen.append(model.nnz))
-    start = METHODS[name].schedule.start
+    schedule, size = METHODS[name].schedule, model.nnz / model.density
     assert seen == sorted(seen, reverse=True)
-    assert seen[0] > 0.8 * min(start * model.nnz, model.nnz / model.density)
-    assert max(seen) <= start * model.nnz
+    start = min(schedule.start * model.nnz, max(schedule.densest * size, 2 * model.nnz))
+    assert 0.8 * start < seen[0] <= 1.2 * start
 
 
 @pytest.mark.parametrize(("name", "changes"), [("random", False), ("set", True), ("rigl", True), ("granet", True)])
@@ -191,6 +191,22 @@ def test_the_tape_holds_the_gradient_of_the_loss(density):
     dense = torch.einsum("pol,pil->oi", dy.tensor, inputs.tensor) if packed else dy.T @ inputs
     live = dense.view(-1)[torch.from_numpy(layer.topology.flat)]
     torch.testing.assert_close(live, layer.values.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("density", "share"), [(0.05, 0.5), (0.2, 0.5), (0.4, 0.8), (0.7, 1.0)])
+def test_gradual_methods_start_with_half_of_the_weights_and_init_with_its_own(density, share):
+    names = "encoder.0", "encoder.1", "decoder.0", "decoder.1"
+    config = AutoencoderConfig(
+        n_features=30, n_components=6, hidden_layer_sizes=(20,), density=dict.fromkeys(names, density)
+    )
+    train, generator = TrainConfig(shrink="tempered"), torch.Generator().manual_seed(0)
+    moments = (np.zeros(30, np.float32), np.ones(30, np.float32))
+    fresh = start_model(config, train, generator, moments)
+    assert [layer.density for layer in fresh.layers.values()] == pytest.approx([share] * 4, abs=0.01)
+    spread = start_nnz(config.replace(density=density), train)
+    assert spread == target_nnz(config.replace(density=share))
+    dense = Autoencoder(config.replace(density=1.0), generator).to_layers()
+    assert start_model(config, train, generator, moments, dense).density == 1
 
 
 def test_a_layer_too_large_to_start_full_starts_sparse(monkeypatch):

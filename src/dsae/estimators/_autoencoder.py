@@ -61,10 +61,10 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     shrink : {"tempered", "saliency", "magnitude", "gradient", "random", "set", "rigl", "granet", "none"}
         How the active weights are chosen. ``tempered`` (``|w|`` times the fourth root of the running mean of
         ``|dL/dw|``), ``saliency`` (running mean of ``|w dL/dw|``), ``magnitude`` (``|w|``) and ``gradient``
-        (``|dL/dw|``) start dense and shrink along a cubic curve (Zhu & Gupta 2017). The others are sparse from the
-        first step: ``random`` draws once; ``set`` (Mocanu et al. 2018) and ``rigl`` (Evci et al. 2020) exchange edges
-        during training; ``granet`` (Liu et al. 2021) also shrinks, from twice the final density. ``none`` leaves the
-        weights alone and needs ``density=1``.
+        (``|dL/dw|``) start with half of the weights and shrink along a cubic curve (Zhu & Gupta 2017). The others are
+        sparser from the first step: ``random`` draws once; ``set`` (Mocanu et al. 2018) and ``rigl`` (Evci et al. 2020)
+        exchange edges during training; ``granet`` (Liu et al. 2021) also shrinks, from twice the final density.
+        ``none`` leaves the weights alone and needs ``density=1``.
     l1 : float
         Strength of the proximal L1 step in units of the learning rate. 0.1 is gentle. Weights that become exactly zero
         leave the topology, so the final density may be lower than requested.

@@ -39,7 +39,7 @@ class Pruner:
         (`dsae.topology.erdos_renyi`); a mapping names layers as ``model.named_modules()`` does, and the others keep
         the edges that they have.
     method : str or Method
-        A key of `METHODS`. Those that start full (``tempered``, ``saliency``, ``magnitude``, ``gradient``) shrink from
+        A key of `METHODS`. The gradual ones (``tempered``, ``saliency``, ``magnitude``, ``gradient``) shrink from
         the density that the layers have: build these with ``density=1``, or by `SparseLinear.from_dense`. For the
         others, weights beyond those that the method starts with are dropped here and now, the smallest first.
     n_steps : int, optional

@@ -34,12 +34,15 @@ class Method:
     schedule: Schedule
 
 
+# The half of the edges that would go first can as well be drawn at random (docs/design/shrinking.md).
+_GRADUAL = Schedule(start=inf, densest=0.5)
+
 METHODS: dict[str, Method] = {
     "random": Method(Magnitude, RandomGrowth, Schedule()),
-    "gradient": Method(Gradient, RandomGrowth, Schedule(start=inf)),
-    "saliency": Method(Saliency, RandomGrowth, Schedule(start=inf)),
-    "magnitude": Method(Magnitude, RandomGrowth, Schedule(start=inf)),
-    "tempered": Method(Tempered, RandomGrowth, Schedule(start=inf)),
+    "gradient": Method(Gradient, RandomGrowth, _GRADUAL),
+    "saliency": Method(Saliency, RandomGrowth, _GRADUAL),
+    "magnitude": Method(Magnitude, RandomGrowth, _GRADUAL),
+    "tempered": Method(Tempered, RandomGrowth, _GRADUAL),
     "set": Method(Magnitude, RandomGrowth, Schedule(share=0.3, every=0)),
     "rigl": Method(Magnitude, AbsentGradient, Schedule(share=0.3, cosine=True)),
     "granet": Method(Tempered, AbsentGradient, Schedule(start=2, share=0.3, cosine=True)),
@@ -73,7 +76,7 @@ class Rewire(Shrinker):
     Examples
     --------
     >>> Rewire(METHODS["set"], final={"encoder.0": 1000}, seed=0)
-    Rewire(schedule=Schedule(start=1.0, share=0.3, cosine=False, every=0, until=0.75))
+    Rewire(schedule=Schedule(start=1.0, densest=1.0, share=0.3, cosine=False, every=0, until=0.75))
     """
 
     def __init__(self, method: Method, final: Mapping[str, int], seed: int) -> None:

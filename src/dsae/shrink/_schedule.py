@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsae.shrink._base import Clock
@@ -19,8 +18,8 @@ class Schedule:
         Active edges at the first step, as a multiple of the final ones (at most all): ``inf`` starts full. The excess
         is removed along the cubic curve of Zhu & Gupta (2017), eq. 1.
     densest : float
-        Share of all possible edges at the first step, at most, but twice the final ones where these are more. In all
-        layers the same multiple of the final edges then.
+        Density of the network at the first step, at most, but twice the final one where that is more; spread over the
+        layers as the final one is.
     share : float
         Share of the active edges dropped and regrown at each update.
     cosine : bool
@@ -42,13 +41,6 @@ class Schedule:
     def static(self) -> bool:
         """Whether the topology never changes."""
         return self.start == 1 and not self.share
-
-    def multiple(self, final: Mapping[str, int], sizes: Mapping[str, int]) -> float:
-        """Edges at the first step over the ``final`` ones of the layers, which have ``sizes`` possible ones."""
-        density = sum(final.values()) / max(1, sum(sizes[name] for name in final))
-        if self.densest == 1 or not density:
-            return self.start
-        return min(self.start, max(2.0, self.densest / density))
 
     @property
     def settled(self) -> float:

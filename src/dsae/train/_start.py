@@ -31,8 +31,8 @@ def start_model(
     Parameters
     ----------
     config, train
-        Architecture and settings. Methods that shrink gradually start with full layers, where those fit in memory;
-        the others with the final number of edges.
+        Architecture and settings. Methods that shrink gradually start with half of the edges, where those fit in
+        memory, or all of ``init``; the others with the final number of edges.
     generator : torch.Generator
     moments : tuple of ndarray, shape (n_features,)
         Mean and scale by which inputs are standardised.
@@ -42,7 +42,7 @@ def start_model(
     threshold : ndarray, shape (n_components,), optional
         Of the code activation, to go with ``init``.
     """
-    start = start_nnz(config, train)
+    start = start_nnz(config, train, fresh=init is None)
     sizes = {name: n_out * n_in for name, (n_out, n_in) in config.layer_shapes.items()}
     initial = {name: count / sizes[name] for name, count in start.items()}
     model = Autoencoder(config.replace(density=initial), generator)
@@ -57,17 +57,28 @@ def start_model(
     return model
 
 
-def start_nnz(config: AutoencoderConfig, train: TrainConfig) -> dict[str, int]:
-    """Number of active weights with which each layer starts."""
+def start_nnz(config: AutoencoderConfig, train: TrainConfig, fresh: bool = True) -> dict[str, int]:
+    """Number of active weights with which each layer starts; of weights that have learned, as many as fit in memory."""
     final = target_nnz(config)
     if train.shrink == "none":
         return final
-    sizes = {name: n_out * n_in for name, (n_out, n_in) in config.layer_shapes.items()}
-    start = METHODS[train.shrink].schedule.multiple(final, sizes)
+    schedule = METHODS[train.shrink].schedule
+    most = _densest(config, schedule.densest if fresh else 1.0)
     return {
-        name: round(min(size, start * final[name], max(2 * final[name], _LARGEST_DENSE_START)))
-        for name, size in sizes.items()
+        name: round(max(nnz, min(schedule.start * nnz, most[name], max(2 * nnz, _LARGEST_DENSE_START))))
+        for name, nnz in final.items()
     }
+
+
+def _densest(config: AutoencoderConfig, densest: float) -> dict[str, int]:
+    """Edges of a density of ``densest``, or of twice the final one where that is more, spread as the final ones are."""
+
+    def share(density: float) -> float:
+        return min(1.0, max(densest, 2 * density))
+
+    if isinstance(config.density, Mapping):
+        return target_nnz(config.replace(density={name: share(value) for name, value in config.density.items()}))
+    return target_nnz(config.replace(density=share(config.density)))
 
 
 def start_extras(
