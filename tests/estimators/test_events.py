@@ -93,9 +93,24 @@ def test_checkpoints_of_ones_own_stay_until_they_are_removed(tmp_path):
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, "3"])
-def test_every_must_be_a_whole_number(every):
+@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+def test_every_must_be_a_whole_number(verb, every):
     with pytest.raises(ValueError, match="every must be a whole number"):
-        small().fit(X, on_step=print, every=every)
+        getattr(small(), verb)(X, on_step=print, every=every)
+
+
+def test_hooks_hear_of_chunks_of_any_length(tmp_path):
+    """Steps are counted over all of them, also after loading; a chunk is an epoch, and no answer ends it."""
+    epochs, steps = [], []
+    hooks = {"on_epoch": lambda row: epochs.append(row) or True, "on_step": steps.append, "every": 2}
+    dsa = small()
+    for chunk in (X[:50], X[50:60]):
+        dsa.partial_fit(chunk, **hooks)
+    dsa.save(tmp_path / "model")
+    dsa = DeepSparseAutoencoder.load(tmp_path / "model").partial_fit(X, **hooks)
+    assert epochs == dsa.history_
+    assert [row["step"] for row in steps] == [2, 4, 6, 8]
+    assert [row["epoch"] for row in steps] == [1, 2, 3, 3]
 
 
 def grouped(rng, groups, n=30):
@@ -156,4 +171,5 @@ def test_the_hooks_are_arguments_of_fit_and_no_parameters():
     """So that an estimator can be pickled, cloned and searched over."""
     arguments = {"validation", "on_epoch", "on_step", "every"}
     assert arguments <= set(inspect.signature(DeepSparseAutoencoder.fit).parameters)
+    assert arguments - {"validation"} <= set(inspect.signature(DeepSparseAutoencoder.partial_fit).parameters)
     assert not arguments & set(small().get_params())

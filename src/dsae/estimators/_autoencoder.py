@@ -20,10 +20,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae.config import AutoencoderConfig, in_range, loss_of, positive_int
+from dsae.config import AutoencoderConfig, in_range, loss_of
 from dsae.data import ArraySource, Source, as_source
 from dsae.estimators._base import DSAEstimator, column_names, refuse_frames, refuse_unknown
-from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, with_callbacks
+from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
 from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS, configure
 from dsae.estimators._warnings import advise_on_data, advise_on_model
 from dsae.interpret import feature_importances
@@ -80,7 +80,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         Non-zeros per code, for ``topk``, ``batchtopk`` and ``jumprelu``.
     schedule : {"joint", "stagewise"}
         Whether all layers are trained at once or in stages. The stages are the encoder layer by layer, the decoder,
-        shrinking, activations.
+        shrinking, activations. Layer by layer, the first layer minimises ``loss`` on the rows, and each inner one the
+        squared error of its own input, which is an activation and so neither binary nor a count (Bengio et al. 2007).
     init : DeepSparseAutoencoder, Runtime, str, Path or sequence, optional
         Model to start from. A fitted model, a model folder, or one ``(weight [out, in], bias [out])`` per layer from
         the input to the output.
@@ -270,7 +271,6 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             history = _appended(earlier, result.history)
             return replace(result.model, training=training, feature_names=names, history=history)
 
-        positive_int("every", every)
         hooks = (on_epoch, on_step, every)
         events = FitEvents(self, X, train_config.max_iter, lambda result: _fitted(described(result)), *hooks)
         held_out = None if validation is None else _validation(validation, source, names)
@@ -286,7 +286,16 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             checkpoints.remove()
         return self
 
-    def partial_fit(self, X: Any, y: Any = None, **unknown: Any) -> DeepSparseAutoencoder:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        on_epoch: Callable[[dict[str, Any]], Any] | None = None,
+        on_step: Callable[[dict[str, Any]], Any] | None = None,
+        every: int = 100,
+        **unknown: Any,
+    ) -> DeepSparseAutoencoder:
         """Learn from more rows, each seen once, continuing from the current model.
 
         For data that arrive in an unknown number of chunks; training is open-ended. The model has its final density
@@ -302,6 +311,11 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), or a source
         y : ignored
+        on_epoch : callable, optional
+            Called once, with the row that the rows of ``X`` add to ``history_``.
+        on_step : callable, optional
+        every : int
+            As in `fit`; steps are counted from the first call on.
         **unknown
             Refused; ``sample_weight`` with advice.
 
@@ -331,7 +345,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         source = self._checked("partial_fit", X) if fitted else as_source("partial_fit", X, training=True)
         model_config, train_config = configure(self._parameters(fitted), source)
         start = self.runtime_.model if fitted else self._start_from(model_config)
-        result = train.learn_rows(source, model_config, train_config, start, self._seed(), self.verbose, self.device)
+        settings = (start, self._seed(), self.verbose, self.device, Hooks(on_epoch, on_step, every))
+        result = train.learn_rows(source, model_config, train_config, *settings)
         training = asdict(train_config)
         names = self.runtime_.model.feature_names if fitted else column_names(X, source)
         self._adopt(replace(result.model, training=training, feature_names=names), result.interrupted)

@@ -124,11 +124,23 @@ class Autoencoder(nn.Module):
         trace = self.trace(x)
         return self._restored(trace.rows(trace.output))
 
-    def trace(self, x: Tensor | SparseRows) -> Trace:
-        """One forward pass over rows ``[batch, n_features]`` that keeps what losses and penalties need."""
+    def trace(self, x: Tensor | SparseRows, shortcut: SparseLinear | None = None) -> Trace:
+        """One forward pass over rows ``[batch, n_features]`` that keeps what losses and penalties need.
+
+        Parameters
+        ----------
+        x : Tensor or SparseRows
+        shortcut : SparseLinear, optional
+            Reconstructs from the first layer's output, in the place of all layers behind it.
+        """
         centred = self.centred(x)
-        entered, hidden, pre_code = self._encoded(centred)
-        decoded = self.steps(self.names("decoder")[:-1], hidden[-1])
+        if shortcut is None:
+            entered, hidden, pre_code = self._encoded(centred)
+            decoded = self.steps(self.names("decoder")[:-1], hidden[-1])
+        else:
+            entered, decoded = self.enter(centred), []
+            ((pre_code, after),) = self.steps(self.names("encoder")[:1], entered)
+            hidden = (after,)
         return Trace(
             given=x,
             input=entered,
@@ -136,7 +148,7 @@ class Autoencoder(nn.Module):
             pre_code=pre_code,
             inner=tuple(after for _, after in decoded),
             aim=centred if self.config.output.linear else x,
-            head=self.decoder[-1],  # type: ignore[arg-type]
+            head=self.decoder[-1] if shortcut is None else shortcut,  # type: ignore[arg-type]
             activation=self.activations[-1],  # type: ignore[arg-type]
             extras=dict(self.extras.items()),
         )

@@ -115,6 +115,7 @@ def learn(
     observer: Sensitivity,
     verbose: int = 0,
     state: Mapping[str, Any] | None = None,
+    events: Events | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """One pass over ``source`` of a training that has no end: `fit` in pieces.
 
@@ -126,6 +127,8 @@ def learn(
         Of the passes before; this one's row is added.
     state : mapping, optional
         What the pass before gave back.
+    events : Events, optional
+        Is told of steps.
 
     Returns
     -------
@@ -137,7 +140,7 @@ def learn(
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     with Interrupt() as interrupt, ProgressLine(steps_per_epoch, verbose) as progress:
         run = Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer)
-        run.stages, run.history = (stage,), history
+        run.stages, run.history, run.events = (stage,), history, events
         run.started -= seconds_of(history)
         learner = _first_or_next(run, stage, state)
         with run.rounding():

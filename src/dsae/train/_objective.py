@@ -16,23 +16,22 @@ def objective_of(
 ) -> tuple[Tensor, Tensor]:
     """The loss as it is reported, and with the penalties."""
     if extra is not None:
-        loss = _layer_loss(run.model, stage.layers[0], extra, x)
+        loss = _layer_loss(run.model, stage.layers[0], extra, x, run.config.loss)
         return loss, loss
     trace = run.model.trace(x)
     loss = trace.loss(run.config.loss)
     return loss, loss + sum(shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers)
 
 
-def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor | ops.SparseRows) -> Tensor:
+def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor | ops.SparseRows, loss: str) -> Tensor:
+    """The data's loss of the first layer; of an inner one the squared error of its input, which is no data."""
     names = model.names("encoder")
     at = names.index(name)
+    if at == 0:
+        return model.trace(x, decoder).loss(loss)
     with torch.no_grad():
-        z = model.enter(model.centred(x))
-        if at:
-            z = model.steps(names[:at], z)[-1][1]
+        z = model.steps(names[:at], model.enter(model.centred(x)))[-1][1]
     ((_, h),) = model.steps([name], z)
-    if isinstance(z, ops.SparseRows):
-        return decoder.loss(h, z, "mse")
     back, z = (ops.unpack(t) if isinstance(t, ops.Panels) else t for t in (decoder(h), z))
     return nn.functional.mse_loss(back, z)
 

@@ -15,7 +15,7 @@ from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
 from dsae.train._checkpoint import restoring
 from dsae.train._device import device_of, plain_torch
-from dsae.train._events import TrainingResult
+from dsae.train._events import Events, TrainingResult
 from dsae.train._fit import _scale
 from dsae.train._loop import REMEDY, learn
 from dsae.train._sensitivity import Sensitivity
@@ -34,6 +34,7 @@ def learn_rows(
     seed: int = 0,
     verbose: int = 0,
     device: str = "auto",
+    events: Events | None = None,
 ) -> TrainingResult:
     """Take the rows of ``X`` into a model, once each.
 
@@ -49,6 +50,8 @@ def learn_rows(
     verbose : int
     device : {"auto", "cpu", "cuda"}
         As in `fit_rows`.
+    events : Events, optional
+        Is told of steps, and of the pass as of an epoch.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def learn_rows(
         source, at.deviation, config.batch_size, at.seed, None if start is None else start.importance
     )
     history = [] if start is None else list(start.history)
-    state, interrupted = learn(at.model, source, stage, config, at.seed, history, observer, verbose, at.state)
+    state, interrupted = learn(at.model, source, stage, config, at.seed, history, observer, verbose, at.state, events)
     model = Model(
         model_config,
         at.model.to_layers(),
@@ -84,7 +87,10 @@ def learn_rows(
         extras=at.model.to_extras(),
         learning={**state, "seed": at.seed, "settings": settings, "deviation": at.deviation},
     )
-    return TrainingResult(model, history, interrupted)
+    result = TrainingResult(model, history, interrupted)
+    if events is not None:
+        events.on_epoch(history[-1], lambda: result)
+    return result
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ class Run:
 
     def after_step(self, learner: Learner, loss: float, rate: float) -> None:
         """Tell of a step, where it is one of those that are told."""
-        step = len(self.history) * self.steps_per_epoch + learner.sums.n_batches
+        planned = len(self.history) * self.steps_per_epoch + learner.sums.n_batches
+        step = planned if learner.n_steps else learner.step  # passes that have no end may be of any length
         if self.events is not None and step % self.events.every == 0:
             row = {"step": step, "epoch": len(self.history) + 1, "stage": learner.stage.name}
             self.events.on_step(row | {"loss": loss, "learning_rate": rate})
