@@ -4,6 +4,7 @@ import os
 
 import click
 import pytest
+from tests.covering import each
 
 from dsae.cli import COMMANDS, cli, main
 from dsae.cli._options import OneOf
@@ -50,29 +51,30 @@ def test_nothing_asked_is_wrong_usage(dsae):
     assert "Usage: dsae" in done.err
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["prune"], "No such command 'prune'"),
-        (["encode"], "Missing argument 'MODEL'. See dsae encode --help."),
-        (["fit", "data.npy"], "Missing option '-o'"),
-        (
-            ["fit", "data.npy", "-o", "m", "--densty", "1"],
-            "No such option '--densty'. (Did you mean one of: '--density'",
-        ),
-        (["fit", "data.npy", "-o", "m", "--shrink", "prune"], "'prune' is not one of 'random', 'gradient'"),
-        (["fit", "data.npy", "-o", "m", "--density", "a=b"], "such as encoder.0=0.05; got 'a=b'"),
-        (["fit", "data.npy", "-o", "m", "--hidden-layer-sizes", "3;4"], "such as 1024,256; got '3;4'"),
-        (["encode", "nowhere", "data.npy"], "[load] nowhere is not a model folder: it has no config.json."),
-        (["info", "nowhere"], "[load] nowhere is not a model folder"),
-        (["evaluate", "{model}", "gone.npy"], "[read] gone.npy does not exist; check the path."),
-        (["evaluate", "{model}", "data.xls"], "data.xls must end in .npy, .npz, .csv"),
-        (["decode", "{model}", "{data}"], "X must have 2 columns, the code's width; got 4 in "),
-        (["encode", "{model}", "{data}", "-o", "x.pdf"], "[write] x.pdf must end in"),
-        (["fit", "gone.npy", "-o", "{new}"], "[read] gone.npy does not exist"),
-        (["fit", "{data}", "-o", "{new}", "--density", "2"], "density must be a number in (0, 1]; got 2.0."),
-        (["fit", "{data}", "-o", "{folder}"], "exists and is not a model folder"),
-    ],
+@each(
+    {
+        "args, message": [
+            (["prune"], "No such command 'prune'"),
+            (["encode"], "Missing argument 'MODEL'. See dsae encode --help."),
+            (["fit", "data.npy"], "Missing option '-o'"),
+            (
+                ["fit", "data.npy", "-o", "m", "--densty", "1"],
+                "No such option '--densty'. (Did you mean one of: '--density'",
+            ),
+            (["fit", "data.npy", "-o", "m", "--shrink", "prune"], "'prune' is not one of 'random', 'gradient'"),
+            (["fit", "data.npy", "-o", "m", "--density", "a=b"], "such as encoder.0=0.05; got 'a=b'"),
+            (["fit", "data.npy", "-o", "m", "--hidden-layer-sizes", "3;4"], "such as 1024,256; got '3;4'"),
+            (["encode", "nowhere", "data.npy"], "[load] nowhere is not a model folder: it has no config.json."),
+            (["info", "nowhere"], "[load] nowhere is not a model folder"),
+            (["evaluate", "{model}", "gone.npy"], "[read] gone.npy does not exist; check the path."),
+            (["evaluate", "{model}", "data.xls"], "data.xls must end in .npy, .npz, .csv"),
+            (["decode", "{model}", "{data}"], "X must have 2 columns, the code's width; got 4 in "),
+            (["encode", "{model}", "{data}", "-o", "x.pdf"], "[write] x.pdf must end in"),
+            (["fit", "gone.npy", "-o", "{new}"], "[read] gone.npy does not exist"),
+            (["fit", "{data}", "-o", "{new}", "--density", "2"], "density must be a number in (0, 1]; got 2.0."),
+            (["fit", "{data}", "-o", "{folder}"], "exists and is not a model folder"),
+        ]
+    }
 )
 def test_wrong_usage_and_bad_input_exit_2(dsae, model, data, tmp_path, args, message):
     places = {"model": model, "data": data, "new": tmp_path / "new", "folder": tmp_path}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae import load, store
 from dsae.data import StreamSource, open_rows, read_rows, write_rows
@@ -177,31 +178,35 @@ def test_codes_shortened_and_sparse(dsae, make_model, data, rows, tmp_path):
     assert codes.nnz <= len(rows)
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["encod"], "No such command 'encod'. Did you mean 'encode'? See dsae --help."),
-        (["neighbors"], "No such command 'neighbors'. Did you mean 'neighbours'? See dsae --help."),
-        (["fit", "d.npy", "-o", "m", "--shrink", "satiency"], "Did you mean 'saliency'? See dsae fit --help."),
-        (
-            ["encode", "{model}", "{data}", "--k", "2"],
-            "[encode] k is for topk, batchtopk, jumprelu codes; got k=2 with 'identity'.",
-        ),
-        (["encode", "{model}", "{data}", "--sparse"], "a sparse matrix is written as .npz; got .csv."),
-        (["select", "{model}", "-n", "9"], "[select] -n must be at most 4, the features of {model}; got 9."),
-        (
-            ["select", "{model}", "-n", "2", "-o", "x.csv"],
-            "[select] -o and options about files are for the rows in DATA",
-        ),
-        (["score", "{model}", "{data}", "-n", "2", "-o", "x.csv"], "[score] -n shows a table and goes with neither"),
-        (
-            ["select", "{model}", "-n", "2", "--id-column", "n"],
-            "[select] -o and options about files are for the rows in DATA",
-        ),
-        (["neighbours", "{model}", "{data}", "{data}", "--metric", "cosin"], "Did you mean 'cosine'?"),
-        (["encode", "{model}", "{data}", "--format", "parket"], "Did you mean 'parquet'?"),
-        (["score", "{model}", "{data}", "-n", "0"], "0 is not in the range x>=1"),
-    ],
+@each(
+    {
+        "args, message": [
+            (["encod"], "No such command 'encod'. Did you mean 'encode'? See dsae --help."),
+            (["neighbors"], "No such command 'neighbors'. Did you mean 'neighbours'? See dsae --help."),
+            (["fit", "d.npy", "-o", "m", "--shrink", "satiency"], "Did you mean 'saliency'? See dsae fit --help."),
+            (
+                ["encode", "{model}", "{data}", "--k", "2"],
+                "[encode] k is for topk, batchtopk, jumprelu codes; got k=2 with 'identity'.",
+            ),
+            (["encode", "{model}", "{data}", "--sparse"], "a sparse matrix is written as .npz; got .csv."),
+            (["select", "{model}", "-n", "9"], "[select] -n must be at most 4, the features of {model}; got 9."),
+            (
+                ["select", "{model}", "-n", "2", "-o", "x.csv"],
+                "[select] -o and options about files are for the rows in DATA",
+            ),
+            (
+                ["score", "{model}", "{data}", "-n", "2", "-o", "x.csv"],
+                "[score] -n shows a table and goes with neither",
+            ),
+            (
+                ["select", "{model}", "-n", "2", "--id-column", "n"],
+                "[select] -o and options about files are for the rows in DATA",
+            ),
+            (["neighbours", "{model}", "{data}", "{data}", "--metric", "cosin"], "Did you mean 'cosine'?"),
+            (["encode", "{model}", "{data}", "--format", "parket"], "Did you mean 'parquet'?"),
+            (["score", "{model}", "{data}", "-n", "0"], "0 is not in the range x>=1"),
+        ]
+    }
 )
 def test_misuse_is_explained(dsae, model, data, args, message):
     done = dsae(*(arg.format(model=model, data=data) for arg in args))

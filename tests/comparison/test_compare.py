@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from rich.console import Console
-from tests.covering import covering
+from tests.covering import each
 
 from dsae import metrics
 from dsae.comparison import DENSE, LINEAR, NARROW, SPARSE, compare
@@ -40,7 +40,7 @@ def parameters(n_features, hidden, code, decoder):
     return sum(a * b + b for a, b in pairwise(widths))
 
 
-@covering(
+@each(
     share=[0.05, 0.2, 0.7, 1.0],
     hidden=[(200,), (300, 100), (100, 300, 50)],
     decoder=[None, (), (80,)],
@@ -271,7 +271,7 @@ def test_pca_is_no_wider_than_its_data():
 
 
 @pytest.mark.parametrize("activation", CODE_ACTIVATIONS)
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_the_dense_encoder_equals_the_runtime(make_model, activation, kind):
     k = 3 if activation in ("topk", "batchtopk", "jumprelu") else None
     runtime = Runtime(make_model(live=1.1, hidden_layer_sizes=(7,), code_activation=activation, k=k))

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae.config import AutoencoderConfig, TrainConfig, read_toml
 
@@ -65,43 +66,44 @@ def test_replace_checks_again():
         make().replace(n_components=0)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"n_features": 0}, "n_features must be a whole number of at least 1; got 0."),
-        ({"n_components": 2.5}, "n_components must be a whole number of at least 1; got 2.5."),
-        ({"n_components": True}, "n_components must be a whole number of at least 1; got True."),
-        ({"n_components": "4"}, "n_components must be a whole number of at least 1; got '4'."),
-        ({"hidden_layer_sizes": (10, -1)}, "every width in hidden_layer_sizes must be a whole number"),
-        ({"hidden_layer_sizes": "10"}, "every width in hidden_layer_sizes"),
-        ({"decoder_layer_sizes": (0,)}, "every width in decoder_layer_sizes"),
-        (
-            {"activation": "rleu"},
-            "activation must be one of identity, relu, sigmoid, softmax; got 'rleu'. Did you mean 'relu'?",
-        ),
-        ({"code_activation": "top-k", "k": 2}, "Did you mean 'topk'?"),
-        ({"output_activation": "topk"}, "output_activation must be one of identity, relu, sigmoid, softmax"),
-        ({"code_activation": "topk"}, "code_activation='topk' needs k, the non-zeros per code; got k=None."),
-        ({"code_activation": "batchtopk"}, "needs k"),
-        ({"code_activation": "topk", "k": 0}, "k must be a whole number of at least 1; got 0."),
-        (
-            {"code_activation": "topk", "k": 5},
-            "k must be at most n_components, the width of the code; got k=5, n_components=4.",
-        ),
-        (
-            {"k": 2},
-            "k has a meaning for code_activation topk, batchtopk and jumprelu; got k=2 with 'identity'.",
-        ),
-        ({"density": 0}, "density must be a number in (0, 1]; got 0."),
-        ({"density": 1.01}, "density must be a number in (0, 1]; got 1.01."),
-        ({"density": -0.1}, "density must be a number in (0, 1]"),
-        ({"density": math.nan}, "density must be a number in (0, 1]; got nan."),
-        ({"density": "0.5"}, "density must be a number in (0, 1]; got '0.5'."),
-        ({"density": True}, "density must be a number in (0, 1]; got True."),
-        ({"density": None}, "density must be a number in (0, 1]; got None."),
-        ({"density": {"encoder.0": 2}}, "density['encoder.0'] must be a number in (0, 1]; got 2."),
-        ({"density": {"encodr.0": 0.5}}, "density has no setting 'encodr.0'. Did you mean 'encoder.0'?"),
-    ],
+@each(
+    {
+        "changes, message": [
+            ({"n_features": 0}, "n_features must be a whole number of at least 1; got 0."),
+            ({"n_components": 2.5}, "n_components must be a whole number of at least 1; got 2.5."),
+            ({"n_components": True}, "n_components must be a whole number of at least 1; got True."),
+            ({"n_components": "4"}, "n_components must be a whole number of at least 1; got '4'."),
+            ({"hidden_layer_sizes": (10, -1)}, "every width in hidden_layer_sizes must be a whole number"),
+            ({"hidden_layer_sizes": "10"}, "every width in hidden_layer_sizes"),
+            ({"decoder_layer_sizes": (0,)}, "every width in decoder_layer_sizes"),
+            (
+                {"activation": "rleu"},
+                "activation must be one of identity, relu, sigmoid, softmax; got 'rleu'. Did you mean 'relu'?",
+            ),
+            ({"code_activation": "top-k", "k": 2}, "Did you mean 'topk'?"),
+            ({"output_activation": "topk"}, "output_activation must be one of identity, relu, sigmoid, softmax"),
+            ({"code_activation": "topk"}, "code_activation='topk' needs k, the non-zeros per code; got k=None."),
+            ({"code_activation": "batchtopk"}, "needs k"),
+            ({"code_activation": "topk", "k": 0}, "k must be a whole number of at least 1; got 0."),
+            (
+                {"code_activation": "topk", "k": 5},
+                "k must be at most n_components, the width of the code; got k=5, n_components=4.",
+            ),
+            (
+                {"k": 2},
+                "k has a meaning for code_activation topk, batchtopk and jumprelu; got k=2 with 'identity'.",
+            ),
+            ({"density": 0}, "density must be a number in (0, 1]; got 0."),
+            ({"density": 1.01}, "density must be a number in (0, 1]; got 1.01."),
+            ({"density": -0.1}, "density must be a number in (0, 1]"),
+            ({"density": math.nan}, "density must be a number in (0, 1]; got nan."),
+            ({"density": "0.5"}, "density must be a number in (0, 1]; got '0.5'."),
+            ({"density": True}, "density must be a number in (0, 1]; got True."),
+            ({"density": None}, "density must be a number in (0, 1]; got None."),
+            ({"density": {"encoder.0": 2}}, "density['encoder.0'] must be a number in (0, 1]; got 2."),
+            ({"density": {"encodr.0": 0.5}}, "density has no setting 'encodr.0'. Did you mean 'encoder.0'?"),
+        ]
+    }
 )
 def test_what_is_no_architecture_is_refused(changes, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011  the message is compared whole below
@@ -118,29 +120,30 @@ def test_unknown_and_missing_keys():
         AutoencoderConfig.from_dict({})
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"shrink": "prune"},
-            "shrink must be one of random, gradient, saliency, magnitude, tempered, set, rigl, granet, none; "
-            "got 'prune'.",
-        ),
-        ({"shrink": ["set"]}, "shrink must be one of"),
-        ({"loss": "mae"}, "loss must be one of mse, bce; got 'mae'. Did you mean 'mse'?"),
-        ({"schedule": "stagewsie"}, "Did you mean 'stagewise'?"),
-        ({"l1": -1}, "l1 must be a number in [0, inf); got -1."),
-        ({"l1": math.inf}, "l1 must be a number in [0, inf); got inf."),
-        ({"l2": "a"}, "l2 must be a number in [0, inf); got 'a'."),
-        ({"contractive": math.nan}, "contractive must be"),
-        ({"target_rate": 0.0}, "target_rate must be a number in (0, 1]; got 0.0."),
-        ({"max_iter": 0}, "max_iter must be a whole number of at least 1; got 0."),
-        ({"batch_size": 1.5}, "batch_size must be a whole number"),
-        ({"n_iter_no_change": None}, "n_iter_no_change must be a whole number"),
-        ({"learning_rate_init": 0}, "learning_rate_init must be a number in (0, inf); got 0."),
-        ({"validation_fraction": 1.0}, "validation_fraction must be a number in (0, 0.9]; got 1.0."),
-        ({"tol": -1e-9}, "tol must be"),
-    ],
+@each(
+    {
+        "changes, message": [
+            (
+                {"shrink": "prune"},
+                "shrink must be one of random, gradient, saliency, magnitude, tempered, set, rigl, granet, none; "
+                "got 'prune'.",
+            ),
+            ({"shrink": ["set"]}, "shrink must be one of"),
+            ({"loss": "mae"}, "loss must be one of mse, bce; got 'mae'. Did you mean 'mse'?"),
+            ({"schedule": "stagewsie"}, "Did you mean 'stagewise'?"),
+            ({"l1": -1}, "l1 must be a number in [0, inf); got -1."),
+            ({"l1": math.inf}, "l1 must be a number in [0, inf); got inf."),
+            ({"l2": "a"}, "l2 must be a number in [0, inf); got 'a'."),
+            ({"contractive": math.nan}, "contractive must be"),
+            ({"target_rate": 0.0}, "target_rate must be a number in (0, 1]; got 0.0."),
+            ({"max_iter": 0}, "max_iter must be a whole number of at least 1; got 0."),
+            ({"batch_size": 1.5}, "batch_size must be a whole number"),
+            ({"n_iter_no_change": None}, "n_iter_no_change must be a whole number"),
+            ({"learning_rate_init": 0}, "learning_rate_init must be a number in (0, inf); got 0."),
+            ({"validation_fraction": 1.0}, "validation_fraction must be a number in (0, 0.9]; got 1.0."),
+            ({"tol": -1e-9}, "tol must be"),
+        ]
+    }
 )
 def test_what_is_no_training_is_refused(changes, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011  the message is compared whole below

@@ -244,16 +244,14 @@ BAD_CALLS = {
 
 
 @pytest.mark.filterwarnings("ignore:.*mean of the rows")
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [pytest.param(*case, id=f"{verb}-{i}") for verb, cases in BAD_CALLS.items() for i, case in enumerate(cases)],
-)
-def test_a_bad_call_says_what_to_do(fitted, call, message):
-    with pytest.raises((ValueError, TypeError)) as caught:
-        call(fitted)
-    assert str(caught.value).startswith(message) or message in str(caught.value)
-    if message.endswith((".", "?")):
-        assert str(caught.value) == message
+@pytest.mark.parametrize("verb", BAD_CALLS)
+def test_a_bad_call_says_what_to_do(fitted, verb):
+    for call, message in BAD_CALLS[verb]:
+        with pytest.raises((ValueError, TypeError)) as caught:
+            call(fitted)
+        assert message in str(caught.value)
+        if message.endswith((".", "?")):
+            assert str(caught.value) == message
 
 
 BY_SCIKIT_LEARN = {"set_fit_request", "set_transform_request"}

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.covering import each
 from tests.data.samples import NAMES
 
 from dsae.data import open_rows, writing
@@ -57,8 +58,8 @@ def test_an_index_of_numbers_that_pandas_writes_is_no_feature(tmp_path, kind):
 IDS = {"numbers": [70, 80, 90], "text": ["u", "v", "w"], "times": pd.date_range("2026", periods=3, tz="UTC")}
 
 
-@pytest.mark.parametrize("name", ["cell", ""])
-@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+@each(name=["cell", ""])
+@each(ids=IDS.values())
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "feather"])
 def test_ids_are_the_index_to_pandas_and_to_us(tmp_path, kind, ids, name):
     path = tmp_path / f"x.{kind}"

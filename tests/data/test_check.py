@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae.data import check_rows
 
@@ -159,34 +160,35 @@ def test_duplicates_are_summed_and_the_callers_matrix_is_left_alone():
     assert given.indices.tolist() == [2, 0, 2]
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (np.zeros((32, 100)), r"X must have 3 columns, the model's input width; got shape \(32, 100\)\."),
-        (np.zeros(3), r"must be 2-D.*got 1-D with shape \(3,\)\. Reshape your data: X\.reshape\(1, -1\)"),
-        (np.zeros((2, 2, 3)), "got 3-D"),
-        (5.0, "got 0-D"),
-        (np.zeros((0, 3)), r"0 sample\(s\) \(shape=\(0, 3\)\) while a minimum of 1 is required"),
-        ([], "1-D"),
-        ([[]], r"0 feature\(s\) \(shape=\(1, 0\)\)"),
-        ([[0, 1, np.nan]], "holds NaN, first in row 0"),
-        ([[0, 1, 2], [0, np.inf, 2]], "infinity, or values beyond float32, first in row 1"),
-        ([[0, 1, 1e300]], "beyond float32"),
-        ([["a", "b", "c"]], "must hold numbers; got dtype <U1"),
-        ([[1, 2], [3]], "must be a table; got rows of different lengths"),
-        ([[{}, None, 3]], "must hold numbers; got dtype object"),
-        ([[1j, 2, 3]], "real numbers"),
-        (sp.csr_matrix([[1j, 2, 3]]), "real numbers; got dtype complex128. Complex data not supported"),
-        (sp.csr_array([[1j, 2, 3]]), "real numbers"),
-        (NULLABLE, "holds NaN, first in row 1. Impute or drop"),
-        (NULLABLE.to_numpy(object), "holds NaN, first in row 1. Impute or drop"),
-        (NULLABLE.astype({"c": object}).assign(c="x"), "must hold numbers; got dtype object"),
-        (sp.csr_matrix((2, 4)), "3 columns"),
-        (sp.csr_matrix(np.array([[0, 0, 0], [0, np.nan, 0]])), "NaN, first in row 1"),
-        (sp.csr_matrix((0, 3)), r"0 sample\(s\)"),
-    ],
+@each(
+    {
+        "given, message": [
+            (np.zeros((32, 100)), r"X must have 3 columns, the model's input width; got shape \(32, 100\)\."),
+            (np.zeros(3), r"must be 2-D.*got 1-D with shape \(3,\)\. Reshape your data: X\.reshape\(1, -1\)"),
+            (np.zeros((2, 2, 3)), "got 3-D"),
+            (5.0, "got 0-D"),
+            (np.zeros((0, 3)), r"0 sample\(s\) \(shape=\(0, 3\)\) while a minimum of 1 is required"),
+            ([], "1-D"),
+            ([[]], r"0 feature\(s\) \(shape=\(1, 0\)\)"),
+            ([[0, 1, np.nan]], "holds NaN, first in row 0"),
+            ([[0, 1, 2], [0, np.inf, 2]], "infinity, or values beyond float32, first in row 1"),
+            ([[0, 1, 1e300]], "beyond float32"),
+            ([["a", "b", "c"]], "must hold numbers; got dtype <U1"),
+            ([[1, 2], [3]], "must be a table; got rows of different lengths"),
+            ([[{}, None, 3]], "must hold numbers; got dtype object"),
+            ([[1j, 2, 3]], "real numbers"),
+            (sp.csr_matrix([[1j, 2, 3]]), "real numbers; got dtype complex128. Complex data not supported"),
+            (sp.csr_array([[1j, 2, 3]]), "real numbers"),
+            (NULLABLE, "holds NaN, first in row 1. Impute or drop"),
+            (NULLABLE.to_numpy(object), "holds NaN, first in row 1. Impute or drop"),
+            (NULLABLE.astype({"c": object}).assign(c="x"), "must hold numbers; got dtype object"),
+            (sp.csr_matrix((2, 4)), "3 columns"),
+            (sp.csr_matrix(np.array([[0, 0, 0], [0, np.nan, 0]])), "NaN, first in row 1"),
+            (sp.csr_matrix((0, 3)), r"0 sample\(s\)"),
+        ]
+    }
 )
-@pytest.mark.parametrize("verb", ["encode", "fit"])
+@each(verb=["encode", "fit"])
 def test_what_is_refused_is_said(verb, given, message):
     with pytest.raises((ValueError, TypeError), match=rf"^\[{verb}\] .*{message}"):
         check_rows(verb, given, 3)
@@ -206,7 +208,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("kind", ["csr float32", "csr float64", "csc float32", "bsr float32"])
+@each(kind=["csr float32", "csr float64", "csc float32", "bsr float32"])
 def test_a_matrix_that_scipy_would_read_beyond_is_refused(kind, damage):
     layout, dtype = kind.split()
     given, (name, values) = SPARSE.asformat(layout).astype(dtype), DAMAGES[damage]

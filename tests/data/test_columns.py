@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from tests.covering import each
 from tests.data.small import Standard
 
 from dsae.data import open_rows
@@ -29,16 +30,17 @@ def test_unique_texts_name_the_rows(path):
     assert (source.id_name, source.column_names) == ("cell", ["x", "y"])
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (["cat", "dog"] * 6, r"column 'c' holds text that repeats \('cat', 'dog'\), so it does not name rows"),
-        ([f"{i},000" for i in range(1, N + 1)], r"column 'c' must be numbers, as '1,000' seems to be; got '1,000'"),
-        ([f"{i}%" for i in range(N)], r"column 'c' must be numbers, as '0%' seems to be; got '0%'"),
-        ([f"{i}.5 €" for i in range(N)], r"column 'c' must be numbers, as '0\.5 €' seems to be"),
-        ([f"\u2212{i}" for i in range(N)], r"column 'c' must be numbers, as '\u22120' seems to be"),
-        ([*map(str, range(N - 1)), "low"], r"column 'c' must be numbers, as '0' seems to be; got 'low'"),
-    ],
+@each(
+    {
+        "values, message": [
+            (["cat", "dog"] * 6, r"column 'c' holds text that repeats \('cat', 'dog'\), so it does not name rows"),
+            ([f"{i},000" for i in range(1, N + 1)], r"column 'c' must be numbers, as '1,000' seems to be; got '1,000'"),
+            ([f"{i}%" for i in range(N)], r"column 'c' must be numbers, as '0%' seems to be; got '0%'"),
+            ([f"{i}.5 €" for i in range(N)], r"column 'c' must be numbers, as '0\.5 €' seems to be"),
+            ([f"\u2212{i}" for i in range(N)], r"column 'c' must be numbers, as '\u22120' seems to be"),
+            ([*map(str, range(N - 1)), "low"], r"column 'c' must be numbers, as '0' seems to be; got 'low'"),
+        ]
+    }
 )
 def test_other_text_is_refused_by_name(path, values, message):
     with pytest.raises(ValueError, match=message):
@@ -48,15 +50,16 @@ def test_other_text_is_refused_by_name(path, values, message):
     assert next(source.chunks()).labels.tolist() == values
 
 
-@pytest.mark.parametrize(
-    ("values", "shown"),
-    [
-        ([f"12/{i}/2020" for i in range(1, N + 1)], "12/1/2020"),
-        ([f"Jan {i} 2020" for i in range(1, N + 1)], "Jan 1 2020"),
-        ([f"{2000 + i}-Q1" for i in range(N)], "2000-Q1"),
-        ([f"{i}kg" for i in range(N - 1)] + ["light"], "0kg"),
-        ([f"1/{i}" for i in range(1, N + 1)], "1/1"),
-    ],
+@each(
+    {
+        "values, shown": [
+            ([f"12/{i}/2020" for i in range(1, N + 1)], "12/1/2020"),
+            ([f"Jan {i} 2020" for i in range(1, N + 1)], "Jan 1 2020"),
+            ([f"{2000 + i}-Q1" for i in range(N)], "2000-Q1"),
+            ([f"{i}kg" for i in range(N - 1)] + ["light"], "0kg"),
+            ([f"1/{i}" for i in range(1, N + 1)], "1/1"),
+        ]
+    }
 )
 def test_values_written_as_text_are_no_ids(path, values, shown):
     with pytest.raises(ValueError, match=f"column 'c' must be numbers or names of rows; got dates.* such as '{shown}'"):
@@ -64,9 +67,7 @@ def test_values_written_as_text_are_no_ids(path, values, shown):
     assert open_rows(path, "c").id_name == "c"
 
 
-@pytest.mark.parametrize(
-    "form", ["1007_s_at{}", "{}700001C02Rik", "{}-AAACCTG", "MARCH{}", "550e8400-e29b-{}", "8{}e4f-a7"]
-)
+@each(form=["1007_s_at{}", "{}700001C02Rik", "{}-AAACCTG", "MARCH{}", "550e8400-e29b-{}", "8{}e4f-a7"])
 def test_names_that_look_like_values_stay_names(path, form):
     assert open_rows(write(path, probe_id=[form.format(i) for i in range(N)])).id_name == "probe_id"
 
@@ -145,22 +146,23 @@ def test_columns_are_chosen_in_anndata_too(tmp_path):
         open_rows(tmp_path / "x.h5ad", layer="none")
 
 
-@pytest.mark.parametrize(
-    ("text", "options", "rows"),
-    [
-        ("a;b\n1,5;2\n3;4,25\n", {"decimal": ","}, [[1.5, 2], [3, 4.25]]),
-        ("a|b\n1|2\n3|4\n", {}, [[1, 2], [3, 4]]),
-        ("a\tb\n1\t2\n3\t4\n", {}, [[1, 2], [3, 4]]),
-        ("1~2\n3~4\n", {"delimiter": "~"}, [[1, 2], [3, 4]]),
-        ('name,x\n"a\nb",1\n"c",2\n', {}, [[1], [2]]),
-        ("x,ok\n1,True\n2,False\n", {}, [[1, 1], [2, 0]]),
-        ("x\n1,5\n2,25\n", {"decimal": ","}, [[1.5], [2.25]]),
-        ("x\n1,5\n2,7\n", {"delimiter": ","}, [[5], [7]]),
-        ('"x"\nr1,5\nr2,7\n', {}, [[5], [7]]),
-        ('x;name\n1;"a\nb"\n2;"c"\n', {}, [[1], [2]]),
-        ("x,y\n1,2\n  \n\n3,4\n", {}, [[1, 2], [3, 4]]),
-        ("name,0,1\na,5,2\nb,1,2\n", {}, [[5, 2], [1, 2]]),
-    ],
+@each(
+    {
+        "text, options, rows": [
+            ("a;b\n1,5;2\n3;4,25\n", {"decimal": ","}, [[1.5, 2], [3, 4.25]]),
+            ("a|b\n1|2\n3|4\n", {}, [[1, 2], [3, 4]]),
+            ("a\tb\n1\t2\n3\t4\n", {}, [[1, 2], [3, 4]]),
+            ("1~2\n3~4\n", {"delimiter": "~"}, [[1, 2], [3, 4]]),
+            ('name,x\n"a\nb",1\n"c",2\n', {}, [[1], [2]]),
+            ("x,ok\n1,True\n2,False\n", {}, [[1, 1], [2, 0]]),
+            ("x\n1,5\n2,25\n", {"decimal": ","}, [[1.5], [2.25]]),
+            ("x\n1,5\n2,7\n", {"delimiter": ","}, [[5], [7]]),
+            ('"x"\nr1,5\nr2,7\n', {}, [[5], [7]]),
+            ('x;name\n1;"a\nb"\n2;"c"\n', {}, [[1], [2]]),
+            ("x,y\n1,2\n  \n\n3,4\n", {}, [[1, 2], [3, 4]]),
+            ("name,0,1\na,5,2\nb,1,2\n", {}, [[5, 2], [1, 2]]),
+        ]
+    }
 )
 def test_text_of_every_fashion(tmp_path, text, options, rows):
     (tmp_path / "x.csv").write_text(text)

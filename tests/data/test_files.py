@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 from tests.data.small import NAMES, ROWS, SPARSE, Standard
 
 from dsae.data import open_rows, read_rows, write_rows
@@ -70,22 +71,23 @@ def test_integers_and_booleans_become_floats(tmp_path):
     assert read_rows(tmp_path / "x.npy")[0].tolist() == [[1.0, 0.0]]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,b\n1,2\n3,x\n", r"x\.csv column 'b' must be numbers, as '2' seems to be; got 'x'\."),
-        ("1,2\n3,\n", r"row 1, counted from 0, holds NaN or an empty cell in column 1\."),
-        (
-            "a,b\n1,NA\n3,4\n",
-            r"row 0, counted from 0, holds NaN or an empty cell in column 1 \('b'\)\. Missing values are not",
-        ),
-        ("a,b\n1,2\n3\n", r"row 1, counted from 0, has 1 fields; the first has 2\."),
-        ("a,b,c\n1,2\n3,4\n", r"row 0, counted from 0, has 2 fields; the first has 3\."),
-        ("a,b\n", "holds no rows"),
-        ("", "holds no rows"),
-        ("a,b\n1_0,2\n", "got '1_0'"),
-        ("a" * 200_000 + ",b\n1,2\n", r"x\.csv .* truncated or corrupt \(field larger than field limit"),
-    ],
+@each(
+    {
+        "text, message": [
+            ("a,b\n1,2\n3,x\n", r"x\.csv column 'b' must be numbers, as '2' seems to be; got 'x'\."),
+            ("1,2\n3,\n", r"row 1, counted from 0, holds NaN or an empty cell in column 1\."),
+            (
+                "a,b\n1,NA\n3,4\n",
+                r"row 0, counted from 0, holds NaN or an empty cell in column 1 \('b'\)\. Missing values are not",
+            ),
+            ("a,b\n1,2\n3\n", r"row 1, counted from 0, has 1 fields; the first has 2\."),
+            ("a,b,c\n1,2\n3,4\n", r"row 0, counted from 0, has 2 fields; the first has 3\."),
+            ("a,b\n", "holds no rows"),
+            ("", "holds no rows"),
+            ("a,b\n1_0,2\n", "got '1_0'"),
+            ("a" * 200_000 + ",b\n1,2\n", r"x\.csv .* truncated or corrupt \(field larger than field limit"),
+        ]
+    }
 )
 def test_a_csv_that_is_no_table_of_numbers_is_pointed_at(tmp_path, text, message):
     (tmp_path / "x.csv").write_text(text)
@@ -176,9 +178,8 @@ def test_arrays_of_anything_but_real_numbers_are_refused(tmp_path, array):
         read_rows(tmp_path / "x.npy")
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
+@each(
+    damage=[
         {"indices": np.array([99], np.int32)},
         {"indices": np.array([-1], np.int32)},
         {"indptr": np.array([0, 5], np.int32)},
@@ -187,7 +188,7 @@ def test_arrays_of_anything_but_real_numbers_are_refused(tmp_path, array):
         {"format": np.array(b"bsr")},
         {"format": np.array(3)},
         {"data": np.array(["x"])},
-    ],
+    ]
 )
 def test_a_damaged_sparse_matrix_is_refused(tmp_path, damage):
     whole = {

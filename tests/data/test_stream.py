@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import scipy.io
 import scipy.sparse as sp
+from tests.covering import each
 from tests.data.samples import KINDS, N_ROWS, NAMES, all_rows, dense
 
 from dsae.data import open_rows, read_rows, writing
@@ -114,7 +115,7 @@ def test_the_rows_of_a_split_keep_their_ids(files, ids):
             np.testing.assert_array_equal(chunk.ids, ids[chunk.rows[:, 0].astype(int) - 1])
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
+@each(order=["C", "F"])
 @pytest.mark.parametrize("dtype", ["<f2", ">f8", "u1", "?", "<i4"])
 def test_arrays_of_any_real_kind_and_order(tmp_path, order, dtype):
     X = np.asarray(np.random.default_rng(0).integers(0, 2, (700, 9)), dtype, order=order)
@@ -184,13 +185,13 @@ def test_a_missing_package_is_named(files, monkeypatch, module, kind, extra):
         open_rows(files[kind])
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@each(bad=[np.nan, np.inf])
 @pytest.mark.parametrize("kind", ALL)
 def test_what_is_not_finite_is_told_by_file_and_row(tmp_path, rows, kind, bad):
     X = rows[:1000, :4].copy()
     X[777, 2] = bad
     folder = tmp_path / "x"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     name = "x.parquet" if kind == "folder" else f"x.{kind}"
     with writing(folder / name, 1000, ["a", "b", "c", "d"]) as writer:
         writer.write(X)

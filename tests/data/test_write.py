@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 from tests.data.samples import KINDS
 from tests.data.small import ROWS, SPARSE, Standard
 
@@ -46,7 +47,7 @@ NO_TABLES = [
 ]
 
 
-@pytest.mark.parametrize(("array", "names", "message"), [*NO_TABLES, (ROWS[0], None, "got 1-D")])
+@each({"array, names, message": [*NO_TABLES, (ROWS[0], None, "got 1-D")]})
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_table_with_names_is_not_written(tmp_path, kind, array, names, message):
     with pytest.raises(ValueError, match=rf"\[write\] .*x\.{kind} must .*{message}"):
@@ -66,7 +67,7 @@ def test_standard_output_stays_empty_where_rows_are_refused(monkeypatch):
     assert not sys.stdout.buffer.getvalue()
 
 
-@pytest.mark.parametrize(("array", "names", "message"), NO_TABLES)
+@each({"array, names, message": NO_TABLES})
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_writer_takes_no_other_rows_than_it_has_names_for(tmp_path, kind, array, names, message):
     path = tmp_path / f"x.{kind}"
@@ -83,7 +84,7 @@ def _write_seven(path, n_rows, form):
             writer.write(form(piece))
 
 
-@pytest.mark.parametrize("n_rows", [5, 9, 14])
+@each(n_rows=[5, 9, 14])
 @pytest.mark.parametrize(("kind", "form"), [*((kind, np.asarray) for kind in KINDS), ("npz", sp.csr_matrix)])
 def test_a_file_of_other_rows_than_promised_is_not_written(tmp_path, kind, form, n_rows):
     path = tmp_path / f"x.{kind}"

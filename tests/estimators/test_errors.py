@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from tests.covering import each
 from tests.estimators.small import X, small
 
 BAD_DATA = {
@@ -33,32 +34,33 @@ def test_bad_data_is_refused_in_training(kind):
         small().fit(bad)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"density": 0}, r"density must be a number in \(0, 1\]; got 0"),
-        ({"density": 1.5}, r"density must be a number in \(0, 1\]; got 1.5"),
-        ({"density": {"encoder.7": 0.1}}, "density has no setting 'encoder.7'"),
-        (
-            {"shrink": "prune"},
-            "shrink must be one of random, gradient, saliency, magnitude, tempered, set, rigl, granet, none; "
-            "got 'prune'",
-        ),
-        ({"shrink": "none"}, r"shrink='none' keeps every weight and needs density=1.0; got density=0.3"),
-        ({"code_activation": "topk", "k": 5}, "k must be at most n_components, the width of the code; got k=5"),
-        ({"code_activation": "topk"}, "needs k, the non-zeros per code"),
-        ({"k": 3}, "k has a meaning for code_activation topk, batchtopk and jumprelu"),
-        ({"activation": "rellu"}, "Did you mean 'relu'"),
-        ({"loss": "bce"}, "loss='bce' needs output_activation='sigmoid'"),
-        ({"loss": "bce", "output_activation": "sigmoid"}, r"needs X in \[0, 1\]; got values from 0"),
-        ({"target_rate": 0.1}, "target_rate is for sigmoid and softmax codes"),
-        ({"max_iter": 0}, "max_iter must be a whole number of at least 1; got 0"),
-        ({"n_components": 2.5}, "n_components must be a whole number"),
-        ({"hidden_layer_sizes": (0,)}, "every width in hidden_layer_sizes must be a whole number"),
-        ({"learning_rate_init": -1}, r"learning_rate_init must be a number in \(0, inf\)"),
-        ({"init": [(np.eye(3), np.zeros(3))]}, r"init must give one \(weight \[out, in\], bias \[out\]\)"),
-        ({"init": 5}, "init must be a fitted model, a model folder, or"),
-    ],
+@each(
+    {
+        "settings, message": [
+            ({"density": 0}, r"density must be a number in \(0, 1\]; got 0"),
+            ({"density": 1.5}, r"density must be a number in \(0, 1\]; got 1.5"),
+            ({"density": {"encoder.7": 0.1}}, "density has no setting 'encoder.7'"),
+            (
+                {"shrink": "prune"},
+                "shrink must be one of random, gradient, saliency, magnitude, tempered, set, rigl, granet, none; "
+                "got 'prune'",
+            ),
+            ({"shrink": "none"}, r"shrink='none' keeps every weight and needs density=1.0; got density=0.3"),
+            ({"code_activation": "topk", "k": 5}, "k must be at most n_components, the width of the code; got k=5"),
+            ({"code_activation": "topk"}, "needs k, the non-zeros per code"),
+            ({"k": 3}, "k has a meaning for code_activation topk, batchtopk and jumprelu"),
+            ({"activation": "rellu"}, "Did you mean 'relu'"),
+            ({"loss": "bce"}, "loss='bce' needs output_activation='sigmoid'"),
+            ({"loss": "bce", "output_activation": "sigmoid"}, r"needs X in \[0, 1\]; got values from 0"),
+            ({"target_rate": 0.1}, "target_rate is for sigmoid and softmax codes"),
+            ({"max_iter": 0}, "max_iter must be a whole number of at least 1; got 0"),
+            ({"n_components": 2.5}, "n_components must be a whole number"),
+            ({"hidden_layer_sizes": (0,)}, "every width in hidden_layer_sizes must be a whole number"),
+            ({"learning_rate_init": -1}, r"learning_rate_init must be a number in \(0, inf\)"),
+            ({"init": [(np.eye(3), np.zeros(3))]}, r"init must give one \(weight \[out, in\], bias \[out\]\)"),
+            ({"init": 5}, "init must be a fitted model, a model folder, or"),
+        ]
+    }
 )
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
@@ -81,6 +83,7 @@ class NoTorch:
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
 sys.meta_path.insert(0, NoTorch())
+from tests.covering import each
 import dsae
 dsae.DeepSparseAutoencoder().fit([[1.0]])
 """

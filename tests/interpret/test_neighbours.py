@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.metrics import pairwise_distances
+from tests.covering import each
 
 from dsae.interpret import CodeIndex
 from dsae.runtime import Runtime
@@ -17,8 +18,8 @@ QUERIES = RNG.normal(size=(33, 12)).astype(np.float32)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize("stored", [np.asarray, sp.csr_matrix])
-@pytest.mark.parametrize("asked", [np.asarray, sp.csr_matrix])
+@each(stored=[np.asarray, sp.csr_matrix])
+@each(asked=[np.asarray, sp.csr_matrix])
 def test_the_nearest_are_those_of_a_plain_sort(metric, stored, asked):
     rows, distances = CodeIndex(stored(CODES), metric=metric).nearest(asked(QUERIES), 7)
     expected = pairwise_distances(QUERIES.astype(np.float64), CODES.astype(np.float64), metric=metric)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tests.covering import each
 
 from dsae import ops
 from dsae.nn import ACTIVATIONS
@@ -13,7 +14,7 @@ def make(name):
     return activation(name, WIDTH, K)
 
 
-@pytest.mark.parametrize("training", [True, False])
+@each(training=[True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_and_panels_agree(name, training):
     module = make(name).train(training)

@@ -41,7 +41,7 @@ def same(got, expected, tolerance=1e-4):
         torch.testing.assert_close(one, other.to(one), rtol=tolerance, atol=tolerance)
 
 
-@covering(shape=SHAPES, density=DENSITIES, centred=[False, True], packed=[False, True])
+@covering(shape=SHAPES, density=DENSITIES, centred=[False, True], packed=[False, True], by="shape")
 def test_a_first_layer_and_its_gradient_are_those_of_the_dense_batch(shape, density, centred, packed):
     x, dense = batch(20, shape[1], centred=centred)
     topology, values, bias = layer(shape, density)
@@ -54,7 +54,7 @@ def test_a_first_layer_and_its_gradient_are_those_of_the_dense_batch(shape, dens
     same(*results)
 
 
-@covering(shape=SHAPES, density=DENSITIES, fill=[0.0, 0.3, 1.0])
+@covering(shape=SHAPES, density=DENSITIES, fill=[0.0, 0.3, 1.0], by="shape")
 def test_native_equals_plain_torch(shape, density, fill):
     topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer(shape, density))
     for n_rows in (1, 20, 130):

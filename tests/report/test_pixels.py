@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae.report import _pixels
 from dsae.report._png import PALETTES, png
@@ -26,8 +27,8 @@ def decoded(data):
     return chunks, lines[:, 1:]
 
 
-@pytest.mark.parametrize("palette", PALETTES)
-@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 7)])
+@each(palette=PALETTES)
+@each(shape=[(1, 1), (3, 5), (40, 7)])
 def test_png_holds_the_pixels(palette, shape):
     pixels = np.random.default_rng(0).integers(0, 256, shape)
     chunks, found = decoded(png(pixels, palette))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from tests.covering import covering
+from tests.covering import covering, each
 
 from dsae import metrics
 from dsae.config import CODE_ACTIVATIONS, AutoencoderConfig
@@ -213,21 +213,22 @@ def test_incomplete_history_is_shown_as_far_as_it_goes(make_model):
     page_of(make_model(model={"history": [{"note": "no epoch"}]}), rows())
 
 
-@pytest.mark.parametrize(
-    ("row", "fault"),
-    [
-        ([1], "it must be a mapping; got list"),
-        ({"epoch": "2"}, "epoch must be a finite number; got '2'"),
-        ({"epoch": None}, "epoch must be a finite number; got None"),
-        ({"epoch": float("inf")}, "epoch must be a finite number; got inf"),
-        ({"loss": "low"}, "loss must be a number; got 'low'"),
-        ({"loss": [1]}, r"loss must be a number; got \[1\]"),
-        ({"density": True}, "density must be a number; got True"),
-        ({"seconds": "3"}, "seconds must be a number; got '3'"),
-        ({"validation_loss": 10**400}, "validation_loss must be a number; got 1000"),
-        ({"densities": 0.5}, "densities must be a mapping; got float"),
-        ({"densities": {"encoder.0": "half"}}, "the density of encoder.0 must be a number; got 'half'"),
-    ],
+@each(
+    {
+        "row, fault": [
+            ([1], "it must be a mapping; got list"),
+            ({"epoch": "2"}, "epoch must be a finite number; got '2'"),
+            ({"epoch": None}, "epoch must be a finite number; got None"),
+            ({"epoch": float("inf")}, "epoch must be a finite number; got inf"),
+            ({"loss": "low"}, "loss must be a number; got 'low'"),
+            ({"loss": [1]}, r"loss must be a number; got \[1\]"),
+            ({"density": True}, "density must be a number; got True"),
+            ({"seconds": "3"}, "seconds must be a number; got '3'"),
+            ({"validation_loss": 10**400}, "validation_loss must be a number; got 1000"),
+            ({"densities": 0.5}, "densities must be a mapping; got float"),
+            ({"densities": {"encoder.0": "half"}}, "the density of encoder.0 must be a number; got 'half'"),
+        ]
+    }
 )
 def test_a_damaged_history_is_named(make_model, row, fault):
     damaged = make_model(model={"history": [*history(1), row if isinstance(row, list) else history(1)[0] | row]})

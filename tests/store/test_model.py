@@ -45,17 +45,19 @@ def folder(make_model, tmp_path):
 
 
 @pytest.fixture
-def change(folder):
-    """Rewrite one file of the folder by a function of what it holds."""
+def change(folder, tmp_path):
+    """Rewrite one file of a copy of the folder by a function of what it holds."""
+    numbers = itertools.count()
 
     def change_(name, edit):
+        changed = shutil.copytree(folder, tmp_path / f"changed{next(numbers)}")
         if name.endswith(".safetensors"):
-            tensors = load(stored(folder, name).read_bytes())
-            folders.put(folder, name, save(edit(tensors) or tensors))
+            tensors = load(stored(changed, name).read_bytes())
+            folders.put(changed, name, save(edit(tensors) or tensors))
         else:
-            content = json.loads((folder / name).read_text())
-            (folder / name).write_text(json.dumps(edit(content) or content))
-        return folder
+            content = json.loads((changed / name).read_text())
+            (changed / name).write_text(json.dumps(edit(content) or content))
+        return changed
 
     return change_
 
@@ -159,30 +161,31 @@ def setting(key, value):
     return edit
 
 
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (lambda h: h | {"format_version": 3}, r"format version 3, newer than the 2 .* upgrade dsae"),
-        (lambda h: h | {"format_version": "1"}, "must give format_version as a whole number; got '1'"),
-        (lambda h: h | {"format_version": True}, "must give format_version as a whole number"),
-        (lambda h: h | {"format_version": 0}, "must give format_version as a whole number"),
-        (lambda h: h | {"format": "other"}, "does not describe a dsae model"),
-        (lambda h: [h], "must hold a mapping; got list"),
-        (lambda h: h | {"model": None}, "lacks the model's configuration"),
-        (lambda h: h | {"feature_names": ["a"]}, "must name 6 features"),
-        (lambda h: h | {"feature_names": [1] * 6}, "must name 6 features"),
-        (lambda h: h | {"training": 3}, "training must be a mapping"),
-        (lambda h: h | {"colour": "red"}, r"has no setting 'colour'"),
-        (setting("n_component", 3), r"config\.json.*no setting 'n_component'. Did you mean 'n_components'"),
-        (setting("n_components", 4), r"encoder\.0\.bias must be float32 of shape \(4,\)"),
-        (setting("n_components", "3"), r"config\.json.*n_components must be a whole number"),
-        (setting("hidden_layer_sizes", None), r"config\.json.*hidden_layer_sizes"),
-        (setting("hidden_layer_sizes", [2]), r"encoder\.0\.bias"),
-        (setting("n_features", 10**12), r"encoder\.0 is corrupt.*at most 2\*\*31 - 1 inputs"),
-        (setting("code_activation", "relu"), r"code\.threshold must be there for batchtopk and jumprelu"),
-        (setting("code_activation", ["relu"]), "code_activation must be one of"),
-        (setting("density", {"encoder.9": 1}), "density has no setting"),
-    ],
+@each(
+    {
+        "edit, message": [
+            (lambda h: h | {"format_version": 3}, r"format version 3, newer than the 2 .* upgrade dsae"),
+            (lambda h: h | {"format_version": "1"}, "must give format_version as a whole number; got '1'"),
+            (lambda h: h | {"format_version": True}, "must give format_version as a whole number"),
+            (lambda h: h | {"format_version": 0}, "must give format_version as a whole number"),
+            (lambda h: h | {"format": "other"}, "does not describe a dsae model"),
+            (lambda h: [h], "must hold a mapping; got list"),
+            (lambda h: h | {"model": None}, "lacks the model's configuration"),
+            (lambda h: h | {"feature_names": ["a"]}, "must name 6 features"),
+            (lambda h: h | {"feature_names": [1] * 6}, "must name 6 features"),
+            (lambda h: h | {"training": 3}, "training must be a mapping"),
+            (lambda h: h | {"colour": "red"}, r"has no setting 'colour'"),
+            (setting("n_component", 3), r"config\.json.*no setting 'n_component'. Did you mean 'n_components'"),
+            (setting("n_components", 4), r"encoder\.0\.bias must be float32 of shape \(4,\)"),
+            (setting("n_components", "3"), r"config\.json.*n_components must be a whole number"),
+            (setting("hidden_layer_sizes", None), r"config\.json.*hidden_layer_sizes"),
+            (setting("hidden_layer_sizes", [2]), r"encoder\.0\.bias"),
+            (setting("n_features", 10**12), r"encoder\.0 is corrupt.*at most 2\*\*31 - 1 inputs"),
+            (setting("code_activation", "relu"), r"code\.threshold must be there for batchtopk and jumprelu"),
+            (setting("code_activation", ["relu"]), "code_activation must be one of"),
+            (setting("density", {"encoder.9": 1}), "density has no setting"),
+        ]
+    }
 )
 def test_a_config_that_contradicts_is_refused(change, edit, message):
     folder = change("config.json", edit)
@@ -234,39 +237,40 @@ def repeat_an_index(tensors):
 _WRAPPING = np.array([0, 2**31 - 1, -2, 1], np.int32)
 
 
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (tensor("encoder.0.bias", None), r"lacks the tensor encoder\.0\.bias"),
-        (tensor("encoder.0.values", None), r"lacks the tensor encoder\.0\.values"),
-        (tensor("encoder.0.indices", None), r"lacks the tensor encoder\.0\.indices"),
-        (tensor("encoder.0.indptr", None), r"encoder\.0\.values must be float32 of shape \(18,\)"),
-        (tensor("code.threshold", None), r"code\.threshold must be there"),
-        (tensor("code.threshold", np.zeros(4, np.float32)), r"code\.threshold must be float32 of shape \(3,\)"),
-        (tensor("code.threshold", np.full(3, np.nan, np.float32)), "must hold no NaN"),
-        (tensor("input.importance", np.zeros(5, np.float32)), r"input\.importance must be float32 of shape \(6,\)"),
-        (tensor("input.importance", np.full(6, np.inf, np.float32)), r"input\.importance must hold finite numbers"),
-        (tensor("input.importance", np.full(6, -1, np.float32)), r"input\.importance must hold finite numbers"),
-        (tensor("encoder.7.bias", np.zeros(3, np.float32)), r"format does not know: encoder\.7\.bias"),
-        (tensor("encoder.0.bias", np.zeros(3)), r"must be float32 of shape \(3,\); got float64 \(3,\)"),
-        (tensor("encoder.0.bias", np.zeros((3, 1), np.float32)), r"got float32 \(3, 1\)"),
-        (tensor("encoder.0.bias", np.zeros(2, np.float32)), r"must be float32 of shape \(3,\); got float32 \(2,\)"),
-        (tensor("encoder.0.values", lambda v: v[:-1]), r"encoder\.0\.values must be float32 of shape"),
-        (tensor("encoder.0.values", put(0, np.nan)), r"the weights of encoder\.0 must be finite"),
-        (tensor("encoder.0.bias", put(0, np.inf)), r"the weights of encoder\.0 must be finite"),
-        (tensor("encoder.0.indptr", lambda v: v[:-1]), r"encoder\.0\.indptr must be int32 of shape \(4,\)"),
-        (tensor("encoder.0.indptr", lambda v: v.astype(np.int64)), r"encoder\.0\.indptr must be int32"),
-        (tensor("encoder.0.indptr", put(0, 1)), r"encoder\.0\.indptr must rise from 0"),
-        (tensor("encoder.0.indptr", put(1, -1)), r"encoder\.0\.indptr must rise from 0"),
-        (tensor("encoder.0.indptr", put(1, 99)), r"encoder\.0\.indptr must rise from 0"),
-        (tensor("encoder.0.indptr", put(-1, 2**31 - 1)), r"encoder\.0\.indices must be uint16 or int32 of shape"),
-        (tensor("encoder.0.indptr", _WRAPPING), r"encoder\.0\.indptr must rise from 0"),
-        (tensor("encoder.0.indices", put(0, 6)), r"encoder\.0 is corrupt.*inside shape \(\d+, 6\)"),
-        (tensor("encoder.0.indices", lambda v: put(0, -1)(v.astype(np.int32))), r"inside shape \(\d+, 6\)"),
-        (tensor("encoder.0.indices", lambda v: v.astype(np.float32)), "must be uint16 or int32"),
-        (swap_first_two_of_a_row, r"encoder\.0 is corrupt.*rise strictly within each row"),
-        (repeat_an_index, r"encoder\.0 is corrupt.*rise strictly within each row"),
-    ],
+@each(
+    {
+        "edit, message": [
+            (tensor("encoder.0.bias", None), r"lacks the tensor encoder\.0\.bias"),
+            (tensor("encoder.0.values", None), r"lacks the tensor encoder\.0\.values"),
+            (tensor("encoder.0.indices", None), r"lacks the tensor encoder\.0\.indices"),
+            (tensor("encoder.0.indptr", None), r"encoder\.0\.values must be float32 of shape \(18,\)"),
+            (tensor("code.threshold", None), r"code\.threshold must be there"),
+            (tensor("code.threshold", np.zeros(4, np.float32)), r"code\.threshold must be float32 of shape \(3,\)"),
+            (tensor("code.threshold", np.full(3, np.nan, np.float32)), "must hold no NaN"),
+            (tensor("input.importance", np.zeros(5, np.float32)), r"input\.importance must be float32 of shape \(6,\)"),
+            (tensor("input.importance", np.full(6, np.inf, np.float32)), r"input\.importance must hold finite numbers"),
+            (tensor("input.importance", np.full(6, -1, np.float32)), r"input\.importance must hold finite numbers"),
+            (tensor("encoder.7.bias", np.zeros(3, np.float32)), r"format does not know: encoder\.7\.bias"),
+            (tensor("encoder.0.bias", np.zeros(3)), r"must be float32 of shape \(3,\); got float64 \(3,\)"),
+            (tensor("encoder.0.bias", np.zeros((3, 1), np.float32)), r"got float32 \(3, 1\)"),
+            (tensor("encoder.0.bias", np.zeros(2, np.float32)), r"must be float32 of shape \(3,\); got float32 \(2,\)"),
+            (tensor("encoder.0.values", lambda v: v[:-1]), r"encoder\.0\.values must be float32 of shape"),
+            (tensor("encoder.0.values", put(0, np.nan)), r"the weights of encoder\.0 must be finite"),
+            (tensor("encoder.0.bias", put(0, np.inf)), r"the weights of encoder\.0 must be finite"),
+            (tensor("encoder.0.indptr", lambda v: v[:-1]), r"encoder\.0\.indptr must be int32 of shape \(4,\)"),
+            (tensor("encoder.0.indptr", lambda v: v.astype(np.int64)), r"encoder\.0\.indptr must be int32"),
+            (tensor("encoder.0.indptr", put(0, 1)), r"encoder\.0\.indptr must rise from 0"),
+            (tensor("encoder.0.indptr", put(1, -1)), r"encoder\.0\.indptr must rise from 0"),
+            (tensor("encoder.0.indptr", put(1, 99)), r"encoder\.0\.indptr must rise from 0"),
+            (tensor("encoder.0.indptr", put(-1, 2**31 - 1)), r"encoder\.0\.indices must be uint16 or int32 of shape"),
+            (tensor("encoder.0.indptr", _WRAPPING), r"encoder\.0\.indptr must rise from 0"),
+            (tensor("encoder.0.indices", put(0, 6)), r"encoder\.0 is corrupt.*inside shape \(\d+, 6\)"),
+            (tensor("encoder.0.indices", lambda v: put(0, -1)(v.astype(np.int32))), r"inside shape \(\d+, 6\)"),
+            (tensor("encoder.0.indices", lambda v: v.astype(np.float32)), "must be uint16 or int32"),
+            (swap_first_two_of_a_row, r"encoder\.0 is corrupt.*rise strictly within each row"),
+            (repeat_an_index, r"encoder\.0 is corrupt.*rise strictly within each row"),
+        ]
+    }
 )
 def test_tensors_that_contradict_are_refused(change, edit, message):
     folder = change("model.safetensors", edit)

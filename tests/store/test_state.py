@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load, save
+from tests.covering import each
 
 from dsae.store import state_from_bytes, state_to_bytes
 from dsae.store._state import tensors_from_bytes, tensors_to_bytes
@@ -59,18 +60,19 @@ def test_a_tree_comes_back_as_it_was():
     assert back == one
 
 
-@pytest.mark.parametrize(
-    ("tensors", "text", "message"),
-    [
-        ({"a": np.ones(2)}, None, "no valid tree in its metadata"),
-        ({"a": np.ones(2)}, "{", "no valid tree in its metadata"),
-        ({"a": np.ones(2)}, "[" * 10**5, "no valid tree in its metadata"),
-        ({"a": np.ones(2)}, "[]", "must hold a mapping; got list"),
-        ({"a/b": np.ones(2)}, "{}", "a/b has no place in the tree"),
-        ({"a/b": np.ones(2)}, '{"a": [1]}', "a/b has no place in the tree"),
-        ({"a": np.ones(2)}, '{"a": 1}', "a is there twice"),
-        ({"a": np.array([np.nan])}, "{}", "a must be finite"),
-    ],
+@each(
+    {
+        "tensors, text, message": [
+            ({"a": np.ones(2)}, None, "no valid tree in its metadata"),
+            ({"a": np.ones(2)}, "{", "no valid tree in its metadata"),
+            ({"a": np.ones(2)}, "[" * 10**5, "no valid tree in its metadata"),
+            ({"a": np.ones(2)}, "[]", "must hold a mapping; got list"),
+            ({"a/b": np.ones(2)}, "{}", "a/b has no place in the tree"),
+            ({"a/b": np.ones(2)}, '{"a": [1]}', "a/b has no place in the tree"),
+            ({"a": np.ones(2)}, '{"a": 1}', "a is there twice"),
+            ({"a": np.array([np.nan])}, "{}", "a must be finite"),
+        ]
+    }
 )
 def test_a_tree_that_contradicts_itself_is_refused(tensors, text, message):
     data = tensors_to_bytes(tensors, None if text is None else {"tree": text})
