@@ -95,7 +95,7 @@ wheel-test: wheel
 	cp -r tests build/wheel-test/
 	cp pyproject.toml build/wheel-test/
 	cd build/wheel-test && venv/bin/python -c "from dsae import kernels; assert kernels.NATIVE"
-	cd build/wheel-test && venv/bin/python -m pytest tests/kernels tests/test_topology.py
+	cd build/wheel-test && venv/bin/python -m pytest tests/kernels tests/topology
 
 # All of it takes about twenty minutes: `make bench PARTS="layer bound"` measures some, the rest stays as it was.
 bench: $(BENCH)/.installed

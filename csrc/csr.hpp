@@ -1,4 +1,4 @@
-// A sparse matrix's live edges, row by row. Owns nothing.
+// A sparse matrix's live edges, row by row, alone or in blocks. Owns nothing.
 #pragma once
 
 #include <cstdint>
@@ -37,5 +37,29 @@ static inline int64_t row_of(const Csr& w, int64_t slot) {
   }
   return low;
 }
+
+// Edges in blocks: groups of `size` neighbouring rows share their inputs. `groups` has a row for each group and an
+// index for each block, whose numbers lie side by side. The last group is narrower where `size` does not divide n_rows.
+struct Blocks {
+  Csr groups;
+  int64_t n_rows;
+  int size;
+
+  int64_t width(int64_t group) const {
+    const int64_t left = n_rows - group * size;
+    return left < size ? left : size;
+  }
+  // Where the numbers of `block`, one of the group's, begin.
+  int64_t slot(int64_t group, int64_t block) const {
+    const int64_t first = groups.indptr[group];
+    return first * size + (block - first) * width(group);
+  }
+  // One past the last slot of the group.
+  int64_t end(int64_t group) const { return slot(group, groups.indptr[group + 1]); }
+  int64_t nnz() const { return groups.n_rows ? end(groups.n_rows - 1) : 0; }
+};
+
+// Every edge by itself: a block of one.
+static inline Blocks single(const Csr& w) { return {w, w.n_rows, 1}; }
 
 }  // namespace dsae

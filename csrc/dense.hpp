@@ -6,9 +6,9 @@
 namespace dsae {
 
 // The matrix, zero but at the edges.
-void to_dense(const Csr& w, const float* values, int64_t n_cols, float* matrix);
+void to_dense(const Blocks& w, const float* values, int64_t n_cols, float* matrix);
 
 // What the matrix has at the edges.
-void from_dense(const Csr& w, const float* matrix, int64_t n_cols, float* values);
+void from_dense(const Blocks& w, const float* matrix, int64_t n_cols, float* values);
 
 }  // namespace dsae

@@ -32,8 +32,14 @@ using Bf16Spmm = void(const Csr&, const float* values, const float* bias, Panels
 using Bf16Sddmm = void(const Csr&, Panels<const uint16_t> dy, Panels<const uint16_t> x, float* dw);
 using Bf16Backward = void(const Csr& w, const float* values, Panels<const uint16_t> dy, Panels<const uint16_t> x,
                           Panels<float> dx, float* dw);
+// The same for a matrix of blocks, of 4 or 8 rows each. The backward pass needs no transpose: dx[p] = w^T dy[p] and
+// dw[slot] = <dy[:, row], x[:, column]>; either may be left out (null), and what it is made of with it.
+using BlockSpmm = void(const Blocks&, const float* values, const float* bias, Panels<const float> x, Panels<float> y);
+using BlockBackward = void(const Blocks&, const float* values, Panels<const float> dy, Panels<const float> x,
+                           Panels<float> dx, float* dw);
 // y = W x + bias for one sample; bias may be null.
 using Spmv = void(const Csr&, const float* values, const float* bias, const float* x, float* y);
+using BlockSpmv = void(const Blocks&, const float* values, const float* bias, const float* x, float* y);
 // out[i] = values[slots[i]], and its reverse, out[slots[i]] = values[i].
 using Gather = void(const float* values, const int32_t* slots, float* out, int64_t size);
 
@@ -185,7 +191,10 @@ struct ActivationKind {
   X(Bf16Spmm, bf16_spmm)           \
   X(Bf16Sddmm, bf16_sddmm)         \
   X(Bf16Backward, bf16_backward)   \
+  X(BlockSpmm, block_spmm)         \
+  X(BlockBackward, block_backward) \
   X(Spmv, spmv)                    \
+  X(BlockSpmv, block_spmv)         \
   X(Gather, gather)                \
   X(Gather, scatter)               \
   X(Adam, adam)                    \

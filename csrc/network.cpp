@@ -91,7 +91,7 @@ class Network::Pass {
   // edges of a row (0.5 ns, 0.13 and 0.3 on Zen 4). Rounding differs between the ways, so all rows of a call take the
   // same one: what comes of a row does not depend on its place.
   bool worth_columns(const Layer& layer) const {
-    const bool full = layer.w.indptr[layer.w.n_rows] == layer.w.n_rows * layer.n_in;
+    const bool full = layer.w.nnz() == layer.w.n_rows * layer.n_in;
     if (lanes_ == 1) return full || 2 * live_ < width_;
     return (full ? 4 : k_.width) * live_ < width_ * lanes_ * load_.chunks;
   }
@@ -120,14 +120,18 @@ class Network::Pass {
     if (lanes_ == 1) return by_rows(layer);
     to_panel();
     const float* x = buffers_[at_];
-    k_.spmm(layer.w, layer.values, layer.bias, {x, 1, width_, lanes_}, {other(), 1, layer.w.n_rows, lanes_});
+    const Panels<const float> from = {x, 1, width_, lanes_};
+    const Panels<float> to = {other(), 1, layer.w.n_rows, lanes_};
+    if (layer.w.size == 1) k_.spmm(layer.w.groups, layer.values, layer.bias, from, to);
+    else k_.block_spmm(layer.w, layer.values, layer.bias, from, to);
   }
 
   void by_rows(const Layer& layer) {
     if (!rows_) to_panel(), panel_ = false, rows_ = buffers_[at_];
     const float* x = rows_;
     float* y = other();
-    k_.spmv(layer.w, layer.values, layer.bias, x, y);
+    if (layer.w.size == 1) k_.spmv(layer.w.groups, layer.values, layer.bias, x, y);
+    else k_.block_spmv(layer.w, layer.values, layer.bias, x, y);
     rows_ = y;
   }
 
@@ -163,8 +167,8 @@ class Network::Pass {
 
 const Network::Transpose& Network::transposed(const Node& node) {
   std::call_once(node.once, [&] {
-    const Csr& w = node.layer.w;
-    const int64_t nnz = w.indptr[w.n_rows];
+    const Blocks& w = node.layer.w;
+    const int64_t nnz = w.nnz();
     Transpose& t = node.transpose;
     std::unique_ptr<int32_t[]> slots(new int32_t[nnz]);
     t.indptr.reset(new int32_t[node.layer.n_in + 1]);
@@ -199,7 +203,7 @@ bool Network::run(int64_t begin, int64_t end, const Samples& x, Rows<float> y) c
   int64_t width = n_in, work = 0;
   for (int64_t i = begin; i < end; ++i) {
     width = std::max(width, layers_[i].layer.w.n_rows);
-    work += cost(layers_[i].layer.w) * chunks * std::max(lanes, 16);
+    work += cost(layers_[i].layer.w.groups) * layers_[i].layer.w.size * chunks * std::max(lanes, 16);
   }
   // Threads take whole chunks; with fewer chunks than threads they share out the layers, if these are large.
   const int threads = max_threads();

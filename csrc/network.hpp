@@ -21,7 +21,7 @@ struct Samples {
 class Network {
  public:
   struct Layer {
-    Csr w;
+    Blocks w;
     int64_t n_in;
     const float* values;
     const float* bias;

@@ -48,23 +48,28 @@ Fault find_fault(const Csr& w, int64_t nnz, int64_t n_cols) {
   return inside ? Fault::order : Fault::outside;
 }
 
-void transpose(const Csr& w, int64_t n_cols, int32_t* indptr, int32_t* indices, int32_t* slots) {
+void transpose(const Blocks& w, int64_t n_cols, int32_t* indptr, int32_t* indices, int32_t* slots) {
   // Rows in as many parts as there are threads, each with its own cursors; these take no more memory than the edges.
-  const int64_t nnz = w.indptr[w.n_rows], total = cost(w);
+  const Csr& g = w.groups;
+  const int64_t nnz = w.nnz(), total = cost(g);
   const int64_t parts = std::clamp<int64_t>(nnz / std::max<int64_t>(n_cols, 1), 1, max_threads());
   std::vector<int32_t> cursors(parts * n_cols);
-  const auto for_rows = [&](const auto& body) {
+  // body(cursors, row, block, slot) for every edge
+  const auto for_edges = [&](const auto& body) {
     parallel(4 * nnz, [&](int thread, int n) {
       for (int64_t part = thread; part < parts; part += n) {
-        const int64_t end = row_at_cost(w, total * (part + 1) / parts);
-        for (int64_t row = row_at_cost(w, total * part / parts); row < end; ++row)
-          body(row, cursors.data() + part * n_cols);
+        int32_t* const own = cursors.data() + part * n_cols;
+        const int64_t end = row_at_cost(g, total * (part + 1) / parts);
+        for (int64_t group = row_at_cost(g, total * part / parts); group < end; ++group) {
+          const int64_t width = w.width(group), first = w.slot(group, g.indptr[group]);
+          for (int64_t r = 0, slot = first; r < width; slot = first + ++r)
+            for (int32_t block = g.indptr[group]; block < g.indptr[group + 1]; ++block, slot += width)
+              body(own, static_cast<int32_t>(group * w.size + r), block, static_cast<int32_t>(slot));
+        }
       }
     });
   };
-  for_rows([&](int64_t row, int32_t* counts) {
-    for (int32_t slot = w.indptr[row]; slot < w.indptr[row + 1]; ++slot) ++counts[w.indices[slot]];
-  });
+  for_edges([&](int32_t* counts, int32_t, int32_t block, int32_t) { ++counts[g.indices[block]]; });
   int32_t to = 0;
   for (int64_t col = 0; col < n_cols; ++col) {
     indptr[col] = to;
@@ -75,12 +80,10 @@ void transpose(const Csr& w, int64_t n_cols, int32_t* indptr, int32_t* indices, 
     }
   }
   indptr[n_cols] = to;
-  for_rows([&](int64_t row, int32_t* cursor) {
-    for (int32_t slot = w.indptr[row]; slot < w.indptr[row + 1]; ++slot) {
-      const int32_t at = cursor[w.indices[slot]]++;
-      indices[at] = static_cast<int32_t>(row);
-      slots[at] = slot;
-    }
+  for_edges([&](int32_t* cursor, int32_t row, int32_t block, int32_t slot) {
+    const int32_t at = cursor[g.indices[block]]++;
+    indices[at] = row;
+    slots[at] = slot;
   });
 }
 

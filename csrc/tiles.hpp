@@ -74,13 +74,13 @@ inline void visit_rows(const Csr& w, const Panels<T>& x, int64_t begin, int64_t 
 }
 
 // body(visit) for every row of `w` on every panel of `x`, what its columns point into, in blocks of about
-// `block_bytes` of a panel.
+// `block_bytes` of a panel. An edge is `rows` multiply-adds.
 template <class T, class Body>
-inline void for_each_visit(const Csr& w, const Panels<T>& x, int64_t block_bytes, const Body& body) {
+inline void for_each_visit(const Csr& w, const Panels<T>& x, int64_t block_bytes, const Body& body, int rows = 1) {
   const int64_t total = cost(w), n_blocks = count_blocks(w, x, block_bytes);
   const size_t scratch_bytes = 2 * w.n_rows * sizeof(int32_t);
   int32_t* const all_scratch = static_cast<int32_t*>(allocate(scratch_bytes));
-  parallel(total * x.lanes * x.count, [&](int thread, int n) {
+  parallel(total * rows * x.lanes * x.count, [&](int thread, int n) {
     const int64_t end = row_at_cost(w, total * (thread + 1) / n);
     int64_t begin = row_at_cost(w, total * thread / n);
     int32_t* const scratch = all_scratch + 2 * begin;

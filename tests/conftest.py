@@ -18,9 +18,10 @@ def make_model():
     def make(n_features=12, n_components=5, live=0.4, seed=0, model=None, **config):
         rng = np.random.default_rng(seed)
         architecture = AutoencoderConfig(n_features=n_features, n_components=n_components, **config)
-        layers = {}
+        layers, size = {}, architecture.block_size
         for name, shape in architecture.layer_shapes.items():
-            topology = Topology.from_mask(rng.random(shape) < live)
+            groups = rng.random((-(-shape[0] // size), shape[1])) < live
+            topology = Topology.from_mask(np.repeat(groups, size, axis=0)[: shape[0]], size)
             values = rng.normal(0, 1, topology.nnz).astype(np.float32)
             layers[name] = Layer(topology, values, rng.normal(0, 0.3, shape[0]).astype(np.float32))
         gated = architecture.code_activation in ("batchtopk", "jumprelu")

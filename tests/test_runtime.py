@@ -64,9 +64,9 @@ def some_rows(n, width=12, seed=1):
     return (rng.normal(size=(n, width)) * (rng.random((n, width)) < 0.5)).astype(np.float32)
 
 
-@covering(code=CODE_ACTIVATIONS, n_rows=[1, 2, 17, 65, 200], live=[0.0, 0.1, 0.5, 1.0], by="code")
-def test_equals_the_formula_for_every_code(make_model, code, live, n_rows):
-    model = make_model(live=live, hidden_layer_sizes=(9, 7), code_activation=code, **CODES[code])
+@covering(code=CODE_ACTIVATIONS, n_rows=[1, 2, 17, 65, 200], live=[0.0, 0.1, 0.5, 1.0], block_size=[1, 4, 8], by="code")
+def test_equals_the_formula_for_every_code(make_model, code, live, n_rows, block_size):
+    model = make_model(live=live, hidden_layer_sizes=(9, 7), code_activation=code, block_size=block_size, **CODES[code])
     runtime, rows = Runtime(model), some_rows(n_rows)
     codes = runtime.encode(rows)
     close(codes, by_formula(model, rows, "encoder"))

@@ -48,6 +48,14 @@ struct Call {
     return w;
   }
 
+  // The same in blocks of a size that the kernels know, or single edges; `n_rows` rows, `nnz` numbers.
+  dsae::Blocks blocks(const In& indptr, const In& indices, int size, int64_t n_rows) const {
+    if (size != 1 && size != 4 && size != 8) fail("a block_size of 1, 4 or 8", std::to_string(size));
+    const dsae::Blocks w = {csr(indptr, indices), n_rows, size};
+    equal("indptr.size - 1", w.groups.n_rows, "the number of groups of rows", (n_rows + size - 1) / size);
+    return w;
+  }
+
   void rising(const dsae::Csr& w) const {
     bool bad = w.indptr[0] != 0;
     for (int64_t row = 0; row < w.n_rows; ++row) bad |= w.indptr[row] > w.indptr[row + 1];

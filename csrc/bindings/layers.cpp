@@ -74,6 +74,42 @@ void backward(const In& indptr, const In& indices, const In& values, const In& d
   kernels->backward(w, data, left, right, product, to);
 }
 
+void block_spmm(const In& indptr, const In& indices, int block_size, const In& values, const std::optional<In>& bias,
+                const In& x, const Out& y) {
+  const Call call{"block_spmm"};
+  const auto from = call.panels<const float>("x", x);
+  const auto to = call.panels<float>("y", y);
+  if (block_size == 1) call.fail("a block_size of 4 or 8", "1");
+  const auto w = call.blocks(indptr, indices, block_size, to.width);
+  const auto data = call.vector<const float>("values", values, "the number of weights", w.nnz());
+  const auto b = bias ? call.vector<const float>("bias", *bias, "the number of rows", w.n_rows) : nullptr;
+  call.same_batch(from, to, "y");
+  call.trusted("indices", w.groups.indices, indices.size(), from.width);
+  nb::gil_scoped_release release;
+  kernels->block_spmm(w, data, b, from, to);
+}
+
+void block_backward(const In& indptr, const In& indices, int block_size, const std::optional<In>& values, const In& dy,
+                    const std::optional<In>& x, const std::optional<Out>& dx, const std::optional<Out>& dw) {
+  const Call call{"block_backward"};
+  const auto from = call.panels<const float>("dy", dy);
+  if (block_size == 1) call.fail("a block_size of 4 or 8", "1");
+  const auto w = call.blocks(indptr, indices, block_size, from.width);
+  if (dx && !values) call.fail("values, from which dx comes", "None");
+  if (dw && !x) call.fail("x, from which dw comes", "None");
+  const auto data = values ? call.vector<const float>("values", *values, "the number of weights", w.nnz()) : nullptr;
+  const auto to = dw ? call.vector<float>("dw", *dw, "the number of weights", w.nnz()) : nullptr;
+  dsae::Panels<const float> input = {nullptr, from.count, 0, from.lanes};
+  dsae::Panels<float> product = {nullptr, from.count, 0, from.lanes};
+  if (x) call.same_batch(from, input = call.panels<const float>("x", *x), "x");
+  if (dx) call.same_batch(from, product = call.panels<float>("dx", *dx), "dx");
+  if (x && dx) call.equal("dx.shape[1]", product.width, "the width of x", input.width);
+  input.width = x ? input.width : product.width;
+  call.trusted("indices", w.groups.indices, indices.size(), input.width);
+  nb::gil_scoped_release release;
+  kernels->block_backward(w, data, from, input, product, to);
+}
+
 void sum_samples(const In& panels, const Out& sums) {
   const Call call{"sum_samples"};
   const auto from = call.panels<const float>("panels", panels);
@@ -102,31 +138,24 @@ void scatter(const In& values, const In& slots, const Out& out) {
   kernels->scatter(from, index, to, slots.size());
 }
 
-template <class T, class Array>
-T* matrix(const Call& call, const Array& a, int64_t n_rows) {
-  T* p = call.data<float>("matrix", a, 2);
-  call.equal("matrix.shape[0]", a.shape(0), "the number of rows", n_rows);
-  return p;
-}
-
-void to_dense(const In& indptr, const In& indices, const In& values, const Out& to) {
+void to_dense(const In& indptr, const In& indices, const In& values, const Out& to, int block_size) {
   const Call call{"to_dense"};
-  const auto w = call.csr(indptr, indices);
-  const auto from = call.vector<const float>("values", values, "the size of indices", indices.size());
-  const auto rows = matrix<float>(call, to, w.n_rows);
-  call.rising(w);
-  call.trusted("indices", w.indices, indices.size(), to.shape(1));
+  float* const rows = call.data<float>("matrix", to, 2);
+  const auto w = call.blocks(indptr, indices, block_size, to.shape(0));
+  const auto from = call.vector<const float>("values", values, "the number of weights", w.nnz());
+  call.rising(w.groups);
+  call.trusted("indices", w.groups.indices, indices.size(), to.shape(1));
   nb::gil_scoped_release release;
   dsae::to_dense(w, from, to.shape(1), rows);
 }
 
-void from_dense(const In& indptr, const In& indices, const In& from, const Out& values) {
+void from_dense(const In& indptr, const In& indices, const In& from, const Out& values, int block_size) {
   const Call call{"from_dense"};
-  const auto w = call.csr(indptr, indices);
-  const auto to = call.vector<float>("values", values, "the size of indices", indices.size());
-  const auto rows = matrix<const float>(call, from, w.n_rows);
-  call.rising(w);
-  call.trusted("indices", w.indices, indices.size(), from.shape(1));
+  const float* const rows = call.data<float>("matrix", from, 2);
+  const auto w = call.blocks(indptr, indices, block_size, from.shape(0));
+  const auto to = call.vector<float>("values", values, "the number of weights", w.nnz());
+  call.rising(w.groups);
+  call.trusted("indices", w.groups.indices, indices.size(), from.shape(1));
   nb::gil_scoped_release release;
   dsae::from_dense(w, rows, from.shape(1), to);
 }
@@ -305,6 +334,13 @@ void bind_layers(nb::module_& m) {
   m.def("backward", &backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
         "dy"_a.noconvert(), "x"_a.noconvert(), "dx"_a.noconvert(), "dw"_a.noconvert(),
         "``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, column]>``, ``W`` the transpose of a layer's matrix.");
+  m.def("block_spmm", &block_spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "block_size"_a,
+        "values"_a.noconvert(), "bias"_a.noconvert().none(), "x"_a.noconvert(), "y"_a.noconvert(),
+        "``y[p] = W x[p] + bias`` for panels, ``W`` of blocks of 4 or 8 rows.");
+  m.def("block_backward", &block_backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "block_size"_a,
+        "values"_a.noconvert().none(), "dy"_a.noconvert(), "x"_a.noconvert().none(), "dx"_a.noconvert().none(),
+        "dw"_a.noconvert().none(),
+        "``dx[p] = W^T dy[p]`` from values, and ``dw[slot] = <dy[:, row], x[:, column]>`` from x; None is left out.");
   m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert(),
         "Every feature's sum over all panels and lanes.");
   m.def(
@@ -319,9 +355,9 @@ void bind_layers(nb::module_& m) {
   m.def("scatter", &scatter, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert(),
         "``out[slots[i]] = values[i]``.");
   m.def("to_dense", &to_dense, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-        "matrix"_a.noconvert(), "``values`` at their edges of ``matrix``, zero elsewhere.");
+        "matrix"_a.noconvert(), "block_size"_a = 1, "``values`` at their edges of ``matrix``, zero elsewhere.");
   m.def("from_dense", &from_dense, "indptr"_a.noconvert(), "indices"_a.noconvert(), "matrix"_a.noconvert(),
-        "values"_a.noconvert(), "What ``matrix`` has at the edges.");
+        "values"_a.noconvert(), "block_size"_a = 1, "What ``matrix`` has at the edges.");
   m.def("spmv", &spmv, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(), "x"_a.noconvert(),
         "y"_a.noconvert(), "``y = W x`` for one vector.");
   m.def("sampled_outer", &sampled_outer, "indptr"_a.noconvert(), "indices"_a.noconvert(), "left"_a.noconvert(),

@@ -37,14 +37,14 @@ class Network {
   Network(const Network&) = delete;
 
   void add(const In& indptr, const In& indices, const In& values, const In& bias, int64_t n_in, int64_t number,
-           int64_t k, const std::optional<In>& thresholds) {
+           int64_t k, const std::optional<In>& thresholds, int block_size) {
     const Call call{"Network"};
-    const auto w = call.csr(indptr, indices);
-    const int64_t nnz = indices.size(), size = network_.size();
+    const auto w = call.blocks(indptr, indices, block_size, bias.size());
+    const int64_t size = network_.size();
     if (size) call.equal("n_in", n_in, "what the layer before gives", network_[size - 1].w.n_rows);
-    call.rising(w);
-    call.inside("indices", w.indices, nnz, n_in);
-    network_.add({w, n_in, call.vector<const float>("values", values, "the size of indices", nnz),
+    call.rising(w.groups);
+    call.inside("indices", w.groups.indices, indices.size(), n_in);
+    network_.add({w, n_in, call.vector<const float>("values", values, "the number of weights", w.nnz()),
                   call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
                   activation(call, number, k, thresholds, w.n_rows)});
     for (const In* array : {&indptr, &indices, &values, &bias}) kept_.push_back(*array);
@@ -95,7 +95,7 @@ void bind_network(nb::module_& m) {
   nb::class_<Network>(m, "Network", "Layers in a row: rows ``[b, f]`` go through some of them in one call.")
       .def(nb::init<>())
       .def("add", &Network::add, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-           "bias"_a.noconvert(), "n_in"_a, "activation"_a, "k"_a, "thresholds"_a.noconvert().none(),
+           "bias"_a.noconvert(), "n_in"_a, "activation"_a, "k"_a, "thresholds"_a.noconvert().none(), "block_size"_a = 1,
            "Put a layer behind the others; ``k`` is topk's, ``thresholds`` those of batchtopk and jumprelu.")
       .def("run", &Network::run, "begin"_a, "end"_a, "rows"_a.noconvert(), "out"_a.noconvert(),
            "Rows through layers ``begin:end``; False, and ``out`` unfinished, where they hold NaN or infinity.")

@@ -17,7 +17,7 @@ nb::tuple transpose(const In& indptr, const In& indices, int64_t n_cols) {
   auto new_indptr = integers(n_cols + 1), new_indices = integers(nnz), slots = integers(nnz);
   {
     nb::gil_scoped_release release;
-    dsae::transpose(w, n_cols, new_indptr->data, new_indices->data, slots->data);
+    dsae::transpose(dsae::single(w), n_cols, new_indptr->data, new_indices->data, slots->data);
   }
   return nb::make_tuple(array(std::move(new_indptr)), array(std::move(new_indices)), array(std::move(slots)));
 }

@@ -1,4 +1,5 @@
 // Every kernel, at every level this CPU runs, against a triple loop; and the same bits on 1, 2 and 3 threads.
+#include <algorithm>
 #include <cstdio>
 
 #include "laws.hpp"
@@ -35,6 +36,12 @@ int main() {
           test_sparse_rows(**level, m, lanes, where);
           for (int64_t count : {0, 1, 3})
             test_products(**level, m, count, lanes, where + ", panels " + std::to_string(count));
+          for (int size : {4, 8})
+            for (int64_t narrower : {0, 1, size - 1})
+              for (int64_t count : {0, 1, 6})
+                test_block_products(
+                    **level, m, std::max<int64_t>(0, n_rows * size - narrower), size, count, lanes,
+                    where + ", blocks of " + std::to_string(size) + ", panels " + std::to_string(count));
         }
         for (const auto& [lanes, parts] : {std::pair<int, int>{32, 1}, {64, 1}, {64, 2}}) {
           const std::string where = shape + ", lanes " + std::to_string(lanes) + " / " + std::to_string(parts);
@@ -72,6 +79,11 @@ int main() {
     for (const auto& [lanes, parts] : {std::pair<int, int>{32, 1}, {64, 1}, {64, 2}})
       test_rounding(**level, lanes, parts, (*level)->isa);
   }
+  const Matrix long_groups(5, 3000, 0.05);
+  for (auto level = dsae::levels(); *level; ++level)
+    for (int size : {4, 8})
+      test_block_products(**level, long_groups, 5 * size - 1, size, 5, 64,
+                          std::string((*level)->isa) + " 5x3000 blocks");
   for (int64_t size : {0, 1, 2, 100, 5000})
     for (int64_t n : {int64_t{0}, size / 3, size}) test_smallest(size, n);
   std::printf("%d passed, %d failed\n", passed, failed);

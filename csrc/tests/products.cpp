@@ -104,8 +104,8 @@ void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, 
   const Floats values = floats(m.nnz()), numbers = floats(x.nnz()), bias = floats(n_out),
                dy = floats(n_samples * n_out);
   Ints indptr(n_in + 1), indices(m.nnz()), slots(m.nnz()), x_indptr(n_in + 1), samples(x.nnz()), x_slots(x.nnz());
-  dsae::transpose(m.csr(), n_in, indptr.data(), indices.data(), slots.data());
-  dsae::transpose(x.csr(), n_in, x_indptr.data(), samples.data(), x_slots.data());
+  dsae::transpose(dsae::single(m.csr()), n_in, indptr.data(), indices.data(), slots.data());
+  dsae::transpose(dsae::single(x.csr()), n_in, x_indptr.data(), samples.data(), x_slots.data());
   const dsae::Csr wt = {indptr.data(), indices.data(), n_in}, xt = {x_indptr.data(), samples.data(), n_in};
   Floats by_column(x.nnz());
   for (int64_t e = 0; e < x.nnz(); ++e) by_column[e] = numbers[x_slots[e]];

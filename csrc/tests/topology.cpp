@@ -14,7 +14,7 @@ void test_topology(const dsae::Kernels& k, const Matrix& m, const std::string& w
   Ints indptr(m.n_cols + 1), indices(nnz), slots(nnz);
   for (int threads = 3; threads >= 1; --threads) {
     dsae::set_max_threads(threads);
-    dsae::transpose(m.csr(), m.n_cols, indptr.data(), indices.data(), slots.data());
+    dsae::transpose(dsae::single(m.csr()), m.n_cols, indptr.data(), indices.data(), slots.data());
     int64_t next = 0;
     bool good = indptr[0] == 0;
     for (int64_t c = 0; c < m.n_cols; ++c) {

@@ -219,7 +219,7 @@ class Runtime:
         network = self._kernels.Network()
         for name, (topology, values, bias) in self.layers.items():
             arrays = (topology.indptr, topology.indices, values, bias)
-            network.add(*arrays, topology.shape[1], *self._activation(name))
+            network.add(*arrays, topology.shape[1], *self._activation(name), topology.block_size)
         return network
 
     def _activation(self, name: str) -> tuple[Any, int, np.ndarray | None]:

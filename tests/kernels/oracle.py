@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from dsae.config import LOSSES
 from dsae.kernels._numpy import *  # noqa: F403
 from dsae.kernels._numpy import _matrix, _record, _rows
+from dsae.topology import Topology
 
 _EDGES_AT_ONCE = 4096
 
@@ -48,6 +50,34 @@ def backward(indptr, indices, values, dy, x, dx, dw) -> None:
     sddmm(indptr, indices, x, dy, dw)
 
 
+def _edges_of(indptr, indices, block_size, shape):
+    """Row and column of each weight of a matrix of blocks."""
+    t = Topology(shape, indptr, indices, block_size)
+    return t.rows, t.cols
+
+
+def block_spmm(indptr, indices, block_size, values, bias, x, y) -> None:
+    """``y[p] = W x[p] + bias``, ``W`` of blocks."""
+    rows, cols = _edges_of(indptr, indices, block_size, (y.shape[1], x.shape[1]))
+    W = sp.csr_matrix((values, (rows, cols)), shape=(y.shape[1], x.shape[1]))
+    for x_panel, y_panel in zip(x, y, strict=True):
+        y_panel[:] = W @ x_panel
+        if bias is not None:
+            y_panel += bias[:, None]
+
+
+def block_backward(indptr, indices, block_size, values, dy, x, dx, dw) -> None:
+    """``dx[p] = W^T dy[p]`` from values, and ``dw[slot] = <dy[:, row], x[:, col]>`` from x."""
+    width = (dx if x is None else x).shape[1]
+    rows, cols = _edges_of(indptr, indices, block_size, (dy.shape[1], width))
+    if dx is not None:
+        W = sp.csr_matrix((values, (rows, cols)), shape=(dy.shape[1], width))
+        for dy_panel, dx_panel in zip(dy, dx, strict=True):
+            dx_panel[:] = W.T @ dy_panel
+    if dw is not None:
+        dw[:] = np.einsum("pel,pel->e", dy[:, rows], x[:, cols])
+
+
 def sum_samples(panels, sums) -> None:
     """Every feature's sum over all panels and lanes."""
     sums[:] = panels.sum((0, 2))
@@ -63,15 +93,15 @@ def scatter(values, slots, out) -> None:
     out[slots] = values
 
 
-def to_dense(indptr, indices, values, matrix) -> None:
+def to_dense(indptr, indices, values, matrix, block_size=1) -> None:
     """``values`` at their edges of ``matrix``, zero elsewhere."""
     matrix[...] = 0
-    matrix[_rows(indptr), indices] = values
+    matrix[_edges_of(indptr, indices, block_size, matrix.shape)] = values
 
 
-def from_dense(indptr, indices, matrix, values) -> None:
+def from_dense(indptr, indices, matrix, values, block_size=1) -> None:
     """Values of ``matrix`` at the edges."""
-    values[:] = matrix[_rows(indptr), indices]
+    values[:] = matrix[_edges_of(indptr, indices, block_size, matrix.shape)]
 
 
 def adam(parameters, beta1, beta2, epsilon) -> None:

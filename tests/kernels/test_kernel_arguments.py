@@ -18,12 +18,18 @@ def arguments(rng):
     ones = Topology.from_mask(np.eye(4))
     batch = {"x_indptr": ones.indptr, "x_indices": ones.indices, "x_values": floats(rng, 4)}
     x, y, slots = floats(rng, 2, 5, 16), floats(rng, 2, 4, 16), np.arange(n, dtype=np.int32)
+    # groups of 4, 4, 4 and 1 rows
+    blocks, in_blocks = {**w, "block_size": 4}, floats(rng, 4 * int(t.indptr[-2]) + n - int(t.indptr[-2]))
+    z = floats(rng, 2, 13, 16)
     return {
         "pack": {"rows": floats(rng, 20, 5), "panels": x},
         "unpack": {"panels": x, "rows": floats(rng, 20, 5)},
         "spmm": {**w, "values": values, "bias": bias, "x": x, "y": y},
         "sddmm": {**w, "dy": y, "x": x, "dw": values},
         "backward": {**w, "values": values, "dy": x, "x": y, "dx": floats(rng, 2, 4, 16), "dw": floats(rng, n)},
+        "block_spmm": {**blocks, "values": in_blocks, "bias": floats(rng, 13), "x": x, "y": z},
+        "block_backward": {**blocks, "values": in_blocks, "dy": z, "x": x, "dx": floats(rng, 2, 5, 16)}
+        | {"dw": floats(rng, in_blocks.size)},
         "sum_samples": {"panels": x, "sums": floats(rng, 5)},
         "gather": {"values": values, "slots": slots, "out": floats(rng, n)},
         "scatter": {"values": values, "slots": slots, "out": floats(rng, n)},
@@ -105,13 +111,22 @@ DISAGREEMENTS = [
     (
         "to_dense",
         {"matrix": np.zeros((5, 4), np.float32)},
-        "Expected matrix.shape[0] = 4, the number of rows; got 5.",
+        "Expected indptr.size - 1 = 5, the number of groups of rows; got 4.",
     ),
     (
         "from_dense",
         {"matrix": np.zeros((5, 4), np.float32)},
-        "Expected matrix.shape[0] = 4, the number of rows; got 5.",
+        "Expected indptr.size - 1 = 5, the number of groups of rows; got 4.",
     ),
+    ("block_spmm", {"block_size": 2}, "Expected a block_size of 1, 4 or 8; got 2."),
+    ("block_spmm", {"block_size": 1}, "Expected a block_size of 4 or 8; got 1."),
+    ("block_spmm", {"block_size": 8}, "Expected indptr.size - 1 = 2, the number of groups of rows; got 4."),
+    ("block_spmm", {"bias": np.zeros(4, np.float32)}, "Expected bias.size = 13, the number of rows; got 4."),
+    ("block_spmm", {"values": np.zeros(1, np.float32)}, "Expected values.size = "),
+    ("block_backward", {"dw": np.zeros(1, np.float32)}, "Expected dw.size = "),
+    ("block_backward", {"values": None}, "Expected values, from which dx comes; got None."),
+    ("block_backward", {"x": None}, "Expected x, from which dw comes; got None."),
+    ("block_backward", {"dx": np.zeros((2, 6, 16), np.float32)}, "Expected dx.shape[1] = 5, the width of x; got 6."),
     (
         "pack",
         {"rows": np.zeros((33, 5), np.float32)},

@@ -19,12 +19,15 @@ LANES = kernels.LANES
 BATCHES = (0, 1, 3)
 
 
-def topology(rng, shape, density):
-    """A random topology; between densities 0 and 1 its first row is full, and one in the middle is empty."""
-    mask = rng.random(shape) < density
+def topology(rng, shape, density, block_size=1):
+    """A random topology; between densities 0 and 1 its first row is full, and one in the middle is empty.
+
+    Of blocks, with that share of the blocks.
+    """
+    mask = rng.random((-(-shape[0] // block_size), shape[1])) < density
     if 0 < density < 1 and shape[0] > 2:
-        mask[0], mask[shape[0] // 2] = True, False
-    return Topology.from_mask(mask)
+        mask[0], mask[mask.shape[0] // 2] = True, False
+    return Topology.from_mask(np.repeat(mask, block_size, axis=0)[: shape[0]], block_size)
 
 
 def close(got, expected, name=""):
@@ -70,6 +73,39 @@ def test_adjoint_law(rng, shape, density):
         kernels.sddmm(t.indptr, t.indices, y, x, dw)
         products = [np.vdot(a.astype(np.float64), b) for a, b in ((wx, y), (x, wty), (values, dw))]
         np.testing.assert_allclose(products, products[0], rtol=1e-4, atol=1e-2)
+
+
+@covering(LAYERS, lanes=LANES, block_size=[4, 8])
+def test_blocks_multiply_as_their_edges_do(rng, shape, density, lanes, block_size):
+    t = topology(rng, shape, density, block_size)
+    values, blocks = floats(rng, t.nnz), (t.indptr, t.indices, block_size)
+    for n_panels, bias in itertools.product(BATCHES, (None, floats(rng, shape[0]))):
+        x, dy = floats(rng, n_panels, shape[1], lanes), floats(rng, n_panels, shape[0], lanes)
+        got, expected = np.full((2, *dy.shape), np.nan, np.float32)
+        kernels.block_spmm(*blocks, values, bias, x, got)
+        _numpy.block_spmm(*blocks, values, bias, x, expected)
+        close(got, expected)
+        for wants_dx, wants_dw in ((True, True), (True, False), (False, True)):
+            inputs = values if wants_dx else None, dy, x if wants_dw else None
+            dx, dw = (np.full_like(a, np.nan) if wants else None for a, wants in ((x, wants_dx), (values, wants_dw)))
+            expected = tuple(None if a is None else np.empty_like(a) for a in (dx, dw))
+            kernels.block_backward(*blocks, *inputs, dx, dw)
+            _numpy.block_backward(*blocks, *inputs, *expected)
+            for one, other in zip((dx, dw), expected, strict=True):
+                assert one is None or close(one, other) is None
+
+
+@covering(LAYERS, block_size=[1, 4, 8])
+def test_a_dense_matrix_holds_the_values(rng, shape, density, block_size):
+    t = topology(rng, shape, density, block_size)
+    values, matrix = floats(rng, t.nnz), np.full(shape, np.nan, np.float32)
+    kernels.to_dense(t.indptr, t.indices, values, matrix, block_size)
+    expected = np.zeros(shape, np.float32)
+    expected[t.rows, t.cols] = values
+    np.testing.assert_array_equal(matrix, expected)
+    back = np.full_like(values, np.nan)
+    kernels.from_dense(t.indptr, t.indices, matrix, back, block_size)
+    np.testing.assert_array_equal(back, values)
 
 
 @pytest.mark.parametrize("lanes", LANES)

@@ -15,12 +15,12 @@ from dsae.config import ACTIVATIONS
 from dsae.topology import Topology
 
 
-def topology(rng, shape, density):
+def topology(rng, shape, density, block_size=1):
     """A random topology; above density 0 its first row is full, and one in the middle is empty."""
-    mask = rng.random(shape) < density
+    mask = rng.random((-(-shape[0] // block_size), shape[1])) < density
     if 0 < density < 1:
-        mask[0], mask[shape[0] // 2] = True, False
-    return Topology.from_mask(mask)
+        mask[0], mask[mask.shape[0] // 2] = True, False
+    return Topology.from_mask(np.repeat(mask, block_size, axis=0)[: shape[0]], block_size)
 
 
 def close(got, expected):
@@ -46,21 +46,21 @@ def test_topk_activation_gives_ties_to_the_lower_index(activate):
         assert z.tolist() == [expected]
 
 
-def networks(rng, live, activation=ACTIVATIONS["relu"]):
+def networks(rng, live, activation=ACTIVATIONS["relu"], block_size=1):
     """The same three layers in both implementations."""
     both = kernels.Network(), _numpy.Network()
     for n_out, n_in in ((70, 50), (33, 70), (9, 33)):
-        t = topology(rng, (n_out, n_in), live)
+        t = topology(rng, (n_out, n_in), live, block_size)
         layer = (t.indptr, t.indices, floats(rng, t.nnz), floats(rng, n_out))
         thresholds = np.abs(floats(rng, n_out))
         for network in both:
-            network.add(*layer, n_in, activation.kernel, 4, thresholds)
+            network.add(*layer, n_in, activation.kernel, 4, thresholds, block_size)
     return both
 
 
-@covering(share=[0.0, 0.02, 0.3, 1.0], live=[0.0, 0.1, 1.0])
-def test_network_takes_rows_and_csr_through_its_layers(rng, live, share):
-    network, plain = networks(rng, live)
+@covering(share=[0.0, 0.02, 0.3, 1.0], live=[0.0, 0.1, 1.0], block_size=[1, 4, 8])
+def test_network_takes_rows_and_csr_through_its_layers(rng, live, share, block_size):
+    network, plain = networks(rng, live, block_size=block_size)
     for (begin, end), n_rows in itertools.product(((0, 3), (0, 1), (1, 3)), (0, 1, 2, 17, 64, 65, 1000)):
         width = (50, 70)[begin]
         rows = floats(rng, n_rows, width) * (rng.random((n_rows, width)) < share)
@@ -136,7 +136,11 @@ def network_calls(rng):
 MISFITS = [
     ("add", {"n_in": 1}, "[Network] Expected indices in [0, 1); got one outside."),
     ("add", {"indptr": np.array([0, 3, 1, 3, 8], np.int32)}, "[Network] Expected indptr to rise from 0"),
-    ("add", {"bias": np.zeros(3, np.float32)}, "[Network] Expected bias.size = 4, the number of rows; got 3."),
+    (
+        "add",
+        {"bias": np.zeros(3, np.float32)},
+        "[Network] Expected indptr.size - 1 = 3, the number of groups of rows; got 4.",
+    ),
     ("add", {"values": np.zeros(1, np.float32)}, "[Network] Expected values.size = "),
     ("run", {"end": 2}, "[run] Expected layers within [0, 1); got 0:2."),
     ("run", {"begin": 1}, "[run] Expected layers within [0, 1); got 1:1."),

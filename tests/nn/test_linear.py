@@ -17,9 +17,11 @@ from dsae.topology import Topology
 DENSITIES = [0.02, 0.1, 0.3, 0.6, 1.0]
 
 
-@covering(density=DENSITIES, bias=[True, False], n_rows=[1, 17, 100], by="density")
-def test_is_the_dense_layer_it_says(density, bias, n_rows):
-    layer = SparseLinear(40, 30, density=density, bias=bias)
+@covering(density=DENSITIES, bias=[True, False], n_rows=[1, 17, 100], block_size=[1, 4, 8], by="density")
+def test_is_the_dense_layer_it_says(density, bias, n_rows, block_size):
+    layer = SparseLinear(40, 30, density=density, bias=bias, block_size=block_size)
+    assert abs(layer.nnz - density * 1200) <= block_size / 2 + 0.5
+    assert layer.block_size == block_size
     x = torch.randn(n_rows, 40)
     torch.testing.assert_close(layer(x), layer.to_dense()(x), rtol=1e-5, atol=1e-5)
 
@@ -131,6 +133,30 @@ def test_from_dense_keeps_the_largest(density):
     assert torch.equal(kept[kept != 0], linear.weight[kept != 0])
     assert linear.weight[kept == 0].abs().max().item() <= kept[kept != 0].abs().min() if density else (kept != 0).all()
     assert torch.equal(layer.bias, linear.bias)
+
+
+@pytest.mark.parametrize("block_size", [4, 8])
+def test_from_dense_keeps_the_blocks_with_the_largest_sums(block_size):
+    dense = nn.Linear(9, 16)
+    layer = SparseLinear.from_dense(dense, 0.25, block_size=block_size)
+    assert layer.nnz == 36 - 36 % block_size
+    kept = layer.to_dense().weight != 0
+    assert torch.equal(layer.to_dense().weight, dense.weight * kept)
+    sums = dense.weight.detach().abs().view(-1, block_size, 9).sum(1)
+    blocks = kept.view(-1, block_size, 9)[:, 0]
+    assert sums[blocks].min() >= sums[~blocks].max()
+
+
+def test_a_state_dict_carries_the_blocks():
+    layer = SparseLinear(9, 13, density=0.4, block_size=4)
+    other = SparseLinear(9, 13, density=0.1)
+    other.load_state_dict(layer.state_dict())
+    assert other.block_size == 4
+    assert torch.equal(other.to_dense().weight, layer.to_dense().weight)
+    state = SparseLinear(9, 13, density=0.4).state_dict()
+    del state["_extra_state"]["block_size"]  # of an earlier version
+    other.load_state_dict(state)
+    assert other.block_size == 1
 
 
 def test_state_dict_carries_the_topology():

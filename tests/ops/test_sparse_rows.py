@@ -29,9 +29,9 @@ def batch(n_rows, width, fill=0.3, centred=True, seed=0):
     return rows.centred(mean, scale), (torch.from_numpy(X) - mean) / scale
 
 
-def layer(shape, density, dtype=torch.float32):
+def layer(shape, density, dtype=torch.float32, block_size=1):
     rng, generator = np.random.default_rng(1), torch.Generator().manual_seed(1)
-    topology = random_topology(shape, density, rng) if density else Topology.empty(shape)
+    topology = random_topology(shape, density, rng, block_size) if density else Topology.empty(shape, block_size)
     draw = (torch.randn(size, generator=generator, dtype=dtype) for size in (topology.nnz, shape[0]))
     return topology, *(tensor.requires_grad_(True) for tensor in draw)
 
@@ -41,10 +41,12 @@ def same(got, expected, tolerance=1e-4):
         torch.testing.assert_close(one, other.to(one), rtol=tolerance, atol=tolerance)
 
 
-@covering(shape=SHAPES, density=DENSITIES, centred=[False, True], packed=[False, True], by="shape")
-def test_a_first_layer_and_its_gradient_are_those_of_the_dense_batch(shape, density, centred, packed):
+@covering(
+    shape=SHAPES, density=DENSITIES, centred=[False, True], packed=[False, True], block_size=[1, 4, 8], by="shape"
+)
+def test_a_first_layer_and_its_gradient_are_those_of_the_dense_batch(shape, density, centred, packed, block_size):
     x, dense = batch(20, shape[1], centred=centred)
-    topology, values, bias = layer(shape, density)
+    topology, values, bias = layer(shape, density, block_size=block_size)
     weight = torch.randn(20, shape[0])
     results = []
     for rows in (ops.SparseRows(x.pattern, x.values, x.shift, packed), ops.pack(dense) if packed else dense):

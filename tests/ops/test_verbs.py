@@ -14,9 +14,9 @@ DENSITIES = [0.0, 0.1, 0.5, 1.0]
 ROWS = [1, 16, 20, 64, 130]
 
 
-def make(shape, density, n_rows, dtype=torch.float32):
+def make(shape, density, n_rows, dtype=torch.float32, block_size=1):
     rng = np.random.default_rng(0)
-    topology = random_topology(shape, density, rng) if density else Topology.empty(shape)
+    topology = random_topology(shape, density, rng, block_size) if density else Topology.empty(shape, block_size)
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(topology.nnz, generator=generator, dtype=dtype)
     bias = torch.randn(shape[0], generator=generator, dtype=dtype)
@@ -24,9 +24,12 @@ def make(shape, density, n_rows, dtype=torch.float32):
     return topology, values, bias, x
 
 
-@covering(shape=SHAPES, density=DENSITIES, n_rows=ROWS, by="shape")
-def test_native_equals_plain_torch(shape, density, n_rows):
-    topology, values, bias, rows = make(shape, density, n_rows)
+BLOCKS = [1, 4, 8]
+
+
+@covering(shape=SHAPES, density=DENSITIES, n_rows=ROWS, block_size=BLOCKS, by="shape")
+def test_native_equals_plain_torch(shape, density, n_rows, block_size):
+    topology, values, bias, rows = make(shape, density, n_rows, block_size=block_size)
     x = _torch.pack(rows)
     torch.testing.assert_close(_native.pack(rows), x)
     y = _torch.spmm(values, bias, x, topology)
@@ -41,9 +44,9 @@ def test_native_equals_plain_torch(shape, density, n_rows):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-3)
 
 
-@covering(shape=[(1, 1), (3, 20), (17, 9)], density=DENSITIES, by="shape")
-def test_gradients_of_the_twin_are_exact(shape, density):
-    topology, values, bias, rows = make(shape, density, 5, torch.float64)
+@covering(shape=[(1, 1), (3, 20), (17, 9)], density=DENSITIES, block_size=BLOCKS, by="shape")
+def test_gradients_of_the_twin_are_exact(shape, density, block_size):
+    topology, values, bias, rows = make(shape, density, 5, torch.float64, block_size)
     for tensor in (values, bias, rows):
         tensor.requires_grad_(True)
 
@@ -57,10 +60,10 @@ def test_gradients_of_the_twin_are_exact(shape, density):
     assert torch.autograd.gradcheck(on_rows, (values, bias, rows))
 
 
-@covering(n_rows=[1, 20, 130], needed=[(0,), (1,), (2,), (0, 2), (0, 1, 2)], by="n_rows")
-def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows, needed):
+@covering(n_rows=[1, 20, 130], needed=[(0,), (1,), (2,), (0, 2), (0, 1, 2)], block_size=BLOCKS, by="n_rows")
+def test_gradients_of_the_kernels_equal_those_of_a_dense_layer(n_rows, needed, block_size):
     """Whichever of values, bias and input need one."""
-    topology, *inputs = make((33, 17), 0.3, n_rows)
+    topology, *inputs = make((33, 17), 0.3, n_rows, block_size=block_size)
     wanted_of = [inputs[i].requires_grad_(True) for i in needed]
     values, bias, rows = inputs
     dense = torch.nn.functional.linear(rows, ops.dense(values, topology), bias)

@@ -19,9 +19,11 @@ NAMES = sorted(METHODS)
 N_STEPS = 120
 
 
-def run(name, density=0.1, seed=0, n_steps=N_STEPS, watch=lambda model, step: None):
+def run(name, density=0.1, seed=0, n_steps=N_STEPS, watch=lambda model, step: None, block_size=1):
     """Adam on random targets, with the method's rewirings; the model at the end."""
-    config = AutoencoderConfig(n_features=30, n_components=6, hidden_layer_sizes=(20,), density=density)
+    config = AutoencoderConfig(
+        n_features=30, n_components=6, hidden_layer_sizes=(20,), density=density, block_size=block_size
+    )
     moments = (np.zeros(30, np.float32), np.ones(30, np.float32))
     model = start_model(config, TrainConfig(shrink=name), torch.Generator().manual_seed(seed), moments)
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
@@ -50,6 +52,15 @@ def test_density_promised_is_density_obtained(name, density, n_steps):
     """Even in the shortest run."""
     model = run(name, density, n_steps=n_steps)
     assert {layer: module.nnz for layer, module in model.layers.items()} == target_nnz(model.config)
+
+
+@covering(name=NAMES, block_size=[4, 8], n_steps=[2, 40])
+def test_blocks_come_to_their_density_within_one_block(name, block_size, n_steps):
+    model = run(name, 0.2, n_steps=n_steps, block_size=block_size)
+    for layer, wanted in target_nnz(model.config).items():
+        topology = model.layers[layer].topology
+        assert topology.block_size == block_size
+        assert abs(topology.nnz - wanted) <= block_size / 2
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -108,6 +108,22 @@ def test_density_promised_is_density_obtained_and_stays(method, optimizer, densi
     assert set(map(id, training.optimizer.state)) <= held
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_layers_of_blocks_come_to_their_density_within_one_block(method):
+    layers = SparseLinear(12, 20, block_size=8), SparseLinear(20, 5, block_size=4)
+    model = nn.Sequential(layers[0], nn.ReLU(), layers[1])
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    pruner = Pruner(model, optimizer, density=0.3, method=method, n_steps=20)
+    for _ in range(20):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(X.float()), Y.float()).backward()
+        optimizer.step()
+        pruner.step()
+    wanted = erdos_renyi([(20, 12), (5, 20)], 0.3)
+    for layer, count in zip(layers, wanted, strict=True):
+        assert abs(layer.nnz - count) <= layer.block_size / 2
+
+
 @cases
 @each(stop=[1, 19, 20, 44, 50])
 def test_stopped_and_resumed_it_ends_with_the_same_weights(method, optimizer, density, dtype, stop):

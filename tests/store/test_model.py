@@ -26,6 +26,7 @@ def same(left, right):
     for name, layer in left.layers.items():
         other = right.layers[name]
         assert layer.topology.shape == other.topology.shape
+        assert layer.topology.block_size == other.topology.block_size
         for array, twin in zip((*layer[1:], *_plan(layer)), (*other[1:], *_plan(other)), strict=True):
             assert array.dtype == twin.dtype
             np.testing.assert_array_equal(array, twin)
@@ -62,8 +63,8 @@ def change(folder, tmp_path):
     return change_
 
 
-@covering(code=CODE_ACTIVATIONS, activation=HIDDEN_ACTIVATIONS, live=[0.0, 0.3, 1.0], by="code")
-def test_round_trip(make_model, tmp_path, code, activation, live):
+@covering(code=CODE_ACTIVATIONS, activation=HIDDEN_ACTIVATIONS, live=[0.0, 0.3, 1.0], block_size=[1, 4, 8], by="code")
+def test_round_trip(make_model, tmp_path, code, activation, live, block_size):
     k = {"k": 2} if code in ("topk", "batchtopk") else {}
     extra = {
         "training": {"shrink": "set", "max_iter": 3, "init": None},
@@ -72,7 +73,7 @@ def test_round_trip(make_model, tmp_path, code, activation, live):
         "metrics": {"fvu": 0.125},
         "importance": np.linspace(0, 1, 12, dtype=np.float32) if live else None,
     }
-    model = make_model(live=live, code_activation=code, activation=activation, model=extra, **k)
+    model = make_model(live=live, code_activation=code, activation=activation, block_size=block_size, model=extra, **k)
     same(store.read(store.write(tmp_path / "a" / "b" / "model", model)), model)
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["model"]
 

@@ -72,6 +72,7 @@ def describe(model: Model) -> dict[str, Any]:
         "k": config.k,
         "density": model.density,
         "nnz": model.nnz,
+        "block_size": config.block_size,
         "bytes_in_memory": sparse,
         "bytes_if_dense": dense,
         "epochs": len(model.history),

@@ -28,7 +28,7 @@ from dsae.runtime import Runtime
 
 SPARSE, DENSE, NARROW, LINEAR = "DSA", "dense twin", "narrow twin", "PCA"
 # What makes a dense twin: all weights, no L1, and no start from sparse ones.
-_PLAIN = {"density": 1.0, "shrink": "none", "l1": 0.0, "init": None, "warm_start": False}
+_PLAIN = {"density": 1.0, "block_size": 1, "shrink": "none", "l1": 0.0, "init": None, "warm_start": False}
 _ROWS_TIMED = 1024  # as `metrics.evaluate` takes them
 
 
@@ -266,6 +266,10 @@ def _notes(models: dict[str, Any], params: dict[str, Any], rows: Any, test: Any)
         notes.append("There is no hidden layer to narrow, so the narrow twin has a narrower code.")
     if params["init"] is not None or params["warm_start"]:
         notes.append("The DSA starts from the weights given as init, its twins from random weights.")
+    if models[SPARSE].config.block_size > 1:
+        notes.append(
+            f"The DSA is structured: {models[SPARSE].config.block_size} neighbouring outputs share their active inputs."
+        )
     if models[LINEAR].components.shape[0] < models[SPARSE].config.n_components:
         notes.append("PCA cannot have more components than rows or features, so its code is narrower.")
     return notes

@@ -9,6 +9,7 @@ from dsae.config._activations import activation_of as activation_of
 from dsae.config._automatic import automatic_epochs as automatic_epochs
 from dsae.config._automatic import automatic_rate as automatic_rate
 from dsae.config._automatic import automatic_widths as automatic_widths
+from dsae.config._checks import BLOCK_SIZES as BLOCK_SIZES
 from dsae.config._checks import choices_of as choices_of
 from dsae.config._checks import did_you_mean as did_you_mean
 from dsae.config._checks import in_range as in_range
@@ -17,6 +18,7 @@ from dsae.config._checks import listed as listed
 from dsae.config._checks import one_of as one_of
 from dsae.config._checks import positive_int as positive_int
 from dsae.config._checks import true_or_false as true_or_false
+from dsae.config._checks import valid_block_size as valid_block_size
 from dsae.config._checks import whole_number as whole_number
 from dsae.config._formats import ENDINGS as ENDINGS
 from dsae.config._formats import FORMATS as FORMATS

@@ -70,6 +70,16 @@ def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_
         raise ValueError(f"{name} must be a number in {left}{low:g}, {right}; got {value!r}.")
 
 
+BLOCK_SIZES = (1, 4, 8)
+
+
+def valid_block_size(value: Any) -> int:
+    """``value``, which must be the size of a block that the kernels know."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value not in BLOCK_SIZES:
+        raise ValueError(f"block_size must be one of {listed(map(str, BLOCK_SIZES))}; got {value!r}.")
+    return int(value)
+
+
 def positive_int(name: str, value: Any) -> None:
     """Refuse anything but a whole number of at least 1."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from dsae.config._activations import ACTIVATIONS, Activation, activation_names
-from dsae.config._checks import check_choices, choice, in_range, known_keys, listed, positive_int
+from dsae.config._checks import check_choices, choice, in_range, known_keys, listed, positive_int, valid_block_size
 
 
 def _widths(name: str, value: Any) -> tuple[int, ...]:
@@ -44,6 +44,8 @@ class AutoencoderConfig:
     density : float or mapping of str to float
         Share of the weights that are active, in (0, 1]. A number is spread over the layers by Erdős-Rényi-Kernel; a
         mapping names layers (``"encoder.0"``, ``"decoder.1"``), and the layers it leaves out stay dense.
+    block_size : {1, 4, 8}
+        Neighbouring outputs that share their active inputs; 1 for single weights.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class AutoencoderConfig:
     output_activation: str = choice("identity", partial(activation_names, "output"))
     k: int | None = None
     density: float | Mapping[str, float] = 1.0
+    block_size: int = 1
 
     def __post_init__(self) -> None:
         positive_int("n_features", self.n_features)
@@ -71,6 +74,7 @@ class AutoencoderConfig:
         if self.decoder_layer_sizes is not None:
             set_(self, "decoder_layer_sizes", _widths("decoder_layer_sizes", self.decoder_layer_sizes))
         check_choices(self)
+        set_(self, "block_size", valid_block_size(self.block_size))
         self._check_k()
         self._check_density()
 

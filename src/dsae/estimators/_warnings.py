@@ -97,7 +97,7 @@ def _without_edges(runtime: Runtime) -> Iterator[tuple[str, int, int, float]]:
     """For each layer of units: name, units that lack edges on either side, all units, and the share tolerated."""
     layers = list(runtime.layers.items())
     for (name, layer), (following_name, following) in pairwise(layers):
-        silent = np.diff(layer.topology.indptr) == 0
+        silent = layer.topology.fan_in == 0
         unheard = np.bincount(following.topology.indices, minlength=silent.size) == 0
         is_code = following_name == "decoder.0"
         what, tolerated = ("latents", _LATENTS_LOST) if is_code else (f"units of {name}", _HIDDEN_LOST)

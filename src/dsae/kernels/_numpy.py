@@ -25,6 +25,19 @@ def _matrix(indptr, indices, values, n_in: int) -> sp.csr_matrix:
     return sp.csr_matrix((values, indices, indptr), shape=(indptr.size - 1, n_in))
 
 
+def _block_matrix(indptr, indices, values, bias, n_in: int, block_size: int) -> sp.csr_matrix:
+    if block_size == 1:
+        return _matrix(indptr, indices, values, n_in)
+    narrow = bias.size % block_size
+    wide = int(indptr[-2]) if narrow else indices.size
+    blocks = np.zeros((indices.size, block_size, 1), values.dtype)
+    blocks[:wide, :, 0] = values[: wide * block_size].reshape(-1, block_size)
+    if narrow:
+        blocks[wide:, :narrow, 0] = values[wide * block_size :].reshape(-1, narrow)
+    shape = ((indptr.size - 1) * block_size, n_in)
+    return sp.bsr_matrix((blocks, indices, indptr), shape=shape).tocsr()[: bias.size]
+
+
 def set_threads(n: int) -> int:
     """Nothing: this is one thread."""
     return 0
@@ -138,9 +151,21 @@ class Network:
     def __init__(self) -> None:
         self._layers = []
 
-    def add(self, indptr, indices, values, bias, n_in: int, activation: int | Activation, k: int, thresholds) -> None:
+    def add(
+        self,
+        indptr,
+        indices,
+        values,
+        bias,
+        n_in: int,
+        activation: int | Activation,
+        k: int,
+        thresholds,
+        block_size: int = 1,
+    ) -> None:
         """Put a layer behind the others; ``k`` and ``thresholds`` are for activations that need them."""
-        self._layers.append((_matrix(indptr, indices, values, n_in), bias, (activation, k, thresholds)))
+        weights = _block_matrix(indptr, indices, values, bias, n_in, block_size)
+        self._layers.append((weights, bias, (activation, k, thresholds)))
 
     def run(self, begin: int, end: int, rows, out) -> bool:
         """Rows through layers ``begin:end``; False, and ``out`` unfinished, where they hold NaN or infinity."""

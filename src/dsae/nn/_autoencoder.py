@@ -58,7 +58,9 @@ class Autoencoder(nn.Module):
         last = list(config.layer_shapes)[-1]
         for name, (n_out, n_in) in config.layer_shapes.items():
             kind = config.activations[name]
-            layer = SparseLinear(n_in, n_out, density=counts[name] / (n_out * n_in), generator=generator)
+            layer = SparseLinear(
+                n_in, n_out, density=counts[name] / (n_out * n_in), generator=generator, block_size=config.block_size
+            )
             layer.reset_parameters(_LAST_GAIN if name == last else RECORDS[kind].gain, generator)
             halves[name.split(".")[0]].append(layer)
             activations.append(activation(kind, n_out, config.k))
@@ -249,13 +251,14 @@ class Autoencoder(nn.Module):
 
 
 def target_nnz(config: AutoencoderConfig) -> dict[str, int]:
-    """Number of active weights that the configuration requires of each layer."""
+    """Number of active weights that the configuration requires of each layer, at least those of one block."""
     shapes = config.layer_shapes
     if isinstance(config.density, Mapping):
         asked = {name: config.density.get(name, 1.0) for name in shapes}
-        return {name: max(round(asked[name] * n_out * n_in), 1) for name, (n_out, n_in) in shapes.items()}
-    counts = erdos_renyi(list(shapes.values()), config.density)
-    return {name: max(count, 1) for name, count in zip(shapes, counts, strict=True)}
+        wanted = {name: round(asked[name] * n_out * n_in) for name, (n_out, n_in) in shapes.items()}
+    else:
+        wanted = dict(zip(shapes, erdos_renyi(list(shapes.values()), config.density), strict=True))
+    return {name: max(count, min(config.block_size, shapes[name][0])) for name, count in wanted.items()}
 
 
 def _to_layer(layer: SparseLinear) -> Layer:
@@ -270,8 +273,8 @@ def fold(
     folded = dict(layers)
     first, last = next(iter(layers)), list(layers)[-1]
     topology, values, bias = layers[first]
-    scaled = values / scale[topology.indices]
-    shift = np.bincount(topology.rows, scaled * mean[topology.indices], minlength=topology.shape[0])
+    scaled = values / scale[topology.cols]
+    shift = np.bincount(topology.rows, scaled * mean[topology.cols], minlength=topology.shape[0])
     folded[first] = Layer(topology, scaled.astype(np.float32), (bias - shift).astype(np.float32))
     if config.output.linear:
         topology, values, bias = layers[last]

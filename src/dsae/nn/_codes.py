@@ -17,6 +17,8 @@ def by_entries(layer: SparseLinear, activation: Activation) -> bool:
     """Whether the code after ``layer`` is to be computed by its entries, as far as can be told before."""
     if not isinstance(activation, SparseActivation) or not ops.is_native(layer.values) or ops.transformed():
         return False
+    if layer.block_size > 1:  # a latent's weights do not lie side by side
+        return False
     return activation.expected is None or activation.expected <= MOST_ENTRIES * layer.out_features
 
 

@@ -97,6 +97,8 @@ def adam_step(parameters: Sequence[AdamParameter], betas: tuple[float, float], e
 
 def _rate(p: AdamParameter, betas: tuple[float, float]) -> float:
     scale = 1 if p.topology is None else reference(p.topology)
+    if p.topology is not None and p.mask is None:
+        scale *= p.topology.block_size  # the kernel counts a group's slots
     return p.rate * scale / (1 - betas[0] ** p.step)
 
 
@@ -123,6 +125,11 @@ def reference(topology: Topology) -> int:
 
 
 def edge_rates(topology: Topology) -> np.ndarray:
-    """``min(n_in, 1024) / max(fan-in of the row, mean fan-in)`` of every edge, ``[nnz]``."""
-    fan_in = np.diff(topology.indptr)
-    return np.repeat(reference(topology) / np.maximum(fan_in, topology.nnz / max(fan_in.size, 1)), fan_in)
+    """``min(n_in, 1024) / max(fan-in of the row, mean fan-in)`` of every edge, ``[nnz]``.
+
+    Of blocks, a group's slots over ``block_size`` are its rows' fan-in: less than that in a narrow last group, whose
+    edges have the rate at the mean fan-in or a little less.
+    """
+    n_slots = np.diff(topology.starts)
+    scale = reference(topology) * topology.block_size
+    return np.repeat(scale / np.maximum(n_slots, topology.nnz / max(n_slots.size, 1)), n_slots)

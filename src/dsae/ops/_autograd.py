@@ -271,11 +271,11 @@ class _Dense(Function):
 
 
 def dense(values: Tensor, topology: Topology) -> Tensor:
-    """``values`` scattered into a dense matrix ``[out_features, in_features]``; a view where the topology is full.
+    """``values`` scattered into a dense matrix ``[out_features, in_features]``; a view where they are one already.
 
     In float32 on the CPU its gradient can be taken only once, as that of the sparse products.
     """
-    if topology.is_full:
+    if topology.is_matrix:
         return values.view(topology.shape)
     if is_native(values) and not transformed():
         return _Dense.apply(values, topology)  # type: ignore[return-value]

@@ -137,7 +137,7 @@ def pre_activations(
             return _native.csr_linear(values, bias, x, topology)
         if by_gemm:
             rows = _native.unpack(x.tensor, x.n_rows) if isinstance(x, Panels) else x
-            matrix = values.view(topology.shape) if topology.is_full else _native.spread(values, topology)
+            matrix = values.view(topology.shape) if topology.is_matrix else _native.spread(values, topology)
             return torch.addmm(bias, rows, matrix.t(), out=_native.empty(rows.shape[0], topology.shape[0]))
         panels, n_rows = x if isinstance(x, Panels) else (_native.pack(x), x.shape[0])
         return _native.unpack(_native.spmm(values, bias, panels, topology), n_rows)
@@ -255,7 +255,7 @@ def _by_latent(values: Tensor, topology: Topology) -> tuple[Topology, np.ndarray
     """The transpose and its values."""
     transposed, slots = topology.transpose
     moved = kernels.aligned((topology.nnz,))
-    if topology.is_full:
+    if topology.is_matrix:
         kernels.turn(_array(values).reshape(topology.shape), moved.reshape(transposed.shape))
     else:
         kernels.gather(_array(values), slots, moved)
@@ -266,7 +266,7 @@ def _in_order(moved: Tensor, topology: Topology) -> Tensor:
     """Numbers of the transpose in the order of the matrix."""
     transposed, slots = topology.transpose
     values = kernels.aligned((topology.nnz,))
-    if topology.is_full:
+    if topology.is_matrix:
         kernels.turn(_array(moved).reshape(transposed.shape), values.reshape(topology.shape))
     else:
         kernels.scatter(_array(moved), slots, values)

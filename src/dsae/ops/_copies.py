@@ -14,7 +14,7 @@ from dsae.topology import Topology
 def edges(topology: Topology, device: torch.device) -> tuple[Tensor, Tensor]:
     """Row and column of every slot, int32 ``[nnz]``."""
     rows = _copy(topology, "rows", device, lambda: topology.rows)
-    return rows, _copy(topology, "indices", device, lambda: topology.indices)
+    return rows, _copy(topology, "cols", device, lambda: topology.cols)
 
 
 def flat(topology: Topology, device: torch.device) -> Tensor:

@@ -31,4 +31,4 @@ def pays(topology: Topology, target: SparseRows) -> bool:
 
 def _pairs(topology: Topology) -> int:
     """Pairs of weights of one output, summed over the outputs."""
-    return topology.cached("pairs", lambda: int(np.square(np.diff(topology.indptr), dtype=np.int64).sum()))
+    return topology.cached("pairs", lambda: int(np.square(topology.fan_in, dtype=np.int64).sum()))

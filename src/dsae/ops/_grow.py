@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dsae.ops._autograd import LazyGradient, _backend, pack, unpack
 from dsae.ops._rows import Panels, SparseRows, tensor_of
-from dsae.topology import Topology, inactive_edges, promising_edges, weakest
+from dsae.topology import Topology, inactive_edges, promising_edges, weakest_blocks
 
 _ALWAYS_SCORED = 1 << 15
 
@@ -36,7 +36,8 @@ def absent_gradient_topk(
         layer's gradient a `LazyGradient`, which is computed twice.
     topology : Topology
     n : int
-        At most all inactive edges are given.
+        At most all inactive edges are given. Of a topology of blocks, those with the largest sums of ``|dL/dw|`` that
+        have this many edges, to the nearest block.
     rng : numpy.random.Generator
         Draws that rest.
 
@@ -47,12 +48,12 @@ def absent_gradient_topk(
     """
     n = min(n, topology.size - topology.nnz)
     if not n:
-        return Topology.empty(topology.shape)
+        return Topology.empty(topology.shape, topology.block_size)
     candidates = promising_edges(topology, _norms(dy), _norms(x), topology.nnz + n + _ALWAYS_SCORED)
     if candidates.nnz <= n:
-        return _joined(candidates, inactive_edges(_joined(topology, candidates), n - candidates.nnz, rng))
+        return candidates.joined(inactive_edges(topology.joined(candidates), n - candidates.nnz, rng))
     score = _gradient(x, dy, candidates).abs().float().cpu().numpy()
-    return candidates.rewire(weakest(score, candidates.nnz - n)).new
+    return candidates.rewire(weakest_blocks(candidates, score, candidates.nnz - n)).new
 
 
 def _norms(t: Tensor | Panels | SparseRows | LazyGradient) -> np.ndarray:
@@ -74,7 +75,3 @@ def _gradient(x: Tensor | Panels | SparseRows, dy: Tensor | Panels | LazyGradien
         rows = unpack(dy) if isinstance(dy, Panels) else dy
         return _backend(rows).csr_sddmm(rows, x, edges)
     return _backend(tensor_of(x)).sddmm(_panels(dy), _panels(x), edges)
-
-
-def _joined(one: Topology, other: Topology) -> Topology:
-    return one.rewire(np.zeros(one.nnz, bool), other).new

@@ -33,7 +33,7 @@ def isa(saved: Any = None) -> str:
 
 
 def lines_for(topology: Topology, isa: str) -> Lines | None:
-    """The products of a layer that are faster on lines of 16 bits; None where none is.
+    """The products of a layer that are faster on lines of 16 bits; None where none is, as of blocks.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def lines_for(topology: Topology, isa: str) -> Lines | None:
     >>> lines_for(random_topology((1024, 784), 0.05, np.random.default_rng(0)), "x86-64-v3")
     Lines(forward=True, backward=True, sddmm=False)
     """
-    if isa not in _PAYS or topology.nnz < _SMALLEST:
+    if isa not in _PAYS or topology.nnz < _SMALLEST or topology.block_size > 1:
         return None
     (n_out, n_in), nnz = topology.shape, topology.nnz
     enough = (least is not None and nnz >= least * n for least, n in zip(_PAYS[isa], (n_in, n_out, n_out), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -129,6 +129,8 @@ class _TiledLoss(Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, bias: Tensor, x: Tensor, settings: tuple[Any, ...], needs: Needs) -> Tensor:
         topology, target, loss, tape, compute, packed = settings
+        if topology.block_size > 1 and compute is not _by_gemm:
+            compute = partial(_one_by_one, compute)
         found = compute(values, bias, x, packed, topology, target, loss, needs)
         ctx.gradients = found[1:]
         if tape is not None and tape.recording and any(needs):
@@ -145,6 +147,24 @@ class _TiledLoss(Function):
         found = (g if g is None or untouched else g * d_loss for g in ctx.gradients)
         needed = zip(found, ctx.needs_input_grad[:3], strict=True)
         return *(g if needs else None for g, needs in needed), None, None
+
+
+def _one_by_one(
+    compute: Callable[..., Gradients],
+    values: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    packed: bool,
+    topology: Topology,
+    *rest: Any,
+) -> Gradients:
+    """Blocks by their edges."""
+    single, own = topology.edges
+    slots = torch.from_numpy(own).to(values.device).long()
+    found = compute(values[slots], bias, x, packed, single, *rest)
+    if found.values is None:
+        return found
+    return found._replace(values=torch.empty_like(found.values).scatter_(0, slots, found.values))
 
 
 def _by_edges(
@@ -179,7 +199,7 @@ def _by_gemm(
     found = _torch.tiled_loss_dense(dense(values, topology), bias, rows, target, loss, needs)
     d_values, dx = found.values, found.input
     if d_values is not None:
-        d_values = d_values.view(-1) if topology.is_full else backend.collect(d_values, topology)
+        d_values = d_values.view(-1) if topology.is_matrix else backend.collect(d_values, topology)
     return found._replace(values=d_values, input=backend.pack(dx, x.shape[2]) if packed and dx is not None else dx)
 
 
@@ -229,8 +249,10 @@ def _lazy_gradient(
     return LazyGradient(norms, at)
 
 
-def _rows(topology: Topology, begin: int, end: int) -> tuple[Topology, slice]:
-    """Some rows of a topology, and their slots."""
-    indptr = topology.indptr[begin : end + 1]
+def _rows(topology: Topology, begin: int, end: int) -> tuple[Topology, slice | Tensor]:
+    """Some rows of a topology, edges one by one, and their slots."""
+    single, own = topology.edges
+    indptr = single.indptr[begin : end + 1]
     slots = slice(int(indptr[0]), int(indptr[-1]))
-    return Topology((end - begin, topology.shape[1]), indptr - indptr[0], topology.indices[slots]), slots
+    part = Topology((end - begin, topology.shape[1]), indptr - indptr[0], single.indices[slots])
+    return part, slots if single is topology else torch.from_numpy(own[slots]).long()

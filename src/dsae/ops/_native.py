@@ -58,8 +58,11 @@ def sum_samples(panels: Tensor) -> Tensor:
 def spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> Tensor:
     """``W x + bias`` for panels ``x``."""
     y = kernels.aligned((x.shape[0], topology.shape[0], x.shape[2]))
-    bias_array = None if bias is None else _array(bias)
-    kernels.spmm(topology.indptr, topology.indices, _array(values), bias_array, _array(x), y)
+    operands = _array(values), None if bias is None else _array(bias), _array(x), y
+    if topology.block_size == 1:
+        kernels.spmm(topology.indptr, topology.indices, *operands)
+    else:
+        kernels.block_spmm(topology.indptr, topology.indices, topology.block_size, *operands)
     return torch.from_numpy(y)
 
 
@@ -93,7 +96,11 @@ def bf16_sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
 
 
 def spmm_transposed(values: Tensor, dy: Tensor, topology: Topology) -> Tensor:
-    """``W^T dy``: the same product on the cached transpose, its values refreshed."""
+    """``W^T dy``: the same product on the cached transpose, its values refreshed; blocks need none."""
+    if topology.block_size > 1:
+        dx = kernels.aligned((dy.shape[0], topology.shape[1], dy.shape[2]))
+        _block_backward(topology, _array(values), dy, None, dx, None)
+        return torch.from_numpy(dx)
     transposed, slots = topology.transpose
     moved = kernels.aligned(slots.shape)
     kernels.gather(_array(values), slots, moved)
@@ -103,12 +110,19 @@ def spmm_transposed(values: Tensor, dy: Tensor, topology: Topology) -> Tensor:
 def sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
     """``<dy, x>`` at the active edges, ``[nnz]``."""
     dw = kernels.aligned((topology.nnz,))
+    if topology.block_size > 1:
+        _block_backward(topology, None, dy, _array(x), None, dw)
+        return torch.from_numpy(dw)
     kernels.sddmm(topology.indptr, topology.indices, _array(dy), _array(x), dw)
     return torch.from_numpy(dw)
 
 
 def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
     """`sddmm` and `spmm_transposed` in one pass over the edges, ``[nnz]`` and ``[p, f, lanes]``; also of 16 bits."""
+    if topology.block_size > 1:
+        dw, dx = kernels.aligned((topology.nnz,)), kernels.aligned(tuple(x.shape))
+        _block_backward(topology, _array(values), dy, _array(x), dx, dw)
+        return torch.from_numpy(dw), torch.from_numpy(dx)
     transposed, slots = topology.transpose
     moved, dw, dx = (kernels.aligned(shape) for shape in (slots.shape, slots.shape, x.shape))
     kernels.gather(_array(values), slots, moved)
@@ -119,17 +133,29 @@ def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple
     return torch.from_numpy(in_order), torch.from_numpy(dx)
 
 
+def _block_backward(
+    topology: Topology,
+    values: np.ndarray | None,
+    dy: Tensor,
+    x: np.ndarray | None,
+    dx: np.ndarray | None,
+    dw: np.ndarray | None,
+) -> None:
+    blocks = topology.indptr, topology.indices, topology.block_size
+    kernels.block_backward(*blocks, values, _array(dy), x, dx, dw)
+
+
 def spread(values: Tensor, topology: Topology) -> Tensor:
     """``values`` in a dense matrix ``[out_features, in_features]``."""
     matrix = kernels.aligned(topology.shape)
-    kernels.to_dense(topology.indptr, topology.indices, _array(values), matrix)
+    kernels.to_dense(topology.indptr, topology.indices, _array(values), matrix, topology.block_size)
     return torch.from_numpy(matrix)
 
 
 def collect(matrix: Tensor, topology: Topology, out: Tensor | None = None) -> Tensor:
     """Values of a dense matrix at the active edges, ``[nnz]``."""
     out = empty(topology.nnz) if out is None else out
-    kernels.from_dense(topology.indptr, topology.indices, _array(matrix), _array(out))
+    kernels.from_dense(topology.indptr, topology.indices, _array(matrix), _array(out), topology.block_size)
     return out
 
 
@@ -138,7 +164,7 @@ def adam(parameters: Sequence[tuple[AdamParameter, float, float]], settings: tup
     kernels.adam(
         [
             (
-                None if p.topology is None else p.topology.indptr,
+                None if p.topology is None else p.topology.starts if p.mask is None else p.topology.row_starts,
                 _flat(p.grad),
                 _flat(p.values),
                 _flat(p.mean),
@@ -165,7 +191,8 @@ def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Top
     transposed, slots = topology.transpose
     numbers, start = _array(values), np.zeros(topology.shape[0], np.float32)
     if x.shift is not None:
-        kernels.spmv(topology.indptr, topology.indices, numbers, x.shift, start)
+        single, own = topology.edges
+        kernels.spmv(single.indptr, single.indices, numbers[own], x.shift, start)
     start = np.negative(start) if bias is None else _array(bias) - start
     moved, y = kernels.aligned(slots.shape), kernels.aligned((x.shape[0], topology.shape[0]))
     kernels.gather_live(transposed.indptr, numbers, slots, x.columns[0], moved)
@@ -180,10 +207,20 @@ def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
     if x.shift is None:
         dw = np.zeros(topology.nnz, np.float32)
     else:
-        dw, sums = kernels.aligned(slots.shape), dy.sum(0)
-        kernels.sampled_outer(topology.indptr, topology.indices, _array(-sums), x.shift, dw)
+        dw = _sampled_outer(topology, _array(-dy.sum(0)), x.shift)
     kernels.csr_sddmm(transposed.indptr, transposed.indices, slots, *x.columns, _array(dy), dw)
     return torch.from_numpy(dw)
+
+
+def _sampled_outer(topology: Topology, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    single, own = topology.edges
+    dw = kernels.aligned((topology.nnz,))
+    kernels.sampled_outer(single.indptr, single.indices, left, right, dw)
+    if single is topology:
+        return dw
+    in_blocks = kernels.aligned(dw.shape)
+    kernels.scatter(dw, own, in_blocks)
+    return in_blocks
 
 
 def tiled_loss(

@@ -145,6 +145,7 @@ def _model(model: Model) -> dict[str, Any]:
         "widths": [*config.encoder_widths, *config.decoder_widths[1:]],
         "code": len(config.encoder_widths) - 1,
         "code_activation": config.code_activation,
+        "block_size": config.block_size,
         "layers": layers,
         "nnz": model.nnz,
         "size": size,

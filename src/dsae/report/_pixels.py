@@ -101,7 +101,7 @@ def weight_map(layer: Layer) -> dict[str, Any]:
     topology = layer.topology
     height, width = (min(n, _HEAT_CELLS) for n in topology.shape)
     cell_rows = topology.rows.astype(np.int64) * height // topology.shape[0]
-    cell_cols = topology.indices.astype(np.int64) * width // topology.shape[1]
+    cell_cols = topology.cols.astype(np.int64) * width // topology.shape[1]
     sums = np.bincount(cell_rows * width + cell_cols, weights=np.abs(layer.values), minlength=height * width)
     counts = [
         np.bincount(np.arange(n, dtype=np.int64) * cells // n, minlength=cells)

@@ -95,6 +95,8 @@ def weights(data: dict[str, Any]) -> str:
         "The network from input to output, with the code in orange. Below it, the weights of each layer: a row per "
         "unit, a column per input, darker where weights are larger. Empty places are weights that do not exist."
     )
+    if model["block_size"] > 1:
+        text += f" Weights are structured: {model['block_size']} neighbouring units share their inputs."
     pair = tag("div", drawing, table, class_="pair")
     return lead(text) + pair + tag("div", maps, class_="cards", style="margin-top:20px")
 

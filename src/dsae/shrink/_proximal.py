@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from dsae.nn import SparseLinear
@@ -16,6 +18,9 @@ from dsae.topology import Rewiring
 class L1(Shrinker):
     """w <- sign(w) max(|w| - learning rate * strength, 0) after each step (Parikh & Boyd 2014, section 6.5.2).
 
+    A block of n weights goes as one (group lasso, Yuan & Lin 2006): its weights are multiplied by
+    max(1 - learning rate * strength * sqrt(n) / norm, 0), so that they become zero together.
+
     Decoupled from Adam's scaling, as AdamW's weight decay is: ``strength`` is the pull towards zero in units of
     Adam's usual step, so 0.1 is gentle and 1 removes every weight that the data do not support.
     """
@@ -24,18 +29,28 @@ class L1(Shrinker):
         self.strength = strength
 
     def fuse(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> dict[str, Fused]:
-        """The soft threshold of every layer."""
+        """The soft threshold of every layer, where none has blocks."""
+        if any(layer.block_size > 1 for layer in layers.values()):
+            return {}
         return {name: Fused(threshold=rates[name] * self.strength) for name in layers}
 
     @torch.no_grad()
     def prox(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> None:
-        """Soft-threshold the values of every layer."""
+        """Soft-threshold the values of every layer, or the norms of its blocks."""
         for name, layer in layers.items():
-            layer.values.copy_(torch.nn.functional.softshrink(layer.values, rates[name] * self.strength))
+            threshold = rates[name] * self.strength
+            if layer.block_size == 1:
+                layer.values.copy_(torch.nn.functional.softshrink(layer.values, threshold))
+                continue
+            for part in layer.topology.by_block(layer.values.detach()):
+                norms = torch.linalg.vector_norm(part, dim=1, keepdim=True)
+                part.mul_((1 - threshold * math.sqrt(part.shape[1]) / norms).clamp_(min=0))
 
 
 class DropZeros(Shrinker):
     """Removes edges whose value is exactly zero from the topology, every ``every`` steps and at the end.
+
+    A block goes when all of its values are zero.
 
     An edge that another method grew in the same step is zero because it is new, so its layer waits for the next step.
     """
@@ -79,5 +94,12 @@ class DropZeros(Shrinker):
     @staticmethod
     def zeros(layers: Mapping[str, SparseLinear]) -> dict[str, Rewiring]:
         """The rewirings that remove zeros, of each layer that has any."""
-        found = {name: (layer.values.detach() == 0).cpu().numpy() for name, layer in layers.items()}
+        found = {name: _zero_blocks(layer) for name, layer in layers.items()}
         return {name: layers[name].topology.rewire(zero) for name, zero in found.items() if zero.any()}
+
+
+def _zero_blocks(layer: SparseLinear) -> np.ndarray:
+    zero = (layer.values.detach() == 0).cpu().numpy()
+    if layer.block_size == 1:
+        return zero
+    return layer.topology.block_scores((~zero).astype(np.float32)) == 0

@@ -16,7 +16,7 @@ from dsae.shrink._base import Clock
 from dsae.shrink._rewire import METHODS, Method, Rewire, open_ended_method
 from dsae.shrink._schedule import OpenEnded, Schedule
 from dsae.shrink._swap import swap_parameter
-from dsae.topology import erdos_renyi, inactive_edges, weakest
+from dsae.topology import erdos_renyi, inactive_edges, weakest_blocks
 
 _EPOCH = 100  # steps from one update to the next, for methods that change once per epoch where its length is not given
 
@@ -37,7 +37,7 @@ class Pruner:
     density : float or mapping of str to float
         Active share of the weights at the end, in (0, 1]. A number is spread over all layers by Erdős-Rényi-Kernel
         (`dsae.topology.erdos_renyi`); a mapping names layers as ``model.named_modules()`` does, and the others keep
-        the edges that they have.
+        the edges that they have. Layers of blocks come to it within one block.
     method : str or Method
         A key of `METHODS`. The gradual ones (``tempered``, ``saliency``, ``magnitude``, ``gradient``) shrink from
         the density that the layers have: build these with ``density=1``, or by `SparseLinear.from_dense`. For the
@@ -196,10 +196,12 @@ class Pruner:
             final, topology = self._rewire.final[name], layer.topology
             most = min(topology.size, self._rewire.schedule.start * final)
             if layer.nnz < final:
-                rewiring = topology.rewire(np.zeros(layer.nnz, bool), inactive_edges(topology, final - layer.nnz, rng))
+                rewiring = topology.rewire(
+                    np.zeros(topology.n_blocks, bool), inactive_edges(topology, final - layer.nnz, rng)
+                )
             elif layer.nnz > most:
                 magnitude = layer.values.detach().abs().float().cpu().numpy()
-                rewiring = topology.rewire(weakest(magnitude, layer.nnz - round(most)))
+                rewiring = topology.rewire(weakest_blocks(topology, magnitude, layer.nnz - round(most)))
             else:
                 continue
             swap_parameter(self.optimizer, layer, rewiring)
@@ -227,7 +229,7 @@ def _final(layers: Mapping[str, SparseLinear], density: float | Mapping[str, flo
     if not isinstance(density, Mapping):
         in_range("density", density, 0, 1, open_low=True)
         counts = erdos_renyi([layer.topology.shape for layer in layers.values()], density)
-        return {name: max(count, 1) for name, count in zip(layers, counts, strict=True)}
+        return {name: max(count, _block(layer)) for (name, layer), count in zip(layers.items(), counts, strict=True)}
     for name, share in density.items():
         if name not in layers:
             hint = did_you_mean(name, layers) or f" Known: {', '.join(layers)}."
@@ -235,4 +237,11 @@ def _final(layers: Mapping[str, SparseLinear], density: float | Mapping[str, flo
         in_range(f"density[{name!r}]", share, 0, 1, open_low=True)
     if not density:
         raise ValueError("[Pruner] density must name a layer; got an empty mapping.")
-    return {name: max(round(share * layers[name].topology.size), 1) for name, share in density.items()}
+    return {
+        name: max(round(share * layers[name].topology.size), _block(layers[name])) for name, share in density.items()
+    }
+
+
+def _block(layer: SparseLinear) -> int:
+    """Weights of a layer's largest block, of which one stays."""
+    return min(layer.block_size, layer.out_features)

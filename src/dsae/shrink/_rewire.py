@@ -13,7 +13,7 @@ from dsae.ops import Fused
 from dsae.shrink._base import Clock, Shrinker
 from dsae.shrink._schedule import OpenEnded, Schedule
 from dsae.shrink._scores import AbsentGradient, Gradient, Magnitude, RandomGrowth, Saliency, Tempered
-from dsae.topology import Rewiring, weakest
+from dsae.topology import Rewiring, weakest_blocks
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Rewire(Shrinker):
     ----------
     method : Method
     final : mapping of str to int
-        Active edges each layer ends with, exactly.
+        Active edges each layer ends with: exactly, or of blocks to the nearest block.
     seed : int
         For random growth.
 
@@ -122,9 +122,10 @@ class Rewire(Shrinker):
         n_drop = layer.nnz - nnz + exchanged
         if n_drop == 0:
             return None
-        drop = weakest(self._drop.score(name, layer).float().cpu().numpy(), n_drop)
-        grown = self._grow.edges(layer, min(exchanged, dead)) if exchanged else None
-        return layer.topology.rewire(drop, grown)
+        drop = weakest_blocks(layer.topology, self._drop.score(name, layer).float().cpu().numpy(), n_drop)
+        n_grow = nnz - (layer.nnz - layer.topology.n_edges(drop)) if exchanged else 0
+        grown = self._grow.edges(layer, min(n_grow, dead)) if n_grow > 0 else None
+        return layer.topology.rewire(drop, grown) if grown is not None or drop.any() else None
 
     def _record(self, layers: Mapping[str, SparseLinear], clock: Clock) -> None:
         upcoming = Clock(clock.step + 1, clock.n_steps, clock.steps_per_epoch)

@@ -164,7 +164,8 @@ def _card(model: Model) -> str:
         "# A deep sparse autoencoder",
         "",
         f"- layers: {widths}, {c.activation} hidden, {c.code_activation} code, {c.output_activation} output",
-        f"- weights: {model.nnz:,} non-zero, density {model.density:.4f}",
+        f"- weights: {model.nnz:,} non-zero, density {model.density:.4f}"
+        + (f", in blocks of {c.block_size} outputs that share an input" if c.block_size > 1 else ""),
         *(f"- {name}: {value:.6g}" for name, value in model.metrics.items() if isinstance(value, int | float)),
         "",
         "```python",
@@ -299,7 +300,10 @@ def _weights(
             raise ValueError(f"{path}: {key} must be {wanted}; got {array.dtype} {array.shape}.")
         return array
 
-    layers = {name: _read_layer(path, name, shape, take, unread) for name, shape in config.layer_shapes.items()}
+    layers = {
+        name: _read_layer(path, name, shape, config.block_size, take, unread)
+        for name, shape in config.layer_shapes.items()
+    }
     threshold = take("code.threshold", ("float32",), config.n_components) if "code.threshold" in unread else None
     importance = take("input.importance", ("float32",), config.n_features) if "input.importance" in unread else None
     names = [key.removeprefix("loss.") for key in unread if key.startswith("loss.")]
@@ -325,23 +329,24 @@ def _check_extras(path: Path, extras: dict[str, np.ndarray], loss: Any) -> None:
         raise ValueError(f"{path} must hold {sorted(wanted)} for its loss {loss!r}; got {sorted(extras)}.")
 
 
-def _read_layer(path: Path, name: str, shape: tuple[int, int], take, unread: dict[str, np.ndarray]) -> Layer:
+def _read_layer(
+    path: Path, name: str, shape: tuple[int, int], block_size: int, take, unread: dict[str, np.ndarray]
+) -> Layer:
     n_out, n_in = shape
     bias = take(f"{name}.bias", ("float32",), n_out)
     if f"{name}.indptr" not in unread:
         values = take(f"{name}.values", ("float32",), n_out * n_in)
-        topology = Topology.full(shape)
+        topology = Topology.full(shape, block_size)
     else:
-        indptr = take(f"{name}.indptr", ("int32",), n_out + 1)
+        indptr = take(f"{name}.indptr", ("int32",), -(-n_out // block_size) + 1)
         if indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):  # a difference of int32 would wrap around
             raise ValueError(f"{path}: {name}.indptr must rise from 0.")
-        nnz = int(indptr[-1])
-        indices = take(f"{name}.indices", ("uint16", "int32"), nnz).astype(np.int32)
+        indices = take(f"{name}.indices", ("uint16", "int32"), int(indptr[-1])).astype(np.int32)
         try:
-            topology = Topology(shape, np.array(indptr), indices)
+            topology = Topology(shape, np.array(indptr), indices, block_size)
         except ValueError as error:
             raise ValueError(f"{path}: {name} is corrupt. {error}") from None
-        values = take(f"{name}.values", ("float32",), nnz)
+        values = take(f"{name}.values", ("float32",), topology.nnz)
     if not (np.isfinite(values).all() and np.isfinite(bias).all()):
         raise ValueError(f"{path}: the weights of {name} must be finite.")
     return Layer(topology, values, bias)

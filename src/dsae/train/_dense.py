@@ -69,13 +69,13 @@ class _Master:
         self.weight, mean, square = (self._matrix(t) for t in (layer.values.detach(), *moments))
         self.grad = ops.empty(*self.topology.shape)
         mask = None
-        if not self.topology.is_full:
+        if not self.topology.is_matrix:
             mask = ops.spread(torch.ones(layer.nnz), self.topology).ne(0).view(torch.uint8)
         self.matrices = Matrices(self.weight, self.grad, mean, square, mask)
         self._seen: tuple[Tensor, Tensor] | None = None
 
     def _matrix(self, numbers: Tensor) -> Tensor:
-        return numbers.view(self.topology.shape) if self.topology.is_full else ops.spread(numbers, self.topology)
+        return numbers.view(self.topology.shape) if self.topology.is_matrix else ops.spread(numbers, self.topology)
 
     def fused(self, given: ops.Fused) -> ops.Fused:
         """The same with the running mean as a matrix."""
@@ -88,7 +88,7 @@ class _Master:
     def settle(self) -> None:
         """Write every number back to its edge."""
         layer = self.layer
-        if self.topology.is_full:
+        if self.topology.is_matrix:
             layer.values.grad = self.grad.view(-1)
             return
         if layer.values.grad is None:
@@ -205,9 +205,12 @@ def covers(run: Run, learner: Learner) -> bool:
         and set(model.config.activations.values()) <= set(_HAND_WRITTEN)
         and loss.tiled
         and (not loss.needs_link or model.config.output.name == loss.link)
-        and all(isinstance(s, L2 | L1 | DropZeros) or _fused(s) for s in learner.stage.shrinkers)
+        and all(isinstance(s, L2 | DropZeros) or _fused(s, model.config.block_size) for s in learner.stage.shrinkers)
     )
 
 
-def _fused(shrinker: Shrinker) -> bool:
+def _fused(shrinker: Shrinker, block_size: int) -> bool:
+    """Whether Adam's pass does all that it does in a step; thresholds of whole blocks are beyond it."""
+    if isinstance(shrinker, L1):
+        return block_size == 1
     return isinstance(shrinker, Rewire) and not shrinker.observes

@@ -56,6 +56,7 @@ class PanelStep(AutogradStep):
         return (
             learner.extra is None
             and len(learner.layers) == len(model.layers)
+            and model.config.block_size == 1
             and all(ops.is_native(p) and p.requires_grad for p in model.parameters())
             and not model.extras
             and all(record.kernel is not None and not record.threshold for record in records)

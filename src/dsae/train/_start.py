@@ -11,7 +11,7 @@ import torch
 from dsae.config import LOSSES, AutoencoderConfig, Loss, TrainConfig
 from dsae.nn import Autoencoder, target_nnz
 from dsae.shrink import METHODS
-from dsae.topology import Layer, Topology, inactive_edges, weakest
+from dsae.topology import Layer, Topology, inactive_edges, weakest_blocks
 
 # A layer with more weights never starts full. Training and rewiring take up to 70 bytes per weight:
 # 50000-256-64-256-50000 peaked at 2.15 GB when it started full (docs/design/sparse_input.md).
@@ -50,7 +50,8 @@ def start_model(
     model.set_moments(torch.from_numpy(moments[0]), torch.from_numpy(moments[1]))
     if init is not None:
         final, rng = target_nnz(config), np.random.default_rng(generator.initial_seed())
-        fitted = {name: _grown(_largest(init[name], start[name]), final[name], rng) for name in init}
+        given = {name: layer.in_blocks(config.block_size) for name, layer in init.items()}
+        fitted = {name: _grown(_largest(given[name], start[name]), final[name], rng) for name in given}
         model.set_layers(fitted, threshold)
     else:
         _start_output(model, LOSSES[train.loss])
@@ -105,7 +106,7 @@ def _largest(layer: Layer, nnz: int) -> Layer:
     topology, values, bias = layer
     if topology.nnz <= nnz:
         return layer
-    rewiring = topology.rewire(weakest(np.abs(values), topology.nnz - nnz))
+    rewiring = topology.rewire(weakest_blocks(topology, np.abs(values), topology.nnz - nnz))
     return Layer(rewiring.new, rewiring.move(values), bias)
 
 
@@ -113,7 +114,7 @@ def _grown(layer: Layer, nnz: int, rng: np.random.Generator) -> Layer:
     topology, values, bias = layer
     if topology.nnz >= nnz:
         return layer
-    rewiring = topology.rewire(np.zeros(topology.nnz, bool), inactive_edges(topology, nnz - topology.nnz, rng))
+    rewiring = topology.rewire(np.zeros(topology.n_blocks, bool), inactive_edges(topology, nnz - topology.nnz, rng))
     return Layer(rewiring.new, rewiring.move(values), bias)
 
 
