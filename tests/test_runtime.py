@@ -138,7 +138,7 @@ def test_sparse_codes_decode_as_dense_ones(make_model, live, n_rows):
             close(Runtime(model).decode(form(codes)), expected)
 
 
-@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
+@each(code=CODE_ACTIVATIONS)
 def test_wide_sparse_codes_reconstruct(make_model, code):
     k = {"k": 3} if "topk" in code else {}
     model = make_model(n_components=200, code_activation=code, **k)
@@ -247,7 +247,7 @@ def test_a_topk_code_is_lengthened_too(make_model):
 
 
 @pytest.mark.parametrize("code", ["relu", "topk", "jumprelu"])
-@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+@each(form=[np.asarray, sp.csr_matrix])
 def test_sparse_codes_are_the_dense_ones_and_never_dense_as_a_whole(make_model, code, form, monkeypatch):
     runtime = Runtime(make_model(20, 12, code_activation=code, k=None if code == "relu" else 4))
     X = form(np.maximum(np.random.default_rng(0).normal(size=(100, 20)), 0).astype(np.float32))

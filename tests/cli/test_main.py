@@ -17,7 +17,7 @@ def one_line(done, message):
     assert done.out == b""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each(command=COMMANDS)
 def test_every_command_explains_itself(dsae, command):
     done = dsae(command, "--help")
     assert done.code == 0

@@ -151,7 +151,7 @@ def test_a_seed_repeats_split_and_models(comparison):
     assert not np.array_equal(compare(data(), random_state=1, **SETTINGS).X_test, comparison.X_test)
 
 
-@pytest.mark.parametrize("random_state", [None, 3, np.random.RandomState(0)])
+@each(random_state=[None, 3, np.random.RandomState(0)])
 def test_all_models_have_one_seed(random_state):
     settings = {**SETTINGS, "density": 1.0, "shrink": "none"}
     own, dense, narrow, _ = compare(data(), random_state=random_state, **settings).rows
@@ -254,8 +254,8 @@ def test_bad_arguments_are_refused():
         compare(np.full((9, 3), np.nan), **SETTINGS)
 
 
-@pytest.mark.parametrize("scale", [False, True])
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(scale=[False, True])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_pca_is_the_best_linear_code(kind, scale):
     X = (np.random.default_rng(0).normal(0, 1, (60, 8)) * np.arange(1, 9) + 3).astype(np.float32)
     model = LinearModel.fit(kind(X), 3, scale=scale)

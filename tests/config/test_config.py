@@ -14,16 +14,15 @@ def make(**changes):
     return AutoencoderConfig(**{"n_features": 20, "n_components": 4, "hidden_layer_sizes": (10, 6), **changes})
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
+@each(
+    config=[
         make(),
         make(hidden_layer_sizes=()),
         make(decoder_layer_sizes=(7,), activation="sigmoid", output_activation="sigmoid"),
         make(decoder_layer_sizes=()),
         make(code_activation="topk", k=2, density=0.25),
         make(density={"encoder.0": 0.1, "decoder.2": 0.5}),
-    ],
+    ]
 )
 def test_json_round_trip(config):
     assert AutoencoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config

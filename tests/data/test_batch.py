@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 from tests.data.samples import dense
 
 from dsae.data import Batch, Field, Part, draws
@@ -29,7 +30,7 @@ def check(batch):
     assert batch.labels is None
 
 
-@pytest.mark.parametrize("chosen", [slice(2, 5), slice(3, 3), np.array([6, 0, 1]), np.arange(7) % 3 == 0])
+@each(chosen=[slice(2, 5), slice(3, 3), np.array([6, 0, 1]), np.arange(7) % 3 == 0])
 def test_what_is_chosen_takes_all_that_belongs_to_it(chosen):
     batch = batch_of(7)[chosen]
     np.testing.assert_array_equal(batch.numbers, np.arange(7)[chosen])
@@ -61,15 +62,19 @@ def test_draws_depend_on_seed_epoch_and_row_alone():
     assert 0.45 < found.mean() < 0.55
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Field("image", 0, 4, (3, 2)), r"Field 'image' must have a shape of as many values as columns 0:4"),
-        (lambda: Field("image", 2, 2), "as many values"),
-        (lambda: Part("dense", 3, fields=(Field("image", 0, 4),)), "Field 'image' must end within 3 columns; got 4"),
-        (lambda: Part("dense", 3, ["a"]), "must hold 3 names, one per column; got 1"),
-        (lambda: Part("ragged", 3), "kind must be 'dense' or 'csr'; got 'ragged'"),
-    ],
+@each(
+    {
+        "make, message": [
+            (lambda: Field("image", 0, 4, (3, 2)), r"Field 'image' must have a shape of as many values as columns 0:4"),
+            (lambda: Field("image", 2, 2), "as many values"),
+            (
+                lambda: Part("dense", 3, fields=(Field("image", 0, 4),)),
+                "Field 'image' must end within 3 columns; got 4",
+            ),
+            (lambda: Part("dense", 3, ["a"]), "must hold 3 names, one per column; got 1"),
+            (lambda: Part("ragged", 3), "kind must be 'dense' or 'csr'; got 'ragged'"),
+        ]
+    }
 )
 def test_parts_that_do_not_fit_are_refused(make, message):
     with pytest.raises(ValueError, match=message):

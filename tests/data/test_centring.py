@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae.data import as_source, open_rows, write_rows
 
@@ -74,7 +75,7 @@ OBJECTS = {
 }
 
 
-@pytest.mark.parametrize("kind", OBJECTS)
+@each(kind=OBJECTS)
 def test_objects(kind):
     given, name = OBJECTS[kind](), "'d'" if "frame" in kind or kind == "AnnData" else COLUMN
     with pytest.raises(ValueError, match=rf"^\[fit\] Column {name} must be centred: its values differ by 0\.[23]"):

@@ -15,9 +15,8 @@ NULLABLE = pd.DataFrame({"a": pd.array([1, None], "Int64"), "b": [1.0, 2.0], "c"
 SPARSE = sp.csr_matrix(np.eye(3))
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
+@each(
+    given=[
         ROWS,
         ROWS.tolist(),
         ROWS.astype(int),
@@ -25,7 +24,7 @@ SPARSE = sp.csr_matrix(np.eye(3))
         ROWS[::-1][::-1],
         ROWS.astype(">f8"),
         pd.DataFrame(ROWS, columns=["a", "b", "c"]),
-    ],
+    ]
 )
 def test_dense_rows_become_contiguous_float32(given):
     rows = check_rows("encode", given, 3)
@@ -35,8 +34,8 @@ def test_dense_rows_become_contiguous_float32(given):
     np.testing.assert_array_equal(rows, ROWS)
 
 
-@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil"])
-@pytest.mark.parametrize("make", [sp.csr_matrix, sp.csr_array])
+@each(kind=["csr", "csc", "coo", "lil"])
+@each(make=[sp.csr_matrix, sp.csr_array])
 def test_sparse_rows_become_csr_with_sorted_int32_indices(make, kind):
     dense = np.diag([1.0, 2.0, 3.0])
     rows = check_rows("encode", make(dense).asformat(kind), 3)
@@ -75,16 +74,17 @@ def test_duplicates_of_narrow_numbers_add_up_as_numbers(dtype):
 TIMES = pd.DataFrame({"size": [1.0], "day": pd.to_datetime(["2020-01-01"])})
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (TIMES, r"got times in column 'day'\. Turn them into numbers first, such as days"),
-        (TIMES.astype(object).to_numpy(), r"got times such as Timestamp\('2020-01-01 00:00:00'\)"),
-        (np.zeros((2, 2), "m8[s]"), r"got times of dtype timedelta64\[s\]"),
-        (pd.DataFrame({"a": [1.0], "b": pd.to_timedelta(["1s"])}), "got times in column 'b'"),
-        (np.ma.array(ROWS, mask=ROWS == 4), r"have no missing values; it is masked, first in row 1\. Impute"),
-        ([np.ma.array(row, mask=row == 4) for row in ROWS], "masked, first in row 1"),
-    ],
+@each(
+    {
+        "given, message": [
+            (TIMES, r"got times in column 'day'\. Turn them into numbers first, such as days"),
+            (TIMES.astype(object).to_numpy(), r"got times such as Timestamp\('2020-01-01 00:00:00'\)"),
+            (np.zeros((2, 2), "m8[s]"), r"got times of dtype timedelta64\[s\]"),
+            (pd.DataFrame({"a": [1.0], "b": pd.to_timedelta(["1s"])}), "got times in column 'b'"),
+            (np.ma.array(ROWS, mask=ROWS == 4), r"have no missing values; it is masked, first in row 1\. Impute"),
+            ([np.ma.array(row, mask=row == 4) for row in ROWS], "masked, first in row 1"),
+        ]
+    }
 )
 def test_times_and_masked_values_are_refused_by_name(given, message):
     with pytest.raises((ValueError, TypeError), match=rf"^\[fit\] X must .*{message}"):
@@ -117,8 +117,8 @@ def far(offset, column=slice(None)):
     return rows
 
 
-@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix, pd.DataFrame])
-@pytest.mark.parametrize(("offset", "column"), [(1e8, 0), (-1e12, 2)])
+@each(make=[np.asarray, sp.csr_matrix, pd.DataFrame])
+@each({"offset, column": [(1e8, 0), (-1e12, 2)]})
 def test_columns_that_float32_cannot_tell_from_their_mean_are_named(make, offset, column):
     with pytest.raises(
         ValueError, match=rf"^\[fit\] Column {column} must be centred: its values differ by 0\.2.* around"
@@ -136,9 +136,8 @@ def test_names_of_uncentred_columns_are_the_frames():
         check_rows("fit", whole, training=True)
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
+@each(
+    rows=[
         far(1e4),
         far(1e8).astype(np.float32),  # they have lost it already
         np.full((50, 2), 1e9),
@@ -146,7 +145,7 @@ def test_names_of_uncentred_columns_are_the_frames():
         1.7e9 + 3600 * np.arange(1000.0)[:, None],
         10**7 + np.arange(1000)[:, None],
         np.where(UNIFORM < 0.99, 0, far(1e9)),
-    ],
+    ]
 )
 def test_columns_that_float32_can_tell_are_taken(rows):
     check_rows("fit", rows, training=True)
@@ -227,7 +226,7 @@ def test_one_row_is_looked_at_too():
 
 
 @pytest.mark.filterwarnings("ignore:Sparse")
-@pytest.mark.parametrize("layout", ["csr", "csc", "bsr", "bsc", "coo"])
+@each(layout=["csr", "csc", "bsr", "bsc", "coo"])
 def test_sparse_tensors_of_every_layout_stay_sparse(layout):
     torch = pytest.importorskip("torch")
     size = {"blocksize": (2, 3)} if layout[0] == "b" else {}
@@ -253,15 +252,16 @@ def _broken_list(X):
     X.data[1] = [1.0, 2.0]
 
 
-@pytest.mark.parametrize(
-    ("form", "damage"),
-    [
-        ("coo", lambda X: X.row.__setitem__(0, 99)),
-        ("coo", lambda X: X.col.__setitem__(0, 99)),
-        ("coo", lambda X: X.col.__setitem__(0, -1)),
-        ("coo", lambda X: setattr(X, "data", X.data[:-1])),
-        ("lil", _broken_list),
-    ],
+@each(
+    {
+        "form, damage": [
+            ("coo", lambda X: X.row.__setitem__(0, 99)),
+            ("coo", lambda X: X.col.__setitem__(0, 99)),
+            ("coo", lambda X: X.col.__setitem__(0, -1)),
+            ("coo", lambda X: setattr(X, "data", X.data[:-1])),
+            ("lil", _broken_list),
+        ]
+    }
 )
 def test_indices_beyond_the_shape_of_a_matrix_are_refused(form, damage):
     X = sp.coo_matrix(np.eye(4, dtype=np.float32)).asformat(form)

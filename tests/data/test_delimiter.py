@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae.data import open_rows
 from dsae.data._delimiter import Quotes, split
@@ -22,7 +23,7 @@ def records(text, delimiter):
     return [*found, held] if held else found
 
 
-@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
+@each(delimiter=[",", "\t", ";", "|"])
 def test_records_are_those_of_pythons_csv(delimiter):
     rng = np.random.default_rng(0)
     for _ in range(200):
@@ -33,22 +34,30 @@ def test_records_are_those_of_pythons_csv(delimiter):
         assert [next(csv.reader([record.decode()], delimiter=delimiter)) for record in found] == rows
 
 
-@pytest.mark.parametrize(
-    ("text", "n"),
-    [('5" pipe,1\n6" pipe,2\n', 2), ('a"b,"c\nd"\n', 1), ('"a""\nb",1\n', 1), ('"a\nb\nc\n', 1), ('x ""\ny\n', 2)],
+@each(
+    {
+        "text, n": [
+            ('5" pipe,1\n6" pipe,2\n', 2),
+            ('a"b,"c\nd"\n', 1),
+            ('"a""\nb",1\n', 1),
+            ('"a\nb\nc\n', 1),
+            ('x ""\ny\n', 2),
+        ]
+    }
 )
 def test_marks_within_a_field_mean_nothing(text, n):
     assert len(records(text, ",")) == n
 
 
-@pytest.mark.parametrize(
-    ("line", "fields"),
-    [
-        ('"a b"  c', ["a b", "c"]),
-        ('5" pipe', ['5"', "pipe"]),
-        ('"say ""hi""" 2', ['say "hi"', "2"]),
-        (" 1\t2 ", ["1", "2"]),
-    ],
+@each(
+    {
+        "line, fields": [
+            ('"a b"  c', ["a b", "c"]),
+            ('5" pipe', ['5"', "pipe"]),
+            ('"say ""hi""" 2', ['say "hi"', "2"]),
+            (" 1\t2 ", ["1", "2"]),
+        ]
+    }
 )
 def test_white_space_splits_outside_of_marks(line, fields):
     assert split(line, "white space") == fields

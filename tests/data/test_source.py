@@ -193,7 +193,7 @@ def test_a_file_in_memory_keeps_its_names(sources):
     np.testing.assert_array_equal(loaded.X, ROWS)
 
 
-@pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
+@each(density=[0.0, 0.2, 1.0])
 def test_moments_are_the_columns_mean_and_deviation(density):
     rng = np.random.default_rng(0)
     X = (rng.normal(3, 2, (50, 4)) * (rng.random((50, 4)) < density)).astype(np.float32)

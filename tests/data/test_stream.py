@@ -116,7 +116,7 @@ def test_the_rows_of_a_split_keep_their_ids(files, ids):
 
 
 @each(order=["C", "F"])
-@pytest.mark.parametrize("dtype", ["<f2", ">f8", "u1", "?", "<i4"])
+@each(dtype=["<f2", ">f8", "u1", "?", "<i4"])
 def test_arrays_of_any_real_kind_and_order(tmp_path, order, dtype):
     X = np.asarray(np.random.default_rng(0).integers(0, 2, (700, 9)), dtype, order=order)
     np.save(tmp_path / "x.npy", X)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae.data import make_sparse_features
 
@@ -78,15 +79,16 @@ def test_blocks_do_not_show(monkeypatch):
     assert np.diff(made.codes.indptr).mean() == pytest.approx(made.rates.sum(), rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"n_samples": 0}, "n_samples must be a whole number of at least 1"),
-        ({"max_rate": 1.5}, r"max_rate must be a number in \(0, 0.99\]"),
-        ({"min_rate": 0.5}, r"min_rate must be a number in \(0, 0.4\]"),
-        ({"n_trees": 4}, "4 trees with 4 children in 3 levels need 340 atoms; got n_atoms=256"),
-        ({"n_trees": -1}, "n_trees must be a whole number of at least 0; got -1"),
-    ],
+@each(
+    {
+        "settings, message": [
+            ({"n_samples": 0}, "n_samples must be a whole number of at least 1"),
+            ({"max_rate": 1.5}, r"max_rate must be a number in \(0, 0.99\]"),
+            ({"min_rate": 0.5}, r"min_rate must be a number in \(0, 0.4\]"),
+            ({"n_trees": 4}, "4 trees with 4 children in 3 levels need 340 atoms; got n_atoms=256"),
+            ({"n_trees": -1}, "n_trees must be a whole number of at least 0; got -1"),
+        ]
+    }
 )
 def test_what_cannot_be_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -20,14 +20,14 @@ BAD_DATA = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(BAD_DATA))
+@each(kind=sorted(BAD_DATA))
 def test_bad_data_is_refused_in_use(kind):
     bad, message = BAD_DATA[kind]
     with pytest.raises(ValueError, match=message):
         small(max_iter=1).fit(X).transform(bad)
 
 
-@pytest.mark.parametrize("kind", sorted(set(BAD_DATA) - {"wrong width"}))
+@each(kind=sorted(set(BAD_DATA) - {"wrong width"}))
 def test_bad_data_is_refused_in_training(kind):
     bad, message = BAD_DATA[kind]
     with pytest.raises(ValueError, match=r"\[fit\] X " + message):

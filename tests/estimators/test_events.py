@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder
 from dsae.data import ArraySource
@@ -49,7 +50,7 @@ def test_hooks_change_nothing_and_are_not_kept():
     assert set(vars(one)) == set(vars(other))
 
 
-@pytest.mark.parametrize("answer", [None, 0, False, "no"])
+@each(answer=[None, 0, False, "no"])
 def test_only_true_ends_the_training(answer):
     assert small().fit(X, on_epoch=lambda row: answer).n_iter_ == 4
     for true in (True, np.True_):
@@ -92,8 +93,8 @@ def test_checkpoints_of_ones_own_stay_until_they_are_removed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("every", [0, -1, 2.5, "3"])
-@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+@each(every=[0, -1, 2.5, "3"])
+@each(verb=["fit", "partial_fit"])
 def test_every_must_be_a_whole_number(verb, every):
     with pytest.raises(ValueError, match="every must be a whole number"):
         getattr(small(), verb)(X, on_step=print, every=every)
@@ -126,7 +127,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each(form=FORMS)
 def test_the_given_rows_decide_when_to_stop_and_which_weights_stay(form):
     train, held_out = grouped(RNG, 4), grouped(RNG, 4)
     settings = {"max_iter": 60, "learning_rate_init": 0.05, "n_iter_no_change": 3, "shrink": "random"}
@@ -151,16 +152,17 @@ def test_other_rows_to_validate_on_are_another_run(tmp_path):
         small(**kept).fit(X, validation=X[:21])
 
 
-@pytest.mark.parametrize(
-    ("validation", "message"),
-    [
-        (X[:, :5], r"^\[fit\] validation must have 6 columns, as many as X; got 5\."),
-        (
-            pd.DataFrame(X, columns=list("abcdfe")),
-            r"^\[fit\] validation must have the columns of X, .* got 'f' for 'e'",
-        ),
-        (np.full((3, 6), np.nan), r"^\[fit\] X must be finite"),
-    ],
+@each(
+    {
+        "validation, message": [
+            (X[:, :5], r"^\[fit\] validation must have 6 columns, as many as X; got 5\."),
+            (
+                pd.DataFrame(X, columns=list("abcdfe")),
+                r"^\[fit\] validation must have the columns of X, .* got 'f' for 'e'",
+            ),
+            (np.full((3, 6), np.nan), r"^\[fit\] X must be finite"),
+        ]
+    }
 )
 def test_rows_that_do_not_fit_are_refused_before_training(validation, message):
     with pytest.raises(ValueError, match=message):

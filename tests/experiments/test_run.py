@@ -4,10 +4,11 @@ import json
 from importlib import import_module
 
 import pytest
+from tests.covering import each
 
 from experiments import run
 
-tables = pytest.mark.parametrize("table", run.TABLES)
+tables = each(table=run.TABLES)
 
 
 @tables

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from tests.arrays import floats, native
+from tests.covering import each
 
 from dsae import kernels
 from dsae.topology import Topology
@@ -58,7 +59,7 @@ def arguments(rng):
 
 
 @native
-@pytest.mark.parametrize("name", arguments(np.random.default_rng(0)))
+@each(name=arguments(np.random.default_rng(0)))
 def test_wrong_arrays_are_refused(rng, name):
     """Each array in turn: another dtype, another rank, not contiguous."""
     kernel, right = getattr(kernels, name), arguments(rng)[name]
@@ -199,7 +200,7 @@ DISAGREEMENTS = [
 
 
 @native
-@pytest.mark.parametrize("name", dict.fromkeys(name for name, _, _ in DISAGREEMENTS))
+@each(name=dict.fromkeys(name for name, _, _ in DISAGREEMENTS))
 def test_sizes_that_disagree_are_refused(rng, name):
     for kernel, change, message in DISAGREEMENTS:
         if kernel == name:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae import metrics
 from dsae.data import ArraySource
@@ -21,7 +22,7 @@ def runtime(make_model):
     return Runtime(make_model(code_activation="relu"))
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix, ArraySource])
+@each(kind=[np.asarray, sp.csr_matrix, ArraySource])
 def test_evaluate_streams_a_function(kind):
     assert evaluate(halve, kind(X), batch_size=7)["mse"] == pytest.approx(metrics.mse(X, X * 0.5))
 
@@ -77,13 +78,14 @@ def test_an_observer_sees_every_row_once(runtime):
     np.testing.assert_allclose(X_hat, runtime.decode(codes), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("fuv", "every metric must be one of .* Did you mean 'fvu'"),
-        ("fit_seconds", "measured by dsae.compare alone"),
-        ("mean_l0", "needs a Runtime; got function"),
-    ],
+@each(
+    {
+        "name, message": [
+            ("fuv", "every metric must be one of .* Did you mean 'fvu'"),
+            ("fit_seconds", "measured by dsae.compare alone"),
+            ("mean_l0", "needs a Runtime; got function"),
+        ]
+    }
 )
 def test_what_cannot_be_measured_is_refused(name, message):
     with pytest.raises(ValueError, match=rf"\[evaluate\].*{message}"):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae import metrics
 
@@ -82,8 +83,8 @@ def test_cosine_of_zero_rows():
     )
 
 
-@pytest.mark.parametrize("which", ["X", "X_hat"])
-@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
+@each(which=["X", "X_hat"])
+@each(value=[-0.1, 1.1, np.nan])
 def test_cross_entropy_refuses_values_outside_its_range(which, value):
     arrays = {"X": np.full((2, 2), 0.5), "X_hat": np.full((2, 2), 0.5)}
     arrays[which][1, 1] = value

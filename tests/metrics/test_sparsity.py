@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae import metrics
 from dsae.config import CODE_ACTIVATIONS
@@ -45,7 +46,7 @@ def test_negative_codes_fire(codes):
     assert metrics.mean_l0(-codes) == metrics.mean_l0(codes)
 
 
-@pytest.mark.parametrize("activation", CODE_ACTIVATIONS)
+@each(activation=CODE_ACTIVATIONS)
 def test_every_activation_has_a_threshold(activation):
     threshold = metrics.firing_threshold(activation, 8)
     assert 0 <= threshold < 1

@@ -24,7 +24,7 @@ def test_rows_and_panels_agree(name, training):
     torch.testing.assert_close(on_rows, on_panels)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(name=NAMES)
 def test_in_use_a_row_does_not_depend_on_the_others(name):
     module = make(name)
     z = torch.randn(N_ROWS, WIDTH)
@@ -33,7 +33,7 @@ def test_in_use_a_row_does_not_depend_on_the_others(name):
     torch.testing.assert_close(module(z)[:1], module(z[:1]))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(name=NAMES)
 def test_tangent_is_the_directional_derivative(name):
     module = make(name).double().eval()
     z, t, eps = torch.randn(N_ROWS, WIDTH).double(), torch.randn(N_ROWS, WIDTH).double(), 1e-6

@@ -39,7 +39,7 @@ def test_panels_in_panels_out(density):
 SHAPES = [(), (1,), (7,), (0,), (2, 40), (40, 40), (3, 64), (2, 3, 5), (2, 0, 3), (1, 1, 1, 1)]
 
 
-@pytest.mark.parametrize("leading", SHAPES)
+@each(leading=SHAPES)
 @each({"width, density, dtype": [(40, 0.2, None), (40, 1.0, None), (64, 0.1, torch.float64)]})
 def test_every_shape_is_that_of_a_linear_layer(leading, width, density, dtype):
     layer = SparseLinear(width, 30, density=density, dtype=dtype)

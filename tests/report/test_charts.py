@@ -3,14 +3,14 @@
 import re
 
 import numpy as np
-import pytest
+from tests.covering import each
 
 from dsae.report import _svg
 from dsae.report._sections import bars
 from dsae.report._text import factor, number, percent, size, tag
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, 8), (0.00012, 0.00019), (1e6, 5e7), (-1e-9, 1e-9)])
+@each({"low, high": [(0, 1), (-3, 8), (0.00012, 0.00019), (1e6, 5e7), (-1e-9, 1e-9)]})
 def test_ticks_are_few_round_and_inside(low, high):
     ticks = _svg.ticks(low, high)
     assert 3 <= len(ticks) <= 12
@@ -24,15 +24,15 @@ def test_one_value_has_one_tick():
     assert _svg.ticks(3, 3) == [3]
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.01, 100), (2, 60), (3, 4), (0.5, 0.5)])
+@each({"low, high": [(0.01, 100), (2, 60), (3, 4), (0.5, 0.5)]})
 def test_log_ticks_are_inside(low, high):
     ticks = _svg.log_ticks(low, high)
     assert ticks
     assert all(low <= tick <= high for tick in ticks)
 
 
-@pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize("y", [[1.0, 2.0, 100.0], [5.0, 5.0, 5.0], [1.0, None, 2.0]])
+@each(log=[False, True])
+@each(y=[[1.0, 2.0, 100.0], [5.0, 5.0, 5.0], [1.0, None, 2.0]])
 def test_lines_stay_on_the_chart(log, y):
     svg = _svg.line_chart([{"name": "a", "x": [1, 2, 3], "y": y, "style": "c1"}], x_label="epoch", log=log)
     points = re.search(r'points="([^"]*)"', svg).group(1)
@@ -73,9 +73,17 @@ def test_bars_share_one_scale_and_signs_part_at_the_middle():
     assert "width:0.0%" in bars([{"name": "a", "value": None}])
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (0.0, "0"), (1e-9, "1.0e-09"), (12345.6, "12,346"), (float("nan"), "\N{EN DASH}"), (-0.5, "-0.5")],
+@each(
+    {
+        "value, text": [
+            (0, "0"),
+            (0.0, "0"),
+            (1e-9, "1.0e-09"),
+            (12345.6, "12,346"),
+            (float("nan"), "\N{EN DASH}"),
+            (-0.5, "-0.5"),
+        ]
+    }
 )
 def test_numbers_are_short(value, text):
     assert number(value) == text

@@ -44,7 +44,7 @@ def test_faint_values_are_transparent():
     assert (np.diff(PALETTES["diverging"][:128, 3].astype(int)) < 0).all()
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (64, 64), (65, 128), (300, 1)])
+@each(shape=[(3, 4), (64, 64), (65, 128), (300, 1)])
 def test_block_mean_is_small_and_keeps_constants(shape):
     small = _pixels.block_mean(np.full(shape, 3.0))
     assert small.shape == tuple(min(n, 64) for n in shape)
@@ -108,7 +108,7 @@ def test_the_user_decides():
     assert _pixels.find_image_shape(sp.csr_matrix(smooth()), (9, 16), named=True) == (9, 16)
 
 
-@pytest.mark.parametrize("shape", [(3, 3), 144, (144,), (1, 12, 12), True])
+@each(shape=[(3, 3), 144, (144,), (1, 12, 12), True])
 def test_a_shape_that_does_not_fit_is_refused(shape):
     with pytest.raises(ValueError, match=r"image_shape must be \(height, width\) with 144 pixels"):
         _pixels.find_image_shape(smooth(), shape, named=False)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder, ops
 from dsae.config import AutoencoderConfig
@@ -51,8 +52,8 @@ def by_autograd(model, x, weight):
     return value, gradient
 
 
-@pytest.mark.parametrize("density", [1.0, 0.4])
-@pytest.mark.parametrize("hidden", [(), (9,)])
+@each(density=[1.0, 0.4])
+@each(hidden=[(), (9,)])
 @pytest.mark.parametrize("code", ["topk", "batchtopk", "jumprelu"])
 def test_value_and_gradient_are_those_of_the_dense_twin(code, hidden, density):
     model, x = model_with_dead(code, density, hidden_layer_sizes=hidden), rows()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.covering import each
 from tests.folders import stored
 
 from dsae import store
@@ -419,18 +420,25 @@ def test_a_model_that_never_stays_the_same_is_refused(models, tmp_path, monkeypa
         store.read(folder)
 
 
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (lambda h: h.pop("files"), r"config\.json must list its files"),
-        (lambda h: h.update(files=[]), r"config\.json must list its files"),
-        (lambda h: h["files"].clear(), r"must list model\.safetensors with its bytes and sha256"),
-        (lambda h: h["files"]["model.safetensors"].update(sha256="../" * 21 + "x"), r"must list model\.safetensors"),
-        (lambda h: h["files"]["model.safetensors"].update(bytes="3"), r"must list model\.safetensors"),
-        (lambda h: h["files"]["model.safetensors"].update(bytes=3), r"it should have 3 bytes; got \d+"),
-        (lambda h: h.update(commit="/etc/pwd"), "name the commit"),
-        (lambda h: h.update(commit="01234567"), r"-01234567\.safetensors is missing; the folder was not copied whole"),
-    ],
+@each(
+    {
+        "edit, message": [
+            (lambda h: h.pop("files"), r"config\.json must list its files"),
+            (lambda h: h.update(files=[]), r"config\.json must list its files"),
+            (lambda h: h["files"].clear(), r"must list model\.safetensors with its bytes and sha256"),
+            (
+                lambda h: h["files"]["model.safetensors"].update(sha256="../" * 21 + "x"),
+                r"must list model\.safetensors",
+            ),
+            (lambda h: h["files"]["model.safetensors"].update(bytes="3"), r"must list model\.safetensors"),
+            (lambda h: h["files"]["model.safetensors"].update(bytes=3), r"it should have 3 bytes; got \d+"),
+            (lambda h: h.update(commit="/etc/pwd"), "name the commit"),
+            (
+                lambda h: h.update(commit="01234567"),
+                r"-01234567\.safetensors is missing; the folder was not copied whole",
+            ),
+        ]
+    }
 )
 def test_a_listing_that_lies_is_refused(models, tmp_path, edit, message):
     folder = store.write(tmp_path / "model", models[1])

@@ -31,7 +31,7 @@ def same(one, other):
         np.testing.assert_array_equal(array, other[name])
 
 
-@pytest.mark.parametrize("tensors", [TENSORS, {}, {"one": TENSORS["b/c"]}])
+@each(tensors=[TENSORS, {}, {"one": TENSORS["b/c"]}])
 def test_the_arrays_are_those_of_the_library(tensors):
     data = tensors_to_bytes(tensors)
     same(tensors_from_bytes(data, PATH), tensors)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from tests.arrays import LAYERS
-from tests.covering import covering
+from tests.covering import covering, each
 
 from dsae.topology import Layer, Rewiring, Topology, erdos_renyi, inactive_edges, promising_edges, weakest
 
@@ -36,7 +36,7 @@ def is_well_formed(topology):
     return True
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each(shape=SHAPES)
 def test_a_mask_comes_back(shape):
     for density in DENSITIES:
         mask = make_mask(shape, density)
@@ -49,7 +49,7 @@ def test_a_mask_comes_back(shape):
         assert topology.density == (mask.mean() if mask.size else 1.0)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each(shape=SHAPES)
 def test_edges_in_any_order_are_the_same_topology(shape):
     for density in DENSITIES:
         mask = make_mask(shape, density)
@@ -60,7 +60,7 @@ def test_edges_in_any_order_are_the_same_topology(shape):
         np.testing.assert_array_equal(mask_of(topology), mask)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each(shape=SHAPES)
 def test_full_and_empty(shape):
     full, empty = Topology.full(shape), Topology.empty(shape)
     assert is_well_formed(full)
@@ -70,7 +70,7 @@ def test_full_and_empty(shape):
     assert empty.nnz == 0
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each(shape=SHAPES)
 def test_the_transpose_is_the_masks_and_knows_its_slots(shape):
     for density in DENSITIES:
         mask = make_mask(shape, density)
@@ -197,14 +197,14 @@ def test_promising_edges_are_dead_and_have_the_largest_products(shape, density):
             assert chosen.sum() + live[product >= product[chosen].min(initial=np.inf)].sum() > min(0.9 * n, n - 100)
 
 
-@pytest.mark.parametrize("norm", [0.0, 1e-45, 1.0, 3e38, np.inf, np.nan])
+@each(norm=[0.0, 1e-45, 1.0, 3e38, np.inf, np.nan])
 def test_norms_of_any_size_can_be_compared(norm):
     norms = np.array([1, norm], np.float32)
     found = promising_edges(Topology.empty((2, 2)), norms, norms, 4)
     assert found.nnz == (4 if norm > 0 else 1)
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@each(size=[1, 2, 7, 1000])
 def test_the_weakest_are_the_first_of_a_stable_sort(size):
     for share, levels in itertools.product((0.0, 0.3, 0.5, 1.0), (1, 3, 10**6)):
         rng = np.random.default_rng(4)
@@ -230,15 +230,16 @@ def test_a_topology_cannot_be_written_into():
         topology.indices[0] = 1
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Topology.from_mask(np.ones(3)), "Expected a 2-D mask"),
-        (lambda: Topology.from_edges((2, 2), np.array([2]), np.array([0])), r"inside shape \(2, 2\)"),
-        (lambda: Topology.from_edges((2, 2), np.array([0]), np.array([-1])), r"inside shape \(2, 2\)"),
-        (lambda: Topology.from_edges((2, 2), np.array([0, 0]), np.array([1, 1])), "given twice"),
-        (lambda: Topology.full((2**16, 2**15)), r"more than 2\*\*31 - 1 weights; lower density"),
-    ],
+@each(
+    {
+        "make, message": [
+            (lambda: Topology.from_mask(np.ones(3)), "Expected a 2-D mask"),
+            (lambda: Topology.from_edges((2, 2), np.array([2]), np.array([0])), r"inside shape \(2, 2\)"),
+            (lambda: Topology.from_edges((2, 2), np.array([0]), np.array([-1])), r"inside shape \(2, 2\)"),
+            (lambda: Topology.from_edges((2, 2), np.array([0, 0]), np.array([1, 1])), "given twice"),
+            (lambda: Topology.full((2**16, 2**15)), r"more than 2\*\*31 - 1 weights; lower density"),
+        ]
+    }
 )
 def test_what_is_no_topology_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
@@ -253,15 +254,14 @@ def test_a_layer_is_a_matrix():
     np.testing.assert_array_equal(layer.to_csr().toarray(), weights)
 
 
-@pytest.mark.parametrize(
-    "shapes",
-    [
+@each(
+    shapes=[
         [(5, 8)],
         [(1000, 784), (30, 1000)],
         [(1, 1), (1, 9), (300, 200)],
         [(2, 2)] * 7,
         [(1024, 784), (256, 1024), (32, 256), (256, 32), (1024, 256), (784, 1024)],
-    ],
+    ]
 )
 def test_erdos_renyi_gives_the_density_promised_and_no_layer_more_than_it_holds(shapes):
     sizes = [n_out * n_in for n_out, n_in in shapes]
@@ -276,17 +276,18 @@ def test_erdos_renyi_keeps_small_layers_denser():
     assert narrow / 30_000 > 5 * wide / 784_000
 
 
-@pytest.mark.parametrize(
-    ("indptr", "indices", "message"),
-    [
-        ([0, 1, 2], [0, 2**30], "inside shape"),
-        ([0, 1, 2], [0, -1], "inside shape"),
-        ([0, 2, 2], [1, 1], "rise strictly within each row"),
-        ([0, 2, 2], [2, 0], "rise strictly within each row"),
-        ([0, 2, 1], [0, 1], "indptr must have 3 numbers that rise from 0 to 2"),
-        ([0, 2], [0, 1], "indptr must have 3 numbers"),
-        ([0, 1, 3], [0, 1], "indptr must have 3 numbers"),
-    ],
+@each(
+    {
+        "indptr, indices, message": [
+            ([0, 1, 2], [0, 2**30], "inside shape"),
+            ([0, 1, 2], [0, -1], "inside shape"),
+            ([0, 2, 2], [1, 1], "rise strictly within each row"),
+            ([0, 2, 2], [2, 0], "rise strictly within each row"),
+            ([0, 2, 1], [0, 1], "indptr must have 3 numbers that rise from 0 to 2"),
+            ([0, 2], [0, 1], "indptr must have 3 numbers"),
+            ([0, 1, 3], [0, 1], "indptr must have 3 numbers"),
+        ]
+    }
 )
 def test_edges_that_kernels_could_not_follow_are_refused(indptr, indices, message):
     with pytest.raises(ValueError, match=message):
