@@ -98,7 +98,7 @@ wheel-test: wheel
 	cd build/wheel-test && venv/bin/python -m pytest tests/kernels tests/topology
 
 # All of it takes about twenty minutes: `make bench PARTS="layer bound"` measures some, the rest stays as it was.
-bench: $(BENCH)/.installed
+bench: $(BENCH)/.installed $(BENCH)-dictionary/.installed
 	$(BENCH)/bin/python benchmarks/run.py $(PARTS)
 	$(BENCH)/bin/python benchmarks/publish.py
 
@@ -121,6 +121,12 @@ $(BENCH)/.installed: $(NATIVE) $(wildcard src/dsae/*.py src/dsae/*/*.py) benchma
 	-$(PIP) sparselab
 	-$(PIP) onnx onnxruntime
 	-PATH="$(CURDIR)/$(BENCH)/bin:$$PATH" $(PIP) --no-build-isolation sparseprop
+	touch $@
+
+# Trainers of dictionaries bring other versions of what everybody else uses, hence an environment of their own.
+$(BENCH)-dictionary/.installed: benchmarks/constraints.txt
+	$(PYTHON) -m venv $(BENCH)-dictionary
+	-$(BENCH)-dictionary/bin/python -m pip install --quiet -c benchmarks/constraints.txt torch==2.13.0 sae-lens eai-sparsify
 	touch $@
 
 $(STAMP): $(NATIVE) $(MODULES)

@@ -26,6 +26,7 @@ SECTIONS = (
     "growth",
     "stream",
     "wide",
+    "dictionary",
     "busy",
 )
 HEAD = """# Benchmarks

@@ -12,5 +12,6 @@ PARTS = (
     "growth",
     "stream",
     "wide",
+    "dictionary",
     "busy",
 )

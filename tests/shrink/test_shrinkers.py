@@ -110,7 +110,7 @@ def test_contractive_draws_for_the_first_rows_of_a_wide_sparse_batch(monkeypatch
     wanted = Contractive(1.0, 0).squared_norm(model, model.trace(SparseRows.of(X[:5])))
     trace = model.trace(SparseRows.of(X))
     assert not torch.equal(Contractive(1.0, 0).squared_norm(model, trace), wanted)
-    monkeypatch.setattr("dsae.nn._autoencoder._VALUES_AT_ONCE", 5 * 12)
+    monkeypatch.setattr("dsae.nn._trace._VALUES_AT_ONCE", 5 * 12)
     torch.testing.assert_close(Contractive(1.0, 0).squared_norm(model, trace), wanted)
 
 
