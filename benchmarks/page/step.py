@@ -8,58 +8,77 @@ from typing import Any
 from page.common import COLOURS, OURS, Bar, figure, log_log, median, save, short, table
 
 TITLE = "A whole training step"
-DENSE = ("dense float32", "autocast bfloat16")
-TARGETS = ((0.05, "dense float32", 6), (0.01, "dense float32", 15), (0.05, "autocast bfloat16", 1.5))
+DENSE, HALF = "dense float32", "dense bfloat16"
+# Density, blocks, the largest share of the faster dense step.
+TARGETS = ((1.0, 1, 1.1), (0.2, 1, 0.5), (0.1, 1, 0.33), (0.05, 1, 0.15), (0.1, 4, 0.18), (0.05, 4, 0.1))
 WHY = """
-The gain is smaller than one layer's, because some work has no zeros to leave out: the rows are packed and unpacked,
-activations and loss pass over `batch x width` numbers, and small layers stay denser than the mean (Erdős-Rényi-Kernel).
-What the optimiser does shrinks with the live weights, so at low density nearly all of Adam's time is saved, too.
-Autocast keeps float32 master weights and Adam in float32, so bfloat16 helps the products only.
+All layers go through one native call, panel by panel, so that activations stay in cache between forward, loss and
+backward; the optimiser passes once over all live weights. Rows of 4 x 1 blocks are *structured*: four outputs share
+their inputs, which costs error at equal weights ([blocks](design/blocks.md)). bfloat16 is torch's autocast with float32
+master weights; where the processor has no bfloat16 products it is slower than float32.
 """
 
 
-def _mean(row: dict[str, Any]) -> float:
-    """The slower of the two methods, its updates at their share."""
-    return max(row["mean_ms"].values())
+def _dense(rows: list[dict[str, Any]], widths: list[int]) -> float:
+    """The faster of a plain torch loop and of dsae at density 1."""
+    same = [row for row in rows if row["widths"] == widths]
+    own = [median(row, OURS) for row in same if row["density"] == 1]
+    return min([median(same[0], DENSE), *own])
 
 
 def bars(part: dict[str, Any]) -> list[Bar]:
-    """Against dense float32 and bfloat16 autocast."""
-    widths = "-".join(map(str, part["widths"]))
-    return [
-        Bar(f"training step {widths}, density {density:g}, against {name}", median(row, name) / _mean(row), bar)
-        for density, name, bar in TARGETS
-        for row in part["rows"]
-        if row["density"] == density
-    ]
+    """Shares of the dense step of the first shape."""
+    rows, widths = part["rows"], part["rows"][0]["widths"]
+    name = "-".join(map(str, widths))
+    found = []
+    for density, block, share in TARGETS:
+        for row in rows:
+            if row["widths"] == widths and (row["density"], row["block_size"]) == (density, block):
+                what = f"training step {name}, density {density:g}" + (f", {block} x 1 blocks" if block > 1 else "")
+                against = median(row, DENSE) if density == 1 else _dense(rows, widths)
+                found.append(Bar(f"{what}, of a dense one", median(row, OURS) / against, share, "", at_least=False))
+    return found
 
 
 def render(part: dict[str, Any], images: Path) -> str:
-    """Text, table, plot."""
-    widths, every = "-".join(map(str, part["widths"])), part["every"]
+    """Text, a table for each shape, plot."""
+    few, many = part["epochs"]
     text = f"""
-{widths}, ReLU between, linear code and output, mean squared error, batch {part["batch"]}: forward, backward, fused
-Adam, and for dsae a topology update every {every} steps, by SET and by RigL; all that `fit` does in a step but fetching
-the rows. dsae's time is the mean over {every} steps of the slower of the two; in brackets how many times as long
-the others take.
-
+A mirrored autoencoder with ReLU between, linear code and output, mean squared error, batch {part["batch"]}, trained
+through the estimator at a fixed density (`shrink="random"`). A step is the difference of fits of {few} and {many}
+epochs, divided by its steps; dense torch is a plain loop with fused Adam. In brackets the share of the faster dense
+step, of torch in float32 and of dsae at density 1. Median milliseconds.
 """
-    header = ("density", OURS, *DENSE, "SET: step, with update", "RigL: step, with update")
-    return text + table(header, map(_line, part["rows"])) + "\n" + _plot(part, images) + WHY
+    shapes = list(dict.fromkeys(tuple(row["widths"]) for row in part["rows"]))
+    for widths in shapes:
+        rows = [row for row in part["rows"] if tuple(row["widths"]) == widths]
+        header = ("density", OURS, "dsae, 4 x 1 blocks", DENSE, HALF)
+        text += f"\n### {'-'.join(map(str, widths))}\n\n" + table(header, _lines(rows))
+    return text + "\n" + _plot(part, images) + WHY
 
 
-def _line(row: dict[str, Any]) -> list[str]:
-    ours = _mean(row)
-    dense = [f"{short(median(row, name))} ({short(median(row, name) / ours)}x)" for name in DENSE]
-    pairs = [", ".join(short(median(row, f"{m} {kind}")) for kind in ("plain", "update")) for m in ("set", "rigl")]
-    return [f"{row['density']:g}", short(ours), *dense, *pairs]
+def _lines(rows: list[dict[str, Any]]) -> list[list[str]]:
+    dense = _dense(rows, rows[0]["widths"])
+    lines = []
+    for density in dict.fromkeys(row["density"] for row in rows):
+        ours = {row["block_size"]: median(row, OURS) for row in rows if row["density"] == density}
+        cells = [f"{short(ours[b])} ({short(ours[b] / dense)})" if b in ours else "" for b in (1, 4)]
+        lines.append([f"{density:g}", *cells, short(median(rows[0], DENSE)), short(median(rows[0], HALF))])
+    return lines
 
 
 def _plot(part: dict[str, Any], images: Path) -> str:
-    made, (ax,) = figure(1, 1)
-    densities = [row["density"] for row in part["rows"]]
-    ax.plot(densities, list(map(_mean, part["rows"])), color=COLOURS[OURS], label=OURS)
-    for name in DENSE:
-        ax.plot(densities, [median(row, name) for row in part["rows"]], color=COLOURS[name], label=name)
-    log_log(ax, "density", "ms", "one step", densities)
-    return save(made, ax, images, "step")
+    shapes = list(dict.fromkeys(tuple(row["widths"]) for row in part["rows"]))
+    made, axes = figure(1, len(shapes))
+    for ax, widths in zip(axes, shapes, strict=True):
+        rows = [row for row in part["rows"] if tuple(row["widths"]) == widths]
+        for block, style in ((1, "-"), (4, "--")):
+            line = [row for row in rows if row["block_size"] == block]
+            label = OURS if block == 1 else "dsae, 4 x 1 blocks"
+            points = [row["density"] for row in line], [median(row, OURS) for row in line]
+            ax.plot(*points, style, color=COLOURS[OURS], label=label)
+        densities = sorted({row["density"] for row in rows})
+        for name in (DENSE, HALF):
+            ax.plot(densities, [median(rows[0], name)] * len(densities), color=COLOURS[name], label=name)
+        log_log(ax, "density", "ms", "-".join(map(str, widths)), densities)
+    return save(made, axes[0], images, "step")
