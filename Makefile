@@ -99,7 +99,7 @@ wheel-test: wheel
 
 # All of it takes about twenty minutes: `make bench PARTS="layer bound"` measures some, the rest stays as it was.
 bench: $(BENCH)/.installed $(BENCH)-dictionary/.installed
-	$(BENCH)/bin/python benchmarks/run.py $(PARTS)
+	$(BENCH)/bin/python benchmarks/run.py --resume $(PARTS)
 	$(BENCH)/bin/python benchmarks/publish.py
 
 # docs/results.md from scratch, some hours; a stopped run goes on where it was. `make results-methods` does one table.

@@ -6,6 +6,7 @@ Each part replaces its own section of benchmarks/results.json, so parts can be r
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -25,8 +26,9 @@ QUICK_RESULTS = ROOT / "build" / "bench" / "quick.json"
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS))
 @click.option("--quick", is_flag=True, help="Tiny sizes, to see that everything runs; the figures mean nothing.")
 @click.option("--threads", default=2, show_default=True)
+@click.option("--resume", is_flag=True, help="Leave out parts measured with these sources on such a machine.")
 @click.option("--output", type=click.Path(path_type=Path), help="Default: benchmarks/results.json; quick: build/bench.")
-def main(parts: tuple[str, ...], quick: bool, threads: int, output: Path | None) -> None:
+def main(parts: tuple[str, ...], quick: bool, threads: int, resume: bool, output: Path | None) -> None:
     """Run PARTS, by default all."""
     # before numpy, torch and the peers are imported: SparseProp reads its number of threads from here
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -38,9 +40,13 @@ def main(parts: tuple[str, ...], quick: bool, threads: int, output: Path | None)
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     settings, path = Settings(threads, quick), output or (QUICK_RESULTS if quick else RESULTS)
-    about = describe(threads)
+    about = describe(threads) | {"sources": _sources()}
     _show(about, console)
+    measured = _read(path)
     for part in parts or PARTS:
+        if resume and measured.get(part, {}).get("machine") == about and measured[part]["quick"] == quick:
+            console.print(f"{part}: measured {measured[part]['date']}")
+            continue
         begun = time.perf_counter()
         section = import_module(f"suite.{part}").measure(settings)
         seconds = round(time.perf_counter() - begun, 1)
@@ -59,8 +65,20 @@ def _show(about: dict[str, Any], console: Any) -> None:
         )
 
 
+def _sources() -> str:
+    """A digest of the package and its kernels."""
+    digest = hashlib.sha256()
+    for file in sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "csrc").rglob("*.[ch]pp")]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def _merge(path: Path, part: str, section: dict[str, Any]) -> None:
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    results = _read(path)
     results[part] = _rounded(section)
     ordered = {name: results[name] for name in PARTS if name in results}
     path.parent.mkdir(parents=True, exist_ok=True)
