@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 from tests.covering import each
 
-from dsae.data import check_rows
+from dsae.data import as_source, check_rows
 
 ROWS = np.arange(12, dtype=np.float64).reshape(4, 3)
 NULLABLE = pd.DataFrame({"a": pd.array([1, None], "Int64"), "b": [1.0, 2.0], "c": pd.array([True, False], "boolean")})
@@ -96,6 +96,44 @@ class Described:
 
     def compute(self):
         return ROWS
+
+
+class Dataset:
+    """Named arrays over common dimensions, as xarray's."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("cannot directly convert an xarray.Dataset into a numpy array")
+
+    def compute(self):
+        return self
+
+    def to_dataframe(self):
+        return pd.DataFrame(ROWS)
+
+
+class Chunked(Described):
+    """A distributed array of dense or sparse chunks, as dask's."""
+
+    def __init__(self, chunk):
+        self.chunk, self.shape, self.dtype = chunk, chunk.shape, chunk.dtype
+
+    def __array__(self, dtype=None, copy=None):
+        return self.chunk if isinstance(self.chunk, np.ndarray) else np.array(self.chunk, dtype=object)
+
+
+def test_rows_of_dask_and_xarray():
+    """Arrays that become numpy's are taken; of the others a message says how they do."""
+    np.testing.assert_array_equal(as_source("fit", Chunked(ROWS)).X, ROWS)
+    delayed = type("Delayed", (), {"__module__": "dask.delayed", "__getattr__": lambda self, name: self})
+    for given, call in (
+        (Chunked(sp.csr_matrix(ROWS)), "compute"),
+        (Dataset(), "to_dataframe"),
+        (delayed(), "compute"),
+    ):
+        with pytest.raises(
+            TypeError, match=rf"^\[fit\] X must be rows; got {type(given).__name__}\. Give X\.{call}\(\)\.$"
+        ):
+            as_source("fit", given)
 
 
 def test_what_must_be_computed_first_says_how():

@@ -18,6 +18,7 @@ from dsae.data import (
     as_source,
     check_rows,
     check_source,
+    draws,
     open_rows,
     write_rows,
 )
@@ -220,3 +221,19 @@ def test_a_mapped_array_is_taken_as_it_is(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((10, 3), np.float32))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert np.shares_memory(check_rows("fit", mapped), mapped)
+
+
+def test_what_is_drawn_for_a_row_is_the_same_on_every_worker():
+    source = ArraySource(np.arange(50, dtype=np.float32).reshape(25, 2))
+    wanted = draws(np.arange(25), seed=3, epoch=7)
+    for batch_size, world in ((4, 1), (10, 3), (25, 8)):
+        for rank in range(world):
+            for batch in source.batches(batch_size, 1, rank, world):
+                np.testing.assert_array_equal(draws(batch.numbers, seed=3, epoch=7), wanted[batch.numbers])
+
+
+@pytest.mark.parametrize(("rank", "world"), [(2, 2), (-1, 2), (0, 0)])
+@pytest.mark.parametrize("kind", ["dense", "csr", "file", "own"])
+def test_a_worker_is_one_of_its_world(sources, kind, rank, world):
+    with pytest.raises(ValueError, match=rf"rank must be 0 to {world - 1}, one of {world} workers; got {rank}"):
+        next(iter(sources[kind].batches(4, None, rank, world)))

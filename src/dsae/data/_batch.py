@@ -179,6 +179,12 @@ class Batch:
         )
 
 
+def check_worker(rank: int, world: int) -> None:
+    """Raise unless there is such a worker."""
+    if not 0 <= rank < world:
+        raise ValueError(f"rank must be 0 to {world - 1}, one of {world} workers; got {rank}.")
+
+
 def share(batch: Batch, rank: int, world: int) -> Batch:
     """The share of worker ``rank`` of ``world`` in a batch of all: every ``world``-th row, perhaps none."""
     return batch if world == 1 else batch[rank::world]

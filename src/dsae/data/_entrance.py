@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._batch import TABLE, Batch, Part, Rows, share
+from dsae.data._batch import TABLE, Batch, Part, Rows, check_worker, share
 from dsae.data._centring import check_moments
 from dsae.data._check import check_finite, in_pieces, named, names_of, plain_rows
 from dsae.data._kinds import as_numbers
@@ -208,6 +208,7 @@ class Adapted:
 
     def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Its batches, shared among workers."""
+        check_worker(rank, world)
         start = 0
         for rows in self.source.batches(batch_size, seed=seed):
             batch = rows if isinstance(rows, Batch) else self._numbered(rows, start)

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 # How to get rows from an object that only describes them, or holds them among other things.
-_REMEDIES = ("collect", "compute", "to_dataarray", "toPandas", "X")
+_REMEDIES = ("to_dataframe", "collect", "compute", "toPandas", "X")
 _LIMIT = 2**31  # of 32-bit indices
 _TIMES = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
 

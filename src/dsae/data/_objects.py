@@ -52,6 +52,8 @@ def source_of(verb: str, X: Any, training: bool = False) -> Any:
     library = type(X).__module__.partition(".")[0]
     if library == "anndata":
         return _of_anndata(verb, X, training)
+    if library == "dask" and type(X).__name__.startswith("Delayed"):  # it has every attribute that it is asked for
+        raise TypeError(f"[{verb}] X must be rows; got Delayed. Give X.compute().")
     if library == "datasets":
         return _of_datasets(verb, X)
     utils = getattr(sys.modules.get("torch"), "utils", None)

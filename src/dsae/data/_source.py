@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._batch import TABLE, Batch, Field, Part, Rows
+from dsae.data._batch import TABLE, Batch, Field, Part, Rows, check_worker
 from dsae.data._centring import check_moments
 from dsae.data._statistics import Farthest, Moments, dense_moments, sparse_moments
 
@@ -58,6 +58,11 @@ class Source(Protocol):
         rank, world : int
             This worker gets every ``world``-th row of each batch, from row ``rank`` of the batch on. So every worker
             gets as many batches as the others, of which the last ones may be empty.
+
+        Raises
+        ------
+        ValueError
+            If ``rank`` is none of ``world`` workers.
         """
         ...
 
@@ -195,6 +200,7 @@ class ArraySource:
         seed : int, optional
         rank, world : int
         """
+        check_worker(rank, world)
         n = len(self)
         order = None if seed is None else np.random.default_rng(seed).permutation(n)
         for start in range(0, n, batch_size):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._batch import TABLE, Batch, Field, Part, Rows, draws, share, stacked
+from dsae.data._batch import TABLE, Batch, Field, Part, Rows, check_worker, draws, share, stacked
 from dsae.data._centring import check_moments
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
@@ -138,6 +138,7 @@ class StreamSource:
             With it, rows come without ids and labels.
         rank, world : int
         """
+        check_worker(rank, world)
         pieces = self._in_order(ids=True) if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
         # Many batches at a time: waking a thread for each of them takes a millisecond on a busy machine.
         with closing(prefetched(pieces, 1 if seed is not None else _CHUNKS_AHEAD, self._count)) as ahead:
