@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from dsae import kernels, store
 from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig, one_of, positive_int
-from dsae.data import Rows, as_numbers, as_rows, check_finite, check_rows, rows_of
+from dsae.data import Rows, as_numbers, check_finite, check_rows, rows_of
 from dsae.topology import Layer
 
 _VALUES_AT_ONCE = 2**20  # 8 MiB of float64 errors
@@ -235,7 +235,7 @@ class Runtime:
     def _run(self, verb: str, X: Any, begin: int, end: int, what: str = "the model's input width") -> np.ndarray:
         n_in, n_out = self._widths[begin], self._widths[end]
         X = rows_of(verb, X)
-        rows: Any = as_rows(verb, X, n_in, what)
+        rows: Any = check_rows(verb, X, n_in, what, finite=False)
         if self.dtype == np.float64:
             check_finite(verb, rows)
             rows = as_numbers(verb, X).astype(np.float64, copy=False)

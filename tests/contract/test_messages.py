@@ -254,7 +254,7 @@ def test_a_bad_call_says_what_to_do(fitted, verb):
             assert str(caught.value) == message
 
 
-BY_SCIKIT_LEARN = {"set_fit_request", "set_transform_request"}
+BY_SCIKIT_LEARN = {"set_fit_request", "set_partial_fit_request", "set_transform_request"}
 
 
 def verbs(kind):

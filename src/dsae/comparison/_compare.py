@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from dsae import kernels, metrics
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.config import loss_of, plain
-from dsae.data import ArraySource, as_rows, check_source, in_memory
+from dsae.data import ArraySource, check_rows, check_source, in_memory
 from dsae.estimators import DeepSparseAutoencoder
 from dsae.metrics import METRICS
 from dsae.report import write_report
@@ -184,7 +184,7 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
         rows, tested = (source.rows[np.asarray(some)] for some in chosen)
     else:
         given = in_memory("compare", X_test)
-        as_rows("compare", given.X, source.n_features, "as many as X")
+        check_rows("compare", given.X, source.n_features, "as many as X", finite=False)
         check_source("compare", given, source.n_features, names)
         tested = given.rows
     test = tested.rows

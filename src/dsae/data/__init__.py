@@ -7,7 +7,6 @@ from dsae.data._batch import Rows as Rows
 from dsae.data._batch import draws as draws
 from dsae.data._check import check_finite as check_finite
 from dsae.data._check import check_source as check_source
-from dsae.data._entrance import as_rows as as_rows
 from dsae.data._entrance import as_source as as_source
 from dsae.data._entrance import check_rows as check_rows
 from dsae.data._entrance import gives_batches as gives_batches

@@ -19,22 +19,32 @@ _AT_ONCE = 1 << 20  # numbers checked at a time: 4 MiB, so that temporaries stay
 def plain_rows(
     verb: str,
     X: Any,
-    n_features: int | None = None,
-    what: str = "the model's input width",
+    columns: tuple[int, str] | None = None,
     *,
     training: bool = False,
     names: Sequence[Any] | None = None,
 ) -> Rows:
-    """`dsae.data.as_rows` for anything but objects of other libraries."""
+    """`dsae.data.check_rows` for anything but objects of other libraries, values aside.
+
+    Parameters
+    ----------
+    verb : str
+    X : array-like, DataFrame, scipy sparse or Batch
+    columns : tuple of int and str, optional
+        Number of columns required, and what that width is.
+    training : bool
+    names : sequence, optional
+        Of the columns, where ``X`` has none.
+    """
     if type(X) is np.ndarray and X.dtype == np.float32 and X.ndim == 2 and X.flags.c_contiguous:
-        return _shaped(verb, X, n_features, what)
+        return _shaped(verb, X, columns)
     if isinstance(X, (str, Path)):
         raise TypeError(f"[{verb}] X must be rows, not the path of a file; got {str(X)!r}. Use dsae.data.open_rows.")
     if isinstance(X, Batch):
         X = X.rows
     if type(X) is not np.ndarray and not sp.issparse(X) and hasattr(X, "batches"):
         raise in_pieces(verb, X)
-    numbers = _shaped(verb, as_numbers(verb, X), n_features, what)
+    numbers = _shaped(verb, as_numbers(verb, X), columns)
     if training:
         check_centred(verb, numbers, names_of(X) if names is None else names)
     return _cast(verb, numbers)
@@ -60,7 +70,7 @@ def in_pieces(verb: str, X: Any) -> TypeError:
     )
 
 
-def _shaped(verb: str, rows: Any, n_features: int | None, what: str) -> Any:
+def _shaped(verb: str, rows: Any, columns: tuple[int, str] | None) -> Any:
     if rows.ndim != 2:
         raise ValueError(
             f"[{verb}] X must be 2-D, [n_samples, n_features]; got {rows.ndim}-D with shape {rows.shape}. "
@@ -69,8 +79,8 @@ def _shaped(verb: str, rows: Any, n_features: int | None, what: str) -> Any:
     if 0 in rows.shape:
         missing = "feature" if rows.shape[0] else "sample"
         raise ValueError(f"[{verb}] X has 0 {missing}(s) (shape={rows.shape}) while a minimum of 1 is required.")
-    if n_features is not None and rows.shape[1] != n_features:
-        raise ValueError(f"[{verb}] X must have {n_features} columns, {what}; got shape {rows.shape}.")
+    if columns is not None and rows.shape[1] != columns[0]:
+        raise ValueError(f"[{verb}] X must have {columns[0]} columns, {columns[1]}; got shape {rows.shape}.")
     return rows
 
 

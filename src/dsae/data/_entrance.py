@@ -101,6 +101,7 @@ def check_rows(
     what: str = "the model's input width",
     *,
     training: bool = False,
+    finite: bool = True,
 ) -> Rows:
     """``X`` as float32 rows, dense C-contiguous or CSR; an error says what to do.
 
@@ -117,6 +118,8 @@ def check_rows(
     training : bool
         Whether a model is to be trained on them: features must then be centred where float32 cannot tell their values
         from their mean.
+    finite : bool
+        Whether NaN and infinity are refused here, rather than by a caller that sees every value anyway.
 
     Raises
     ------
@@ -126,21 +129,11 @@ def check_rows(
     TypeError
         If ``X`` holds objects that are no numbers, is a path, or is read in pieces.
     """
-    rows = as_rows(verb, X, n_features, what, training=training)
-    check_finite(verb, rows)
+    columns = None if n_features is None else (n_features, what)
+    rows = plain_rows(verb, rows_of(verb, X, training), columns, training=training)
+    if finite:
+        check_finite(verb, rows)
     return rows
-
-
-def as_rows(
-    verb: str,
-    X: Any,
-    n_features: int | None = None,
-    what: str = "the model's input width",
-    *,
-    training: bool = False,
-) -> Rows:
-    """`check_rows` for callers that check finiteness themselves."""
-    return plain_rows(verb, rows_of(verb, X, training), n_features, what, training=training)
 
 
 def rows_of(verb: str, X: Any, training: bool = False) -> Any:

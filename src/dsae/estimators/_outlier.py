@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from dsae.config import did_you_mean, in_range, positive_int
-from dsae.data import ArraySource, Rows, as_rows, in_memory
+from dsae.data import ArraySource, Rows, check_rows, in_memory
 from dsae.estimators._autoencoder import DeepSparseAutoencoder
 from dsae.estimators._base import DSAEstimator, column_names, refuse_unknown
 from dsae.estimators._warnings import advise_on_data
@@ -164,7 +164,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         check_is_fitted(self)
         source = in_memory(verb, X)
         self._check_source(verb, X, source)
-        return as_rows(verb, source.X, self.n_features_in_)
+        return check_rows(verb, source.X, self.n_features_in_, finite=False)
 
     def _scores(self, rows: Rows) -> np.ndarray:
         return -np.median([usual.distances(rows) for usual in self._usual], axis=0)

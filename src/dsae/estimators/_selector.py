@@ -11,7 +11,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dsae.config import in_range, positive_int, true_or_false
-from dsae.data import ArraySource, as_rows, check_rows, gives_batches, source_of
+from dsae.data import ArraySource, check_rows, gives_batches, source_of
 from dsae.estimators._autoencoder import DeepSparseAutoencoder
 from dsae.estimators._base import DSAEstimator, column_names, listed, refuse_unknown
 from dsae.interpret import feature_importances, most_important
@@ -110,7 +110,7 @@ class DSAFeatureSelector(SelectorMixin, DSAEstimator):
             return super().transform(X)
         self._check_source("transform", X, source)
         held = source if isinstance(source, ArraySource) else source.load()
-        return as_rows("transform", held.X, self.n_features_in_)[:, self.get_support()]
+        return check_rows("transform", held.X, self.n_features_in_, finite=False)[:, self.get_support()]
 
     def _default(self, X: Any) -> DeepSparseAutoencoder:
         width = _shape(X)[-1]

@@ -13,7 +13,7 @@ import numpy as np
 
 from dsae import metrics
 from dsae.config import plain
-from dsae.data import as_rows, in_memory
+from dsae.data import check_rows, in_memory
 from dsae.report._pixels import find_image_shape, weight_map
 from dsae.report._samples import Samples, views
 from dsae.runtime import Runtime
@@ -63,7 +63,7 @@ def collect(
     _check_history(model.history)
     runtime = Runtime(model)
     source = in_memory("write_report", X)
-    rows: Any = as_rows("write_report", source.X, model.config.n_features)
+    rows: Any = check_rows("write_report", source.X, model.config.n_features, finite=False)
     names = _names(model, feature_names)
     shape = find_image_shape(rows, image_shape, named=names is not None)
     samples, errors = _run(runtime, rows, source.rows.labels if labels is None else labels)
