@@ -42,6 +42,8 @@ from dsae.ops._rows import SparseRows as SparseRows
 from dsae.ops._rows import on_features as on_features
 from dsae.ops._rows import rows_of as rows_of
 from dsae.ops._rows import tensor_of as tensor_of
+from dsae.ops._step import NetworkGradients as NetworkGradients
+from dsae.ops._step import StepLayer as StepLayer
 from dsae.ops._threads import Shared as Shared
 from dsae.ops._threads import most_threads as most_threads
 from dsae.ops._threads import share_products as share_products

@@ -1,0 +1,123 @@
+"""The gradients of layers in a row, in one native call or in two halves with something else between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dsae import kernels
+from dsae.config import Activation, Loss
+from dsae.ops._native import empty
+from dsae.ops._rows import Panels
+from dsae.topology import Topology
+
+Centring = tuple[Tensor, Tensor]
+
+
+class StepLayer(NamedTuple):
+    """A layer that is trained: ``activation`` of ``W x + bias``.
+
+    ``activation`` has a kernel and no thresholds; ``k`` is topk's. Values and bias may change in place.
+    """
+
+    topology: Topology
+    values: Tensor
+    bias: Tensor
+    activation: Activation
+    k: int = 0
+
+
+class NetworkGradients:
+    """All gradients of layers in a row, panel by panel; float32 on the CPU, with compiled kernels.
+
+    Parameters
+    ----------
+    layers : sequence of StepLayer
+        The first is number 0; a range of them is ``first`` to ``last``, which is left out.
+
+    Attributes
+    ----------
+    flat : Tensor
+        The gradients of the last call: layer by layer those of the values, then of the bias.
+    grads : tuple of Tensor
+        Its parts.
+    """
+
+    def __init__(self, layers: Sequence[StepLayer]) -> None:
+        sizes = [p.numel() for layer in layers for p in (layer.values, layer.bias)]
+        self.flat = empty(sum(sizes))
+        self.grads = self.flat.split(sizes)
+        self.widths = [layers[0].topology.shape[1], *(layer.topology.shape[0] for layer in layers)]
+        self._step = kernels.Step()
+        for i, layer in enumerate(layers):
+            topology, (transposed, slots) = layer.topology, layer.topology.transpose
+            assert layer.activation.kernel is not None
+            self._step.add(
+                (topology.indptr, topology.indices, layer.values.detach().numpy(), layer.bias.detach().numpy()),
+                (transposed.indptr, transposed.indices, slots),
+                (self.grads[2 * i].numpy(), self.grads[2 * i + 1].numpy()),
+                topology.shape[1],
+                layer.activation.kernel,
+                layer.k,
+            )
+
+    def loss(
+        self,
+        x: Tensor | Panels,
+        loss: Loss,
+        factor: float,
+        *,
+        first: int = 0,
+        centring: Centring | None = None,
+        target: Tensor | None = None,
+        as_given: bool = False,
+        dx: Tensor | None = None,
+    ) -> float:
+        """The loss of the layers from ``first`` to the end, summed over rows and outputs, and all their gradients.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_rows, width), or Panels
+        loss : Loss
+            One that has a kernel.
+        factor : float
+            Multiplies the gradients, those of the sum divided by the record's own factor.
+        centring : pair of Tensor, shape (width,)
+            Mean that rows are less, and scale by which they are divided.
+        target : Tensor, shape (n_rows, n_outputs), optional
+            By default the centred rows, or the rows themselves where ``as_given``.
+        dx : Tensor, optional
+            Panels for the gradient of ``x``, where that is panels.
+        """
+        assert loss.kernel is not None
+        given = None if target is None else target.contiguous().numpy()
+        to = None if dx is None else dx.numpy()
+        entering, n_rows, centre = _entering(x, centring)
+        last = len(self.widths) - 1
+        return self._step.gradients(
+            first, last, entering, n_rows, centre, given, as_given, None, None, loss.kernel, factor, to, None
+        )
+
+    def forward(self, x: Tensor, last: int, centring: Centring | None = None) -> Panels:
+        """What the first ``last`` layers make of rows ``x``; their activations are kept for `backward`."""
+        entering, n_rows, centre = _entering(x, centring)
+        y = torch.from_numpy(kernels.empty_panels(n_rows, self.widths[last]))
+        self._step.forward(0, last, entering, n_rows, centre, y.numpy(), True)
+        return Panels(y, n_rows)
+
+    def backward(self, y: Panels, dy: Tensor) -> None:
+        """The gradients of the layers that `forward` went through, from that of what it gave."""
+        self._step.backward(y.tensor.numpy(), dy.numpy(), None, True, None)
+
+
+def _entering(
+    x: Tensor | Panels, centring: Centring | None
+) -> tuple[np.ndarray, int, tuple[np.ndarray, np.ndarray] | None]:
+    if isinstance(x, Panels):
+        return x.tensor.numpy(), x.n_rows, None
+    centre = None if centring is None else (centring[0].numpy(), centring[1].numpy())
+    return x.contiguous().numpy(), x.shape[0], centre
