@@ -7,6 +7,7 @@
 // A new loss that training knows is a function and a case of `compare`, whose number is the `kernel` of its record.
 #include "step.hpp"
 
+#include "block_backward.hpp"
 #include "cache.hpp"
 #include "edges.hpp"
 #include "exponential.hpp"
@@ -82,9 +83,10 @@ inline bool takes_logits(int loss) { return loss == 1; }
 void collect(const StepPlan& plan, const StepEnds& ends, const float* gradients, int64_t i) {
   const StepLayer& l = plan.layers[i];
   const StepPlan before = {plan.layers, plan.first, i, 0, 0, 0, 0, 0};
-  const float *const from = gradients + before.edges(), *const bias = gradients + plan.edges() + before.outputs();
-  const int64_t size = l.w.indptr[l.w.n_rows], stride = plan.edges() + plan.outputs(), n = plan.n_groups;
-  const bool transposed = i > plan.first || ends.dx;
+  const int64_t edges = plan.summed(plan.last), size = plan.direct(i) ? 0 : l.w.nnz();
+  const float *const from = gradients + plan.summed(i), *const bias = gradients + edges + before.outputs();
+  const int64_t stride = edges + plan.outputs(), n = plan.n_groups;
+  const bool transposed = l.w.size == 1 && (i > plan.first || ends.dx);
   parallel_range(size, size * n, [&](int64_t begin, int64_t end) {
     for (int64_t e = begin; e < end; ++e) {
       float sum = from[e];
@@ -120,10 +122,9 @@ class Group {
   int64_t n_out(int64_t i) const { return layer(i).w.n_rows; }
   int kind(int64_t i) const { return layer(i).activation; }
   bool whole(int64_t i) const { return kind(i) == kSoftmax || kind(i) == kTopK; }
-  int64_t edges_before(int64_t i) const { return StepPlan{plan_.layers, plan_.first, i, 0, 0, 0, 0, 0}.edges(); }
-  float* dw(int64_t i) const { return gradients_ + edges_before(i); }
+  float* dw(int64_t i) const { return plan_.direct(i) ? layer(i).dw : gradients_ + plan_.summed(i); }
   float* dbias(int64_t i) const {
-    return gradients_ + plan_.edges() + StepPlan{plan_.layers, plan_.first, i, 0, 0, 0, 0, 0}.outputs();
+    return gradients_ + plan_.summed(plan_.last) + StepPlan{plan_.layers, plan_.first, i, 0, 0, 0, 0, 0}.outputs();
   }
 
  public:
@@ -134,7 +135,7 @@ class Group {
         ends_(ends),
         group_(group),
         at_(boundaries),
-        gradients_(scratch.gradients ? scratch.gradients + group * (plan.edges() + plan.outputs()) : nullptr),
+        gradients_(scratch.gradients ? scratch.gradients + group * (plan.summed(plan.last) + plan.outputs()) : nullptr),
         wt_values_(scratch.wt_values),
         losses_(scratch.losses ? scratch.losses + group * plan.width(plan.last) : nullptr) {
     float* next = scratch.panels + place * plan.at_once * plan.panel_size();
@@ -237,12 +238,25 @@ class Group {
     const Panels<const float> x = {at(i), count_, l.n_in, L};
     float* const y = at(i + 1);
     const bool by_line = !(i + 1 == plan_.last && (!ends_.activated || takes_logits(batch_.loss)));
-    for_each_visit(l.w, x, spmm_block_bytes(L), [&](const Visit& visit) {
-      float* const line = y + (visit.panel * l.w.n_rows + visit.row) * L;
-      spmm_row<L>(l.w, l.values, l.bias, x.data + visit.panel * x.width * L, line, visit);
-      if (visit.final && by_line) activate<L>(l.activation, line);
-    });
+    if (l.w.size > 1) with_block_size(l.w.size, [&](auto rows) { forward_blocks<rows>(l, x, y, by_line); });
+    else
+      for_each_visit(l.w.groups, x, spmm_block_bytes(L), [&](const Visit& visit) {
+        float* const line = y + (visit.panel * l.w.n_rows + visit.row) * L;
+        spmm_row<L>(l.w.groups, l.values, l.bias, x.data + visit.panel * x.width * L, line, visit);
+        if (visit.final && by_line) activate<L>(l.activation, line);
+      });
     if (by_line && whole(i)) activate_whole(i);
+  }
+
+  template <int R>
+  void forward_blocks(const StepLayer& l, const Panels<const float>& x, float* y, bool by_line) {
+    const auto body = [&](const Visit& visit) {
+      float* const lines = y + (visit.panel * l.w.n_rows + visit.row * R) * L;
+      block_row<R, L>(l.w, l.values, l.bias, x.data + visit.panel * x.width * L, lines, visit);
+      if (visit.final && by_line)
+        for (int64_t r = 0; r < l.w.width(visit.row); ++r) activate<L>(l.activation, lines + r * L);
+    };
+    for_each_visit(l.w.groups, x, l2_bytes() / 2, body, R);
   }
 
   // Activations of a unit that depend on the others of its sample.
@@ -341,12 +355,21 @@ class Group {
     const StepLayer& l = layer(i);
     const Panels<const float> x = {at(i), count_, l.n_in, L};
     float* const to = dw(i);
-    for_each_visit(l.w, x, dot_block_bytes(), [&](Visit visit) {
+    if (l.w.size > 1) return by_blocks(l, dy, x, {nullptr, count_, l.n_in, L}, to, [](int64_t, int64_t) {});
+    for_each_visit(l.w.groups, x, dot_block_bytes(), [&](Visit visit) {
       const float* const own = dy + (visit.panel * l.w.n_rows + visit.row) * L;
       const float* const other = x.data + visit.panel * x.width * L;
       visit.panel += done_;
-      dot_row<L, false>(l.w, nullptr, own, other, nullptr, to, visit);
+      dot_row<L, false>(l.w.groups, nullptr, own, other, nullptr, to, visit);
     });
+  }
+
+  template <class Finish>
+  void by_blocks(const StepLayer& l, const float* dy, Panels<const float> x, Panels<float> dx, float* to,
+                 const Finish& finish) {
+    const Panels<const float> from = {dy, count_, l.w.n_rows, L};
+    with_block_size(l.w.size,
+                    [&](auto rows) { backward_blocks<rows, L>(l.w, l.values, from, x, dx, to, done_, finish); });
   }
 
   void backward(int64_t i, const float* dy, float* dx) {
@@ -355,17 +378,23 @@ class Group {
     const float* const x = at(i);
     const bool inner = i > plan_.first, by_line = inner && !(kind(i - 1) == kSoftmax);
     float *const to = dw(i), *const sum = inner ? dbias(i - 1) : nullptr;
-    const float* const values = wt_values_ + edges_before(i);
-    for_each_visit(l.wt, from, dot_block_bytes(), [&](Visit visit) {
-      const int64_t at = (visit.panel * l.n_in + visit.row) * L;
-      const float* const other = dy + visit.panel * from.width * L;
-      visit.panel += done_;
-      dot_row<L, true>(l.wt, values, x + at, other, dx + at, to, visit);
-      if (!by_line || !visit.final) return;
+    const float* const values = wt_values_ + plan_.turned(i);
+    const auto finish = [&](int64_t panel, int64_t input) {
+      if (!by_line) return;
+      const int64_t at = (panel * l.n_in + input) * L;
       differentiate<L>(kind(i - 1), x + at, dx + at);
       const float found = sum_line<L>(dx + at);
-      sum[visit.row] = visit.panel ? sum[visit.row] + found : found;
-    });
+      sum[input] = panel + done_ ? sum[input] + found : found;
+    };
+    if (l.w.size > 1) by_blocks(l, dy, {x, count_, l.n_in, L}, {dx, count_, l.n_in, L}, to, finish);
+    else
+      for_each_visit(l.wt, from, dot_block_bytes(), [&](Visit visit) {
+        const int64_t panel = visit.panel, at = (panel * l.n_in + visit.row) * L;
+        const float* const other = dy + panel * from.width * L;
+        visit.panel += done_;
+        dot_row<L, true>(l.wt, values, x + at, other, dx + at, to, visit);
+        if (visit.final) finish(panel, visit.row);
+      });
     if (inner && !by_line) {
       differentiate_all(i, dx);
       sum_bias(i - 1, dx);
@@ -398,7 +427,8 @@ void for_each_group(const StepPlan& plan, const StepBatch& batch, const StepEnds
 void gather_transposes(const StepPlan& plan, float* wt_values, bool first_too) {
   for (int64_t i = plan.first; i < plan.last; ++i) {
     const StepLayer& l = plan.layers[i];
-    const int64_t size = l.w.indptr[l.w.n_rows];
+    if (l.w.size > 1) continue;
+    const int64_t size = l.w.nnz();
     if (i > plan.first || first_too) gather(l.values, l.slots, wt_values, size);
     wt_values += size;
   }

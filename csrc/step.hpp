@@ -7,10 +7,10 @@
 namespace dsae {
 
 struct StepLayer {
-  Csr w;
+  Blocks w;
   int64_t n_in;
   const float *values, *bias;
-  Csr wt;  // the transpose: its edges come from `slots`
+  Csr wt;  // the transpose: its edges come from `slots`; blocks need none
   const int32_t* slots;
   int activation;     // in the table of activate.cpp
   int64_t k;          // of activations that need it
@@ -51,7 +51,20 @@ struct StepPlan {
   }
   int64_t edges() const {
     int64_t n = 0;
-    for (int64_t i = first; i < last; ++i) n += layers[i].w.indptr[layers[i].w.n_rows];
+    for (int64_t i = first; i < last; ++i) n += layers[i].w.nnz();
+    return n;
+  }
+  // One group writes the gradients of blocks to their places, which are in order.
+  bool direct(int64_t i) const { return n_groups == 1 && layers[i].w.size > 1; }
+  // Edges before layer i whose gradients are summed up apart, and those that have a transpose.
+  int64_t summed(int64_t i) const {
+    int64_t n = 0;
+    for (int64_t j = first; j < i; ++j) n += direct(j) ? 0 : layers[j].w.nnz();
+    return n;
+  }
+  int64_t turned(int64_t i) const {
+    int64_t n = 0;
+    for (int64_t j = first; j < i; ++j) n += layers[j].w.size > 1 ? 0 : layers[j].w.nnz();
     return n;
   }
   int64_t outputs() const {
@@ -65,8 +78,8 @@ struct StepPlan {
 struct StepScratch {
   float* panels;     // at_once * panel_size() for every place that a group may take
   int64_t n_places;  // as many as groups where activations are kept, else as threads
-  float* gradients;  // edges() + outputs() for every group
-  float* wt_values;  // edges()
+  float* gradients;  // summed(last) + outputs() for every group
+  float* wt_values;  // turned(last)
   double* losses;    // the last layer's width, for every group
 };
 

@@ -49,8 +49,8 @@ class Scratch {
   const dsae::StepScratch use;
   Scratch(const dsae::StepPlan& plan, int64_t n_places)
       : panels_(n_places * plan.at_once * plan.panel_size()),
-        gradients_(plan.n_groups * (plan.edges() + plan.outputs())),
-        values_(plan.edges()),
+        gradients_(plan.n_groups * (plan.summed(plan.last) + plan.outputs())),
+        values_(plan.turned(plan.last)),
         losses_(2 * plan.n_groups * plan.width(plan.last)),
         use{panels_.floats(), n_places, gradients_.floats(), values_.floats(),
             reinterpret_cast<double*>(losses_.floats())} {}
@@ -137,35 +137,40 @@ class Step {
   explicit Step(int64_t private_bytes) : private_bytes_(private_bytes) {}
   Step(const Step&) = delete;
 
-  // A layer as (indptr, indices, values, bias), its transpose as (indptr, indices, slots), its gradients as (dw,
-  // dbias).
-  void add(const std::tuple<In, In, In, In>& layer, const std::tuple<In, In, In>& transpose,
-           const std::tuple<Out, Out>& gradients, int64_t n_in, int activation, int64_t k) {
+  // A layer as (indptr, indices, values, bias), its transpose as (indptr, indices, slots) unless it has blocks, its
+  // gradients as (dw, dbias).
+  void add(const std::tuple<In, In, In, In>& layer, const std::optional<std::tuple<In, In, In>>& transpose,
+           const std::tuple<Out, Out>& gradients, int64_t n_in, int activation, int64_t k, int block_size) {
     const Call call{"Step"};
     const auto& [indptr, indices, values, bias] = layer;
-    const auto& [t_indptr, t_indices, slots] = transpose;
     const auto& [dw, dbias] = gradients;
-    const auto w = call.csr(indptr, indices);
-    const int64_t nnz = indices.size(), n = layers_.size();
+    const auto w = call.blocks(indptr, indices, block_size, bias.size());
+    call.rising(w.groups);
+    const int64_t nnz = w.nnz(), n = layers_.size();
     if (n == kMostLayers) call.fail("at most 256 layers", "one more");
     if (n) call.equal("n_in", n_in, "what the layer before gives", layers_.back().w.n_rows);
     if (activation < 0 || activation >= kernels->n_activations || kernels->activations[activation].needs_thresholds ||
         (kernels->activations[activation].needs_k && k <= 0))
       call.fail("an activation without thresholds, with its k", std::to_string(activation));
-    const auto wt = call.csr(t_indptr, t_indices, "transposed ");
-    call.equal("transposed indptr.size - 1", wt.n_rows, "the inputs", n_in);
-    call.rising(w);
-    call.rising(wt);
-    call.inside("indices", w.indices, nnz, n_in);
-    call.inside("transposed indices", wt.indices, t_indices.size(), w.n_rows);
-    const auto* at = call.vector<const int32_t>("slots", slots, "the size of indices", nnz);
-    call.inside("slots", at, nnz, nnz);
-    layers_.push_back({w, n_in, call.vector<const float>("values", values, "the size of indices", nnz),
+    call.inside("indices", w.groups.indices, indices.size(), n_in);
+    dsae::Csr wt = {nullptr, nullptr, 0};
+    const int32_t* at = nullptr;
+    if (block_size == 1) {
+      if (!transpose) call.fail("the transpose of single edges", "None");
+      const auto& [t_indptr, t_indices, slots] = *transpose;
+      wt = call.csr(t_indptr, t_indices, "transposed ");
+      call.equal("transposed indptr.size - 1", wt.n_rows, "the inputs", n_in);
+      call.rising(wt);
+      call.inside("transposed indices", wt.indices, t_indices.size(), w.n_rows);
+      at = call.vector<const int32_t>("slots", slots, "the size of indices", nnz);
+      call.inside("slots", at, nnz, nnz);
+      for (const In& array : {t_indptr, t_indices, slots}) alive_.push_back(nb::cast(array));
+    }
+    layers_.push_back({w, n_in, call.vector<const float>("values", values, "the number of weights", nnz),
                        call.vector<const float>("bias", bias, "the number of rows", w.n_rows), wt, at, activation, k,
-                       call.vector<float>("dw", dw, "the size of indices", nnz),
+                       call.vector<float>("dw", dw, "the number of weights", nnz),
                        call.vector<float>("dbias", dbias, "the number of rows", w.n_rows)});
-    for (const In& array : {indptr, indices, values, bias, t_indptr, t_indices, slots})
-      alive_.push_back(nb::cast(array));
+    for (const In& array : {indptr, indices, values, bias}) alive_.push_back(nb::cast(array));
     for (const Out& array : {dw, dbias}) alive_.push_back(nb::cast(array));
   }
 
@@ -242,9 +247,10 @@ void bind_step(nb::module_& m) {
   nb::class_<Step>(m, "Step", "Layers in a row that are trained: their gradients go into arrays given with each.")
       .def(nb::init<int64_t>(), "private_bytes"_a = kPrivateBytes,
            "At most so many bytes of gradients lie beside those given, so that panels can go through alone.")
-      .def("add", &Step::add, "layer"_a, "transpose"_a, "gradients"_a, "n_in"_a, "activation"_a, "k"_a,
+      .def("add", &Step::add, "layer"_a, "transpose"_a.none(), "gradients"_a, "n_in"_a, "activation"_a, "k"_a,
+           "block_size"_a = 1,
            "Put a layer ``(indptr, indices, values, bias)`` behind the others, with its transpose ``(indptr, indices, "
-           "slots)`` and the places of its gradients ``(dw, dbias)``.")
+           "slots)``, which blocks need not have, and the places of its gradients ``(dw, dbias)``.")
       .def("gradients", &Step::gradients, "first"_a, "last"_a, "x"_a.noconvert(), "n_rows"_a, "centring"_a.none(),
            "target"_a.noconvert().none(), "as_given"_a, "known"_a.noconvert().none(), "weights"_a.noconvert().none(),
            "loss"_a, "factor"_a, "dx"_a.noconvert().none(), "finished"_a.none(),

@@ -224,76 +224,20 @@ class Step:
         At most so many bytes of gradients lie beside those given, so that panels can go through alone.
         """
 
-    def add(
-        self,
-        layer: tuple[
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-        ],
-        transpose: tuple[
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-        ],
-        gradients: tuple[Annotated[NDArray, dict(device="cpu")], Annotated[NDArray, dict(device="cpu")]],
-        n_in: int,
-        activation: int,
-        k: int,
-    ) -> None:
+    def add(self, layer: tuple[Annotated[NDArray, dict(device='cpu', writable=False)], Annotated[NDArray, dict(device='cpu', writable=False)], Annotated[NDArray, dict(device='cpu', writable=False)], Annotated[NDArray, dict(device='cpu', writable=False)]], transpose: tuple[Annotated[NDArray, dict(device='cpu', writable=False)], Annotated[NDArray, dict(device='cpu', writable=False)], Annotated[NDArray, dict(device='cpu', writable=False)]] | None, gradients: tuple[Annotated[NDArray, dict(device='cpu')], Annotated[NDArray, dict(device='cpu')]], n_in: int, activation: int, k: int, block_size: int = 1) -> None:
         """
-        Put a layer ``(indptr, indices, values, bias)`` behind the others, with its transpose ``(indptr, indices, slots)`` and the places of its gradients ``(dw, dbias)``.
+        Put a layer ``(indptr, indices, values, bias)`` behind the others, with its transpose ``(indptr, indices, slots)``, which blocks need not have, and the places of its gradients ``(dw, dbias)``.
         """
 
-    def gradients(
-        self,
-        first: int,
-        last: int,
-        x: Annotated[NDArray, dict(device="cpu", writable=False)],
-        n_rows: int,
-        centring: tuple[
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-        ]
-        | None,
-        target: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
-        as_given: bool,
-        known: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
-        weights: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
-        loss: int,
-        factor: float,
-        dx: Annotated[NDArray, dict(device="cpu")] | None,
-        finished: Callable[[int], None] | None,
-    ) -> float:
+    def gradients(self, first: int, last: int, x: Annotated[NDArray, dict(device='cpu', writable=False)], n_rows: int, centring: tuple[Annotated[NDArray, dict(device='cpu', writable=False)], Annotated[NDArray, dict(device='cpu', writable=False)]] | None, target: Annotated[NDArray, dict(device='cpu', writable=False)] | None, as_given: bool, known: Annotated[NDArray, dict(device='cpu', writable=False)] | None, weights: Annotated[NDArray, dict(device='cpu', writable=False)] | None, loss: int, factor: float, dx: Annotated[NDArray, dict(device='cpu')] | None, finished: Callable[[int], None] | None) -> float:
         """
         The summed loss of layers ``first:last``, and all their gradients; ``x`` is rows, which are centred, or panels, whose gradient goes into ``dx``. ``finished(layer)`` is called when all of a layer's are there.
         """
 
-    def forward(
-        self,
-        first: int,
-        last: int,
-        x: Annotated[NDArray, dict(device="cpu", writable=False)],
-        n_rows: int,
-        centring: tuple[
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-            Annotated[NDArray, dict(device="cpu", writable=False)],
-        ]
-        | None,
-        y: Annotated[NDArray, dict(device="cpu")],
-        activated: bool,
-    ) -> None:
+    def forward(self, first: int, last: int, x: Annotated[NDArray, dict(device='cpu', writable=False)], n_rows: int, centring: tuple[Annotated[NDArray, dict(device='cpu', writable=False)], Annotated[NDArray, dict(device='cpu', writable=False)]] | None, y: Annotated[NDArray, dict(device='cpu')], activated: bool) -> None:
         """What layers ``first:last`` give, as panels; kept for `backward`."""
 
-    def backward(
-        self,
-        y: Annotated[NDArray, dict(device="cpu")],
-        dy: Annotated[NDArray, dict(device="cpu", writable=False)],
-        dx: Annotated[NDArray, dict(device="cpu")] | None,
-        activated: bool,
-        finished: Callable[[int], None] | None,
-    ) -> None:
+    def backward(self, y: Annotated[NDArray, dict(device='cpu')], dy: Annotated[NDArray, dict(device='cpu', writable=False)], dx: Annotated[NDArray, dict(device='cpu')] | None, activated: bool, finished: Callable[[int], None] | None) -> None:
         """
         The gradients of the layers that `forward` has gone through, from that of ``y``.
         """

@@ -54,14 +54,16 @@ OUTPUTS = [*(("mse", kind) for kind in ("identity", "sigmoid", "softmax", "relu"
     penalty=[{}, {"l1": 0.1}, {"l2": 0.01}],
     batch_size=[10, 65, 200],
     scale=[False, True],
+    block_size=[1, 4, 8],
 )
 def test_fifty_steps_have_the_gradients_of_autograd(
-    monkeypatch, code, k, rate, loss, output, activation, shrink, penalty, batch_size, scale
+    monkeypatch, code, k, rate, loss, output, activation, shrink, penalty, batch_size, scale, block_size
 ):
     monkeypatch.setattr(_loop, "step_for", Checked)
     Checked.steps = 0
     how = {"code_activation": code, "k": k, "target_rate": rate, "loss": loss, "output_activation": output, **penalty}
     how |= {"activation": activation, "shrink": shrink, "batch_size": batch_size, "scale": scale}
+    how |= {"block_size": block_size}
     train(rows=np.clip(data(400), 0, 1), max_iter=-(-50 // -(-400 // batch_size)), **how)
     assert Checked.steps >= (10 if shrink == "rigl" else 50)  # before rigl grows, autograd keeps what it needs
 
@@ -77,14 +79,16 @@ def model_and_step(private_bytes=None, **config):
     for name, layer in model.layers.items():
         topology = layer.topology
         transposed, slots = topology.transpose
+        single = layer.block_size == 1
         grads.append((np.zeros(topology.nnz, np.float32), np.zeros(topology.shape[0], np.float32)))
         step.add(
             (topology.indptr, topology.indices, layer.values.detach().numpy(), layer.bias.detach().numpy()),
-            (transposed.indptr, transposed.indices, slots),
+            (transposed.indptr, transposed.indices, slots) if single else None,
             grads[-1],
             layer.in_features,
             ACTIVATIONS[model.config.activations[name]].kernel,
             0,
+            layer.block_size,
         )
     return model, step, grads
 
@@ -99,12 +103,13 @@ def summed(step, x, **given):
     return step.gradients(x=x, **(arguments | given))
 
 
+@pytest.mark.parametrize("block_size", [1, 8])
 @pytest.mark.parametrize("private_bytes", [None, 0], ids=["by panels", "by layer"])
-def test_threads_change_no_bit(private_bytes):
+def test_threads_change_no_bit(private_bytes, block_size):
     found = []
     before = kernels.threads()
     for threads in (1, 2, 3):
-        _, step, grads = model_and_step(private_bytes)
+        _, step, grads = model_and_step(private_bytes, block_size=block_size)
         kernels.set_threads(threads)
         try:
             found.append((summed(step, batch(3000)), *(a for pair in grads for a in pair)))
@@ -115,18 +120,19 @@ def test_threads_change_no_bit(private_bytes):
             np.testing.assert_array_equal(one, two)
 
 
-def test_by_panels_and_by_layer_agree():
+@pytest.mark.parametrize("block_size", [1, 4])
+def test_by_panels_and_by_layer_agree(block_size):
     found = []
     for private_bytes in (None, 0):
-        _, step, grads = model_and_step(private_bytes)
+        _, step, grads = model_and_step(private_bytes, block_size=block_size)
         found.append((summed(step, batch()), *(a for pair in grads for a in pair)))
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
-@covering(private_bytes=[None, 0], activated=[True, False], n_rows=[300, 64, 5])
-def test_halves_make_the_whole(private_bytes, activated, n_rows):
-    model, step, grads = model_and_step(private_bytes, code_activation="sigmoid")
+@covering(private_bytes=[None, 0], activated=[True, False], n_rows=[300, 64, 5], block_size=[1, 4, 8])
+def test_halves_make_the_whole(private_bytes, activated, n_rows, block_size):
+    model, step, grads = model_and_step(private_bytes, code_activation="sigmoid", block_size=block_size)
     x = batch(n_rows)
     whole = [summed(step, x), *(a.copy() for pair in grads for a in pair)]
     for pair in grads:

@@ -54,15 +54,19 @@ class NetworkGradients:
         self.widths = [layers[0].topology.shape[1], *(layer.topology.shape[0] for layer in layers)]
         self._step = kernels.Step()
         for i, layer in enumerate(layers):
-            topology, (transposed, slots) = layer.topology, layer.topology.transpose
+            topology, transpose = layer.topology, None
+            if topology.block_size == 1:
+                transposed, slots = topology.transpose
+                transpose = transposed.indptr, transposed.indices, slots
             assert layer.activation.kernel is not None
             self._step.add(
                 (topology.indptr, topology.indices, layer.values.detach().numpy(), layer.bias.detach().numpy()),
-                (transposed.indptr, transposed.indices, slots),
+                transpose,
                 (self.grads[2 * i].numpy(), self.grads[2 * i + 1].numpy()),
                 topology.shape[1],
                 layer.activation.kernel,
                 layer.k,
+                topology.block_size,
             )
 
     def loss(
