@@ -46,7 +46,6 @@ class PanelStep(AutogradStep):
             learner.extra is None
             and len(learner.layers) == len(model.layers)
             and all(ops.is_native(p) and p.requires_grad for p in model.parameters())
-            and all(layer.topology.block_size == 1 for layer in model.layers.values())
             and not model.extras
             and all(record.kernel is not None and not record.threshold for record in records)
             and loss.kernel is not None
