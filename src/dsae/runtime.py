@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae import kernels, store
-from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig, one_of, positive_int
+from dsae.config import ACTIVATIONS, AutoencoderConfig, exposed, has_exposure, one_of, positive_int
 from dsae.data import Rows, as_numbers, check_finite, check_rows, rows_of
 from dsae.topology import Layer
 
@@ -114,10 +114,9 @@ class Runtime:
 
         For a loss with exposure (`dsae.config.Loss`), times the totals of the rows.
         """
-        loss = LOSSES.get(self.loss)  # a folder may hold a model of a loss that is not registered here
-        if loss is not None and loss.exposure:
+        if has_exposure(self.loss):
             X = check_rows("reconstruct", X, self.config.n_features)
-            return loss.exposed(self.decode(self._codes(X, None)), X)
+            return exposed(self.decode(self._codes(X, None)), X)
         if self.config.code.threshold:  # its zeros are counted between encoder and decoder
             return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
         return self._run("reconstruct", X, 0, len(self.layers))

@@ -28,6 +28,8 @@ from dsae.config._formats import format_of as format_of
 from dsae.config._losses import LOSSES as LOSSES
 from dsae.config._losses import Extra as Extra
 from dsae.config._losses import Loss as Loss
+from dsae.config._losses import exposed as exposed
+from dsae.config._losses import has_exposure as has_exposure
 from dsae.config._losses import loss_of as loss_of
 from dsae.config._model import AutoencoderConfig as AutoencoderConfig
 from dsae.config._plain import plain as plain

@@ -108,12 +108,6 @@ class Loss:
         """Whether a few outputs can be computed without the others, and without anything but the weights."""
         return not (self.couples_outputs or self.exposure or self.extras)
 
-    def exposed(self, output: np.ndarray, rows: Any) -> np.ndarray:
-        """A decoder's output ``[n_rows, n_features]`` as the reconstruction of ``rows``, an array or a CSR matrix."""
-        if not self.exposure:
-            return output
-        return output * np.asarray(rows.sum(axis=1), dtype=output.dtype).reshape(-1, 1)
-
     @property
     def bounds(self) -> str:
         """``[0, 1]``, for messages."""
@@ -152,3 +146,13 @@ def loss_of(name: Any) -> Loss:
     """The record of a loss; an unknown one raises ValueError."""
     one_of("loss", name, LOSSES)
     return LOSSES[name]
+
+
+def has_exposure(name: Any) -> bool:
+    """Whether a model's loss has exposure; a model folder may name a loss that is not registered here, or no loss."""
+    return isinstance(name, str) and name in LOSSES and LOSSES[name].exposure
+
+
+def exposed(output: np.ndarray, rows: Any) -> np.ndarray:
+    """A decoder's output ``[n_rows, n_features]`` times the totals of ``rows``, an array or a CSR matrix."""
+    return output * np.asarray(rows.sum(axis=1), dtype=output.dtype).reshape(-1, 1)

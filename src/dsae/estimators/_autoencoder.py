@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +24,7 @@ from dsae.data import ArraySource, Source, as_source
 from dsae.estimators._base import DSAEstimator, column_names, refuse_frames, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
 from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS, configure
+from dsae.estimators._training import appended, fitted_attributes, starting_model, trainer, validation_rows
 from dsae.estimators._warnings import advise_on_data, advise_on_model
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
@@ -263,7 +263,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         """
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()
-        train = _trainer()
+        train = trainer()
         source = as_source("fit", X, training=True)
         names = column_names(X, source)
         model_config, train_config = configure(self._parameters(self.warm_start and hasattr(self, "runtime_")), source)
@@ -273,12 +273,12 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         training = asdict(train_config)
 
         def described(result: Any) -> store.Model:
-            history = _appended(earlier, result.history)
+            history = appended(earlier, result.history)
             return replace(result.model, training=training, feature_names=names, history=history)
 
         hooks = (on_epoch, on_step, every)
-        events = FitEvents(self, X, train_config.max_iter, lambda result: _fitted(described(result)), *hooks)
-        held_out = None if validation is None else _validation(validation, source, names)
+        events = FitEvents(self, X, train_config.max_iter, lambda result: fitted_attributes(described(result)), *hooks)
+        held_out = None if validation is None else validation_rows(validation, source, names)
         checkpoints = self._checkpoints(train)
         seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
         settings = (start, seed, self.verbose, checkpoints, self.device)
@@ -346,7 +346,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         """
         refuse_unknown("partial_fit", unknown)
         begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
-        train = _trainer()
+        train = trainer()
         source = self._checked("partial_fit", X) if fitted else as_source("partial_fit", X, training=True)
         model_config, train_config = configure(self._parameters(fitted), source)
         start = self.runtime_.model if fitted else self._start_from(model_config)
@@ -464,7 +464,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
     def _adopt(self, model: store.Model, interrupted: bool = False) -> None:
         vars(self).pop("feature_names_in_", None)
-        vars(self).update(_fitted(model), interrupted_=interrupted)
+        vars(self).update(fitted_attributes(model), interrupted_=interrupted)
 
     def _parameters(self, goes_on: bool) -> dict[str, Any]:
         """The parameters; a model that continues keeps the widths chosen for its first rows."""
@@ -476,7 +476,17 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     def _start_from(self, config: AutoencoderConfig) -> store.Model | None:
         if self.warm_start and hasattr(self, "runtime_"):
             return self.runtime_.model
-        return None if self.init is None else replace(_as_model(self.init, config), importance=None)
+        if self.init is None:
+            return None
+        init = self.init
+        if isinstance(init, DeepSparseAutoencoder):
+            if not hasattr(init, "runtime_"):
+                raise NotFittedError(
+                    "init must be fitted; got an unfitted estimator. clone, and so every search, removes what an "
+                    "estimator has learned: pass init=dsa.runtime_ instead."
+                )
+            init = init.runtime_
+        return replace(starting_model(init, config), importance=None)
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -490,61 +500,3 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
 def _pieces(source: Source) -> Iterator[Any]:
     return (batch.rows for batch in source.batches(_ROWS_AT_ONCE))
-
-
-def _validation(X: Any, training: Source, names: list[str] | None) -> Source:
-    """Rows to validate on, which must have the columns of the training rows."""
-    source = as_source("fit", X)
-    if source.n_features != training.n_features:
-        raise ValueError(
-            f"[fit] validation must have {training.n_features} columns, as many as X; got {source.n_features}."
-        )
-    own = column_names(X, source)
-    if names is not None and own is not None and own != names:
-        one, other = next((one, other) for one, other in zip(names, own, strict=True) if one != other)
-        raise ValueError(f"[fit] validation must have the columns of X, in its order; got {other!r} for {one!r}.")
-    return source
-
-
-def _trainer() -> ModuleType:
-    try:
-        import_module("torch")
-    except ImportError:
-        raise ImportError('Training needs torch: pip install "dsae[train]". Trained models run without it.') from None
-    return import_module("dsae.train")
-
-
-def _fitted(model: store.Model) -> dict[str, Any]:
-    """The attributes of a fitted estimator."""
-    names = model.feature_names
-    return {
-        "runtime_": Runtime(model),
-        "density_": model.density,
-        "nnz_": model.nnz,
-        "history_": model.history,
-        "n_iter_": len(model.history),
-        "n_features_in_": model.config.n_features,
-    } | ({} if names is None else {"feature_names_in_": np.asarray(names, dtype=object)})
-
-
-def _appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    seconds = import_module("dsae.train").seconds_of(earlier)
-    later = [{**row, "epoch": row["epoch"] + len(earlier), "seconds": row["seconds"] + seconds} for row in history]
-    return [*earlier, *later]
-
-
-def _as_model(init: Any, config: AutoencoderConfig) -> store.Model:
-    if isinstance(init, DeepSparseAutoencoder):
-        if not hasattr(init, "runtime_"):
-            raise NotFittedError(
-                "init must be fitted; got an unfitted estimator. clone, and so every search, removes what an estimator "
-                "has learned: pass init=dsa.runtime_ instead."
-            )
-        return init.runtime_.model
-    if isinstance(init, Runtime):
-        return init.model
-    if isinstance(init, (str, Path)):
-        return store.read(init)
-    from dsae.train import dense_layers
-
-    return store.Model(config=config, layers=dense_layers(init, config))

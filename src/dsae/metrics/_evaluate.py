@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dsae.config import loss_of, one_of
+from dsae.config import exposed, has_exposure, loss_of, one_of
 from dsae.data import as_numbers, as_source, gives_batches, source_of
 from dsae.metrics._cost import sizes
 from dsae.metrics._labels import ByLabel
@@ -82,7 +82,8 @@ def evaluate(
         begun = time.perf_counter()
         codes = model.encode(rows) if from_codes else None
         if from_codes:
-            X_hat = loss_of(getattr(model, "loss", "mse")).exposed(model.decode(codes), rows)
+            X_hat = model.decode(codes)
+            X_hat = exposed(X_hat, rows) if has_exposure(getattr(model, "loss", "mse")) else X_hat
         else:
             X_hat = getattr(model, "reconstruct", model)(rows)
         seconds += time.perf_counter() - begun

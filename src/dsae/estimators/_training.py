@@ -1,0 +1,70 @@
+"""Around a training run: the package that trains, what it starts from, and what a fitted estimator has of it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from dsae import store
+from dsae.config import AutoencoderConfig
+from dsae.data import Source, as_source
+from dsae.estimators._base import column_names
+from dsae.runtime import Runtime
+
+
+def trainer() -> ModuleType:
+    """`dsae.train`; an error says how to get torch."""
+    try:
+        import_module("torch")
+    except ImportError:
+        raise ImportError('Training needs torch: pip install "dsae[train]". Trained models run without it.') from None
+    return import_module("dsae.train")
+
+
+def validation_rows(X: Any, training: Source, names: list[str] | None) -> Source:
+    """Rows to validate on, which must have the columns of the training rows."""
+    source = as_source("fit", X)
+    if source.n_features != training.n_features:
+        raise ValueError(
+            f"[fit] validation must have {training.n_features} columns, as many as X; got {source.n_features}."
+        )
+    own = column_names(X, source)
+    if names is not None and own is not None and own != names:
+        one, other = next((one, other) for one, other in zip(names, own, strict=True) if one != other)
+        raise ValueError(f"[fit] validation must have the columns of X, in its order; got {other!r} for {one!r}.")
+    return source
+
+
+def starting_model(init: Any, config: AutoencoderConfig) -> store.Model:
+    """The model that ``init`` means: of a runtime, in a folder, or of dense layers."""
+    if isinstance(init, Runtime):
+        return init.model
+    if isinstance(init, (str, Path)):
+        return store.read(init)
+    from dsae.train import dense_layers
+
+    return store.Model(config=config, layers=dense_layers(init, config))
+
+
+def fitted_attributes(model: store.Model) -> dict[str, Any]:
+    """The attributes of a fitted estimator."""
+    names = model.feature_names
+    return {
+        "runtime_": Runtime(model),
+        "density_": model.density,
+        "nnz_": model.nnz,
+        "history_": model.history,
+        "n_iter_": len(model.history),
+        "n_features_in_": model.config.n_features,
+    } | ({} if names is None else {"feature_names_in_": np.asarray(names, dtype=object)})
+
+
+def appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``history`` after the rows of earlier fits, with epochs and seconds counted on."""
+    seconds = import_module("dsae.train").seconds_of(earlier)
+    later = [{**row, "epoch": row["epoch"] + len(earlier), "seconds": row["seconds"] + seconds} for row in history]
+    return [*earlier, *later]
