@@ -86,16 +86,16 @@ wheel: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
 	$(BIN)/auditwheel show dist/*.whl
 
-# The wheel in an environment of its own, without compiler or source tree: tests of what stands on the kernels.
+# The wheel in an environment of its own, without compiler or source tree: kernels, fit, encode, save, load, commands.
 wheel-test: wheel
 	rm -rf build/wheel-test
 	$(PYTHON) -m venv build/wheel-test/venv
 	CC=/bin/false CXX=/bin/false build/wheel-test/venv/bin/python -m pip install --quiet -c constraints.txt \
-		"dsae[train] @ file://$$(echo $(CURDIR)/dist/*.whl)" pytest
+		"dsae[train,tables] @ file://$$(echo $(CURDIR)/dist/*.whl)" pytest
 	cp -r tests build/wheel-test/
 	cp pyproject.toml build/wheel-test/
 	cd build/wheel-test && venv/bin/python -c "from dsae import kernels; assert kernels.NATIVE"
-	cd build/wheel-test && venv/bin/python -m pytest tests/kernels tests/topology
+	cd build/wheel-test && venv/bin/python -m pytest tests/kernels tests/topology tests/contract/test_installed.py
 
 # All of it takes about twenty minutes: `make bench PARTS="layer bound"` measures some, the rest stays as it was.
 bench: $(BENCH)/.installed $(BENCH)-dictionary/.installed
