@@ -11,6 +11,7 @@ from dsae import kernels
 from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig
 from dsae.nn import Autoencoder
 from dsae.train import _loop
+from dsae.train._dense import DenseStep
 from dsae.train._panels import PanelStep
 from dsae.train._step import AutogradStep
 
@@ -66,6 +67,19 @@ def test_fifty_steps_have_the_gradients_of_autograd(
     how |= {"block_size": block_size}
     train(rows=np.clip(data(400), 0, 1), max_iter=-(-50 // -(-400 // batch_size)), **how)
     assert Checked.steps >= (10 if shrink == "rigl" else 50)  # before rigl grows, autograd keeps what it needs
+
+
+@pytest.mark.parametrize(("block_size", "kind"), [(1, DenseStep), (8, PanelStep)])
+def test_blocks_take_the_native_step_where_single_weights_take_matrices(monkeypatch, block_size, kind):
+    chosen, step_for = [], _loop.step_for
+
+    def seen(run, learner):
+        chosen.append(step_for(run, learner))
+        return chosen[-1]
+
+    monkeypatch.setattr(_loop, "step_for", seen)
+    train(density=0.6, shrink="random", block_size=block_size, max_iter=1)
+    assert [type(step) for step in chosen] == [kind]
 
 
 def model_and_step(private_bytes=None, **config):

@@ -18,6 +18,7 @@ from dsae.topology import Rewiring, Topology, random_topology, weakest_blocks
 
 # Above this density a dense matrix product beats the sparse kernels; docs/design/kernels.md says why.
 DENSE_ABOVE = 0.5
+BLOCKS_DENSE_ABOVE = 0.9  # the same of layers with blocks; docs/design/blocks.md
 # On other devices one always does, as long as such a matrix (1 GiB in float32) is worth its memory.
 DENSE_BELOW = 1 << 28
 
@@ -176,7 +177,8 @@ class SparseLinear(nn.Module):
     def executor(self) -> str:
         """``"dense"`` where a matrix product on scattered values is faster, else ``"sparse"``."""
         topology = self.topology
-        if topology.is_full or topology.density > DENSE_ABOVE:
+        above = DENSE_ABOVE if topology.block_size == 1 else BLOCKS_DENSE_ABOVE
+        if topology.is_full or topology.density > above:
             return "dense"
         return "dense" if self.values.device.type != "cpu" and topology.size <= DENSE_BELOW else "sparse"
 
