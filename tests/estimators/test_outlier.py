@@ -121,3 +121,11 @@ def test_frames_and_sparse_rows():
     counts = sp.random(300, 40, 0.1, format="csr", dtype=np.float32, random_state=0)
     scores = DSAOutlierDetector(n_estimators=2, random_state=0).fit(counts).score_samples(counts)
     assert np.isfinite(scores).all()
+
+
+def test_members_measure_no_importance_but_give_one(detector):
+    for member in detector.estimators_:
+        assert member.runtime_.model.importance is None
+        assert member.feature_importances_.sum() == pytest.approx(1)
+    alone = DeepSparseAutoencoder(2, hidden_layer_sizes=(), density=0.5, random_state=0).fit(X)
+    assert alone.runtime_.model.importance is not None

@@ -6,12 +6,13 @@ import torch
 from tests.arrays import native
 from tests.covering import covering
 
-from dsae import ops
+from dsae import kernels, ops
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource
 from dsae.nn import target_nnz
 from dsae.train import _loop as loop
 from dsae.train import fit, joint, start_model
+from dsae.train._choose import dense_above
 from dsae.train._dense import DenseStep, covers
 from dsae.train._step import AutogradStep
 
@@ -115,9 +116,12 @@ def test_what_is_not_covered_is_left_to_autograd(monkeypatch, settings):
 
 
 def test_a_nearly_dense_network_has_dense_steps_and_a_sparse_one_has_not(monkeypatch):
+    """As the table says for large ones; by the instruction set and the cache that a checkpoint has kept."""
     chosen, choose = [], loop.step_for
+    monkeypatch.setattr("dsae.train._choose._SIZES", (0, 0))
 
     def step_for(run, learner):
+        run.isa, run.l2 = "x86-64-v3", 1 << 19
         step = choose(run, learner)
         chosen.append((run.model.density, type(step)))
         return step
@@ -126,3 +130,12 @@ def test_a_nearly_dense_network_has_dense_steps_and_a_sparse_one_has_not(monkeyp
     assert chosen[0] == (pytest.approx(0.5, abs=0.01), DenseStep)
     assert chosen[-1][1] is not DenseStep
     assert [kind is DenseStep for _, kind in chosen] == sorted((kind is DenseStep for _, kind in chosen), reverse=True)
+
+
+def test_the_table_knows_sizes_instruction_sets_and_caches():
+    for isa in kernels.ISAS:
+        small, medium, large = (dense_above(size, isa, 1 << 20) for size in (1 << 15, 1 << 18, 1 << 21))
+        assert 0 < large < medium < small == 1
+        assert dense_above(1 << 21, isa, 1 << 19) < large
+        assert dense_above(1, isa, 1 << 19) == 1
+        assert dense_above(1 << 21, isa, 1 << 20, 4) > large

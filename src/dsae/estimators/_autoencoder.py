@@ -164,6 +164,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
     runtime_: Runtime
     history_: list[dict[str, Any]]
     interrupted_: bool
+    _measures_importance = True
 
     def __init__(
         self,
@@ -282,7 +283,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         checkpoints = self._checkpoints(train)
         seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
         settings = (start, seed, self.verbose, checkpoints, self.device)
-        result = train.fit_rows(source, model_config, train_config, *settings, held_out, events)
+        result = train.fit_rows(
+            source, model_config, train_config, *settings, held_out, events, self._measures_importance
+        )
         self._adopt(described(result), result.interrupted)
         self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
         advise_on_model(source, self.runtime_)

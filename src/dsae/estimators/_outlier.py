@@ -61,6 +61,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
     Attributes
     ----------
     estimators_ : list of DeepSparseAutoencoder
+        Their ``feature_importances_`` come from the weights: training measures none.
     offset_ : float
         ``decision_function(X) = score_samples(X) - offset_``.
     n_features_in_ : int
@@ -100,7 +101,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         self._squash = None if sp.issparse(rows) else _Squash.fitted(rows)
         with warnings.catch_warnings():  # about constant features of a subset; those of all rows have been reported
             warnings.filterwarnings("ignore", r"\[fit\]", UserWarning)
-            self.estimators_ = [member.fit(some) for member, some in self._members(rows)]
+            self.estimators_ = [_fitted(member, some) for member, some in self._members(rows)]
         self._usual = [_Usual.of(member.runtime_.model, self._squash, rows) for member in self.estimators_]
         self.n_features_in_ = rows.shape[1]
         vars(self).pop("feature_names_in_", None)
@@ -173,6 +174,12 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _fitted(member: DeepSparseAutoencoder, rows: Rows) -> DeepSparseAutoencoder:
+    """Without the importance of its inputs, of which the detector makes no use."""
+    member._measures_importance = False
+    return member.fit(rows)
 
 
 class _Squash(NamedTuple):

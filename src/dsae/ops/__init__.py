@@ -28,6 +28,7 @@ from dsae.ops._codes import topk_of as topk_of
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk
 from dsae.ops._lines import Lines as Lines
 from dsae.ops._lines import isa as isa
+from dsae.ops._lines import l2_bytes as l2_bytes
 from dsae.ops._lines import lines_for as lines_for
 from dsae.ops._loss import gram_loss as gram_loss
 from dsae.ops._loss import tiled_loss as tiled_loss

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from dsae import kernels
-from dsae.config import one_of
+from dsae.config import one_of, whole_number
 from dsae.topology import Topology
 
 
@@ -30,6 +30,11 @@ def isa(saved: Any = None) -> str:
         return kernels.isa()
     one_of("isa", saved, kernels.ISAS)
     return saved
+
+
+def l2_bytes(saved: Any = None) -> int:
+    """Bytes of a core's second-level cache that a run goes by: this machine's, or those that were ``saved``."""
+    return kernels.l2_bytes() if saved is None else whole_number("l2", saved, 1 << 40)
 
 
 def lines_for(topology: Topology, isa: str) -> Lines | None:

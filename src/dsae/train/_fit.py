@@ -34,6 +34,7 @@ def fit_rows(
     device: str = "auto",
     validation: Any = None,
     events: Events | None = None,
+    importance: bool = True,
 ) -> TrainingResult:
     """Train a model of ``model_config`` on the rows of ``X``.
 
@@ -55,6 +56,8 @@ def fit_rows(
         Rows whose loss ends training early, in the place of a random share of ``X``.
     events : Events, optional
         Is told of steps and epochs, and may end the training.
+    importance : bool
+        Whether to measure that of the inputs after every epoch, which costs as much as two steps.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def fit_rows(
     start_extras(model, LOSSES[config.loss], (mean, deviation), {} if start is None else start.extras)
     model = model.to(at)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
-    observer = Sensitivity(training, deviation, config.batch_size, seed, earlier)
+    observer = Sensitivity(training, deviation, config.batch_size, seed, earlier) if importance else None
     if checkpoints is not None:
         data = fingerprint(training, (mean, deviation))
         if given:
@@ -90,7 +93,8 @@ def fit_rows(
 
     def trained() -> Model:
         layers, extras = model.to_layers(), model.to_extras()
-        return Model(model_config, layers, model.threshold(), importance=observer.importance, extras=extras)
+        measured = None if observer is None else observer.importance
+        return Model(model_config, layers, model.threshold(), importance=measured, extras=extras)
 
     told = fit(model, training, stages, config, seed, validation, verbose, observer, checkpoints, events, trained)
     return TrainingResult(trained(), *told)

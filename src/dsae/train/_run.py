@@ -46,6 +46,7 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
     isa: str = field(default_factory=ops.isa)
+    l2: int = field(default_factory=ops.l2_bytes)
 
     @property
     def shrinkers(self) -> dict[str, Shrinker]:
@@ -93,6 +94,7 @@ class Run:
         learner.settle()
         return {
             "isa": self.isa,
+            "l2": self.l2,
             "model": self.model.state_dict(),
             "shrinkers": {key: shrinker.state_dict() for key, shrinker in self.shrinkers.items()},
             "observer": None if self.observer is None else self.observer.state_dict(),
@@ -101,7 +103,7 @@ class Run:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """All but the learner, which needs the layers as they were."""
-        self.isa = ops.isa(state["isa"])
+        self.isa, self.l2 = ops.isa(state["isa"]), ops.l2_bytes(state["l2"])
         self.model.load_state_dict(state["model"])
         if state["shrinkers"] is not None:
             for key, shrinker in self.shrinkers.items():
