@@ -48,7 +48,7 @@ int64_t above_threshold(const Activation& activation, Panels<float> z) {
 
 void softmax_row(float* x, int64_t size) {
   if (!size) return;
-  constexpr int kChains = 16;
+  constexpr int kChains = 16;  // numbers of an AVX-512 register: maximum and sum are taken side by side
   float best[kChains], sum[kChains] = {};
   for (float& b : best) b = x[0];
   const auto over = [&](auto f) {

@@ -9,8 +9,8 @@ namespace dsae::DSAE_LEVEL {
 
 namespace {
 
-constexpr int64_t kRun = 512;
-constexpr int64_t kWorkPerEdge = 8;
+constexpr int64_t kRun = 512;        // edges, whose arrays together fit L1
+constexpr int64_t kWorkPerEdge = 8;  // in multiply-adds: an estimate of a square root, a division and 28 bytes
 
 // How the numbers of a matrix lie in rows: those of its edges, or all.
 struct RowRange {

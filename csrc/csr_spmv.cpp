@@ -42,7 +42,7 @@ Nonzeros count_nonzeros(const float* x, int64_t size) {
 }
 
 int64_t compress(const float* x, int64_t size, int32_t* indices, float* values) {
-  constexpr int64_t kBlock = 16;
+  constexpr int64_t kBlock = 16;  // numbers of a cache line, skipped at once where all are zero
   int64_t count = 0;
   for (int64_t begin = 0; begin < size; begin += kBlock) {
     const int64_t end = begin + kBlock < size ? begin + kBlock : size;

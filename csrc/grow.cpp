@@ -43,7 +43,7 @@ Bound nth_smallest(const float* scores, int64_t size, int64_t n) {
 
 // SplitMix64 (Steele et al. 2014): cheap to start, so that every row has a stream of its own.
 struct Random {
-  static constexpr uint64_t kStep = 0x9e3779b97f4a7c15;
+  static constexpr uint64_t kStep = 0x9e3779b97f4a7c15;  // 2^64 over the golden ratio
   uint64_t state;
 
   static uint64_t mix(uint64_t z) {

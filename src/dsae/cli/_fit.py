@@ -65,10 +65,11 @@ def fit(
     from dsae.data import open_rows
 
     parameters = settings(config, given)
-    store.check_target(output)
+    store.check_target(output)  # what is in the way must not cost a training
     source = open_rows(data, **reading)
     if resume or checkpoint_every is not None:
         parameters |= _kept(output, checkpoint_every, resume)
+    # before training, so that a bad file of test rows costs no model
     others = {
         name: _at_hand(other_rows(file, reading, source, "evaluate", "as many as DATA"))
         for name, file in (("test", test), ("validation", validation))
@@ -78,7 +79,7 @@ def fit(
     dsa = _fitted(rows, others.get("validation"), parameters)
     runtime, seconds, interrupted = dsa.runtime_, dsa.fit_time_, dsa.interrupted_
     runtime.model.metrics["fit_seconds"] = plain(seconds)
-    runtime.save(output)
+    runtime.save(output)  # evaluation may fail, or be interrupted
     if dsa.checkpoint is not None and not interrupted:
         dsa.checkpoint.remove()
     results = _measured(runtime, {"train": rows, **others}, output)

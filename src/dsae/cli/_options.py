@@ -139,7 +139,7 @@ def _sentence(text: str) -> str:
 
 def fit_options(command: Callable) -> Callable:
     """Add every parameter of the estimator, and ``--config``, to a command."""
-    for name, default, kind, text in reversed(parameters()):
+    for name, default, kind, text in reversed(parameters()):  # the decorator applied last is listed first
         flag = f"--{name.replace('_', '-')}"
         described = text if default is None else f"{text}  [default: {_shown(default)}]"
         declared = f"{flag}/--no-{flag[2:]}" if kind is bool else flag

@@ -88,4 +88,5 @@ def _written(format: str) -> str:
 def _stem(path: Path) -> str:
     """The name of a file without the ending of its format."""
     endings = [end for kind in FORMATS.values() for end in kind.endings if path.name.lower().endswith(end)]
+    # the longest: of x.csv.gz all of .csv.gz
     return path.name[: -max(map(len, endings))] if endings else path.name

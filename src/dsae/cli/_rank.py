@@ -60,7 +60,7 @@ def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[d
     import numpy as np
 
     scores = np.concatenate([runtime.score_samples(chunk.rows) for chunk in source.chunks()])
-    found = scores.argsort(kind="stable")[:n_rows]
+    found = scores.argsort(kind="stable")[:n_rows]  # of equal scores the first rows, in any chunks
     names, facts = feature_names(runtime), {}
     for batch in source.chunks():
         few = batch[np.isin(batch.numbers, found)]
@@ -131,7 +131,7 @@ def select(model: str, data: str | None, n_features: int, output: str, reading: 
             [{"column": int(j), "feature": names[j], "importance": float(importances[j])} for j in chosen], as_json
         )
         return
-    kept = sorted(chosen.tolist())
+    kept = sorted(chosen.tolist())  # columns stay in the order of the data
     source = source_for(runtime, "select", data, reading)
     sparse = _stays_sparse(source, output)
 

@@ -119,7 +119,7 @@ def narrow_widths(
     if least > 1 and _dense_parameters(config, *shrunk(0.0)) > n_parameters:
         return narrow_widths(config, n_parameters, floor=1)
     low, high = 0.0, 1.0
-    while high - low > 1e-7:
+    while high - low > 1e-7:  # finer than one unit of a million
         middle = (low + high) / 2
         if _dense_parameters(config, *shrunk(middle)) < n_parameters:
             low = middle

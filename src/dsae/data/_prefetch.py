@@ -1,4 +1,4 @@
-"""What comes next is made in the background while what came last is in use."""
+"""Produces the next items in the background while the last one is in use."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def prefetched(items: Iterator[T], depth: int, waited: Callable[[float], object]
     waited : callable, optional
         Told the seconds for which each item was waited for.
     """
-    ready: queue.Queue[Any] = queue.Queue(max(1, depth))
+    ready: queue.Queue[Any] = queue.Queue(max(1, depth))  # 0 would mean without bound
     stopped = threading.Event()
+    # a daemon: an iterator that is never closed must not keep the process alive
     thread = threading.Thread(target=_produce, args=(items, ready, stopped), name="dsae-prefetch", daemon=True)
     thread.start()
     try:
@@ -45,7 +46,7 @@ def prefetched(items: Iterator[T], depth: int, waited: Callable[[float], object]
             yield item
     finally:
         stopped.set()
-        while not ready.empty():  # what waits for a place gets one, and sees that it is over
+        while not ready.empty():  # a producer waiting to put an item continues and sees that it is to stop
             ready.get()
         thread.join()
 

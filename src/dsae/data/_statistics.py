@@ -54,8 +54,8 @@ class Statistics:
     def __init__(self, n_features: int) -> None:
         self.n, self.low, self.high = 0, np.inf, -np.inf
         self._mean, self._square = np.zeros(n_features), np.zeros(n_features)
-        self._row, self._row_square = 0, -1.0
-        self._rng = np.random.default_rng(0)
+        self._row, self._row_square = 0, -1.0  # so that a row is found even if all are equal
+        self._rng = np.random.default_rng(0)  # a pass over the same rows keeps the same sample
         self._keys: np.ndarray = np.zeros(0)
         self._kept: list[Batch] = []
 
@@ -137,6 +137,7 @@ def sparse_moments(rows: Rows) -> Moments:
         sums += np.bincount(columns, values, width)
         counts += np.bincount(columns, minlength=width)
     mean = sums / n
+    # values that are not stored are zero, so they deviate by the mean; rows start as if all of theirs were
     square, of_rows = (n - counts) * mean**2, np.full(n, mean @ mean)
     for start, values in pieces(rows.data):
         columns = rows.indices[start : start + len(values)]

@@ -55,6 +55,7 @@ class NpzWriter:
         self._file, self._pieces, self._array = file, [], None
         if not sparse:
             self._archive = zipfile.ZipFile(file, "w")
+            # zip64, since its size is not known when it begins
             self._member: Any = self._archive.open("X.npy", "w", force_zip64=True)
             self._array = NpyWriter(self._member, n_rows, names, id_name, sparse)
 
@@ -132,6 +133,7 @@ class ArrowWriter:
         rows = np.concatenate([piece for piece, _ in self._held])
         named = [ids for _, ids in self._held if ids is not None]
         self._held = []
+        # the copy makes columns contiguous, which Arrow takes as they are
         columns = {name: pa.array(column) for name, column in zip(self._names, rows.T.copy(), strict=True)}
         metadata = None
         if named and self._id is not None:

@@ -224,10 +224,12 @@ class _Usual(NamedTuple):
 
     @classmethod
     def of(cls, model: Model, squash: _Squash | None, rows: Rows) -> _Usual:
+        # errors of usual size 1, for now, are the plain errors from which the usual ones are computed
         blank = cls(Runtime(model, np.float64), squash, np.ones(rows.shape[1]), np.zeros(0), np.zeros(0))
         parts = [(errors.sum(axis=0), codes) for errors, codes in blank._run(rows)]
         error, codes = sum(part for part, _ in parts) / rows.shape[0], np.concatenate([codes for _, codes in parts])
         spread, axes = np.linalg.eigh(np.atleast_2d(np.cov(codes.T, bias=True)))
+        # along directions in which no code varies, rounding alone would make outliers
         seen = spread > 1e-6 * max(spread.max(), 1e-30)
         whitening = axes[:, seen] / np.sqrt(spread[seen] * max(seen.sum(), 1))
         return blank._replace(
@@ -240,6 +242,7 @@ class _Usual(NamedTuple):
 
     def distances(self, rows: Rows) -> np.ndarray:
         """Mean of these, plus the squared distance of the code, ``[n_samples]``."""
+        # an outlier may have a usual error and an unusual code: the error alone missed such rows
         return np.concatenate(
             [
                 (errors / self.error).mean(axis=1) + np.square((codes - self.center) @ self.whitening).sum(axis=1)
@@ -260,6 +263,6 @@ class _Usual(NamedTuple):
 def _offset(scores: np.ndarray, contamination: str | float) -> float:
     if not isinstance(contamination, str):
         return float(np.percentile(scores, 100.0 * contamination))
-    roots = np.cbrt(-scores)
+    roots = np.cbrt(-scores)  # of squared distances: nearly normal (Wilson & Hilferty 1931)
     middle = np.median(roots)
     return -float((middle + _DEVIATIONS * _MAD * np.median(np.abs(roots - middle))) ** 3)

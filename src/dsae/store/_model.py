@@ -95,11 +95,11 @@ def write(folder: str | Path, model: Model) -> Path:
     for name, (_, values, bias) in model.layers.items():
         if not (np.isfinite(values).all() and np.isfinite(bias).all()):
             raise ValueError(f"[save] The weights of {name} must be finite; the model diverged and cannot be saved.")
-    target = Path(os.path.realpath(folder))
+    target = Path(os.path.realpath(folder))  # a link to a model stays a link
     _check_replaceable(target)
     stale = [target / name for name in _FILES_1] if _is_version_1(target) else []
     commit(target, _HEAD, _header(model), _files(model))
-    for path in stale:
+    for path in stale:  # not before the commit: until then they are the model
         with contextlib.suppress(OSError):
             path.unlink()
     write_beside(target / "README.md", _card(model))
