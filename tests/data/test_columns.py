@@ -123,6 +123,8 @@ def test_columns_come_in_the_order_asked_for(path):
     np.testing.assert_allclose(source.read(), np.stack([NUMBERS["y"], np.linspace(5, 0, N)], 1), rtol=1e-6)
     with pytest.raises(ValueError, match=r"has no column 'w'; it has z, x, y"):
         open_rows(path, columns=["w"])
+    with pytest.raises(ValueError, match=r"columns must be named once each; got y, y"):
+        open_rows(path, columns=["y", "y"])
 
 
 def test_an_index_that_pandas_wrote_and_read_again_is_one(tmp_path):

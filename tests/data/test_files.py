@@ -91,8 +91,9 @@ def test_integers_and_booleans_become_floats(tmp_path):
 )
 def test_a_csv_that_is_no_table_of_numbers_is_pointed_at(tmp_path, text, message):
     (tmp_path / "x.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         read_rows(tmp_path / "x.csv")
+    assert caught.type is ValueError
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray])

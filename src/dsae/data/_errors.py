@@ -13,6 +13,10 @@ class DamagedError(ValueError):
     """A file that is not whole, as the library that reads it or a check of its parts has found."""
 
 
+class LinesError(ValueError):
+    """Lines of text that are no rows of numbers; its message says which."""
+
+
 class ChangedError(OSError):
     """A file that was written to while it was in use."""
 
@@ -60,6 +64,8 @@ def explained(name: str, format: str) -> Iterator[None]:
             f"[read] {name} must be a whole {format or 'data'} file; it is truncated or corrupt ({error}). Write it "
             "again."
         ) from error
+    except LinesError as error:
+        raise ValueError(str(error)) from None
     except Exception as error:
         if not isinstance(error, (ValueError, OSError, ImportError)):
             error.add_note(f"while {name} was read")

@@ -211,6 +211,8 @@ def _open_file(path: Path, options: ReadOptions) -> Reader:
 
 
 def _check_options(path: Path, kind: Format, options: ReadOptions) -> None:
+    if options.columns is not None and len(set(options.columns)) < len(options.columns):
+        raise ValueError(f"[read] {path}: columns must be named once each; got {', '.join(options.columns)}.")
     for name, value in options.given().items():
         if name not in kind.takes and name != "n_features":
             raise ValueError(f"[read] {path}: {name} says nothing to .{kind.name}; leave {name}={value!r} out.")

@@ -23,16 +23,12 @@ import numpy as np
 from dsae.data._arrow import dense, kind_of, texts_of
 from dsae.data._columns import PANDAS_INDEX, choose
 from dsae.data._delimiter import BLANK, MISSING, Quotes, are_table, is_number, is_range, sniffed, split, split_blank
-from dsae.data._errors import DamagedError, explained, from_library, library
+from dsae.data._errors import DamagedError, LinesError, explained, from_library, library
 from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_once
 
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BOM = b"\xef\xbb\xbf"
 _SAMPLE_LINES, _SAMPLE_BYTES = 1 << 14, 1 << 22  # looked at when a file is opened; any such number does
-
-
-class _LinesError(ValueError):
-    """Lines that are no rows of numbers."""
 
 
 class TextReader(Reader):
@@ -221,7 +217,7 @@ class TextReader(Reader):
             content = file.read(offsets[part + 1] - offsets[part] if part + 1 < len(offsets) else -1)
         try:
             return self._chunk(part * step, [content], min(step, len(self) - part * step), ids)
-        except (_LinesError, DamagedError):
+        except (LinesError, DamagedError):
             return None
 
     def _chunk(self, start: int, block: Sequence[bytes], n_rows: int, ids: bool) -> Chunk:
@@ -267,7 +263,7 @@ class TextReader(Reader):
                 options,
             )
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise _LinesError(f"[read] {self.name} {self._fault(start, block, wanted) or error}") from None
+            raise LinesError(f"[read] {self.name} {self._fault(start, block, wanted) or error}") from None
 
     def _fault(self, start: int, block: Sequence[bytes], wanted: Sequence[int] | None) -> str | None:
         """Which row is no row of numbers."""
