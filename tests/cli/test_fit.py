@@ -25,6 +25,7 @@ TYPED = {
     "output_activation": ("sigmoid", "sigmoid"),
     "loss": ("bce", "bce"),
     "density": ("encoder.0=0.05,decoder.1=0.1", {"encoder.0": 0.05, "decoder.1": 0.1}),
+    "block_size": ("4", 4),
     "shrink": ("rigl", "rigl"),
     "l1": ("0.5", 0.5),
     "l2": ("1e-3", 1e-3),
