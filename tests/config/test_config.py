@@ -92,6 +92,8 @@ def test_replace_checks_again():
                 {"k": 2},
                 "k has a meaning for code_activation topk, batchtopk and jumprelu; got k=2 with 'identity'.",
             ),
+            ({"block_size": 2}, "block_size must be one of 1, 4 and 8; got 2."),
+            ({"block_size": "4"}, "block_size must be one of 1, 4 and 8; got '4'."),
             ({"density": 0}, "density must be a number in (0, 1]; got 0."),
             ({"density": 1.01}, "density must be a number in (0, 1]; got 1.01."),
             ({"density": -0.1}, "density must be a number in (0, 1]"),

@@ -22,8 +22,9 @@ def small(folder=None, **settings):
     return DeepSparseAutoencoder(**how, checkpoint=folder, **{"random_state": 0, "checkpoint_every": 0} | settings)
 
 
-def test_the_estimator_goes_on_and_tidies_up(tmp_path, monkeypatch):
-    whole = small().fit(data())
+@pytest.mark.parametrize("block_size", [1, 4])
+def test_the_estimator_goes_on_and_tidies_up(tmp_path, monkeypatch, block_size):
+    whole = small(block_size=block_size).fit(data())
     write = Checkpoints.write
     steps = itertools.count(1)
 
@@ -34,9 +35,9 @@ def test_the_estimator_goes_on_and_tidies_up(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Checkpoints, "write", stop)
     with pytest.raises(StoppedError):
-        small(tmp_path / "run").fit(data())
+        small(tmp_path / "run", block_size=block_size).fit(data())
     assert (tmp_path / "run").is_dir()
-    dsa = small(tmp_path / "run").fit(data())
+    dsa = small(tmp_path / "run", block_size=block_size).fit(data())
     same((whole.runtime_.model, whole.history_), (dsa.runtime_.model, dsa.history_))
     assert not list(tmp_path.iterdir())
     assert dsa.fit_time_ >= dsa.history_[-1]["seconds"]
