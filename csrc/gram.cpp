@@ -207,6 +207,39 @@ struct Gram {
     return loss;
   }
 
+  // The gradient of an output at any of its edges, those of `edges`, and its norm over the samples.
+  void inactive(const Csr& edges, int64_t row, float* dw, float* norms) const {
+    const Csr& w = layer.w;
+    const auto pull = [&](int64_t k) {
+      float sum = constants[row] * sums[k];
+      for (int64_t i = w.indptr[row]; i < w.indptr[row + 1]; ++i)
+        sum += layer.values[i] * c[w.indices[i] * x.width + k];
+      return sum;
+    };
+    const double constant = constants[row];
+    double square = x.count * constant * constant;
+    if (norms)
+      for (int64_t i = w.indptr[row]; i < w.indptr[row + 1]; ++i)
+        square += double{layer.values[i]} * (pull(w.indices[i]) + constant * sums[w.indices[i]]);
+    const int64_t first = edges.indptr ? edges.indptr[row] : 0, last = edges.indptr ? edges.indptr[row + 1] : 0;
+    for (int64_t edge = first; edge < last; ++edge) dw[edge] = factor * pull(edges.indices[edge]);
+    numbers_of(row, [&](int64_t b, Number t) {
+      const float* const h = sample(b);
+      if (norms) square += t.value * (t.value - 2 * (dot(row, h) + constant));
+      for (int64_t edge = first; edge < last; ++edge) dw[edge] -= factor * t.value * h[edges.indices[edge]];
+    });
+    if (norms) norms[row] = factor * static_cast<float>(__builtin_sqrt(square > 0 ? square : 0));
+  }
+
+  void inactive(const Csr& edges, float* dw, float* norms) const {
+    const Csr& w = layer.w;
+    const int64_t mean = w.indptr[w.n_rows] / (w.n_rows + 1) + 1;
+    parallel_range(w.n_rows, ((edges.indptr ? edges.indptr[w.n_rows] : w.indptr[w.n_rows]) + w.n_rows) * mean,
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t row = begin; row < end; ++row) inactive(edges, row, dw, norms);
+                   });
+  }
+
   double outputs() const {
     const Csr &w = layer.w, &t = target.columns;
     const int64_t mean = w.indptr[w.n_rows] / (w.n_rows + 1) + 1, chunks = (w.n_rows + kSumRows - 1) / kSumRows;
@@ -277,8 +310,11 @@ struct Gram {
 
 }  // namespace
 
-double gram_loss(const GramLayer& layer, Rows<const float> x, const GramTarget& target, float unseen, float factor,
-                 const GramGradients& to) {
+namespace {
+
+template <class Body>
+void with_gram(const GramLayer& layer, Rows<const float> x, const GramTarget& target, float unseen, float factor,
+               const GramGradients& to, const Body& body) {
   const int64_t h = x.width, m = layer.w.n_rows, chunks = (m + kSumRows - 1) / kSumRows;
   const size_t bytes = chunks * sizeof(double) + (2 * h * h + x.count * h + 2 * h + 2 * m) * sizeof(float);
   double* const losses = static_cast<double*>(allocate(bytes));
@@ -288,11 +324,26 @@ double gram_loss(const GramLayer& layer, Rows<const float> x, const GramTarget& 
   int32_t* const crowded = reinterpret_cast<int32_t*>(constants + m);
   Gram gram = {layer, x, target, unseen, factor, to, c, g, product, sums, pulled, constants, crowded, losses};
   gram.start();
-  gram.hidden();
-  const double loss = gram.outputs();
-  if (to.dx.data) gram.samples();
+  body(gram);
   release(losses, bytes);
+}
+
+}  // namespace
+
+double gram_loss(const GramLayer& layer, Rows<const float> x, const GramTarget& target, float unseen, float factor,
+                 const GramGradients& to) {
+  double loss = 0;
+  with_gram(layer, x, target, unseen, factor, to, [&](const Gram& gram) {
+    gram.hidden();
+    loss = gram.outputs();
+    if (to.dx.data) gram.samples();
+  });
   return loss;
+}
+
+void gram_edges(const GramLayer& layer, Rows<const float> x, const GramTarget& target, const Csr& edges, float factor,
+                float* dw, float* norms) {
+  with_gram(layer, x, target, 1, factor, {}, [&](const Gram& gram) { gram.inactive(edges, dw, norms); });
 }
 
 }  // namespace dsae::DSAE_LEVEL

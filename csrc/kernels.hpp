@@ -151,6 +151,10 @@ struct GramGradients {
 // that the target does not hold have the weight `unseen`; gradients are multiplied by `factor`, 2 for those of the sum.
 using GramLoss = double(const GramLayer&, Rows<const float> x, const GramTarget&, float unseen, float factor,
                         const GramGradients&);
+// Of the same squared error, the gradient at `edges` of the outputs, active or not, unless they are null, and every
+// output's norm of its gradient over the samples, unless `norms` is. Of the layer, the groups are not read.
+using GramEdges = void(const GramLayer&, Rows<const float> x, const GramTarget&, const Csr& edges, float factor,
+                       float* dw, float* norms);
 
 struct StepPlan;
 struct StepBatch;
@@ -212,6 +216,7 @@ struct ActivationKind {
   X(CodeOuter, code_outer)         \
   X(TiledLoss, tiled_loss)         \
   X(GramLoss, gram_loss)           \
+  X(GramEdges, gram_edges)         \
   X(StepGradients, step_gradients) \
   X(StepPiece, step_forward)       \
   X(StepPiece, step_backward)

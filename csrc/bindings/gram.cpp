@@ -45,51 +45,85 @@ std::pair<dsae::Csr, const float*> part(const Call& call, const std::string& of,
   return {csr, call.vector<const float>((of + "values").c_str(), values, "the size of indices", indices.size())};
 }
 
-double gram_loss(const std::tuple<In, In, In, In>& layer, const std::tuple<In, In, In, In>& groups, const In& x,
-                 const std::tuple<In, In, In>& columns, const std::tuple<In, In, In>& samples,
+using Three = std::tuple<In, In, In>;
+using Four = std::tuple<In, In, In, In>;
+
+// What both calls are given of a layer, its input and a target.
+struct Given {
+  dsae::Rows<const float> x;
+  dsae::GramLayer layer;
+  dsae::GramTarget target;
+
+  Given(const Call& call, const Four& of, const In& rows, const Three& columns, const Three& samples,
+        const std::optional<In>& shift) {
+    const auto& [indptr, indices, values, bias] = of;
+    x = {call.data<float>("x", rows, 2), static_cast<int64_t>(rows.shape(0)), static_cast<int64_t>(rows.shape(1))};
+    const dsae::Csr w = call.csr(indptr, indices);
+    call.rising(w);
+    layer = {w,
+             call.vector<const float>("values", values, "the size of indices", indices.size()),
+             call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
+             nullptr,
+             nullptr,
+             nullptr,
+             nullptr,
+             0};
+    call.trusted("indices", w.indices, indices.size(), x.width);
+    const auto by_column = part(call, "column ", columns, w.n_rows, "the number of outputs", x.count);
+    const auto by_sample = part(call, "sample ", samples, x.count, "the number of samples", w.n_rows);
+    target = {by_column.first, by_column.second, by_sample.first, by_sample.second,
+              shift ? call.vector<const float>("shift", *shift, "the number of outputs", w.n_rows) : nullptr};
+  }
+};
+
+double gram_loss(const Four& layer, const Four& groups, const In& x, const Three& columns, const Three& samples,
                  const std::optional<In>& shift, float unseen, float factor,
                  const std::tuple<Out, Out, std::optional<Out>>& gradients) {
   const Call call{"gram_loss"};
-  const auto& [indptr, indices, values, bias] = layer;
+  Given given(call, layer, x, columns, samples, shift);
   const auto& [rows, slots, cuts, lengths] = groups;
-  const auto matrix = [&](const char* what, const auto& a) {
-    auto* const data = call.data<float>(what, a, 2);
-    return dsae::Rows<std::remove_pointer_t<decltype(data)>>{data, static_cast<int64_t>(a.shape(0)),
-                                                             static_cast<int64_t>(a.shape(1))};
-  };
-  const auto from = matrix("x", x);
-  const dsae::Csr w = call.csr(indptr, indices);
-  const int64_t nnz = indices.size();
-  call.rising(w);
-  const dsae::GramLayer to = {w,
-                              call.vector<const float>("values", values, "the size of indices", nnz),
-                              call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
-                              call.vector<const int32_t>("grouped rows", rows, "the size of indices", nnz),
-                              call.vector<const int32_t>("slots", slots, "the size of indices", nnz),
-                              call.data<int32_t>("cuts", cuts, 1),
-                              call.data<int32_t>("lengths", lengths, 1),
-                              static_cast<int64_t>(lengths.size())};
-  call.equal("cuts.size", cuts.size(), "groups * the width of x + 1", to.n_groups * from.width + 1);
-  call.trusted("indices", w.indices, nnz, from.width);
-  call.trusted("grouped rows", to.rows, nnz, w.n_rows);
-  call.trusted("slots", to.slots, nnz, nnz);
-  call.trusted("cuts", to.cuts, cuts.size(), nnz + 1);
-  const auto by_column = part(call, "column ", columns, w.n_rows, "the number of outputs", from.count);
-  const auto by_sample = part(call, "sample ", samples, from.count, "the number of samples", w.n_rows);
-  const dsae::GramTarget target = {
-      by_column.first, by_column.second, by_sample.first, by_sample.second,
-      shift ? call.vector<const float>("shift", *shift, "the number of outputs", w.n_rows) : nullptr};
+  const int64_t nnz = std::get<1>(layer).size(), n_rows = given.layer.w.n_rows, width = given.x.width;
+  given.layer.rows = call.vector<const int32_t>("grouped rows", rows, "the size of indices", nnz);
+  given.layer.slots = call.vector<const int32_t>("slots", slots, "the size of indices", nnz);
+  given.layer.cuts = call.data<int32_t>("cuts", cuts, 1);
+  given.layer.lengths = call.data<int32_t>("lengths", lengths, 1);
+  given.layer.n_groups = static_cast<int64_t>(lengths.size());
+  call.equal("cuts.size", cuts.size(), "groups * the width of x + 1", given.layer.n_groups * width + 1);
+  call.trusted("grouped rows", given.layer.rows, nnz, n_rows);
+  call.trusted("slots", given.layer.slots, nnz, nnz);
+  call.trusted("cuts", given.layer.cuts, cuts.size(), nnz + 1);
   const auto& [dw, dbias, dx] = gradients;
   dsae::GramGradients out = {call.vector<float>("dw", dw, "the size of indices", nnz),
-                             call.vector<float>("dbias", dbias, "the number of outputs", w.n_rows),
+                             call.vector<float>("dbias", dbias, "the number of outputs", n_rows),
                              {nullptr, 0, 0}};
   if (dx) {
-    out.dx = matrix("dx", *dx);
-    call.equal("dx.shape[0]", out.dx.count, "the number of samples", from.count);
-    call.equal("dx.shape[1]", out.dx.width, "the width of x", from.width);
+    out.dx = {call.data<float>("dx", *dx, 2), static_cast<int64_t>(dx->shape(0)), static_cast<int64_t>(dx->shape(1))};
+    call.equal("dx.shape[0]", out.dx.count, "the number of samples", given.x.count);
+    call.equal("dx.shape[1]", out.dx.width, "the width of x", width);
   }
   nb::gil_scoped_release release;
-  return kernels->gram_loss(to, from, target, unseen, factor, out);
+  return kernels->gram_loss(given.layer, given.x, given.target, unseen, factor, out);
+}
+
+void gram_edges(const Four& layer, const In& x, const Three& columns, const Three& samples,
+                const std::optional<In>& shift, float factor, const std::optional<std::tuple<In, In, Out>>& edges,
+                const std::optional<Out>& norms) {
+  const Call call{"gram_edges"};
+  const Given given(call, layer, x, columns, samples, shift);
+  const int64_t n_rows = given.layer.w.n_rows;
+  dsae::Csr at = {nullptr, nullptr, 0};
+  float* dw = nullptr;
+  if (edges) {
+    const auto& [indptr, indices, out] = *edges;
+    at = call.csr(indptr, indices, "edges' ");
+    call.rising(at);
+    call.equal("edges' indptr.size - 1", at.n_rows, "the number of outputs", n_rows);
+    call.trusted("edges' indices", at.indices, indices.size(), given.x.width);
+    dw = call.vector<float>("dw", out, "the size of edges' indices", indices.size());
+  }
+  float* const to = norms ? call.vector<float>("norms", *norms, "the number of outputs", n_rows) : nullptr;
+  nb::gil_scoped_release release;
+  kernels->gram_edges(given.layer, given.x, given.target, at, factor, dw, to);
 }
 
 }  // namespace
@@ -105,4 +139,9 @@ void bind_gram(nb::module_& m) {
         "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``groups`` what `group_rows` gives, "
         "``columns`` and ``samples`` are the\ntarget's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, "
         "dbias, dx or None)``; numbers that the target\ndoes not hold have the weight ``unseen``.");
+  m.def("gram_edges", &gram_edges, "layer"_a.noconvert(), "x"_a.noconvert(), "columns"_a.noconvert(),
+        "samples"_a.noconvert(), "shift"_a.noconvert().none(), "factor"_a, "edges"_a.noconvert().none(),
+        "norms"_a.noconvert().none(),
+        "The same error's gradient at any edges, ``(indptr, indices, dw)``, active or not, and the ``norms`` of the "
+        "outputs' gradients over the samples.");
 }

@@ -304,3 +304,14 @@ def bf16_backward(indptr, indices, values, dy, x, dx, dw) -> None:
     """``backward`` of bfloat16 lines."""
     bf16_spmm(indptr, indices, values, None, dy, dx)
     bf16_sddmm(indptr, indices, x, dy, dw)
+
+
+def gram_edges(layer, x, columns, samples, shift, factor: float, edges, norms) -> None:
+    """The same error's gradient at any edges, and the norms of the outputs' gradients over the samples."""
+    indptr, indices, values, bias = layer
+    W, T = _matrix(indptr, indices, values, x.shape[1]).toarray(), _matrix(*columns, x.shape[0]).toarray().T
+    dy = np.float32(factor) * (x @ W.T + bias - T + (0 if shift is None else shift))
+    if norms is not None:
+        norms[:] = np.linalg.norm(dy, axis=0)
+    if edges is not None:
+        edges[2][:] = (dy.T @ x)[_rows(edges[0]), edges[1]]

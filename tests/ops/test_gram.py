@@ -88,6 +88,20 @@ def test_it_is_the_tiled_loss(shape, density, n_rows, shift, needs):
 
 
 @native
+@covering(shape=SHAPES, density=DENSITIES, n_rows=[1, 130], fill=[0.0, 0.05, 0.7], shift=[False, True])
+def test_gradients_of_any_edge_and_norms_are_those_of_the_whole_output(shape, density, n_rows, fill, shift):
+    topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer(shape, density))
+    aim, h = target(n_rows, shape[0], fill, shift), torch.randn(n_rows, shape[1])
+    given = values, bias, h, topology, aim
+    residual = h @ ops.dense(values, topology).T + bias - aim.dense(h) if shape[0] else h.new_zeros(n_rows, 0)
+    dy = 2 / max(1, residual.numel()) * residual.double()
+    edges = random_topology(shape, 0.5, np.random.default_rng(2)) if shape[0] else Topology.empty(shape)
+    at = torch.from_numpy((dy.T @ h.double()).numpy()[edges.rows, edges.indices])
+    close([_native.gram_sddmm(*given, edges)], [at], 1e-5)
+    close([_native.gram_norms(*given)], [dy.norm(dim=0)], 1e-3)  # a root of a difference
+
+
+@native
 def test_a_column_far_from_zero_loses_no_digits():
     """Ages around 1000 whose spread is 1: only their distance from the mean enters the sums."""
     topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer((30, 8), 0.4))
@@ -101,7 +115,9 @@ def test_a_column_far_from_zero_loses_no_digits():
     got = _native.gram_loss(0.1 * values, 0 * bias, h, topology, aim, 1.0, Needs(True, True))
     wide = [t.double().requires_grad_(True) for t in (0.1 * values, 0 * bias, h)]
     expected = dense_formula(ops.dense(wide[0], topology), wide[1], wide[2], aim, 1.0)
-    close(got[1:], torch.autograd.grad(expected, wide), 1e-6)
+    dw, db, dh = torch.autograd.grad(expected, wide)
+    close(got[1:], (dw, db, dh), 1e-6)
+    close([_native.gram_sddmm(0.1 * values, 0 * bias, h, topology, aim, topology)], [dw], 1e-6)
 
 
 @covering(density=DENSITIES[1:], shift=[False, True], unseen=[1.0, 0.25])

@@ -1,5 +1,7 @@
 """Every topology method keeps the same promises."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from dsae import ops
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder, SparseLinear
 from dsae.nn._autoencoder import target_nnz
-from dsae.shrink import METHODS, Clock, Contractive, Rewire
+from dsae.shrink import METHODS, Clock, Contractive, Rewire, rewire_by
 from dsae.shrink._scores import AbsentGradient, Saliency, Tempered
 from dsae.topology import inactive_edges
 from dsae.train import SparseAdam, start_model, swap_parameter
@@ -220,12 +222,31 @@ def test_gradual_methods_start_with_half_of_the_weights_and_init_with_its_own(de
     assert start_model(config, train, generator, moments, dense).density == 1
 
 
-def test_a_layer_too_large_to_start_full_starts_sparse(monkeypatch):
-    monkeypatch.setattr("dsae.train._start._LARGEST_DENSE_START", 100)
-    config = AutoencoderConfig(n_features=30, n_components=6, hidden_layer_sizes=(20,), density=0.7)
-    start = start_nnz(config, TrainConfig(shrink="magnitude"))
-    assert all(
-        count <= n_out * n_in for count, (n_out, n_in) in zip(start.values(), config.layer_shapes.values(), strict=True)
-    )
-    sparse = start_nnz(config.replace(density=0.05), TrainConfig(shrink="magnitude"))
-    assert sparse["encoder.0"] == 100
+@pytest.mark.parametrize("name", METHODS)
+def test_wide_layers_have_the_final_edges_from_the_start_and_grow_by_the_gradient(name, monkeypatch):
+    monkeypatch.setattr("dsae.shrink._rewire.LARGEST_DENSE_START", 100)
+    monkeypatch.setattr("dsae.train._start.LARGEST_DENSE_START", 100)
+    config = AutoencoderConfig(n_features=30, n_components=4, hidden_layer_sizes=(20,), density=0.2)
+    sizes = {layer: n_out * n_in for layer, (n_out, n_in) in config.layer_shapes.items()}
+    final, start = target_nnz(config), start_nnz(config, TrainConfig(shrink=name))
+    shrinkers = rewire_by(name, final, sizes, 0)
+    assert {layer: nnz for shrinker in shrinkers for layer, nnz in shrinker.final.items()} == final
+    wide = [layer for layer in sizes if sizes[layer] > 100]
+    if METHODS[name].schedule.start < math.inf:
+        assert len(shrinkers) == 1
+        assert shrinkers[0].schedule == METHODS[name].schedule
+        return
+    assert [set(shrinker.final) == set(wide) for shrinker in shrinkers] == [True, False]
+    assert all((start[layer] == final[layer]) == (layer in wide) for layer in sizes)
+    assert shrinkers[0].schedule.share > 0
+    assert isinstance(shrinkers[0]._grow, AbsentGradient)
+
+
+def test_a_shrinker_leaves_the_layers_of_another_alone():
+    model = Autoencoder(AutoencoderConfig(n_features=30, n_components=4, hidden_layer_sizes=(20,), density=0.2))
+    layers = model.layers
+    rewire = Rewire(METHODS["set"], {"encoder.0": layers["encoder.0"].nnz}, 0)
+    clock = Clock(10, 100, 10)
+    rewire.observe(layers)
+    assert rewire.due(clock)
+    assert list(rewire.rewire(layers, clock)) == ["encoder.0"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from dsae.config import Loss, in_range, loss_of
-from dsae.ops import _torch
+from dsae.ops import _native, _torch
 from dsae.ops._autograd import LazyGradient, Tape, _backend, dense, first_derivatives, is_native
 from dsae.ops._gram import pays
 from dsae.ops._rows import Gradients, Needs, Panels, SparseRows, tensor_of
@@ -136,7 +136,11 @@ class _TiledLoss(Function):
         if tape is not None and tape.recording and any(needs):
             kept = x.detach() if packed else _backend(x).pack(x)
             tape.x = Panels(kept, target.shape[0])
-            tape.dy = _lazy_gradient(values.detach().clone(), bias.detach().clone(), kept, topology, target, loss)
+            layer = values.detach().clone(), bias.detach().clone()
+            single = topology.block_size == 1 and is_native(values)
+            by_gram = loss.name == "mse" and single and pays(topology, target)
+            make = _lazy_gram if by_gram else _lazy_gradient
+            tape.dy = make(*layer, kept, topology, target, loss)
         return found.loss
 
     @staticmethod
@@ -247,6 +251,16 @@ def _lazy_gradient(
         return found
 
     return LazyGradient(norms, at)
+
+
+def _lazy_gram(
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: Loss
+) -> LazyGradient:
+    rows = _native.unpack(x, target.shape[0])
+    return LazyGradient(
+        lambda: _native.gram_norms(values, bias, rows, topology, target),
+        lambda edges: _native.gram_sddmm(values, bias, rows, topology, target, edges),
+    )
 
 
 def _rows(topology: Topology, begin: int, end: int) -> tuple[Topology, slice | Tensor]:

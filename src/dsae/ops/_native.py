@@ -282,6 +282,35 @@ def gram_loss(
     return Gradients(mean, *(None if g is None else torch.from_numpy(g) for g in found))
 
 
+def gram_norms(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows) -> Tensor:
+    """Norm over the samples of the mean squared error's gradient at each output."""
+    norms = kernels.aligned((topology.shape[0],))
+    _gram_edges(values, bias, x, topology, target, None, norms)
+    return torch.from_numpy(norms)
+
+
+def gram_sddmm(
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, edges: Topology
+) -> Tensor:
+    """The mean squared error's gradient at ``edges``, active or not, ``[edges.nnz]``."""
+    dw = kernels.aligned((edges.nnz,))
+    _gram_edges(values, bias, x, topology, target, (edges.indptr, edges.indices, dw), None)
+    return torch.from_numpy(dw)
+
+
+def _gram_edges(values, bias, x, topology, target, edges, norms) -> None:
+    kernels.gram_edges(
+        (topology.indptr, topology.indices, _array(values), _array(bias)),
+        _array(x),
+        target.columns,
+        (target.pattern.indptr, target.pattern.indices, target.values),
+        target.shift,
+        2 / max(1, target.shape[0] * target.shape[1]),
+        edges,
+        norms,
+    )
+
+
 def _groups(topology: Topology) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     def make() -> tuple[np.ndarray, ...]:
         return kernels.group_rows(topology.indptr, topology.indices, topology.shape[1], _GROUP_EDGES)

@@ -13,10 +13,13 @@ from dsae.shrink._proximal import L1 as L1
 from dsae.shrink._proximal import DropZeros as DropZeros
 from dsae.shrink._pruner import Pruner as Pruner
 from dsae.shrink._revive import AuxK as AuxK
+from dsae.shrink._rewire import LARGEST_DENSE_START as LARGEST_DENSE_START
 from dsae.shrink._rewire import METHODS as METHODS
 from dsae.shrink._rewire import Method as Method
 from dsae.shrink._rewire import Rewire as Rewire
+from dsae.shrink._rewire import method_for as method_for
 from dsae.shrink._rewire import open_ended_method as open_ended_method
+from dsae.shrink._rewire import rewire_by as rewire_by
 from dsae.shrink._schedule import OpenEnded as OpenEnded
 from dsae.shrink._schedule import Schedule as Schedule
 from dsae.shrink._swap import swap_parameter as swap_parameter

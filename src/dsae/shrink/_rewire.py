@@ -49,6 +49,33 @@ METHODS: dict[str, Method] = {
 }
 
 
+# Gradients, moments and a rewiring take up to 70 bytes for each weight, and a step of wide sparse rows the square of an
+# output's weights; what grows by gradient from the start errs less than what is dropped from four times the edges
+# (docs/design/sparse_input.md).
+LARGEST_DENSE_START = 1 << 22
+_WIDE = Schedule(share=0.3, cosine=True, updates=10)
+
+
+def method_for(name: str, size: int) -> Method:
+    """The method by that name, for a layer of ``size`` possible weights.
+
+    A layer of more than 2^22 never starts full: it has the final number of edges from the start, and those with the
+    largest gradient grow where the method drops some.
+    """
+    method = METHODS[name]
+    if size <= LARGEST_DENSE_START or method.schedule.start != inf:
+        return method
+    return replace(method, grow=AbsentGradient, schedule=_WIDE)
+
+
+def rewire_by(name: str, final: Mapping[str, int], sizes: Mapping[str, int], seed: int) -> tuple[Rewire, ...]:
+    """What brings layers of ``sizes`` possible weights to their ``final`` edges: one shrinker for each method."""
+    methods: dict[Method, dict[str, int]] = {}
+    for layer, nnz in final.items():
+        methods.setdefault(method_for(name, sizes[layer]), {})[layer] = nnz
+    return tuple(Rewire(method, of, seed) for method, of in methods.items())
+
+
 def open_ended_method(name: str) -> Method:
     """The method for training of unknown length: at the final density from the start, with edges exchanged throughout.
 
@@ -69,7 +96,7 @@ class Rewire(Shrinker):
     ----------
     method : Method
     final : mapping of str to int
-        Active edges each layer ends with: exactly, or of blocks to the nearest block.
+        Active edges each layer ends with: exactly, or of blocks to the nearest block. Other layers are left alone.
     seed : int
         For random growth.
 
@@ -94,12 +121,12 @@ class Rewire(Shrinker):
 
     def fuse(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> dict[str, Fused]:
         """The drop score's running mean, where it has one that the pass can make."""
-        return {} if self._over else self._drop.fuse(layers)
+        return {} if self._over else self._drop.fuse(self._own(layers))
 
     def observe(self, layers: Mapping[str, SparseLinear]) -> None:
         """Take the step into the drop score, as long as it decides over edges."""
         if not self._over:
-            self._drop.observe(layers)
+            self._drop.observe(self._own(layers))
 
     def due(self, clock: Clock) -> bool:
         """Whether the schedule says so."""
@@ -107,6 +134,7 @@ class Rewire(Shrinker):
 
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
         """Bring every layer to the scheduled number of edges, and exchange the scheduled share."""
+        layers = self._own(layers)
         if not self._start:
             self._start = {name: layer.nnz for name, layer in layers.items()}
         rewirings = {}
@@ -114,6 +142,9 @@ class Rewire(Shrinker):
             rewirings = {name: self._rewire(name, layer, clock) for name, layer in layers.items()}
         self._record(layers, clock)
         return {name: rewiring for name, rewiring in rewirings.items() if rewiring is not None}
+
+    def _own(self, layers: Mapping[str, SparseLinear]) -> dict[str, SparseLinear]:
+        return {name: layer for name, layer in layers.items() if name in self.final}
 
     def _rewire(self, name: str, layer: SparseLinear, clock: Clock) -> Rewiring | None:
         nnz = min(layer.nnz, self.schedule.nnz(clock, self._start[name], self.final[name]))

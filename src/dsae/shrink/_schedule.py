@@ -25,7 +25,9 @@ class Schedule:
     cosine : bool
         Whether ``share`` falls to zero along a cosine (Evci et al. 2020, section 3) or stays.
     every : int
-        Steps between updates; short runs update more often, at least 30 times. 0 means once per epoch.
+        Steps between updates; short runs update more often. 0 means once per epoch.
+    updates : int
+        How many updates short runs have at least, where they have as many steps.
     until : float
         Share of training after which the topology is final.
     """
@@ -35,6 +37,7 @@ class Schedule:
     share: float = 0.0
     cosine: bool = False
     every: int = 100
+    updates: int = 30
     until: float = 0.75
 
     @property
@@ -60,7 +63,7 @@ class Schedule:
         if self.over(clock):
             return False
         last = self.last(clock)
-        every = max(1, min(self.every, last // 30)) if self.every else clock.steps_per_epoch
+        every = max(1, min(self.every, last // self.updates)) if self.every else clock.steps_per_epoch
         return clock.step == last or clock.step % every == 0
 
     def nnz(self, clock: Clock, start: int, final: int) -> int:

@@ -9,7 +9,6 @@ from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.shrink import (
     L1,
     L2,
-    METHODS,
     AuxK,
     Contractive,
     DropZeros,
@@ -18,6 +17,7 @@ from dsae.shrink import (
     TargetL0,
     TargetRate,
     open_ended_method,
+    rewire_by,
 )
 
 _DEFAULT_RATE = 0.05
@@ -54,7 +54,7 @@ class Stage:
 
 def joint(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Stage, ...]:
     """One stage that trains all layers."""
-    shrinkers = (*_topology(train, final, seed), *_bounds(train, seed), *_code(model, train.target_rate))
+    shrinkers = (*_topology(model, train, final, seed), *_bounds(train, seed), *_code(model, train.target_rate))
     return (Stage("joint", train.max_iter, tuple(model.layer_shapes), shrinkers=shrinkers),)
 
 
@@ -84,7 +84,7 @@ def stagewise(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, 
             for name, epochs in zip(encoder, layer_epochs, strict=True)
         ),
         Stage("train decoder", decoder_epochs, decoder),
-        Stage("shrink", shrink_epochs, names, shrinkers=(*_topology(train, final, seed), *bounds)),
+        Stage("shrink", shrink_epochs, names, shrinkers=(*_topology(model, train, final, seed), *bounds)),
         Stage("sparsify activations", code_epochs, names, shrinkers=(*bounds, *_code(model, rate))),
     )
 
@@ -96,8 +96,16 @@ def open_ended(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str,
     return Stage("partial", 1, tuple(model.layer_shapes), shrinkers=shrinkers)
 
 
-def _topology(train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Shrinker, ...]:
-    return () if train.shrink == "none" else (Rewire(METHODS[train.shrink], final, seed),)
+def _topology(
+    model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int
+) -> tuple[Shrinker, ...]:
+    return (
+        ()
+        if train.shrink == "none"
+        else rewire_by(
+            train.shrink, final, {name: n_out * n_in for name, (n_out, n_in) in model.layer_shapes.items()}, seed
+        )
+    )
 
 
 def _bounds(train: TrainConfig, seed: int) -> tuple[Shrinker, ...]:

@@ -10,12 +10,8 @@ import torch
 
 from dsae.config import LOSSES, AutoencoderConfig, Loss, TrainConfig
 from dsae.nn import Autoencoder, target_nnz
-from dsae.shrink import METHODS
+from dsae.shrink import LARGEST_DENSE_START, METHODS, method_for
 from dsae.topology import Layer, Topology, inactive_edges, weakest_blocks
-
-# A layer with more weights never starts full. Training and rewiring take up to 70 bytes per weight:
-# 50000-256-64-256-50000 peaked at 2.15 GB when it started full (docs/design/sparse_input.md).
-_LARGEST_DENSE_START = 1 << 22
 
 
 def start_model(
@@ -65,10 +61,14 @@ def start_nnz(config: AutoencoderConfig, train: TrainConfig, fresh: bool = True)
         return final
     schedule = METHODS[train.shrink].schedule
     most = _densest(config, schedule.densest if fresh else 1.0)
-    return {
-        name: round(max(nnz, min(schedule.start * nnz, most[name], max(2 * nnz, _LARGEST_DENSE_START))))
-        for name, nnz in final.items()
-    }
+    found = {}
+    for name, (n_out, n_in) in config.layer_shapes.items():
+        nnz = final[name]
+        if fresh and method_for(train.shrink, n_out * n_in).schedule.start == 1:
+            found[name] = nnz
+        else:
+            found[name] = round(max(nnz, min(schedule.start * nnz, most[name], max(2 * nnz, LARGEST_DENSE_START))))
+    return found
 
 
 def _densest(config: AutoencoderConfig, densest: float) -> dict[str, int]:
