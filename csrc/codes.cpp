@@ -100,24 +100,24 @@ inline bool finite(const float* x, int64_t size) {
   return !special;
 }
 
-inline int32_t topk_of(const float* x, int64_t size, int64_t k, float* scratch, int64_t scratch_size,
-                       int32_t* indices) {
+// For rows of up to `width`: maxima, candidates and where these are.
+inline int64_t topk_scratch(int64_t width, int64_t k) { return kGroupsPerK * k + 2 * width; }
+
+inline int32_t topk_of(const float* x, int64_t size, int64_t k, float* scratch, int32_t* indices) {
   if (!finite(x, size)) {
     indices[0] = first_special(x, size);
     return 1;
   }
-  const int32_t kth = kth_largest(x, size, k, scratch, scratch_size), bound = kth ? kth : 1;
-  constexpr int64_t kSome = 16;
-  int64_t ties = kth ? k - at_least(x, size, kth + 1) : 0;  // those of the lowest latents
+  const int32_t bound = lower_bound(x, size, k, scratch);
+  float* const candidates = scratch + kGroupsPerK * k;
+  int32_t* const places = reinterpret_cast<int32_t*>(candidates + size);
+  const int64_t found = reaching(x, size, bound ? bound : 1, size, candidates, places);
+  const int32_t kth = kth_of_few(candidates, found, k);
+  int64_t ties = kth ? k - at_least(candidates, found, kth + 1) : 0;  // those of the lowest latents
   int32_t count = 0;
-  for (int64_t begin = 0; begin < size; begin += kSome) {
-    const int64_t end = begin + kSome < size ? begin + kSome : size;
-    if (!at_least(x + begin, end - begin, bound)) continue;
-    for (int64_t i = begin; i < end; ++i) {
-      const int32_t bits = bits_of(x[i]);
-      if (bits < bound || (bits == kth && ties-- <= 0)) continue;
-      indices[count++] = static_cast<int32_t>(i);
-    }
+  for (int64_t i = 0; i < found; ++i) {
+    const int32_t bits = bits_of(candidates[i]);
+    if (bits > kth || (bits == kth && ties-- > 0)) indices[count++] = places[i];
   }
   return count;
 }
@@ -130,13 +130,13 @@ inline bool above(float x, float threshold, float margin) {
 }  // namespace
 
 void code_topk(Rows<const float> z, int64_t k, int32_t* counts, int32_t* indices) {
-  const int64_t size = kth_scratch(k);
+  const int64_t size = topk_scratch(z.width, k);
   const int n = parts_for(z.count * z.width);
   const size_t bytes = n * size * sizeof(float);
   float* const scratch = static_cast<float*>(allocate(bytes));
   in_parts(n, [&](int part, int n_parts) {
     for (int64_t row = z.count * part / n_parts; row < z.count * (part + 1) / n_parts; ++row)
-      counts[row] = topk_of(z.data + row * z.width, z.width, k, scratch + part * size, size, indices + row * k);
+      counts[row] = topk_of(z.data + row * z.width, z.width, k, scratch + part * size, indices + row * k);
   });
   release(scratch, bytes);
 }
