@@ -14,7 +14,8 @@ from dsae import ops
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder, target_nnz
 from dsae.ops import Code
-from dsae.train import Checkpoints, SparseAdam, joint
+from dsae.train import Checkpoints, SparseAdam, _loop, joint
+from dsae.train._step import AutogradStep
 
 N_ROWS, WIDTH, LATENTS, K = 64, 24, 96, 5
 CODES = ["topk", "batchtopk", "jumprelu"]
@@ -166,3 +167,21 @@ def test_torch_func_differentiates_all_of_it(monkeypatch, rng):
     (expected,) = torch.autograd.grad(model(leaf).square().sum(), leaf)
     got = torch.func.grad(lambda x: model(x).square().sum())(x)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@native
+@pytest.mark.parametrize("k", [4, 40])
+def test_no_other_step_takes_a_code_whose_zeros_are_left_out(monkeypatch, k):
+    """The stage that shrinks has no penalty on the code, so that the step by panels would take it."""
+    chosen, choose = set(), _loop.step_for
+
+    def step_for(run, learner):
+        step = choose(run, learner)
+        if learner.extra is None:
+            chosen.add(type(step))
+        return step
+
+    monkeypatch.setattr(_loop, "step_for", step_for)
+    settings = {"n_components": 80, "hidden_layer_sizes": (), "code_activation": "topk", "density": 0.3}
+    train(k=k, schedule="stagewise", **settings)
+    assert (chosen == {AutogradStep}) == (k == 4)

@@ -86,6 +86,11 @@ class Autoencoder(nn.Module):
         """Active share of all weights."""
         return self.nnz / sum(layer.topology.size for layer in self.layers.values())
 
+    @property
+    def code_by_entries(self) -> bool:
+        """Whether training leaves out the code's zeros, as far as can be told before: see `docs/design/codes.md`."""
+        return _codes.by_entries(self.encoder[-1], self.activations[len(self.encoder) - 1])  # type: ignore[arg-type]
+
     def names(self, half: str) -> list[str]:
         """Layer names of ``"encoder"`` or ``"decoder"``, in order."""
         return [name for name in self.config.layer_shapes if name.startswith(half)]
@@ -159,9 +164,8 @@ class Autoencoder(nn.Module):
         self, centred: Tensor | SparseRows
     ) -> tuple[Tensor | Panels | SparseRows, tuple[Tensor | Panels | Code, ...], Tensor | Panels | PreCode]:
         """What enters, the output of every encoder layer, and the code before its activation."""
-        names = self.names("encoder")
+        names, sparse = self.names("encoder"), self.code_by_entries
         layer, activation = self.encoder[-1], self.activations[len(names) - 1]
-        sparse = _codes.by_entries(layer, activation)  # type: ignore[arg-type]
         entered = centred if sparse and len(names) == 1 else self.enter(centred)
         hidden = tuple(after for _, after in self.steps(names[:-1], entered))
         if sparse:

@@ -30,6 +30,8 @@ def step_for(run: Run, learner: Learner) -> Step:
     """
     model, size = run.model, sum(layer.topology.size for layer in run.model.layers.values())
     limit = dense_above(size, run.isa, run.l2, model.config.block_size)
+    if model.code_by_entries:  # no other step leaves out the zeros of a code
+        return AutogradStep(run, learner)
     if model.density > limit and _dense.covers(run, learner):
         return DenseStep(run, learner)
     if PanelStep.covers(run, learner):
