@@ -1,5 +1,7 @@
 """A loss or an activation that is put into the tables works everywhere, with compiled kernels or without."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -85,6 +87,18 @@ def test_a_new_activation_trains_and_is_used(tables, kind, tmp_path):
     np.testing.assert_allclose(loaded.encode(rows), codes, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(loaded.encode(rows), dsa.transform(rows).toarray())
     assert metrics.evaluate(loaded, rows)["fvu"] < 1
+
+
+@pytest.mark.parametrize("table", ["activation", "loss"])
+def test_a_forward_kernel_alone_changes_no_gradient(tables, monkeypatch, table):
+    """The native step knows derivatives by name: what is new goes through autograd, whatever kernel it names."""
+    records, name = (ACTIVATIONS, "tanh") if table == "activation" else (LOSSES, "mae")
+
+    def losses(kernel):
+        monkeypatch.setitem(records, name, replace(records[name], kernel=kernel))
+        return [row["loss"] for row in DeepSparseAutoencoder(6, **{table: name}, **SMALL).fit(DENSE).history_]
+
+    assert losses(1) == losses(None)
 
 
 def test_a_dictionary_gets_a_linear_encoder(tables):

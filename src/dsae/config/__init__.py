@@ -9,7 +9,6 @@ from dsae.config._activations import activation_of as activation_of
 from dsae.config._automatic import automatic_epochs as automatic_epochs
 from dsae.config._automatic import automatic_rate as automatic_rate
 from dsae.config._automatic import automatic_widths as automatic_widths
-from dsae.config._checks import BLOCK_SIZES as BLOCK_SIZES
 from dsae.config._checks import choices_of as choices_of
 from dsae.config._checks import did_you_mean as did_you_mean
 from dsae.config._checks import in_range as in_range

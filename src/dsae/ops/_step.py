@@ -18,6 +18,11 @@ from dsae.topology import Topology
 Centring = tuple[Tensor, Tensor]
 
 
+# Those in `differentiate` and `compare` of csrc/step.cpp; others go through autograd, even with a forward kernel.
+DIFFERENTIATED = ("identity", "relu", "sigmoid", "softmax", "topk")
+COMPARED = ("mse", "bce")
+
+
 class StepLayer(NamedTuple):
     """A layer that is trained: ``activation`` of ``W x + bias``.
 

@@ -7,6 +7,5 @@ from dsae.topology._choose import random_topology as random_topology
 from dsae.topology._choose import weakest as weakest
 from dsae.topology._choose import weakest_blocks as weakest_blocks
 from dsae.topology._layer import Layer as Layer
-from dsae.topology._topology import MAX_NNZ as MAX_NNZ
 from dsae.topology._topology import Rewiring as Rewiring
 from dsae.topology._topology import Topology as Topology

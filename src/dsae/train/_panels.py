@@ -47,9 +47,8 @@ class PanelStep(AutogradStep):
             and len(learner.layers) == len(model.layers)
             and all(ops.is_native(p) and p.requires_grad for p in model.parameters())
             and not model.extras
-            and all(record.kernel is not None and not record.threshold for record in records)
-            and loss.kernel is not None
-            and loss.tiled
+            and all(record.name in ops.DIFFERENTIATED for record in records)
+            and loss.name in ops.COMPARED
             and all(isinstance(shrinker, _COVERED) for shrinker in stage.shrinkers)
         )
 
