@@ -1,17 +1,8 @@
 // Products on lines of 16 bits, and the way there and back. They pay where lines are the bound: docs/design/kernels.md.
 #include "bf16.hpp"
 
-#include "cache.hpp"
-
 namespace dsae::DSAE_LEVEL {
 namespace {
-
-constexpr int64_t kSmallestBlock = 256 << 10;
-
-int64_t block_bytes() {
-  const int64_t quarter = l2_bytes() / 4;
-  return quarter < kSmallestBlock ? kSmallestBlock : quarter;
-}
 
 template <class Body>
 inline void with_bf16_lanes(int lanes, const Body& body) {
@@ -40,7 +31,7 @@ void dot_rows(const Csr& w, const float* values, Panels<const uint16_t> own, Pan
   if (!own.count)
     for (int64_t edge = 0; edge < w.indptr[w.n_rows]; ++edge) dots[edge] = 0;
   with_bf16_lanes(own.lanes, [&](auto lanes) {
-    for_each_visit(w, other, block_bytes(), [&](const Visit& at) {
+    for_each_visit(w, other, bf16_block_bytes(), [&](const Visit& at) {
       bf16_dot_row<lanes, Product>(w, values, own.data + (at.panel * own.width + at.row) * lanes,
                                    other.data + at.panel * other.width * lanes,
                                    Product ? part(product, at.panel, at.row, lanes) : nullptr, dots, at);
@@ -68,7 +59,7 @@ void bf16_unpack(Panels<const uint16_t> from, Panels<float> to) {
 
 void bf16_spmm(const Csr& w, const float* values, const float* bias, Panels<const uint16_t> x, Panels<float> y) {
   with_bf16_lanes(x.lanes, [&](auto lanes) {
-    for_each_visit(w, x, block_bytes(), [&](const Visit& at) {
+    for_each_visit(w, x, bf16_block_bytes(), [&](const Visit& at) {
       bf16_spmm_row<lanes>(w, values, bias, x.data + at.panel * x.width * lanes, part(y, at.panel, at.row, lanes), at);
     });
   });

@@ -4,6 +4,7 @@
 // instruction set. bfloat16 is the upper half of a float32, so one shift gives the one and one mask the other.
 #pragma once
 
+#include "cache.hpp"
 #include "edges.hpp"
 
 namespace dsae::DSAE_LEVEL {
@@ -16,8 +17,11 @@ constexpr int kPair = 2 * kWidth;  // lanes in a vector of words
 constexpr int kHigh = 16;          // from a word's low lane to its high one
 constexpr int low_lane(int v) { return v * kWidth / kHigh * 2 * kHigh + v * kWidth % kHigh; }
 
-// Sums held at once: AVX-512 has 32 registers. With eight chains in 16, four multiply-adds wait for none.
-constexpr int kSums = kWidth == 16 ? 16 : kChains;
+// A quarter of L2: with lines of 64 lanes as many features as in half of it in float32.
+inline int64_t bf16_block_bytes() {
+  const int64_t quarter = l2_bytes() / 4, smallest = 256 << 10;
+  return quarter < smallest ? smallest : quarter;
+}
 
 // The nearest bfloat16, ties to even, in the upper half of a word; NaN stays NaN.
 inline Words rounded(Vec x) {
@@ -53,46 +57,42 @@ inline void widen_line(const uint16_t* from, float* to) {
   }
 }
 
-// A row of R outputs that share their inputs, a block of R values for each edge; output r's line is y + r * stride.
-// spmm_row is the case of one.
-template <int R, int L>
-inline void bf16_block_row(const Csr& w, const float* values, const float* bias, const uint16_t* x, float* y,
-                           int64_t stride, const Visit& at) {
-  constexpr int V = L / kPair, S = kSums / 2, Q = R < S ? R : S;  // outputs at once
-  constexpr int N = S / Q < V ? S / Q : V;                        // vectors of words at once
-  static_assert(R % Q == 0 && V % N == 0);
-  for (int q = 0; q < R; q += Q)
-    for (int v = 0; v < V; v += N) {
-      Vec low[Q][N] = {}, high[Q][N] = {};
-      for (int r = 0; r < Q; ++r)
-        for (int n = 0; n < N; ++n) {
-          const float* const from = y + (q + r) * stride + low_lane(v + n);
-          if (!at.fresh) low[r][n] = load(from), high[r][n] = load(from + kHigh);
-          else if (bias) low[r][n] += bias[at.row * R + q + r], high[r][n] += bias[at.row * R + q + r];
-        }
-      for (int64_t edge = at.first; edge < at.last; ++edge) {
-        const uint16_t* const from = x + int64_t{w.indices[edge]} * L + v * kPair;
-        const float* const block = values + edge * R + q;
-        for (int n = 0; n < N; ++n) {
-          Vec a, b;
-          widen(from + n * kPair, a, b);
-          for (int r = 0; r < Q; ++r) low[r][n] += block[r] * a, high[r][n] += block[r] * b;
-        }
-      }
-      for (int r = 0; r < Q; ++r)
-        for (int n = 0; n < N; ++n) {
-          float* const to = y + (q + r) * stride + low_lane(v + n);
-          store(to, low[r][n]);
-          store(to + kHigh, high[r][n]);
-        }
-    }
-}
-
-// As spmm_row.
+// As spmm_row, one edge at a time: four or eight chains.
 template <int L>
 inline void bf16_spmm_row(const Csr& w, const float* values, const float* bias, const uint16_t* x, float* y,
                           const Visit& at) {
-  bf16_block_row<1, L>(w, values, bias, x, y, 0, at);
+  constexpr int V = L / kPair, N = V < kChains / 2 ? V : kChains / 2;  // vectors of words, and how many at once
+  for (int v = 0; v < V; v += N) {
+    Vec low[N] = {}, high[N] = {};
+    for (int n = 0; n < N; ++n) {
+      const float* const from = y + low_lane(v + n);
+      if (!at.fresh) low[n] = load(from), high[n] = load(from + kHigh);
+      else if (bias) low[n] += bias[at.row], high[n] += bias[at.row];
+    }
+    for (int64_t edge = at.first; edge < at.last; ++edge) {
+      const uint16_t* const from = x + int64_t{w.indices[edge]} * L + v * kPair;
+      for (int n = 0; n < N; ++n) {
+        Vec a, b;
+        widen(from + n * kPair, a, b);
+        low[n] += values[edge] * a;
+        high[n] += values[edge] * b;
+      }
+    }
+    for (int n = 0; n < N; ++n) {
+      store(y + low_lane(v + n), low[n]);
+      store(y + low_lane(v + n) + kHigh, high[n]);
+    }
+  }
+}
+
+// A line that stays in registers, of either kind, in the order of widened words.
+template <int V>
+inline void load_own(const uint16_t* line, Vec* own) {
+  for (int v = 0; v < V; ++v) widen(line + v * kPair, own[2 * v], own[2 * v + 1]);
+}
+template <int V>
+inline void load_own(const float* line, Vec* own) {
+  for (int v = 0; v < V; ++v) own[2 * v] = load(line + low_lane(v)), own[2 * v + 1] = load(line + low_lane(v) + kHigh);
 }
 
 // As Dots.
@@ -123,19 +123,14 @@ struct Bf16Dots {
   }
 };
 
-// As dot_row; `own` and `other` are lines of 16 bits, `product` is not.
-template <int L, bool Product>
-inline void bf16_dot_row(const Csr& w, const float* values, const uint16_t* own, const uint16_t* other, float* product,
+// As dot_row; `other` are lines of 16 bits, `own` may be one.
+template <int L, bool Product, class Own>
+inline void bf16_dot_row(const Csr& w, const float* values, const Own* own, const uint16_t* other, float* product,
                          float* dots, const Visit& at) {
   using R = Bf16Dots<L, Product>;
   R row = {w.indices, values, other, {}, {}};
-  for (int v = 0; v < R::V; ++v) {
-    widen(own + v * kPair, row.own[2 * v], row.own[2 * v + 1]);
-    if (Product && !at.fresh) {
-      row.product[2 * v] = load(product + low_lane(v));
-      row.product[2 * v + 1] = load(product + low_lane(v) + kHigh);
-    }
-  }
+  load_own<R::V>(own, row.own);
+  if (Product && !at.fresh) load_own<R::V>(product, row.product);
   int64_t edge = at.first;
   for (; edge + kWidth <= at.last; edge += kWidth) {
     const Vec sum = row.template dots<kWidth>(edge);

@@ -7,6 +7,7 @@
 // A new loss that training knows is a function and a case of `compare`, whose number is the `kernel` of its record.
 #include "step.hpp"
 
+#include "bf16.hpp"
 #include "block_backward.hpp"
 #include "cache.hpp"
 #include "edges.hpp"
@@ -111,6 +112,7 @@ class Group {
   const int64_t group_;
   float** at_;  // what enters layer `first + i`; the last is what the last layer gives
   float *d_[2], *target_, *known_;
+  uint16_t* lines_;
   float weights_[L];
   float* const gradients_;
   const float* const wt_values_;
@@ -147,6 +149,7 @@ class Group {
     }
     for (float*& d : d_) d = next, next += plan.at_once * widest * L;
     target_ = next, known_ = next + plan.at_once * plan.width(plan.last) * L;
+    lines_ = reinterpret_cast<uint16_t*>(known_ + plan.at_once * plan.width(plan.last) * L);
     if (losses_)
       for (int64_t row = 0; row < plan.width(plan.last); ++row) losses_[row] = 0;
   }
@@ -240,12 +243,33 @@ class Group {
     const bool by_line = !(i + 1 == plan_.last && (!ends_.activated || takes_logits(batch_.loss)));
     if (l.w.size > 1) with_block_size(l.w.size, [&](auto rows) { forward_blocks<rows>(l, x, y, by_line); });
     else
-      for_each_visit(l.w.groups, x, spmm_block_bytes(L), [&](const Visit& visit) {
-        float* const line = y + (visit.panel * l.w.n_rows + visit.row) * L;
-        spmm_row<L>(l.w.groups, l.values, l.bias, x.data + visit.panel * x.width * L, line, visit);
-        if (visit.final && by_line) activate<L>(l.activation, line);
+      by_lines(l, kForward, x, spmm_block_bytes(L), [&](auto lines, int64_t block_bytes, auto rounded) {
+        for_each_visit(l.w.groups, lines, block_bytes, [&](const Visit& visit) {
+          float* const line = y + (visit.panel * l.w.n_rows + visit.row) * L;
+          const auto* const from = lines.data + visit.panel * lines.width * L;
+          if constexpr (rounded) bf16_spmm_row<L>(l.w.groups, l.values, l.bias, from, line, visit);
+          else spmm_row<L>(l.w.groups, l.values, l.bias, from, line, visit);
+          if (visit.final && by_line) activate<L>(l.activation, line);
+        });
       });
     if (by_line && whole(i)) activate_whole(i);
+  }
+
+  // Panels at work in lines of 16 bits, until others are rounded.
+  Panels<const uint16_t> rounded_lines(Panels<const float> from) {
+    parallel_range(from.count * from.width, from.count * from.width * L, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin * L; i < end * L; i += L) narrow_line<L>(from.data + i, lines_ + i);
+    });
+    return {lines_, from.count, from.width, L};
+  }
+
+  // Calls body with lines of 16 bits, how many bytes of them make a block and true, where `product` of the layer reads
+  // such, else with `from`, that of float32 and false.
+  template <class Body>
+  void by_lines(const StepLayer& l, int product, Panels<const float> from, int64_t block_bytes, const Body& body) {
+    if constexpr (L >= 32)
+      if (l.rounded & product) return body(rounded_lines(from), bf16_block_bytes(), std::true_type());
+    body(from, block_bytes, std::false_type());
   }
 
   template <int R>
@@ -356,11 +380,14 @@ class Group {
     const Panels<const float> x = {at(i), count_, l.n_in, L};
     float* const to = dw(i);
     if (l.w.size > 1) return by_blocks(l, dy, x, {nullptr, count_, l.n_in, L}, to, [](int64_t, int64_t) {});
-    for_each_visit(l.w.groups, x, dot_block_bytes(), [&](Visit visit) {
-      const float* const own = dy + (visit.panel * l.w.n_rows + visit.row) * L;
-      const float* const other = x.data + visit.panel * x.width * L;
-      visit.panel += done_;
-      dot_row<L, false>(l.w.groups, nullptr, own, other, nullptr, to, visit);
+    by_lines(l, kSampled, x, dot_block_bytes(), [&](auto lines, int64_t block_bytes, auto rounded) {
+      for_each_visit(l.w.groups, lines, block_bytes, [&](Visit visit) {
+        const float* const own = dy + (visit.panel * l.w.n_rows + visit.row) * L;
+        const auto* const other = lines.data + visit.panel * lines.width * L;
+        visit.panel += done_;
+        if constexpr (rounded) bf16_dot_row<L, false>(l.w.groups, nullptr, own, other, nullptr, to, visit);
+        else dot_row<L, false>(l.w.groups, nullptr, own, other, nullptr, to, visit);
+      });
     });
   }
 
@@ -388,12 +415,15 @@ class Group {
     };
     if (l.w.size > 1) by_blocks(l, dy, {x, count_, l.n_in, L}, {dx, count_, l.n_in, L}, to, finish);
     else
-      for_each_visit(l.wt, from, dot_block_bytes(), [&](Visit visit) {
-        const int64_t panel = visit.panel, at = (panel * l.n_in + visit.row) * L;
-        const float* const other = dy + panel * from.width * L;
-        visit.panel += done_;
-        dot_row<L, true>(l.wt, values, x + at, other, dx + at, to, visit);
-        if (visit.final) finish(panel, visit.row);
+      by_lines(l, kBackward, from, dot_block_bytes(), [&](auto lines, int64_t block_bytes, auto rounded) {
+        for_each_visit(l.wt, lines, block_bytes, [&](Visit visit) {
+          const int64_t panel = visit.panel, at = (panel * l.n_in + visit.row) * L;
+          const auto* const other = lines.data + panel * lines.width * L;
+          visit.panel += done_;
+          if constexpr (rounded) bf16_dot_row<L, true>(l.wt, values, x + at, other, dx + at, to, visit);
+          else dot_row<L, true>(l.wt, values, x + at, other, dx + at, to, visit);
+          if (visit.final) finish(panel, visit.row);
+        });
       });
     if (inner && !by_line) {
       differentiate_all(i, dx);

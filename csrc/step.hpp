@@ -6,6 +6,8 @@
 
 namespace dsae {
 
+constexpr int kForward = 1, kBackward = 2, kSampled = 4;
+
 struct StepLayer {
   Blocks w;
   int64_t n_in;
@@ -15,6 +17,7 @@ struct StepLayer {
   int activation;     // in the table of activate.cpp
   int64_t k;          // of activations that need it
   float *dw, *dbias;  // where the gradients go
+  int rounded = 0;    // products that read lines of 16 bits: a sum of kForward, kBackward, kSampled
 };
 
 // Rows, or panels that have been made before; what is compared with what.
@@ -47,7 +50,7 @@ struct StepPlan {
       size += width(i);
       widest = widest < width(i) ? width(i) : widest;
     }
-    return (size + 2 * widest + 2 * width(last)) * lanes;
+    return (size + 2 * widest + (widest + 1) / 2 + 2 * width(last)) * lanes;
   }
   int64_t edges() const {
     int64_t n = 0;

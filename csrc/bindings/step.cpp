@@ -140,7 +140,8 @@ class Step {
   // A layer as (indptr, indices, values, bias), its transpose as (indptr, indices, slots) unless it has blocks, its
   // gradients as (dw, dbias).
   void add(const std::tuple<In, In, In, In>& layer, const std::optional<std::tuple<In, In, In>>& transpose,
-           const std::tuple<Out, Out>& gradients, int64_t n_in, int activation, int64_t k, int block_size) {
+           const std::tuple<Out, Out>& gradients, int64_t n_in, int activation, int64_t k, int block_size,
+           int rounded) {
     const Call call{"Step"};
     const auto& [indptr, indices, values, bias] = layer;
     const auto& [dw, dbias] = gradients;
@@ -169,7 +170,7 @@ class Step {
     layers_.push_back({w, n_in, call.vector<const float>("values", values, "the number of weights", nnz),
                        call.vector<const float>("bias", bias, "the number of rows", w.n_rows), wt, at, activation, k,
                        call.vector<float>("dw", dw, "the number of weights", nnz),
-                       call.vector<float>("dbias", dbias, "the number of rows", w.n_rows)});
+                       call.vector<float>("dbias", dbias, "the number of rows", w.n_rows), rounded});
     for (const In& array : {indptr, indices, values, bias}) alive_.push_back(nb::cast(array));
     for (const Out& array : {dw, dbias}) alive_.push_back(nb::cast(array));
   }
@@ -248,9 +249,11 @@ void bind_step(nb::module_& m) {
       .def(nb::init<int64_t>(), "private_bytes"_a = kPrivateBytes,
            "At most so many bytes of gradients lie beside those given, so that panels can go through alone.")
       .def("add", &Step::add, "layer"_a, "transpose"_a.none(), "gradients"_a, "n_in"_a, "activation"_a, "k"_a,
-           "block_size"_a = 1,
+           "block_size"_a = 1, "rounded"_a = 0,
            "Put a layer ``(indptr, indices, values, bias)`` behind the others, with its transpose ``(indptr, indices, "
-           "slots)``, which blocks need not have, and the places of its gradients ``(dw, dbias)``.")
+           "slots)``, which blocks need not have, and the places of its gradients ``(dw, dbias)``; ``rounded`` sums 1, "
+           "2 and 4 for the "
+           "forward product, the backward one and that of a first layer, which then read lines of 16 bits.")
       .def("gradients", &Step::gradients, "first"_a, "last"_a, "x"_a.noconvert(), "n_rows"_a, "centring"_a.none(),
            "target"_a.noconvert().none(), "as_given"_a, "known"_a.noconvert().none(), "weights"_a.noconvert().none(),
            "loss"_a, "factor"_a, "dx"_a.noconvert().none(), "finished"_a.none(),

@@ -570,9 +570,10 @@ class Step:
         activation: int,
         k: int,
         block_size: int = 1,
+        rounded: int = 0,
     ) -> None:
         """
-        Put a layer ``(indptr, indices, values, bias)`` behind the others, with its transpose ``(indptr, indices, slots)``, which blocks need not have, and the places of its gradients ``(dw, dbias)``.
+        Put a layer ``(indptr, indices, values, bias)`` behind the others, with its transpose ``(indptr, indices, slots)``, which blocks need not have, and the places of its gradients ``(dw, dbias)``; ``rounded`` sums 1, 2 and 4 for the forward product, the backward one and that of a first layer, which then read lines of 16 bits.
         """
 
     def gradients(

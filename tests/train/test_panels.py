@@ -10,6 +10,7 @@ from tests.train.runs import data, same, train
 from dsae import kernels
 from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig
 from dsae.nn import Autoencoder
+from dsae.ops import _lines
 from dsae.train import _loop
 from dsae.train._dense import DenseStep
 from dsae.train._panels import PanelStep
@@ -80,6 +81,38 @@ def test_blocks_take_the_native_step_where_single_weights_take_matrices(monkeypa
     monkeypatch.setattr(_loop, "step_for", seen)
     train(density=0.6, shrink="random", block_size=block_size, max_iter=1)
     assert [type(step) for step in chosen] == [kind]
+
+
+class Rounded(AutogradStep):
+    """Autograd's steps on lines of 16 bits, each compared with the native one, which rounds other factors."""
+
+    steps = 0
+
+    def __init__(self, run, learner):
+        super().__init__(run, learner)
+        for layer in run.model.layers.values():
+            assert layer.lines == (True, True, True)
+        self.step = PanelStep(run, learner)
+
+    def gradients(self, x):
+        found = self.step.gradients(x)
+        grads = [p.grad.clone() for p in self.step.parameters]
+        wanted = super().gradients(x)
+        np.testing.assert_allclose(found, wanted, rtol=0.02)
+        assert found != wanted
+        for grad, parameter in zip(grads, self.step.parameters, strict=True):
+            assert (grad - parameter.grad).norm() <= 0.03 * parameter.grad.norm() + 1e-6
+        Rounded.steps += 1
+        return wanted
+
+
+def test_steps_on_lines_of_16_bits_have_nearly_the_gradients_of_autograd(monkeypatch):
+    monkeypatch.setattr(_lines, "_SMALLEST", 1)
+    monkeypatch.setattr(_lines, "_PAYS", {kernels.isa(): (0, 0, 0)})
+    monkeypatch.setattr(_loop, "step_for", Rounded)
+    Rounded.steps = 0
+    train(rows=data(400), max_iter=5, batch_size=80, shrink="random")
+    assert Rounded.steps == 25
 
 
 def model_and_step(private_bytes=None, **config):

@@ -10,7 +10,9 @@ from dsae.ops import _lines
 from dsae.train import Checkpoints
 
 pytestmark = native
-SETTINGS = {"shrink": "rigl", "density": 0.4, "max_iter": 5}
+SETTINGS = {"shrink": "rigl", "density": 0.3, "max_iter": 5}
+# Steps of the native pass, and of autograd, which contractive needs.
+STEPS = [{}, {"contractive": 0.1}]
 
 
 @pytest.fixture(autouse=True)
@@ -19,21 +21,27 @@ def rounds_wherever_it_may(monkeypatch):
     monkeypatch.setattr(_lines, "_PAYS", {kernels.isa(): (1, 1, 1)})
 
 
-def test_auto_rounds_and_float32_does_not(monkeypatch):
-    rounded, exact = train(**SETTINGS), train(**SETTINGS, precision="float32")
+@pytest.mark.parametrize("more", STEPS)
+def test_auto_rounds_and_float32_does_not(monkeypatch, more):
+    rounded, exact = train(**SETTINGS, **more), train(**SETTINGS, **more, precision="float32")
     losses = [history[-1]["loss"] for _, history in (rounded, exact)]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
     monkeypatch.setattr(_lines, "_PAYS", {})
-    same(train(**SETTINGS), exact)
+    same(train(**SETTINGS, **more), exact)
 
 
-@pytest.mark.parametrize("step", [1, 7, 13])
-def test_a_killed_run_resumes_bit_for_bit(tmp_path, step):
-    whole = train(**SETTINGS)
+def test_blocks_stay_float32():
+    same(train(**SETTINGS, block_size=4), train(**SETTINGS, block_size=4, precision="float32"))
+
+
+@pytest.mark.parametrize("more", STEPS)
+@pytest.mark.parametrize("step", [1, 13])
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, step, more):
+    whole = train(**SETTINGS, **more)
     with pytest.raises(StoppedError):
-        train(Killed(tmp_path / "run", step), **SETTINGS)
-    same(train(Checkpoints(tmp_path / "run"), **SETTINGS), whole)
+        train(Killed(tmp_path / "run", step), **SETTINGS, **more)
+    same(train(Checkpoints(tmp_path / "run"), **SETTINGS, **more), whole)
 
 
 def test_a_run_goes_on_with_the_table_that_it_began_with(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ class Lines(NamedTuple):
 
 # Edges for each line that is rounded (of an input in the forward product, of an output in the others) from which half
 # the bytes outweigh the rounding, for instruction sets and caches (L2 from 512 KB to 2 MB) in docs/design/kernels.md.
-_PAYS = {"x86-64-v4": (16, None, 100), "x86-64-v3": (16, 16, None)}
+_PAYS = {"x86-64-v4": (16, None, 100), "x86-64-v3": (16, 16, 100)}
 # Weights below which a layer's products take less than a tenth of a millisecond.
 _SMALLEST = 1 << 14
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dsae import kernels
 from dsae.config import Activation, Loss
+from dsae.ops._lines import Lines
 from dsae.ops._native import empty
 from dsae.ops._rows import Panels
 from dsae.topology import Topology
@@ -26,7 +27,8 @@ COMPARED = ("mse", "bce")
 class StepLayer(NamedTuple):
     """A layer that is trained: ``activation`` of ``W x + bias``.
 
-    ``activation`` has a kernel and no thresholds; ``k`` is topk's. Values and bias may change in place.
+    ``activation`` has a kernel and no thresholds; ``k`` is topk's; ``lines`` says which products read lines of
+    16 bits. Values and bias may change in place.
     """
 
     topology: Topology
@@ -34,6 +36,7 @@ class StepLayer(NamedTuple):
     bias: Tensor
     activation: Activation
     k: int = 0
+    lines: Lines | None = None
 
 
 class NetworkGradients:
@@ -72,6 +75,7 @@ class NetworkGradients:
                 layer.activation.kernel,
                 layer.k,
                 topology.block_size,
+                0 if layer.lines is None else sum(2**bit for bit, rounds in enumerate(layer.lines) if rounds),
             )
 
     def loss(

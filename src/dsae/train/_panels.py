@@ -33,7 +33,9 @@ class PanelStep(AutogradStep):
             assert layer.bias is not None
             self.parameters += [layer.values, layer.bias]
             record = ACTIVATIONS[model.config.activations[name]]
-            layers.append(ops.StepLayer(layer.topology, layer.values, layer.bias, record, model.config.k or 0))
+            layers.append(
+                ops.StepLayer(layer.topology, layer.values, layer.bias, record, model.config.k or 0, layer.lines)
+            )
         self._network = ops.NetworkGradients(layers)
 
     @staticmethod
