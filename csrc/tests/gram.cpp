@@ -31,7 +31,7 @@ void test_gram(const dsae::Kernels& k, const Matrix& m, int64_t n, float unseen,
   const Floats values = floats(m.nnz()), bias = floats(n_out), aim = floats(columns.nnz()), x = floats(n * n_in),
                shift = floats(n_out);
   Ints indptr(n + 1), indices(columns.nnz()), slots(columns.nnz());
-  dsae::transpose(columns.csr(), n, indptr.data(), indices.data(), slots.data());
+  dsae::transpose(dsae::single(columns.csr()), n, indptr.data(), indices.data(), slots.data());
   Floats by_sample(columns.nnz());
   for (int64_t e = 0; e < columns.nnz(); ++e) by_sample[e] = aim[slots[e]];
   std::vector<double> z(n * n_out), weight(n * n_out, unseen), expected(m.nnz() + n_out + n * n_in);

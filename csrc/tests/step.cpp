@@ -21,7 +21,7 @@ struct Layer {
       : w(n_out, n_in, density), values(floats(w.nnz())), bias(floats(n_out)), t_indptr(n_in + 1) {
     t_indices.resize(w.nnz());
     slots.resize(w.nnz());
-    dsae::transpose(w.csr(), n_in, t_indptr.data(), t_indices.data(), slots.data());
+    dsae::transpose(dsae::single(w.csr()), n_in, t_indptr.data(), t_indices.data(), slots.data());
   }
 };
 
@@ -75,7 +75,7 @@ void test_step(const dsae::Kernels& k, int64_t n_rows, int lanes, int64_t n_grou
       const Layer& l = layers[i];
       float* const dw = out;
       out += l.w.nnz() + l.w.n_rows;
-      given.push_back({l.w.csr(),
+      given.push_back({dsae::single(l.w.csr()),
                        l.w.n_cols,
                        l.values.data(),
                        l.bias.data(),
