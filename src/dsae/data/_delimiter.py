@@ -34,8 +34,9 @@ class Quotes:
 
     def open_after(self, line: bytes) -> bool:
         """Whether a field is open after one more line."""
-        if b'"' in line:
-            self._is_open = (self._ends if self._is_open else self._begins).fullmatch(line) is None
+        end = line.rfind(b'"') + 1  # what comes behind the last mark opens nothing
+        if end:
+            self._is_open = (self._ends if self._is_open else self._begins).fullmatch(line, 0, end) is None
         return self._is_open
 
 
