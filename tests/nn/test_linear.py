@@ -109,6 +109,7 @@ def test_both_executors_have_the_same_gradients(monkeypatch):
     x = torch.randn(50, 40, requires_grad=True)
     weight = torch.randn(50, 30)
     gradients = []
+    monkeypatch.setattr("dsae.nn._linear.SMALL", 0)
     for crossover in (DENSE_ABOVE, 0.0):
         monkeypatch.setattr("dsae.nn._linear.DENSE_ABOVE", crossover)
         gradients.append(torch.autograd.grad((layer(x) * weight).sum(), (x, layer.values, layer.bias)))

@@ -18,6 +18,8 @@ from dsae.topology import Rewiring, Topology, random_topology, weakest_blocks
 
 # Above this density a dense matrix product beats the sparse kernels; docs/design/kernels.md says why.
 DENSE_ABOVE = 0.5
+# But not in layers of so few possible weights, unless they are full: of 32 x 256 the kernels took half to two thirds.
+SMALL = 1 << 15
 BLOCKS_DENSE_ABOVE = 0.9  # the same of layers with blocks; docs/design/blocks.md
 # On other devices one always does, as long as such a matrix (1 GiB in float32) is worth its memory.
 DENSE_BELOW = 1 << 28
@@ -178,7 +180,7 @@ class SparseLinear(nn.Module):
         """``"dense"`` where a matrix product on scattered values is faster, else ``"sparse"``."""
         topology = self.topology
         above = DENSE_ABOVE if topology.block_size == 1 else BLOCKS_DENSE_ABOVE
-        if topology.is_full or topology.density > above:
+        if topology.is_full or (topology.density > above and topology.size > SMALL):
             return "dense"
         return "dense" if self.values.device.type != "cpu" and topology.size <= DENSE_BELOW else "sparse"
 
