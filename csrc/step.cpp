@@ -72,9 +72,12 @@ inline float compare(int loss, float* z, const float* target, const float* known
       z[n] = (z[n] < 0 ? e : 1.0f) / (1 + e) - target[n];
     }
   }
-  if (known)
-    for (int n = 0; n < L; ++n) found[n] *= known[n], z[n] *= known[n];
-  for (int n = 0; n < L; ++n) found[n] *= weights[n], z[n] *= weights[n];
+  // Selected, not multiplied: what is unknown may be NaN, and lines end in lanes that are no samples.
+  for (int n = 0; n < L; ++n) {
+    const float weight = weights[n] * (known ? known[n] : 1.0f);
+    found[n] = weight != 0 ? found[n] * weight : 0.0f;
+    z[n] = weight != 0 ? z[n] * weight : 0.0f;
+  }
   return sum_line<L>(found);
 }
 
@@ -217,11 +220,19 @@ class Group {
           if (batch_.mean)
             for (int n = 0; n < L; ++n) x[i + n] = (x[i + n] - batch_.mean[row]) / batch_.scale[row];
         });
+      if (batch_.mean) clear_rest(x, width);
     }
     if (batch_.loss < 0) return;
     const int64_t last = plan_.width(plan_.last);
     if (batch_.target) pack(rows_at(batch_.target, last), {target_, count_, last, L});
     if (batch_.known) pack(rows_at(batch_.known, last), {known_, count_, last, L});
+  }
+
+  // Lanes after the last sample, which packing had left at zero.
+  void clear_rest(float* x, int64_t width) {
+    const int64_t used = plan_.n_rows - (panel_ + count_ - 1) * L;
+    for (int64_t f = 0; used < L && f < width; ++f)
+      for (int64_t n = used; n < L; ++n) x[((count_ - 1) * width + f) * L + n] = 0;
   }
 
   // Ones for samples, or their weights; zeros after the last sample, whose lines may hold anything.
@@ -432,15 +443,13 @@ class Group {
   }
 };
 
-constexpr int64_t kMostLayers = 256;
-
 // body(group) for all of them; each in one place of the scratch at a time.
 template <int L, class Body>
 void for_each_group(const StepPlan& plan, const StepBatch& batch, const StepEnds& ends, const StepScratch& scratch,
                     const Body& body) {
   const bool kept = scratch.n_places == plan.n_groups;
   const auto one = [&](int64_t group, int64_t place) {
-    float* boundaries[kMostLayers + 1];
+    float* boundaries[kMostStepLayers + 1];
     Group<L> g(plan, batch, ends, scratch, group, place, boundaries);
     body(g);
   };

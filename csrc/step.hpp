@@ -6,6 +6,8 @@
 
 namespace dsae {
 
+constexpr int64_t kMostStepLayers = 256;
+
 constexpr int kForward = 1, kBackward = 2, kSampled = 4;
 
 struct StepLayer {

@@ -22,7 +22,6 @@ using Optional = std::optional<In>;
 using Centring = std::optional<std::tuple<In, In>>;
 using Finished = std::optional<std::function<void(int64_t)>>;  // takes the GIL when it is called
 
-constexpr int64_t kMostLayers = 256;
 // Groups of panels have sums of their own while these fit in a last cache beside the activations. On one thread
 // 784-1024-256-32 at batch 256 took, in 4, 2 and 1 groups, 3.5, 3.4 and 3.6 ms at density 0.05, 12.9, 12.3 and 12.0 at
 // 0.2.
@@ -148,7 +147,7 @@ class Step {
     const auto w = call.blocks(indptr, indices, block_size, bias.size());
     call.rising(w.groups);
     const int64_t nnz = w.nnz(), n = layers_.size();
-    if (n == kMostLayers) call.fail("at most 256 layers", "one more");
+    if (n == dsae::kMostStepLayers) call.fail("at most 256 layers", "one more");
     if (n) call.equal("n_in", n_in, "what the layer before gives", layers_.back().w.n_rows);
     if (activation < 0 || activation >= kernels->n_activations || kernels->activations[activation].needs_thresholds ||
         (kernels->activations[activation].needs_k && k <= 0))

@@ -185,3 +185,22 @@ def test_no_other_step_takes_a_code_whose_zeros_are_left_out(monkeypatch, k):
     settings = {"n_components": 80, "hidden_layer_sizes": (), "code_activation": "topk", "density": 0.3}
     train(k=k, schedule="stagewise", **settings)
     assert (chosen == {AutogradStep}) == (k == 4)
+
+
+def test_growth_takes_the_gradients_of_training_alone(monkeypatch, rng):
+    """Importances are measured after an epoch, on batches of other lengths, while the next step is to be taped."""
+    entries(monkeypatch, 1)
+    settings = {"n_components": 80, "hidden_layer_sizes": (), "code_activation": "topk", "k": K, "density": 0.3}
+    train(rows=np.tile(rows(rng).numpy(), (4, 1))[:300], shrink="rigl", batch_size=80, max_iter=3, **settings)
+
+
+def test_biases_learn_where_weights_are_frozen(monkeypatch, rng):
+    entries(monkeypatch, 1)
+    config = AutoencoderConfig(WIDTH, LATENTS, code_activation="topk", k=K)
+    model, x = Autoencoder(config, torch.Generator().manual_seed(0)), rows(rng)
+    model.trace(x).loss("mse").backward()
+    expected = model.encoder[0].bias.grad.clone()
+    model.zero_grad()
+    model.encoder[0].values.requires_grad_(False)
+    model.trace(x).loss("mse").backward()
+    torch.testing.assert_close(model.encoder[0].bias.grad, expected)

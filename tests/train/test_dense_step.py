@@ -5,13 +5,14 @@ import pytest
 import torch
 from tests.arrays import native
 from tests.covering import covering
+from tests.train.runs import Killed, StoppedError, same, train
 
 from dsae import kernels, ops
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource
 from dsae.nn import target_nnz
+from dsae.train import Checkpoints, fit, joint, start_model
 from dsae.train import _loop as loop
-from dsae.train import fit, joint, start_model
 from dsae.train._choose import dense_above
 from dsae.train._dense import DenseStep, covers
 from dsae.train._step import AutogradStep
@@ -112,7 +113,7 @@ def test_what_is_not_covered_is_left_to_autograd(monkeypatch, settings):
         return AutogradStep(run, learner)
 
     trained(step_for, monkeypatch, **({"code": "sigmoid"} | settings))
-    assert not any(seen)
+    assert not seen[0]
 
 
 def test_a_nearly_dense_network_has_dense_steps_and_a_sparse_one_has_not(monkeypatch):
@@ -139,3 +140,13 @@ def test_the_table_knows_sizes_instruction_sets_and_caches():
         assert dense_above(1 << 21, isa, 1 << 19) < large
         assert dense_above(1, isa, 1 << 19) == 1
         assert dense_above(1 << 21, isa, 1 << 20, 4) > large
+
+
+@pytest.mark.parametrize("step", [20, 30, 34])
+def test_a_score_that_is_no_longer_wanted_ends_alike_after_a_restart(tmp_path, monkeypatch, step):
+    """Saliency keeps a network from dense steps until the last rewiring, also where that changes nothing."""
+    monkeypatch.setattr("dsae.train._choose.dense_above", lambda *a: 0.5)
+    how = {"density": 1.0, "shrink": "saliency"}
+    with pytest.raises(StoppedError):
+        train(Killed(tmp_path / "run", step), **how)
+    same(train(Checkpoints(tmp_path / "run"), **how), train(**how))

@@ -79,7 +79,8 @@ def test_blocks_take_the_native_step_where_single_weights_take_matrices(monkeypa
         return chosen[-1]
 
     monkeypatch.setattr(_loop, "step_for", seen)
-    train(density=0.6, shrink="random", block_size=block_size, max_iter=1)
+    monkeypatch.setattr("dsae.train._choose._SIZES", (0, 0))  # as a large network
+    train(density=0.7, shrink="random", block_size=block_size, max_iter=1)
     assert [type(step) for step in chosen] == [kind]
 
 
@@ -275,3 +276,28 @@ def test_backward_needs_a_forward_pass():
 
 def test_a_run_by_native_steps_repeats():
     same(train(shrink="tempered", max_iter=3), train(shrink="tempered", max_iter=3))
+
+
+def test_unknown_targets_may_be_anything():
+    found = []
+    for hidden in (0.0, np.nan, np.inf):
+        _, step, grads = model_and_step()
+        x, known = batch(70), np.ones((70, 40), np.float32)
+        known[::3, ::2] = 0
+        target = np.where(known == 1, x, np.float32(hidden))
+        found.append((summed(step, x, target=target, known=known), *(a for pair in grads for a in pair)))
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_lanes_that_are_no_samples_count_for_nothing():
+    scale, mean = np.full(40, 1e-30, np.float32), np.full(40, 1e30, np.float32)  # their quotient overflows
+    _, step, grads = model_and_step()
+    x = mean + np.zeros((70, 40), np.float32)
+    assert np.isfinite(summed(step, x, centring=(mean, scale)))
+    assert all(np.isfinite(array).all() for pair in grads for array in pair)
+
+
+def test_networks_of_more_layers_than_a_native_step_has_are_trained():
+    train(rows=data(40, 6), hidden_layer_sizes=(5,) * 130, shrink="random", max_iter=1)

@@ -189,10 +189,10 @@ class _Read(Function):
         if place.tape is not None and place.tape.recording:
             _record(place.tape, rows if place.x is None else place.x, _native.spread(dz, pattern))
         d_values = d_bias = dx = None
-        if ctx.needs_input_grad[0] and place.x is not None:
+        if any(ctx.needs_input_grad[:2]) and place.x is not None:
             dense = _native.spread(dz, pattern)
             d_values, d_bias = _native.csr_sddmm(dense, place.x, layer), dense.sum(0)
-        elif ctx.needs_input_grad[0]:
+        elif any(ctx.needs_input_grad[:2]):
             d_values, d_bias = _outer(layer, pattern, dz, rows, bias=True)
         if ctx.needs_input_grad[2]:
             dx = _combine(layer, _array(values), None, pattern, dz)

@@ -16,6 +16,7 @@ from dsae.ops._native import empty
 from dsae.ops._rows import Panels
 from dsae.topology import Topology
 
+MOST_LAYERS = 256  # as csrc/step.hpp has it
 Centring = tuple[Tensor, Tensor]
 
 

@@ -51,6 +51,9 @@ class Shrinker:
     def observe(self, layers: Mapping[str, SparseLinear]) -> None:
         """Called after every step; gradients are still available."""
 
+    observes: bool = False
+    """Whether `observe` does anything; it may end in the course of training."""
+
     def due(self, clock: Clock) -> bool:
         """Whether `rewire` will look at values or gradients in this step."""
         return False

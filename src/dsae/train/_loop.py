@@ -245,7 +245,7 @@ def _clock(run: Run, learner: Learner) -> Clock:
 def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float:
     clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
     optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
-    stepper = _stepper(run, learner, x)
+    stepper, observing = _stepper(run, learner, x), [shrinker.observes for shrinker in stage.shrinkers]
     loss, objective = stepper.gradients(x)
     if not math.isfinite(objective):
         raise FloatingPointError(
@@ -262,6 +262,9 @@ def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float
             swap_parameter(optimizer, layers[name], rewiring)
             for other in stage.shrinkers:
                 other.moved(name, rewiring)
+    if observing != [shrinker.observes for shrinker in stage.shrinkers]:  # another step may now be the faster one
+        learner.settle()
+        learner.stepper = None
     return loss
 
 

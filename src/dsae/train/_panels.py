@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -28,15 +30,16 @@ class PanelStep(AutogradStep):
         self._loss = loss_of(run.config.loss)
         self._on_weights = [s for s in learner.stage.shrinkers if isinstance(s, L2)]
         self._on_code = [s for s in learner.stage.shrinkers if isinstance(s, TargetRate)]
-        self.parameters, layers = [], []
-        for name, layer in model.layers.items():
+        self.parameters = [p for layer in model.layers.values() for p in (layer.values, layer.bias) if p is not None]
+
+    @cached_property
+    def _network(self) -> ops.NetworkGradients:
+        config, layers = self._run.model.config, []
+        for name, layer in self._run.model.layers.items():
             assert layer.bias is not None
-            self.parameters += [layer.values, layer.bias]
-            record = ACTIVATIONS[model.config.activations[name]]
-            layers.append(
-                ops.StepLayer(layer.topology, layer.values, layer.bias, record, model.config.k or 0, layer.lines)
-            )
-        self._network = ops.NetworkGradients(layers)
+            record = ACTIVATIONS[config.activations[name]]
+            layers.append(ops.StepLayer(layer.topology, layer.values, layer.bias, record, config.k or 0, layer.lines))
+        return ops.NetworkGradients(layers)
 
     @staticmethod
     def covers(run: Run, learner: Learner) -> bool:
@@ -46,7 +49,7 @@ class PanelStep(AutogradStep):
         loss = loss_of(run.config.loss)
         return (
             learner.extra is None
-            and len(learner.layers) == len(model.layers)
+            and len(learner.layers) == len(model.layers) <= ops.MOST_LAYERS
             and all(ops.is_native(p) and p.requires_grad for p in model.parameters())
             and not model.extras
             and all(record.name in ops.DIFFERENTIATED for record in records)
@@ -58,6 +61,7 @@ class PanelStep(AutogradStep):
         """By one native call for each half of the network that nothing else has to see."""
         if isinstance(x, ops.SparseRows):
             return super().gradients(x)
+        ops.share_products(0)
         for parameter, grad in zip(self.parameters, self._network.grads, strict=True):
             parameter.grad = grad
         model, size, penalty = self._run.model, x.shape[0] * x.shape[1], 0.0

@@ -83,8 +83,10 @@ class Sensitivity:
         n_rows = min(len(self._source), _ROWS, max(_NARROWEST, _NUMBERS // width))
         rows = ArraySource(self._source.sample(n_rows, self._rng).rows)
         at_once = self._batch_size if isinstance(rows.X, np.ndarray) else max(_NARROWEST, _TILE // width)
-        training = model.training
+        training, recording = model.training, [layer.tape.recording for layer in model.layers.values()]
         model.eval()
+        for layer in model.layers.values():  # what is taped is for the next step of training
+            layer.tape.recording = False
         size, square = torch.zeros(2, self._source.n_features, dtype=torch.float64)
         for batch in rows.batches(min(self._batch_size, at_once)):
             some = batch.rows
@@ -92,6 +94,8 @@ class Sensitivity:
             size += ((x - model.mean) / model.scale).abs().sum(dim=0).cpu()
             square += self._gradient(model, x).double().square().sum(dim=0).cpu()
         model.train(training)
+        for layer, before in zip(model.layers.values(), recording, strict=True):
+            layer.tape.recording = before
         return (size / len(rows) * (square / len(rows)).sqrt()).numpy()
 
     def _gradient(self, model: Autoencoder, x: torch.Tensor) -> torch.Tensor:

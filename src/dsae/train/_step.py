@@ -47,6 +47,8 @@ class AutogradStep:
         """By backward from the objective, into ``grad`` of the parameters."""
         run, learner = self._run, self._learner
         learner.optimizer.zero_grad()
+        for layer in learner.layers.values():
+            layer.tape.x = layer.tape.dy = None
         by_matrix = (layer for layer in run.model.layers.values() if layer.executor == "dense")
         ops.share_products(x.shape[0] * sum(layer.in_features * layer.out_features for layer in by_matrix))
         loss, objective = objective_of(run, learner.stage, learner.extra, x)
