@@ -35,11 +35,13 @@ void test_topology(const dsae::Kernels& k, const Matrix& m, const std::string& w
 
   std::vector<double> matrix(m.n_rows * m.n_cols);
   for (int64_t e = 0; e < nnz; ++e) matrix[m.rows[e] * m.n_cols + m.indices[e]] = values[e];
-  run("spread " + where, matrix, [&](float* out) { dsae::to_dense(m.csr(), values.data(), m.n_cols, out); });
+  run("spread " + where, matrix,
+      [&](float* out) { dsae::to_dense(dsae::single(m.csr()), values.data(), m.n_cols, out); });
   const Floats dense = floats(matrix.size());
   std::vector<double> at_edges(nnz);
   for (int64_t e = 0; e < nnz; ++e) at_edges[e] = dense[m.rows[e] * m.n_cols + m.indices[e]];
-  run("collect " + where, at_edges, [&](float* out) { dsae::from_dense(m.csr(), dense.data(), m.n_cols, out); });
+  run("collect " + where, at_edges,
+      [&](float* out) { dsae::from_dense(dsae::single(m.csr()), dense.data(), m.n_cols, out); });
 
   std::vector<double> back(nnz);
   for (int64_t e = 0; e < nnz; ++e) back[slots[e]] = values[e];
