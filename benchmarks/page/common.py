@@ -31,6 +31,7 @@ mpl.rcParams |= {
 OURS = "dsae"
 COLOURS = {
     OURS: "#c0392b",
+    "dsae, 8 x 1 blocks": "#f1948a",
     "sparse executor": "#c0392b",
     "dense executor": "#e59866",
     "dense float32": "#1f618d",

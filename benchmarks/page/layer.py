@@ -9,7 +9,8 @@ from page.common import COLOURS, OURS, Bar, figure, log_log, median, ratio, save
 
 TITLE = "One layer, forward and backward"
 PEERS = ("SparseLab", "SparseProp")
-ORDER = ("dense float32", "dense bfloat16", "torch CSR", *PEERS)
+BLOCKS = "dsae, 8 x 1 blocks"
+ORDER = (BLOCKS, "dense float32", "dense bfloat16", "torch CSR", *PEERS)
 AGAINST_PEERS = 3
 # (n_in, n_out, density, against whom, how many times faster)
 TARGETS = (
@@ -21,11 +22,12 @@ TARGETS = (
 )
 TEXT = """
 Rows in, rows out: packing into panels, the bias, the gradients of input, weights and bias and all of autograd are
-counted. Each cell is the median in milliseconds and, in brackets, how many times as long as dsae it takes. All have the
-same random edges and values; before anything is timed each one's output and input gradient is compared with the dense
-layer's. bfloat16 stands for weights, activations and gradients in bfloat16. torch CSR is `W @ x.T`, `W.T @ dy.T` with
-a transpose that is ready and never refreshed, and `sampled_addmm` for the weights' gradient; autograd cannot do this,
-so its own cost is left out there, in favour of torch CSR.
+counted; the blocks are *structured*: eight outputs share their inputs ([blocks](design/blocks.md)), as many weights,
+other edges. Each cell is the median in milliseconds and, in brackets, how many times as long as dsae it takes. All
+others have the same random edges and values; before anything is timed each one's output and input gradient is compared
+with the dense layer's. bfloat16 stands for weights, activations and gradients in bfloat16. torch CSR is `W @ x.T`,
+`W.T @ dy.T` with a transpose that is ready and never refreshed, and `sampled_addmm` for the weights' gradient; autograd
+cannot do this, so its own cost is left out there, in favour of torch CSR.
 
 """
 WHY = """
@@ -50,7 +52,21 @@ def bars(part: dict[str, Any]) -> list[Bar]:
         for row in part["rows"]:
             if (row["n_in"], row["n_out"], row["density"]) == (n_in, n_out, density):
                 found.append(Bar(f"layer {n_in} → {n_out}, density {density:g}, against {name}", ratio(row, name), bar))
-    return found
+    return found + _of_blocks(part)
+
+
+def _of_blocks(part: dict[str, Any]) -> list[Bar]:
+    """Of the layer 4096 → 4096 at density 0.05; structured, so beside the others and not in their place."""
+    for row in part["rows"]:
+        if (row["n_in"], row["n_out"], row["density"]) == (4096, 4096, 0.05) and BLOCKS in row["ms"]:
+            gain, peer = 1 / ratio(row, BLOCKS), _faster_peer(row)
+            name = "layer 4096 → 4096, density 0.05, structured 8 x 1 blocks"
+            return [
+                Bar(f"{name}, against single weights", gain, 1.8),
+                Bar(f"{name}, against dense float32", gain * ratio(row, "dense float32"), 13),
+                *([] if peer is None else [Bar(f"{name}, against the faster peer", gain * peer, 3)]),
+            ]
+    return []
 
 
 def _faster_peer(row: dict[str, Any]) -> float | None:

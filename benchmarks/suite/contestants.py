@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dsae.nn import SparseLinear
-from dsae.topology import Topology
+from dsae.topology import Topology, random_topology
 from suite.timing import console
 
 OURS, DENSE, BF16, CSR, LAB, PROP = "dsae", "dense float32", "dense bfloat16", "torch CSR", "SparseLab", "SparseProp"
+BLOCKS = "dsae, 8 x 1 blocks"
 PACKAGE = {LAB: "sparselab", PROP: "sparseprop"}
 
 Outcome = tuple[Tensor, ...]
@@ -117,6 +118,13 @@ def _dsae(p: Problem) -> Callable[[], Outcome]:
         layer.values.copy_(p.values)
         layer.bias.copy_(p.bias)
     return forward_backward(layer, p.x, p.dy)
+
+
+def in_blocks(p: Problem, size: int) -> Callable[[], Outcome]:
+    """A layer of as many weights that stand in blocks of ``size`` outputs: other edges, hence another result."""
+    n_out, n_in = p.topology.shape
+    drawn = random_topology((n_out, n_in), p.topology.density, np.random.default_rng(0), size)
+    return forward_backward(SparseLinear(n_in, n_out, topology=drawn), p.x, p.dy)
 
 
 def _linear(p: Problem) -> nn.Linear:

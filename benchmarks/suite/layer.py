@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from suite.contestants import BF16, CSR, DENSE, LAB, OURS, PROP, check, contestants, problem
+from suite.contestants import BF16, BLOCKS, CSR, DENSE, LAB, OURS, PROP, check, contestants, in_blocks, problem
 from suite.timing import Settings, progress, turns
 
 SHAPES = ((784, 1024, 256), (768, 3072, 902), (4096, 4096, 256), (20000, 2000, 256))
@@ -24,6 +24,7 @@ def measure(settings: Settings) -> dict[str, Any]:
                 p = problem(n_in, n_out, batch, density)
                 calls = contestants(p, NAMES)
                 check(calls)
+                calls[BLOCKS] = in_blocks(p, 8)
                 ms = turns(calls, settings.pick(5.0, 0.2), least=settings.pick(7, 3))
                 shape = {"n_in": n_in, "n_out": n_out, "batch": batch, "density": density, "nnz": p.topology.nnz}
                 rows.append(shape | {"ms": ms})

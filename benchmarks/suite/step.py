@@ -22,7 +22,7 @@ BATCH, EPOCHS = 256, (1, 5)
 DENSITIES = (1.0, 0.2, 0.1, 0.05, 0.02, 0.01)
 TORCH = (DENSE, BF16)
 # Outputs that share their inputs.
-BLOCKS = (1,)
+BLOCKS = (1, 4)
 
 
 def measure(settings: Settings) -> dict[str, Any]:
