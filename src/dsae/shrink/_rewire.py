@@ -103,7 +103,7 @@ class Rewire(Shrinker):
     Examples
     --------
     >>> Rewire(METHODS["set"], final={"encoder.0": 1000}, seed=0)
-    Rewire(schedule=Schedule(start=1.0, densest=1.0, share=0.3, cosine=False, every=0, until=0.75))
+    Rewire(schedule=Schedule(start=1.0, densest=1.0, share=0.3, cosine=False, every=0, updates=30, until=0.75))
     """
 
     def __init__(self, method: Method, final: Mapping[str, int], seed: int) -> None:
