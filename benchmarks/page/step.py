@@ -69,7 +69,7 @@ def _lines(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 def _plot(part: dict[str, Any], images: Path) -> str:
     shapes = list(dict.fromkeys(tuple(row["widths"]) for row in part["rows"]))
-    made, axes = figure(1, len(shapes))
+    made, axes = figure(len(shapes), len(shapes))
     for ax, widths in zip(axes, shapes, strict=True):
         rows = [row for row in part["rows"] if tuple(row["widths"]) == widths]
         for block, style in ((1, "-"), (4, "--")):

@@ -17,7 +17,7 @@ from suite.contestants import BF16, DENSE, OURS
 from suite.timing import Settings, progress, summary
 
 # Features, hidden widths, width of the code, steps in an epoch.
-SHAPES = ((784, (1024, 256), 32, 40), (4096, (4096,), 256, 6))
+SHAPES = ((784, (1024, 256), 32, 235), (4096, (4096,), 256, 6))
 BATCH, EPOCHS = 256, (1, 5)
 DENSITIES = (1.0, 0.2, 0.1, 0.05, 0.02, 0.01)
 TORCH = (DENSE, BF16)
@@ -29,7 +29,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     """Milliseconds a step, one row per shape and density; ``random`` topologies, so that the density is fixed."""
     shapes = settings.pick(SHAPES, ((64, (32,), 8, 2),))
     densities = settings.pick(DENSITIES, (1.0, 0.1))
-    rounds = settings.pick(5, 1)
+    rounds = settings.pick(3, 1)
     found = []
     with progress("step", rounds * len(shapes)) as advance:
         for shape in shapes:
