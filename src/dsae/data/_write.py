@@ -156,7 +156,7 @@ def _ending(path: str | Path) -> str:
 
 
 def _packed(path: str | Path, file: BinaryIO) -> contextlib.AbstractContextManager[Any]:
-    """An open file, compressed if the ending says so."""
+    """An open file, compressed according to the ending of its name."""
     if _ending(path) == ".gz":
         return gzip.GzipFile("", "wb", fileobj=file, mtime=0)
     packer = {".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}.get(_ending(path))

@@ -234,7 +234,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             rows, and so overestimates the quality on new groups and later times.
         on_epoch : callable, optional
             Called with the epoch's row of ``history_``; training ends if it returns True (Python's or numpy's). Before
-            the last rewiring the model is denser than requested, and a warning says so.
+            the last rewiring the model is denser than requested, with a warning.
         on_step : callable, optional
             For loggers: called with a dict of ``step`` (since the start), ``epoch``, ``stage``, ``loss`` (of the batch)
             and ``learning_rate``.

@@ -129,7 +129,7 @@ class Rewire(Shrinker):
             self._drop.observe(self._own(layers))
 
     def due(self, clock: Clock) -> bool:
-        """Whether the schedule says so."""
+        """Whether the schedule has an update at this step."""
         return self.schedule.due(clock)
 
     def rewire(self, layers: Mapping[str, SparseLinear], clock: Clock) -> dict[str, Rewiring]:
