@@ -16,7 +16,7 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: demo test check numerical docs sanitize format stub wheel wheel-test bench results clean formats fuzz
+.PHONY: demo test check numerical docs sanitize format stub wheel wheel-test bench results tasks clean formats fuzz
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -109,6 +109,15 @@ results: $(STAMP)
 	$(BIN)/python -m experiments.publish
 
 results-%: $(STAMP)
+	$(BIN)/python -m experiments.run $*
+	$(BIN)/python -m experiments.publish
+
+# docs/tasks.md in the same way: what people use it for, beside the tools that they would use instead.
+tasks: $(STAMP)
+	$(BIN)/python -m experiments.run tasks
+	$(BIN)/python -m experiments.publish
+
+tasks-%: $(STAMP)
 	$(BIN)/python -m experiments.run $*
 	$(BIN)/python -m experiments.publish
 

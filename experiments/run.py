@@ -1,4 +1,4 @@
-"""Run the experiments behind docs/results.md: python -m experiments.run [TABLES] [--afresh].
+"""Run the experiments behind docs/results.md and docs/tasks.md: python -m experiments.run [TABLES] [--afresh].
 
 A table is a list of runs. Every finished run is a line in build/results, so that an interrupted table goes on where it
 stopped. The seeds whose runs are all done are written to experiments/results, from which
@@ -34,6 +34,7 @@ TABLES = (
     "codes",
     "defaults",
 )
+TASKS: tuple[str, ...] = ()  # the page of tasks: each table has `verdicts(rows)`, too
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "results"
 RESULTS = ROOT / "experiments" / "results"
@@ -41,11 +42,11 @@ console = Console(stderr=True)
 
 
 @click.command()
-@click.argument("tables", nargs=-1, type=click.Choice(TABLES))
+@click.argument("tables", nargs=-1, type=click.Choice((*TABLES, *TASKS, "tasks")))
 @click.option("--afresh", is_flag=True, help="Forget what is in build/results.")
 def main(tables: tuple[str, ...], afresh: bool) -> None:
-    """Run TABLES, by default all."""
-    for table in tables or TABLES:
+    """Run TABLES, by default all of docs/results.md; "tasks" are those of docs/tasks.md."""
+    for table in [name for given in tables or TABLES for name in (TASKS if given == "tasks" else (given,))]:
         path = WORK / f"{table}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         if afresh:

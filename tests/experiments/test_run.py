@@ -8,7 +8,7 @@ from tests.covering import each
 
 from experiments import run
 
-tables = each(table=run.TABLES)
+tables = each(table=(*run.TABLES, *run.TASKS))
 
 
 @tables
@@ -21,7 +21,7 @@ def test_a_table_is_a_list_of_distinct_runs_with_seeds(table):
 
 @tables
 def test_a_table_has_a_title_of_its_own(table):
-    titles = [import_module(f"experiments.tables.{name}").TITLE for name in run.TABLES]
+    titles = [import_module(f"experiments.tables.{name}").TITLE for name in (*run.TABLES, *run.TASKS)]
     assert titles.count(import_module(f"experiments.tables.{table}").TITLE) == 1
 
 

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae.config import AutoencoderConfig, in_range, loss_of
-from dsae.data import ArraySource, Source, as_source
-from dsae.estimators._base import DSAEstimator, column_names, refuse_frames, refuse_unknown
+from dsae.config import AutoencoderConfig, in_range
+from dsae.data import as_source
+from dsae.estimators._base import column_names, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
+from dsae.estimators._fitted import FittedAutoencoder
 from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS, configure
 from dsae.estimators._training import appended, fitted_attributes, starting_model, trainer, validation_rows
 from dsae.estimators._warnings import advise_on_data, advise_on_model
-from dsae.interpret import feature_importances
-from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
-_ROWS_AT_ONCE = 4096  # of a source; the runtime takes smaller chunks of these
 
-
-class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
+class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
     """An autoencoder of any depth whose zero weights are never stored, read or multiplied.
 
     Parameters
@@ -361,81 +353,6 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
         return self
 
-    def transform(self, X: Any, k: int | None = None) -> Any:
-        """Codes of rows.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
-        k : int, optional
-            Non-zeros per code, instead of those of training; see `dsae.Runtime.encode`.
-
-        Returns
-        -------
-        ndarray of float32, or csr_matrix with ``sparse_output``, shape (n_samples, n_components)
-        """
-        batches = self._batches("transform", X)
-        if self.sparse_output:
-            refuse_frames(self)
-        codes = [self.runtime_.encode(rows, k=k, sparse_output=self.sparse_output) for rows in batches]
-        return codes[0] if len(codes) == 1 else sp.vstack(codes, "csr") if self.sparse_output else np.concatenate(codes)
-
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows ``[n_samples, n_features]`` from codes ``X [n_samples, n_components]``, dense or CSR."""
-        check_is_fitted(self)
-        return self.runtime_.decode(X)
-
-    def reconstruction_error(self, X: Any, per_feature: bool = False) -> np.ndarray:
-        """Mean squared error of each row, ``[n_samples]``, or the error of every value, ``[n_samples, n_features]``.
-
-        See `dsae.Runtime.reconstruction_error`.
-        """
-        batches = self._batches("reconstruction_error", X)
-        return np.concatenate([self.runtime_.reconstruction_error(rows, per_feature=per_feature) for rows in batches])
-
-    def score_samples(self, X: Any, scale: Any = None) -> np.ndarray:
-        """Score of each row, ``[n_samples]``: minus its mean squared error; higher is more normal.
-
-        ``scale``, such as the standard deviation of every feature, makes errors comparable between features; see
-        `dsae.Runtime.score_samples`.
-        """
-        batches = self._batches("score_samples", X)
-        return np.concatenate([self.runtime_.score_samples(rows, scale=scale) for rows in batches])
-
-    def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
-        """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect.
-
-        As in `sklearn.metrics.r2_score`, it is 1 for equal rows that are reconstructed exactly, 0 for other equal rows,
-        and NaN, with a warning, for a single row.
-        """
-        refuse_unknown("score", unknown)
-        source = self._checked("score", X)
-        rows = source.X if isinstance(source, ArraySource) else source
-        loss = loss_of(self.runtime_.loss)
-        errors = evaluate(self.runtime_.reconstruct, rows, metrics=["n_samples", loss.score_metric])
-        if errors["n_samples"] < 2:
-            message = "[score] The score of less than two rows is not defined; got one row."
-            warnings.warn(message, UndefinedMetricWarning, stacklevel=2)
-            return math.nan
-        return loss.score(errors[loss.score_metric])
-
-    def _checked(self, verb: str, X: Any, finite: bool = True) -> Source:
-        """Rows as a source, checked to have the columns of `fit`."""
-        check_is_fitted(self)
-        source = as_source(verb, X, finite=finite)
-        self._check_source(verb, X, source)
-        return source
-
-    def _batches(self, verb: str, X: Any) -> Iterator[Any]:
-        """Rows in memory as one batch; those of another source in order, in chunks."""
-        source = self._checked(verb, X, finite=False)  # the runtime checks as it computes
-        return iter([source.X]) if isinstance(source, ArraySource) else _pieces(source)
-
-    def save(self, folder: str | Path) -> Path:
-        """Write a model folder; see docs/format.md."""
-        check_is_fitted(self)
-        return self.runtime_.save(folder)
-
     @classmethod
     def load(cls, folder: str | Path) -> DeepSparseAutoencoder:
         """The fitted estimator of a model folder, for use or for more training."""
@@ -445,16 +362,6 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         estimator = cls(**given)
         estimator._adopt(model)
         return estimator
-
-    @property
-    def feature_importances_(self) -> np.ndarray:
-        """Importance of each input feature, summing to one."""
-        check_is_fitted(self)
-        return feature_importances(self.runtime_.model)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.runtime_.config.n_components
 
     def _checkpoints(self, train: ModuleType) -> Any:
         if self.checkpoint is None or isinstance(self.checkpoint, train.Checkpoints):
@@ -493,13 +400,3 @@ class DeepSparseAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
 
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
-
-def _pieces(source: Source) -> Iterator[Any]:
-    return (batch.rows for batch in source.batches(_ROWS_AT_ONCE))
