@@ -20,6 +20,7 @@ from dsae.kernels import _numpy as reference
 try:
     from dsae import _kernels as _implementation
 except ImportError as error:  # no compiler at installation, or a runtime library is missing
+    # A level that this CPU lacks was asked for by name: to fall back to numpy would hide it.
     if "DSAE_ISA" in os.environ and "DSAE_ISA" in str(error):
         raise
     _implementation = reference
@@ -44,7 +45,7 @@ def _in_child() -> None:
     _forked = True
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_in_child)
 
 

@@ -169,6 +169,7 @@ class Network:
 
     def run(self, begin: int, end: int, rows, out) -> bool:
         """Rows through layers ``begin:end``; False, and ``out`` unfinished, where they hold NaN or infinity."""
+        # As the extension does, which looks at the rows as it packs them: no pass over them beforehand.
         if not np.isfinite(rows.data if sp.issparse(rows) else rows).all():
             return False
         for W, bias, activation in self._layers[begin:end]:

@@ -30,6 +30,7 @@ class L1(Shrinker):
 
     def fuse(self, layers: Mapping[str, SparseLinear], rates: Mapping[str, float]) -> dict[str, Fused]:
         """The soft threshold of every layer, where none has blocks."""
+        # Norms of blocks need a pass over all weights of a block before the first of them is written.
         if any(layer.block_size > 1 for layer in layers.values()):
             return {}
         return {name: Fused(threshold=rates[name] * self.strength) for name in layers}
@@ -99,6 +100,7 @@ class DropZeros(Shrinker):
 
 
 def _zero_blocks(layer: SparseLinear) -> np.ndarray:
+    # Exactly zero: an edge that is only small may grow again, and is the drop score's business.
     zero = (layer.values.detach() == 0).cpu().numpy()
     if layer.block_size == 1:
         return zero

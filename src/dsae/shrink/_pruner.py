@@ -105,6 +105,7 @@ class Pruner:
         chosen = _method(method, n_steps, schedule)
         self._rewire = Rewire(chosen, final, seed)
         self._done, self._n_steps, self._steps_per_epoch = 0, n_steps or 0, steps_per_epoch or _EPOCH
+        # Another stream than growth's, which starts from the same seed.
         self._begin(np.random.default_rng([seed, 1]))
 
     @property
@@ -180,6 +181,7 @@ class Pruner:
         return Clock(self._done, self._n_steps, self._steps_per_epoch)
 
     def _check_optimizer(self) -> None:
+        # It can only be refused: the edges of its history cannot be told apart.
         if isinstance(self.optimizer, torch.optim.LBFGS):
             raise ValueError("[Pruner] LBFGS keeps the history of all parameters in one vector; use another optimizer.")
         held = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
@@ -228,6 +230,7 @@ def _final(layers: Mapping[str, SparseLinear], density: float | Mapping[str, flo
         raise ValueError("[Pruner] model must have a SparseLinear layer that learns; it has none.")
     if not isinstance(density, Mapping):
         in_range("density", density, 0, 1, open_low=True)
+        # A layer may be so small that its share rounds to no edge, and then would pass nothing on.
         counts = erdos_renyi([layer.topology.shape for layer in layers.values()], density)
         return {name: max(count, _block(layer)) for (name, layer), count in zip(layers.items(), counts, strict=True)}
     for name, share in density.items():

@@ -147,8 +147,10 @@ class Rewire(Shrinker):
         return {name: layer for name, layer in layers.items() if name in self.final}
 
     def _rewire(self, name: str, layer: SparseLinear, clock: Clock) -> Rewiring | None:
+        # L1 may have removed more edges than the schedule: those do not come back.
         nnz = min(layer.nnz, self.schedule.nnz(clock, self._start[name], self.final[name]))
         dead = layer.topology.size - layer.nnz
+        # There must be as many inactive edges as are to grow.
         exchanged = min(self.schedule.exchanged(clock, nnz), dead + layer.nnz - nnz)
         n_drop = layer.nnz - nnz + exchanged
         if n_drop == 0:
@@ -159,10 +161,12 @@ class Rewire(Shrinker):
         return layer.topology.rewire(drop, grown) if grown is not None or drop.any() else None
 
     def _record(self, layers: Mapping[str, SparseLinear], clock: Clock) -> None:
+        # A gradient at inactive edges is taped in the very step whose end rewires: taping costs memory, so it is off
+        # otherwise.
         upcoming = Clock(clock.step + 1, clock.n_steps, clock.steps_per_epoch)
         if self.schedule.over(upcoming) and not self._over:
             self._over = True
-            self._drop.forget()
+            self._drop.forget()  # the means take as much memory as the weights
         self._recording = self._grow.needs_tape and self.schedule.due(upcoming)
         for layer in layers.values():
             layer.tape.clear()
@@ -180,6 +184,7 @@ class Rewire(Shrinker):
     def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
         """Both scores continue."""
         start, self._recording, self._over = state["start"], bool(state["recording"]), bool(state.get("over", False))
+        # A damaged checkpoint must not ask for more edges than there are places.
         self._start = {name: whole_number("start", start[name], layers[name].topology.size + 1) for name in start}
         self._drop.load_state_dict(state["drop"], layers)
         self._grow.load_state_dict(state["grow"])

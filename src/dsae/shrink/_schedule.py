@@ -62,8 +62,10 @@ class Schedule:
         """Whether this step updates the topology."""
         if self.over(clock):
             return False
+        # At least `updates` times in a short run: with fewer, each removes so many edges that the rest cannot adapt.
         last = self.last(clock)
         every = max(1, min(self.every, last // self.updates)) if self.every else clock.steps_per_epoch
+        # The last update always happens, so the final number of edges is reached whatever `every` is.
         return clock.step == last or clock.step % every == 0
 
     def nnz(self, clock: Clock, start: int, final: int) -> int:
@@ -85,7 +87,7 @@ class OpenEnded(Schedule):
     topology settles if they do not.
     """
 
-    share: float = 0.3
+    share: float = 0.3  # that of SET (Mocanu et al. 2018)
 
     def over(self, clock: Clock) -> bool:
         """Never."""

@@ -35,5 +35,6 @@ def _moved(key: str, value: object, old: Tensor, rewiring: Rewiring) -> object:
         return value
     moved = move_values(value, rewiring)
     if key in _SQUARES and value.numel():
+        # An edge with the mean second moment takes steps as long as its neighbours' from the first one on.
         moved.masked_fill_(torch.tensor(rewiring.source < 0, device=moved.device), value.mean())
     return moved

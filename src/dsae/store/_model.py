@@ -25,8 +25,8 @@ from dsae.store._commit import (
 from dsae.store._state import state_from_bytes, state_to_bytes, tensors_from_bytes, tensors_to_bytes
 from dsae.topology import Layer, Topology
 
-FORMAT_VERSION = 2
-_UINT16_WIDTH = 2**16
+FORMAT_VERSION = 2  # of docs/format.md; 1 had a file for each thing
+_UINT16_WIDTH = 2**16  # indices of narrower layers take two bytes
 _HEAD, _FORMAT = "config.json", "dsae"
 _WEIGHTS = "model.safetensors"
 _LEARNING = "learning.safetensors"
@@ -308,11 +308,13 @@ def _weights(
     importance = take("input.importance", ("float32",), config.n_features) if "input.importance" in unread else None
     names = [key.removeprefix("loss.") for key in unread if key.startswith("loss.")]
     extras = {name: take(f"loss.{name}", ("float32",), config.n_features) for name in names}
+    # What is not known may be what an attacker wants carried along, or a newer format: neither is ignored.
     if unread:
         raise ValueError(f"{path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
     if (threshold is None) == config.code.threshold:
         having = listed(name for name, activation in ACTIVATIONS.items() if activation.threshold)
         raise ValueError(f"{path}: code.threshold must be there for {having} codes only.")
+    # Infinity is allowed: such a latent never fires.
     if threshold is not None and np.isnan(threshold).any():
         raise ValueError(f"{path}: code.threshold must hold no NaN.")
     if importance is not None and not (np.isfinite(importance).all() and (importance >= 0).all()):

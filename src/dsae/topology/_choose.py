@@ -24,6 +24,7 @@ def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
     """
     sizes = np.array([n_out * n_in for n_out, n_in in shapes], dtype=np.int64)
     weights = np.array([n_out + n_in for n_out, n_in in shapes], dtype=np.float64)
+    # Layers whose share exceeds all they have are filled, and the others share what is left, until none overflows.
     total = round(density * int(sizes.sum()))
     full = np.zeros(sizes.size, bool)
     while True:
@@ -34,6 +35,7 @@ def erdos_renyi(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
             break
         full |= over
     counts = np.floor(share).astype(np.int64)
+    # Largest remainders first, so that the sum is met to the edge; stable, so that ties are the same on every machine.
     by_remainder = np.argsort(counts - share, kind="stable")
     counts[by_remainder[: total - int(counts.sum())]] += 1
     return [int(count) for count in counts]
@@ -69,6 +71,7 @@ def promising_edges(topology: Topology, out_norms: np.ndarray, in_norms: np.ndar
     """
     out_norms = topology.group_sums(out_norms)
     rows, cols = _levels(out_norms), _levels(in_norms)
+    # Columns sorted once, a binary search per level of rows counts the pairs above a threshold without forming them.
     ascending = np.sort(cols[in_norms > 0])
     levels, counts = np.unique(rows[out_norms > 0], return_counts=True)
 

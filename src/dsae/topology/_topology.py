@@ -12,7 +12,7 @@ import numpy as np
 from dsae import kernels
 from dsae.config import valid_block_size
 
-MAX_NNZ = 2**31 - 1
+MAX_NNZ = 2**31 - 1  # slots are int32 in the kernels and in files
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,7 @@ class Topology:
 
     def __post_init__(self) -> None:
         for name in ("indptr", "indices"):
+            # A view: the caller's own array stays writable.
             array = np.ascontiguousarray(getattr(self, name), dtype=np.int32).view()
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -76,6 +77,7 @@ class Topology:
     def cached(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """The result of ``make``, kept with this topology like its transpose; for copies on a device."""
         found = self._copies.get(key)
+        # Two threads may make it at once; setdefault gives both the same one.
         return self._copies.setdefault(key, make()) if found is None else found
 
     @cached_property
@@ -137,6 +139,7 @@ class Topology:
         rows, cols = np.asarray(rows), np.asarray(cols)
         if rows.size and not (rows.min() >= 0 and rows.max() < shape[0] and cols.min() >= 0 and cols.max() < shape[1]):
             raise ValueError(f"[Topology] Every edge must lie inside shape {shape}.")
+        # One key per edge sorts rows and columns at once; int64, since a wide layer has more than 2^31 places.
         keys = np.sort(rows.astype(np.int64) * shape[1] + cols)
         if keys.size and not np.all(np.diff(keys)):
             raise ValueError("[Topology] An edge is given twice; each may appear once.")
@@ -231,7 +234,7 @@ class Topology:
         if self.block_size == 1:
             return self.indptr
         starts = self.indptr * np.int32(self.block_size)
-        starts[-1] = self.nnz
+        starts[-1] = self.nnz  # a narrow last group has fewer slots
         return starts
 
     @cached_property
