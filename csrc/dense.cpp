@@ -12,7 +12,7 @@ namespace {
 template <class Body>
 void for_rows(const Blocks& w, int64_t n_cols, const Body& body) {
   const Csr& g = w.groups;
-  parallel_range(g.n_rows, w.n_rows * n_cols, [&](int64_t begin, int64_t end) {
+  parallel_range(g.n_rows, w.n_rows * n_cols * sizeof(float), [&](int64_t begin, int64_t end) {
     for (int64_t group = begin; group < end; ++group) {
       const int64_t width = w.width(group), first = w.slot(group, g.indptr[group]);
       for (int64_t r = 0; r < width; ++r)

@@ -5,14 +5,16 @@
 
 namespace dsae::DSAE_LEVEL {
 
+constexpr int64_t kMoved = 2 * sizeof(float) + sizeof(int32_t);  // bytes a number
+
 void gather(const float* values, const int32_t* slots, float* out, int64_t size) {
-  parallel_range(size, size, [&](int64_t begin, int64_t end) {
+  parallel_range(size, size * kMoved, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) out[i] = values[slots[i]];
   });
 }
 
 void scatter(const float* values, const int32_t* slots, float* out, int64_t size) {
-  parallel_range(size, size, [&](int64_t begin, int64_t end) {
+  parallel_range(size, size * kMoved, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) out[slots[i]] = values[i];
   });
 }

@@ -7,6 +7,8 @@ namespace dsae::DSAE_LEVEL {
 namespace {
 
 constexpr int64_t kRun = 256;  // features
+// Bytes of a number that is read, and of one that is read and written: what a pass over memory costs.
+constexpr int64_t kRead = sizeof(float), kMoved = 2 * kRead;
 
 // One step of a transposition: the off-diagonal D x D quarters of every 2D x 2D square change places.
 template <int D, int... I>
@@ -27,7 +29,7 @@ inline void transpose(Vec* v) {
 template <class Body>
 void for_each_run(int64_t n_rows, const int64_t count, int64_t width, int lanes, const Body& body) {
   const int64_t runs = (width + kRun - 1) / kRun;
-  parallel_range(count * runs, count * width * lanes, [&](int64_t begin, int64_t end) {
+  parallel_range(count * runs, count * width * lanes * kMoved, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = i / runs, first = i % runs * kRun, last = first + kRun < width ? first + kRun : width;
       for (int lane = 0; lane < lanes; lane += kWidth) {
@@ -74,7 +76,7 @@ void unpack(Panels<const float> from, Rows<float> rows) {
 }
 
 void turn(Rows<const float> rows, float* to) {
-  parallel_range((rows.count + kWidth - 1) / kWidth, rows.count * rows.width, [&](int64_t begin, int64_t end) {
+  parallel_range((rows.count + kWidth - 1) / kWidth, rows.count * rows.width * kMoved, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin * kWidth; r < end * kWidth && r < rows.count; r += kWidth) {
       const int64_t used = rows.count - r < kWidth ? rows.count - r : kWidth;
       const float* const from = rows.data + r * rows.width;
@@ -92,7 +94,7 @@ void turn(Rows<const float> rows, float* to) {
 }
 
 void sum_samples(Panels<const float> from, float* sums) {
-  parallel_range(from.width, from.count * from.width * from.lanes, [&](int64_t begin, int64_t end) {
+  parallel_range(from.width, from.count * from.width * from.lanes * kRead, [&](int64_t begin, int64_t end) {
     for (int64_t f = begin; f < end; ++f) {
       Vec sum = {};
       for (int64_t p = 0; p < from.count; ++p)
@@ -106,7 +108,7 @@ void sum_samples(Panels<const float> from, float* sums) {
 void pack_csr(const Csr& rows, const float* values, Panels<float> to) {
   const int64_t size = to.width * to.lanes;
   // Split by panels and ranges of lanes would share cache lines: one thread fills a panel.
-  parallel_range(to.count, to.count * size, [&](int64_t begin, int64_t end) {
+  parallel_range(to.count, to.count * size * kRead, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       float* panel = to.data + p * size;
       for (int64_t i = 0; i < size; ++i) panel[i] = 0;
