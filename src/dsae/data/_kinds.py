@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from dsae.topology import is_canonical
+
 # How to get rows from an object that only describes them, or holds them among other things.
 _REMEDIES = ("to_dataframe", "collect", "compute", "toPandas", "X")
 _LIMIT = 2**31  # of 32-bit indices
@@ -26,11 +28,13 @@ def as_numbers(verb: str, X: Any) -> Any:
         If it holds times, text or other objects, or must be computed first.
     """
     if type(X) is sp.csr_matrix and X.dtype == np.float32 and X.indices.dtype == X.indptr.dtype == np.int32:
-        whole = X.data.size == X.indices.size == X.indptr[-1] and _rises(X.indptr, X.shape[0])  # pyright: ignore
-        if whole and X.data.flags.c_contiguous and X.indices.flags.c_contiguous:
-            rows: Any = sp.csr_matrix(X)  # shares the arrays; what X says of their order may be out of date
-            if rows.has_canonical_format and _inside(rows.indices, *rows.shape):
-                return rows
+        arrays = X.data, X.indices, X.indptr
+        contiguous = all(array.flags.c_contiguous for array in arrays) and X.data.size == X.indices.size
+        if contiguous and is_canonical(X.shape, X.indptr, X.indices):  # pyright: ignore
+            X.has_canonical_format = (
+                True  # what scipy remembers of a matrix whose arrays were changed may be out of date
+            )
+            return X
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(X, torch.Tensor):
         X = _of_tensor(X)

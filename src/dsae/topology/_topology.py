@@ -11,6 +11,7 @@ import numpy as np
 
 from dsae import kernels
 from dsae.config import valid_block_size
+from dsae.topology._rewiring import Rewiring
 
 MAX_NNZ = 2**31 - 1  # slots are int32 in the kernels and in files
 
@@ -347,23 +348,6 @@ def _places(keys: np.ndarray, n_in: int) -> tuple[np.ndarray, np.ndarray]:
     return keys // max(n_in, 1), keys % max(n_in, 1)
 
 
-@dataclass(frozen=True, eq=False)
-class Rewiring:
-    """A change of topology, and where each value comes from.
-
-    Parameters
-    ----------
-    old, new : Topology
-    source : ndarray of int32, shape (new.nnz,)
-        For every new slot the old slot, or -1 where the edge was grown.
-    """
-
-    old: Topology
-    new: Topology
-    source: np.ndarray
-
-    def move(self, values: np.ndarray) -> np.ndarray:
-        """``values`` (float32) of the old slots laid out for the new ones; zero where grown."""
-        moved = kernels.aligned(self.source.shape)
-        kernels.move(values, self.source, moved)
-        return moved
+def is_canonical(shape: tuple[int, int], indptr: np.ndarray, indices: np.ndarray) -> bool:
+    """Whether int32 arrays are the CSR pattern of a matrix of ``shape``, with indices that rise strictly in a row."""
+    return indptr.size == shape[0] + 1 and kernels.validate(indptr, indices, shape[1]) == 0
