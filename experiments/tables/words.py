@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.recipe import Recipe
+from experiments.recipe import Bar, Recipe
 
 TITLE = "Error at a fraction of the weights: words"
 ALONE = True  # its times are compared
@@ -15,5 +15,12 @@ _RECIPE = Recipe(
     epochs=20,
     longer={0.1: 37, 0.05: 41},
     narrow_rates=(3e-3, 6e-3),  # 1.5e-3 was worse
+    bars={
+        ("sparse", 0.1): Bar(1.05),
+        ("sparse", 0.05): Bar(1.15, 0.25),
+        ("sparse", 0.02): Bar(1.5),
+        ("longer", 0.1): Bar(1.0),
+        ("longer", 0.05): Bar(1.1),
+    },
 )
 jobs, measure, render = _RECIPE.jobs, _RECIPE.measure, _RECIPE.render
