@@ -137,7 +137,9 @@ class Recipe:
                 if not found:  # results of an earlier list of runs
                     continue
                 ratio, time = fits.average(rows, "mse", what=what, density=density) / error, _seconds(found)
-                epochs = self.longer[density] if what == "longer" else self.epochs
+                epochs = next(
+                    r["job"]["epochs"] for r in rows if r["job"].get("density") == density and r["job"]["what"] == what
+                )
                 name = f"DSA, density {density:g}" + (f", blocks of {BLOCK}" if what == "blocks" else "")
                 verdict = self.bars.get((what, density), Bar()).verdict(ratio, time / seconds)
                 cells = (*_cells(found), f"**{ratio:.3f}**", f"{time:.1f}", f"{time / seconds:.2f}", verdict)
