@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -13,7 +14,7 @@ import scipy.sparse as sp
 
 from dsae import kernels, store
 from dsae.config import ACTIVATIONS, AutoencoderConfig, exposed, has_exposure, one_of, positive_int
-from dsae.data import Rows, as_numbers, check_finite, check_rows, rows_of
+from dsae.data import Rows, as_numbers, check_finite, check_rows, filled, put, rows_of, unknown
 from dsae.topology import Layer
 
 _VALUES_AT_ONCE = 2**20  # 8 MiB of float64 errors
@@ -68,6 +69,11 @@ class Runtime:
         return self.model.layers
 
     @property
+    def missing(self) -> str:
+        """Whether NaN in rows is refused, ``"error"``, or a value that is not known, ``"mask"``."""
+        return "error" if self.model.inputs is None else self.config.missing
+
+    @property
     def loss(self) -> str:
         """The loss it was trained with; ``"mse"`` if the model does not record it."""
         return self.model.training.get("loss", "mse")
@@ -98,7 +104,7 @@ class Runtime:
             self._check_k(k)
         if not sparse_output:
             return self._codes(X, k)
-        rows = check_rows("encode", X, self.config.n_features)
+        rows = check_rows("encode", X, self.config.n_features, missing=self.missing)
         chunks = _chunks(rows, self.config.n_components)
         return sp.vstack([sp.csr_matrix(self._codes(chunk, k)) for chunk in chunks], format="csr")
 
@@ -115,7 +121,7 @@ class Runtime:
         For a loss with exposure (`dsae.config.Loss`), times the totals of the rows.
         """
         if has_exposure(self.loss):
-            X = check_rows("reconstruct", X, self.config.n_features)
+            X = self.filled(check_rows("reconstruct", X, self.config.n_features, missing=self.missing))
             return exposed(self.decode(self._codes(X, None)), X)
         if self.config.code.threshold:  # its zeros are counted between encoder and decoder
             return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
@@ -133,7 +139,8 @@ class Runtime:
         Returns
         -------
         ndarray of float32, shape (n_samples,) or (n_samples, n_features)
-            Squared difference of every value, or its mean over the features of a row.
+            Squared difference of every value, or its mean over the features of a row. NaN for a value that is not
+            known; the mean is over those that are.
 
         Raises
         ------
@@ -141,7 +148,7 @@ class Runtime:
             If ``X`` is not finite rows of the model's width.
         """
         errors = self._squared_errors("reconstruction_error", X)
-        return np.concatenate([(chunk if per_feature else chunk.mean(axis=1)).astype(np.float32) for chunk in errors])
+        return np.concatenate([(chunk if per_feature else _mean(chunk)).astype(np.float32) for chunk in errors])
 
     def score_samples(self, X: Any, *, scale: Any = None) -> np.ndarray:
         """How usual rows are: minus their mean squared error. Higher is more normal, as scikit-learn has it.
@@ -156,6 +163,7 @@ class Runtime:
         Returns
         -------
         ndarray of float32, shape (n_samples,)
+            Only values that are known count; NaN for a row without any.
 
         Raises
         ------
@@ -164,7 +172,68 @@ class Runtime:
         """
         weights = 1 / np.square(_checked_scale(scale, self.config.n_features))
         errors = self._squared_errors("score_samples", X)
-        return -np.concatenate([(chunk * weights).mean(axis=1) for chunk in errors]).astype(np.float32)
+        return -np.concatenate([_mean(chunk * weights) for chunk in errors]).astype(np.float32)
+
+    def impute(self, X: Any) -> Any:
+        """Rows with the model's guesses in the place of values that are not known.
+
+        One pass: what is known is encoded with the features' means in the place of the rest, and decoded. (Repeating
+        this with the guesses as input runs away from the data.) A guess is never outside the range of the feature in
+        training, and a row of which nothing is known gets the features' means.
+
+        Parameters
+        ----------
+        X : array-like, masked array, tensor, DataFrame or scipy sparse, shape (n_samples, n_features)
+            NaN, pandas' NA, polars' null and what is masked are not known. In sparse rows stored NaN is not, and what
+            is not stored is zero.
+
+        Returns
+        -------
+        the same kind of thing as ``X``
+            What is known keeps its bits, see `dsae.data.put`.
+
+        Raises
+        ------
+        ValueError
+            If the model was not trained with ``missing="mask"``, or ``X`` is not rows of its width, NaN aside.
+
+        Warns
+        -----
+        UserWarning
+            If there are rows of which nothing is known.
+        """
+        inputs = self.model.inputs
+        if inputs is None:
+            raise ValueError(
+                f'[impute] The model must have missing="mask"; it has missing={self.missing!r}. Fit it again with '
+                'missing="mask".'
+            )
+        X = rows_of("impute", X)
+        rows = check_rows("impute", X, self.config.n_features, missing="mask")
+        found, blank = [], []
+        for start, chunk in _numbered_chunks(rows, self.config.n_features):
+            at, columns = unknown(chunk)
+            some, places, counts = np.unique(at, return_inverse=True, return_counts=True)
+            if not some.size:
+                continue
+            values = np.clip(self.reconstruct(chunk[some])[places, columns], inputs.low[columns], inputs.high[columns])
+            without = counts == self.config.n_features
+            values = np.where(without[places], inputs.mean[columns], values).astype(np.float32)
+            found.append((at + start, columns, values))
+            blank.extend((some[without] + start).tolist())
+        if blank:
+            warnings.warn(
+                f"[impute] No value is known of {len(blank)} rows, the first of which is row {blank[0]}: they get the "
+                "means of the features.",
+                UserWarning,
+                stacklevel=2,
+            )
+        parts = zip(*found, strict=True) if found else ([np.zeros(0, kind)] for kind in (int, int, np.float32))
+        return put(X, *map(np.concatenate, parts))
+
+    def filled(self, rows: Rows) -> Rows:
+        """Rows with the mean of their feature in the place of NaN, if the model takes it: what encoding sees."""
+        return rows if self.model.inputs is None else filled(rows, self.model.inputs.mean)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder; see `dsae.store.write`."""
@@ -195,7 +264,8 @@ class Runtime:
 
     def _squared_errors(self, verb: str, X: Any) -> Iterator[np.ndarray]:
         """Float64 ``[rows, n_features]``, a few rows at a time."""
-        for chunk in _chunks(check_rows(verb, X, self.config.n_features), self.config.n_features):
+        given = check_rows(verb, X, self.config.n_features, missing=self.missing)
+        for chunk in _chunks(given, self.config.n_features):
             rows = chunk.toarray() if sp.issparse(chunk) else chunk
             yield np.square(np.subtract(rows, self.reconstruct(chunk), dtype=np.float64))
 
@@ -235,24 +305,41 @@ class Runtime:
         n_in, n_out = self._widths[begin], self._widths[end]
         X = rows_of(verb, X)
         rows: Any = check_rows(verb, X, n_in, what, finite=False)
+        missing = self.missing if begin == 0 else None
         if self.dtype == np.float64:
-            check_finite(verb, rows)
-            rows = as_numbers(verb, X).astype(np.float64, copy=False)
+            check_finite(verb, rows, missing)
+            rows = self.filled(as_numbers(verb, X).astype(np.float64, copy=False))
         out = np.empty((rows.shape[0], n_out), self.dtype)
-        if sp.issparse(rows):
-            finite = self._network.run_csr(begin, end, rows.indptr, rows.indices, rows.data, out)
-        else:
-            finite = self._network.run(begin, end, rows, out)
-        if not finite:
-            check_finite(verb, rows)
+        if not self._run_network(begin, end, rows, out):
+            check_finite(verb, rows, missing)
+            self._run_network(begin, end, self.filled(rows), out)
         return out
+
+    def _run_network(self, begin: int, end: int, rows: Any, out: np.ndarray) -> bool:
+        """False where rows hold NaN or infinity."""
+        if sp.issparse(rows):
+            return self._network.run_csr(begin, end, rows.indptr, rows.indices, rows.data, out)
+        return self._network.run(begin, end, rows, out)
 
 
 def _chunks(rows: Rows, width: int) -> Iterator[Rows]:
     """The rows, as many at a time as make a million values of ``width`` per row."""
+    return (chunk for _, chunk in _numbered_chunks(rows, width))
+
+
+def _numbered_chunks(rows: Rows, width: int) -> Iterator[tuple[int, Rows]]:
     step = max(1, _VALUES_AT_ONCE // width)
     for start in range(0, rows.shape[0], step):
-        yield rows[start : start + step]
+        yield start, rows[start : start + step]
+
+
+def _mean(errors: np.ndarray) -> np.ndarray:
+    """Mean of every row over what is not NaN."""
+    known = ~np.isnan(errors)
+    if known.all():
+        return errors.mean(axis=1)
+    n = known.sum(axis=1)
+    return np.where(n > 0, np.where(known, errors, 0).sum(axis=1) / np.maximum(n, 1), np.nan)
 
 
 def _checked_scale(scale: Any, n_features: int) -> np.ndarray:

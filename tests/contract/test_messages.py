@@ -31,7 +31,10 @@ def fitted():
 SHAPE = "must have 6 columns, the model's input width; got shape (30, 5)."
 ASKED = "X has 5 features, but {} is expecting 6 features as input."
 NAN = np.where(X > 0.5, X, np.nan)
-FINITE = "X must be finite; it holds NaN, first in row 0. Impute or drop such values first."
+FINITE = (
+    'X must be finite; it holds NaN, first in row 0. Fit with missing="mask" if such values are not known, or impute '
+    "or drop them first."
+)
 WEIGHT = (
     "sample_weight must be None: every row counts the same; got ndarray. Sample rows by weight instead: "
     "X[rng.choice(len(X), len(X), p=weight / weight.sum())]."
@@ -178,6 +181,13 @@ BAD_CALLS = {
             "[decode] X must have 3 columns, the code's width; got shape (30, 6).",
         ),
     ],
+    "impute": [
+        (
+            lambda m: m.dsa.impute(NAN),
+            '[impute] The model must have missing="mask"; it has missing=\'error\'. Fit it again with missing="mask".',
+        ),
+    ],
+    "filled": [(lambda m: Runtime(m.dsa.runtime_.model).encode(m.dsa.runtime_.filled(NAN)), f"[encode] {FINITE}")],
     "reconstruct": [
         (lambda m: m.dsa.runtime_.reconstruct(X[0]), "[reconstruct] X must be 2-D, [n_samples, n_features]; got 1-D"),
     ],
@@ -221,7 +231,10 @@ BAD_CALLS = {
             lambda m: CodeIndex(X, metric="cosinus"),
             "metric must be one of cosine, euclidean; got 'cosinus'. Did you mean 'cosine'?",
         ),
-        (lambda m: CodeIndex(NAN), f"[CodeIndex] {FINITE}"),
+        (
+            lambda m: CodeIndex(NAN),
+            "[CodeIndex] X must be finite; it holds NaN, first in row 0. Impute or drop such values first.",
+        ),
     ],
     "nearest": [
         (

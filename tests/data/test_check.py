@@ -81,8 +81,8 @@ TIMES = pd.DataFrame({"size": [1.0], "day": pd.to_datetime(["2020-01-01"])})
             (TIMES.astype(object).to_numpy(), r"got times such as Timestamp\('2020-01-01 00:00:00'\)"),
             (np.zeros((2, 2), "m8[s]"), r"got times of dtype timedelta64\[s\]"),
             (pd.DataFrame({"a": [1.0], "b": pd.to_timedelta(["1s"])}), "got times in column 'b'"),
-            (np.ma.array(ROWS, mask=ROWS == 4), r"have no missing values; it is masked, first in row 1\. Impute"),
-            ([np.ma.array(row, mask=row == 4) for row in ROWS], "masked, first in row 1"),
+            (np.ma.array(ROWS, mask=ROWS == 4), r"be finite; it holds NaN, first in row 1\. Fit with missing="),
+            ([np.ma.array(row, mask=row == 4) for row in ROWS], "holds NaN, first in row 1"),
         ]
     }
 )
@@ -216,8 +216,8 @@ def test_duplicates_are_summed_and_the_callers_matrix_is_left_alone():
             ([[1j, 2, 3]], "real numbers"),
             (sp.csr_matrix([[1j, 2, 3]]), "real numbers; got dtype complex128. Complex data not supported"),
             (sp.csr_array([[1j, 2, 3]]), "real numbers"),
-            (NULLABLE, "holds NaN, first in row 1. Impute or drop"),
-            (NULLABLE.to_numpy(object), "holds NaN, first in row 1. Impute or drop"),
+            (NULLABLE, "holds NaN, first in row 1. Fit with missing="),
+            (NULLABLE.to_numpy(object), "holds NaN, first in row 1. Fit with missing="),
             (NULLABLE.astype({"c": object}).assign(c="x"), "must hold numbers; got dtype object"),
             (sp.csr_matrix((2, 4)), "3 columns"),
             (sp.csr_matrix(np.array([[0, 0, 0], [0, np.nan, 0]])), "NaN, first in row 1"),

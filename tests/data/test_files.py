@@ -78,7 +78,7 @@ def test_integers_and_booleans_become_floats(tmp_path):
             ("1,2\n3,\n", r"row 1, counted from 0, holds NaN or an empty cell in column 1\."),
             (
                 "a,b\n1,NA\n3,4\n",
-                r"row 0, counted from 0, holds NaN or an empty cell in column 1 \('b'\)\. Missing values are not",
+                r"row 0, counted from 0, holds NaN or an empty cell in column 1 \('b'\)\. Set missing=",
             ),
             ("a,b\n1,2\n3\n", r"row 1, counted from 0, has 1 fields; the first has 2\."),
             ("a,b,c\n1,2\n3,4\n", r"row 0, counted from 0, has 2 fields; the first has 3\."),

@@ -230,7 +230,7 @@ def test_a_file_that_changes_in_the_midst_of_an_epoch_is_told(write, tmp_path, c
 
 def test_a_reader_that_gives_other_rows_than_it_counted_is_told(files, monkeypatch):
     source = open_rows(files["npy"])
-    monkeypatch.setattr(type(source.reader), "read", lambda self, part, ids=True: iter(()))
+    monkeypatch.setattr(type(source.reader), "read", lambda self, part, ids=True, missing="error": iter(()))
     with pytest.raises(OSError, match=r"x\.npy must have 3000 rows, as counted before; got 0\."):
         source.read()
 

@@ -32,6 +32,9 @@ def same(left, right):
             np.testing.assert_array_equal(array, twin)
     np.testing.assert_array_equal(left.threshold, right.threshold)
     np.testing.assert_array_equal(left.importance, right.importance)
+    assert (left.inputs is None) == (right.inputs is None)
+    for array, twin in zip(left.inputs or (), right.inputs or (), strict=True):
+        np.testing.assert_array_equal(array, twin)
     assert (left.training, left.feature_names) == (right.training, right.feature_names)
     assert (left.history, left.metrics) == (right.history, right.metrics)
 
@@ -72,8 +75,10 @@ def test_round_trip(make_model, tmp_path, code, activation, live, block_size):
         "history": [{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 0.25}],
         "metrics": {"fvu": 0.125},
         "importance": np.linspace(0, 1, 12, dtype=np.float32) if live else None,
+        "inputs": store.Inputs(*np.arange(36, dtype=np.float32).reshape(3, 12)) if live else None,
     }
-    model = make_model(live=live, code_activation=code, activation=activation, block_size=block_size, model=extra, **k)
+    config = {"activation": activation, "block_size": block_size, "missing": "mask" if live else "error", **k}
+    model = make_model(live=live, code_activation=code, model=extra, **config)
     same(store.read(store.write(tmp_path / "a" / "b" / "model", model)), model)
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["model"]
 
@@ -252,6 +257,7 @@ _WRAPPING = np.array([0, 2**31 - 1, -2, 1], np.int32)
             (tensor("input.importance", np.full(6, np.inf, np.float32)), r"input\.importance must hold finite numbers"),
             (tensor("input.importance", np.full(6, -1, np.float32)), r"input\.importance must hold finite numbers"),
             (tensor("encoder.7.bias", np.zeros(3, np.float32)), r"format does not know: encoder\.7\.bias"),
+            (tensor("input.mean", np.zeros(6, np.float32)), r"format does not know: input\.mean"),
             (tensor("encoder.0.bias", np.zeros(3)), r"must be float32 of shape \(3,\); got float64 \(3,\)"),
             (tensor("encoder.0.bias", np.zeros((3, 1), np.float32)), r"got float32 \(3, 1\)"),
             (tensor("encoder.0.bias", np.zeros(2, np.float32)), r"must be float32 of shape \(3,\); got float32 \(2,\)"),
@@ -318,4 +324,24 @@ def test_a_truncated_folder_of_version_1_is_refused_by_name(tmp_path, name):
     folder = shutil.copytree(Path(__file__).parent / "version_1", tmp_path / "model")
     (folder / name).write_bytes((folder / name).read_bytes()[:-3])
     with pytest.raises(ValueError, match=rf"^\[load\] .*{name}.* is truncated or corrupt"):
+        store.read(folder)
+
+
+@each(
+    {
+        "name, values, message": [
+            ("mean", None, r"lacks the tensor input\.mean"),
+            ("low", np.zeros(5, np.float32), r"input\.low must be float32 of shape \(6,\)"),
+            ("high", np.full(6, -1, np.float32), "must be finite, and low not above high"),
+            ("mean", np.full(6, np.nan, np.float32), "must be finite, and low not above high"),
+        ]
+    }
+)
+def test_what_stands_for_nan_must_be_sound(make_model, tmp_path, name, values, message):
+    inputs = store.Inputs(*np.zeros((3, 6), np.float32))
+    folder = store.write(tmp_path / name, make_model(**SPARSE, missing="mask", model={"inputs": inputs}))
+    tensors = load(stored(folder, "model.safetensors").read_bytes())
+    tensors.pop(f"input.{name}")
+    folders.put(folder, "model.safetensors", save(tensors | ({} if values is None else {f"input.{name}": values})))
+    with pytest.raises(ValueError, match=message):
         store.read(folder)

@@ -26,6 +26,7 @@ COMMANDS = {
     "encode": "_encode",
     "decode": "_encode",
     "reconstruct": "_encode",
+    "impute": "_encode",
     "evaluate": "_encode",
     "score": "_rank",
     "neighbours": "_rank",

@@ -64,7 +64,7 @@ def compare(
     from dsae.data import open_rows
 
     parameters = settings(config, given)
-    source = open_rows(train, **reading)
+    source = open_rows(train, missing=parameters.get("missing", "error"), **reading)
     tested = None if test is None else other_rows(test, reading, source, "compare", "as many as TRAIN")
     if image_shape and image_shape[0] * image_shape[1] != source.n_features:
         raise ValueError(

@@ -74,6 +74,23 @@ def reconstruct(model: str, data: str, output: str, kind: str | None, reading: d
     transform(source, runtime.reconstruct, feature_names(runtime), output, kind)
 
 
+@_transformation
+def impute(model: str, data: str, output: str, kind: str | None, reading: dict[str, Any]) -> None:
+    """The rows in DATA with guesses in the place of empty cells and NaN; MODEL must be fitted with --missing mask.
+
+    What is known is written as the same number.
+    """
+    runtime = load_model(model)
+    source = source_for(runtime, "impute", data, reading)
+    sparse = stays_sparse(source, output, kind)
+
+    def whole(rows: Any) -> Any:
+        guessed = runtime.impute(rows)
+        return guessed if sparse or not hasattr(guessed, "toarray") else guessed.toarray()
+
+    transform(source, whole, feature_names(runtime), output, kind, sparse, exact=True)
+
+
 @click.command()
 @click.argument("model")
 @click.argument("data")
@@ -118,10 +135,12 @@ def transform(
     kind: str | None = None,
     sparse: bool = False,
     beside: bool = False,
+    exact: bool = False,
 ) -> None:
     """Write ``verb(rows)`` in chunks, with row ids: to one file, or to one file per file of a folder.
 
-    With ``beside``, what is made of an ``.h5ad`` and goes to one is written into ``obsm`` of a copy.
+    With ``beside``, what is made of an ``.h5ad`` and goes to one is written into ``obsm`` of a copy. With ``exact``,
+    rows come in the precision of their file.
 
     Raises
     ------
@@ -134,5 +153,12 @@ def transform(
         copied = beside and part.format == "h5ad" and kind in (None, "h5ad") and str(target).lower().endswith(".h5ad")
         like = part.path if copied else None
         with writing(target, len(part), names, part.id_name, kind, sparse, like) as writer:
-            for chunk in part.chunks():
+            for chunk in part.chunks(exact):
                 writer.write(verb(chunk.rows), chunk.ids)
+
+
+def stays_sparse(source: StreamSource, output: str, kind: str | None = None) -> bool:
+    """Whether rows come as CSR and go to files that can hold it."""
+    first = next(source.reader.chunks(ids=False, missing=source.missing)).rows
+    files = [kind or str(path).lower() for _, path in targets(source, output, kind)]
+    return hasattr(first, "toarray") and all(file.endswith("npz") for file in files)

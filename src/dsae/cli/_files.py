@@ -67,7 +67,7 @@ def source_for(runtime: Runtime, verb: str, path: str, reading: dict[str, Any]) 
     """
     from dsae.data import check_source, open_rows
 
-    source = open_rows(path, n_features=runtime.config.n_features, **reading)
+    source = open_rows(path, n_features=runtime.config.n_features, missing=runtime.missing, **reading)
     check_source(verb, source, runtime.config.n_features, runtime.model.feature_names)
     return source
 
@@ -76,6 +76,7 @@ def other_rows(path: str, reading: dict[str, Any], source: StreamSource, verb: s
     """Rows of a second file with the columns of the first, read with the options that its format takes."""
     from dsae.data import check_source, open_rows, options_for
 
-    found = open_rows(path, n_features=source.n_features, **options_for(path, reading))
+    options = options_for(path, reading)
+    found = open_rows(path, n_features=source.n_features, missing=source.missing, **options)
     check_source(verb, found, source.n_features, source.column_names, what)
     return found

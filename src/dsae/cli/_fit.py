@@ -66,7 +66,7 @@ def fit(
 
     parameters = settings(config, given)
     store.check_target(output)  # what is in the way must not cost a training
-    source = open_rows(data, **reading)
+    source = open_rows(data, missing=parameters.get("missing", "error"), **reading)
     if resume or checkpoint_every is not None:
         parameters |= _kept(output, checkpoint_every, resume)
     # before training, so that a bad file of test rows costs no model

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._encode import feature_names, load_model, transform
+from dsae.cli._encode import feature_names, load_model, stays_sparse, transform
 from dsae.cli._files import file_options, rows_for, source_for
 from dsae.cli._options import OneOf
-from dsae.cli._output import show_table, targets
+from dsae.cli._output import show_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[d
         few = batch[np.isin(batch.numbers, found)]
         if not few.n_rows:
             continue
-        errors = runtime.reconstruction_error(few.rows, per_feature=True)
+        errors = np.nan_to_num(runtime.reconstruction_error(few.rows, per_feature=True))  # 0 where nothing is known
         found_here = zip(few.numbers.tolist(), errors.argmax(axis=1), _share_of_largest(errors), strict=True)
         for at, (i, worst, share) in enumerate(found_here):
             named = {} if few.ids is None else {"id": str(few.ids[at])}
@@ -133,16 +133,9 @@ def select(model: str, data: str | None, n_features: int, output: str, reading: 
         return
     kept = sorted(chosen.tolist())  # columns stay in the order of the data
     source = source_for(runtime, "select", data, reading)
-    sparse = _stays_sparse(source, output)
+    sparse = stays_sparse(source, output)
 
     def chosen_columns(rows: Any) -> Any:
         return rows[:, kept] if sparse or not hasattr(rows, "toarray") else rows[:, kept].toarray()
 
     transform(source, chosen_columns, [names[j] for j in kept], output, sparse=sparse)
-
-
-def _stays_sparse(source: StreamSource, output: str) -> bool:
-    """Whether rows come as CSR and go to files that can hold it."""
-    first = next(source.reader.chunks(ids=False)).rows
-    files = [str(path).lower() for _, path in targets(source, output, None)]
-    return hasattr(first, "toarray") and all(file.endswith(".npz") for file in files)

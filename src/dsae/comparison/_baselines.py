@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from sklearn.decomposition import PCA
 
 from dsae.config import AutoencoderConfig
-from dsae.data import ArraySource, check_rows
+from dsae.data import ArraySource, check_rows, filled
 from dsae.runtime import Runtime
 
 
@@ -36,6 +36,7 @@ class LinearModel:
     def fit(cls, X: Any, n_components: int, *, scale: bool = False, seed: int = 0) -> LinearModel:
         """The best linear code of ``X``; a CSR matrix is centred implicitly and stays sparse."""
         mean, deviation = ArraySource(X).moments()
+        X = filled(X, mean)  # PCA's own way to leave out a value
         by = np.where(deviation > 0, deviation, 1).astype(np.float32) if scale else np.ones_like(mean)
         rows: Any = X.multiply(1 / by).tocsr() if sp.issparse(X) else X / by
         sparse = sp.issparse(X)
@@ -67,7 +68,8 @@ class LinearModel:
 
     def encode(self, X: Any) -> np.ndarray:
         """Codes of rows."""
-        return np.asarray(check_rows("encode", X, self.mean.size) @ self._weights + self._bias)
+        rows = filled(check_rows("encode", X, self.mean.size, missing="mask"), self.mean)
+        return np.asarray(rows @ self._weights + self._bias)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Rows from codes."""
@@ -149,7 +151,8 @@ class DenseEncoder:
 
     def encode(self, X: Any) -> np.ndarray:
         """Codes of rows, equal to the runtime's up to rounding."""
-        x: Any = check_rows("encode", X, self._runtime.config.n_features)
+        runtime = self._runtime
+        x: Any = runtime.filled(check_rows("encode", X, runtime.config.n_features, missing=runtime.missing))
         for name, (weights, bias) in self._weights.items():
             x = np.asarray(x @ weights) + bias
             self._runtime.activate(name, x)

@@ -177,13 +177,14 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     """
     seed = int(check_random_state(params.get("random_state")).randint(np.iinfo(np.int32).max))
     params = {**DeepSparseAutoencoder(**params).get_params(), "random_state": seed}
-    source = in_memory("compare", X, training=True)
+    missing = params["missing"]
+    source = in_memory("compare", X, training=True, missing=missing)
     rows, names = source.rows, source.column_names
     if X_test is None:
         chosen = train_test_split(np.arange(len(source)), test_size=test_size, random_state=seed)
         rows, tested = (source.rows[np.asarray(some)] for some in chosen)
     else:
-        given = in_memory("compare", X_test)
+        given = in_memory("compare", X_test, missing=missing)
         check_rows("compare", given.X, source.n_features, "as many as X", finite=False)
         check_source("compare", given, source.n_features, names)
         tested = given.rows

@@ -30,6 +30,7 @@ from dsae.config._losses import Loss as Loss
 from dsae.config._losses import exposed as exposed
 from dsae.config._losses import has_exposure as has_exposure
 from dsae.config._losses import loss_of as loss_of
+from dsae.config._model import MISSING as MISSING
 from dsae.config._model import AutoencoderConfig as AutoencoderConfig
 from dsae.config._plain import plain as plain
 from dsae.config._toml import read_toml as read_toml

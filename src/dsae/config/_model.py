@@ -11,6 +11,8 @@ from typing import Any
 from dsae.config._activations import ACTIVATIONS, Activation, activation_names
 from dsae.config._checks import check_choices, choice, in_range, known_keys, listed, positive_int, valid_block_size
 
+MISSING = ("error", "mask")
+
 
 def _widths(name: str, value: Any) -> tuple[int, ...]:
     try:
@@ -46,6 +48,8 @@ class AutoencoderConfig:
         mapping names layers (``"encoder.0"``, ``"decoder.1"``), and the layers it leaves out stay dense.
     block_size : {1, 4, 8}
         Neighbouring outputs that share their active inputs; 1 for single weights.
+    missing : {"error", "mask"}
+        Whether NaN in rows is refused, or a value that is not known.
 
     Examples
     --------
@@ -63,6 +67,7 @@ class AutoencoderConfig:
     k: int | None = None
     density: float | Mapping[str, float] = 1.0
     block_size: int = 1
+    missing: str = choice("error", MISSING)
 
     def __post_init__(self) -> None:
         positive_int("n_features", self.n_features)

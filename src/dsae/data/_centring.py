@@ -52,14 +52,18 @@ def check_exact(verb: str, pieces: Iterable[np.ndarray], names: Sequence[Any]) -
     ValueError
         That names the first such feature.
     """
-    n, first, sums, squares, lost = 0, np.zeros(1), 0.0, 0.0, 0.0
+    n, first = np.zeros(len(names)), np.full(len(names), np.nan)
+    sums = squares = lost = 0.0
     with np.errstate(invalid="ignore", over="ignore"):
         for values in pieces:
-            first = first if n else values[0]
-            apart = values - first  # sums of squares of the values themselves would hold no difference
-            n += len(values)
+            known = ~np.isnan(values)
+            first = np.where(np.isnan(first), values[known.argmax(axis=0), np.arange(len(names))], first)
+            # sums of squares of the values themselves would hold no difference
+            apart = np.where(known, values - first, 0)
+            n += known.sum(axis=0)
             sums, squares = sums + apart.sum(axis=0), squares + np.square(apart).sum(axis=0)
-            lost = lost + np.square(values - values.astype(np.float32)).sum(axis=0)
+            lost = lost + np.square(np.where(known, values - values.astype(np.float32), 0)).sum(axis=0)
+        n = np.maximum(n, 1)
         mean = first + sums / n
         deviation = np.sqrt(np.maximum(squares / n - np.square(sums / n), 0))
         unheld = (deviation > 0) & (deviation < _SHARE * abs(mean)) & (np.sqrt(lost / n) > _LOST * deviation)
@@ -110,7 +114,8 @@ def _spread(n: int, width: int) -> slice:
 
 
 def _near(sample: np.ndarray) -> np.ndarray:
-    few = np.sort(np.asarray(sample, np.float64), axis=0)
-    low, high = few[len(few) // 4], few[3 * len(few) // 4]
+    few = np.sort(np.asarray(sample, np.float64), axis=0)  # NaN comes last
+    n = len(few) - np.isnan(few).sum(axis=0)
+    low, high = (np.take_along_axis(few, at[None], axis=0)[0] for at in (n // 4, np.minimum(3 * n // 4, len(few) - 1)))
     with np.errstate(invalid="ignore", over="ignore"):
         return high - low <= 16 * _SHARE * np.abs(low)

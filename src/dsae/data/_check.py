@@ -100,18 +100,43 @@ def _cast(verb: str, rows: Any) -> Rows:
         ) from None
 
 
-def check_finite(verb: str, rows: Rows) -> None:
-    """Raise if ``rows`` holds NaN or infinity."""
+def check_finite(verb: str, rows: Rows, missing: str | None = "error") -> None:
+    """Raise if ``rows`` holds NaN or infinity.
+
+    Parameters
+    ----------
+    verb : str
+    rows : ndarray or csr_matrix
+    missing : {"error", "mask"}, optional
+        The model's setting: with ``"mask"`` NaN is a value that is not known. None where there is no such setting.
+
+    Raises
+    ------
+    ValueError
+        That names the first row which holds such a value.
+    """
     values = rows.data if sp.issparse(rows) else rows
+    usable = _not_infinite if missing == "mask" else np.isfinite
     for start, piece in pieces(values):
-        unusable = np.argwhere(~np.isfinite(piece))
+        unusable = np.argwhere(~usable(piece))
         if unusable.size:
             first = start + unusable[0, 0]
             row = np.searchsorted(rows.indptr, first, side="right") - 1 if sp.issparse(rows) else first
-            kind = "NaN" if np.isnan(piece[tuple(unusable[0])]) else "infinity, or values beyond float32"
+            is_nan = bool(np.isnan(piece[tuple(unusable[0])]))
+            kind = "NaN" if is_nan else "infinity, or values beyond float32"
             raise ValueError(
-                f"[{verb}] X must be finite; it holds {kind}, first in row {row}. Impute or drop such values first."
+                f"[{verb}] X must be finite; it holds {kind}, first in row {row}. {_remedy(is_nan, missing)}"
             )
+
+
+def _not_infinite(values: np.ndarray) -> np.ndarray:
+    return ~np.isinf(values)
+
+
+def _remedy(is_nan: bool, missing: str | None) -> str:
+    if is_nan and missing is not None:
+        return 'Fit with missing="mask" if such values are not known, or impute or drop them first.'
+    return "Impute or drop such values first."
 
 
 def pieces(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

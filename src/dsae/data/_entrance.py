@@ -14,6 +14,7 @@ from dsae.data._batch import TABLE, Batch, Part, Rows, check_worker, share
 from dsae.data._centring import check_moments
 from dsae.data._check import check_finite, in_pieces, named, names_of, plain_rows
 from dsae.data._kinds import as_numbers
+from dsae.data._known import Known
 from dsae.data._objects import source_of
 from dsae.data._reader import Reader
 from dsae.data._source import ArraySource, Source
@@ -25,7 +26,9 @@ _BATCHES_LOOKED_AT = 64  # for features that seem constant in float32, spread ov
 _ASKED = ("__len__", "n_features", "batches")
 
 
-def as_source(verb: str, X: Any, *, finite: bool = True, training: bool = False) -> Source:
+def as_source(
+    verb: str, X: Any, *, finite: bool = True, training: bool = False, missing: str | None = "error"
+) -> Source:
     """A source of the rows in ``X``.
 
     Parameters
@@ -43,6 +46,8 @@ def as_source(verb: str, X: Any, *, finite: bool = True, training: bool = False)
         Whether rows in memory are searched for NaN and infinity.
     training : bool
         Whether a model is to be trained on them; see `check_rows`.
+    missing : {"error", "mask"}, optional
+        Whether NaN is refused or a value that is not known; see `check_rows`.
 
     Returns
     -------
@@ -61,22 +66,26 @@ def as_source(verb: str, X: Any, *, finite: bool = True, training: bool = False)
     (2, 2)
     """
     X = source_of(verb, X, training)
-    if isinstance(X, (ArraySource, StreamSource)):
+    if isinstance(X, ArraySource):
+        if finite and not X.is_finite:
+            check_finite(verb, X.X, missing)
         return X
+    if isinstance(X, StreamSource):
+        return X.with_missing(missing or "error")
     if isinstance(X, Reader):
-        return StreamSource(X)
+        return StreamSource(X, missing=missing or "error")
     if gives_batches(X):
-        return X if isinstance(X, Source) else Adapted(verb, X)
+        return X if isinstance(X, Source) else Adapted(verb, X, missing)
     rows = plain_rows(verb, X, training=training)
     if finite:
-        check_finite(verb, rows)
+        check_finite(verb, rows, missing)
     if isinstance(X, Batch):
         return ArraySource(rows, ids=X.ids, labels=X.labels, numbers=X.numbers)
     names = names_of(X) or []
     return ArraySource(rows, names if len(names) == rows.shape[1] and all(isinstance(n, str) for n in names) else None)
 
 
-def in_memory(verb: str, X: Any, *, training: bool = False) -> ArraySource:
+def in_memory(verb: str, X: Any, *, training: bool = False, missing: str | None = "error") -> ArraySource:
     """`as_source` for verbs that need all rows at once; an object of another library is read into memory.
 
     Raises
@@ -86,7 +95,7 @@ def in_memory(verb: str, X: Any, *, training: bool = False) -> ArraySource:
     TypeError
         If ``X`` is a source that gives its rows in pieces: whether they fit in memory is the user's to say.
     """
-    source = as_source(verb, X, training=training)
+    source = as_source(verb, X, training=training, missing=missing)
     if isinstance(source, ArraySource):
         return source
     if gives_batches(X):
@@ -102,6 +111,7 @@ def check_rows(
     *,
     training: bool = False,
     finite: bool = True,
+    missing: str | None = "error",
 ) -> Rows:
     """``X`` as float32 rows, dense C-contiguous or CSR; an error says what to do.
 
@@ -120,6 +130,9 @@ def check_rows(
         from their mean.
     finite : bool
         Whether NaN and infinity are refused here, rather than by a caller that sees every value anyway.
+    missing : {"error", "mask"}, optional
+        With ``"mask"`` NaN (stored NaN in a sparse matrix, what is masked, pandas' NA) is a value that is not known,
+        and only infinity is refused. None where no such setting could help, for the message.
 
     Raises
     ------
@@ -132,7 +145,7 @@ def check_rows(
     columns = None if n_features is None else (n_features, what)
     rows = plain_rows(verb, rows_of(verb, X, training), columns, training=training)
     if finite:
-        check_finite(verb, rows)
+        check_finite(verb, rows, missing)
     return rows
 
 
@@ -162,14 +175,14 @@ class Adapted:
         If it lacks what cannot be made up for.
     """
 
-    def __init__(self, verb: str, source: Any) -> None:
-        missing = [name for name in _ASKED if not hasattr(source, name)]
-        if missing:
+    def __init__(self, verb: str, source: Any, missing: str | None = "error") -> None:
+        lacking = [name for name in _ASKED if not hasattr(source, name)]
+        if lacking:
             raise TypeError(
                 f"[{verb}] A source must have __len__(), n_features and batches(batch_size, seed); "
-                f"{type(source).__name__} has no {', '.join(missing)}. Add it, or give rows in memory."
+                f"{type(source).__name__} has no {', '.join(lacking)}. Add it, or give rows in memory."
             )
-        self._verb, self.source, self.n_features = verb, source, int(source.n_features)
+        self._verb, self.source, self.n_features, self._missing = verb, source, int(source.n_features), missing
 
     def __str__(self) -> str:
         return named(self.source)
@@ -209,12 +222,13 @@ class Adapted:
             yield share(batch, rank, world)
 
     def _numbered(self, rows: Any, start: int) -> Batch:
-        rows = check_rows(self._verb, rows, self.n_features, f"as {type(self.source).__name__} says")
+        what = f"as {type(self.source).__name__} says"
+        rows = check_rows(self._verb, rows, self.n_features, what, missing=self._missing)
         return Batch.of(rows, np.arange(start, start + rows.shape[0]))
 
     @cached_property
     def _statistics(self) -> Statistics:
-        found = Statistics(self.n_features)
+        found = Statistics(self.n_features, self._missing == "mask")
         for batch in self.batches(_AT_ONCE):
             found.update(batch)
         return found
@@ -233,6 +247,10 @@ class Adapted:
     def farthest(self) -> Farthest | None:
         """From the pass for the moments, if the source has none."""
         return None if hasattr(self.source, "moments") else self._statistics.farthest()
+
+    def known(self) -> Known:
+        """What is known of rows in which NaN stands for what is not, by a pass."""
+        return self._statistics.known or Adapted(self._verb, self.source, "mask").known()
 
     def min(self) -> float:
         """Its own, or by a pass."""
@@ -263,4 +281,5 @@ class Adapted:
                 f"{type(self.source).__name__} without it. Add it, or set early_stopping=False."
             )
         training, held_out = self.source.split(fraction, seed)
-        return as_source("fit", training), as_source("fit", held_out)
+        parts = (as_source("fit", part, missing=self._missing) for part in (training, held_out))
+        return next(parts), next(parts)

@@ -33,14 +33,14 @@ class FolderReader(Reader):
         """Parts of all files."""
         return self._parts[-1]
 
-    def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
+    def read(self, part: int, ids: bool = True, missing: str = "error") -> Iterator[Chunk]:
         """Chunks of a part, checked by its file, its rows numbered through all files."""
-        return self._read(part, ids)
+        at = bisect_right(self._parts, part) - 1
+        for chunk in self.files[at].read(part - self._parts[at], ids, missing):
+            yield chunk._replace(start=self._rows[at] + chunk.start)
 
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
-        at = bisect_right(self._parts, part) - 1
-        for chunk in self.files[at].read(part - self._parts[at], ids):
-            yield chunk._replace(start=self._rows[at] + chunk.start)
+        return self.read(part, ids)
 
     def _exact(self, part: int) -> Iterator[Any]:
         at = bisect_right(self._parts, part) - 1

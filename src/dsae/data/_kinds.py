@@ -20,10 +20,12 @@ _TIMES = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
 def as_numbers(verb: str, X: Any) -> Any:
     """``X`` as an ndarray of any real dtype and number of dimensions, or as a 2-D CSR matrix that shares its arrays.
 
+    What is masked, or missing in a frame, becomes NaN.
+
     Raises
     ------
     ValueError
-        If it holds complex or masked values, rows of different lengths, or too many values for 32-bit indices.
+        If it holds complex values, rows of different lengths, or too many values for 32-bit indices.
     TypeError
         If it holds times, text or other objects, or must be computed first.
     """
@@ -131,11 +133,7 @@ def _dense(verb: str, X: Any) -> np.ndarray:
     if isinstance(X, (list, tuple)) and any(map(np.ma.isMaskedArray, X)):
         X = np.ma.stack(X)
     if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
-        row = np.argwhere(np.ma.getmaskarray(X))[0][0]
-        raise ValueError(
-            f"[{verb}] X must have no missing values; it is masked, first in row {row}. Impute them or drop such rows "
-            "first."
-        )
+        X = _with_nan(X)
     try:
         array = np.asarray(X)
     except ValueError:
@@ -183,6 +181,14 @@ def _column_types(X: Any) -> zip:
 def _is_time(kind: Any) -> bool:
     name = str(kind).lower()
     return name.startswith(("date", "time", "duration", "period", "interval"))
+
+
+def _with_nan(X: Any) -> np.ndarray:
+    """A masked array with NaN for what is masked; whole numbers and booleans become float64."""
+    found = np.array(X.data, dtype=np.float64 if X.dtype.kind in "biu" else X.dtype)
+    if found.dtype.kind in "fO":
+        found[np.ma.getmaskarray(X)] = np.nan
+    return found
 
 
 def _without_na(array: np.ndarray) -> np.ndarray:

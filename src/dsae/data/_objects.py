@@ -15,7 +15,7 @@ import numpy as np
 
 from dsae.data._arrow import chosen, chunk_of, width_of
 from dsae.data._batch import Field, Rows
-from dsae.data._check import check_finite, plain_rows
+from dsae.data._check import plain_rows
 from dsae.data._reader import Chunk, ReadOptions, SpanReader, check_shape, flattened
 from dsae.data._source import ArraySource
 from dsae.data._stream import StreamSource
@@ -70,7 +70,8 @@ def _of_anndata(verb: str, X: Any, training: bool) -> Any:
     if rows is None:
         raise ValueError(f"[{verb}] AnnData must have an X; it has layers {', '.join(X.layers) or 'none'}.")
     names, ids = ([str(name) for name in index] for index in (X.var_names, X.obs_names))
-    return ArraySource(_finite(verb, rows, training, names), names, ids=np.array(ids, dtype=object))
+    numbers = plain_rows(verb, rows, training=training, names=names)
+    return ArraySource(numbers, names, ids=np.array(ids, dtype=object))
 
 
 def _of_datasets(verb: str, X: Any) -> StreamSource:
@@ -151,13 +152,7 @@ def _in_memory(verb: str, batches: Any, training: bool) -> ArraySource:
     rows, shapes = flattened("X", np.concatenate(pieces))
     fields = [Field(name, 0, rows.shape[1], shape) for name, shape in shapes.items()]
     found = None if labels[0] is None else np.concatenate(labels)
-    return ArraySource(_finite(verb, rows, training), labels=found, fields=fields)
-
-
-def _finite(verb: str, X: Any, training: bool, names: Sequence[str] | None = None) -> Rows:
-    rows = plain_rows(verb, X, training=training, names=names)
-    check_finite(verb, rows)
-    return rows
+    return ArraySource(plain_rows(verb, rows, training=training), labels=found, fields=fields)
 
 
 class _TorchDataset(_Held):

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dsae.config import ENDINGS, FORMATS, Format, format_of
+from dsae.config import ENDINGS, FORMATS, MISSING, Format, format_of, one_of
 from dsae.data._arrays import is_tenx, open_tenx
 from dsae.data._batch import Rows
 from dsae.data._errors import ChangedError, explained
@@ -43,6 +43,7 @@ def open_rows(
     obsm: str | None = None,
     raw: bool = False,
     n_features: int | None = None,
+    missing: str = "error",
 ) -> StreamSource:
     """Rows of a file or of a folder of files, read in pieces while a model takes them.
 
@@ -78,6 +79,9 @@ def open_rows(
         Whether to read ``raw.X`` of AnnData.
     n_features : int, optional
         Width of a row, for svmlight, whose files do not say it.
+    missing : {"error", "mask"}
+        Whether NaN and empty cells (``NA``, ``null`` and the like) are refused, or are values that are not known, and
+        NaN in the rows. A model asks for what it takes itself; this is for other uses.
 
     Returns
     -------
@@ -121,7 +125,8 @@ def open_rows(
         raw=raw,
         n_features=n_features,
     )
-    return StreamSource(open_reader(path, options))
+    one_of("[read] missing", missing, MISSING)
+    return StreamSource(open_reader(path, options), missing=missing)
 
 
 def read_rows(path: str | Path, id_column: str | None = None, **options: Any) -> tuple[Rows, list[str] | None]:

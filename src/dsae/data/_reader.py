@@ -112,8 +112,10 @@ class Reader(ABC):
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         """Chunks of a part as they are in the file."""
 
-    def read(self, part: int, ids: bool = True) -> Iterator[Chunk]:
+    def read(self, part: int, ids: bool = True, missing: str = "error") -> Iterator[Chunk]:
         """Chunks of a part, in order, as finite float32 rows, with ids and labels if ``ids`` is true.
+
+        With ``missing="mask"`` they may hold NaN.
 
         Raises
         ------
@@ -133,7 +135,7 @@ class Reader(ABC):
             self._check_unchanged()
             if chunk is None:
                 return
-            yield chunk._replace(rows=self._finite(chunk))
+            yield chunk._replace(rows=self._finite(chunk, missing))
 
     def align(self, files: Sequence[Reader]) -> None:  # noqa: B027 - most files say all of it
         """Settle with the other files of a folder what a file alone does not determine."""
@@ -150,7 +152,7 @@ class Reader(ABC):
         """Rows of a part before they become float32."""
         return (chunk.rows for chunk in self._read(part, False))
 
-    def chunks(self, ids: bool = True) -> Iterator[Chunk]:
+    def chunks(self, ids: bool = True, missing: str = "error") -> Iterator[Chunk]:
         """All chunks in order.
 
         Raises
@@ -160,7 +162,7 @@ class Reader(ABC):
         """
         n = 0
         for part in range(self.n_parts):
-            for chunk in self.read(part, ids):
+            for chunk in self.read(part, ids, missing):
                 n += chunk.rows.shape[0]
                 yield chunk
         if n != len(self):
@@ -169,6 +171,12 @@ class Reader(ABC):
                 "meanwhile, and start again."
             )
 
+    def exact_chunks(self, missing: str = "error") -> Iterator[Chunk]:
+        """`chunks` with ids and labels, whose rows are as they were before they became float32."""
+        for part in range(self.n_parts):
+            for chunk, rows in zip(self.read(part, True, missing), self._exact(part), strict=True):
+                yield chunk._replace(rows=rows)
+
     def _check_unchanged(self) -> None:
         if self._stamp is not None and _stamp(self.path) != self._stamp:
             raise ChangedError(
@@ -176,24 +184,29 @@ class Reader(ABC):
                 "write to it meanwhile, and start again."
             )
 
-    def _finite(self, chunk: Chunk) -> Rows:
+    def _finite(self, chunk: Chunk, missing: str) -> Rows:
         rows: Any = chunk.rows
         with np.errstate(all="ignore"):
             rows = rows.astype(np.float32) if sp.issparse(rows) else np.ascontiguousarray(rows, np.float32)
         values: Any = rows.data if sp.issparse(rows) else rows
-        if np.isfinite(values).all():
+        usable = np.isfinite(values)
+        if missing == "mask":
+            usable |= np.isnan(values)
+        if usable.all():
             return rows
-        first = np.flatnonzero(~np.isfinite(values))[0]
+        first = np.flatnonzero(~usable)[0]
         value = values.flat[first]
         if sp.issparse(rows):
             row, column = np.searchsorted(rows.indptr, first, side="right") - 1, rows.indices[first]
         else:
             row, column = divmod(first, rows.shape[1])
-        what = "NaN or an empty cell" if np.isnan(value) else "infinity, or a value beyond float32"
+        is_nan = bool(np.isnan(value))
+        what = "NaN or an empty cell" if is_nan else "infinity, or a value beyond float32"
+        remedy = 'Set missing="mask" (--missing mask) if it is not known, or impute' if is_nan else "Impute"
         where = "" if self.column_names is None else f" ({self.column_names[column]!r})"
         raise ValueError(
             f"[read] {self.name} must hold finite numbers; row {chunk.start + row}, counted from 0, holds {what} in "
-            f"column {column}{where}. Missing values are not supported: impute or drop such rows first."
+            f"column {column}{where}. {remedy} or drop such rows first."
         )
 
 

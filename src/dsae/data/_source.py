@@ -11,7 +11,9 @@ import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Field, Part, Rows, check_worker
 from dsae.data._centring import check_moments
-from dsae.data._statistics import Farthest, Moments, dense_moments, sparse_moments
+from dsae.data._check import pieces
+from dsae.data._known import Known
+from dsae.data._statistics import Farthest, Moments, dense_moments, extremes, sparse_moments
 
 
 @runtime_checkable
@@ -67,11 +69,15 @@ class Source(Protocol):
         ...
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of every column, float32."""
+        """Mean and standard deviation of every column, float32, of the values that are not NaN."""
         ...
 
     def farthest(self) -> Farthest | None:
         """The row farthest from the mean, if that is known without an extra pass."""
+        ...
+
+    def known(self) -> Known:
+        """What is known of rows in which NaN stands for what is not."""
         ...
 
     def min(self) -> float:
@@ -185,11 +191,21 @@ class ArraySource:
 
     def min(self) -> float:
         """The smallest value."""
-        return float(self.X.min())
+        return self._extremes[0]
 
     def max(self) -> float:
         """The largest value."""
-        return float(self.X.max())
+        return self._extremes[1]
+
+    @cached_property
+    def _extremes(self) -> tuple[float, float]:
+        return extremes(self.X)
+
+    @cached_property
+    def is_finite(self) -> bool:
+        """Whether no value is NaN or infinite."""
+        values = self.X.data if sp.issparse(self.X) else self.X
+        return all(bool(np.isfinite(piece).all()) for _, piece in pieces(values))
 
     def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Batches of up to ``batch_size`` rows over all workers, of the kind that the data are; see `Source`.
@@ -219,8 +235,7 @@ class ArraySource:
         ValueError
             If a column of a file is constant only in float32.
         """
-        mean, square = self._moments[:2]
-        found = mean.astype(np.float32), np.sqrt(square / len(self)).astype(np.float32)
+        found = self._moments.mean.astype(np.float32), self._moments.deviation.astype(np.float32)
         if self._exact is not None:
             check_moments(*found, self._exact, self.column_names)
         return found
@@ -229,6 +244,16 @@ class ArraySource:
         """The row farthest from the mean."""
         row, share = self._moments.farthest()
         return Farthest(int(self._all.numbers[row]), share)
+
+    def known(self) -> Known:
+        """What is known of rows in which NaN stands for what is not."""
+        return self._known
+
+    @cached_property
+    def _known(self) -> Known:
+        found = Known(self.n_features)
+        found.update(self._all)
+        return found
 
     @cached_property
     def _moments(self) -> Moments:

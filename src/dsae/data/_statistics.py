@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.sparse as sp
 
 from dsae.data._batch import Batch, Rows
 from dsae.data._check import pieces
+from dsae.data._known import Known
 
 _SAMPLE_BYTES = 1 << 24  # 16 MiB of rows kept from the pass, but within these numbers of rows:
 _LEAST_SAMPLE, _LARGEST_SAMPLE = 512, 4096  # what importances (512) and reports (4096) ask for
@@ -30,12 +32,21 @@ class Farthest(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Of some rows, float64: mean and sum of squared deviations of every column, and the farthest row."""
+    """Of some rows, float64: mean and sum of squared deviations of every column, and the farthest row.
+
+    NaN is not known and counts nowhere: ``known`` is the number of the other values of every column.
+    """
 
     mean: np.ndarray
     square: np.ndarray
+    known: np.ndarray
     row: int
     row_square: float
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """Standard deviation of every column."""
+        return np.sqrt(self.square / np.maximum(self.known, 1))
 
     def farthest(self) -> Farthest:
         """With its share of all."""
@@ -49,11 +60,14 @@ class Statistics:
     Parameters
     ----------
     n_features : int
+    missing : bool
+        Whether rows may hold NaN, and so `known` is wanted.
     """
 
-    def __init__(self, n_features: int) -> None:
-        self.n, self.low, self.high = 0, np.inf, -np.inf
-        self._mean, self._square = np.zeros(n_features), np.zeros(n_features)
+    def __init__(self, n_features: int, missing: bool = False) -> None:
+        self.known = Known(n_features) if missing else None
+        self.low, self.high = np.inf, -np.inf
+        self._mean, self._square, self._known = np.zeros(n_features), np.zeros(n_features), np.zeros(n_features)
         self._row, self._row_square = 0, -1.0  # so that a row is found even if all are equal
         self._rng = np.random.default_rng(0)  # a pass over the same rows keeps the same sample
         self._keys: np.ndarray = np.zeros(0)
@@ -61,24 +75,32 @@ class Statistics:
 
     def update(self, batch: Batch) -> None:
         """Add rows."""
-        rows, n_new = batch.rows, batch.n_rows
-        mean, square, row, row_square = sparse_moments(rows) if sp.issparse(rows) else _quick_moments(rows)
-        if row_square > self._row_square:
-            self._row, self._row_square = int(batch.numbers[row]), row_square
-        step, total = mean - self._mean, self.n + n_new
-        self._square += square + step**2 * (self.n * n_new / total)
-        self._mean += step * (n_new / total)
-        self.n = total
-        self.low, self.high = min(self.low, float(rows.min())), max(self.high, float(rows.max()))
+        rows = batch.rows
+        new = sparse_moments(rows) if sp.issparse(rows) else _quick_moments(rows)
+        if new.row_square > self._row_square:
+            self._row, self._row_square = int(batch.numbers[new.row]), new.row_square
+        step, total = new.mean - self._mean, self._known + new.known
+        some = np.maximum(total, 1)  # of a column of which nothing is known yet
+        self._square += new.square + step**2 * (self._known * new.known / some)
+        self._mean += step * (new.known / some)
+        self._known = total
+        low, high = extremes(rows)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        if self.known is not None:
+            self.known.update(batch)
         self._keep(batch)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32."""
-        return self._mean.astype(np.float32), np.sqrt(self._square / self.n).astype(np.float32)
+        return self._mean.astype(np.float32), self._moments.deviation.astype(np.float32)
 
     def farthest(self) -> Farthest:
         """The row farthest from the mean of those that came with it."""
-        return Moments(self._mean, self._square, self._row, self._row_square).farthest()
+        return self._moments.farthest()
+
+    @property
+    def _moments(self) -> Moments:
+        return Moments(self._mean, self._square, self._known, self._row, self._row_square)
 
     def sample(self, n: int, rng: np.random.Generator) -> Batch:
         """Up to ``n`` rows at random, of some thousand that were kept of the pass, each as likely as any."""
@@ -105,46 +127,79 @@ def n_bytes(rows: Any) -> int:
     return rows.data.nbytes + rows.indices.nbytes + rows.indptr.nbytes if sp.issparse(rows) else rows.nbytes
 
 
+def extremes(rows: Rows) -> tuple[float, float]:
+    """The smallest and the largest value that is known; infinity and minus infinity where none is."""
+    values = rows.data if sp.issparse(rows) else rows
+    zero = () if values.size == math.prod(rows.shape) else (0.0,)
+    low = np.fmin.reduce(values, axis=None, initial=np.inf)
+    high = np.fmax.reduce(values, axis=None, initial=-np.inf)
+    return min(float(low), *zero, np.inf), max(float(high), *zero, -np.inf)
+
+
 def dense_moments(rows: np.ndarray) -> Moments:
     """Of rows in memory, some at a time."""
-    mean = rows.mean(axis=0, dtype=np.float64)
+    mean, known = rows.mean(axis=0, dtype=np.float64), np.full(rows.shape[1], float(len(rows)))
+    whole = not np.isnan(mean).any()
+    if not whole:
+        mean, known = _known_mean(rows)
     square, row, row_square = np.zeros(rows.shape[1]), 0, -1.0
     for start, piece in pieces(rows):
         deviations = np.square(piece - mean)
+        if not whole:
+            np.nan_to_num(deviations, copy=False, nan=0.0)
         square += deviations.sum(axis=0)
         of_rows = deviations.sum(axis=1)
         if of_rows.max() > row_square:
             row, row_square = start + int(of_rows.argmax()), float(of_rows.max())
-    return Moments(mean, square, row, row_square)
+    return Moments(mean, square, known, row, row_square)
+
+
+def _known_mean(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of what is known of every column, 0 where nothing is, and how much that is."""
+    sums, known = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    for _, piece in pieces(rows):
+        here = ~np.isnan(piece)
+        sums += np.where(here, piece, 0).sum(axis=0, dtype=np.float64)
+        known += here.sum(axis=0)
+    return sums / np.maximum(known, 1), known
 
 
 def _quick_moments(rows: np.ndarray) -> Moments:
     mean = rows.mean(axis=0, dtype=np.float64)
+    if np.isnan(mean).any():
+        return dense_moments(rows)
     near = mean.astype(np.float32)  # ten times as fast as differences in float64; what rounding adds is taken off
     deviations = np.square(rows - near)
-    square = deviations.sum(axis=0, dtype=np.float64)
+    square = np.maximum(deviations.sum(axis=0, dtype=np.float64) - len(rows) * (mean - near) ** 2, 0)
     of_rows = deviations.sum(axis=1)
     row = int(of_rows.argmax())
-    return Moments(mean, np.maximum(square - len(rows) * (mean - near) ** 2, 0), row, float(of_rows[row]))
+    return Moments(mean, square, np.full(mean.size, float(len(rows))), row, float(of_rows[row]))
 
 
 def sparse_moments(rows: Rows) -> Moments:
-    """Of CSR rows, some values at a time."""
+    """Of CSR rows, some values at a time; a stored NaN is not known, while what is not stored is zero."""
     n, width = rows.shape
-    sums, counts = np.zeros(width), np.zeros(width)
+    sums, counts, unknown = np.zeros(width), np.zeros(width), np.zeros(width)
     for start, values in pieces(rows.data):
         columns = rows.indices[start : start + len(values)]
+        missing = np.isnan(values)
+        if missing.any():
+            unknown += np.bincount(columns[missing], minlength=width)
+            values = np.where(missing, 0, values)
         sums += np.bincount(columns, values, width)
         counts += np.bincount(columns, minlength=width)
-    mean = sums / n
+    known = n - unknown
+    mean = sums / np.maximum(known, 1)
     # values that are not stored are zero, so they deviate by the mean; rows start as if all of theirs were
     square, of_rows = (n - counts) * mean**2, np.full(n, mean @ mean)
     for start, values in pieces(rows.data):
         columns = rows.indices[start : start + len(values)]
         deviations = (values - mean[columns]) ** 2
+        if unknown.any():
+            np.nan_to_num(deviations, copy=False, nan=0.0)
         square += np.bincount(columns, deviations, width)
         ends = np.clip(rows.indptr, start, start + len(values))
         at = np.repeat(np.arange(n), np.diff(ends))
         of_rows += np.bincount(at, deviations - mean[columns] ** 2, n)
     row = int(of_rows.argmax())
-    return Moments(mean, square, row, float(of_rows[row]))
+    return Moments(mean, square, known, row, float(of_rows[row]))

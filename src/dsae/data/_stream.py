@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Field, Part, Rows, check_worker, draws, share, stacked
 from dsae.data._centring import check_moments
+from dsae.data._known import Known
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
 from dsae.data._source import ArraySource
@@ -42,6 +43,8 @@ class StreamSource:
     reader : Reader
     keep : callable, optional
         From row numbers to which of these rows belong to this source.
+    missing : {"error", "mask"}
+        Whether NaN, and so an empty cell, is refused or a value that is not known.
 
     Attributes
     ----------
@@ -49,8 +52,12 @@ class StreamSource:
         Seconds that the consumer of batches has waited for them so far.
     """
 
-    def __init__(self, reader: Reader, keep: Keep | None = None) -> None:
-        self.reader, self._keep, self.waited = reader, keep, 0.0
+    def __init__(self, reader: Reader, keep: Keep | None = None, missing: str = "error") -> None:
+        self.reader, self._keep, self.missing, self.waited = reader, keep, missing, 0.0
+
+    def with_missing(self, missing: str) -> StreamSource:
+        """The same rows, in which NaN is refused or not."""
+        return self if missing == self.missing else StreamSource(self.reader, self._keep, missing)
 
     def __len__(self) -> int:
         return self._n_kept
@@ -100,7 +107,7 @@ class StreamSource:
 
     def files(self) -> list[StreamSource]:
         """The rows of each file of a folder, or of the file."""
-        return [StreamSource(reader) for reader in self.reader.files] or [self]
+        return [StreamSource(reader, missing=self.missing) for reader in self.reader.files] or [self]
 
     def __str__(self) -> str:
         return self.reader.name
@@ -115,7 +122,7 @@ class StreamSource:
 
     @cached_property
     def _parts(self) -> Mapping[str, Part]:
-        first = next(self.reader.read(0, ids=False)).rows
+        first = next(self.reader.read(0, ids=False, missing="mask")).rows
         fields, start = [], 0
         for name, shape in self.reader.fields.items():
             fields.append(Field(name, start, start + prod(shape), shape))
@@ -124,9 +131,13 @@ class StreamSource:
         kind = "csr" if sp.issparse(first) else "dense"
         return {TABLE: Part(kind, self.n_features, None if names is None else tuple(names), tuple(fields))}
 
-    def chunks(self) -> Iterator[Batch]:
-        """All rows in order, with their ids and labels, in chunks of about a MiB that are read ahead."""
-        return prefetched(self._in_order(ids=True), _CHUNKS_AHEAD)
+    def chunks(self, exact: bool = False) -> Iterator[Batch]:
+        """All rows in order, with their ids and labels, in chunks of about a MiB that are read ahead.
+
+        With ``exact`` they are not cast to float32, but in the precision of the file.
+        """
+        pieces = self._kept(self.reader.exact_chunks(self.missing)) if exact else self._in_order(ids=True)
+        return prefetched(pieces, _CHUNKS_AHEAD)
 
     def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Generator[Batch]:
         """Batches of up to ``batch_size`` rows over all workers, each of which reads them all; see `Source`.
@@ -159,7 +170,7 @@ class StreamSource:
                 yield batch[mine]
 
     def _in_order(self, ids: bool = False) -> Iterator[Batch]:
-        return self._kept(self.reader.chunks(ids))
+        return self._kept(self.reader.chunks(ids, self.missing))
 
     def _shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
         pool: list[Batch] = []
@@ -181,18 +192,21 @@ class StreamSource:
         parts = iter(rng.permutation(self.reader.n_parts).tolist())
         part_bytes = 4 * self.n_features * min(_ROWS_HELD_OF_A_PART, len(self.reader) // self.reader.n_parts + 1)
         n_open = min(_MOST_PARTS_OPEN, max(1, _OPEN_BYTES // part_bytes))
-        opened = [self.reader.read(part, ids=False) for part in islice(parts, n_open)]
+        opened = [self._opened(part) for part in islice(parts, n_open)]
         while opened:
             at = int(rng.integers(len(opened)))
             chunk = next(opened[at], None)
             if chunk is not None:
                 yield chunk
             else:
-                opened[at : at + 1] = [self.reader.read(part, ids=False) for part in islice(parts, 1)]
+                opened[at : at + 1] = [self._opened(part) for part in islice(parts, 1)]
+
+    def _opened(self, part: int) -> Iterator[Chunk]:
+        return self.reader.read(part, ids=False, missing=self.missing)
 
     @cached_property
     def _statistics(self) -> Statistics:
-        found = Statistics(self.n_features)
+        found = Statistics(self.n_features, self.missing == "mask")
         for batch in prefetched(self._in_order(), _CHUNKS_AHEAD):
             found.update(batch)
         check_moments(*found.moments(), self.reader.exact, self.column_names)
@@ -205,6 +219,10 @@ class StreamSource:
     def farthest(self) -> Farthest:
         """The row farthest from the mean of those near it in the file, by the same pass."""
         return self._statistics.farthest()
+
+    def known(self) -> Known:
+        """What is known of rows in which NaN stands for what is not, by the same pass."""
+        return self._statistics.known or self.with_missing("mask").known()
 
     def min(self) -> float:
         """The smallest value."""
@@ -227,7 +245,9 @@ class StreamSource:
             If one of the two would be empty.
         """
         parts = tuple(
-            StreamSource(self.reader, lambda numbers, other=other: (draws(numbers, seed) < fraction) == other)
+            StreamSource(
+                self.reader, lambda numbers, other=other: (draws(numbers, seed) < fraction) == other, self.missing
+            )
             for other in (False, True)
         )
         if not all(map(len, parts)):

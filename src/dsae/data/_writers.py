@@ -32,20 +32,32 @@ class Writer(Protocol):
         """Write what comes last."""
 
 
+def _kind(rows: Rows) -> str:
+    """Of the numbers in a file: float64 for rows that are wider than float32."""
+    return "<f8" if rows.dtype.itemsize > 4 or rows.dtype in (np.int32, np.uint32) else "<f4"
+
+
 class NpyWriter:
-    """Rows of an array; names and ids have no place in it."""
+    """Rows of an array, as wide as the first ones; names and ids have no place in it."""
 
     def __init__(self, file: BinaryIO, n_rows: int, names: Sequence[str], id_name: str | None, sparse: bool) -> None:
-        self._file = file
-        # Not numpy.save: it asks where the file stands, which a pipe cannot say.
-        npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n_rows, len(names))})
+        self._file, self._shape, self._descr = file, (n_rows, len(names)), ""
 
     def write(self, rows: Rows, ids: np.ndarray | None = None) -> None:
         """Add rows."""
-        self._file.write(np.ascontiguousarray(rows, "<f4").data)
+        if not self._descr:
+            self._begin(_kind(rows))
+        self._file.write(np.ascontiguousarray(rows, self._descr).data)
+
+    def _begin(self, descr: str) -> None:
+        self._descr = descr
+        # Not numpy.save: it asks where the file stands, which a pipe cannot say.
+        npy.write_array_header_1_0(self._file, {"descr": descr, "fortran_order": False, "shape": self._shape})
 
     def close(self) -> None:
-        """All is written."""
+        """All is written, but perhaps for the header."""
+        if not self._descr:
+            self._begin("<f4")
 
 
 class NpzWriter:
@@ -71,12 +83,13 @@ class NpzWriter:
         if self._array is None:
             sp.save_npz(self._file, sp.vstack(self._pieces, format="csr"))
         else:
+            self._array.close()
             self._member.close()
             self._archive.close()
 
 
 class CsvWriter:
-    """Lines of the shortest digits that read back as the same float32; without names, no header."""
+    """Lines of the shortest digits that read back as the same numbers; without names, no header."""
 
     _delimiter = ","
 
@@ -191,12 +204,16 @@ class H5adWriter:
         self._n, self._text = 0, h5py.string_dtype()
         self._file = h5py.File(file, "w")
         self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        self._X = self._file.create_dataset("X", (n_rows, len(names)), np.float32)
-        self._X.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        self._X: Any = None
+        self._shape = n_rows, len(names)
         self._obs = self._frame("obs", id_name or "_index", n_rows)
         self._frame("var", "_index", len(names))[:] = list(names)
         for empty in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
             self._file.create_group(empty).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+
+    def _begin(self, kind: str) -> None:
+        self._X = self._file.create_dataset("X", self._shape, kind)
+        self._X.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
 
     def _frame(self, name: str, index: str, n: int) -> Any:
         group = self._file.create_group(name)
@@ -208,13 +225,17 @@ class H5adWriter:
     def write(self, rows: Rows, ids: np.ndarray | None = None) -> None:
         """Add rows; those without an id are numbered."""
         span = slice(self._n, self._n + len(rows))
-        self._X[span] = rows
+        if self._X is None:
+            self._begin(_kind(rows))
+        self._X[span] = rows  # pyright: ignore
         ids = np.arange(span.start, span.stop) if ids is None else ids
         self._obs[span] = ["" if i is None else str(i) for i in ids]
         self._n = span.stop
 
     def close(self) -> None:
         """Write what comes last."""
+        if self._X is None:
+            self._begin("<f4")
         self._file.close()
 
 

@@ -15,12 +15,19 @@ from sklearn.utils import check_random_state
 
 from dsae import store
 from dsae.config import AutoencoderConfig, in_range
-from dsae.data import as_source
 from dsae.estimators._base import column_names, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
 from dsae.estimators._fitted import FittedAutoencoder
 from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS, configure
-from dsae.estimators._training import appended, fitted_attributes, starting_model, trainer, validation_rows
+from dsae.estimators._training import (
+    appended,
+    check_known,
+    fitted_attributes,
+    starting_model,
+    trainer,
+    training_rows,
+    validation_rows,
+)
 from dsae.estimators._warnings import advise_on_data, advise_on_model
 from dsae.runtime import Runtime
 
@@ -101,6 +108,10 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
     scale : bool
         Whether features are scaled to unit variance inside the model. They are always centred, and all divided by the
         power of 100 nearest to their common spread; losses in ``history_`` are in these units.
+    missing : {"error", "mask"}
+        Whether NaN in the rows is refused, or a value that is not known. With ``mask`` (stored NaN in sparse rows, what
+        is masked, NA and empty cells, too) it is left out of means, scales, the loss and every error, and the mean of
+        its feature stands for it; see `impute`.
     precision : {"auto", "float32"}
         Whether training may round activations and their gradients to bfloat16 inside the products of large sparse
         layers, where a table measured beforehand says that it is faster on this CPU; weights and sums stay float32, and
@@ -186,6 +197,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         scale: bool = False,
+        missing: str = "error",
         precision: str = "auto",
         device: str = "auto",
         random_state: Any = None,
@@ -251,14 +263,15 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         Warns
         -----
         UserWarning
-            About constant features, repeated column names, units without edges, a model that learned nothing, and one
-            that ``on_epoch`` stopped above its density.
+            About constant features, rows without a known value, repeated column names, units without edges, a model
+            that learned nothing, and one that ``on_epoch`` stopped above its density.
         """
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()
         train = trainer()
-        source = as_source("fit", X, training=True)
+        source = training_rows("fit", X, self.missing)
         names = column_names(X, source)
+        check_known(source, names, self.missing)
         model_config, train_config = configure(self._parameters(self.warm_start and hasattr(self, "runtime_")), source)
         advise_on_data(source, names, train_config.scale)
         start = self._start_from(model_config)
@@ -271,7 +284,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
 
         hooks = (on_epoch, on_step, every)
         events = FitEvents(self, X, train_config.max_iter, lambda result: fitted_attributes(described(result)), *hooks)
-        held_out = None if validation is None else validation_rows(validation, source, names)
+        held_out = None if validation is None else validation_rows(validation, source, names, self.missing)
         checkpoints = self._checkpoints(train)
         seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
         settings = (start, seed, self.verbose, checkpoints, self.device)
@@ -342,7 +355,11 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         refuse_unknown("partial_fit", unknown)
         begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
         train = trainer()
-        source = self._checked("partial_fit", X) if fitted else as_source("partial_fit", X, training=True)
+        source = training_rows("partial_fit", X, self.missing)
+        if fitted:
+            self._check_source("partial_fit", X, source)
+        else:
+            check_known(source, column_names(X, source), self.missing, "partial_fit")
         model_config, train_config = configure(self._parameters(fitted), source)
         start = self.runtime_.model if fitted else self._start_from(model_config)
         settings = (start, self._seed(), self.verbose, self.device, Hooks(on_epoch, on_step, every))

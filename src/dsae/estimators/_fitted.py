@@ -15,7 +15,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_is_fitted
 
 from dsae.config import loss_of
-from dsae.data import ArraySource, Source, as_source
+from dsae.data import ArraySource, Source, as_source, stacked
 from dsae.estimators._base import DSAEstimator, refuse_frames, refuse_unknown
 from dsae.interpret import feature_importances
 from dsae.metrics import evaluate
@@ -29,6 +29,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
 
     runtime_: Runtime
     sparse_output: bool
+    missing: str
 
     def transform(self, X: Any, k: int | None = None) -> Any:
         """Codes of rows.
@@ -53,6 +54,24 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         """Rows ``[n_samples, n_features]`` from codes ``X [n_samples, n_components]``, dense or CSR."""
         check_is_fitted(self)
         return self.runtime_.decode(X)
+
+    def impute(self, X: Any) -> Any:
+        """Rows with the model's guesses in the place of values that are not known; needs ``missing="mask"``.
+
+        Parameters
+        ----------
+        X : array-like, masked array, DataFrame or scipy sparse, shape (n_samples, n_features), or a source
+
+        Returns
+        -------
+        the same kind of thing as ``X``
+            With what is known as it came; a source gives an array or a CSR matrix of all its rows. See
+            `dsae.Runtime.impute`.
+        """
+        source = self._checked("impute", X, finite=False)
+        if isinstance(source, ArraySource):
+            return self.runtime_.impute(X)
+        return stacked([self.runtime_.impute(rows) for rows in _pieces(source)])
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> np.ndarray:
         """Mean squared error of each row, ``[n_samples]``, or the error of every value, ``[n_samples, n_features]``.
@@ -91,7 +110,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
     def _checked(self, verb: str, X: Any, finite: bool = True) -> Source:
         """Rows as a source, checked to have the columns of `fit`."""
         check_is_fitted(self)
-        source = as_source(verb, X, finite=finite)
+        source = as_source(verb, X, finite=finite, missing=self.runtime_.missing)
         self._check_source(verb, X, source)
         return source
 
@@ -118,6 +137,7 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.missing == "mask"
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from dsae import store
-from dsae.config import AutoencoderConfig
+from dsae.config import MISSING, AutoencoderConfig, one_of
 from dsae.data import Source, as_source
-from dsae.estimators._base import column_names
+from dsae.estimators._base import column_names, warn
 from dsae.runtime import Runtime
 
 
@@ -25,9 +25,32 @@ def trainer() -> ModuleType:
     return import_module("dsae.train")
 
 
-def validation_rows(X: Any, training: Source, names: list[str] | None) -> Source:
+def training_rows(verb: str, X: Any, missing: Any) -> Source:
+    """Rows to train on, in which NaN is refused or not."""
+    one_of("missing", missing, MISSING)
+    return as_source(verb, X, training=True, missing=missing)
+
+
+def check_known(source: Source, names: list[str] | None, missing: str, verb: str = "fit") -> None:
+    """Refuse a column of which nothing is known, and warn of rows of which nothing is."""
+    if missing != "mask":
+        return
+    known = source.known()
+    without = np.flatnonzero(~known.columns)
+    if without.size:
+        column = without[0] if names is None else repr(names[without[0]])
+        others = f" (and {without.size - 1} more)" if without.size > 1 else ""
+        raise ValueError(f"[{verb}] Column {column}{others} must hold a known value; all of it is missing. Drop it.")
+    if known.n_blank:
+        warn(
+            f"[{verb}] No value is known of {known.n_blank} of {len(source)} rows, the first of which is row "
+            f"{known.first_blank}: nothing is learned from them. Drop them."
+        )
+
+
+def validation_rows(X: Any, training: Source, names: list[str] | None, missing: str) -> Source:
     """Rows to validate on, which must have the columns of the training rows."""
-    source = as_source("fit", X)
+    source = as_source("fit", X, missing=missing)
     if source.n_features != training.n_features:
         raise ValueError(
             f"[fit] validation must have {training.n_features} columns, as many as X; got {source.n_features}."

@@ -55,7 +55,7 @@ def top_examples(model: Model | Runtime, X: Any, *, n_examples: int = 20, batch_
     positive_int("n_examples", n_examples)
     positive_int("batch_size", batch_size)
     runtime = model if isinstance(model, Runtime) else Runtime(model)
-    data: Any = check_rows("top_examples", X, runtime.config.n_features)
+    data: Any = check_rows("top_examples", X, runtime.config.n_features, missing=runtime.missing)
     width = runtime.config.n_components
     best = TopExamples(np.zeros((width, 0), np.int64), np.zeros((width, 0), np.float32))
     for start in range(0, data.shape[0], batch_size):

@@ -95,4 +95,4 @@ class CodeIndex:
             sparse = self._runtime.config.code.sparse
             codes = self._runtime.encode(codes, sparse_output=sparse)
         # In float32 two equal rows are up to 1e-3 apart, as squares minus a product.
-        return check_rows(verb, codes, width, "as many as the index").astype(np.float64)
+        return check_rows(verb, codes, width, "as many as the index", missing=None).astype(np.float64)

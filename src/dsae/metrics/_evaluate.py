@@ -38,6 +38,7 @@ def evaluate(
         A callable maps rows to reconstructions, and only errors and ``n_samples`` are measured. Anything else has
         ``encode``, ``decode``, ``reconstruct`` and ``config`` as `Runtime` has.
     X : ndarray or csr_matrix, shape (n_samples, n_features), or whatever `dsae.data.as_source` takes
+        What is NaN in them is not known, and counts in no error.
     metrics : iterable of str, optional
         Keys of `METRICS`, in the order wanted. By default all that the model has, with the metric of the loss it was
         trained with.
@@ -76,14 +77,16 @@ def evaluate(
     activity = CodeActivity(_threshold(model) if from_codes else 0.0)
     start, seconds = 0, 0.0
     X = source_of("evaluate", X)
-    X = X if gives_batches(X) else as_numbers("evaluate", X)
+    # of a callable it is not known whether it takes NaN: what the rows were opened for counts
+    missing = getattr(model, "missing", getattr(X, "missing", "error"))
+    X = as_source("evaluate", X, missing=missing) if gives_batches(X) else as_numbers("evaluate", X)
     labelled = None if by_label is None or by_label is False else ByLabel(by_label, X.shape[0])
     for rows, labels in _batches(X, batch_size):
         begun = time.perf_counter()
         codes = model.encode(rows) if from_codes else None
         if from_codes:
             X_hat = model.decode(codes)
-            X_hat = exposed(X_hat, rows) if has_exposure(getattr(model, "loss", "mse")) else X_hat
+            X_hat = exposed(X_hat, model.filled(rows)) if has_exposure(getattr(model, "loss", "mse")) else X_hat
         else:
             X_hat = getattr(model, "reconstruct", model)(rows)
         seconds += time.perf_counter() - begun
@@ -127,7 +130,7 @@ def _batches(X: Any, batch_size: int | None) -> Iterator[tuple[Any, Any]]:
     if batch_size is None:
         batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // max(X.shape[1], 1)))
     if gives_batches(X):
-        yield from ((batch.rows, batch.labels) for batch in as_source("evaluate", X).batches(batch_size))
+        yield from ((batch.rows, batch.labels) for batch in X.batches(batch_size))
     else:
         for start in range(0, X.shape[0], batch_size):
             yield X[start : start + batch_size], None

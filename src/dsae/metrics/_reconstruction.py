@@ -19,6 +19,7 @@ class Reconstruction:
 
     Sums are float64. The mean of the evaluation set, which FVU needs, is merged batch by batch (Chan, Golub &
     LeVeque 1979), so the data are read once and large means lose no digits. A CSR batch is densified in small pieces.
+    NaN in a row is a value that is not known, and counts nowhere.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class Reconstruction:
         self.n_samples = 0
         self._per_row = {name: m.per_row for name, m in METRICS.items() if m.per_row and (m.default or name in also)}
         self._sums = dict.fromkeys(self._per_row, 0.0)
-        self._mean = np.zeros(0)
+        self._mean, self._known = np.zeros(0), np.zeros(0)  # of every feature, the latter a number of values
         self._spread = 0.0
 
     def update(self, X: Any, X_hat: Any) -> None:
@@ -61,18 +62,27 @@ class Reconstruction:
                 raise ValueError(
                     f"[update] X must have {self._mean.size} columns, like the rows before; got {x.shape}."
                 )
+            known = ~np.isnan(x)
+            whole = bool(known.all())
+            if not whole:
+                x, x_hat = np.where(known, x, 0), np.where(known, x_hat, 0)
             for name, per_row in self._per_row.items():
                 self._sums[name] += float(per_row(x, x_hat).sum())
-            self._merge(x)
+            self._merge(x, None if whole else known)
 
-    def _merge(self, x: np.ndarray) -> None:
-        n, n_new, mean = self.n_samples, x.shape[0], x.mean(axis=0)
-        if not n:
-            self._mean = np.zeros(x.shape[1])
-        step = mean - self._mean
-        self._spread += float(np.square(x - mean).sum()) + n * n_new / (n + n_new) * float(step @ step)
-        self._mean = self._mean + step * n_new / (n + n_new)
-        self.n_samples = n + n_new
+    def _merge(self, x: np.ndarray, known: np.ndarray | None) -> None:
+        """Rows with zeros where a value is not ``known``."""
+        if not self.n_samples:
+            self._mean, self._known = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+        n = self._known
+        n_new = np.full(x.shape[1], float(x.shape[0])) if known is None else known.sum(axis=0)
+        total = np.maximum(n + n_new, 1)
+        mean = x.mean(axis=0) if known is None else x.sum(axis=0) / np.maximum(n_new, 1)
+        step, apart = mean - self._mean, np.square(x - mean)
+        self._spread += float((apart if known is None else apart[known]).sum())
+        self._spread += float((n * n_new / total) @ np.square(step))
+        self._mean, self._known = self._mean + step * (n_new / total), n + n_new
+        self.n_samples += x.shape[0]
 
     def result(self) -> dict[str, float]:
         """Errors over all rows so far.
@@ -80,10 +90,10 @@ class Reconstruction:
         Returns
         -------
         dict
-            ``mse`` (mean over rows and features), ``squared_error_per_row`` (summed over the features, mean
-            over rows), ``fvu`` (squared error over the squared distance from the mean of these rows; 0 for a
-            perfect reconstruction, infinite for an imperfect one of constant rows), ``cosine`` (between a row
-            and its reconstruction, mean over rows) and those requested, such as ``bce`` (nats per row).
+            ``mse`` (mean over all known values), ``squared_error_per_row`` (summed over the known features, mean over
+            rows), ``fvu`` (squared error over the squared distance from the mean of these rows; 0 for a perfect
+            reconstruction, infinite for an imperfect one of constant rows), ``cosine`` (between a row and its
+            reconstruction, mean over rows) and those requested, such as ``bce`` (nats per row).
 
         Raises
         ------
@@ -95,7 +105,8 @@ class Reconstruction:
         means = {name: total / self.n_samples for name, total in self._sums.items()}
         squared = means["squared_error_per_row"]
         fvu = _ratio(squared * self.n_samples, self._spread)
-        return {"mse": squared / self._mean.size, "fvu": fvu} | means
+        per_row = float(self._known.sum()) / self.n_samples
+        return {"mse": squared / per_row if per_row else math.nan, "fvu": fvu} | means
 
 
 def mse(X: Any, X_hat: Any) -> float:
@@ -171,14 +182,14 @@ def bce(X: Any, X_hat: Any) -> float:
 
 
 def row_squared_errors(X: Any, X_hat: Any) -> np.ndarray:
-    """Squared error of each row, summed over its features: float64 ``[n_samples]``.
+    """Squared error of each row, summed over those of its features that are known: float64 ``[n_samples]``.
 
     Examples
     --------
     >>> row_squared_errors([[0.0, 1.0], [1.0, 1.0]], [[0.0, 0.5], [1.0, 1.0]])
     array([0.25, 0.  ])
     """
-    return np.concatenate([np.square(x - x_hat).sum(axis=1) for x, x_hat in _pieces(X, X_hat)])
+    return np.concatenate([np.nansum(np.square(x - x_hat), axis=1) for x, x_hat in _pieces(X, X_hat)])
 
 
 def _of(X: Any, X_hat: Any, *metrics: str) -> dict[str, float]:

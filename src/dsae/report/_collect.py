@@ -62,7 +62,7 @@ def collect(
     """
     _check_history(model.history)
     runtime = Runtime(model)
-    source = in_memory("write_report", X)
+    source = in_memory("write_report", X, missing=runtime.missing)
     rows: Any = check_rows("write_report", source.X, model.config.n_features, finite=False)
     names = _names(model, feature_names)
     shape = find_image_shape(rows, image_shape, named=names is not None)
@@ -109,18 +109,21 @@ def _run(runtime: Runtime, rows: Any, labels: Any) -> tuple[Samples, dict[str, A
     threshold = metrics.firing_threshold(config.code_activation, config.n_components)
     kept = np.unique(np.linspace(0, n - 1, min(n, _ROWS_KEPT)).astype(int))
     row_errors, codes = np.empty(n), np.empty((kept.size, config.n_components), np.float32)
-    feature_errors, fired = np.zeros(n_features), np.zeros(config.n_components, np.int64)
+    feature_errors, n_known = np.zeros(n_features), np.zeros(n_features, np.int64)
+    fired = np.zeros(config.n_components, np.int64)
 
     def observe(start: int, x: Any, code: np.ndarray, x_hat: np.ndarray) -> None:
         stop = start + x.shape[0]
         row_errors[start:stop] = metrics.row_squared_errors(x, x_hat)
-        feature_errors[:] += np.square(np.asarray(x - x_hat, dtype=np.float64)).sum(axis=0)
+        squared = np.square(np.asarray(x - x_hat, dtype=np.float64))
+        feature_errors[:] += np.nansum(squared, axis=0)
+        n_known[:] += (~np.isnan(squared)).sum(axis=0)
         fired[:] += (np.abs(code) > threshold).sum(axis=0)
         here = (kept >= start) & (kept < stop)
         codes[here] = code[kept[here] - start]
 
     measured = metrics.evaluate(runtime, rows, observe=observe, by_label=labels)
-    samples = Samples(rows, kept, codes, fired / n, threshold, row_errors, feature_errors / n)
+    samples = Samples(rows, kept, codes, fired / n, threshold, row_errors, feature_errors / np.maximum(n_known, 1))
     return samples, {**measured, "threshold": threshold}
 
 

@@ -51,8 +51,11 @@ def find_image_shape(rows: Rows, image_shape: Any, named: bool) -> tuple[int, in
 
 
 def _is_smooth(rows: np.ndarray, side: int) -> bool:
-    spread = rows.std(axis=0)
-    standard = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    known = ~np.isnan(rows)
+    n = np.maximum(known.sum(axis=0), 1)
+    centred = np.where(known, rows - np.where(known, rows, 0).sum(axis=0) / n, 0)
+    spread = np.sqrt(np.square(centred).sum(axis=0) / n)
+    standard = centred / np.where(spread > 0, spread, 1)
 
     def alike(distance: int) -> float:
         both = (spread[:-distance] > 0) & (spread[distance:] > 0)
@@ -76,14 +79,14 @@ def block_mean(matrix: np.ndarray, cells: int = _IMAGE_CELLS) -> np.ndarray:
 
 
 def gray(row: np.ndarray, shape: tuple[int, int], low: float, high: float) -> dict[str, Any]:
-    """A row as a gray image, black at ``low`` and white at ``high``."""
-    image = block_mean(np.asarray(row, dtype=np.float64).reshape(shape))
+    """A row as a gray image, black at ``low``, and where nothing is known, and white at ``high``."""
+    image = block_mean(np.nan_to_num(np.asarray(row, dtype=np.float64), nan=low).reshape(shape))
     return _image("gray", 255 * (image - low) / (high - low if high > low else 1.0))
 
 
 def diverging(row: np.ndarray, shape: tuple[int, int], limit: float) -> dict[str, Any]:
-    """A row of signed numbers as an image, neutral at 0 and full at ``limit``."""
-    image = block_mean(np.asarray(row, dtype=np.float64).reshape(shape))
+    """A row of signed numbers as an image, neutral at 0, and where nothing is known, and full at ``limit``."""
+    image = block_mean(np.nan_to_num(np.asarray(row, dtype=np.float64)).reshape(shape))
     return _image("diverging", 128 + 127 * image / (limit if limit > 0 else 1.0))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data import ArraySource
+from dsae.data import ArraySource, extremes
 from dsae.interpret import atoms, feature_importances, top_examples
 from dsae.report import _pixels
 from dsae.runtime import Runtime
@@ -125,13 +125,13 @@ def _images(runtime: Runtime, samples: Samples, others: Mapping[str, Any]) -> di
     for name, other in others.items():
         if name != "DSA":
             models[name] = other.reconstruct(x)
-    low, high = float(x.min()), float(x.max())
+    low, high = extremes(x)
     return {
         "rows": chosen,
         "lines": [
             {
                 "name": name,
-                "error": float(np.square(values - x).sum(axis=1).mean()) if name != "input" else None,
+                "error": float(np.nansum(np.square(values - x), axis=1).mean()) if name != "input" else None,
                 "images": [_pixels.gray(row, samples.image_shape, low, high) for row in values],
             }
             for name, values in models.items()
@@ -183,7 +183,7 @@ def _card(samples: Samples, latent: int, response: np.ndarray, examples: np.ndar
     if samples.image_shape:
         x = samples.dense(examples)
         card["image"] = _pixels.diverging(response, samples.image_shape, float(np.abs(response).max()))
-        card["examples"] = [_pixels.gray(row, samples.image_shape, float(x.min()), float(x.max())) for row in x]
+        card["examples"] = [_pixels.gray(row, samples.image_shape, *extremes(x)) for row in x]
     return card
 
 
@@ -222,7 +222,7 @@ def _worst(runtime: Runtime, samples: Samples) -> list[dict[str, Any]]:
 
 
 def _worst_row(samples: Samples, row: int, x: np.ndarray, x_hat: np.ndarray) -> dict[str, Any]:
-    squared = np.square(x.astype(np.float64) - x_hat)
+    squared = np.nan_to_num(np.square(x.astype(np.float64) - x_hat))  # 0 where a value is not known
     total = squared.sum()
     order = np.argsort(-squared, kind="stable")[:_FEATURES_PER_CARD]
     mean = samples.row_errors.mean()
@@ -241,10 +241,10 @@ def _worst_row(samples: Samples, row: int, x: np.ndarray, x_hat: np.ndarray) -> 
         ],
     }
     if samples.image_shape:
-        low, high, signed = float(x.min()), float(x.max()), x_hat - x
+        (low, high), signed = extremes(x), x_hat - x
         view["images"] = [
             _pixels.gray(x, samples.image_shape, low, high),
             _pixels.gray(x_hat, samples.image_shape, low, high),
-            _pixels.diverging(signed, samples.image_shape, float(np.abs(signed).max())),
+            _pixels.diverging(signed, samples.image_shape, float(np.nanmax(np.abs(signed), initial=0))),
         ]
     return view

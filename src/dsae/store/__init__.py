@@ -11,3 +11,4 @@ from dsae.store._model import read as read
 from dsae.store._model import write as write
 from dsae.store._state import state_from_bytes as state_from_bytes
 from dsae.store._state import state_to_bytes as state_to_bytes
+from dsae.store._weights import Inputs as Inputs

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig, known_keys, listed
+from dsae.config import AutoencoderConfig, known_keys
 from dsae.store._commit import (
     Committed,
     check_writable,
@@ -22,11 +22,11 @@ from dsae.store._commit import (
     read_text,
     write_beside,
 )
-from dsae.store._state import state_from_bytes, state_to_bytes, tensors_from_bytes, tensors_to_bytes
-from dsae.topology import Layer, Topology
+from dsae.store._state import state_from_bytes, state_to_bytes, tensors_to_bytes
+from dsae.store._weights import Inputs, check_extras, read_weights, tensors_of
+from dsae.topology import Layer
 
 FORMAT_VERSION = 2  # of docs/format.md; 1 had a file for each thing
-_UINT16_WIDTH = 2**16  # indices of narrower layers take two bytes
 _HEAD, _FORMAT = "config.json", "dsae"
 _WEIGHTS = "model.safetensors"
 _LEARNING = "learning.safetensors"
@@ -56,6 +56,8 @@ class Model:
         What its loss trained beside the weights; see `dsae.config.Loss`.
     importance : ndarray of float32, shape (n_features,), optional
         What training saw of each input, not negative; see `dsae.interpret.feature_importances`.
+    inputs : Inputs, optional
+        Of a model with ``missing="mask"``.
     learning : dict, optional
         The state from which `partial_fit` continues, such as Adam's moments: dicts of arrays and JSON.
     """
@@ -68,6 +70,7 @@ class Model:
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     importance: np.ndarray | None = None
+    inputs: Inputs | None = None
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     learning: dict[str, Any] | None = None
 
@@ -88,13 +91,15 @@ def write(folder: str | Path, model: Model) -> Path:
     Raises
     ------
     ValueError
-        If something that is not a model is in the way.
+        If something that is not a model is in the way, or the model holds what cannot be read again.
     OSError
         If the folder cannot be written.
     """
     for name, (_, values, bias) in model.layers.items():
         if not (np.isfinite(values).all() and np.isfinite(bias).all()):
             raise ValueError(f"[save] The weights of {name} must be finite; the model diverged and cannot be saved.")
+    if (model.config.missing == "mask") != (model.inputs is not None):
+        raise ValueError('[save] A model with missing="mask", and no other, must have inputs: what stands for NaN.')
     target = Path(os.path.realpath(folder))  # a link to a model stays a link
     _check_replaceable(target)
     stale = [target / name for name in _FILES_1] if _is_version_1(target) else []
@@ -136,25 +141,9 @@ def _header(model: Model) -> dict[str, Any]:
 
 
 def _files(model: Model) -> Iterator[tuple[str, bytes]]:
-    yield _WEIGHTS, tensors_to_bytes(_tensors(model))
+    yield _WEIGHTS, tensors_to_bytes(tensors_of(model))
     if model.learning is not None:
         yield _LEARNING, state_to_bytes(model.learning)
-
-
-def _tensors(model: Model) -> dict[str, np.ndarray]:
-    tensors = {}
-    for name, (topology, values, bias) in model.layers.items():
-        tensors[f"{name}.values"] = np.ascontiguousarray(values, np.float32)
-        tensors[f"{name}.bias"] = np.ascontiguousarray(bias, np.float32)
-        if not topology.is_full:
-            small = topology.shape[1] <= _UINT16_WIDTH
-            tensors[f"{name}.indices"] = topology.indices.astype(np.uint16 if small else np.int32)
-            tensors[f"{name}.indptr"] = topology.indptr.astype(np.int32)
-    if model.threshold is not None:
-        tensors["code.threshold"] = np.ascontiguousarray(model.threshold, np.float32)
-    if model.importance is not None:
-        tensors["input.importance"] = np.ascontiguousarray(model.importance, np.float32)
-    return tensors | {f"loss.{name}": np.ascontiguousarray(v, np.float32) for name, v in model.extras.items()}
 
 
 def _card(model: Model) -> str:
@@ -212,13 +201,13 @@ def _read(found: Committed, learning: bool) -> Model:
         path, history, metrics = found.folder / _WEIGHTS, *_read_version_1(found.folder)
         if not path.is_file():
             raise ValueError(f"{path} is missing; the folder was not copied whole.")
-        weights = _weights(path.read_bytes(), path, config)
+        weights = read_weights(path.read_bytes(), path, config)
     else:
         path, history, metrics = found.path(_WEIGHTS), header.get("history"), header.get("metrics")
-        weights = found.read(_WEIGHTS, lambda data, path: _weights(data, path, config))
+        weights = found.read(_WEIGHTS, lambda data, path: read_weights(data, path, config))
     training = header.get("training") or {}
-    layers, threshold, importance, extras = weights
-    _check_extras(path, extras, training.get("loss"))
+    layers, threshold, importance, inputs, extras = weights
+    check_extras(path, extras, training.get("loss"))
     has_learning = learning and version > 1 and _LEARNING in found.listed
     return Model(
         config=config,
@@ -229,6 +218,7 @@ def _read(found: Committed, learning: bool) -> Model:
         history=_rows(head, history),
         metrics=_mapping(head, "metrics", metrics),
         importance=importance,
+        inputs=inputs,
         extras=extras,
         learning=found.read(_LEARNING, state_from_bytes) if has_learning else None,
     )
@@ -284,71 +274,3 @@ def _mapping(path: Path, what: str, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: {what} must be a mapping; got {type(content).__name__}.")
     return content
-
-
-def _weights(
-    data: bytes, path: Path, config: AutoencoderConfig
-) -> tuple[dict[str, Layer], np.ndarray | None, np.ndarray | None, dict[str, np.ndarray]]:
-    unread = tensors_from_bytes(data, path)
-
-    def take(key: str, kinds: tuple[str, ...], length: int) -> np.ndarray:
-        if key not in unread:
-            raise ValueError(f"{path} lacks the tensor {key}; the file is corrupt.")
-        array = unread.pop(key)
-        if array.dtype.name not in kinds or array.shape != (length,):
-            wanted = f"{' or '.join(kinds)} of shape ({length},)"
-            raise ValueError(f"{path}: {key} must be {wanted}; got {array.dtype} {array.shape}.")
-        return array
-
-    layers = {
-        name: _read_layer(path, name, shape, config.block_size, take, unread)
-        for name, shape in config.layer_shapes.items()
-    }
-    threshold = take("code.threshold", ("float32",), config.n_components) if "code.threshold" in unread else None
-    importance = take("input.importance", ("float32",), config.n_features) if "input.importance" in unread else None
-    names = [key.removeprefix("loss.") for key in unread if key.startswith("loss.")]
-    extras = {name: take(f"loss.{name}", ("float32",), config.n_features) for name in names}
-    # What is not known may be what an attacker wants carried along, or a newer format: neither is ignored.
-    if unread:
-        raise ValueError(f"{path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")
-    if (threshold is None) == config.code.threshold:
-        having = listed(name for name, activation in ACTIVATIONS.items() if activation.threshold)
-        raise ValueError(f"{path}: code.threshold must be there for {having} codes only.")
-    # Infinity is allowed: such a latent never fires.
-    if threshold is not None and np.isnan(threshold).any():
-        raise ValueError(f"{path}: code.threshold must hold no NaN.")
-    if importance is not None and not (np.isfinite(importance).all() and (importance >= 0).all()):
-        raise ValueError(f"{path}: input.importance must hold finite numbers of at least 0.")
-    return layers, threshold, importance, extras
-
-
-def _check_extras(path: Path, extras: dict[str, np.ndarray], loss: Any) -> None:
-    if not all(np.isfinite(values).all() for values in extras.values()):
-        raise ValueError(f"{path}: what the loss has trained must be finite numbers.")
-    record = LOSSES.get(loss) if isinstance(loss, str) else None
-    wanted = {extra.name for extra in record.extras} if record else set()
-    if (record or loss is None) and set(extras) != wanted:
-        raise ValueError(f"{path} must hold {sorted(wanted)} for its loss {loss!r}; got {sorted(extras)}.")
-
-
-def _read_layer(
-    path: Path, name: str, shape: tuple[int, int], block_size: int, take, unread: dict[str, np.ndarray]
-) -> Layer:
-    n_out, n_in = shape
-    bias = take(f"{name}.bias", ("float32",), n_out)
-    if f"{name}.indptr" not in unread:
-        values = take(f"{name}.values", ("float32",), n_out * n_in)
-        topology = Topology.full(shape, block_size)
-    else:
-        indptr = take(f"{name}.indptr", ("int32",), -(-n_out // block_size) + 1)
-        if indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):  # a difference of int32 would wrap around
-            raise ValueError(f"{path}: {name}.indptr must rise from 0.")
-        indices = take(f"{name}.indices", ("uint16", "int32"), int(indptr[-1])).astype(np.int32)
-        try:
-            topology = Topology(shape, np.array(indptr), indices, block_size)
-        except ValueError as error:
-            raise ValueError(f"{path}: {name} is corrupt. {error}") from None
-        values = take(f"{name}.values", ("float32",), topology.nnz)
-    if not (np.isfinite(values).all() and np.isfinite(bias).all()):
-        raise ValueError(f"{path}: the weights of {name} must be finite.")
-    return Layer(topology, values, bias)

@@ -17,7 +17,7 @@ from dsae.train._events import Events, TrainingResult
 from dsae.train._loop import fit
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
-from dsae.train._start import start_extras, start_model
+from dsae.train._start import inputs_of, start_extras, start_model
 
 _PLANS = {"joint": joint, "stagewise": stagewise}
 
@@ -64,9 +64,10 @@ def fit_rows(
     TrainingResult
     """
     at = device_of(device, model_config)
-    training, given = as_source("fit", X), validation is not None
+    missing = model_config.missing
+    training, given = as_source("fit", X, missing=missing), validation is not None
     if given:
-        validation = as_source("fit", validation)
+        validation = as_source("fit", validation, missing=missing)
     elif config.early_stopping:
         training, validation = training.split(config.validation_fraction, seed)
     generator = torch.Generator().manual_seed(seed)
@@ -91,10 +92,12 @@ def fit_rows(
             data["validation"] = fingerprint(validation, validation.moments())["sha256"]
         checkpoints.open(identity(model_config, config, seed, start, data))
 
+    seen = inputs_of(training, mean) if missing == "mask" else None
+
     def trained() -> Model:
         layers, extras = model.to_layers(), model.to_extras()
         measured = None if observer is None else observer.importance
-        return Model(model_config, layers, model.threshold(), importance=measured, extras=extras)
+        return Model(model_config, layers, model.threshold(), importance=measured, extras=extras, inputs=seen)
 
     told = fit(model, training, stages, config, seed, validation, verbose, observer, checkpoints, events, trained)
     return TrainingResult(trained(), *told)

@@ -20,7 +20,7 @@ from dsae.train._fit import _scale
 from dsae.train._loop import REMEDY, learn
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import open_ended
-from dsae.train._start import start_extras, start_model
+from dsae.train._start import inputs_of, start_extras, start_model
 
 _DECIDES = ("shrink", "l1", "l2", "contractive", "target_rate")
 
@@ -63,7 +63,7 @@ def learn_rows(
             f"[partial_fit] The model must have the layers {model_config.layer_shapes}; got "
             f"{start.config.layer_shapes}. Give the same widths, or train a new model."
         )
-    source = as_source("partial_fit", X)
+    source = as_source("partial_fit", X, missing=model_config.missing)
     settings = {name: getattr(config, name) for name in _DECIDES}
     extras = {extra.name for extra in LOSSES[config.loss].extras}
     if start is None or start.learning is None or start.config != model_config or extras != set(start.extras):
@@ -78,6 +78,10 @@ def learn_rows(
     )
     history = [] if start is None else list(start.history)
     state, interrupted = learn(at.model, source, stage, config, at.seed, history, observer, verbose, at.state, events)
+    seen = None
+    if model_config.missing == "mask":
+        mean = at.model.mean.cpu().numpy()
+        seen = inputs_of(source, mean, None if start is None else start.inputs)
     model = Model(
         model_config,
         at.model.to_layers(),
@@ -85,6 +89,7 @@ def learn_rows(
         history=history,
         importance=observer.importance,
         extras=at.model.to_extras(),
+        inputs=seen,
         learning={**state, "seed": at.seed, "settings": settings, "deviation": at.deviation},
     )
     result = TrainingResult(model, history, interrupted)

@@ -91,6 +91,7 @@ class Sensitivity:
         for batch in rows.batches(min(self._batch_size, at_once)):
             some = batch.rows
             x = torch.from_numpy(some.toarray() if sp.issparse(some) else some).to(model.mean.device)
+            x = torch.where(torch.isnan(x), model.mean, x)  # not known
             size += ((x - model.mean) / model.scale).abs().sum(dim=0).cpu()
             square += self._gradient(model, x).double().square().sum(dim=0).cpu()
         model.train(training)

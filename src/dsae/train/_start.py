@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from dsae.config import LOSSES, AutoencoderConfig, Loss, TrainConfig
+from dsae.data import Source
 from dsae.nn import Autoencoder, target_nnz
 from dsae.shrink import LARGEST_DENSE_START, METHODS, method_for
+from dsae.store import Inputs
 from dsae.topology import Layer, Topology, inactive_edges, weakest_blocks
 
 
@@ -80,6 +82,15 @@ def _densest(config: AutoencoderConfig, densest: float) -> dict[str, int]:
     if isinstance(config.density, Mapping):
         return target_nnz(config.replace(density={name: share(value) for name, value in config.density.items()}))
     return target_nnz(config.replace(density=share(config.density)))
+
+
+def inputs_of(source: Source, mean: np.ndarray, earlier: Inputs | None = None) -> Inputs:
+    """What stands for values that are not known: the means that the model centres by, and ranges of all rows so far."""
+    known = source.known()
+    low, high = (np.where(known.columns, values, mean) for values in (known.low, known.high))
+    if earlier is not None:
+        low, high = np.minimum(low, earlier.low), np.maximum(high, earlier.high)
+    return Inputs(mean.astype(np.float32), low.astype(np.float32), high.astype(np.float32))
 
 
 def start_extras(
