@@ -11,7 +11,7 @@ extern const dsae::Kernels* kernels;
 
 void bind_gram(nb::module_& m);
 void bind_layers(nb::module_& m);
-void bind_bf16(nb::module_& m);
+void bind_products(nb::module_& m);
 void bind_codes(nb::module_& m);
 void bind_topology(nb::module_& m);
 void bind_network(nb::module_& m);

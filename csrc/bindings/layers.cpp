@@ -1,4 +1,4 @@
-// Layers and their gradients, by panels, by samples and by columns.
+// What layers need beside their products of panels: rows to panels, Adam, sparse rows, losses in tiles.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -26,88 +26,6 @@ void unpack(const In& panels, const Out& rows) {
   const auto to = call.rows<float>(rows, from);
   nb::gil_scoped_release release;
   kernels->unpack(from, to);
-}
-
-void spmm(const In& indptr, const In& indices, const In& values, const std::optional<In>& bias, const In& x,
-          const Out& y) {
-  const Call call{"spmm"};
-  const auto w = call.csr(indptr, indices);
-  const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
-  const auto b = bias ? call.vector<const float>("bias", *bias, "the number of rows", w.n_rows) : nullptr;
-  const auto from = call.panels<const float>("x", x);
-  const auto to = call.panels<float>("y", y);
-  call.same_batch(from, to, "y");
-  call.trusted("indices", w.indices, indices.size(), from.width);
-  call.equal("y.shape[1]", to.width, "the number of rows", w.n_rows);
-  nb::gil_scoped_release release;
-  kernels->spmm(w, data, b, from, to);
-}
-
-void sddmm(const In& indptr, const In& indices, const In& dy, const In& x, const Out& dw) {
-  const Call call{"sddmm"};
-  const auto w = call.csr(indptr, indices);
-  const auto to = call.vector<float>("dw", dw, "the size of indices", indices.size());
-  const auto left = call.panels<const float>("dy", dy);
-  const auto right = call.panels<const float>("x", x);
-  call.same_batch(right, left, "dy");
-  call.trusted("indices", w.indices, indices.size(), right.width);
-  call.equal("dy.shape[1]", left.width, "the number of rows", w.n_rows);
-  nb::gil_scoped_release release;
-  kernels->sddmm(w, left, right, to);
-}
-
-void backward(const In& indptr, const In& indices, const In& values, const In& dy, const In& x, const Out& dx,
-              const Out& dw) {
-  const Call call{"backward"};
-  const auto w = call.csr(indptr, indices);
-  const auto data = call.vector<const float>("values", values, "the size of indices", indices.size());
-  const auto to = call.vector<float>("dw", dw, "the size of indices", indices.size());
-  const auto left = call.panels<const float>("dy", dy);
-  const auto right = call.panels<const float>("x", x);
-  const auto product = call.panels<float>("dx", dx);
-  call.same_batch(right, left, "dy");
-  call.same_batch(right, product, "dx");
-  call.trusted("indices", w.indices, indices.size(), left.width);
-  call.equal("x.shape[1]", right.width, "the number of rows", w.n_rows);
-  call.equal("dx.shape[1]", product.width, "the number of rows", w.n_rows);
-  nb::gil_scoped_release release;
-  kernels->backward(w, data, left, right, product, to);
-}
-
-void block_spmm(const In& indptr, const In& indices, int block_size, const In& values, const std::optional<In>& bias,
-                const In& x, const Out& y) {
-  const Call call{"block_spmm"};
-  const auto from = call.panels<const float>("x", x);
-  const auto to = call.panels<float>("y", y);
-  if (block_size == 1) call.fail("a block_size of 4 or 8", "1");
-  const auto w = call.blocks(indptr, indices, block_size, to.width);
-  const auto data = call.vector<const float>("values", values, "the number of weights", w.nnz());
-  const auto b = bias ? call.vector<const float>("bias", *bias, "the number of rows", w.n_rows) : nullptr;
-  call.same_batch(from, to, "y");
-  call.trusted("indices", w.groups.indices, indices.size(), from.width);
-  nb::gil_scoped_release release;
-  kernels->block_spmm(w, data, b, from, to);
-}
-
-void block_backward(const In& indptr, const In& indices, int block_size, const std::optional<In>& values, const In& dy,
-                    const std::optional<In>& x, const std::optional<Out>& dx, const std::optional<Out>& dw) {
-  const Call call{"block_backward"};
-  const auto from = call.panels<const float>("dy", dy);
-  if (block_size == 1) call.fail("a block_size of 4 or 8", "1");
-  const auto w = call.blocks(indptr, indices, block_size, from.width);
-  if (dx && !values) call.fail("values, from which dx comes", "None");
-  if (dw && !x) call.fail("x, from which dw comes", "None");
-  const auto data = values ? call.vector<const float>("values", *values, "the number of weights", w.nnz()) : nullptr;
-  const auto to = dw ? call.vector<float>("dw", *dw, "the number of weights", w.nnz()) : nullptr;
-  dsae::Panels<const float> input = {nullptr, from.count, 0, from.lanes};
-  dsae::Panels<float> product = {nullptr, from.count, 0, from.lanes};
-  if (x) call.same_batch(from, input = call.panels<const float>("x", *x), "x");
-  if (dx) call.same_batch(from, product = call.panels<float>("dx", *dx), "dx");
-  if (x && dx) call.equal("dx.shape[1]", product.width, "the width of x", input.width);
-  input.width = x ? input.width : product.width;
-  call.trusted("indices", w.groups.indices, indices.size(), input.width);
-  nb::gil_scoped_release release;
-  kernels->block_backward(w, data, from, input, product, to);
 }
 
 void sum_samples(const In& panels, const Out& sums) {
@@ -327,20 +245,6 @@ void bind_layers(nb::module_& m) {
         "Rows ``[b, f]`` into panels ``[p, f, lanes]``; the lanes left over are zero.");
   m.def("unpack", &unpack, "panels"_a.noconvert(), "rows"_a.noconvert(),
         "Panels ``[p, f, lanes]`` back into rows ``[b, f]``.");
-  m.def("spmm", &spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-        "bias"_a.noconvert().none(), "x"_a.noconvert(), "y"_a.noconvert(), "``y[p] = W x[p] + bias`` for panels.");
-  m.def("sddmm", &sddmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "dy"_a.noconvert(), "x"_a.noconvert(),
-        "dw"_a.noconvert(), "``dw[slot] = <dy[:, row], x[:, column]>`` at the edges, for panels.");
-  m.def("backward", &backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-        "dy"_a.noconvert(), "x"_a.noconvert(), "dx"_a.noconvert(), "dw"_a.noconvert(),
-        "``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, column]>``, ``W`` the transpose of a layer's matrix.");
-  m.def("block_spmm", &block_spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "block_size"_a,
-        "values"_a.noconvert(), "bias"_a.noconvert().none(), "x"_a.noconvert(), "y"_a.noconvert(),
-        "``y[p] = W x[p] + bias`` for panels, ``W`` of blocks of 4 or 8 rows.");
-  m.def("block_backward", &block_backward, "indptr"_a.noconvert(), "indices"_a.noconvert(), "block_size"_a,
-        "values"_a.noconvert().none(), "dy"_a.noconvert(), "x"_a.noconvert().none(), "dx"_a.noconvert().none(),
-        "dw"_a.noconvert().none(),
-        "``dx[p] = W^T dy[p]`` from values, and ``dw[slot] = <dy[:, row], x[:, column]>`` from x; None is left out.");
   m.def("sum_samples", &sum_samples, "panels"_a.noconvert(), "sums"_a.noconvert(),
         "Every feature's sum over all panels and lanes.");
   m.def(

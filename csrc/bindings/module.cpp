@@ -27,7 +27,7 @@ NB_MODULE(_kernels, m) {
   bind_layers(m);
   bind_codes(m);
   bind_gram(m);
-  bind_bf16(m);
+  bind_products(m);
   bind_topology(m);
   bind_network(m);
   bind_step(m);

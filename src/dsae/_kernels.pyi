@@ -43,63 +43,6 @@ def unpack(
 ) -> None:
     """Panels ``[p, f, lanes]`` back into rows ``[b, f]``."""
 
-def spmm(
-    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
-    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
-    values: Annotated[NDArray, dict(device="cpu", writable=False)],
-    bias: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
-    x: Annotated[NDArray, dict(device="cpu", writable=False)],
-    y: Annotated[NDArray, dict(device="cpu")],
-) -> None:
-    """``y[p] = W x[p] + bias`` for panels."""
-
-def sddmm(
-    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
-    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
-    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
-    x: Annotated[NDArray, dict(device="cpu", writable=False)],
-    dw: Annotated[NDArray, dict(device="cpu")],
-) -> None:
-    """``dw[slot] = <dy[:, row], x[:, column]>`` at the edges, for panels."""
-
-def backward(
-    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
-    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
-    values: Annotated[NDArray, dict(device="cpu", writable=False)],
-    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
-    x: Annotated[NDArray, dict(device="cpu", writable=False)],
-    dx: Annotated[NDArray, dict(device="cpu")],
-    dw: Annotated[NDArray, dict(device="cpu")],
-) -> None:
-    """
-    ``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, column]>``, ``W`` the transpose of a layer's matrix.
-    """
-
-def block_spmm(
-    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
-    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
-    block_size: int,
-    values: Annotated[NDArray, dict(device="cpu", writable=False)],
-    bias: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
-    x: Annotated[NDArray, dict(device="cpu", writable=False)],
-    y: Annotated[NDArray, dict(device="cpu")],
-) -> None:
-    """``y[p] = W x[p] + bias`` for panels, ``W`` of blocks of 4 or 8 rows."""
-
-def block_backward(
-    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
-    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
-    block_size: int,
-    values: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
-    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
-    x: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
-    dx: Annotated[NDArray, dict(device="cpu")] | None,
-    dw: Annotated[NDArray, dict(device="cpu")] | None,
-) -> None:
-    """
-    ``dx[p] = W^T dy[p]`` from values, and ``dw[slot] = <dy[:, row], x[:, column]>`` from x; None is left out.
-    """
-
 def sum_samples(
     panels: Annotated[NDArray, dict(device="cpu", writable=False)], sums: Annotated[NDArray, dict(device="cpu")]
 ) -> None:
@@ -387,6 +330,63 @@ def gram_edges(
 ) -> None:
     """
     The same error's gradient at any edges, ``(indptr, indices, dw)``, active or not, and the ``norms`` of the outputs' gradients over the samples.
+    """
+
+def spmm(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    bias: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    y: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``y[p] = W x[p] + bias`` for panels."""
+
+def sddmm(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dw: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``dw[slot] = <dy[:, row], x[:, column]>`` at the edges, for panels."""
+
+def backward(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dx: Annotated[NDArray, dict(device="cpu")],
+    dw: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """
+    ``dx[p] = W dy[p]`` and ``dw[slot] = <x[:, row], dy[:, column]>``, ``W`` the transpose of a layer's matrix.
+    """
+
+def block_spmm(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    block_size: int,
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    bias: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    y: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``y[p] = W x[p] + bias`` for panels, ``W`` of blocks of 4 or 8 rows."""
+
+def block_backward(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    block_size: int,
+    values: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+    dx: Annotated[NDArray, dict(device="cpu")] | None,
+    dw: Annotated[NDArray, dict(device="cpu")] | None,
+) -> None:
+    """
+    ``dx[p] = W^T dy[p]`` from values, and ``dw[slot] = <dy[:, row], x[:, column]>`` from x; None is left out.
     """
 
 def bf16_pack(
