@@ -131,16 +131,7 @@ inline void bf16_dot_row(const Csr& w, const float* values, const Own* own, cons
   R row = {w.indices, values, other, {}, {}};
   load_own<R::V>(own, row.own);
   if (Product && !at.fresh) load_own<R::V>(product, row.product);
-  int64_t edge = at.first;
-  for (; edge + kWidth <= at.last; edge += kWidth) {
-    const Vec sum = row.template dots<kWidth>(edge);
-    store(dots + edge, at.panel ? load(dots + edge) + sum : sum);
-  }
-  for (; edge < at.last; edge += kTail) {
-    const int64_t count = at.last - edge < kTail ? at.last - edge : kTail;
-    const Vec sum = row.template dots<kTail>(edge, count);
-    for (int k = 0; k < count; ++k) dots[edge + k] = at.panel ? dots[edge + k] + sum[k] : sum[k];
-  }
+  dot_edges(row, dots, at);
   if constexpr (Product)
     for (int v = 0; v < R::V; ++v) {
       store(product + low_lane(v), row.product[2 * v]);

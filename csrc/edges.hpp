@@ -60,15 +60,10 @@ struct Dots {
   }
 };
 
-template <int L, bool Product>
-inline void dot_row(const Csr& w, const float* values, const float* own, const float* other, float* product,
-                    float* dots, const Visit& at) {
-  using R = Dots<L, Product>;
-  R row = {w.indices, values, other, {}, {}};
-  for (int n = 0; n < R::N; ++n) {
-    row.own[n] = load(own + n * kWidth);
-    if (Product && !at.fresh) row.product[n] = load(product + n * kWidth);
-  }
+// The dot products of a visit's edges, as many at once as a vector holds, then in fours; the first panel begins the
+// sums.
+template <class R>
+inline void dot_edges(R& row, float* dots, const Visit& at) {
   int64_t edge = at.first;
   for (; edge + kWidth <= at.last; edge += kWidth) {
     const Vec sum = row.template dots<kWidth>(edge);
@@ -79,6 +74,18 @@ inline void dot_row(const Csr& w, const float* values, const float* own, const f
     const Vec sum = row.template dots<kTail>(edge, count);
     for (int k = 0; k < count; ++k) dots[edge + k] = at.panel ? dots[edge + k] + sum[k] : sum[k];
   }
+}
+
+template <int L, bool Product>
+inline void dot_row(const Csr& w, const float* values, const float* own, const float* other, float* product,
+                    float* dots, const Visit& at) {
+  using R = Dots<L, Product>;
+  R row = {w.indices, values, other, {}, {}};
+  for (int n = 0; n < R::N; ++n) {
+    row.own[n] = load(own + n * kWidth);
+    if (Product && !at.fresh) row.product[n] = load(product + n * kWidth);
+  }
+  dot_edges(row, dots, at);
   if constexpr (Product)
     for (int n = 0; n < R::N; ++n) store(product + n * kWidth, row.product[n]);
 }
