@@ -18,7 +18,7 @@ import click
 import dsae
 from dsae.config import ENDINGS, did_you_mean
 
-SUCCESS, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130  # as shells have them; 130 is 128 + SIGINT
 
 COMMANDS = {
     "demo": "_demo",

@@ -41,7 +41,7 @@ class LinearModel:
         rows: Any = X.multiply(1 / by).tocsr() if sp.issparse(X) else X / by
         sparse = sp.issparse(X)
         pca = PCA(
-            min(n_components, min(X.shape) - sparse),
+            min(n_components, min(X.shape) - sparse),  # arpack finds fewer than all
             svd_solver="arpack" if sparse else "auto",
             random_state=seed,
         )
@@ -118,6 +118,7 @@ def narrow_widths(
             return (), max(1, round(factor * code)), ()
         return tuple(map(width, hidden)), code, tuple(map(width, decoder))
 
+    # A twin with more parameters than the DSA would be no narrow twin.
     if least > 1 and _dense_parameters(config, *shrunk(0.0)) > n_parameters:
         return narrow_widths(config, n_parameters, floor=1)
     low, high = 0.0, 1.0

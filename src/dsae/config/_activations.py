@@ -18,7 +18,7 @@ else:
 
 Place = str  # "hidden", "code" or "output"
 _ANYWHERE = ("hidden", "code", "output")
-_SQRT2 = math.sqrt(2)
+_SQRT2 = math.sqrt(2)  # gain of He et al. (2015): half of the inputs of a relu are lost
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_
         raise ValueError(f"{name} must be a number in {left}{low:g}, {right}; got {value!r}.")
 
 
-BLOCK_SIZES = (1, 4, 8)
+BLOCK_SIZES = (1, 4, 8)  # what the kernels are compiled for
 
 
 def valid_block_size(value: Any) -> int:

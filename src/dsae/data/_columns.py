@@ -26,6 +26,7 @@ _NAMES_ROWS = re.compile(
     r"|(.*[\W_]|.*[a-z](?=[A-Z]))?(?i:ids?|index|names?|barcodes?|cells?|samples?|keys?|uuid|rows?|row\W?names?)\d*"
 )
 _FEWEST_ROWS_TO_WARN = 10  # in fewer rows, ascending numbers are often chance
+# Names that pandas writes or reads for an index without one.
 PANDAS_INDEX = ("", "Unnamed: 0", "__index_level_0__")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_END = object()
+_END = object()  # no batch can be it
 
 
 class _Failure:

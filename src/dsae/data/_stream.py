@@ -23,7 +23,8 @@ from dsae.data._statistics import Farthest, Statistics, n_bytes
 _SMALL = 1 << 28  # bytes: smaller data are better read once, into memory
 _POOL_BYTES = 1 << 24  # of the buffer in which rows are shuffled (docs/design/streams.md)
 _LEAST_BATCHES_IN_POOL = 4  # so that wide rows are mixed, too
-# A reader of Parquet holds a page of every column, by default of 1 MiB.
+# Bounds on memory, whatever the number and size of files: parts read at once, their bytes, and rows of each. A reader
+# of Parquet holds a page of every column, by default of 1 MiB.
 _MOST_PARTS_OPEN, _OPEN_BYTES, _ROWS_HELD_OF_A_PART = 8, 1 << 26, 1 << 18
 _CHUNKS_AHEAD = 4  # read while the consumer works; any few do
 

@@ -22,7 +22,7 @@ from dsae.data._packages import check_package, resolved
 from dsae.data._writers import ObsmWriter, Writer
 
 _TEXTS = ("csv", "tsv")
-CODES = "X_dsae"
+CODES = "X_dsae"  # scanpy's and scvi-tools' custom: X_pca, X_scVI
 """Where in ``obsm`` of AnnData codes are written."""
 
 

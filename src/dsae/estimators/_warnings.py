@@ -16,7 +16,7 @@ from dsae.runtime import Runtime
 _ROWS, _NUMBERS = 1024, 1 << 26  # a sample: enough to tell a model from the mean, at most 256 MiB densified
 # Below these a constant feature or a poor reconstruction is no surprise.
 _FEW_ROWS, _FEW_ROWS_TO_LEARN = 10, 200
-_FEW_STEPS = 100
+_FEW_STEPS = 100  # a schedule needs some steps between rewirings
 # Shares of the squared deviation. Features in different units often reach 0.9, one row of many does so by mistake.
 _ROW_WEIGHT, _FEATURE_WEIGHT = 0.9, 0.99
 # Shares of units without edges above which there is a warning.

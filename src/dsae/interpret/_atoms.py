@@ -61,6 +61,7 @@ def atoms(
     steps = _per_latent("step", step, width)
     if not chosen.size:
         return np.zeros((0, runtime.config.n_features), np.float32)
+    # One latent a row moves; what a nonlinear decoder gives for both codes is subtracted, so this holds for any depth.
     codes = np.repeat(start[None, :], chosen.size, axis=0)
     codes[np.arange(chosen.size), chosen] += steps[chosen]
     return runtime.decode(codes) - runtime.decode(start[None, :])

@@ -75,6 +75,7 @@ def most_important(importances: np.ndarray, n: int) -> np.ndarray:
 def _strength(model: Model, *, deep: bool) -> np.ndarray:
     encoder = [layer for name, layer in model.layers.items() if name.startswith("encoder.")]
     used = encoder if deep else encoder[:1]
+    # From the code backwards: one product of matrix and vector a layer, never a product of matrices.
     strength = np.ones(used[-1].topology.shape[0])
     for layer in reversed(used):
         strength = abs(layer.to_csr()).T.astype(np.float64) @ strength

@@ -16,7 +16,7 @@ from dsae.ops._losses import torch_loss
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
-_EDGES_AT_ONCE = 1 << 14
+_EDGES_AT_ONCE = 1 << 14  # of gathered columns: at batch 256, 16 MB
 _TILE_NUMBERS = 1 << 20  # 4 MiB, as the tiles of the kernels
 
 

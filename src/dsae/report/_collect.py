@@ -154,7 +154,7 @@ def _model(model: Model) -> dict[str, Any]:
         "size": size,
         "density": model.density,
         "bytes_in_memory": metrics.bytes_in_memory(model.layers),
-        "dense_bytes_in_memory": 4 * (size + biases),
+        "dense_bytes_in_memory": 4 * (size + biases),  # float32, and no indices
     }
 
 
@@ -186,6 +186,7 @@ def _fault_in(row: Any) -> str:
 
 def _is_number(value: Any) -> bool:
     """Whether ``value`` is a JSON number that a float can hold; whole numbers may have too many digits."""
+    # JSON's true is an int in Python.
     real = isinstance(value, Real) and not isinstance(value, bool)
     return real and (not isinstance(value, int) or abs(value) <= sys.float_info.max)
 

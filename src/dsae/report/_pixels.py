@@ -73,7 +73,7 @@ def block_mean(matrix: np.ndarray, cells: int = _IMAGE_CELLS) -> np.ndarray:
         n = matrix.shape[axis]
         if n > cells:
             starts = np.arange(cells) * n // cells
-            sizes = np.diff([*starts, n])
+            sizes = np.diff([*starts, n])  # blocks differ by one where the side is no multiple
             matrix = np.add.reduceat(matrix, starts, axis=axis) / np.expand_dims(sizes, 1 - axis)
     return matrix
 
@@ -111,6 +111,7 @@ def weight_map(layer: Layer) -> dict[str, Any]:
         for n, cells in zip(topology.shape, (height, width), strict=True)
     ]
     means = sums.reshape(height, width) / np.outer(*counts)
+    # Not the largest: one strong cell would leave the map dark.
     top = np.quantile(means[means > 0], 0.99) if (means > 0).any() else 1.0
     return _image("heat", 255 * np.sqrt(means / top))
 

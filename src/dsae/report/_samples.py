@@ -89,6 +89,7 @@ def _strongest(samples: Samples) -> np.ndarray:
 def _codes(samples: Samples) -> dict[str, Any]:
     chosen = np.sort(_strongest(samples)[:_LATENTS_SHOWN])
     spread = samples.codes.std(axis=0, dtype=np.float64)
+    # Codes without zeros fire in every row: bars of equal height would say nothing, spreads do.
     silent = samples.rates.min() == samples.rates.max() == 1
     bars = spread if silent else samples.rates
     return {
@@ -119,6 +120,7 @@ def _latent(samples: Samples, latent: int) -> dict[str, Any]:
 def _images(runtime: Runtime, samples: Samples, others: Mapping[str, Any]) -> dict[str, Any]:
     assert samples.image_shape is not None
     n = samples.rows.shape[0]
+    # Spread over the rows, which may be sorted by class.
     chosen = np.unique(np.linspace(0, n - 1, min(n, _IMAGES_SHOWN)).astype(int))
     x = samples.dense(chosen)
     models = {"input": x, "DSA": runtime.reconstruct(x)}
@@ -192,6 +194,7 @@ def _errors(samples: Samples, spread: np.ndarray) -> dict[str, Any]:
     unexplained = samples.feature_errors / np.where(variance > 0, variance, 1)
     varies = variance > 1e-12
     order = np.argsort(-samples.feature_errors, kind="stable")[:_INPUTS_SHOWN]
+    # The histogram ends at p99: a few rows far away would leave one bar for all others.
     low, median, p90, p99, high = np.quantile(samples.row_errors, [0, 0.5, 0.9, 0.99, 1])
     counts, _ = np.histogram(samples.row_errors, bins=40, range=(low, p99))
     total = samples.feature_errors.sum()

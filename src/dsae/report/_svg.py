@@ -9,7 +9,7 @@ from typing import Any
 
 from dsae.report._text import number
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 34  # pixels, for labels of the axes
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

@@ -22,7 +22,7 @@ _WORTH_A_THREAD = 1 << 20  # bytes, whose hash takes as long as starting a few t
 # An unlisted file of this age was left by a killed writer, though its draft is there: a running one lists it sooner.
 _ABANDONED = 3600.0  # seconds
 _OURS = re.compile(r"(?:.+-[0-9a-f]{16}-(?P<token>[0-9a-f]{8})(?:\.\w+)?|\.(?P<draft>[0-9a-f]{8})\.tmp)")
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # no space, a limit on files, a quota
 
 
 class Committed:

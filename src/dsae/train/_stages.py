@@ -20,7 +20,7 @@ from dsae.shrink import (
     rewire_by,
 )
 
-_DEFAULT_RATE = 0.05
+_DEFAULT_RATE = 0.05  # as in Ng's notes (2011)
 _DEAD_AFTER = 200  # times the samples in which the average latent fires once
 
 
