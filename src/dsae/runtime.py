@@ -174,7 +174,7 @@ class Runtime:
         errors = self._squared_errors("score_samples", X)
         return -np.concatenate([_mean(chunk * weights) for chunk in errors]).astype(np.float32)
 
-    def impute(self, X: Any) -> Any:
+    def impute(self, X: Any, *, first_row: int = 0) -> Any:
         """Rows with the model's guesses in the place of values that are not known.
 
         One pass: what is known is encoded with the features' means in the place of the rest, and decoded. (Repeating
@@ -186,6 +186,8 @@ class Runtime:
         X : array-like, masked array, tensor, DataFrame or scipy sparse, shape (n_samples, n_features)
             NaN, pandas' NA, polars' null and what is masked are not known. In sparse rows stored NaN is not, and what
             is not stored is zero.
+        first_row : int
+            Number of the first of these rows in the data, for the warning.
 
         Returns
         -------
@@ -223,8 +225,8 @@ class Runtime:
             blank.extend((some[without] + start).tolist())
         if blank:
             warnings.warn(
-                f"[impute] No value is known of {len(blank)} rows, the first of which is row {blank[0]}: they get the "
-                "means of the features.",
+                f"[impute] No value is known of {len(blank)} rows, the first of which is row {first_row + blank[0]}: "
+                "they get the means of the features.",
                 UserWarning,
                 stacklevel=2,
             )

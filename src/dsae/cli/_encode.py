@@ -84,8 +84,12 @@ def impute(model: str, data: str, output: str, kind: str | None, reading: dict[s
     source = source_for(runtime, "impute", data, reading)
     sparse = stays_sparse(source, output, kind)
 
+    n_rows = 0
+
     def whole(rows: Any) -> Any:
-        guessed = runtime.impute(rows)
+        nonlocal n_rows
+        guessed = runtime.impute(rows, first_row=n_rows)
+        n_rows += rows.shape[0]
         return guessed if sparse or not hasattr(guessed, "toarray") else guessed.toarray()
 
     transform(source, whole, feature_names(runtime), output, kind, sparse, exact=True)

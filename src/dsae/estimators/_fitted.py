@@ -71,7 +71,9 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         source = self._checked("impute", X, finite=False)
         if isinstance(source, ArraySource):
             return self.runtime_.impute(X)
-        return stacked([self.runtime_.impute(rows) for rows in _pieces(source)])
+        starts = range(0, len(source), _ROWS_AT_ONCE)
+        pieces = zip(_pieces(source), starts, strict=True)
+        return stacked([self.runtime_.impute(rows, first_row=start) for rows, start in pieces])
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> np.ndarray:
         """Mean squared error of each row, ``[n_samples]``, or the error of every value, ``[n_samples, n_features]``.

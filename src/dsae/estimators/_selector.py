@@ -127,6 +127,7 @@ class DSAFeatureSelector(SelectorMixin, DSAEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = getattr(self.estimator, "missing", "error") == "mask"
         return tags
 
 
