@@ -31,6 +31,11 @@ int64_t sigmoid(const Activation&, Panels<float> z) {
   return each(z.data, size_of(z), [](float x) { return 1 / (1 + exponential(-x)); });
 }
 
+// Bounded as LARGEST_LOG_RATE of config/_activations.py has it.
+int64_t exp(const Activation&, Panels<float> z) {
+  return each(z.data, size_of(z), [](float x) { return exponential(x > 15.0f ? 15.0f : x); });
+}
+
 int64_t above_threshold(const Activation& activation, Panels<float> z) {
   const float* const thresholds = activation.thresholds;
   int64_t live = 0;
@@ -91,6 +96,7 @@ int64_t topk(const Activation& activation, Panels<float> z) {
 const ActivationKind activations[] = {
     {identity, false, false, false},       {relu, false, false, false},   {sigmoid, false, false, false},
     {above_threshold, false, false, true}, {softmax, true, false, false}, {topk, true, true, false},
+    {exp, false, false, false},
 };
 const int n_activations = sizeof(activations) / sizeof(activations[0]);
 

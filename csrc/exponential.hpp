@@ -32,5 +32,17 @@ inline float log_of_one_plus(float x) {
   return 2 * s * p;
 }
 
+// log(x) for positive x: the exponent, and 2 artanh of what is left of the number, between sqrt(1/2) and sqrt(2).
+inline float logarithm(float x) {
+  constexpr int32_t kRootOfHalf = 0x3f3504f3;
+  const int32_t bits = bits_of(x) - kRootOfHalf, rest = (bits & 0x007fffff) + kRootOfHalf;
+  float m;
+  __builtin_memcpy(&m, &rest, 4);
+  const float exponent = static_cast<float>(bits >> 23), s = (m - 1) / (m + 1), q = s * s;
+  float p = 1.0f / 9;
+  for (const float c : {1.0f / 7, 1.0f / 5, 1.0f / 3, 1.0f}) p = p * q + c;
+  return exponent * 0.693359375f + (2 * s * p - exponent * 2.12194440e-4f);
+}
+
 }  // namespace
 }  // namespace dsae::DSAE_LEVEL

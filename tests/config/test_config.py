@@ -130,7 +130,7 @@ def test_unknown_and_missing_keys():
                 "got 'prune'.",
             ),
             ({"shrink": ["set"]}, "shrink must be one of"),
-            ({"loss": "mae"}, "loss must be one of mse, bce; got 'mae'. Did you mean 'mse'?"),
+            ({"loss": "mae"}, "loss must be one of mse, bce, poisson, nb, multinomial; got 'mae'. Did you mean 'mse'?"),
             ({"schedule": "stagewsie"}, "Did you mean 'stagewise'?"),
             ({"l1": -1}, "l1 must be a number in [0, inf); got -1."),
             ({"l1": math.inf}, "l1 must be a number in [0, inf); got inf."),

@@ -50,8 +50,11 @@ def test_bad_data_is_refused_in_training(kind):
             ({"code_activation": "topk"}, "needs k, the non-zeros per code"),
             ({"k": 3}, "k has a meaning for code_activation topk, batchtopk and jumprelu"),
             ({"activation": "rellu"}, "Did you mean 'relu'"),
-            ({"loss": "bce"}, "loss='bce' needs output_activation='sigmoid'"),
-            ({"loss": "bce", "output_activation": "sigmoid"}, r"needs X in \[0, 1\]; got values from 0"),
+            (
+                {"loss": "bce", "output_activation": "identity"},
+                "loss='bce' needs output_activation='sigmoid'; got 'identity'",
+            ),
+            ({"loss": "bce"}, r"needs X in \[0, 1\]; got values from 0"),
             ({"target_rate": 0.1}, "target_rate is for sigmoid and softmax codes"),
             ({"max_iter": 0}, "max_iter must be a whole number of at least 1; got 0"),
             ({"n_components": 2.5}, "n_components must be a whole number"),

@@ -40,7 +40,8 @@ def test_wide_rows_are_reconstructed_few_at_a_time():
 
 def test_a_model_gives_every_metric_but_those_of_other_losses(runtime):
     found = evaluate(runtime, X, timed=True)
-    assert list(found) == [m.name for m in METRICS.values() if m.source != "comparison" and m.name != "bce"]
+    others = ("bce", "deviance", "deviance_explained")
+    assert list(found) == [m.name for m in METRICS.values() if m.source != "comparison" and m.name not in others]
     assert found["n_samples"] == 65
     assert found["ms_per_row"] > 0
     codes = runtime.encode(X)
@@ -53,6 +54,11 @@ def test_a_model_gives_every_metric_but_those_of_other_losses(runtime):
 def test_the_metric_of_the_loss_is_measured(make_model):
     model = Runtime(make_model(output_activation="sigmoid", model={"training": {"loss": "bce"}}))
     assert evaluate(model, X)["bce"] == pytest.approx(metrics.bce(X, model.reconstruct(X)))
+    counts = np.rint(4 * X)
+    model = Runtime(make_model(output_activation="exp", model={"training": {"loss": "poisson"}}))
+    found, rebuilt = evaluate(model, counts), model.reconstruct(counts)
+    assert found["deviance"] == pytest.approx(metrics.deviance(counts, rebuilt))
+    assert found["deviance_explained"] == pytest.approx(metrics.deviance_explained(counts, rebuilt))
 
 
 @pytest.mark.parametrize("names", [["fvu"], ["mse", "cosine"], ["mean_l0"], ["nnz", "fvu"]])

@@ -20,11 +20,7 @@ X = X.astype(np.float32)
 SETTINGS = {"hidden_layer_sizes": (16,), "density": 0.5, "max_iter": 8, "random_state": 0, "batch_size": 50}
 
 
-def no_tile(z, target):
-    raise AssertionError("a loss of whole rows was computed for a few of its outputs")
-
-
-def multinomial(z, target, exposure):
+def shared(z, target, exposure):
     torch.testing.assert_close(target.sum(1, keepdim=True), exposure)
     return -(target * z.log_softmax(1)).mean()
 
@@ -33,7 +29,7 @@ def coupled(z, target):
     return -(target * z.log_softmax(1)).mean()
 
 
-def poisson(output, target, exposure):
+def scaled(output, target, exposure):
     rate = output * exposure
     return (rate - target * (rate + 1e-6).log()).mean()
 
@@ -46,20 +42,19 @@ def logits(mean):
 def losses(monkeypatch):
     """Three losses more, of one flag each and of both."""
     for record, half in (
-        (Loss("coupled", "softmax", no_tile, needs_link=True, low=0, start=logits, couples_outputs=True), coupled),
-        (Loss("poisson", "sigmoid", no_tile, low=0, start=logits, exposure=True), poisson),
+        (Loss("coupled", "softmax", needs_link=True, low=0, start=logits, couples_outputs=True), coupled),
+        (Loss("scaled", "sigmoid", low=0, start=logits, exposure=True), scaled),
         (
             Loss(
-                "multinomial",
+                "shared",
                 "softmax",
-                no_tile,
                 needs_link=True,
                 low=0,
                 start=logits,
                 couples_outputs=True,
                 exposure=True,
             ),
-            multinomial,
+            shared,
         ),
     ):
         monkeypatch.setitem(LOSSES, record.name, record)
@@ -72,7 +67,7 @@ def fitted(rows, loss, **changes):
 
 
 @covering(
-    loss=["coupled", "poisson", "multinomial"],
+    loss=["coupled", "scaled", "shared"],
     rows_at_once=[1, 7, 1000],
     shrink=["tempered", "rigl", "none"],
     schedule=["joint", "stagewise"],
@@ -90,7 +85,7 @@ def test_sparse_rows_train_as_dense_ones(monkeypatch, loss, rows_at_once, shrink
 
 
 @pytest.mark.parametrize("kind", [sp.csr_matrix.toarray, sp.csr_matrix])
-@pytest.mark.parametrize("loss", ["poisson", "multinomial"])
+@pytest.mark.parametrize("loss", ["scaled", "shared"])
 def test_a_reconstruction_has_the_totals_of_its_row(tmp_path, loss, kind):
     rows = kind(X)
     dsa = fitted(rows, loss, max_iter=60)
@@ -98,7 +93,7 @@ def test_a_reconstruction_has_the_totals_of_its_row(tmp_path, loss, kind):
     totals = np.asarray(X.sum(1)).ravel()
     output, rebuilt = runtime.decode(runtime.encode(rows)), runtime.reconstruct(rows)
     np.testing.assert_allclose(rebuilt, output * totals[:, None], rtol=1e-5)
-    if loss == "multinomial":
+    if loss == "shared":
         np.testing.assert_allclose(rebuilt.sum(1), totals, rtol=1e-4)
     by_mean = metrics.fvu(X.toarray(), totals[:, None] * (X.toarray() / totals[:, None]).mean(0))
     found = metrics.evaluate(runtime, rows)
@@ -122,7 +117,7 @@ class Largest(TorchDispatchMode):
         return found
 
 
-@pytest.mark.parametrize("loss", ["coupled", "poisson", "multinomial"])
+@pytest.mark.parametrize("loss", ["coupled", "scaled", "shared"])
 def test_memory_is_that_of_a_few_rows(monkeypatch, loss):
     def largest(rows_at_once):
         monkeypatch.setattr("dsae.nn._trace._VALUES_AT_ONCE", rows_at_once * N_FEATURES)

@@ -118,12 +118,19 @@ def parameters() -> list[Parameter]:
         Parameter(
             argument.arg,
             _DEFAULTS.get(argument.arg, ast.literal_eval(default or "None")),
-            _UNTYPED.get(argument.arg) or _CHOICES.get(argument.arg) or _TYPES[ast.unparse(argument.annotation)],
+            _UNTYPED.get(argument.arg) or _choice(argument.arg, default) or _TYPES[ast.unparse(argument.annotation)],
             described[argument.arg],
         )
         for argument, default in zip(arguments, defaults, strict=True)
         if argument.arg not in _NOT_OPTIONS and argument.annotation is not None
     ]
+
+
+def _choice(name: str, default: ast.expr | None) -> OneOf | None:
+    choices = _CHOICES.get(name)
+    if choices is None or not isinstance(default, ast.Constant) or default.value in choices.choices:
+        return choices
+    return OneOf([default.value, *choices.choices])
 
 
 def _first_sentences(docstring: str) -> dict[str, str]:

@@ -234,12 +234,13 @@ def _measure(name: str, model: Any, seconds: float, test: Any, loss: str) -> Com
         "fit_seconds": seconds,
     }
     own = loss_of(loss)
-    if own.metric not in found:  # PCA's reconstructions may leave the bounds
+    lacking = [name for name in dict.fromkeys((own.metric, own.score_metric)) if name not in found]
+    if lacking:  # PCA's reconstructions may leave the bounds
 
         def clipped(rows: Any) -> np.ndarray:
             return np.clip(model.reconstruct(rows), own.low, own.high)
 
-        found |= metrics.evaluate(clipped, test, metrics=[own.metric])
+        found |= metrics.evaluate(clipped, test, metrics=lacking)
     widths = (*model.config.encoder_widths, *model.config.decoder_widths[1:])
     return Compared(name, widths, {key: found.get(key) for key, metric in METRICS.items() if metric.compared})
 

@@ -3,6 +3,7 @@
 from dsae.config._activations import ACTIVATIONS as ACTIVATIONS
 from dsae.config._activations import CODE_ACTIVATIONS as CODE_ACTIVATIONS
 from dsae.config._activations import HIDDEN_ACTIVATIONS as HIDDEN_ACTIVATIONS
+from dsae.config._activations import LARGEST_LOG_RATE as LARGEST_LOG_RATE
 from dsae.config._activations import Activation as Activation
 from dsae.config._activations import activation_names as activation_names
 from dsae.config._activations import activation_of as activation_of
@@ -24,12 +25,15 @@ from dsae.config._formats import FORMATS as FORMATS
 from dsae.config._formats import WRITTEN as WRITTEN
 from dsae.config._formats import Format as Format
 from dsae.config._formats import format_of as format_of
+from dsae.config._losses import LARGEST_LOG_DISPERSION as LARGEST_LOG_DISPERSION
 from dsae.config._losses import LOSSES as LOSSES
 from dsae.config._losses import Extra as Extra
 from dsae.config._losses import Loss as Loss
+from dsae.config._losses import explained_variance as explained_variance
 from dsae.config._losses import exposed as exposed
 from dsae.config._losses import has_exposure as has_exposure
 from dsae.config._losses import loss_of as loss_of
+from dsae.config._losses import unit_deviance as unit_deviance
 from dsae.config._model import MISSING as MISSING
 from dsae.config._model import AutoencoderConfig as AutoencoderConfig
 from dsae.config._plain import plain as plain
@@ -38,3 +42,6 @@ from dsae.config._training import DEVICES as DEVICES
 from dsae.config._training import SCHEDULES as SCHEDULES
 from dsae.config._training import SHRINK as SHRINK
 from dsae.config._training import TrainConfig as TrainConfig
+from dsae.config._transforms import TRANSFORMS as TRANSFORMS
+from dsae.config._transforms import Transform as Transform
+from dsae.config._transforms import transformed as transformed

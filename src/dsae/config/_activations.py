@@ -19,6 +19,8 @@ else:
 Place = str  # "hidden", "code" or "output"
 _ANYWHERE = ("hidden", "code", "output")
 _SQRT2 = math.sqrt(2)  # gain of He et al. (2015): half of the inputs of a relu are lost
+# exp(15) is 3.3e6, far beyond any rate or share of a total; others clamp at 1e6 (Eraslan et al. 2019).
+LARGEST_LOG_RATE = 15.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,10 @@ def _sigmoid(rows: np.ndarray, k: int, thresholds: Any) -> None:
     special.expit(rows, out=rows)
 
 
+def _exp(rows: np.ndarray, k: int, thresholds: Any) -> None:
+    np.exp(np.minimum(rows, LARGEST_LOG_RATE, out=rows), out=rows)
+
+
 def _softmax(rows: np.ndarray, k: int, thresholds: Any) -> None:
     rows[:] = special.softmax(rows, axis=1)
 
@@ -122,6 +128,7 @@ ACTIVATIONS = {
         Activation("topk", _topk, kernel=5, needs_k=True, by_row=True, **_DICTIONARY),
         Activation("batchtopk", _above_threshold, kernel=3, needs_k=True, threshold=True, **_DICTIONARY),
         Activation("jumprelu", _above_threshold, kernel=3, threshold=True, **_DICTIONARY),
+        Activation("exp", _exp, kernel=6, places=("output",)),
     )
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dsae.config._activations import LARGEST_LOG_RATE
 from dsae.config._checks import one_of
 from dsae.config._lazy import Lazy
 
@@ -48,9 +49,11 @@ class Loss:
         Name that users write.
     link : str
         Output activation with which it can be computed from the last layer's pre-activations alone.
-    tile : callable
-        ``tile(z, target)``: from pre-activations of the last layer, the summed loss (float64) and its derivative
-        divided by ``factor``; arrays of one shape.
+    tile : callable, optional
+        ``tile(z, target)``: from pre-activations of some outputs of the last layer, the summed loss (float64) and its
+        derivative divided by ``factor``; arrays of one shape. With exposure ``tile(z, target, offset, *extras)``,
+        followed by the extras' gradients: ``offset`` ``[n_rows, 1]`` is the logarithm of the rows' totals, less that of
+        the sum of ``exp(z)`` over the row if outputs are coupled. Without a tile, whole rows of outputs are computed.
     factor : float
         Multiplies the derivatives of ``tile`` and of the kernel.
     kernel : int, optional
@@ -65,6 +68,9 @@ class Loss:
         The metric from which an estimator's ``score`` comes.
     score : callable
         Maps that metric's value to the score.
+    unit : callable, optional
+        ``unit(X, X_hat, **extras)``: the error of every value, float64, which is 0 where it is exact and from which a
+        model's errors and scores of rows come. By default the squared difference.
     start : callable, optional
         ``start(mean)``: the output's initial bias from the features' means, float32 ``[n_features]``. By default the
         output activation brings it to the mean.
@@ -76,10 +82,15 @@ class Loss:
     couples_outputs : bool
         Whether an output's loss depends on the others of its row, as a multinomial's does.
 
+    counts : bool
+        Whether the rows are to be counts, so that fractions are probably a mistake.
+    transform : str
+        The input transform that goes with it, a name in `dsae.config.TRANSFORMS`.
+
     Notes
     -----
-    Sparse rows are never densified as a whole batch: a loss is computed for a few outputs at a time, or, if it has
-    extras or exposure or couples outputs, for a few rows at a time.
+    Sparse rows are never densified as a whole batch: a loss is computed for a few outputs at a time, or, if it has no
+    tile, for a few rows at a time.
 
     Examples
     --------
@@ -89,7 +100,7 @@ class Loss:
 
     name: str
     link: str
-    tile: Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+    tile: Callable[..., tuple[Any, ...]] | None = None
     factor: float = 1.0
     kernel: int | None = None
     needs_link: bool = False
@@ -98,15 +109,18 @@ class Loss:
     metric: str = "mse"
     score_metric: str = "fvu"
     score: Callable[[float], float] = explained_variance
+    unit: Callable[..., np.ndarray] | None = None
     start: Callable[[np.ndarray], np.ndarray] | None = None
     extras: tuple[Extra, ...] = ()
     exposure: bool = False
     couples_outputs: bool = False
+    counts: bool = False
+    transform: str = "none"
 
     @property
     def tiled(self) -> bool:
-        """Whether a few outputs can be computed without the others, and without anything but the weights."""
-        return not (self.couples_outputs or self.exposure or self.extras)
+        """Whether it can be computed for a few outputs at a time."""
+        return self.tile is not None and not (self.couples_outputs or self.exposure)
 
     @property
     def bounds(self) -> str:
@@ -124,6 +138,87 @@ def _cross_entropy(z: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray
     return float((np.logaddexp(0.0, z) - target * z).sum()), special.expit(z) - target
 
 
+def _poisson(
+    z: np.ndarray, target: np.ndarray, offset: np.ndarray, largest: float = LARGEST_LOG_RATE
+) -> tuple[float, np.ndarray]:
+    """Half the deviance of counts whose rates are ``exp(z + offset)``."""
+    rate = np.exp(np.minimum(z, largest) + offset)
+    return float((rate - target * (z + offset) + special.xlogy(target, target) - target).sum()), rate - target
+
+
+def _multinomial(z: np.ndarray, target: np.ndarray, offset: np.ndarray) -> tuple[float, np.ndarray]:
+    """That of a Poisson whose exposure brings a row's rates to its total: gradients are the same (Baker 1994)."""
+    return _poisson(z, target, offset, math.inf)
+
+
+def _negative_binomial(
+    z: np.ndarray, target: np.ndarray, offset: np.ndarray, log_dispersion: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Minus the log probability of counts of mean ``m = exp(z + offset)`` and variance ``m + m^2 / dispersion``."""
+    size = dispersion(log_dispersion)
+    mean = np.exp(np.minimum(z, LARGEST_LOG_RATE) + offset)
+    grown = np.log1p(mean / size)
+    loss = (target + size) * grown + target * (np.log(size) - z - offset)
+    loss += special.gammaln(size) - special.gammaln(target + size) + special.gammaln(target + 1)
+    by_size = special.digamma(size) - special.digamma(target + size) + grown + (target - mean) / (size + mean)
+    inside = np.abs(log_dispersion) < LARGEST_LOG_DISPERSION
+    return float(loss.sum()), size * (mean - target) / (size + mean), (by_size * size).sum(axis=0) * inside
+
+
+def dispersion(logarithm: np.ndarray) -> np.ndarray:
+    """The dispersion of every feature, from 1e-3 to 1e3."""
+    return np.exp(np.clip(logarithm, -LARGEST_LOG_DISPERSION, LARGEST_LOG_DISPERSION))
+
+
+def _shares(mean: np.ndarray) -> np.ndarray:
+    """Logarithm of every feature's share of the mean total; of one that never occurred a tenth of the rarest one's."""
+    mean = mean.astype(np.float64)
+    seen = mean[mean > 0]
+    if not seen.size:
+        return np.full(mean.shape, -math.log(mean.size), np.float32)
+    return np.log(np.where(mean > 0, mean, 0.1 * seen.min()) / seen.sum()).astype(np.float32)
+
+
+def _moment_dispersion(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Its logarithm by the method of moments; at most that of 10, since the totals' spread is yet to be explained."""
+    mean = mean.astype(np.float64)
+    excess = np.maximum(np.square(deviation, dtype=np.float64) - mean, 1e-12)
+    return np.log(np.clip(np.square(mean) / excess, 0.01, 10.0)).astype(np.float32)
+
+
+def unit_deviance(x: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Poisson deviance of every value, ``2 (x log(x / rate) - x + rate)``; rates below 1e-7 count as that.
+
+    Examples
+    --------
+    >>> unit_deviance(np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, 1.0])).round(3).tolist()
+    [2.0, 0.0, 0.773]
+    """
+    x, rate = np.asarray(x, np.float64), np.maximum(np.asarray(rate, np.float64), SMALLEST_RATE)
+    return 2 * np.maximum(special.xlogy(x, x / rate) - x + rate, 0)  # rounding
+
+
+def _unit_deviance_nb(x: np.ndarray, rate: np.ndarray, log_dispersion: np.ndarray) -> np.ndarray:
+    """Deviance of every value at the dispersion of its feature."""
+    x, rate = np.asarray(x, np.float64), np.maximum(np.asarray(rate, np.float64), SMALLEST_RATE)
+    size = dispersion(log_dispersion.astype(np.float64))
+    return 2 * np.maximum(special.xlogy(x, x / rate) - (x + size) * np.log((x + size) / (rate + size)), 0)
+
+
+LARGEST_LOG_DISPERSION = 7.0  # beyond a thousand a negative binomial of usual counts is a Poisson
+SMALLEST_RATE = 1e-7
+_COUNTS: dict[str, Any] = {
+    "needs_link": True,
+    "low": 0.0,
+    "metric": "deviance",
+    "score_metric": "deviance_explained",
+    "score": lambda explained: explained,
+    "start": _shares,
+    "exposure": True,
+    "counts": True,
+    "transform": "lognormalize",
+}
+
 LOSSES = {
     loss.name: loss
     for loss in (
@@ -137,6 +232,25 @@ LOSSES = {
             low=0.0,
             high=1.0,
             metric="bce",
+        ),
+        Loss("poisson", link="exp", tile=_poisson, kernel=2, unit=unit_deviance, **_COUNTS),
+        Loss(
+            "nb",
+            link="exp",
+            tile=_negative_binomial,
+            kernel=3,
+            unit=_unit_deviance_nb,
+            extras=(Extra("log_dispersion", _moment_dispersion),),
+            **_COUNTS,
+        ),
+        Loss(
+            "multinomial",
+            link="softmax",
+            tile=_multinomial,
+            kernel=4,
+            unit=unit_deviance,
+            couples_outputs=True,
+            **_COUNTS,
         ),
     )
 }

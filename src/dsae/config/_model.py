@@ -10,6 +10,7 @@ from typing import Any
 
 from dsae.config._activations import ACTIVATIONS, Activation, activation_names
 from dsae.config._checks import check_choices, choice, in_range, known_keys, listed, positive_int, valid_block_size
+from dsae.config._transforms import TRANSFORMS
 
 MISSING = ("error", "mask")
 
@@ -38,8 +39,10 @@ class AutoencoderConfig:
         Widths of the encoder's hidden layers, from the input to the code.
     decoder_layer_sizes : tuple of int, optional
         Widths of the decoder's hidden layers, from the code to the output; by default the encoder's, mirrored.
-    activation, output_activation : {"identity", "relu", "sigmoid", "softmax"}
-        Activations of the hidden layers and of the reconstruction.
+    activation : {"identity", "relu", "sigmoid", "softmax"}
+        Activation of the hidden layers.
+    output_activation : {"identity", "relu", "sigmoid", "softmax", "exp"}
+        Activation of the reconstruction; ``exp`` is that of its argument, but of 15 where that is larger.
     code_activation : {"identity", "relu", "sigmoid", "softmax", "topk", "batchtopk", "jumprelu"}
     k : int, optional
         Non-zeros per code: exactly at most for ``topk``, on average for ``batchtopk`` and ``jumprelu``.
@@ -50,6 +53,12 @@ class AutoencoderConfig:
         Neighbouring outputs that share their active inputs; 1 for single weights.
     missing : {"error", "mask"}
         Whether NaN in rows is refused, or a value that is not known.
+    input_transform : {"none", "log1p", "lognormalize"}
+        What happens to values before they are centred and enter the network: nothing, ``log(1 + x)``, or
+        ``log(1 + x * input_total / total)`` with the row's own total. The output is compared with the rows as they are,
+        so a transform needs an output that is not linear.
+    input_total : float
+        What ``lognormalize`` brings every row's total to; 0 with the others.
 
     Examples
     --------
@@ -68,6 +77,8 @@ class AutoencoderConfig:
     density: float | Mapping[str, float] = 1.0
     block_size: int = 1
     missing: str = choice("error", MISSING)
+    input_transform: str = choice("none", TRANSFORMS)
+    input_total: float = 0.0
 
     def __post_init__(self) -> None:
         positive_int("n_features", self.n_features)
@@ -82,6 +93,7 @@ class AutoencoderConfig:
         set_(self, "block_size", valid_block_size(self.block_size))
         self._check_k()
         self._check_density()
+        self._check_transform()
 
     def _check_k(self) -> None:
         if self.k is None:
@@ -112,6 +124,16 @@ class AutoencoderConfig:
         else:
             in_range("density", self.density, 0, 1, open_low=True)
             object.__setattr__(self, "density", float(self.density))
+
+    def _check_transform(self) -> None:
+        if self.input_transform != "none" and self.output.linear:
+            raise ValueError(
+                f"input_transform={self.input_transform!r} needs an output that is not linear, as with loss='poisson'; "
+                f"got output_activation={self.output_activation!r}. Transform X itself."
+            )
+        by_total = TRANSFORMS[self.input_transform].by_total
+        in_range("input_total", self.input_total, 0, open_low=by_total)
+        object.__setattr__(self, "input_total", float(self.input_total) if by_total else 0.0)
 
     @property
     def code(self) -> Activation:

@@ -28,6 +28,8 @@ from dsae.data._statistics import extremes as extremes
 from dsae.data._stream import StreamSource as StreamSource
 from dsae.data._synthetic import SparseFeatures as SparseFeatures
 from dsae.data._synthetic import make_sparse_features as make_sparse_features
+from dsae.data._transformed import count_empty as count_empty
+from dsae.data._transformed import entering_moments as entering_moments
 from dsae.data._write import CODES as CODES
 from dsae.data._write import is_written as is_written
 from dsae.data._write import write_rows as write_rows

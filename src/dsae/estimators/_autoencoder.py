@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from dsae import store
-from dsae.config import AutoencoderConfig, in_range
+from dsae.config import AutoencoderConfig, in_range, loss_of
 from dsae.estimators._base import column_names, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
 from dsae.estimators._fitted import FittedAutoencoder
@@ -28,7 +28,7 @@ from dsae.estimators._training import (
     training_rows,
     validation_rows,
 )
-from dsae.estimators._warnings import advise_on_data, advise_on_model
+from dsae.estimators._warnings import advise_on_counts, advise_on_data, advise_on_model
 from dsae.runtime import Runtime
 
 
@@ -49,10 +49,16 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         Activation of the code layer. ``topk`` keeps the ``k`` largest latents of a row (Makhzani & Frey 2013),
         ``batchtopk`` ``k`` per row on average (Bussmann et al. 2024), ``jumprelu`` those above a learned threshold
         (Rajamanoharan et al. 2024).
-    output_activation : {"identity", "sigmoid", "relu", "softmax"}
-        Activation of the reconstruction.
-    loss : {"mse", "bce"}
-        Mean squared error, or mean binary cross entropy. The latter needs a sigmoid output and data in [0, 1].
+    output_activation : {"auto", "identity", "sigmoid", "relu", "softmax", "exp"}
+        Activation of the reconstruction; ``auto`` is the one that belongs to the loss.
+    loss : {"mse", "bce", "poisson", "nb", "multinomial"}
+        Mean squared error, mean binary cross entropy of data in [0, 1], or a likelihood of counts. ``poisson`` and
+        ``nb`` (negative binomial, with a dispersion per feature) have rates ``exp(z)``, ``multinomial`` shares
+        ``softmax(z)``, each times the row's total; docs/design/counts.md.
+    input_transform : {"auto", "none", "log1p", "lognormalize"}
+        What happens to values inside the model before they are centred. ``log1p`` is ``log(1 + x)``; ``lognormalize``
+        first scales every row to the mean total of the training rows. ``auto`` is ``lognormalize`` for the likelihoods
+        of counts, else ``none``; the others need an output that is not linear.
     density : float or mapping of str to float
         Share of the weights that are active when training ends, in (0, 1]. It is reached to the edge. A number is
         spread over the layers by Erdős-Rényi-Kernel; a mapping names layers (``{"encoder.0": 0.05}``) and leaves the
@@ -177,8 +183,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         decoder_layer_sizes: Sequence[int] | None = None,
         activation: str = "relu",
         code_activation: str = "identity",
-        output_activation: str = "identity",
+        output_activation: str = "auto",
         loss: str = "mse",
+        input_transform: str = "auto",
         density: float | Mapping[str, float] = 0.05,
         block_size: int = 1,
         shrink: str = "tempered",
@@ -273,7 +280,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         names = column_names(X, source)
         check_known(source, names, self.missing)
         model_config, train_config = configure(self._parameters(self.warm_start and hasattr(self, "runtime_")), source)
-        advise_on_data(source, names, train_config.scale)
+        # counts enter the network as logarithms, where no row or feature outweighs the others
+        advise_on_data(source, names, train_config.scale, weight=model_config.input_transform == "none")
+        advise_on_counts(source, loss_of(train_config.loss))
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
         training = asdict(train_config)
@@ -394,10 +403,13 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         vars(self).update(fitted_attributes(model), interrupted_=interrupted)
 
     def _parameters(self, goes_on: bool) -> dict[str, Any]:
-        """The parameters; a model that continues keeps the widths chosen for its first rows."""
+        """The parameters; a model that continues keeps what was chosen for its first rows."""
         given = self.get_params(deep=False)
-        if goes_on and isinstance(given["hidden_layer_sizes"], str):
-            given["hidden_layer_sizes"] = self.runtime_.config.hidden_layer_sizes
+        if goes_on:
+            own = self.runtime_.config
+            if isinstance(given["hidden_layer_sizes"], str):
+                given["hidden_layer_sizes"] = own.hidden_layer_sizes
+            given["input_total"] = own.input_total
         return given
 
     def _start_from(self, config: AutoencoderConfig) -> store.Model | None:

@@ -10,7 +10,9 @@ from typing import Any
 from dsae.config import (
     ACTIVATIONS,
     LOSSES,
+    TRANSFORMS,
     AutoencoderConfig,
+    Loss,
     TrainConfig,
     automatic_epochs,
     automatic_rate,
@@ -21,20 +23,25 @@ from dsae.config import (
 )
 from dsae.data import Rows
 
-MODEL_FIELDS = tuple(field.name for field in fields(AutoencoderConfig) if field.name != "n_features")
+_OF_THE_DATA = ("n_features", "input_total")
+MODEL_FIELDS = tuple(field.name for field in fields(AutoencoderConfig) if field.name not in _OF_THE_DATA)
 TRAIN_FIELDS = tuple(field.name for field in fields(TrainConfig))
 
 
 def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
     """The architecture and the training settings that ``parameters`` mean for ``rows``.
 
+    A model that goes on has an ``input_total`` among them, which is kept.
+
     Raises
     ------
     ValueError
         If a parameter is invalid, or conflicts with another one or with the rows.
     """
-    model = AutoencoderConfig(n_features=rows.shape[1], **_chosen(parameters, MODEL_FIELDS, rows.shape))
     train = TrainConfig(**_chosen(parameters, TRAIN_FIELDS, rows.shape))
+    chosen = _chosen(_by_loss(parameters, LOSSES[train.loss]), MODEL_FIELDS, rows.shape)
+    total = _input_total(chosen["input_transform"], parameters, rows)
+    model = AutoencoderConfig(n_features=rows.shape[1], input_total=total, **chosen)
     true_or_false("warm_start", parameters["warm_start"])
     _check_density(model, train, parameters["density"])
     _check_loss(model, train, rows)
@@ -56,6 +63,20 @@ def _chosen(parameters: Mapping[str, Any], names: tuple[str, ...], shape: tuple[
     return given
 
 
+def _by_loss(parameters: Mapping[str, Any], loss: Loss) -> dict[str, Any]:
+    """With what is not given as the loss needs it; the squared error leaves the output linear."""
+    own = {"output_activation": loss.link, "input_transform": loss.transform}
+    return {**parameters, **{name: value for name, value in own.items() if parameters[name] == "auto"}}
+
+
+def _input_total(transform: Any, parameters: Mapping[str, Any], rows: Any) -> float:
+    """The mean total of the rows, which is the sum of the features' means."""
+    if transform not in TRANSFORMS or not TRANSFORMS[transform].by_total:
+        return 0.0
+    kept = parameters.get("input_total", 0.0)
+    return kept or float(rows.moments()[0].sum(dtype=float)) or 1.0
+
+
 def _only_auto(name: str, value: str, else_: str) -> None:
     if value != "auto":
         raise ValueError(f"{name} must be {else_}, or 'auto'; got {value!r}.{did_you_mean(value, ('auto',))}")
@@ -71,12 +92,18 @@ def _check_loss(model: AutoencoderConfig, train: TrainConfig, rows: Rows) -> Non
     loss = LOSSES[train.loss]
     if loss.needs_link and model.output_activation != loss.link:
         raise ValueError(f"loss={train.loss!r} needs output_activation={loss.link!r}; got {model.output_activation!r}.")
+    if loss.counts and model.missing == "mask":
+        raise ValueError(
+            f"missing='mask' is for losses without totals, mse and bce; got loss={train.loss!r}, in which a row's "
+            "total scales its rates. Leave out rows or features with unknown counts."
+        )
     if loss.low == -math.inf and loss.high == math.inf:
         return
     low, high = rows.min(), rows.max()
     if low < loss.low or high > loss.high:
+        remedy = "Give the counts as they are, neither centred nor scaled." if loss.counts else "Rescale X."
         raise ValueError(
-            f"[fit] loss={train.loss!r} needs X in {loss.bounds}; got values from {low:g} to {high:g}. Rescale X."
+            f"[fit] loss={train.loss!r} needs X in {loss.bounds}; got values from {low:g} to {high:g}. {remedy}"
         )
 
 

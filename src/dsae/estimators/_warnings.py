@@ -8,9 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from dsae.data import Rows, Source
+from dsae.config import Loss, loss_of
+from dsae.data import Rows, Source, count_empty
 from dsae.estimators._base import listed, warn
-from dsae.metrics import evaluate
+from dsae.metrics import METRICS, evaluate
 from dsae.runtime import Runtime
 
 _ROWS, _NUMBERS = 1024, 1 << 26  # a sample: enough to tell a model from the mean, at most 256 MiB densified
@@ -64,6 +65,27 @@ def _advise_on_weight(source: Source, names: list[str] | None, scale: bool, devi
         )
 
 
+def advise_on_counts(source: Source, loss: Loss) -> None:
+    """Warn about fractions, and about rows that a loss of shares of a total cannot use."""
+    if not loss.counts:
+        return
+    rows = _sample(source)
+    values = rows.data if hasattr(rows, "indptr") else rows.ravel()
+    fractions = values[values != np.rint(values)]
+    if fractions.size:
+        warn(
+            f"[fit] loss={loss.name!r} is for counts; X holds fractions, such as {fractions[0]:.4g}. If they are "
+            "counts that were scaled or turned into logarithms, give the counts themselves (of AnnData often "
+            "layers['counts'] or raw). Anything else is taken as it is."
+        )
+    empty = count_empty(source) if loss.couples_outputs else 0
+    if empty:
+        warn(
+            f"[fit] {empty} of {len(source)} rows hold no count and were left out: loss={loss.name!r} compares shares "
+            "of a row's total."
+        )
+
+
 def _named(column: int, names: list[str] | None) -> str:
     return str(column) if names is None else repr(names[column])
 
@@ -105,10 +127,13 @@ def _without_edges(runtime: Runtime) -> Iterator[tuple[str, int, int, float]]:
 
 
 def _advise_on_error(source: Source, runtime: Runtime) -> None:
-    fvu = evaluate(runtime.reconstruct, _sample(source))["fvu"]
-    if 1 < fvu < math.inf:
+    loss = loss_of(runtime.loss)
+    found = evaluate(runtime.reconstruct, _sample(source), metrics=[loss.score_metric])[loss.score_metric]
+    if math.isfinite(found) and loss.score(found) < 0:
+        label = METRICS[loss.score_metric].label or loss.score_metric
+        what = "FVU" if loss.score_metric == "fvu" else label[0].lower() + label[1:]
         warn(
-            f"[fit] The reconstruction is no better than the mean of the rows (FVU {fvu:.3g}). Try another "
+            f"[fit] The reconstruction is no better than the mean of the rows ({what} {found:.3g}). Try another "
             f"learning_rate_init (now {runtime.model.training['learning_rate_init']:g}), more epochs, more density, or "
             "scale=True if features differ in scale."
         )

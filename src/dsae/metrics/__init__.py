@@ -11,6 +11,8 @@ from dsae.metrics._evaluate import evaluate as evaluate
 from dsae.metrics._reconstruction import Reconstruction as Reconstruction
 from dsae.metrics._reconstruction import bce as bce
 from dsae.metrics._reconstruction import cosine as cosine
+from dsae.metrics._reconstruction import deviance as deviance
+from dsae.metrics._reconstruction import deviance_explained as deviance_explained
 from dsae.metrics._reconstruction import fvu as fvu
 from dsae.metrics._reconstruction import mse as mse
 from dsae.metrics._reconstruction import row_squared_errors as row_squared_errors

@@ -73,7 +73,7 @@ def evaluate(
     """
     names = _chosen(model, metrics) + ["ms_per_row"] * timed
     from_codes = observe is not None or any(METRICS[name].source == "codes" for name in names)
-    errors = Reconstruction(metrics=[name for name in names if METRICS[name].per_row])
+    errors = Reconstruction(metrics=names)
     activity = CodeActivity(_threshold(model) if from_codes else 0.0)
     start, seconds = 0, 0.0
     X = source_of("evaluate", X)
@@ -110,8 +110,9 @@ def evaluate(
 def _chosen(model: Any, metrics: Iterable[str] | None) -> list[str]:
     sources = {"rows", "errors", "time"} | ({"codes", "size"} if hasattr(model, "encode") else set())
     if metrics is None:
-        own = loss_of(getattr(model, "loss", "mse")).metric
-        metrics = [name for name, m in METRICS.items() if m.source in sources and (m.default or name == own)]
+        loss = loss_of(getattr(model, "loss", "mse"))
+        own = loss.metric, loss.score_metric
+        metrics = [name for name, m in METRICS.items() if m.source in sources and (m.default or name in own)]
     names = list(metrics)
     for name in names:
         one_of("[evaluate] every metric", name, tuple(METRICS))

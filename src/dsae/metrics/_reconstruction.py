@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import xlogy
 
+from dsae.config import explained_variance
 from dsae.metrics._table import METRICS
 
 _VALUES_AT_ONCE = 2**20  # 8 MiB of float64 each for rows and reconstructions
@@ -24,8 +26,8 @@ class Reconstruction:
     Parameters
     ----------
     metrics : iterable of str
-        Names of further means over rows, such as ``"bce"``, the cross entropy, for which rows and reconstructions must
-        lie in [0, 1].
+        Names of further ones, such as ``"bce"``, the cross entropy, for which rows and reconstructions must lie in
+        [0, 1], or ``"deviance_explained"``, for which rows must be counts.
 
     Examples
     --------
@@ -39,6 +41,9 @@ class Reconstruction:
 
     def __init__(self, *, metrics: Iterable[str] = ()) -> None:
         also = set(metrics)
+        self._shares = _Shares() if "deviance_explained" in also else None
+        if self._shares is not None:
+            also.add("deviance")
         self.n_samples = 0
         self._per_row = {name: m.per_row for name, m in METRICS.items() if m.per_row and (m.default or name in also)}
         self._sums = dict.fromkeys(self._per_row, 0.0)
@@ -68,6 +73,8 @@ class Reconstruction:
                 x, x_hat = np.where(known, x, 0), np.where(known, x_hat, 0)
             for name, per_row in self._per_row.items():
                 self._sums[name] += float(per_row(x, x_hat).sum())
+            if self._shares is not None:
+                self._shares.update(x)
             self._merge(x, None if whole else known)
 
     def _merge(self, x: np.ndarray, known: np.ndarray | None) -> None:
@@ -93,7 +100,8 @@ class Reconstruction:
             ``mse`` (mean over all known values), ``squared_error_per_row`` (summed over the known features, mean over
             rows), ``fvu`` (squared error over the squared distance from the mean of these rows; 0 for a perfect
             reconstruction, infinite for an imperfect one of constant rows), ``cosine`` (between a row and its
-            reconstruction, mean over rows) and those requested, such as ``bce`` (nats per row).
+            reconstruction, mean over rows) and those requested, such as ``bce`` (nats per row) or
+            ``deviance_explained`` (of the Poisson deviance from rows that are all shared out alike).
 
         Raises
         ------
@@ -106,7 +114,32 @@ class Reconstruction:
         squared = means["squared_error_per_row"]
         fvu = _ratio(squared * self.n_samples, self._spread)
         per_row = float(self._known.sum()) / self.n_samples
-        return {"mse": squared / per_row if per_row else math.nan, "fvu": fvu} | means
+        return {"mse": squared / per_row if per_row else math.nan, "fvu": fvu} | means | self._explained(means)
+
+    def _explained(self, means: Mapping[str, float]) -> dict[str, float]:
+        if self._shares is None:
+            return {}
+        left = _ratio(means["deviance"] * self.n_samples, self._shares.deviance())
+        return {"deviance_explained": explained_variance(left)}
+
+
+class _Shares:
+    """The Poisson deviance of rows from their totals times the shares of the features in all of them: of the best
+    reconstruction that is the same for every row but for its total.
+    """
+
+    def __init__(self) -> None:
+        self._sums: Any = 0.0
+        self._inner = 0.0  # sum of x log x over values, less the same over totals
+
+    def update(self, x: np.ndarray) -> None:
+        totals = x.sum(axis=1)
+        self._sums = self._sums + x.sum(axis=0)
+        self._inner += float(xlogy(x, x).sum() - xlogy(totals, totals).sum())
+
+    def deviance(self) -> float:
+        total = self._sums.sum()
+        return max(0.0, 2 * float(self._inner - xlogy(self._sums, self._sums).sum() + xlogy(total, total)))
 
 
 def mse(X: Any, X_hat: Any) -> float:
@@ -179,6 +212,41 @@ def bce(X: Any, X_hat: Any) -> float:
     1.3863
     """
     return _of(X, X_hat, "bce")["bce"]
+
+
+def deviance(X: Any, X_hat: Any) -> float:
+    """Poisson deviance per row, ``2 sum_j x_j log(x_j / xhat_j) - x_j + xhat_j``, mean over rows.
+
+    Also of models with a negative binomial or multinomial likelihood, so that they can be compared. Reconstructions
+    below 1e-7 count as that.
+
+    Raises
+    ------
+    ValueError
+        If rows hold negative numbers.
+
+    Examples
+    --------
+    >>> round(deviance([[0.0, 2.0]], [[1.0, 1.0]]), 4)
+    2.7726
+    """
+    return _of(X, X_hat, "deviance")["deviance"]
+
+
+def deviance_explained(X: Any, X_hat: Any) -> float:
+    """Share of the Poisson deviance that a reconstruction explains; 1 is perfect.
+
+    What is to be explained is the deviance of the rows from their totals times the shares of the features in all rows:
+    what remains when only totals are known.
+
+    Examples
+    --------
+    >>> deviance_explained([[0.0, 2.0], [2.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]])
+    0.0
+    >>> round(deviance_explained([[0.0, 2.0], [2.0, 0.0]], [[0.5, 1.5], [1.5, 0.5]]), 3)
+    0.585
+    """
+    return _of(X, X_hat, "deviance_explained")["deviance_explained"]
 
 
 def row_squared_errors(X: Any, X_hat: Any) -> np.ndarray:

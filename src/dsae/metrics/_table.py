@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dsae.config import unit_deviance
+
 # Float32 still tells 1 - 1e-7 from 1; the logarithm of 1e-7 is -16.
 _CLIP = 1e-7  # a certain and wrong prediction costs 16 nats, not infinity
 
@@ -61,6 +63,15 @@ def _cosines(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
     return np.where(product > 0, cosines, (norms == norms_hat).astype(float))
 
 
+def _deviances(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
+    if x.min() < 0:
+        raise ValueError(
+            f"[deviance] X must hold counts, 0 or more; got {x.min():g}. Give the counts as they are, or use the "
+            "squared error."
+        )
+    return unit_deviance(x, x_hat).sum(axis=1)
+
+
 def _cross_entropies(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
     for name, values in (("X", x), ("X_hat", x_hat)):
         low, high = values.min(), values.max()
@@ -85,6 +96,8 @@ _TABLE = (
     Metric("fvu", "errors", "Variance unexplained", "percent", better="lower"),
     Metric("cosine", "errors", "Cosine", better="higher", per_row=_cosines),
     Metric("bce", "errors", "Cross entropy, nats", better="lower", default=False, per_row=_cross_entropies),
+    Metric("deviance", "errors", "Deviance per row", better="lower", default=False, per_row=_deviances),
+    Metric("deviance_explained", "errors", "Deviance explained", "percent", better="higher", default=False),
     Metric("mean_l0", "codes", "Active latents"),
     Metric("median_l0", "codes", compared=False),
     Metric("p90_l0", "codes", compared=False),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from dsae import ops
-from dsae.config import one_of
+from dsae.config import LARGEST_LOG_RATE, one_of
 from dsae.topology import Topology
 
 
@@ -62,8 +62,8 @@ class Sigmoid(Activation):
     """1 / (1 + exp(-z)), each unit in 0..1."""
 
     def start(self, mean: Tensor) -> Tensor:
-        """Its logit, within bounds."""
-        return mean.clamp(0.01, 0.99).logit()
+        """Its logit, within the bounds that float32 holds: the rate of a rare item is often below one in a thousand."""
+        return mean.clamp(1e-6, 1 - 1e-6).logit()
 
     def tangent(self, code: Tensor, t: Tensor) -> Tensor:
         """h (1 - h) t."""
@@ -72,6 +72,22 @@ class Sigmoid(Activation):
     def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
         """Each unit by itself."""
         return z.sigmoid()
+
+
+class Exp(Activation):
+    """exp(min(z, 15)), for rates; where it is bounded, its gradient is that of its value."""
+
+    def start(self, mean: Tensor) -> Tensor:
+        """Its logarithm, from 1e-6 on."""
+        return mean.clamp(min=1e-6).log()
+
+    def tangent(self, code: Tensor, t: Tensor) -> Tensor:
+        """h t."""
+        return t * code
+
+    def forward(self, z: Tensor, n_rows: int | None = None) -> Tensor:
+        """Each unit by itself."""
+        return (z - (z - LARGEST_LOG_RATE).clamp(min=0).detach()).exp()
 
 
 class Softmax(Activation):
@@ -274,6 +290,7 @@ ACTIVATIONS: dict[str, type[Activation]] = {
     "topk": TopK,
     "batchtopk": BatchTopK,
     "jumprelu": JumpReLU,
+    "exp": Exp,
 }
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from dsae import ops
 from dsae.config import ACTIVATIONS as RECORDS
-from dsae.config import AutoencoderConfig
+from dsae.config import TRANSFORMS, AutoencoderConfig
 from dsae.nn import _codes
 from dsae.nn._activations import activation
-from dsae.nn._dense import DenseAutoencoder
+from dsae.nn._dense import DenseAutoencoder, transformed_rows
 from dsae.nn._linear import SparseLinear
 from dsae.nn._trace import Trace, activated
 from dsae.ops import Code, Panels, PreCode, SparseRows
@@ -131,7 +131,9 @@ class Autoencoder(nn.Module):
         trace = self.trace(x)
         return self._restored(trace.rows(trace.output))
 
-    def trace(self, x: Tensor | SparseRows, shortcut: SparseLinear | None = None) -> Trace:
+    def trace(
+        self, x: Tensor | SparseRows, shortcut: SparseLinear | None = None, *, transformed: Tensor | None = None
+    ) -> Trace:
         """One forward pass over rows ``[batch, n_features]`` that keeps what losses and penalties need.
 
         Parameters
@@ -139,8 +141,10 @@ class Autoencoder(nn.Module):
         x : Tensor or SparseRows
         shortcut : SparseLinear, optional
             Reconstructs from the first layer's output, in the place of all layers behind it.
+        transformed : Tensor, optional
+            ``x`` after the input transform, where gradients by that are wanted.
         """
-        centred = self.centred(x)
+        centred = self.centred(x) if transformed is None else self._less_mean(transformed)
         if shortcut is None:
             entered, hidden, pre_code = self._encoded(centred)
             decoded = self.steps(self.names("decoder")[:-1], hidden[-1])
@@ -177,12 +181,22 @@ class Autoencoder(nn.Module):
         return entered, (*hidden, code), pre_code
 
     def set_moments(self, mean: Tensor, scale: Tensor) -> None:
-        """Centre (and scale) inputs from now on; a linear output is transformed back."""
+        """Centre (and scale) transformed inputs from now on; a linear output is taken back."""
         self.mean.copy_(mean)
         self.scale.copy_(scale)
 
     def centred(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
-        """``(x - mean) / scale``."""
+        """``(x - mean) / scale`` of transformed rows."""
+        return self._less_mean(self.transformed(x))
+
+    def transformed(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
+        """Rows after the input transform, before they are centred."""
+        record, total = TRANSFORMS[self.config.input_transform], self.config.input_total
+        if record.name == "none":
+            return x
+        return x.transformed(record, total) if isinstance(x, SparseRows) else transformed_rows(x, record, total)
+
+    def _less_mean(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
         if isinstance(x, SparseRows):
             return x.centred(self.mean, self.scale)
         return (x - self.mean).div_(self.scale)
@@ -222,8 +236,14 @@ class Autoencoder(nn.Module):
         torch.Size([2, 64])
         """
         layers = [layer.to_dense() for layer in self.layers.values()]
+        config = self.config
         return DenseAutoencoder(
-            layers, self.activations, len(self.encoder), (self.mean, self.scale), self.config.output.linear
+            layers,
+            self.activations,
+            len(self.encoder),
+            (self.mean, self.scale),
+            config.output.linear,
+            (TRANSFORMS[config.input_transform], config.input_total),
         ).train(self.training)
 
     def to_layers(self) -> dict[str, Layer]:

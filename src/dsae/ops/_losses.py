@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsae.config import Loss, one_of
+from dsae.config import LARGEST_LOG_DISPERSION, LARGEST_LOG_RATE, Loss, one_of
+
+_NO_TOTAL = 1e-30  # of a row of zeros: its logarithm is finite, and so is its product with 0
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,17 @@ class TorchLoss:
         link takes the last layer's pre-activations in place of the output; one with ``exposure`` also takes
         ``exposure=``, the rows' totals ``[n_rows, 1]``.
     tile : callable, optional
-        ``tile(z, target)``: from pre-activations of the last layer, the summed loss and its derivative divided by the
-        record's ``factor``. By default autograd derives it from ``mean``.
+        As `dsae.config.Loss.tile` has it, of tensors. By default autograd derives it from ``mean``, for losses without
+        exposure and extras.
     """
 
     mean: Callable[..., Tensor]
-    tile: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    tile: Callable[..., tuple[Tensor, ...]] | None = None
 
-    def residual(self, record: Loss, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def residual(self, record: Loss, z: Tensor, target: Tensor, *beside: Tensor) -> tuple[Tensor, ...]:
         """``tile``, or the same from ``mean``, where the link is the identity or the loss takes pre-activations."""
         if self.tile is not None:
-            return self.tile(z, target)
+            return self.tile(z, target, *beside)
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             summed = self.mean(z, target) * z.numel()
@@ -51,9 +53,76 @@ def _cross_entropy(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return summed, z.sigmoid().sub_(target)
 
 
+def offset_of(totals: Tensor) -> Tensor:
+    """Logarithm of rows' totals."""
+    return totals.clamp(min=_NO_TOTAL).log()
+
+
+def _rate(z: Tensor, offset: Tensor) -> Tensor:
+    """``exp(z + offset)``, bounded as the activation ``exp`` is; the gradient is the rate all the same."""
+    return (z - (z - LARGEST_LOG_RATE).clamp(min=0).detach() + offset).exp()
+
+
+def _deviance(rate: Tensor, logarithm: Tensor, target: Tensor) -> Tensor:
+    return rate - target * logarithm + torch.special.xlogy(target, target) - target
+
+
+def _poisson(z: Tensor, target: Tensor, exposure: Tensor) -> Tensor:
+    offset = offset_of(exposure)
+    return _deviance(_rate(z, offset), z + offset, target)
+
+
+def _poisson_tile(z: Tensor, target: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    rate = _rate(z, offset)
+    return _deviance(rate, z + offset, target).sum(), rate.sub_(target)
+
+
+def _multinomial(z: Tensor, target: Tensor, exposure: Tensor) -> Tensor:
+    logarithm = z.log_softmax(1) + offset_of(exposure)
+    return _deviance(target, logarithm, target)  # rates sum to the row's total, as the targets do
+
+
+def _multinomial_tile(z: Tensor, target: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    logarithm = z + offset
+    rate = logarithm.exp()
+    return _deviance(rate, logarithm, target).sum(), rate.sub_(target)
+
+
+def _dispersion(logarithm: Tensor) -> Tensor:
+    return logarithm.clamp(-LARGEST_LOG_DISPERSION, LARGEST_LOG_DISPERSION).exp()
+
+
+def _negative_binomial(z: Tensor, target: Tensor, exposure: Tensor, log_dispersion: Tensor) -> Tensor:
+    return _surprise(z, target, offset_of(exposure), _dispersion(log_dispersion))
+
+
+def _surprise(z: Tensor, target: Tensor, offset: Tensor, size: Tensor) -> Tensor:
+    """Minus the log probability of every count."""
+    grown = (_rate(z, offset) / size).log1p()
+    ways = size.lgamma() - (target + size).lgamma() + (target + 1).lgamma()
+    return (target + size) * grown + target * (size.log() - z - offset) + ways
+
+
+def _negative_binomial_tile(
+    z: Tensor, target: Tensor, offset: Tensor, log_dispersion: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    size, mean = _dispersion(log_dispersion), _rate(z, offset)
+    summed, off = _surprise(z, target, offset, size).sum(), (target - mean) / (size + mean)
+    by_size = size.digamma() - (target + size).digamma() + (mean / size).log1p() + off
+    inside = log_dispersion.abs() < LARGEST_LOG_DISPERSION
+    return summed, -size * off, (by_size * size).sum(0) * inside
+
+
+def _mean_of(each: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda *given, **extras: each(*given, **extras).mean()
+
+
 LOSSES: dict[str, TorchLoss] = {
     "mse": TorchLoss(F.mse_loss, _squared),
     "bce": TorchLoss(F.binary_cross_entropy_with_logits, _cross_entropy),
+    "poisson": TorchLoss(_mean_of(_poisson), _poisson_tile),
+    "nb": TorchLoss(_mean_of(_negative_binomial), _negative_binomial_tile),
+    "multinomial": TorchLoss(_mean_of(_multinomial), _multinomial_tile),
 }
 """Torch halves by name: how a loss is computed from outputs or tiles of them."""
 

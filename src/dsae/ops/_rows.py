@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from dsae.config import Transform
 from dsae.kernels import lanes_for
 from dsae.topology import Topology
 
@@ -107,6 +108,14 @@ class SparseRows:
         """``(x - mean) / scale``."""
         by = scale.cpu().numpy()
         return replace(self, values=self.values / by[self.pattern.indices], shift=mean.cpu().numpy() / by)
+
+    def transformed(self, transform: Transform, total: float) -> SparseRows:
+        """Before they are centred: with other values at the same places; see `dsae.config.transformed`."""
+        values = self.values
+        if transform.by_total:
+            totals = np.bincount(self.pattern.rows, values, self.shape[0])
+            values = values * (total / np.where(totals > 0, totals, 1.0)).astype(np.float32)[self.pattern.rows]
+        return replace(self, values=transform.apply(values, np.log1p))
 
     def coo(self, like: Tensor) -> Tensor:
         """``X`` without its shift, sparse, on the device and in the dtype of ``like``."""

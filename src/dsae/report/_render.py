@@ -77,6 +77,7 @@ def _tiles(data: dict[str, Any]) -> list[str]:
             percent(None if fvu is None else 1 - fvu),
             f"squared error {number(values['squared_error_per_row'])} per row",
         ),
+        *_explained(values),
         (
             "In memory",
             size(model["bytes_in_memory"]),
@@ -94,6 +95,14 @@ def _tiles(data: dict[str, Any]) -> list[str]:
         seconds, rate = data["history"]["seconds"], data["history"]["samples_per_second"]
         tiles.append(("Training", _duration(seconds), f"{number(round(rate))} rows per second" if rate else ""))
     return [tag("div", f"<i>{name}</i><b>{value}</b><span>{note}</span>", class_="tile") for name, value, note in tiles]
+
+
+def _explained(values: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Of counts, whose squared error is that of their largest."""
+    if values.get("deviance_explained") is None:
+        return []
+    note = f"Poisson deviance {number(values['deviance'])} per row"
+    return [("Deviance explained", percent(values["deviance_explained"]), note)]
 
 
 def _duration(seconds: float | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
-from dsae.data import as_source
+from dsae.data import as_source, entering_moments
 from dsae.nn import target_nnz
 from dsae.store import Model
 from dsae.train._checkpoint import Checkpoints, fingerprint, identity
@@ -81,7 +81,9 @@ def fit_rows(
         layers, earlier = start.layers, start.importance
         threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
     mean, deviation = training.moments()
-    model = start_model(model_config, config, generator, (mean, _scale(mean, deviation, config)), layers, threshold)
+    entering = entering_moments(training, model_config.input_transform, model_config.input_total)
+    moments = entering[0], _scale(*entering, config)
+    model = start_model(model_config, config, generator, moments, layers, threshold, mean)
     start_extras(model, LOSSES[config.loss], (mean, deviation), {} if start is None else start.extras)
     model = model.to(at)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)

@@ -52,6 +52,7 @@ class PanelStep(AutogradStep):
             and len(learner.layers) == len(model.layers) <= ops.MOST_LAYERS
             and all(ops.is_native(p) and p.requires_grad for p in model.parameters())
             and not model.extras
+            and model.config.input_transform == "none"
             and all(record.name in ops.DIFFERENTIATED for record in records)
             and loss.name in ops.COMPARED
             and all(isinstance(shrinker, _COVERED) for shrinker in stage.shrinkers)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dsae.config import LOSSES, AutoencoderConfig, TrainConfig, whole_number
-from dsae.data import Source, as_source
+from dsae.data import Source, as_source, entering_moments
 from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
 from dsae.train._checkpoint import restoring
@@ -115,9 +115,10 @@ def _begun(source: Source, model_config: AutoencoderConfig, config: TrainConfig,
         layers = start.layers
         threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
     at_once = config if config.shrink == "none" else replace(config, shrink="random")  # at the final density
-    moments = (mean, _scale(mean, deviation, config))
+    entering = entering_moments(source, model_config.input_transform, model_config.input_total)
+    moments = (entering[0], _scale(*entering, config))
     generator = torch.Generator().manual_seed(seed)
-    model = start_model(model_config, at_once, generator, moments, layers, threshold)
+    model = start_model(model_config, at_once, generator, moments, layers, threshold, mean)
     start_extras(model, LOSSES[config.loss], (mean, deviation), {} if start is None else start.extras)
     return _At(model, seed, deviation, None)
 

@@ -29,6 +29,7 @@ class Sensitivity:
     square of the column's norm (Hutchinson 1990), so that a row of data costs one backward pass. ``x`` is measured as
     in training, centred and in the model's own unit. Its mean absolute value, unlike its standard deviation, also
     distinguishes an input that varies all the time from one that rarely jumps, whose weights are large but do little.
+    Behind an input transform, inputs are what it makes of them.
 
     Parameters
     ----------
@@ -92,7 +93,9 @@ class Sensitivity:
             some = batch.rows
             x = torch.from_numpy(some.toarray() if sp.issparse(some) else some).to(model.mean.device)
             x = torch.where(torch.isnan(x), model.mean, x)  # not known
-            size += ((x - model.mean) / model.scale).abs().sum(dim=0).cpu()
+            entering = model.transformed(x)
+            assert isinstance(entering, torch.Tensor)
+            size += ((entering - model.mean) / model.scale).abs().sum(dim=0).cpu()
             square += self._gradient(model, x).double().square().sum(dim=0).cpu()
         model.train(training)
         for layer, before in zip(model.layers.values(), recording, strict=True):
@@ -101,11 +104,13 @@ class Sensitivity:
 
     def _gradient(self, model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
         """``v^T J`` per row, both sides of the Jacobian in the model's own unit."""
-        x = x.clone().requires_grad_(True)
-        trace = model.trace(x)
+        entering = model.transformed(x)
+        assert isinstance(entering, torch.Tensor)
+        entering = entering.clone().requires_grad_(True)
+        trace = model.trace(x, transformed=entering)
         output = trace.rows(trace.output)
         signs = torch.from_numpy(self._rng.choice(np.array([-1, 1], np.float32), size=tuple(output.shape))).to(output)
         if not model.config.output.linear:
             signs /= model.scale
-        (gradient,) = torch.autograd.grad((signs * output).sum(), x)
+        (gradient,) = torch.autograd.grad((signs * output).sum(), entering)
         return gradient * model.scale

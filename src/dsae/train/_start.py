@@ -23,6 +23,7 @@ def start_model(
     moments: tuple[np.ndarray, np.ndarray],
     init: Mapping[str, Layer] | None = None,
     threshold: np.ndarray | None = None,
+    target: np.ndarray | None = None,
 ) -> Autoencoder:
     """A model that is ready to train.
 
@@ -39,6 +40,8 @@ def start_model(
         magnitude are kept; if there are too few, zeros are added at random.
     threshold : ndarray, shape (n_components,), optional
         Of the code activation, to go with ``init``.
+    target : ndarray, shape (n_features,), optional
+        Mean of what the output is compared with, where an input transform makes that another than the input's.
     """
     start = start_nnz(config, train, fresh=init is None)
     sizes = {name: n_out * n_in for name, (n_out, n_in) in config.layer_shapes.items()}
@@ -52,7 +55,7 @@ def start_model(
         fitted = {name: _grown(_largest(given[name], start[name]), final[name], rng) for name in given}
         model.set_layers(fitted, threshold)
     else:
-        _start_output(model, LOSSES[train.loss])
+        _start_output(model, LOSSES[train.loss], model.mean if target is None else torch.from_numpy(target))
     return model
 
 
@@ -103,12 +106,12 @@ def start_extras(
 
 
 @torch.no_grad()
-def _start_output(model: Autoencoder, loss: Loss) -> None:
+def _start_output(model: Autoencoder, loss: Loss, mean: torch.Tensor) -> None:
     """Initialise the output bias so that first outputs are the features' means, if loss or activation define how."""
     if loss.start is not None:
-        bias = torch.from_numpy(loss.start(model.mean.cpu().numpy()))
+        bias = torch.from_numpy(loss.start(mean.cpu().numpy()))
     else:
-        bias = model.activations[-1].start(model.mean)  # type: ignore[operator]
+        bias = model.activations[-1].start(mean)  # type: ignore[operator]
     if bias is not None:
         list(model.layers.values())[-1].bias.copy_(bias)  # type: ignore[union-attr]
 

@@ -1,0 +1,48 @@
+"""What passes over a source tell beside its own moments: those of its rows as they enter a network, and empty rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dsae.config import transformed
+from dsae.data._batch import Batch, Rows
+from dsae.data._source import Source
+from dsae.data._statistics import Statistics
+
+_ROWS, _VALUES = 1024, 1 << 24  # at a time; any such numbers do
+
+
+def entering_moments(source: Source, transform: str, total: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every feature after the input transform, float32; one pass, unless it is none.
+
+    Parameters
+    ----------
+    source : Source
+    transform : str
+        A name in `dsae.config.TRANSFORMS`.
+    total : float
+        See `dsae.config.transformed`.
+    """
+    if transform == "none":
+        return source.moments()
+    found = Statistics(source.n_features)
+    for rows in _pieces(source):
+        found.update(Batch.of(transformed(rows, transform, total)))
+    return found.moments()
+
+
+def count_empty(source: Source) -> int:
+    """Rows that hold nothing but zeros; one pass."""
+    return sum(int((totals_of(rows) == 0).sum()) for rows in _pieces(source))
+
+
+def totals_of(rows: Rows) -> np.ndarray:
+    """Sum of the magnitudes of every row, float64."""
+    return np.asarray(abs(rows).sum(axis=1, dtype=np.float64)).ravel()
+
+
+def _pieces(source: Source) -> Iterator[Rows]:
+    at_once = max(1, min(_ROWS, _VALUES // max(1, source.n_features)))
+    return (batch.rows for batch in source.batches(at_once))
