@@ -31,6 +31,7 @@ TYPED = {
     "shrink": ("rigl", "rigl"),
     "l1": ("0.5", 0.5),
     "l2": ("1e-3", 1e-3),
+    "matryoshka": ("2,7", (2, 7)),
     "contractive": ("0.1", 0.1),
     "target_rate": ("0.05", 0.05),
     "k": ("3", 3),

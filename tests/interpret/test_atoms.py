@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from dsae.interpret import atoms
+from dsae.interpret import atoms, normalize_atoms
 from dsae.runtime import Runtime
+from dsae.store import Model
 
 
 def test_atoms_of_a_linear_decoder_are_its_columns_wherever_taken(make_model):
@@ -41,3 +42,31 @@ def test_bad_arguments_are_refused(make_model):
         atoms(make_model(), base=np.zeros(4))
     with pytest.raises(ValueError, match="step must be one number or 5"):
         atoms(make_model(), step=np.zeros((1, 5)))
+
+
+@pytest.mark.parametrize("code", ["identity", "relu", "batchtopk", "jumprelu"])
+@pytest.mark.parametrize("kind", [Model, Runtime])
+def test_unit_atoms_leave_reconstructions_as_they_are(make_model, rng, code, kind):
+    model = make_model(code_activation=code, k=2 if code == "batchtopk" else None, hidden_layer_sizes=())
+    given = model if kind is Model else Runtime(model)
+    unit = normalize_atoms(given)
+    assert type(unit) is kind
+    norms = np.linalg.norm(atoms(model), axis=1)
+    np.testing.assert_allclose(np.linalg.norm(atoms(unit), axis=1), np.where(norms > 0, 1, 0), rtol=1e-5)
+    X = rng.normal(size=(20, model.config.n_features)).astype(np.float32)
+    before, after = Runtime(model), unit if kind is Runtime else Runtime(unit)
+    np.testing.assert_allclose(after.reconstruct(X), before.reconstruct(X), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(after.encode(X), before.encode(X) * norms, rtol=1e-4, atol=1e-5)
+
+
+def test_unit_atoms_of_topk_are_exact_where_their_norms_were_equal(make_model, rng):
+    model = normalize_atoms(make_model(code_activation="topk", k=2))
+    X = rng.normal(size=(20, model.config.n_features)).astype(np.float32)
+    unit = normalize_atoms(model)
+    np.testing.assert_allclose(Runtime(unit).reconstruct(X), Runtime(model).reconstruct(X), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{"hidden_layer_sizes": (9,)}, {"code_activation": "sigmoid"}])
+def test_atoms_of_other_models_have_no_norm_of_their_own(make_model, changes):
+    with pytest.raises(ValueError, match="normalize_atoms"):
+        normalize_atoms(make_model(**changes))

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -84,6 +85,18 @@ def positive_int(name: str, value: Any) -> None:
     """Refuse anything but a whole number of at least 1."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
+
+
+def rising_widths(name: str, value: Any) -> tuple[int, ...]:
+    """``value``, which must be widths of which each is above the one before; None is none."""
+    if value is None:
+        return ()
+    widths = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    for width in widths:
+        positive_int(f"every width in {name}", width)
+    if any(width >= wider for width, wider in pairwise(widths)):
+        raise ValueError(f"{name} must hold widths that rise, such as (64, 192, 512); got {value!r}.")
+    return tuple(int(width) for width in widths)
 
 
 def known_keys(what: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from dsae.config._checks import check_choices, choice, in_range, positive_int, true_or_false
+from dsae.config._checks import check_choices, choice, in_range, positive_int, rising_widths, true_or_false
 from dsae.config._losses import LOSSES
 
 SHRINK = ("random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet", "none")
@@ -24,6 +24,7 @@ class TrainConfig:
     l2: float = 0.0
     contractive: float = 0.0
     target_rate: float | None = None
+    matryoshka: tuple[int, ...] = ()
     schedule: str = choice("joint", SCHEDULES)
     max_iter: int = 10
     batch_size: int = 256
@@ -49,6 +50,7 @@ class TrainConfig:
             true_or_false(name, getattr(self, name))
         in_range("learning_rate_init", self.learning_rate_init, 0, open_low=True)
         in_range("validation_fraction", self.validation_fraction, 0, 0.9, open_low=True)
+        object.__setattr__(self, "matryoshka", rising_widths("matryoshka", self.matryoshka))
         self._use_plain_numbers()
 
     def _use_plain_numbers(self) -> None:
@@ -57,5 +59,5 @@ class TrainConfig:
             value = getattr(self, field.name)
             if isinstance(field.default, (bool, int, float)):
                 object.__setattr__(self, field.name, type(field.default)(value))
-            elif value is not None and not isinstance(value, str):
+            elif value is not None and not isinstance(value, (str, tuple)):
                 object.__setattr__(self, field.name, float(value))

@@ -22,13 +22,15 @@ from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS, configure
 from dsae.estimators._training import (
     appended,
     check_known,
+    final_metrics,
     fitted_attributes,
+    rows_or_rounds,
     starting_model,
     trainer,
     training_rows,
     validation_rows,
 )
-from dsae.estimators._warnings import advise_on_counts, advise_on_data, advise_on_model
+from dsae.estimators._warnings import advise_on_counts, advise_on_data, advise_on_model, advise_on_steps
 from dsae.runtime import Runtime
 
 
@@ -87,6 +89,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         codes by the share of units in use.
     k : int, optional
         Non-zeros per code, for ``topk``, ``batchtopk`` and ``jumprelu``.
+    matryoshka : sequence of int, optional
+        Widths at which the first latents alone also have to reconstruct, such as ``(64, 192, 512)``. Latents are then
+        ordered from general to special, and general ones are split and absorbed less (Bussmann et al. 2025).
     schedule : {"joint", "stagewise"}
         Whether all layers are trained at once or in stages. The stages are the encoder layer by layer, the decoder,
         shrinking, activations. Layer by layer, the first layer minimises ``loss`` on the rows, and each inner one the
@@ -151,7 +156,10 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
     n_iter_ : int
         Epochs done.
     history_ : list of dict
-        One row per epoch: loss, density, learning rate, seconds.
+        One row per epoch: ``loss``, ``density``, ``learning_rate``, ``seconds``; for mse ``fvu``, the loss over the
+        variance of the rows; ``l0``, the latents that fire in a row on average, and ``dead``, the share of those that
+        fired in no row of the epoch (of a sample of up to 512 rows where the code is no dictionary); ``threshold``, the
+        mean of the code's thresholds in training.
     feature_importances_ : ndarray of shape (n_features_in_,)
         How strongly the reconstruction responds to each input, gathered during training; non-negative, sum 1. See
         `dsae.interpret.feature_importances`.
@@ -194,6 +202,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         contractive: float = 0.0,
         target_rate: float | None = None,
         k: int | None = None,
+        matryoshka: Sequence[int] | None = None,
         schedule: str = "joint",
         init: Any = None,
         max_iter: int | str = "auto",
@@ -223,6 +232,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         y: Any = None,
         *,
         validation: Any = None,
+        n_steps: int | None = None,
         on_epoch: Callable[[dict[str, Any]], Any] | None = None,
         on_step: Callable[[dict[str, Any]], Any] | None = None,
         every: int = 100,
@@ -243,12 +253,17 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
             Rows for early stopping instead of a random share of ``X``; implies ``early_stopping``. Pass them if rows
             come in groups (patients, documents, users) or in time: a random share contains neighbours of the training
             rows, and so overestimates the quality on new groups and later times.
+        n_steps : int, optional
+            For an iterator of batches in the place of ``X``, such as the activations of a model that runs: train for
+            so many steps of ``batch_size`` rows, each seen once, in the order in which they come. ``history_`` then
+            has a row for each of up to 50 rounds, which ``max_iter`` does not change.
         on_epoch : callable, optional
             Called with the epoch's row of ``history_``; training ends if it returns True (Python's or numpy's). Before
             the last rewiring the model is denser than requested, with a warning.
         on_step : callable, optional
             For loggers: called with a dict of ``step`` (since the start), ``epoch``, ``stage``, ``loss`` (of the batch)
-            and ``learning_rate``.
+            and ``learning_rate``; where they are known ``fvu`` and ``l0`` of the batch, ``dead`` and ``threshold``, as
+            in ``history_``.
         every : int
             Steps between calls of ``on_step``.
         **unknown
@@ -276,10 +291,11 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()
         train = trainer()
-        source = training_rows("fit", X, self.missing)
+        given = self._parameters(self.warm_start and hasattr(self, "runtime_"))
+        source, given = rows_or_rounds(X, n_steps, given)
         names = column_names(X, source)
         check_known(source, names, self.missing)
-        model_config, train_config = configure(self._parameters(self.warm_start and hasattr(self, "runtime_")), source)
+        model_config, train_config = configure(given, source)
         # counts enter the network as logarithms, where no row or feature outweighs the others
         advise_on_data(source, names, train_config.scale, weight=model_config.input_transform == "none")
         advise_on_counts(source, loss_of(train_config.loss))
@@ -302,6 +318,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         )
         self._adopt(described(result), result.interrupted)
         self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
+        self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
+        advise_on_steps(source)
         advise_on_model(source, self.runtime_)
         events.finish()
         if checkpoints is not None and checkpoints is not self.checkpoint and not result.interrupted:
@@ -377,6 +395,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         names = self.runtime_.model.feature_names if fitted else column_names(X, source)
         self._adopt(replace(result.model, training=training, feature_names=names), result.interrupted)
         self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
+        self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
         return self
 
     @classmethod

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from dsae.config import loss_of
 from dsae.data import ArraySource, Source, as_source, stacked
 from dsae.estimators._base import DSAEstimator, refuse_frames, refuse_unknown
-from dsae.interpret import feature_importances
+from dsae.interpret import feature_importances, normalize_atoms
 from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
@@ -120,6 +120,25 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         """Rows in memory as one batch; those of another source in order, in chunks."""
         source = self._checked(verb, X, finite=False)  # the runtime checks as it computes
         return iter([source.X]) if isinstance(source, ArraySource) else _pieces(source)
+
+    def normalize_atoms(self) -> Any:
+        """Give every atom unit norm, for export: codes are then in the units of the data, and latents comparable.
+
+        Reconstructions stay the same; see `dsae.interpret.normalize_atoms` for topk codes. `partial_fit` goes on with
+        a new Adam.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the decoder has hidden layers, or the code cannot be rescaled.
+        """
+        check_is_fitted(self)
+        self.runtime_ = normalize_atoms(self.runtime_)
+        return self
 
     def save(self, folder: str | Path) -> Path:
         """Write a model folder; see docs/format.md."""

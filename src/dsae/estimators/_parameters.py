@@ -109,6 +109,10 @@ def _check_loss(model: AutoencoderConfig, train: TrainConfig, rows: Rows) -> Non
 
 def _check_code(model: AutoencoderConfig, train: TrainConfig, sparse_output: Any) -> None:
     true_or_false("sparse_output", sparse_output)
+    if train.matryoshka and train.matryoshka[-1] > model.n_components:
+        raise ValueError(
+            f"matryoshka must hold widths of at most n_components={model.n_components}; got {train.matryoshka}."
+        )
     if train.target_rate is not None and not model.code.rate:
         rated = listed(name for name, activation in ACTIVATIONS.items() if activation.rate)
         raise ValueError(f"target_rate is for {rated} codes; got code_activation={model.code_activation!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -10,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from dsae import store
-from dsae.config import MISSING, AutoencoderConfig, one_of
-from dsae.data import Source, as_source
+from dsae.config import MISSING, AutoencoderConfig, one_of, positive_int
+from dsae.data import IteratorSource, Source, as_source, gives_batches
 from dsae.estimators._base import column_names, warn
 from dsae.runtime import Runtime
 
@@ -29,6 +30,34 @@ def training_rows(verb: str, X: Any, missing: Any) -> Source:
     """Rows to train on, in which NaN is refused or not."""
     one_of("missing", missing, MISSING)
     return as_source(verb, X, training=True, missing=missing)
+
+
+def rows_or_rounds(X: Any, n_steps: int | None, given: Mapping[str, Any]) -> tuple[Source, Mapping[str, Any]]:
+    """What `fit` trains on, and the parameters: rounds of an iterator take the place of epochs.
+
+    Raises
+    ------
+    TypeError
+        If ``X`` is an iterator without a number of steps.
+    ValueError
+        If it is not, with one, or if a run is to be resumed whose rows are gone.
+    """
+    if n_steps is None:
+        if isinstance(X, Iterator):
+            raise TypeError(
+                f"[fit] X must be rows; got {type(X).__name__}, which gives them once. Say for how many steps to train "
+                "on what it gives: fit(batches, n_steps=10_000)."
+            )
+        return training_rows("fit", X, given["missing"]), given
+    if not isinstance(X, Iterable) or hasattr(X, "shape") or gives_batches(X):
+        raise ValueError(
+            f"[fit] n_steps is for an iterator of batches; got {type(X).__name__}. Set max_iter, the number of epochs."
+        )
+    if given["checkpoint"] is not None:
+        raise ValueError("[fit] checkpoint must be None for an iterator: a resumed run could not see its rows again.")
+    positive_int("batch_size", given["batch_size"])
+    source = IteratorSource("fit", X, n_steps, int(given["batch_size"]))
+    return source, {**given, "max_iter": source.n_rounds}
 
 
 def check_known(source: Source, names: list[str] | None, missing: str, verb: str = "fit") -> None:
@@ -84,6 +113,14 @@ def fitted_attributes(model: store.Model) -> dict[str, Any]:
         "n_iter_": len(model.history),
         "n_features_in_": model.config.n_features,
     } | ({} if names is None else {"feature_names_in_": np.asarray(names, dtype=object)})
+
+
+def final_metrics(history: list[dict[str, Any]], seconds: float) -> dict[str, float]:
+    """What the model folder says of a fit: its time, and error and activity in the epoch whose weights were kept."""
+    rows = [row for row in history if "validation_loss" in row] or history[-1:]
+    kept = min(reversed(rows), key=lambda row: row.get("validation_loss", 0.0), default={})
+    names = ("loss", "validation_loss", "fvu", "l0", "dead", "threshold")
+    return {"fit_seconds": seconds} | {name: float(kept[name]) for name in names if name in kept}
 
 
 def appended(earlier: list[dict[str, Any]], history: list[dict[str, Any]]) -> list[dict[str, Any]]:

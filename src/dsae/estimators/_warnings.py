@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from dsae.config import Loss, loss_of
-from dsae.data import Rows, Source, count_empty
+from dsae.data import IteratorSource, Rows, Source, count_empty
 from dsae.estimators._base import listed, warn
 from dsae.metrics import METRICS, evaluate
 from dsae.runtime import Runtime
@@ -100,6 +100,15 @@ def advise_on_model(source: Source, runtime: Runtime) -> None:
     if n_rows >= _FEW_ROWS_TO_LEARN and n_epochs * math.ceil(n_rows / batch_size) >= _FEW_STEPS:
         _advise_on_edges(runtime)
         _advise_on_error(source, runtime)
+
+
+def advise_on_steps(source: Source) -> None:
+    """Warn about an iterator that gave fewer rows than the steps that were planned need."""
+    if isinstance(source, IteratorSource) and source.ended and source.n_given < source.n_steps:
+        warn(
+            f"[fit] The iterator ended after {source.n_given} of {source.n_steps} steps, before the learning rate had "
+            f"fallen to zero and perhaps before the last rewiring. Give more batches, or set n_steps={source.n_given}."
+        )
 
 
 def _advise_on_edges(runtime: Runtime) -> None:

@@ -14,11 +14,12 @@ from dsae.config import ACTIVATIONS as RECORDS
 from dsae.config import TRANSFORMS, AutoencoderConfig
 from dsae.nn import _codes
 from dsae.nn._activations import activation
+from dsae.nn._connected import connected, switch
 from dsae.nn._dense import DenseAutoencoder, transformed_rows
 from dsae.nn._linear import SparseLinear
 from dsae.nn._trace import Trace, activated
 from dsae.ops import Code, Panels, PreCode, SparseRows
-from dsae.topology import Layer, erdos_renyi
+from dsae.topology import Layer, Topology, erdos_renyi
 
 # The first reconstruction is nearly the mean. Test MSE of 784-512-128-32 after 6 epochs on 20000 MNIST images, for
 # 1, 0.1, 0.01: dense 0.0200, 0.0136, 0.0135; density 0.05 0.0262, 0.0212, 0.0210.
@@ -70,6 +71,7 @@ class Autoencoder(nn.Module):
         self.extras = nn.ParameterDict()
         self.register_buffer("mean", torch.zeros(config.n_features))
         self.register_buffer("scale", torch.ones(config.n_features))
+        self._connected: tuple[tuple[Topology, ...], np.ndarray] | None = None
 
     @property
     def layers(self) -> dict[str, SparseLinear]:
@@ -90,6 +92,25 @@ class Autoencoder(nn.Module):
     def code_by_entries(self) -> bool:
         """Whether training leaves out the code's zeros, as far as can be told before: see `docs/design/codes.md`."""
         return _codes.by_entries(self.encoder[-1], self.activations[len(self.encoder) - 1])  # type: ignore[arg-type]
+
+    @property
+    def connected(self) -> np.ndarray:
+        """Which latents an input reaches and reach an output over active edges, bool ``[n_components]``."""
+        now = tuple(layer.topology for layer in self.layers.values())
+        known = self._connected
+        if known is None or any(one is not other for one, other in zip(now, known[0], strict=True)):
+            n = len(self.encoder)
+            known = self._connected = now, connected(now[:n], now[n:])
+        return known[1]
+
+    def switch_unconnected(self) -> None:
+        """Keep latents of a dictionary that are not `connected` from firing; those that are again may.
+
+        A latent without inputs is a constant, one without an atom adds nothing: either would take the place of another
+        in a code of ``k``. Their biases become -1e30, and 0 when edges have grown on both sides.
+        """
+        if self.config.code.sparse:
+            switch(self.encoder[-1].bias, self.connected)  # type: ignore[arg-type]
 
     def names(self, half: str) -> list[str]:
         """Layer names of ``"encoder"`` or ``"decoder"``, in order."""
@@ -164,6 +185,14 @@ class Autoencoder(nn.Module):
             extras=dict(self.extras.items()),
         )
 
+    def first_latents(self, trace: Trace, width: int) -> Trace:
+        """The same pass with the first ``width`` latents alone; all others are zero for the decoder."""
+        if width >= self.config.n_components:
+            return trace
+        code = _codes.first_latents(trace.hidden[-1], width)
+        decoded = self.steps(self.names("decoder")[:-1], code)
+        return replace(trace, hidden=(*trace.hidden[:-1], code), inner=tuple(after for _, after in decoded))
+
     def _encoded(
         self, centred: Tensor | SparseRows
     ) -> tuple[Tensor | Panels | SparseRows, tuple[Tensor | Panels | Code, ...], Tensor | Panels | PreCode]:
@@ -210,6 +239,14 @@ class Autoencoder(nn.Module):
             return None
         threshold: Tensor = self.activations[len(self.encoder) - 1].threshold  # type: ignore[assignment]
         return threshold.detach().expand(self.config.n_components).cpu().numpy().copy()
+
+    @property
+    def mean_threshold(self) -> float | None:
+        """Mean of the thresholds of the code, in the model's own units; None for codes without."""
+        if not self.config.code.threshold:
+            return None
+        threshold: Tensor = self.activations[len(self.encoder) - 1].threshold  # type: ignore[assignment]
+        return threshold.detach().mean().item()
 
     def set_extras(self, extras: Mapping[str, np.ndarray]) -> None:
         """Train these numbers per feature beside the weights, for a loss that takes them."""

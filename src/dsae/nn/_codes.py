@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from dsae import ops
@@ -37,3 +38,11 @@ def encode(
     near = Code(pattern, ops.read(values, bias, x, topology, z, pattern, layer.tape))
     pre_code = PreCode(z, near, lambda other: ops.read(values, bias, x, topology, z, other, layer.tape))
     return pre_code, Code(pattern, activation.of(near))
+
+
+def first_latents(code: Tensor | Panels | Code, width: int) -> Tensor | Panels | Code:
+    """The code with zeros from latent ``width`` on."""
+    if isinstance(code, Code):
+        return code.first_latents(width)
+    inside = torch.arange(ops.tensor_of(code).shape[1], device=ops.tensor_of(code).device) < width
+    return ops.on_features(lambda t: t * (inside if t.ndim == 2 else inside[:, None]), code)

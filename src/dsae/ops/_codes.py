@@ -55,6 +55,13 @@ class Code:
         indptr = self.pattern.indptr[: n + 1]
         return Code(Topology((n, self.shape[1]), indptr, self.pattern.indices[: indptr[-1]]), self.values[: indptr[-1]])
 
+    def first_latents(self, width: int) -> Code:
+        """The entries of the first ``width`` latents."""
+        inside = self.pattern.indices < width
+        before = np.concatenate([[0], np.cumsum(inside)])
+        pattern = Topology(self.shape, before[self.pattern.indptr], self.pattern.indices[inside])
+        return Code(pattern, self.values[torch.from_numpy(np.flatnonzero(inside))])
+
 
 @dataclass(frozen=True, eq=False)
 class PreCode:

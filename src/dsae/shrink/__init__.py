@@ -5,6 +5,7 @@ A topology method is drop score x grow score x schedule; `METHODS` lists the com
 
 from dsae.shrink._base import Clock as Clock
 from dsae.shrink._base import Shrinker as Shrinker
+from dsae.shrink._matryoshka import Matryoshka as Matryoshka
 from dsae.shrink._penalties import L2 as L2
 from dsae.shrink._penalties import Contractive as Contractive
 from dsae.shrink._penalties import TargetL0 as TargetL0

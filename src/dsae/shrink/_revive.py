@@ -29,6 +29,9 @@ class AuxK(Shrinker):
     Adam's steps can raise the bias. So during training a dead latent's bias also rises, by 1 % of the gap between its
     largest pre-activation in the batch and the largest of any latent, until it fires.
 
+    Latents that no input reaches, or that reach no output, stay as they are: raised, they would fire in every row and
+    add a constant or nothing (`Autoencoder.connected`).
+
     While a latent is dead, a residual as wide as the data is materialised, even for sparse data: of the whole batch, or
     of as many rows as make 2^24 numbers.
 
@@ -54,6 +57,8 @@ class AuxK(Shrinker):
         if model.training:
             self._tick(trace)
         dead = self.dead()
+        if dead.numel():
+            dead = dead[torch.from_numpy(model.connected).to(dead.device)[dead]]
         if not dead.numel():
             return 0.0
         if model.training:

@@ -149,7 +149,14 @@ def _files(model: Model) -> Iterator[tuple[str, bytes]]:
 def _card(model: Model) -> str:
     c = model.config
     widths = "-".join(str(width) for width in (*c.encoder_widths, *c.decoder_widths[1:]))
+    kind = "sparse-autoencoder" if c.code.sparse else "autoencoder"
     lines = [
+        "---",  # from which a hub takes what it shows
+        "library_name: dsae",
+        "pipeline_tag: feature-extraction",
+        "tags:",
+        *(f"- {tag}" for tag in ("dsae", kind, *(["dictionary-learning"] if c.code.sparse else []))),
+        "---",
         "# A deep sparse autoencoder",
         "",
         f"- layers: {widths}, {c.activation} hidden, {c.code_activation} code, {c.output_activation} output",

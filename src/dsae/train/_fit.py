@@ -9,8 +9,9 @@ import torch
 
 from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
 from dsae.data import as_source, entering_moments
-from dsae.nn import target_nnz
+from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
+from dsae.train._calibrate import calibrate
 from dsae.train._checkpoint import Checkpoints, fingerprint, identity
 from dsae.train._device import device_of, plain_torch
 from dsae.train._events import Events, TrainingResult
@@ -101,8 +102,18 @@ def fit_rows(
         measured = None if observer is None else observer.importance
         return Model(model_config, layers, model.threshold(), importance=measured, extras=extras, inputs=seen)
 
-    told = fit(model, training, stages, config, seed, validation, verbose, observer, checkpoints, events, trained)
+    how = (validation, verbose, observer, checkpoints, events, trained, variance_of(model, deviation, config))
+    told = fit(model, training, stages, config, seed, *how)
+    calibrate(model, training, config.batch_size, seed)
     return TrainingResult(trained(), *told)
+
+
+def variance_of(model: Autoencoder, deviation: np.ndarray, config: TrainConfig) -> float | None:
+    """Mean variance of the features in the units of a squared error; None for other losses."""
+    if config.loss != "mse":
+        return None
+    units = model.scale.cpu().numpy() if model.config.output.linear else 1.0
+    return float(np.mean(np.square(deviation / units, dtype=np.float64)))
 
 
 def _scale(mean: np.ndarray, deviation: np.ndarray, config: TrainConfig) -> np.ndarray:

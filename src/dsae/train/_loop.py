@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from dsae import ops
 from dsae.config import TrainConfig
-from dsae.data import Source
+from dsae.data import IteratorSource, Source
 from dsae.nn import Autoencoder, SparseLinear, as_arrays, as_tensors
 from dsae.shrink import Clock, DropZeros, swap_parameter
 from dsae.store import Model
+from dsae.train._activity import Activity
 from dsae.train._checkpoint import Checkpoints, restoring
 from dsae.train._choose import step_for
 from dsae.train._device import plain_torch
@@ -30,7 +31,7 @@ from dsae.train._optim import SparseAdam
 from dsae.train._progress import ProgressLine
 from dsae.train._run import Run, seconds_of
 from dsae.train._sensitivity import Sensitivity
-from dsae.train._stages import Stage
+from dsae.train._stages import Stage, dead_after
 from dsae.train._step import AutogradStep, Step
 
 _WARM_UP = 0.05  # of the steps of a stage
@@ -51,6 +52,7 @@ def fit(
     checkpoints: Checkpoints | None = None,
     events: Events | None = None,
     trained: Callable[[], Model] | None = None,
+    variance: float | None = None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Train ``model`` in place.
 
@@ -74,6 +76,8 @@ def fit(
         Is told of steps and epochs, and may end the training.
     trained : callable, optional
         Makes what ``events`` may ask for, the model so far.
+    variance : float, optional
+        Mean variance of the target's features, in the units of a squared error: the error then has its share of it.
 
     Returns
     -------
@@ -92,6 +96,7 @@ def fit(
     with Interrupt(checkpoints is not None) as interrupt, ProgressLine(n_steps, verbose) as progress:
         run = Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer)
         run.stages, run.checkpoints, run.events, run.trained = stages, checkpoints, events, trained
+        run.variance, run.activity = variance, _activity(model, len(source))
         saved = run.take_up()
         with run.rounding():
             while run.stage < len(stages) and not (run.stopping or run.stopped):
@@ -116,6 +121,7 @@ def learn(
     verbose: int = 0,
     state: Mapping[str, Any] | None = None,
     events: Events | None = None,
+    variance: float | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """One pass over ``source`` of a training that has no end: `fit` in pieces.
 
@@ -129,6 +135,8 @@ def learn(
         What the pass before gave back.
     events : Events, optional
         Is told of steps.
+    variance : float, optional
+        As in `fit`.
 
     Returns
     -------
@@ -141,18 +149,23 @@ def learn(
     with Interrupt() as interrupt, ProgressLine(steps_per_epoch, verbose) as progress:
         run = Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer)
         run.stages, run.history, run.events = (stage,), history, events
+        run.variance, run.activity = variance, _activity(model, dead_after(model.config))
         run.started -= seconds_of(history)
         learner = _first_or_next(run, stage, state)
         with run.rounding():
             row = _run_epoch(run, learner)
+        row = {**row, **observer.see(model), **row}  # of a dictionary the steps know more
         history.append(row)
         progress.epoch(stage.name, row)
-        observer.see(model)
         if run.stopping:
             warnings.warn(run.interruption, RuntimeWarning, stacklevel=3)
     model.eval()
     learner.sums = Sums()
     return as_arrays(run.state_dict(learner)), run.stopping
+
+
+def _activity(model: Autoencoder, window: int) -> Activity | None:
+    return Activity(model.config.n_components, window) if model.config.code.sparse else None
 
 
 def _first_or_next(run: Run, stage: Stage, state: Mapping[str, Any] | None) -> Learner:
@@ -191,11 +204,12 @@ def _run_stage(run: Run, stage: Stage, state: Mapping[str, Any] | None = None) -
             row["validation_loss"], objective = _evaluate(run, stage, run.validation)
             if settled:
                 patience.see(objective, run.model)
+        if run.observer is not None and not stage.temporary_decoder:
+            row = {**row, **run.observer.see(run.model), **row}
         run.history.append(row)
         run.progress.epoch(stage.name, row)
-        if run.observer is not None and not stage.temporary_decoder:
-            run.observer.see(run.model)
         run.after_epoch(row)
+        run.stopped = run.stopped or (isinstance(run.source, IteratorSource) and run.source.exhausted)
         if run.interrupt.asked and not run.stopping:
             run.stopping = True
             run.keep(learner)
@@ -206,6 +220,7 @@ def _run_stage(run: Run, stage: Stage, state: Mapping[str, Any] | None = None) -
     if any(isinstance(shrinker, DropZeros) for shrinker in stage.shrinkers):
         for name, rewiring in DropZeros.zeros(learner.layers).items():
             learner.layers[name].rewire(rewiring)
+        run.model.switch_unconnected()
     run.model.requires_grad_(True)
 
 
@@ -235,6 +250,7 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
         "learning_rate": _rate(run.config.learning_rate_init, _clock(run, learner)),
         "seconds": time.perf_counter() - run.started,
         "samples_per_second": sums.n_rows / sums.seconds,
+        **run.measured(learner, sums.loss / sums.n_rows),
     }
 
 
@@ -262,6 +278,8 @@ def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float
             swap_parameter(optimizer, layers[name], rewiring)
             for other in stage.shrinkers:
                 other.moved(name, rewiring)
+    if learner.stepper is None:
+        run.model.switch_unconnected()
     if observing != [shrinker.observes for shrinker in stage.shrinkers]:  # another step may now be the faster one
         learner.settle()
         learner.stepper = None

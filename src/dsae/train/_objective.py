@@ -19,6 +19,8 @@ def objective_of(
         loss = _layer_loss(run.model, stage.layers[0], extra, x, run.config.loss)
         return loss, loss
     trace = run.model.trace(x)
+    if run.activity is not None and run.model.training:
+        run.activity.see(trace)
     loss = trace.loss(run.config.loss)
     return loss, loss + sum(shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers)
 

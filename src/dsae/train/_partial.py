@@ -13,16 +13,18 @@ from dsae.config import LOSSES, AutoencoderConfig, TrainConfig, whole_number
 from dsae.data import Source, as_source, entering_moments
 from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
+from dsae.train._calibrate import calibrate
 from dsae.train._checkpoint import restoring
 from dsae.train._device import device_of, plain_torch
 from dsae.train._events import Events, TrainingResult
-from dsae.train._fit import _scale
+from dsae.train._fit import _scale, variance_of
 from dsae.train._loop import REMEDY, learn
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import open_ended
 from dsae.train._start import inputs_of, start_extras, start_model
 
-_DECIDES = ("shrink", "l1", "l2", "contractive", "target_rate")
+_ENOUGH = 256  # rows; the mean number of latents of fewer says less than what training has seen
+_DECIDES = ("shrink", "l1", "l2", "contractive", "matryoshka", "target_rate")
 
 
 @plain_torch()
@@ -65,6 +67,7 @@ def learn_rows(
         )
     source = as_source("partial_fit", X, missing=model_config.missing)
     settings = {name: getattr(config, name) for name in _DECIDES}
+    settings["matryoshka"] = list(config.matryoshka)  # as it comes back from a file
     extras = {extra.name for extra in LOSSES[config.loss].extras}
     if start is None or start.learning is None or start.config != model_config or extras != set(start.extras):
         at = _begun(source, model_config, config, start, seed)
@@ -77,7 +80,10 @@ def learn_rows(
         source, at.deviation, config.batch_size, at.seed, None if start is None else start.importance
     )
     history = [] if start is None else list(start.history)
-    state, interrupted = learn(at.model, source, stage, config, at.seed, history, observer, verbose, at.state, events)
+    beside = (observer, verbose, at.state, events, variance_of(at.model, at.deviation, config))
+    state, interrupted = learn(at.model, source, stage, config, at.seed, history, *beside)
+    if len(source) >= _ENOUGH:  # the state, which later rows go on from, keeps the thresholds of training
+        calibrate(at.model, source, config.batch_size, at.seed)
     seen = None
     if model_config.missing == "mask":
         mean = at.model.mean.cpu().numpy()

@@ -7,9 +7,11 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+_SHOWN = {"fvu": "fvu {:.4g}", "l0": "l0 {:.3g}", "dead": "dead {:.1%}"}
+
 
 class ProgressLine:
-    """Shows epoch, loss, density, samples per second and time left on stderr.
+    """Shows epoch, error, what the code does, density, samples per second and time left on stderr.
 
     Parameters
     ----------
@@ -51,5 +53,7 @@ class ProgressLine:
     def epoch(self, stage: str, row: dict) -> None:
         """Show the newest history row."""
         validation = f" validation {row['validation_loss']:.4g}" if "validation_loss" in row else ""
-        status = f"loss {row['loss']:.4g}{validation} density {row['density']:.3f} {row['samples_per_second']:,.0f}/s"
+        more = "".join(f" {_SHOWN[name].format(row[name])}" for name in _SHOWN if name in row)
+        status = f"loss {row['loss']:.4g}{more}{validation} density {row['density']:.3f}"
+        status += f" {row['samples_per_second']:,.0f}/s"
         self._progress.update(self._task, description=f"{stage} epoch {row['epoch']}", status=status)

@@ -14,6 +14,7 @@ from dsae.data import Source
 from dsae.nn import Autoencoder, as_arrays, as_tensors, target_nnz
 from dsae.shrink import Shrinker
 from dsae.store import Model
+from dsae.train._activity import Activity
 from dsae.train._checkpoint import Checkpoints
 from dsae.train._events import Events, TrainingResult
 from dsae.train._interrupt import Interrupt
@@ -47,6 +48,8 @@ class Run:
     started: float = field(default_factory=time.perf_counter)
     isa: str = field(default_factory=ops.isa)
     l2: int = field(default_factory=ops.l2_bytes)
+    variance: float | None = None
+    activity: Activity | None = None
 
     @property
     def shrinkers(self) -> dict[str, Shrinker]:
@@ -60,7 +63,20 @@ class Run:
         step = planned if learner.n_steps else learner.step  # passes that have no end may be of any length
         if self.events is not None and step % self.events.every == 0:
             row = {"step": step, "epoch": len(self.history) + 1, "stage": learner.stage.name}
-            self.events.on_step(row | {"loss": loss, "learning_rate": rate})
+            activity = {} if self.activity is None else self.activity.of_batch()
+            self.events.on_step(row | {"loss": loss, "learning_rate": rate} | self._error(learner, loss) | activity)
+
+    def measured(self, learner: Learner, loss: float) -> dict[str, float]:
+        """Error and activity of an epoch, as far as its steps tell."""
+        activity = {} if self.activity is None else self.activity.of_epoch()
+        return self._error(learner, loss) | activity
+
+    def _error(self, learner: Learner, loss: float) -> dict[str, float]:
+        known = self.variance is not None and self.variance > 0 and not learner.stage.temporary_decoder
+        threshold = self.model.mean_threshold
+        return ({"fvu": loss / self.variance} if known else {}) | (
+            {} if threshold is None else {"threshold": threshold}
+        )
 
     def after_epoch(self, row: dict[str, Any]) -> None:
         """Tell of an epoch, and stop where that is asked for."""
@@ -98,6 +114,7 @@ class Run:
             "model": self.model.state_dict(),
             "shrinkers": {key: shrinker.state_dict() for key, shrinker in self.shrinkers.items()},
             "observer": None if self.observer is None else self.observer.state_dict(),
+            "activity": None if self.activity is None else self.activity.state_dict(),
             "learner": learner.state_dict(),
         }
 
@@ -110,6 +127,8 @@ class Run:
                 shrinker.load_state_dict(state["shrinkers"][key], self.model.layers)
         if self.observer is not None:
             self.observer.load_state_dict(state["observer"])
+        if self.activity is not None:
+            self.activity.load_state_dict(state["activity"])
 
     @contextlib.contextmanager
     def rounding(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from dsae.data import ArraySource, Source
+from dsae.metrics import CodeActivity, firing_threshold
 from dsae.nn import Autoencoder, restored
 
 # The work of about two training steps per epoch, since every row carries random signs (docs/design/importance.md).
@@ -55,14 +56,24 @@ class Sensitivity:
         """Share of every input, float32, sum 1; None before the first epoch."""
         return None if self._mean is None else (self._mean / self._mean.sum()).astype(np.float32)
 
-    def see(self, model: Autoencoder) -> None:
-        """Add one epoch to the mean; ``model`` is not changed."""
-        newest = self._varies(model) * self._moves(model)
+    def see(self, model: Autoencoder) -> dict[str, float]:
+        """Add one epoch to the mean; ``model`` is not changed.
+
+        Returns
+        -------
+        dict
+            Of the rows that were drawn: ``l0``, the mean number of latents that fire, and ``dead``, the share of those
+            that fire in none.
+        """
+        config = model.config
+        activity = CodeActivity(firing_threshold(config.code_activation, config.n_components))
+        newest = self._varies(model) * self._moves(model, activity)
         total = newest.sum()
-        if not (np.isfinite(total) and total > 0):
-            return
-        newest /= total
-        self._mean = newest if self._mean is None else (1 - _NEWEST) * self._mean + _NEWEST * newest
+        if np.isfinite(total) and total > 0:
+            newest /= total
+            self._mean = newest if self._mean is None else (1 - _NEWEST) * self._mean + _NEWEST * newest
+        found = activity.result()
+        return {"l0": found["mean_l0"], "dead": found["dead_latents"] / config.n_components}
 
     def state_dict(self) -> dict[str, Any]:
         """The running mean and the generator's state."""
@@ -78,7 +89,7 @@ class Sensitivity:
     def _varies(self, model: Autoencoder) -> np.ndarray:
         return self._deviation > 1e-6 * np.abs(model.mean.double().cpu().numpy())  # below that it is rounding
 
-    def _moves(self, model: Autoencoder) -> np.ndarray:
+    def _moves(self, model: Autoencoder, activity: CodeActivity) -> np.ndarray:
         """Mean absolute value times root mean square gradient, ``[n_features]``."""
         width = self._source.n_features
         n_rows = min(len(self._source), _ROWS, max(_NARROWEST, _NUMBERS // width))
@@ -96,18 +107,19 @@ class Sensitivity:
             entering = model.transformed(x)
             assert isinstance(entering, torch.Tensor)
             size += ((entering - model.mean) / model.scale).abs().sum(dim=0).cpu()
-            square += self._gradient(model, x).double().square().sum(dim=0).cpu()
+            square += self._gradient(model, x, activity).double().square().sum(dim=0).cpu()
         model.train(training)
         for layer, before in zip(model.layers.values(), recording, strict=True):
             layer.tape.recording = before
         return (size / len(rows) * (square / len(rows)).sqrt()).numpy()
 
-    def _gradient(self, model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
+    def _gradient(self, model: Autoencoder, x: torch.Tensor, activity: CodeActivity) -> torch.Tensor:
         """``v^T J`` per row, both sides of the Jacobian in the model's own unit."""
         entering = model.transformed(x)
         assert isinstance(entering, torch.Tensor)
         entering = entering.clone().requires_grad_(True)
         trace = model.trace(x, transformed=entering)
+        activity.update(trace.code.detach().cpu().numpy())
         output = trace.rows(trace.output)
         signs = torch.from_numpy(self._rng.choice(np.array([-1, 1], np.float32), size=tuple(output.shape))).to(output)
         if not model.config.output.linear:

@@ -12,6 +12,7 @@ from dsae.shrink import (
     AuxK,
     Contractive,
     DropZeros,
+    Matryoshka,
     Rewire,
     Shrinker,
     TargetL0,
@@ -116,6 +117,8 @@ def _bounds(train: TrainConfig, seed: int) -> tuple[Shrinker, ...]:
         found.append(L2(train.l2))
     if train.contractive:
         found.append(Contractive(train.contractive, seed))
+    if train.matryoshka:
+        found.append(Matryoshka(train.matryoshka, train.loss))
     return tuple(found)
 
 
@@ -124,8 +127,13 @@ def _code(model: AutoencoderConfig, rate: float | None) -> tuple[Shrinker, ...]:
         return (TargetRate(rate),)
     if model.k is None:
         return ()
-    revive = AuxK(round(_DEAD_AFTER * model.n_components / model.k))
+    revive = AuxK(dead_after(model))
     return (revive,) if model.code.needs_k else (TargetL0(model.k), revive)
+
+
+def dead_after(model: AutoencoderConfig) -> int:
+    """Samples without firing after which a latent counts as dead (docs/design/codes.md)."""
+    return round(_DEAD_AFTER * model.n_components / (model.k or 1))
 
 
 def _share_out(epochs: int, weights: list[float]) -> list[int]:

@@ -56,6 +56,7 @@ def start_model(
         model.set_layers(fitted, threshold)
     else:
         _start_output(model, LOSSES[train.loss], model.mean if target is None else torch.from_numpy(target))
+    model.switch_unconnected()
     return model
 
 

@@ -1,0 +1,72 @@
+"""What a dictionary's code does while it trains, of what its steps have seen anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from dsae import ops
+from dsae.config import whole_number
+from dsae.nn import Trace, restored
+
+
+class Activity:
+    """How many latents fire in a row, and which have not fired for as many rows as an epoch has.
+
+    Parameters
+    ----------
+    n_latents : int
+    window : int
+        Rows without firing after which a latent counts as dead; before so many were seen, all of them.
+    """
+
+    def __init__(self, n_latents: int, window: int) -> None:
+        self.window, self._seen, self._idle = window, 0, torch.zeros(n_latents, dtype=torch.int64, device="cpu")
+        self._epoch, self._batch = (0, 0), (0, 0)
+
+    def see(self, trace: Trace) -> None:
+        """One batch more."""
+        code, n_rows = trace.hidden[-1], trace.n_rows
+        self._idle += n_rows
+        if isinstance(code, ops.Code):
+            fired = code.fired()
+            self._idle.numpy()[fired] = 0
+            n_latents = fired.size
+        else:
+            on = trace.rows(code).detach() != 0
+            self._idle[on.any(0).cpu()] = 0
+            n_latents = int(on.sum())
+        self._seen += n_rows
+        self._batch = n_latents, n_rows
+        self._epoch = self._epoch[0] + n_latents, self._epoch[1] + n_rows
+
+    @property
+    def dead(self) -> float:
+        """Share of the latents that are dead."""
+        return float((self._idle >= max(1, min(self.window, self._seen))).double().mean())
+
+    def of_batch(self) -> dict[str, float]:
+        """``l0`` of the newest batch, and ``dead``; nothing before a batch."""
+        return _shown(self._batch, self.dead)
+
+    def of_epoch(self) -> dict[str, float]:
+        """``l0`` of the rows since it was asked before, and ``dead``."""
+        found, self._epoch = _shown(self._epoch, self.dead), (0, 0)
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next figures depend on."""
+        return {"idle": self._idle, "seen": self._seen, "latents": self._epoch[0], "rows": self._epoch[1]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from an earlier `state_dict`."""
+        self._idle = restored(state["idle"], self._idle, "idle")
+        self._seen, *epoch = (whole_number(name, state[name], 2**63) for name in ("seen", "latents", "rows"))
+        self._epoch = epoch[0], epoch[1]
+
+
+def _shown(counts: tuple[int, int], dead: float) -> dict[str, float]:
+    n_latents, n_rows = counts
+    return {"l0": n_latents / n_rows, "dead": dead} if n_rows else {}
