@@ -258,7 +258,8 @@ def test_rows_of_test_that_are_not_finite_cost_no_model(dsae, data, rows, tmp_pa
     assert done.err.startswith(f"dsae: the model is in {tmp_path}/m; only its evaluation failed\ndsae: [read] ")
     model = store.read(tmp_path / "m")
     assert len(model.history) == 2
-    assert set(model.metrics) == {"fit_seconds"}
+    assert "fit_seconds" in model.metrics
+    assert not any(name.startswith(("train_", "test_")) for name in model.metrics)
 
 
 @pytest.mark.parametrize("small", [True, False])
