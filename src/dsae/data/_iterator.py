@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from dsae.config import positive_int
 from dsae.data._batch import TABLE, Batch, Part, Rows, check_worker, share, stacked
 from dsae.data._entrance import check_rows
+from dsae.data._known import Known
 from dsae.data._statistics import Farthest, Statistics, n_bytes
 
 _HEAD = 8192  # rows that give mean and spread: these are then known to about 1 % of the spread
@@ -197,6 +198,12 @@ class IteratorSource:
     def farthest(self) -> Farthest:
         """Of the first rows, the one farthest from the mean."""
         return self._statistics.farthest()
+
+    def known(self) -> Known:
+        """What is known of the rows that are held: all of it."""
+        found = Known(self.n_features)
+        found.update(self._held())
+        return found
 
     def min(self) -> float:
         """The smallest value in the first rows."""

@@ -55,6 +55,8 @@ def rows_or_rounds(X: Any, n_steps: int | None, given: Mapping[str, Any]) -> tup
         )
     if given["checkpoint"] is not None:
         raise ValueError("[fit] checkpoint must be None for an iterator: a resumed run could not see its rows again.")
+    if given["missing"] != "error":
+        raise ValueError(f"[fit] missing must be 'error' for an iterator of batches; got {given['missing']!r}.")
     positive_int("batch_size", given["batch_size"])
     source = IteratorSource("fit", X, n_steps, int(given["batch_size"]))
     return source, {**given, "max_iter": source.n_rounds}
