@@ -76,6 +76,8 @@ void move_range(const AdamParameter& p, const AdamSettings& s, int64_t begin, in
   for (int64_t at = begin; at < end; at += kRun) {
     const int64_t count = end - at < kRun ? end - at : kRun;
     if (p.w.indptr) row_rates(p, rows, at, count, &row, rates);
+    else if (p.rows)
+      for (int64_t i = 0; i < count; ++i) rates[i] = p.rate * p.by_row[p.rows[at + i]];
     move_run(p, s, at, count, rates);
   }
 }

@@ -74,6 +74,48 @@ void csr_sddmm(const Csr& wt, const int32_t* slots, const Csr& xt, const float* 
   });
 }
 
+namespace {
+
+// Both of what makes an edge's gradient; `to` and `rows` are those of the column.
+inline void add_columns(const Column& c, Rows<const float> dy, float* __restrict to) {
+  if (c.rows[c.n_edges - 1] - c.rows[0] == c.n_edges - 1) {
+    for (int64_t i = 0; i < c.n_samples; ++i) {
+      const float* const from = dy.data + c.samples[i] * dy.width + c.rows[0];
+      for (int64_t e = 0; e < c.n_edges; ++e) to[e] += c.values[i] * from[e];
+    }
+    return;
+  }
+  for (int64_t i = 0; i < c.n_samples; ++i) {
+    const float* const from = dy.data + c.samples[i] * dy.width;
+    const float x = c.values[i];
+    for (int64_t e = 0; e < c.n_edges; ++e) to[e] += x * from[c.rows[e]];
+  }
+}
+
+}  // namespace
+
+void csr_gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const float* left,
+                  const float* right, float* dw) {
+  const auto work = [&](int64_t c) {
+    return int64_t{1 + xt.indptr[c + 1] - xt.indptr[c]} * (wt.indptr[c + 1] - wt.indptr[c]);
+  };
+  int64_t total = 0;
+  for (int64_t c = 0; c < xt.n_rows; ++c) total += work(c);
+  parallel(total, [&](int thread, int n) {
+    const int64_t begin = total * thread / n, end = total * (thread + 1) / n;
+    int64_t done = 0;
+    for (int64_t c = 0; done < end && c < xt.n_rows; ++c) {
+      const int64_t now = work(c), at = xt.indptr[c], first = wt.indptr[c], size = wt.indptr[c + 1] - first;
+      if (now && done >= begin) {
+        const int32_t* const rows = wt.indices + first;
+        for (int64_t e = 0; e < size; ++e) dw[first + e] = right ? left[rows[e]] * right[c] : 0;
+        add_columns({xt.indices + at, rows, nullptr, x_values + at, xt.indptr[c + 1] - at, size}, dy, dw + first);
+      }
+      done += now;
+    }
+  });
+}
+
 void gather_live(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out) {
   parallel_range(wt.n_rows, wt.indptr[wt.n_rows], [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c)

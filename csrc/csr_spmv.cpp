@@ -59,8 +59,16 @@ int64_t compress(const float* x, int64_t size, int32_t* indices, float* values) 
 }
 
 void csr_spmv(const Csr& wt, const float* values, const float* bias, int64_t n_out, SparseSample x, float* y) {
+  constexpr int64_t kAhead = 8, kLine = 16;  // columns, numbers
   for (int64_t row = 0; row < n_out; ++row) y[row] = bias[row];
   for (int64_t i = 0; i < x.count; ++i) {
+    if (i + kAhead < x.count) {
+      const int64_t next = wt.indptr[x.indices[i + kAhead]];
+      for (int64_t line = 0; line < 2; ++line) {
+        __builtin_prefetch(wt.indices + next + line * kLine);
+        __builtin_prefetch(values + next + line * kLine);
+      }
+    }
     const int64_t first = wt.indptr[x.indices[i]], size = wt.indptr[x.indices[i] + 1] - first;
     const int32_t* indices = wt.indices + first;
     if (size && indices[size - 1] - indices[0] == size - 1)

@@ -6,10 +6,10 @@
 // e^2 multiply-adds for e weights, and e for each number of the target, instead of e for each sample. Where numbers
 // that the target does not hold weigh `unseen` instead of 1, all sums over samples do, and a seen number adds the rest.
 //
-// A hidden unit owns its row of C and of G, both in L1 while its edges in a group of outputs pass; so they have one
-// order, whatever the number of threads. Outputs of a group have equally many weights: loops over them are unrolled. A
-// column that lives in most samples takes each of them less its shift: c_i and t would be two large numbers whose
-// difference is the residual.
+// A hidden unit owns its row of G, so that it has one order, whatever the number of threads. Outputs come in windows
+// that are made dense matrices: the row of a unit then is a sum of such rows, vector by vector. Where outputs have so
+// few weights that this is more work than their pairs, it is a sum over these. A column that lives in most samples
+// takes each of them less its shift: c_i and t would be two large numbers whose difference is the residual.
 #include "matmul.hpp"
 #include "pool.hpp"
 
@@ -18,9 +18,10 @@ namespace {
 
 constexpr int64_t kSumRows = 256;  // outputs whose losses are summed together
 constexpr int64_t kSumEdges = 1024;
-constexpr int64_t kAhead = 3;    // edges whose rows are asked for early
+constexpr int64_t kAhead = 6;    // numbers of a sample whose outputs are asked for early
 constexpr int64_t kLine = 16;    // numbers
 constexpr int64_t kMirror = 32;  // squares of a symmetric matrix that stay in L1
+constexpr int kVectors = 8;      // of a row of G, held in registers
 
 struct Gram {
   const GramLayer& layer;
@@ -29,6 +30,9 @@ struct Gram {
   const float unseen, factor;
   const GramGradients& to;
   float *const c, *const g, *const product, *const sums, *const pulled, *const constants;
+  // The lower triangle of G, and for every thread a window; rows of whole vectors.
+  float *const lower, *const windows;
+  const int64_t stride;
   int32_t* const crowded;
   double* const losses;
   int64_t n_crowded = 0;
@@ -49,87 +53,119 @@ struct Gram {
     for (int64_t b = 0; b < x.count; ++b)
       for (int64_t k = 0; k < x.width; ++k) sums[k] += sample(b)[k];
     lower_product({x.data, 1, x.width}, x, c);
-    mirror(c);
   }
 
-  void mirror(float* square) const {
+  // The symmetric matrix of a lower triangle, which may be its own.
+  void mirror(const float* from, int64_t from_stride, float* square) const {
     const int64_t h = x.width;
     parallel_range((h + kMirror - 1) / kMirror, h * h, [&](int64_t begin, int64_t end) {
       for (int64_t top = begin * kMirror; top < end * kMirror && top < h; top += kMirror)
-        for (int64_t left = top; left < h; left += kMirror)
+        for (int64_t left = 0; left < h; left += kMirror)
           for (int64_t row = top; row < top + kMirror && row < h; ++row)
-            for (int64_t at = left > row ? left : row + 1; at < left + kMirror && at < h; ++at)
-              square[row * h + at] = square[at * h + row];
+            for (int64_t at = left; at < left + kMirror && at < h; ++at)
+              square[row * h + at] = from[row < at ? at * from_stride + row : row * from_stride + at];
     });
   }
 
-  // Rows of G, and the share of dw that needs no target.
+  // The lower triangle of G, and sum c_i w_i. Row j has j + 1 columns: threads share the square root of the rows.
   void hidden() const {
-    const int64_t h = x.width, nnz = layer.w.indptr[layer.w.n_rows];
-    parallel(nnz * (nnz / (layer.w.n_rows + 1) + 1), [&](int thread, int n) {
-      const int64_t first = h * thread / n, last = h * (thread + 1) / n;
+    const int64_t h = x.width, nnz = layer.w.indptr[layer.w.n_rows], mean = nnz / (layer.w.n_rows + 1) + 1;
+    parallel(nnz * (layer.dense ? h / kWidth + 1 : mean), [&](int thread, int n) {
+      const int64_t first = share(thread, n), last = share(thread + 1, n);
+      float* const window = windows + thread * layer.height * stride;
+      for (int64_t i = 0; layer.dense && i < layer.height * stride; ++i) window[i] = 0;
       for (int64_t j = first; j < last; ++j) {
         pulled[j] = 0;
-        for (int64_t k = 0; k < h; ++k) g[j * h + k] = 0;
+        for (int64_t k = 0; k < stride; ++k) lower[j * stride + k] = 0;
       }
-      for (int64_t group = 0; group < layer.n_groups; ++group)
-        with_length(layer.lengths[group], [&](auto length) {
-          for (int64_t j = first; j < last; ++j) unit<length>(j, layer.cuts + group * h + j);
-        });
+      for (int64_t i = 0; i < layer.n_windows(); ++i) {
+        const int64_t begin = i * layer.height;
+        if (layer.dense) fill(window, begin, true);
+        for (int64_t j = first; j < last; ++j) {
+          const int32_t* const cut = layer.cuts + i * h + j;
+          if (layer.dense) unit_of_window(j, cut, window - begin * stride);
+          else unit_of_pairs(j, cut);
+        }
+        if (layer.dense) fill(window, begin, false);
+      }
     });
+    mirror(lower, stride, g);
   }
 
-  template <class Body, int... E>
-  static void with_length(int length, const Body& body, std::integer_sequence<int, E...>) {
-    (void)((length == E && (body(Lanes<E>()), true)) || ...);
+  int64_t share(int thread, int n) const {
+    return thread == n ? x.width : static_cast<int64_t>(x.width * __builtin_sqrt(double(thread) / n));
   }
+
+  // Weights of the outputs from `begin` on, or zeros in their place.
+  void fill(float* window, int64_t begin, bool weights) const {
+    const int64_t left = layer.w.n_rows - begin, end = begin + (left < layer.height ? left : layer.height);
+    for (int64_t row = begin; row < end; ++row)
+      for (int64_t i = layer.w.indptr[row]; i < layer.w.indptr[row + 1]; ++i)
+        window[(row - begin) * stride + layer.w.indices[i]] = weights ? layer.values[i] : 0;
+  }
+
+  // The edges of hidden unit j in a window, whose rows lie at row * stride.
+  void unit_of_window(int64_t j, const int32_t* cut, const float* window) const {
+    float pull = pulled[j];
+    for (int64_t edge = cut[0]; edge < cut[1]; ++edge)
+      pull += layer.values[layer.slots[edge]] * constants[layer.rows[edge]];
+    pulled[j] = pull;
+    for (int64_t left = 0, vectors = j / kWidth + 1; vectors > 0; left += kVectors * kWidth, vectors -= kVectors)
+      with_vectors(vectors, [&](auto n) { add_rows<n>(cut, window + left, lower + j * stride + left); });
+  }
+
   template <class Body>
-  static void with_length(int length, const Body& body) {
-    with_length(length, body, std::make_integer_sequence<int, kGroupedLength + 1>());
+  static void with_vectors(int64_t n, const Body& body) {
+    const auto one_of = [&]<int... V>(std::integer_sequence<int, V...>) {
+      (void)(((n == V + 1 || (V + 1 == kVectors && n > V)) && (body(Lanes<V + 1>()), true)) || ...);
+    };
+    one_of(std::make_integer_sequence<int, kVectors>());
   }
 
-  template <int E>
-  void fetch(int64_t first, int64_t slot) const {
-    for (int64_t at = first; at < first + (E ? E : kGroupedLength); at += kLine) {
-      __builtin_prefetch(layer.w.indices + at);
-      __builtin_prefetch(layer.values + at);
+  template <int V>
+  void add_rows(const int32_t* cut, const float* window, float* to) const {
+    Vec sum[V];
+    for (int n = 0; n < V; ++n) sum[n] = load(to + n * kWidth);
+    for (int64_t edge = cut[0]; edge < cut[1]; ++edge) {
+      const float value = layer.values[layer.slots[edge]];
+      const float* const from = window + layer.rows[edge] * stride;
+      for (int n = 0; n < V; ++n) sum[n] += value * load(from + n * kWidth);
     }
-    __builtin_prefetch(to.dw + slot, 1);
+    for (int n = 0; n < V; ++n) store(to + n * kWidth, sum[n]);
   }
 
-  // The edges of hidden unit j in rows of `E` weights, or of any number.
-  template <int E>
-  void unit(int64_t j, const int32_t* cut) const {
-    const int64_t h = x.width, end = cut[1];
-    const float* const cj = c + j * h;
-    float *const gj = g + j * h, pull = pulled[j], own = 0;
-    for (int64_t edge = cut[0]; edge < end; ++edge) {
-      if (E != 1 && edge + kAhead < end)
-        fetch<E>(layer.w.indptr[layer.rows[edge + kAhead]], layer.slots[edge + kAhead]);
-      const int64_t row = layer.rows[edge], slot = layer.slots[edge], first = layer.w.indptr[row];
-      const int64_t count = E ? E : layer.w.indptr[row + 1] - first;
-      const float *const values = layer.values + first, value = layer.values[slot];
-      const int32_t* const indices = layer.w.indices + first;
-      float sum[4] = {constants[row] * sums[j]};
-      if constexpr (E == 1) {
-        sum[0] += cj[j] * value;
-        own += value * value;
-      } else {
-        int64_t i = 0;
-        for (; i + 4 <= count; i += 4)
-          for (int n = 0; n < 4; ++n) meet(cj, gj, indices[i + n], value, values[i + n], sum[n]);
-        for (; i < count; ++i) meet(cj, gj, indices[i], value, values[i], sum[0]);
-      }
-      pull += value * constants[row];
-      to.dw[slot] = unseen * factor * ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  void unit_of_pairs(int64_t j, const int32_t* cut) const {
+    float* const row = lower + j * stride;
+    float pull = pulled[j], own = 0;
+    for (int64_t edge = cut[0]; edge < cut[1]; ++edge) {
+      const int64_t output = layer.rows[edge], slot = layer.slots[edge];
+      const float value = layer.values[slot];
+      for (int64_t i = layer.w.indptr[output]; i < slot; ++i) row[layer.w.indices[i]] += value * layer.values[i];
+      own += value * value;
+      pull += value * constants[output];
     }
     pulled[j] = pull;
-    gj[j] += own;
+    row[j] += own;
   }
 
-  static void meet(const float* cj, float* gj, int32_t k, float value, float other, float& sum) {
-    sum += cj[k] * other;
-    gj[k] += value * other;
+  // C w + c s of an output, at its edges.
+  void pull(int64_t row) const {
+    const int64_t first = layer.w.indptr[row], count = layer.w.indptr[row + 1] - first;
+    const int32_t* __restrict indices = layer.w.indices + first;
+    const float* __restrict values = layer.values + first;
+    float* __restrict dw = to.dw + first;
+    for (int64_t q = 0; q < count; ++q) {
+      const float* const own = c + indices[q] * x.width;
+      const float value = values[q];
+      float sum = constants[row] * sums[indices[q]] + own[indices[q]] * value;
+      for (int64_t p = 0; p < q; ++p) {
+        const float both = own[indices[p]];
+        sum += both * values[p];
+        dw[p] += both * value;
+      }
+      dw[q] = sum;
+    }
+    for (int64_t q = 0; q < count; ++q) dw[q] *= unseen * factor;
   }
 
   // One number of the target, `seen` or not, and what its output is without it.
@@ -172,6 +208,7 @@ struct Gram {
     const double constant = constants[row];
     double loss = unseen * constant * (2 * linear + x.count * constant);
     double dbias = unseen * (linear + x.count * constant);
+    pull(row);
     numbers_of(row, [&](int64_t b, Number t) {
       const float* const h = sample(b);
       const double z = dot(row, h) + constant, rest = t.weight - unseen;
@@ -245,7 +282,7 @@ struct Gram {
     const int64_t mean = w.indptr[w.n_rows] / (w.n_rows + 1) + 1, chunks = (w.n_rows + kSumRows - 1) / kSumRows;
     const auto work = [&](int64_t chunk) {
       const int64_t row = chunk * kSumRows < w.n_rows ? chunk * kSumRows : w.n_rows;
-      return w.indptr[row] + 3 * mean * t.indptr[row] + kRowCost * row;
+      return w.indptr[row] * mean + 3 * mean * t.indptr[row] + kRowCost * row;
     };
     const auto chunk_at = [&](int64_t wanted) {
       int64_t low = 0, high = chunks;
@@ -265,10 +302,22 @@ struct Gram {
       }
     });
     double loss = 0;
-    for (int64_t i = 0; i < x.width * x.width; ++i) loss += double{c[i]} * g[i];
+    for (int64_t row = 0; row < x.width; ++row) {
+      const float *const own = c + row * x.width, *const other = lower + row * stride;
+      for (int64_t k = 0; k < row; ++k) loss += 2 * double{own[k]} * other[k];
+      loss += double{own[row]} * other[row];
+    }
     loss *= unseen;
     for (int64_t chunk = 0; chunk < chunks; ++chunk) loss += losses[chunk];
     return loss;
+  }
+
+  void fetch(int64_t row) const {
+    for (int64_t at = layer.w.indptr[row]; at < layer.w.indptr[row + 1]; at += kLine) {
+      __builtin_prefetch(layer.w.indices + at);
+      __builtin_prefetch(layer.values + at);
+    }
+    __builtin_prefetch(constants + row);
   }
 
   // Adds what a number takes from a sample's gradient.
@@ -297,6 +346,7 @@ struct Gram {
         };
         for (int64_t at = rows.indptr[b]; at < rows.indptr[b + 1]; ++at) {
           const int64_t row = rows.indices[at];
+          if (at + kAhead < rows.indptr[b + 1]) fetch(rows.indices[at + kAhead]);
           skipped_before(row);
           const bool each_sample = other < n_crowded && crowded[other] == row;
           other += each_sample;
@@ -316,16 +366,22 @@ template <class Body>
 void with_gram(const GramLayer& layer, Rows<const float> x, const GramTarget& target, float unseen, float factor,
                const GramGradients& to, const Body& body) {
   const int64_t h = x.width, m = layer.w.n_rows, chunks = (m + kSumRows - 1) / kSumRows;
-  const size_t bytes = chunks * sizeof(double) + (2 * h * h + x.count * h + 2 * h + 2 * m) * sizeof(float);
-  double* const losses = static_cast<double*>(allocate(bytes));
+  const int64_t stride = (h + kWidth - 1) / kWidth * kWidth;
+  const int64_t window = layer.dense ? max_threads() * layer.height * stride : 0;
+  const size_t vectors = (h * stride + window) * sizeof(float);
+  const size_t bytes = vectors + chunks * sizeof(double) + (2 * h * h + x.count * h + 2 * h + 2 * m) * sizeof(float);
+  float* const lower = static_cast<float*>(allocate(bytes));
+  double* const losses = reinterpret_cast<double*>(lower + h * stride + window);
   float* const c = reinterpret_cast<float*>(losses + chunks);
   float *const g = c + h * h, *const product = g + h * h, *const sums = product + x.count * h;
   float *const pulled = sums + h, *const constants = pulled + h;
   int32_t* const crowded = reinterpret_cast<int32_t*>(constants + m);
-  Gram gram = {layer, x, target, unseen, factor, to, c, g, product, sums, pulled, constants, crowded, losses};
+  Gram gram = {layer,  x,       target, unseen, factor,    to,    c,
+               g,      product, sums,   pulled, constants, lower, lower + h * stride,
+               stride, crowded, losses};
   gram.start();
   body(gram);
-  release(losses, bytes);
+  release(lower, bytes);
 }
 
 }  // namespace
@@ -343,7 +399,10 @@ double gram_loss(const GramLayer& layer, Rows<const float> x, const GramTarget& 
 
 void gram_edges(const GramLayer& layer, Rows<const float> x, const GramTarget& target, const Csr& edges, float factor,
                 float* dw, float* norms) {
-  with_gram(layer, x, target, 1, factor, {}, [&](const Gram& gram) { gram.inactive(edges, dw, norms); });
+  with_gram(layer, x, target, 1, factor, {}, [&](const Gram& gram) {
+    gram.mirror(gram.c, x.width, gram.c);
+    gram.inactive(edges, dw, norms);
+  });
 }
 
 }  // namespace dsae::DSAE_LEVEL

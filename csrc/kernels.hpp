@@ -61,6 +61,10 @@ struct AdamParameter {
   float rate, root;
   float newest;     // share of this step's |gradient| in its running mean
   float threshold;  // of the soft threshold after the step; 0 for none
+  // Where edges do not lie row by row (`w` is null then): every edge's row, and what the rate of each row is times
+  // `rate`.
+  const int32_t* rows = nullptr;
+  const float* by_row = nullptr;
 };
 using Adam = void(const AdamParameter*, int64_t count, const AdamSettings&);
 
@@ -89,6 +93,9 @@ using CsrSpmm = void(const Csr& wt, const float* values, const float* bias, cons
 // column.
 using CsrSddmm = void(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values, Rows<const float> dy,
                       float* dw);
+// dw[edge] = <x[:, column], dy[:, row]> + left[row] * right[column] for all edges of `wt`; right may be null.
+using CsrGradient = void(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const float* left,
+                         const float* right, float* dw);
 // out[edge] = values[slots[edge]] for the edges of `wt` in columns that live in `xt`.
 using GatherLive = void(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out);
 // dw[edge] = left[row] * right[column].
@@ -135,13 +142,16 @@ struct GramTarget {
   Csr rows;
   const float *by_row, *shift;
 };
-constexpr int kGroupedLength = 40;  // longer rows share groups
-// With its edges by column, as groups.hpp has them.
+// With its edges by column, as windows.hpp has them: windows of `height` outputs, which are made `dense` matrices of
+// rows * columns numbers for the sum of their squares, or not.
 struct GramLayer {
   Csr w;
   const float *values, *bias;
-  const int32_t *rows, *slots, *cuts, *lengths;
-  int64_t n_groups;
+  const int32_t *rows, *slots, *cuts;
+  int64_t height;
+  bool dense;
+
+  int64_t n_windows() const { return (w.n_rows + height - 1) / height; }
 };
 struct GramGradients {
   float *dw, *dbias;
@@ -152,7 +162,7 @@ struct GramGradients {
 using GramLoss = double(const GramLayer&, Rows<const float> x, const GramTarget&, float unseen, float factor,
                         const GramGradients&);
 // Of the same squared error, the gradient at `edges` of the outputs, active or not, unless they are null, and every
-// output's norm of its gradient over the samples, unless `norms` is. Of the layer, the groups are not read.
+// output's norm of its gradient over the samples, unless `norms` is. Of the layer, the windows are not read.
 using GramEdges = void(const GramLayer&, Rows<const float> x, const GramTarget&, const Csr& edges, float factor,
                        float* dw, float* norms);
 
@@ -207,6 +217,7 @@ struct ActivationKind {
   X(CsrSpmv, csr_spmv)             \
   X(CsrSpmm, csr_spmm)             \
   X(CsrSddmm, csr_sddmm)           \
+  X(CsrGradient, csr_gradient)     \
   X(GatherLive, gather_live)       \
   X(SampledOuter, sampled_outer)   \
   X(CodeTopk, code_topk)           \

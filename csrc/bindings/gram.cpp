@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bindings/bindings.hpp"
-#include "groups.hpp"
+#include "windows.hpp"
 
 namespace {
 
@@ -17,21 +17,21 @@ std::unique_ptr<Owned<int32_t>> copied(const std::vector<int32_t>& from) {
   return to;
 }
 
-nb::tuple group_rows(const In& indptr, const In& indices, int64_t n_cols, int64_t most) {
-  const Call call{"group_rows"};
+nb::tuple window_edges(const In& indptr, const In& indices, int64_t n_cols, int64_t height) {
+  const Call call{"window_edges"};
   const auto w = call.csr(indptr, indices);
   const int64_t nnz = indices.size();
-  if (n_cols < 0) call.fail("n_cols >= 0", std::to_string(n_cols));
+  if (n_cols < 0 || height < 1)
+    call.fail("n_cols >= 0 and height >= 1", std::to_string(n_cols) + ", " + std::to_string(height));
   call.rising(w);
   call.inside("indices", w.indices, nnz, n_cols);
   auto rows = integers(nnz), slots = integers(nnz);
-  dsae::Groups found;
+  std::vector<int32_t> cuts;
   {
     nb::gil_scoped_release release;
-    found = dsae::group_rows(w, n_cols, most, rows->data, slots->data);
+    cuts = dsae::window_edges(w, n_cols, height, rows->data, slots->data);
   }
-  return nb::make_tuple(array(std::move(rows)), array(std::move(slots)), array(copied(found.cuts)),
-                        array(copied(found.lengths)));
+  return nb::make_tuple(array(std::move(rows)), array(std::move(slots)), array(copied(cuts)));
 }
 
 // A target by columns or by samples: every part of it.
@@ -47,6 +47,7 @@ std::pair<dsae::Csr, const float*> part(const Call& call, const std::string& of,
 
 using Three = std::tuple<In, In, In>;
 using Four = std::tuple<In, In, In, In>;
+using Windows = std::tuple<In, In, In, int64_t, bool>;
 
 // What both calls are given of a layer, its input and a target.
 struct Given {
@@ -66,8 +67,8 @@ struct Given {
              nullptr,
              nullptr,
              nullptr,
-             nullptr,
-             0};
+             1,
+             false};
     call.trusted("indices", w.indices, indices.size(), x.width);
     const auto by_column = part(call, "column ", columns, w.n_rows, "the number of outputs", x.count);
     const auto by_sample = part(call, "sample ", samples, x.count, "the number of samples", w.n_rows);
@@ -76,20 +77,20 @@ struct Given {
   }
 };
 
-double gram_loss(const Four& layer, const Four& groups, const In& x, const Three& columns, const Three& samples,
+double gram_loss(const Four& layer, const Windows& windows, const In& x, const Three& columns, const Three& samples,
                  const std::optional<In>& shift, float unseen, float factor,
                  const std::tuple<Out, Out, std::optional<Out>>& gradients) {
   const Call call{"gram_loss"};
   Given given(call, layer, x, columns, samples, shift);
-  const auto& [rows, slots, cuts, lengths] = groups;
+  const auto& [rows, slots, cuts, height, dense] = windows;
   const int64_t nnz = std::get<1>(layer).size(), n_rows = given.layer.w.n_rows, width = given.x.width;
-  given.layer.rows = call.vector<const int32_t>("grouped rows", rows, "the size of indices", nnz);
+  if (height < 1) call.fail("windows of at least one output", std::to_string(height));
+  given.layer.rows = call.vector<const int32_t>("rows of windows", rows, "the size of indices", nnz);
   given.layer.slots = call.vector<const int32_t>("slots", slots, "the size of indices", nnz);
   given.layer.cuts = call.data<int32_t>("cuts", cuts, 1);
-  given.layer.lengths = call.data<int32_t>("lengths", lengths, 1);
-  given.layer.n_groups = static_cast<int64_t>(lengths.size());
-  call.equal("cuts.size", cuts.size(), "groups * the width of x + 1", given.layer.n_groups * width + 1);
-  call.trusted("grouped rows", given.layer.rows, nnz, n_rows);
+  given.layer.height = height, given.layer.dense = dense;
+  call.equal("cuts.size", cuts.size(), "windows * the width of x + 1", given.layer.n_windows() * width + 1);
+  call.trusted("rows of windows", given.layer.rows, nnz, n_rows);
   call.trusted("slots", given.layer.slots, nnz, nnz);
   call.trusted("cuts", given.layer.cuts, cuts.size(), nnz + 1);
   const auto& [dw, dbias, dx] = gradients;
@@ -129,14 +130,14 @@ void gram_edges(const Four& layer, const In& x, const Three& columns, const Thre
 }  // namespace
 
 void bind_gram(nb::module_& m) {
-  m.def("group_rows", &group_rows, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a, "most"_a,
-        "Edges by column, within a column by groups of rows of one length with at most ``most`` edges: ``rows, slots, "
-        "cuts, lengths``.");
-  m.def("gram_loss", &gram_loss, "layer"_a.noconvert(), "groups"_a.noconvert(), "x"_a.noconvert(),
+  m.def("window_edges", &window_edges, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a, "height"_a,
+        "Edges by windows of ``height`` rows, within a window by column: ``rows, slots, cuts``.");
+  m.def("gram_loss", &gram_loss, "layer"_a.noconvert(), "windows"_a.noconvert(), "x"_a.noconvert(),
         "columns"_a.noconvert(), "samples"_a.noconvert(), "shift"_a.noconvert().none(), "unseen"_a, "factor"_a,
         "gradients"_a.noconvert(),
         "Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its "
-        "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``groups`` what `group_rows` gives, "
+        "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives, the "
+        "height and whether windows are made dense, "
         "``columns`` and ``samples`` are the\ntarget's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, "
         "dbias, dx or None)``; numbers that the target\ndoes not hold have the weight ``unseen``.");
   m.def("gram_edges", &gram_edges, "layer"_a.noconvert(), "x"_a.noconvert(), "columns"_a.noconvert(),

@@ -80,11 +80,11 @@ void from_dense(const In& indptr, const In& indices, const In& from, const Out& 
 
 // Each parameter as (indptr or None, grad, values, mean, square, magnitude or None, mask or None, rate, root, newest,
 // threshold). The numbers are double, since one of Python that float would round does not pass as a float.
-using AdamTuple = std::tuple<std::optional<In>, In, Out, Out, Out, std::optional<Out>, std::optional<In>, double,
-                             double, double, double>;
+using AdamTuple = std::tuple<std::optional<In>, In, Out, Out, Out, std::optional<Out>, std::optional<In>,
+                             std::optional<std::tuple<In, In>>, double, double, double, double>;
 
 dsae::AdamParameter adam_parameter(const Call& call, const AdamTuple& given) {
-  const auto& [indptr, grad, values, mean, square, magnitude, mask, rate, root, newest, threshold] = given;
+  const auto& [indptr, grad, values, mean, square, magnitude, mask, rates, rate, root, newest, threshold] = given;
   const char* of = "the size of values";
   dsae::AdamParameter p = {{nullptr, nullptr, 0}, static_cast<int64_t>(values.size())};
   p.values = call.vector<float>("values", values, of, p.size);
@@ -95,6 +95,14 @@ dsae::AdamParameter adam_parameter(const Call& call, const AdamTuple& given) {
   p.mask = mask ? call.vector<const uint8_t>("mask", *mask, of, p.size) : nullptr;
   p.rate = static_cast<float>(rate), p.root = static_cast<float>(root);
   p.newest = static_cast<float>(newest), p.threshold = static_cast<float>(threshold);
+  if (rates) {
+    if (indptr || mask) call.fail("either indptr or the rates of rows", "both");
+    const auto& [rows, by_row] = *rates;
+    p.rows = call.vector<const int32_t>("rows", rows, of, p.size);
+    p.by_row = call.data<float>("rates", by_row, 1);
+    call.trusted("rows", p.rows, p.size, by_row.size());
+    return p;
+  }
   if (!indptr) {
     if (mask) call.fail("indptr beside a mask", "None");
     return p;
@@ -194,6 +202,26 @@ void csr_sddmm(const In& indptr, const In& indices, const In& slots, const In& x
   kernels->csr_sddmm(wt, index, xt, numbers, from, to);
 }
 
+void csr_gradient(const In& indptr, const In& indices, const In& x_indptr, const In& x_indices, const In& x_values,
+                  const In& dy, const std::optional<std::tuple<In, In>>& outer, const Out& dw) {
+  const Call call{"csr_gradient"};
+  const dsae::Rows<const float> from = {call.data<float>("dy", dy, 2), static_cast<int64_t>(dy.shape(0)),
+                                        static_cast<int64_t>(dy.shape(1))};
+  const auto wt = call.csr(indptr, indices);
+  const auto xt = batch(call, "x_", x_indptr, x_indices, from.count);
+  call.equal("x_indptr.size", x_indptr.size(), "the size of indptr", indptr.size());
+  const auto to = call.vector<float>("dw", dw, "the size of indices", indices.size());
+  const auto numbers = call.vector<const float>("x_values", x_values, "the size of x_indices", x_indices.size());
+  call.trusted("indices", wt.indices, indices.size(), from.width);
+  const float *left = nullptr, *right = nullptr;
+  if (outer) {
+    left = call.vector<const float>("left", std::get<0>(*outer), "the width of dy", from.width);
+    right = call.vector<const float>("right", std::get<1>(*outer), "the number of inputs", wt.n_rows);
+  }
+  nb::gil_scoped_release release;
+  kernels->csr_gradient(wt, xt, numbers, from, left, right, to);
+}
+
 // The layer as (indptr, indices, values, bias), its transpose as (indptr, indices, values), the target by column as
 // (indptr, samples, values, shift or None), the gradients as (dw, dbias, dx); what is None is not computed.
 double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<std::tuple<In, In, In>>& transpose,
@@ -250,8 +278,10 @@ void bind_layers(nb::module_& m) {
   m.def(
       "adam", &adam, "parameters"_a.noconvert(), "beta1"_a, "beta2"_a, "epsilon"_a,
       "One step of Adam for all parameters, in place.\n\nEach is ``(indptr or None, grad, values, mean, square, "
-      "magnitude or None, mask or None, rate, root, newest,\nthreshold)``. The rate of an edge is ``rate / max(fan-in "
-      "of its row, mean fan-in)``; ``magnitude`` is the running mean of\n``|grad|``, in which this step has the share "
+      "magnitude or None, mask or None, (rows, rates) or None,\nrate, root, newest, threshold)``. The rate of an edge "
+      "is "
+      "``rate / max(fan-in of its row, mean fan-in)``, or, where the row of\neach is given instead of indptr, ``rate * "
+      "rates[row]``; ``magnitude`` is the running mean of\n``|grad|``, in which this step has the share "
       "``newest``; a soft ``threshold`` follows. With a ``mask`` (uint8) the numbers are\nthose of the dense matrix, "
       "and gradients where it is 0 count as 0.");
   m.def("gather", &gather, "values"_a.noconvert(), "slots"_a.noconvert(), "out"_a.noconvert(),
@@ -276,6 +306,10 @@ void bind_layers(nb::module_& m) {
         "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(),
         "dw"_a.noconvert(),
         "``dw[slots[i]] += <x[:, row], dy[:, column]>`` at the edges of ``W^T``; the batch comes by columns.");
+  m.def("csr_gradient", &csr_gradient, "indptr"_a.noconvert(), "indices"_a.noconvert(), "x_indptr"_a.noconvert(),
+        "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(), "outer"_a.none(), "dw"_a.noconvert(),
+        "``dw[i] = <x[:, row], dy[:, column]>`` at the edges of ``W^T``, plus ``left[column] * right[row]`` for an "
+        "outer product\n``(left, right)``; the batch comes by columns.");
   m.def("tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
         "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(),
         "gradients"_a.noconvert().none(),

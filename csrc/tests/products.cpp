@@ -147,6 +147,10 @@ void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, 
     check(close(got, y), "columns of rows " + where);
     kernels.csr_sddmm(wt, slots.data(), xt, by_column.data(), {dy.data(), n_samples, n_out}, gradient.data());
     check(close(gradient, dw), "their gradient " + where);
+    Floats by_input(m.nnz(), NAN), in_place(m.nnz());
+    kernels.csr_gradient(wt, xt, by_column.data(), {dy.data(), n_samples, n_out}, nullptr, nullptr, by_input.data());
+    for (int64_t e = 0; e < m.nnz(); ++e) in_place[slots[e]] = by_input[e];
+    check(close(in_place, dw), "their gradient by input " + where);
     for (int64_t height : {int64_t{1}, int64_t{4}, n_out + 1}) {
       Floats tile(n_panels * height * lanes), to_values(m.nnz(), NAN), to_bias(n_out, NAN), to_x(hidden.size(), NAN);
       const double sum = kernels.tiled_loss({m.csr(), values.data(), bias.data(), wt, wt_values.data()},

@@ -106,7 +106,9 @@ def from_dense(indptr, indices, matrix, values, block_size=1) -> None:
 
 def adam(parameters, beta1, beta2, epsilon) -> None:
     """One step of Adam; the rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``."""
-    for indptr, grad, values, mean, square, magnitude, mask, rate, root, newest, threshold in parameters:
+    for indptr, grad, values, mean, square, magnitude, mask, rates, rate, root, newest, threshold in parameters:
+        if rates is not None:
+            rate = rate * rates[1][rates[0]]
         if indptr is not None:
             fan_in = np.diff(indptr)
             rows = fan_in if mask is None else values.size // max(fan_in.size, 1)
@@ -153,6 +155,12 @@ def csr_sddmm(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> 
     for start in range(0, rows.size, _EDGES_AT_ONCE):
         edges = slice(start, start + _EDGES_AT_ONCE)
         dw[slots[edges]] += np.asarray(Xt[rows[edges]].multiply(dy[:, indices[edges]].T).sum(axis=1)).ravel()
+
+
+def csr_gradient(indptr, indices, x_indptr, x_indices, x_values, dy, outer, dw) -> None:
+    """``dw[i] = <x[:, row], dy[:, col]> + left[col] * right[row]`` at the edges of ``W^T``."""
+    dw[:] = 0 if outer is None else outer[0][indices] * outer[1][_rows(indptr)]
+    csr_sddmm(indptr, indices, np.arange(dw.size), x_indptr, x_indices, x_values, dy, dw)
 
 
 def code_topk(z, k: int):
@@ -226,13 +234,16 @@ def tiled_loss(layer, transpose, x, target, loss: int, n_rows: int, factor: floa
     return total
 
 
-def group_rows(indptr, indices, n_cols: int, most: int):
-    """Edges by column, within a column by groups of rows of one length: here one group of rows of any length."""
-    starts, rows, slots = transpose(indptr, indices, n_cols)  # noqa: F405
-    return rows, slots, starts, np.zeros(1, np.int32)
+def window_edges(indptr, indices, n_cols: int, height: int):
+    """Edges by windows of ``height`` rows, within a window by column: ``rows, slots, cuts``."""
+    rows, n_windows = _rows(indptr), -(-(indptr.size - 1) // height)
+    cells = rows // height * n_cols + indices
+    order = np.argsort(cells, kind="stable").astype(np.int32)
+    cuts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=n_windows * n_cols))]).astype(np.int32)
+    return rows[order].astype(np.int32), order, cuts
 
 
-def gram_loss(layer, groups, x, columns, samples, shift, unseen: float, factor: float, gradients) -> float:
+def gram_loss(layer, windows, x, columns, samples, shift, unseen: float, factor: float, gradients) -> float:
     """Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, and its gradients.
 
     Numbers that the target does not hold have the weight ``unseen``.

@@ -47,6 +47,7 @@ def arguments(rng):
         },
         "csr_spmm": {**w, "values": values, "bias": floats(rng, 5), **batch, "rows": floats(rng, 4, 5)},
         "csr_sddmm": {**w, "slots": slots, **batch, "dy": floats(rng, 5, 5), "dw": floats(rng, n)},
+        "csr_gradient": {**w, **batch, "dy": floats(rng, 5, 5), "outer": None, "dw": floats(rng, n)},
         "transpose": {**w, "n_cols": 5},
         "validate": {**w, "n_cols": 5},
         "rewire": {**w, "keep": np.ones(n, bool), "grown_indptr": t.indptr, "grown_indices": t.indices},
@@ -211,7 +212,7 @@ def test_sizes_that_disagree_are_refused(rng, name):
 ADAM = {"indptr": np.array([0, 2, 3], np.int32)} | {
     name: np.zeros(3, np.float32) for name in ("grad", "values", "mean", "square", "magnitude")
 }
-ADAM["mask"] = None
+ADAM |= {"mask": None, "rates": None}
 
 
 MISFITS = [
@@ -225,6 +226,14 @@ MISFITS = [
     ({"mask": np.ones(2, np.uint8)}, "Expected mask.size = 3, the size of values; got 2."),
     ({"mask": np.ones(3, np.uint8)}, "Expected values of whole rows; got 3."),
     ({"mask": np.ones(3, np.uint8), "indptr": None}, "Expected indptr beside a mask; got None."),
+    (
+        {"rates": (np.zeros(3, np.int32), np.ones(1, np.float32))},
+        "Expected either indptr or the rates of rows; got both.",
+    ),
+    (
+        {"indptr": None, "rates": (np.zeros(2, np.int32), np.ones(1, np.float32))},
+        "Expected rows.size = 3, the size of values; got 2.",
+    ),
     ({"values": np.zeros((1, 3), np.float32)}, "Expected values to be a C-contiguous 1-D float32 array; got 2-D"),
 ]
 

@@ -176,7 +176,10 @@ def test_adams_step_is_the_twins(rng, shape, density):
     twin = {name: arrays.copy() for name, arrays in state.items()}
     for step, at in ((kernels.adam, state), (_numpy.adam, twin)):
         edges, bias = ([*arrays] for arrays in at.values())
-        moved = [(t.indptr, *edges, None, 0.3, 1.5, 0.01, 0.1), (None, *bias[:4], None, None, 0.1, 1.2, 0.0, 0.0)]
+        moved = [
+            (t.indptr, *edges, None, None, 0.3, 1.5, 0.01, 0.1),
+            (None, *bias[:4], *[None] * 3, 0.1, 1.2, 0.0, 0.0),
+        ]
         step(moved, 0.9, 0.999, 1e-8)
     for name, arrays in state.items():
         close(arrays, twin[name])
@@ -193,8 +196,8 @@ def test_adams_step_within_the_dense_matrix_is_that_of_the_edges(rng, shape, den
         matrix[t.rows, t.indices] = array
     matrices[0] += 1 - mask  # gradients that must not count
     settings = 0.3, 1.5, 0.01, 0.1
-    kernels.adam([(t.indptr, *edges, None, *settings)], 0.9, 0.999, 1e-8)
-    kernels.adam([(t.indptr, *(m.ravel() for m in matrices), mask.ravel(), *settings)], 0.9, 0.999, 1e-8)
+    kernels.adam([(t.indptr, *edges, None, None, *settings)], 0.9, 0.999, 1e-8)
+    kernels.adam([(t.indptr, *(m.ravel() for m in matrices), mask.ravel(), None, *settings)], 0.9, 0.999, 1e-8)
     for array, matrix in zip(edges[1:], matrices[1:], strict=True):
         np.testing.assert_array_equal(matrix[mask > 0], array)
         assert not matrix[mask == 0].any()
@@ -322,3 +325,18 @@ def test_arrays_are_aligned_and_their_memory_is_used_again():
     del view
     assert not kernels.NATIVE or kernels.aligned((300, 1001)).ctypes.data == at
     assert kernels.aligned((0, 5)).shape == (0, 5)
+
+
+@layers
+def test_adams_step_by_input_is_that_of_the_edges(rng, shape, density):
+    """Edges in the transpose's order, each with the rate of its row."""
+    t = topology(rng, shape, density)
+    (transposed, slots), edges = t.transpose, floats(rng, 5, t.nnz)
+    edges[3:] **= 2
+    by_input = np.ascontiguousarray(edges[:, slots])
+    fan_in = np.maximum(t.fan_in, max(t.nnz, 1) / max(shape[0], 1))
+    rates, settings = (transposed.indices, (1 / fan_in).astype(np.float32)), (0.3, 1.5, 0.01, 0.1)
+    kernels.adam([(t.indptr, *edges, None, None, *settings)], 0.9, 0.999, 1e-8)
+    kernels.adam([(None, *by_input, None, rates, *settings)], 0.9, 0.999, 1e-8)
+    for array, turned in zip(edges, by_input, strict=True):
+        np.testing.assert_allclose(turned, array[slots], rtol=1e-5, atol=1e-6)

@@ -181,7 +181,7 @@ def test_a_weight_is_a_number_from_zero_on(unseen):
     [
         (0, 2, np.zeros(1, np.float32), "Expected values.size = "),
         (0, 3, np.zeros(1, np.float32), "Expected bias.size = 5, the number of rows; got 1."),
-        (1, 0, np.zeros(1, np.int32), "Expected grouped rows.size = "),
+        (1, 0, np.zeros(1, np.int32), "Expected rows of windows.size = "),
         (1, 2, np.zeros(1, np.int32), "Expected cuts.size = "),
         (3, 0, np.zeros(2, np.int32), "Expected column indptr[-1] = "),
         (3, 1, np.full(7, 6, np.int32), "Expected column indices in [0, 6); got one outside."),
@@ -196,9 +196,9 @@ def test_the_kernel_refuses_what_does_not_fit(place, at, wrong, message):
     X = sp.csr_matrix((np.ones(7, np.float32), [0, 2, 4, 1, 0, 3, 2], [0, 3, 4, 4, 6, 7, 7]), shape=(6, 5))
     aim = SparseRows.of(X)
     f = lambda *shape: np.zeros(shape, np.float32)  # noqa: E731
-    groups = kernels.group_rows(topology.indptr, topology.indices, 3, 10)
+    windows = (*kernels.window_edges(topology.indptr, topology.indices, 3, 2), 2, True)
     samples = (aim.pattern.indptr, aim.pattern.indices, aim.values)
-    right = [(topology.indptr, topology.indices, f(15), f(5)), groups, f(6, 3), aim.columns, samples, f(5), 1.0, 1.0]
+    right = [(topology.indptr, topology.indices, f(15), f(5)), windows, f(6, 3), aim.columns, samples, f(5), 1.0, 1.0]
     right.append((f(15), f(5), f(6, 3)))
     kernels.gram_loss(*right)
     changed = wrong if at is None else tuple(wrong if i == at else part for i, part in enumerate(right[place]))

@@ -8,6 +8,7 @@ from dsae.ops._adam import AdamParameter as AdamParameter
 from dsae.ops._adam import Fused as Fused
 from dsae.ops._adam import adam_step as adam_step
 from dsae.ops._adam import edge_rates as edge_rates
+from dsae.ops._adam import rates_by_input as rates_by_input
 from dsae.ops._adam import reference as reference
 from dsae.ops._autograd import Tape as Tape
 from dsae.ops._autograd import dense as dense
@@ -31,12 +32,17 @@ from dsae.ops._lines import isa as isa
 from dsae.ops._lines import l2_bytes as l2_bytes
 from dsae.ops._lines import lines_for as lines_for
 from dsae.ops._loss import gram_loss as gram_loss
+from dsae.ops._loss import output_gradients as output_gradients
 from dsae.ops._loss import tiled_loss as tiled_loss
 from dsae.ops._losses import LOSSES as LOSSES
 from dsae.ops._losses import TorchLoss as TorchLoss
 from dsae.ops._losses import torch_loss as torch_loss
+from dsae.ops._native import by_input as by_input
 from dsae.ops._native import collect as collect
+from dsae.ops._native import csr_linear_by_input as csr_linear_by_input
+from dsae.ops._native import csr_sddmm_by_input as csr_sddmm_by_input
 from dsae.ops._native import empty as empty
+from dsae.ops._native import from_input as from_input
 from dsae.ops._native import spread as spread
 from dsae.ops._rows import Panels as Panels
 from dsae.ops._rows import SparseRows as SparseRows

@@ -62,6 +62,8 @@ class AdamParameter:
     mask : Tensor, optional
         Whether there is an edge, uint8. All tensors are then those of the dense matrix, with zeros where there is none.
         For the kernel alone.
+    rates : tuple of ndarray, optional
+        Of numbers that do not lie in the order of ``topology``, as `rates_by_input` has it. For the kernel alone.
     """
 
     values: Tensor
@@ -73,6 +75,7 @@ class AdamParameter:
     topology: Topology | None = None
     fused: Fused = Fused()
     mask: Tensor | None = None
+    rates: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @torch.no_grad()
@@ -96,8 +99,8 @@ def adam_step(parameters: Sequence[AdamParameter], betas: tuple[float, float], e
 
 
 def _rate(p: AdamParameter, betas: tuple[float, float]) -> float:
-    scale = 1 if p.topology is None else reference(p.topology)
-    if p.topology is not None and p.mask is None:
+    scale = 1 if p.topology is None or p.rates is not None else reference(p.topology)
+    if p.topology is not None and p.mask is None and p.rates is None:
         scale *= p.topology.block_size  # the kernel counts a group's slots
     return p.rate * scale / (1 - betas[0] ** p.step)
 
@@ -130,6 +133,16 @@ def edge_rates(topology: Topology) -> np.ndarray:
     Of blocks, a group's slots over ``block_size`` are its rows' fan-in: less than that in a narrow last group, whose
     edges have the rate at the mean fan-in or a little less.
     """
+    return np.repeat(_group_rates(topology), np.diff(topology.starts))
+
+
+def rates_by_input(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
+    """The output of each edge, int32 ``[nnz]``, input by input, and every output's rate as by `edge_rates`, float32."""
+    by_output = np.repeat(_group_rates(topology), topology.block_size)[: topology.shape[0]]
+    return topology.transpose[0].indices, by_output.astype(np.float32)
+
+
+def _group_rates(topology: Topology) -> np.ndarray:
     n_slots = np.diff(topology.starts)
     scale = reference(topology) * topology.block_size
-    return np.repeat(scale / np.maximum(n_slots, topology.nnz / max(n_slots.size, 1)), n_slots)
+    return scale / np.maximum(n_slots, max(topology.nnz, 1) / max(n_slots.size, 1))

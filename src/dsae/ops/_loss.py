@@ -67,10 +67,35 @@ def tiled_loss(
         raise ValueError(f"[tiled_loss] loss must be one that can be computed for a few outputs alone; got {loss!r}.")
     needs = Needs(values.requires_grad or bias.requires_grad, tensor_of(x).requires_grad)
     needs = needs if torch.is_grad_enabled() else Needs(False, False)
-    squared = loss == "mse" and not by_gemm and is_native(values)
-    compute = _by_gemm if by_gemm else partial(_by_gram, 1.0) if squared and pays(topology, target) else _by_edges
+    compute = _fastest(values, topology, target, loss, by_gemm)
     settings = (topology, target, record, tape, compute, isinstance(x, Panels))
     return _TiledLoss.apply(values, bias, tensor_of(x), settings, needs)  # type: ignore[return-value]
+
+
+def output_gradients(
+    values: Tensor,
+    bias: Tensor,
+    x: Panels,
+    topology: Topology,
+    target: SparseRows,
+    loss: str,
+    *,
+    by_gemm: bool = False,
+) -> Gradients:
+    """The loss of `tiled_loss` and all its gradients at once, without autograd; parameters are the same."""
+    compute = _fastest(values, topology, target, loss, by_gemm)
+    return compute(values, bias, x.tensor, True, topology, target, loss_of(loss), Needs(True, True))
+
+
+def _fastest(
+    values: Tensor, topology: Topology, target: SparseRows, loss: str, by_gemm: bool
+) -> Callable[..., Gradients]:
+    """By a dense matrix, by Gram matrices or by edges; of blocks, the last two take the edges one by one."""
+    if by_gemm:
+        return _by_gemm
+    squared = loss == "mse" and is_native(values)
+    compute = partial(_by_gram, 1.0) if squared and pays(topology, target) else _by_edges
+    return compute if topology.block_size == 1 else partial(_one_by_one, compute)
 
 
 def gram_loss(
@@ -121,7 +146,9 @@ def gram_loss(
     in_range("unseen", unseen, 0, math.inf)
     needs = Needs(values.requires_grad or bias.requires_grad, tensor_of(x).requires_grad)
     needs = needs if torch.is_grad_enabled() else Needs(False, False)
-    settings = (topology, target, loss_of("mse"), None, partial(_by_gram, unseen), isinstance(x, Panels))
+    compute = partial(_by_gram, unseen)
+    compute = compute if topology.block_size == 1 else partial(_one_by_one, compute)
+    settings = (topology, target, loss_of("mse"), None, compute, isinstance(x, Panels))
     return _TiledLoss.apply(values, bias, tensor_of(x), settings, needs)  # type: ignore[return-value]
 
 
@@ -129,8 +156,6 @@ class _TiledLoss(Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, bias: Tensor, x: Tensor, settings: tuple[Any, ...], needs: Needs) -> Tensor:
         topology, target, loss, tape, compute, packed = settings
-        if topology.block_size > 1 and compute is not _by_gemm:
-            compute = partial(_one_by_one, compute)
         found = compute(values, bias, x, packed, topology, target, loss, needs)
         ctx.gradients = found[1:]
         if tape is not None and tape.recording and any(needs):

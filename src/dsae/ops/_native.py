@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 # Tiles of 256 KB, 1, 4 and 16 MB took 327, 271, 226 and 277 ms: small ones visit a hidden unit once per edge, large
 # ones leave the last cache (docs/design/sparse_input.md).
 _TILE_BYTES = 4 << 20
-# Edges of a group of rows, whose indices, weights and gradients then lie in L2.
-_GROUP_EDGES = 1 << 15
+# Windows of outputs (csrc/gram.cpp): numbers of a dense one, edges of another, which both fit L2. A row of the Gram
+# matrix costs two cycles for 16 columns and edge in dense ones, some 3 for each pair of edges in others.
+_WINDOW_NUMBERS, _WINDOW_EDGES = 1 << 16, 1 << 15
+_COLUMNS, _COLUMNS_AN_EDGE = 64, 24
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -164,13 +166,14 @@ def adam(parameters: Sequence[tuple[AdamParameter, float, float]], settings: tup
     kernels.adam(
         [
             (
-                None if p.topology is None else p.topology.starts if p.mask is None else p.topology.row_starts,
+                _starts(p),
                 _flat(p.grad),
                 _flat(p.values),
                 _flat(p.mean),
                 _flat(p.square),
                 None if p.fused.magnitude is None else _flat(p.fused.magnitude),
                 None if p.mask is None else _flat(p.mask),
+                p.rates,
                 rate,
                 root,
                 1 - p.fused.decay,
@@ -180,6 +183,13 @@ def adam(parameters: Sequence[tuple[AdamParameter, float, float]], settings: tup
         ],
         *settings,
     )
+
+
+def _starts(p: AdamParameter) -> np.ndarray | None:
+    """Where the rows begin that share a rate."""
+    if p.topology is None or p.rates is not None:
+        return None
+    return p.topology.starts if p.mask is None else p.topology.row_starts
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
@@ -199,6 +209,41 @@ def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Top
     pattern = x.pattern
     kernels.csr_spmm(transposed.indptr, transposed.indices, moved, start, pattern.indptr, pattern.indices, x.values, y)
     return torch.from_numpy(y)
+
+
+def csr_linear_by_input(values: Tensor, bias: Tensor, x: SparseRows, topology: Topology) -> Tensor:
+    """`csr_linear` of values that `by_input` has laid out: what a stored number meets lies side by side."""
+    transposed, _ = topology.transpose
+    columns, start = (transposed.indptr, transposed.indices, _array(values)), _array(bias)
+    if x.shift is not None:
+        all_inputs = topology.cached("inputs", lambda: np.arange(topology.shape[1], dtype=np.int32))
+        ends, shifted = np.array([0, all_inputs.size], np.int32), kernels.aligned((1, topology.shape[0]))
+        kernels.csr_spmm(*columns, np.zeros_like(start), ends, all_inputs, x.shift, shifted)
+        start = start - shifted[0]
+    y, pattern = kernels.aligned((x.shape[0], topology.shape[0])), x.pattern
+    kernels.csr_spmm(*columns, start, pattern.indptr, pattern.indices, x.values, y)
+    return torch.from_numpy(y)
+
+
+def csr_sddmm_by_input(dy: Tensor, x: SparseRows, topology: Topology, out: Tensor) -> Tensor:
+    """`csr_sddmm` into ``out``, laid out as by `by_input`."""
+    transposed, _ = topology.transpose
+    sums = None if x.shift is None else (_array(-dy.sum(0)), x.shift)
+    kernels.csr_gradient(transposed.indptr, transposed.indices, *x.columns, _array(dy), sums, _array(out))
+    return out
+
+
+def by_input(values: Tensor, topology: Topology) -> Tensor:
+    """Numbers of edges, ``[nnz]``, in the order of the transpose: input by input."""
+    out = empty(topology.nnz)
+    kernels.gather(_array(values), topology.transpose[1], _array(out))
+    return out
+
+
+def from_input(numbers: Tensor, topology: Topology, out: Tensor) -> Tensor:
+    """The reverse of `by_input`, into ``out``."""
+    kernels.scatter(_array(numbers), topology.transpose[1], _array(out))
+    return out
 
 
 def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
@@ -268,7 +313,7 @@ def gram_loss(
     dx = kernels.aligned(tuple(x.shape)) if needs.input else None
     total = kernels.gram_loss(
         (topology.indptr, topology.indices, _array(values), _array(bias)),
-        _groups(topology),
+        _windows(topology),
         _array(x),
         target.columns,
         (target.pattern.indptr, target.pattern.indices, target.values),
@@ -311,8 +356,14 @@ def _gram_edges(values, bias, x, topology, target, edges, norms) -> None:
     )
 
 
-def _groups(topology: Topology) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    def make() -> tuple[np.ndarray, ...]:
-        return kernels.group_rows(topology.indptr, topology.indices, topology.shape[1], _GROUP_EDGES)
+def _windows(topology: Topology) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
+    (n_out, n_in), nnz = topology.shape, topology.nnz
+    mean = nnz / max(n_out, 1)
+    dense = n_in <= _COLUMNS + _COLUMNS_AN_EDGE * mean
+    height = _WINDOW_NUMBERS // max(n_in, 1) if dense else round(_WINDOW_EDGES / max(mean, 1))
+    height = min(max(height, 1), max(n_out, 1))
 
-    return topology.cached("groups", make)
+    def make() -> tuple[np.ndarray, ...]:
+        return kernels.window_edges(topology.indptr, topology.indices, n_in, height)
+
+    return *topology.cached("windows", make), height, dense

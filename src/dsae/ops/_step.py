@@ -116,16 +116,19 @@ class NetworkGradients:
             first, last, entering, n_rows, centre, given, as_given, None, None, loss.kernel, factor, to, None
         )
 
-    def forward(self, x: Tensor, last: int, centring: Centring | None = None) -> Panels:
-        """What the first ``last`` layers make of rows ``x``; their activations are kept for `backward`."""
+    def forward(self, x: Tensor | Panels, last: int, centring: Centring | None = None) -> Panels:
+        """What the first ``last`` layers make of ``x``; their activations are kept for `backward`."""
         entering, n_rows, centre = _entering(x, centring)
         y = torch.from_numpy(kernels.empty_panels(n_rows, self.widths[last]))
         self._step.forward(0, last, entering, n_rows, centre, y.numpy(), True)
         return Panels(y, n_rows)
 
-    def backward(self, y: Panels, dy: Tensor) -> None:
-        """The gradients of the layers that `forward` went through, from that of what it gave."""
-        self._step.backward(y.tensor.numpy(), dy.numpy(), None, True, None)
+    def backward(self, y: Panels, dy: Tensor, dx: Tensor | None = None) -> None:
+        """The gradients of the layers that `forward` went through, from that of what it gave.
+
+        ``dx`` is a place for that of the panels that entered.
+        """
+        self._step.backward(y.tensor.numpy(), dy.numpy(), None if dx is None else dx.numpy(), True, None)
 
 
 def _entering(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dsae.train import _dense
+from dsae.train import _dense, _sparse
 from dsae.train._dense import DenseStep
 from dsae.train._learner import Learner
 from dsae.train._panels import PanelStep
 from dsae.train._run import Run
+from dsae.train._sparse import SparseStep
 from dsae.train._step import AutogradStep, Step
 
 # Density of the network above which products of dense matrices are faster than those of edges, where all its layers
@@ -37,6 +38,17 @@ def step_for(run: Run, learner: Learner) -> Step:
     if PanelStep.covers(run, learner):
         return PanelStep(run, learner)
     return AutogradStep(run, learner)
+
+
+def sparse_step_for(run: Run, learner: Learner) -> Step:
+    """The same where a batch is sparse rows: `SparseStep` unless the layers between the ends are nearly dense."""
+    model = run.model
+    if model.code_by_entries or not _sparse.covers(run, learner):
+        return AutogradStep(run, learner)
+    inner = [layer.topology for layer in list(model.layers.values())[1:-1]]
+    size, nnz = (sum(getattr(topology, what) for topology in inner) for what in ("size", "nnz"))
+    dense = nnz > dense_above(size, run.isa, run.l2, model.config.block_size) * size
+    return AutogradStep(run, learner) if dense else SparseStep(run, learner)
 
 
 def dense_above(size: int, isa: str, l2: int, block_size: int = 1) -> float:

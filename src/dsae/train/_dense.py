@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,49 +11,11 @@ from dsae import ops
 from dsae.config import loss_of
 from dsae.nn import SparseLinear
 from dsae.shrink import L1, L2, DropZeros, Rewire, Shrinker
+from dsae.train._activations import HAND_WRITTEN, Activation
 from dsae.train._learner import Learner
 from dsae.train._optim import Matrices
 from dsae.train._run import Run
 from dsae.train._update import update
-
-
-class _Activation(NamedTuple):
-    """An activation, its value and its derivative written over what they are given.
-
-    Parameters
-    ----------
-    apply : callable
-        ``apply(z)``: the output.
-    back : callable
-        ``back(dh, h)``: the input's gradient from the output's gradient and the output.
-    """
-
-    apply: Callable[[Tensor], Tensor]
-    back: Callable[[Tensor, Tensor], Tensor]
-
-
-def _softmax(z: Tensor) -> Tensor:
-    return torch.softmax(z, 1, out=z)  # type: ignore[call-overload]
-
-
-def _softmax_back(dh: Tensor, h: Tensor) -> Tensor:
-    return dh.sub_((dh * h).sum(1, keepdim=True)).mul_(h)
-
-
-def _relu_back(dh: Tensor, h: Tensor) -> Tensor:
-    return torch.ops.aten.threshold_backward.grad_input(dh, h, 0, grad_input=dh)
-
-
-def _sigmoid_back(dh: Tensor, h: Tensor) -> Tensor:
-    return torch.ops.aten.sigmoid_backward.grad_input(dh, h, grad_input=dh)
-
-
-_HAND_WRITTEN = {
-    "identity": _Activation(lambda z: z, lambda dh, h: dh),
-    "relu": _Activation(Tensor.relu_, _relu_back),
-    "sigmoid": _Activation(Tensor.sigmoid_, _sigmoid_back),
-    "softmax": _Activation(_softmax, _softmax_back),
-}
 
 
 class _Master:
@@ -64,7 +24,7 @@ class _Master:
     Where the layer is full its own tensors are these matrices; else they are copies, until `settle` writes them back.
     """
 
-    def __init__(self, layer: SparseLinear, activation: _Activation | None, moments: tuple[Tensor, Tensor]) -> None:
+    def __init__(self, layer: SparseLinear, activation: Activation | None, moments: tuple[Tensor, Tensor]) -> None:
         self.layer, self.topology, self.moments, self.activation = layer, layer.topology, moments, activation
         self.weight, mean, square = (self._matrix(t) for t in (layer.values.detach(), *moments))
         self.grad = ops.empty(*self.topology.shape)
@@ -119,7 +79,7 @@ class DenseStep:
     @cached_property
     def _masters(self) -> dict[str, _Master]:
         config, optimizer = self._run.model.config, self._learner.optimizer
-        kinds = [_HAND_WRITTEN[config.activations[name]] for name in config.layer_shapes]
+        kinds = [HAND_WRITTEN[config.activations[name]] for name in config.layer_shapes]
         last = None if self._loss.needs_link else kinds[-1]
         return {
             name: _Master(layer, activation, optimizer.moments(layer.values))
@@ -202,7 +162,7 @@ def covers(run: Run, learner: Learner) -> bool:
         learner.extra is None
         and set(learner.stage.layers) == set(layers)
         and all(ops.is_native(layer.values) and layer.bias is not None for layer in layers.values())
-        and set(model.config.activations.values()) <= set(_HAND_WRITTEN)
+        and set(model.config.activations.values()) <= set(HAND_WRITTEN)
         and loss.tiled
         and model.config.input_transform == "none"
         and (not loss.needs_link or model.config.output.name == loss.link)

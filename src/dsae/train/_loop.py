@@ -21,7 +21,7 @@ from dsae.shrink import Clock, DropZeros, swap_parameter
 from dsae.store import Model
 from dsae.train._activity import Activity
 from dsae.train._checkpoint import Checkpoints, restoring
-from dsae.train._choose import step_for
+from dsae.train._choose import sparse_step_for, step_for
 from dsae.train._device import plain_torch
 from dsae.train._events import Events
 from dsae.train._interrupt import Interrupt
@@ -289,7 +289,7 @@ def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float
 def _stepper(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> Step:
     """The learner's, but autograd where a layer's input and output gradient are to be kept, or for other batches."""
     if learner.stepper is None:
-        learner.stepper = step_for(run, learner)
+        learner.stepper = step_for(run, learner) if isinstance(x, Tensor) else sparse_step_for(run, learner)
     if any(layer.tape.recording for layer in learner.layers.values()) or not learner.stepper.takes(x):
         learner.settle()
         learner.stepper = None

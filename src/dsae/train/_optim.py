@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,14 +16,17 @@ from dsae.topology import Topology
 
 
 class Matrices(NamedTuple):
-    """A layer's values, their gradient and their moments as dense matrices, with zeros where there is no edge.
+    """A layer's values, their gradient and their moments in another order than the layer's.
 
     Parameters
     ----------
-    values, grad, mean, square : Tensor, shape (out_features, in_features)
-        What the gradient is beside the edges does not matter.
+    values, grad, mean, square : Tensor
+        Dense matrices ``[out_features, in_features]``, with zeros where there is no edge (of the gradient anything), or
+        the numbers of the edges, ``[nnz]``.
     mask : Tensor of uint8, optional
-        Whether there is an edge; None where the layer is full.
+        Whether there is an edge; None where the layer is full, and of numbers of edges.
+    rates : tuple of ndarray, optional
+        Of edges, what `dsae.ops.rates_by_input` gives.
     """
 
     values: Tensor
@@ -30,6 +34,7 @@ class Matrices(NamedTuple):
     mean: Tensor
     square: Tensor
     mask: Tensor | None
+    rates: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class SparseAdam(torch.optim.Optimizer):
@@ -131,15 +136,14 @@ class SparseAdam(torch.optim.Optimizer):
                 held = matrices.get(name)
                 if held is None and parameter.grad is None:
                     continue
-                mask = None
                 if held is None:
-                    tensors = parameter, parameter.grad, *self.moments(parameter)
+                    tensors, order = (parameter, parameter.grad, *self.moments(parameter)), ()
                 else:
-                    *tensors, mask = held
+                    tensors, order = held[:4], held[4:]
                 state = self.state[parameter]
                 state["step"] += 1
-                settings = group["lr"], state["step"], topology, also.get(name, ops.Fused()), mask
-                moved.append(ops.AdamParameter(*tensors, *settings))  # pyright: ignore[reportCallIssue]
+                settings = group["lr"], state["step"], topology, also.get(name, ops.Fused())
+                moved.append(ops.AdamParameter(*tensors, *settings, *order))  # pyright: ignore[reportCallIssue]
         ops.adam_step(moved, self.betas, self.eps)
 
     def moments(self, parameter: nn.Parameter) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,14 +10,16 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from dsae.data import ArraySource, Source
+from dsae import ops
+from dsae.data import Source
 from dsae.metrics import CodeActivity, firing_threshold
 from dsae.nn import Autoencoder, restored
 
 # The work of about two training steps per epoch, since every row carries random signs (docs/design/importance.md).
 _ROWS, _NUMBERS = 512, 1 << 26
-# Numbers of sparse rows densified at a time, but at least a panel of rows.
-_TILE, _NARROWEST = 1 << 20, 16
+# Of sparse rows, whose steps take less: how many numbers are probed, all in all and at a time, but at least a panel of
+# rows; and of how many rows the inputs' mean size is taken, since each input is rare.
+_PROBED, _TILE, _NARROWEST, _SIZED = 1 << 22, 1 << 20, 16, 4096
 # Share of the newest epoch in the running mean: averages the noise of single epochs, yet forgets the dense start.
 _NEWEST = 0.2
 
@@ -35,7 +38,8 @@ class Sensitivity:
     Parameters
     ----------
     source : Source
-        Training rows; up to 512 are drawn for each epoch, fewer of very wide data: 2^26 numbers in all.
+        Training rows; up to 512 are drawn for each epoch, fewer of very wide data: 2^26 numbers in all. Of sparse rows
+        the probe sees 2^22 numbers, while ``E |x_j|`` is that of up to 4096 rows.
     deviation : ndarray of float32, shape (n_features,)
         Standard deviation of every input, in the unit of the data.
     batch_size : int
@@ -91,38 +95,74 @@ class Sensitivity:
 
     def _moves(self, model: Autoencoder, activity: CodeActivity) -> np.ndarray:
         """Mean absolute value times root mean square gradient, ``[n_features]``."""
-        width = self._source.n_features
-        n_rows = min(len(self._source), _ROWS, max(_NARROWEST, _NUMBERS // width))
-        rows = ArraySource(self._source.sample(n_rows, self._rng).rows)
-        at_once = self._batch_size if isinstance(rows.X, np.ndarray) else max(_NARROWEST, _TILE // width)
+        width, sparse = self._source.n_features, all(part.kind == "csr" for part in self._source.parts.values())
+        most = _SIZED if sparse else min(_ROWS, max(_NARROWEST, _NUMBERS // width))
+        rows = self._source.sample(most, self._rng).rows
         training, recording = model.training, [layer.tape.recording for layer in model.layers.values()]
         model.eval()
         for layer in model.layers.values():  # what is taped is for the next step of training
             layer.tape.recording = False
-        size, square = torch.zeros(2, self._source.n_features, dtype=torch.float64)
-        for batch in rows.batches(min(self._batch_size, at_once)):
-            some = batch.rows
-            x = torch.from_numpy(some.toarray() if sp.issparse(some) else some).to(model.mean.device)
-            x = torch.where(torch.isnan(x), model.mean, x)  # not known
-            entering = model.transformed(x)
-            assert isinstance(entering, torch.Tensor)
-            size += ((entering - model.mean) / model.scale).abs().sum(dim=0).cpu()
-            square += self._gradient(model, x, activity).double().square().sum(dim=0).cpu()
+        size, at_once = self._sizes(model, rows), self._batch_size
+        if sparse:
+            rows, at_once = self._some(rows, _ROWS), min(at_once, max(_NARROWEST, _TILE // width))
+            with torch.no_grad():
+                activity.update(model.encode(self._given(model, rows)).cpu().numpy())
+            rows = self._some(rows, max(_NARROWEST, _PROBED // width))
+        square = torch.zeros(width, dtype=torch.float64)
+        for begin in range(0, rows.shape[0], at_once):
+            x = rows[begin : begin + at_once]
+            x = self._given(model, x.toarray() if sp.issparse(x) else x)
+            gradient = self._gradient(model, x, None if sparse else activity)
+            square += gradient.square().sum(dim=0, dtype=torch.float64).cpu()
         model.train(training)
         for layer, before in zip(model.layers.values(), recording, strict=True):
             layer.tape.recording = before
-        return (size / len(rows) * (square / len(rows)).sqrt()).numpy()
+        return size * np.sqrt(square.numpy() / rows.shape[0])
 
-    def _gradient(self, model: Autoencoder, x: torch.Tensor, activity: CodeActivity) -> torch.Tensor:
+    def _some(self, rows: sp.csr_matrix, n: int) -> sp.csr_matrix:
+        """Up to ``n`` of them."""
+        n_rows: int = rows.shape[0]  # type: ignore[index]
+        return rows if n >= n_rows else rows[np.sort(self._rng.choice(n_rows, n, replace=False))]
+
+    @staticmethod
+    def _given(model: Autoencoder, rows: np.ndarray | sp.csr_matrix) -> torch.Tensor | ops.SparseRows:
+        """Rows as the model takes them; what is not known is the mean."""
+        if isinstance(rows, np.ndarray):
+            x = torch.from_numpy(rows).to(model.mean.device)
+            return torch.where(torch.isnan(x), model.mean, x)
+        unknown = np.isnan(rows.data)
+        if unknown.any():
+            rows = rows.copy()
+            rows.data[unknown] = model.mean.cpu().numpy()[rows.indices[unknown]]
+        return ops.SparseRows.of(rows)
+
+    def _sizes(self, model: Autoencoder, rows: np.ndarray | sp.csr_matrix) -> np.ndarray:
+        """Mean absolute value of every input, as the model takes it."""
+        x = model.transformed(self._given(model, rows))
+        if isinstance(x, torch.Tensor):
+            return ((x - model.mean) / model.scale).abs().mean(dim=0, dtype=torch.float64).cpu().numpy()
+        mean, scale = (t.cpu().numpy() for t in (model.mean, model.scale))
+        (n_rows, width), at = x.shape, x.pattern.indices
+        stored = np.bincount(at, np.abs((x.values - mean[at]) / scale[at]), width)
+        return (stored + (n_rows - np.bincount(at, minlength=width)) * np.abs(mean / scale)) / n_rows
+
+    def _gradient(self, model: Autoencoder, x: Any, activity: CodeActivity | None) -> torch.Tensor:
         """``v^T J`` per row, both sides of the Jacobian in the model's own unit."""
         entering = model.transformed(x)
         assert isinstance(entering, torch.Tensor)
         entering = entering.clone().requires_grad_(True)
         trace = model.trace(x, transformed=entering)
-        activity.update(trace.code.detach().cpu().numpy())
+        if activity is not None:
+            activity.update(trace.code.detach().cpu().numpy())
         output = trace.rows(trace.output)
-        signs = torch.from_numpy(self._rng.choice(np.array([-1, 1], np.float32), size=tuple(output.shape))).to(output)
+        signs = torch.from_numpy(self._signs(tuple(output.shape))).to(output)
         if not model.config.output.linear:
             signs /= model.scale
-        (gradient,) = torch.autograd.grad((signs * output).sum(), entering)
+        (gradient,) = torch.autograd.grad(output, entering, signs)
         return gradient * model.scale
+
+    def _signs(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Random ones of both signs, float32, a bit each."""
+        size = math.prod(shape)
+        bits = np.unpackbits(np.frombuffer(self._rng.bytes(-(-size // 8)), np.uint8), count=size)
+        return (2 * bits.astype(np.float32) - 1).reshape(shape)

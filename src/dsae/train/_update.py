@@ -12,12 +12,12 @@ from dsae.train._optim import Matrices
 
 
 class InMatrices(Protocol):
-    """A layer whose weights are kept in dense matrices."""
+    """A layer whose weights are kept in another order."""
 
     matrices: Matrices
 
     def fused(self, given: ops.Fused) -> ops.Fused:
-        """The same in matrices."""
+        """The same in that order."""
         ...
 
 
