@@ -136,14 +136,15 @@ class SparseAdam(torch.optim.Optimizer):
                 held = matrices.get(name)
                 if held is None and parameter.grad is None:
                     continue
+                mask = rates = None
                 if held is None:
-                    tensors, order = (parameter, parameter.grad, *self.moments(parameter)), ()
+                    tensors = parameter, parameter.grad, *self.moments(parameter)
                 else:
-                    tensors, order = held[:4], held[4:]
+                    *tensors, mask, rates = held
                 state = self.state[parameter]
                 state["step"] += 1
-                settings = group["lr"], state["step"], topology, also.get(name, ops.Fused())
-                moved.append(ops.AdamParameter(*tensors, *settings, *order))  # pyright: ignore[reportCallIssue]
+                settings = group["lr"], state["step"], topology, also.get(name, ops.Fused()), mask, rates
+                moved.append(ops.AdamParameter(*tensors, *settings))  # pyright: ignore
         ops.adam_step(moved, self.betas, self.eps)
 
     def moments(self, parameter: nn.Parameter) -> tuple[Tensor, Tensor]:

@@ -58,10 +58,13 @@ class PanelStep(AutogradStep):
             and all(isinstance(shrinker, _COVERED) for shrinker in stage.shrinkers)
         )
 
+    def takes(self, x: Tensor | ops.SparseRows) -> bool:
+        """Dense rows only."""
+        return isinstance(x, Tensor)
+
     def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
         """By one native call for each half of the network that nothing else has to see."""
-        if isinstance(x, ops.SparseRows):
-            return super().gradients(x)
+        assert isinstance(x, Tensor)
         ops.share_products(0)
         for parameter, grad in zip(self.parameters, self._network.grads, strict=True):
             parameter.grad = grad
