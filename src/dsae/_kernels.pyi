@@ -58,6 +58,11 @@ def adam(
             Annotated[NDArray, dict(device="cpu")],
             Annotated[NDArray, dict(device="cpu")] | None,
             Annotated[NDArray, dict(device="cpu", writable=False)] | None,
+            tuple[
+                Annotated[NDArray, dict(device="cpu", writable=False)],
+                Annotated[NDArray, dict(device="cpu", writable=False)],
+            ]
+            | None,
             float,
             float,
             float,
@@ -71,8 +76,9 @@ def adam(
     """
     One step of Adam for all parameters, in place.
 
-    Each is ``(indptr or None, grad, values, mean, square, magnitude or None, mask or None, rate, root, newest,
-    threshold)``. The rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``; ``magnitude`` is the running mean of
+    Each is ``(indptr or None, grad, values, mean, square, magnitude or None, mask or None, (rows, rates) or None,
+    rate, root, newest, threshold)``. The rate of an edge is ``rate / max(fan-in of its row, mean fan-in)``, or, where the row of
+    each is given instead of indptr, ``rate * rates[row]``; ``magnitude`` is the running mean of
     ``|grad|``, in which this step has the share ``newest``; a soft ``threshold`` follows. With a ``mask`` (uint8) the numbers are
     those of the dense matrix, and gradients where it is 0 count as 0.
     """
@@ -166,6 +172,24 @@ def csr_sddmm(
     ``dw[slots[i]] += <x[:, row], dy[:, column]>`` at the edges of ``W^T``; the batch comes by columns.
     """
 
+def csr_gradient(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x_values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    dy: Annotated[NDArray, dict(device="cpu", writable=False)],
+    outer: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)], Annotated[NDArray, dict(device="cpu", writable=False)]
+    ]
+    | None,
+    dw: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """
+    ``dw[i] = <x[:, row], dy[:, column]>`` at the edges of ``W^T``, plus ``left[column] * right[row]`` for an outer product
+    ``(left, right)``; the batch comes by columns.
+    """
+
 def tiled_loss(
     layer: tuple[
         Annotated[NDArray, dict(device="cpu", writable=False)],
@@ -249,14 +273,14 @@ def turn(
 ) -> None:
     """``out = rows^T``."""
 
-def group_rows(
+def window_edges(
     indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
     indices: Annotated[NDArray, dict(device="cpu", writable=False)],
     n_cols: int,
-    most: int,
+    height: int,
 ) -> tuple:
     """
-    Edges by column, within a column by groups of rows of one length with at most ``most`` edges: ``rows, slots, cuts, lengths``.
+    Edges by windows of ``height`` rows, within a window by column: ``rows, slots, cuts``.
     """
 
 def gram_loss(
@@ -266,11 +290,12 @@ def gram_loss(
         Annotated[NDArray, dict(device="cpu", writable=False)],
         Annotated[NDArray, dict(device="cpu", writable=False)],
     ],
-    groups: tuple[
+    windows: tuple[
         Annotated[NDArray, dict(device="cpu", writable=False)],
         Annotated[NDArray, dict(device="cpu", writable=False)],
         Annotated[NDArray, dict(device="cpu", writable=False)],
-        Annotated[NDArray, dict(device="cpu", writable=False)],
+        int,
+        bool,
     ],
     x: Annotated[NDArray, dict(device="cpu", writable=False)],
     columns: tuple[
@@ -295,7 +320,7 @@ def gram_loss(
     """
     Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its gradients.
 
-    ``layer`` is ``(indptr, indices, values, bias)``, ``groups`` what `group_rows` gives, ``columns`` and ``samples`` are the
+    ``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives, the height and whether windows are made dense, ``columns`` and ``samples`` are the
     target's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, dbias, dx or None)``; numbers that the target
     does not hold have the weight ``unseen``.
     """
