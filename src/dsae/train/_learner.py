@@ -88,6 +88,8 @@ class Learner:
     sums : Sums
     stepper : Step, optional
         How steps are computed; None where that is still to be chosen.
+    taken : type, optional
+        Of the batches for which it was chosen.
     """
 
     stage: Stage
@@ -100,6 +102,7 @@ class Learner:
     epoch: int = 0
     sums: Sums = field(default_factory=Sums)
     stepper: Step | None = None
+    taken: type | None = None
 
     def settle(self) -> None:
         """Let layers, optimiser and shrinkers hold what the steps have made of them."""

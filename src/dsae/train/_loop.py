@@ -287,14 +287,16 @@ def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float
 
 
 def _stepper(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> Step:
-    """The learner's, but autograd where a layer's input and output gradient are to be kept, or for other batches."""
-    if learner.stepper is None:
-        learner.stepper = step_for(run, learner) if isinstance(x, Tensor) else sparse_step_for(run, learner)
-    if any(layer.tape.recording for layer in learner.layers.values()) or not learner.stepper.takes(x):
+    """The learner's for batches of this kind, but autograd where a layer's input and output gradient are to be kept."""
+    if any(layer.tape.recording for layer in learner.layers.values()):
         learner.settle()
         learner.stepper = None
         return AutogradStep(run, learner)
-    return learner.stepper
+    if learner.stepper is None or learner.taken is not type(x):  # by the batch alone: a restart chooses the same
+        learner.settle()
+        learner.stepper = step_for(run, learner) if isinstance(x, Tensor) else sparse_step_for(run, learner)
+        learner.taken = type(x)
+    return learner.stepper if learner.stepper.takes(x) else AutogradStep(run, learner)
 
 
 def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> list[nn.Parameter]:
