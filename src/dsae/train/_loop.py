@@ -296,7 +296,11 @@ def _stepper(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> Step:
         learner.settle()
         learner.stepper = step_for(run, learner) if isinstance(x, Tensor) else sparse_step_for(run, learner)
         learner.taken = type(x)
-    return learner.stepper if learner.stepper.takes(x) else AutogradStep(run, learner)
+    if not learner.stepper.takes(x):
+        learner.settle()
+        learner.stepper = None
+        return AutogradStep(run, learner)
+    return learner.stepper
 
 
 def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> list[nn.Parameter]:
