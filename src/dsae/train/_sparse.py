@@ -190,6 +190,8 @@ def covers(run: Run, learner: Learner) -> bool:
         and set(learner.stage.layers) == set(layers)
         and all(ops.is_native(p) for p in model.parameters())
         and not model.extras
+        and run.activity is None
+        and model.config.input_transform == "none"
         and kinds[first] in HAND_WRITTEN
         and all(kinds[name] in ops.DIFFERENTIATED for name in inner)
         and loss.tiled
