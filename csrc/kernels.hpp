@@ -166,6 +166,28 @@ using GramLoss = double(const GramLayer&, Rows<const float> x, const GramTarget&
 using GramEdges = void(const GramLayer&, Rows<const float> x, const GramTarget&, const Csr& edges, float factor,
                        float* dw, float* norms);
 
+// A matrix by columns and by rows, with values. Where its Gram matrix is at hand, that stands for the rows, and the
+// identity for the columns: products of columns are the same, in fewer steps.
+struct RidgeData {
+  Csr columns;
+  const float* by_column;
+  Csr rows;
+  const float* by_row;
+};
+struct RidgePlan {
+  const int32_t* sizes;  // inputs after each stage, rising
+  const float* scales;   // [n_stages, n_columns]: what products are multiplied by where the largest are chosen
+  int64_t n_stages;
+  float l2;
+};
+// As many inputs as counts says in each row of sizes[n_stages - 1].
+struct RidgeOutput {
+  int32_t *counts, *indices;
+  float* values;
+};
+// Columns begin to end by ridge regression on others: ridge.cpp.
+using Ridge = void(const RidgeData&, const RidgePlan&, int64_t begin, int64_t end, const RidgeOutput&);
+
 struct StepPlan;
 struct StepBatch;
 struct StepScratch;
@@ -228,6 +250,7 @@ struct ActivationKind {
   X(TiledLoss, tiled_loss)         \
   X(GramLoss, gram_loss)           \
   X(GramEdges, gram_edges)         \
+  X(Ridge, ridge)                  \
   X(StepGradients, step_gradients) \
   X(StepPiece, step_forward)       \
   X(StepPiece, step_backward)

@@ -15,4 +15,5 @@ void bind_products(nb::module_& m);
 void bind_codes(nb::module_& m);
 void bind_topology(nb::module_& m);
 void bind_network(nb::module_& m);
+void bind_ridge(nb::module_& m);
 void bind_step(nb::module_& m);

@@ -30,5 +30,6 @@ NB_MODULE(_kernels, m) {
   bind_products(m);
   bind_topology(m);
   bind_network(m);
+  bind_ridge(m);
   bind_step(m);
 }

@@ -69,6 +69,7 @@ void test_panels(const dsae::Kernels& k, int64_t n_rows, int64_t width, int lane
 void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, const std::string& where);
 void test_gram(const dsae::Kernels& k, const Matrix& m, int64_t n, float unseen, bool shifted,
                const std::string& where);
+void test_ridge(const dsae::Kernels& k, const Matrix& m, const std::string& where);
 void test_selection(const dsae::Kernels& k, int64_t n_rows, int64_t width, int64_t n, const std::string& where);
 void test_codes(const dsae::Kernels& k, const Matrix& m, double share, const std::string& where);
 void test_adam(const dsae::Kernels& k, const Matrix& m, const std::string& where);

@@ -16,6 +16,7 @@ int main() {
                                   std::to_string(n_cols) + " density " + std::to_string(density);
         test_topology(**level, m, shape);
         test_adam(**level, m, shape);
+        test_ridge(**level, m, shape);
         for (int64_t n : {0, 1, 7, 40})
           for (bool shifted : {false, true})
             test_gram(**level, m, n, n == 7 ? 0.3f : 1, shifted, shape + ", samples " + std::to_string(n));

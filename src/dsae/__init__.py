@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from dsae.estimators import DeepSparseAutoencoder as DeepSparseAutoencoder
     from dsae.estimators import DSAFeatureSelector as DSAFeatureSelector
     from dsae.estimators import DSAOutlierDetector as DSAOutlierDetector
+    from dsae.estimators import DSARecommender as DSARecommender
     from dsae.nn import Autoencoder as Autoencoder
     from dsae.nn import SparseLinear as SparseLinear
     from dsae.runtime import Runtime as Runtime
@@ -24,6 +25,7 @@ _HOMES = {
     "Autoencoder": "dsae.nn",
     "DSAFeatureSelector": "dsae.estimators",
     "DSAOutlierDetector": "dsae.estimators",
+    "DSARecommender": "dsae.estimators",
     "DeepSparseAutoencoder": "dsae.estimators",
     "Runtime": "dsae.runtime",
     "SparseLinear": "dsae.nn",

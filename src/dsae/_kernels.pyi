@@ -566,6 +566,35 @@ class Network:
     ) -> bool:
         """The same for CSR rows."""
 
+def ridge(
+    columns: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+    ],
+    rows: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+        Annotated[NDArray, dict(device="cpu", writable=False)],
+    ],
+    sizes: Annotated[NDArray, dict(device="cpu", writable=False)],
+    scales: Annotated[NDArray, dict(device="cpu", writable=False)],
+    l2: float,
+    begin: int,
+    outputs: tuple[
+        Annotated[NDArray, dict(device="cpu")],
+        Annotated[NDArray, dict(device="cpu")],
+        Annotated[NDArray, dict(device="cpu")],
+    ],
+) -> None:
+    """
+    Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages.
+
+    ``columns`` and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, or the identity and the Gram
+    matrix; ``sizes`` the number of inputs after each stage, ``scales [n_stages, n_columns]`` what products are
+    multiplied by; ``outputs`` ``(counts, indices, values)``, of which a column's are in order.
+    """
+
 class Step:
     """
     Layers in a row that are trained: their gradients go into arrays given with each.

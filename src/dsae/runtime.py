@@ -24,6 +24,7 @@ from dsae.config import (
     transformed,
 )
 from dsae.data import Rows, as_numbers, check_finite, check_rows, filled, put, rows_of, unknown
+from dsae.metrics import Recommendations, best_items
 from dsae.topology import Layer
 
 _VALUES_AT_ONCE = 2**20  # 8 MiB of float64 errors
@@ -257,6 +258,39 @@ class Runtime:
         """Rows with the mean of their feature in the place of NaN, if the model takes it: what encoding sees."""
         return rows if self.model.inputs is None else filled(rows, self.model.inputs.mean)
 
+    def recommend(
+        self, X: Any, n: int = 20, *, exclude_seen: bool = True, exclude: Any = None, names: bool = True
+    ) -> Recommendations:
+        """The features with the largest reconstruction for each row: items that users may like, from those they have.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or scipy sparse, shape (n_rows, n_items)
+        n : int
+            Items per row.
+        exclude_seen : bool
+            Whether items that are not zero in a row are left out.
+        exclude : scipy sparse or array-like, shape (n_rows, n_items) or (1, n_items), optional
+            More items to leave out: not zero where an item must not be recommended to a row, or to any.
+        names : bool
+            Whether items are given by name where the model has names of features; else they are columns.
+
+        Returns
+        -------
+        Recommendations
+            ``(items, scores)``, the best first; ties go to the lower column. Scores are computed a few rows at a time.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` is not finite rows of the model's width, or a row has fewer than ``n`` items left.
+        """
+        rows = check_rows("recommend", X, self.config.n_features, missing=self.missing)
+        items, scores = best_items(self.reconstruct, rows, n, exclude_seen, exclude)
+        if names and self.model.feature_names is not None:
+            items = np.asarray(self.model.feature_names)[items]
+        return Recommendations(items, scores)
+
     def save(self, folder: str | Path) -> Path:
         """Write the model folder; see `dsae.store.write`."""
         return store.write(folder, self.model)
@@ -331,6 +365,20 @@ class Runtime:
         one_of("[activate] name", name, self.layers)
         self._kernels.activate(rows, *self._activation(name))
 
+    @cached_property
+    def _starts_with_itself(self) -> bool:
+        """Whether the code is the row itself: sparse rows then go straight to the decoder, which leaves out zeros."""
+        (topology, values, bias), n = self.layers["encoder.0"], self.config.n_features
+        return (
+            self._n_encoder == 1
+            and self.config.code_activation == "identity"
+            and topology.shape == (n, n)
+            and topology.block_size == 1
+            and np.array_equal(topology.indptr, np.arange(n + 1))
+            and np.array_equal(topology.indices, np.arange(n))
+            and bool((values == 1).all() and (bias == 0).all())
+        )
+
     def _run(self, verb: str, X: Any, begin: int, end: int, what: str = "the model's input width") -> np.ndarray:
         n_in, n_out = self._widths[begin], self._widths[end]
         X = rows_of(verb, X)
@@ -364,6 +412,8 @@ class Runtime:
 
     def _run_network(self, begin: int, end: int, rows: Any, out: np.ndarray) -> bool:
         """False where rows hold NaN or infinity."""
+        if begin == 0 and end > 1 and self._starts_with_itself:
+            begin = 1
         if sp.issparse(rows):
             return self._network.run_csr(begin, end, rows.indptr, rows.indices, rows.data, out)
         return self._network.run(begin, end, rows, out)

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dsae import DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector
+from dsae import DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, DSARecommender
 
 X = np.random.default_rng(0).random((60, 8)).astype(np.float32)
 SMALL = {"n_components": 4, "hidden_layer_sizes": (12,), "density": 0.5, "max_iter": 2, "random_state": 0}
@@ -31,6 +31,7 @@ ESTIMATORS = [
     DeepSparseAutoencoder(),
     DSAOutlierDetector(n_estimators=1),
     DSAFeatureSelector(),
+    DSARecommender(n_neighbours=3),
 ]
 
 

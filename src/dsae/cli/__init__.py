@@ -31,6 +31,8 @@ COMMANDS = {
     "score": "_rank",
     "neighbours": "_rank",
     "select": "_rank",
+    "fit-recommender": "_recommend",
+    "recommend": "_recommend",
     "compare": "_compare",
     "report": "_compare",
     "info": "_info",
@@ -50,7 +52,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             hint = did_you_mean(cmd_name, COMMANDS)
             raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
-        return getattr(import_module(f"dsae.cli.{COMMANDS[cmd_name]}"), cmd_name)
+        return getattr(import_module(f"dsae.cli.{COMMANDS[cmd_name]}"), cmd_name.replace("-", "_"))
 
 
 @click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

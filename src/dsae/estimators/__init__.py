@@ -2,4 +2,5 @@
 
 from dsae.estimators._autoencoder import DeepSparseAutoencoder as DeepSparseAutoencoder
 from dsae.estimators._outlier import DSAOutlierDetector as DSAOutlierDetector
+from dsae.estimators._recommender import DSARecommender as DSARecommender
 from dsae.estimators._selector import DSAFeatureSelector as DSAFeatureSelector

@@ -18,7 +18,7 @@ from dsae.config import loss_of
 from dsae.data import ArraySource, Source, as_source, stacked
 from dsae.estimators._base import DSAEstimator, refuse_frames, refuse_unknown
 from dsae.interpret import feature_importances, normalize_atoms
-from dsae.metrics import evaluate
+from dsae.metrics import Recommendations, evaluate
 from dsae.runtime import Runtime
 
 _ROWS_AT_ONCE = 4096  # of a source; the runtime takes smaller chunks of these
@@ -91,6 +91,18 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         """
         batches = self._batches("score_samples", X)
         return np.concatenate([self.runtime_.score_samples(rows, scale=scale) for rows in batches])
+
+    def recommend(
+        self, X: Any, n: int = 20, *, exclude_seen: bool = True, exclude: Any = None, names: bool = True
+    ) -> Recommendations:
+        """The ``n`` features with the largest reconstruction for each row, as ``(items, scores)``.
+
+        Where rows are users and features items, these are the items that a user may like; see
+        `dsae.Runtime.recommend`. `DSARecommender` is the estimator made for it.
+        """
+        given = {"exclude_seen": exclude_seen, "exclude": exclude, "names": names}
+        parts = [self.runtime_.recommend(rows, n, **given) for rows in self._batches("recommend", X)]
+        return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect.

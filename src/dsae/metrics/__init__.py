@@ -1,5 +1,6 @@
 """Metrics: the error of a reconstruction, the sparsity of a model, and its cost."""
 
+from dsae.metrics._best import best_items as best_items
 from dsae.metrics._cost import bytes_in_memory as bytes_in_memory
 from dsae.metrics._cost import bytes_on_disk as bytes_on_disk
 from dsae.metrics._cost import multiply_adds as multiply_adds
@@ -8,6 +9,12 @@ from dsae.metrics._cost import parameters as parameters
 from dsae.metrics._cost import seconds_per_call as seconds_per_call
 from dsae.metrics._cost import sizes as sizes
 from dsae.metrics._evaluate import evaluate as evaluate
+from dsae.metrics._ranking import Recommendations as Recommendations
+from dsae.metrics._ranking import largest as largest
+from dsae.metrics._ranking import ndcg_at_k as ndcg_at_k
+from dsae.metrics._ranking import ranking as ranking
+from dsae.metrics._ranking import recall_at_k as recall_at_k
+from dsae.metrics._ranking import without as without
 from dsae.metrics._reconstruction import Reconstruction as Reconstruction
 from dsae.metrics._reconstruction import bce as bce
 from dsae.metrics._reconstruction import cosine as cosine

@@ -1,0 +1,442 @@
+"""A recommender with scikit-learn's interface."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from dsae import store
+from dsae.config import AutoencoderConfig, did_you_mean, in_range, positive_int
+from dsae.data import ArraySource, Source, as_source, check_source, in_memory
+from dsae.estimators._base import DSAEstimator, column_names, listed, refuse_unknown, warn
+from dsae.estimators._training import fitted_attributes
+from dsae.linear import sparse_ridge
+from dsae.metrics import Recommendations, ranking
+from dsae.runtime import Runtime
+from dsae.topology import Layer, Topology
+
+_POWERS = (0.5, 0.5)  # of an item's count, where inputs are chosen (docs/design/recommender.md)
+_POPULARITY = 1e-6  # of an item's share of the users: decides where nothing else does
+_HIDDEN = 5  # one in so many items, for `score`
+_PLACES = 20
+_ROWS_AT_ONCE = 4096
+_KEY = "recommender"
+
+
+class DSARecommender(DSAEstimator):
+    """Recommends items to users from the items that they have, by one sparse layer from items to items.
+
+    An item's score is a weighted sum over at most ``n_neighbours`` other items, the user's being 1 and all else 0. No
+    item counts for itself. The neighbours are chosen by the data, and their weights are those of ridge regression, in
+    closed form: a linear autoencoder without a path from an item to itself, as EASE (Steck 2019) and SLIM (Ning &
+    Karypis 2011), of which only the weights that matter exist. There is nothing to train, hence no epochs and no torch.
+
+    Rows are users, columns items; what counts is which items a user has. Values above 0 are taken as strengths, so
+    ratings from 1 to 5 had better be made 0 and 1 first: ``X >= 4``.
+
+    Parameters
+    ----------
+    n_neighbours : int
+        Other items from which an item's score is computed, at most. More are better and take longer: time grows with
+        their square, the model with their number.
+    ridge : float
+        Added to the diagonal of the neighbours' co-counts: an item must share more users than about that to count.
+    grown : float
+        Share of the neighbours, in [0, 1], that are chosen in a second stage, by what the first ones leave
+        unexplained; see `dsae.linear.sparse_ridge`.
+    random_state : int, RandomState or None
+        Draws what `score` hides. A fit has nothing random.
+
+    Attributes
+    ----------
+    runtime_ : Runtime
+        The model: the identity as encoder, the weights from items to items as decoder.
+    density_, nnz_ : float, int
+        Share and number of the weights.
+    n_features_in_ : int
+        Number of items.
+    n_users_ : int
+        Users that the model has seen.
+    fit_time_ : float
+        Seconds.
+
+    Examples
+    --------
+    >>> X = sp.csr_matrix(np.kron(np.eye(2), np.ones((4, 3))) * (np.arange(48).reshape(8, 6) % 5 > 0))
+    >>> model = DSARecommender(n_neighbours=3, ridge=1.0).fit(X)
+    >>> model.recommend([[1, 0, 0, 0, 0, 0], [0, 0, 0, 1, 1, 0]], n=1).items.tolist()
+    [[1], [5]]
+    """
+
+    runtime_: Runtime
+    n_users_: int
+    fit_time_: float
+
+    def __init__(
+        self, n_neighbours: int = 200, *, ridge: float = 30.0, grown: float = 0.0, random_state: Any = None
+    ) -> None:
+        self._assign(locals())
+
+    def fit(self, X: Any, y: Any = None, *, items: Sequence[str] | None = None, **unknown: Any) -> DSARecommender:
+        """Learn from the items of users.
+
+        Parameters
+        ----------
+        X : scipy sparse, array-like or DataFrame, shape (n_users, n_items)
+            Not negative. Users without items teach nothing; items without users are recommended last.
+        y : ignored
+        items : sequence of str, optional
+            Names of the columns, where ``X`` does not name them itself.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is invalid, or ``X`` holds negative values or nothing at all.
+        """
+        refuse_unknown("fit", unknown)
+        begun = time.perf_counter()
+        self._check_parameters()
+        source = in_memory("fit", X, training=True)
+        names = column_names(X, source) if items is None else _names(items, source.n_features)
+        self._learn(_strengths("fit", source.X), names)
+        self.fit_time_ = time.perf_counter() - begun
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, **unknown: Any) -> DSARecommender:
+        """Take in more users, with the result of a `fit` to all users so far.
+
+        Their rows are kept for this, and saved beside the model. To give away a model without them, save what
+        `dsae.load` reads: ``dsae.load("model").save("model")``.
+
+        Parameters
+        ----------
+        X : scipy sparse, array-like or DataFrame, shape (n_users, n_items)
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If ``X`` is invalid, or the model was saved without the rows that it was fitted to.
+        """
+        refuse_unknown("partial_fit", unknown)
+        if not hasattr(self, "runtime_"):
+            return self.fit(X)
+        begun = time.perf_counter()
+        self._check_parameters()
+        source = in_memory("partial_fit", X)
+        self._check_source("partial_fit", X, source)
+        if self._users is None:
+            raise ValueError(
+                "[partial_fit] The model must come with the users that it was fitted to; this one was saved without "
+                "them. Fit it to all users again."
+            )
+        users = sp.vstack([self._users, _strengths("partial_fit", source.X)], format="csr")
+        self._learn(users, self.runtime_.model.feature_names)
+        self.fit_time_ += time.perf_counter() - begun
+        return self
+
+    def recommend(
+        self, X: Any, n: int = 20, *, exclude_seen: bool = True, exclude: Any = None, names: bool = True
+    ) -> Recommendations:
+        """The ``n`` best items for each user; see `dsae.Runtime.recommend`.
+
+        Parameters
+        ----------
+        X : scipy sparse, array-like or DataFrame, shape (n_users, n_items), or a list of lists of names
+            The items that users have. These users need not be among those of `fit`.
+        n : int
+            Items per user.
+        exclude_seen : bool
+            Whether a user's own items are left out.
+        exclude : scipy sparse or array-like, shape (n_users, n_items) or (1, n_items), optional
+            More items to leave out, such as those that are out of stock.
+        names : bool
+            Whether items are given by name where they have names; else they are columns.
+
+        Returns
+        -------
+        Recommendations
+            ``(items, scores)``, each of shape ``(n_users, n)``, the best first. Items that nothing speaks for come in
+            the order of their popularity.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` is invalid, or a user has fewer than ``n`` items left.
+        """
+        source = self._source("recommend", X)
+        if isinstance(source, ArraySource):
+            return self.runtime_.recommend(source.X, n, exclude_seen=exclude_seen, exclude=exclude, names=names)
+        parts = [
+            self.runtime_.recommend(batch.rows, n, exclude_seen=exclude_seen, exclude=exclude, names=names)
+            for batch in source.batches(_ROWS_AT_ONCE)
+        ]
+        return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def similar_items(self, items: Any, n: int = 10, *, names: bool = True) -> Recommendations:
+        """What is recommended to a user who has one item alone.
+
+        Parameters
+        ----------
+        items : sequence of str or int
+            Names, or columns.
+        n : int
+            Items for each.
+        names : bool
+            As in `recommend`.
+
+        Returns
+        -------
+        Recommendations
+            ``(items, scores)``, each of shape ``(len(items), n)``.
+
+        Raises
+        ------
+        ValueError
+            If an item is unknown.
+        """
+        return self.runtime_.recommend(self.rows([[item] for item in items], "similar_items"), n, names=names)
+
+    def rows(self, users: Iterable[Iterable[Any]], verb: str = "rows") -> sp.csr_matrix:
+        """Rows as `recommend` takes them, from lists of items.
+
+        Parameters
+        ----------
+        users : iterable of iterables of str or int
+            Names or columns of the items of each user.
+        verb : str
+            Named in messages.
+
+        Returns
+        -------
+        csr_matrix of float32, shape (n_users, n_items)
+
+        Raises
+        ------
+        ValueError
+            If an item is unknown.
+        """
+        check_is_fitted(self)
+        columns = [np.unique(self._columns(verb, list(items))) for items in users]
+        indptr = np.cumsum([0, *(found.size for found in columns)])
+        indices = np.concatenate([np.zeros(0, np.int64), *columns]).astype(np.int32)
+        shape = (len(columns), self.n_features_in_)
+        return sp.csr_matrix((np.ones(indices.size, np.float32), indices, indptr.astype(np.int32)), shape=shape)
+
+    def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
+        """NDCG of the first 20 recommendations, the mean over users; see `dsae.metrics.ndcg_at_k`.
+
+        Parameters
+        ----------
+        X : scipy sparse, array-like or DataFrame, shape (n_users, n_items)
+            The items that the model sees.
+        y : csr_matrix, shape (n_users, n_items), optional
+            The items that it is to find. By default a fifth of each user's items in ``X``, drawn by ``random_state``,
+            is hidden from it and to be found. Labels, one a user, are ignored.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If ``X`` is invalid, or nobody has an item to find.
+        """
+        refuse_unknown("score", unknown)
+        source = self._source("score", X)
+        source = source if isinstance(source, ArraySource) else source.load()  # pyright: ignore
+        rows = _strengths("score", source.X, warned=True)
+        if y is None or np.ndim(y) == 1:
+            rows, held_out = _hidden(rows, check_random_state(self.random_state))
+        else:
+            held_out = sp.csr_matrix(y)
+        left = self.n_features_in_ - int(np.diff(rows.indptr).max())
+        k = min(_PLACES, max(1, left))
+        return ranking(self.runtime_, rows, held_out, k)[f"ndcg@{k}"]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a model folder, with the users' rows, from which `partial_fit` goes on; see docs/format.md."""
+        check_is_fitted(self)
+        kept = None if self._users is None else {"users": _arrays(self._users)}
+        return store.write(folder, replace(self.runtime_.model, learning=kept))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> DSARecommender:
+        """The fitted recommender of a model folder.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds another model.
+        """
+        model = store.read(folder, learning=True)
+        given = model.training.get(_KEY)
+        if not isinstance(given, dict):
+            raise ValueError(f"[load] {folder} must hold a DSARecommender; got another model. Read it with dsae.load.")
+        n_users = given.get("n_users")
+        estimator = cls(**{name: value for name, value in given.items() if name != "n_users"})
+        users = None if model.learning is None else _matrix(model.learning, model.config.n_features)
+        estimator._adopt(replace(model, learning=None), users, int(n_users or 0))
+        estimator.fit_time_ = float(model.metrics.get("fit_seconds", 0.0))
+        return estimator
+
+    def _check_parameters(self) -> None:
+        positive_int("n_neighbours", self.n_neighbours)
+        in_range("ridge", self.ridge, 0, open_low=True)
+        in_range("grown", self.grown, 0, 1)
+
+    def _learn(self, users: Any, names: list[str] | None) -> None:
+        begun, n = time.perf_counter(), users.shape[1]
+        weights = sparse_ridge(
+            users, min(self.n_neighbours, max(1, n - 1)), self.ridge, grown=self.grown, powers=_POWERS
+        )
+        share = np.bincount(users.indices[users.data > 0], minlength=n) / users.shape[0]
+        itself = Topology((n, n), np.arange(n + 1), np.arange(n))
+        given = {"n_neighbours": int(self.n_neighbours), "ridge": float(self.ridge), "grown": float(self.grown)}
+        model = store.Model(
+            AutoencoderConfig(n_features=n, n_components=n),
+            {
+                "encoder.0": Layer(itself, np.ones(n, np.float32), np.zeros(n, np.float32)),
+                "decoder.0": weights._replace(bias=(_POPULARITY * share).astype(np.float32)),
+            },
+            training={"loss": "mse", _KEY: {**given, "n_users": users.shape[0]}},
+            feature_names=names,
+            metrics={"fit_seconds": time.perf_counter() - begun},
+        )
+        self._adopt(model, users, users.shape[0])
+
+    def _adopt(self, model: store.Model, users: Any, n_users: int) -> None:
+        vars(self).pop("feature_names_in_", None)
+        own = fitted_attributes(model)
+        kept = ("runtime_", "n_features_in_", "feature_names_in_")
+        vars(self).update({name: own[name] for name in kept if name in own})
+        weights = model.layers["decoder.0"].topology
+        self.density_, self.nnz_, self.n_users_, self._users = weights.density, weights.nnz, n_users, users
+
+    def _source(self, verb: str, X: Any) -> Source:
+        check_is_fitted(self)
+        if isinstance(X, (list, tuple)) and any(isinstance(item, str) for user in X for item in user):
+            X = self.rows(X, verb)
+        source = as_source(verb, X)
+        self._check_source(verb, X, source)
+        return source
+
+    def _check_source(self, verb: str, X: Any, source: Source) -> None:
+        """As in any estimator, but that a matrix without names is no reason for a warning: CSR cannot have any."""
+        if source.column_names is None and not hasattr(X, "columns"):
+            check_source(verb, source, self.n_features_in_)
+        else:
+            super()._check_source(verb, X, source)
+
+    def _columns(self, verb: str, items: list[Any]) -> np.ndarray:
+        names, n = self.runtime_.model.feature_names, self.n_features_in_
+        places = self._places if names is not None else {}
+        found = [
+            places.get(item, -1) if isinstance(item, str) else int(item) if hasattr(item, "__index__") else -1
+            for item in items
+        ]
+        unknown = [item for item, at in zip(items, found, strict=True) if not 0 <= at < n]
+        if unknown:
+            known = "columns from 0 to" if names is None else "names, or columns from 0 to"
+            hint = "" if names is None else did_you_mean(unknown[0], names)
+            raise ValueError(
+                f"[{verb}] Items must be the model's, {known} {n - 1}; got {listed([repr(item) for item in unknown])}."
+                f"{hint} Leave out what is new, or fit again."
+            )
+        return np.asarray(found, np.int64)
+
+    @property
+    def _places(self) -> dict[str, int]:
+        return {name: j for j, name in enumerate(self.runtime_.model.feature_names or ())}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        return tags
+
+
+def _names(items: Sequence[str], n: int) -> list[str]:
+    names = [str(item) for item in items]
+    if len(names) != n or len(set(names)) != n:
+        raise ValueError(
+            f"[fit] items must be {n} different names, one for each column of X; got {len(names)}, "
+            f"{len(set(names))} of them different."
+        )
+    return names
+
+
+def _strengths(verb: str, rows: Any, warned: bool = False) -> Any:
+    """Rows as CSR without zeros; negative ones and rows without anything are refused."""
+    users: Any = sp.csr_matrix(rows, dtype=np.float32, copy=True)
+    users.sum_duplicates()
+    users.eliminate_zeros()
+    if not users.nnz and verb == "fit":
+        raise ValueError(f"[fit] X must hold items of users; got {users.shape[0]} rows of zeros.")
+    if users.nnz and users.data.min() < 0:
+        row = int(np.searchsorted(users.indptr, int(users.data.argmin()), side="right")) - 1
+        raise ValueError(
+            f"[{verb}] X must hold no negative values; got {users.data.min():g} in row {row}. Leave out what users "
+            "dislike: X * (X > 0)."
+        )
+    if not warned and users.nnz and users.data.max() > 1:
+        warn(
+            f"[{verb}] X holds values up to {users.data.max():g}, which count as strengths: a rating of 1 is a weak "
+            "liking then, not a dislike, and few large counts outweigh the rest. Usually which items a user has is the "
+            "better input: X > 0, or X >= 4."
+        )
+    return users
+
+
+def _hidden(rows: sp.csr_matrix, random: np.random.RandomState) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Rows without a fifth of their items, and these; one item alone is not hidden."""
+    counts = np.diff(rows.indptr)
+    owners = np.repeat(np.arange(counts.size), counts)
+    order = np.lexsort((random.random_sample(owners.size), owners))
+    place = np.empty(owners.size, np.int64)
+    place[order] = np.arange(owners.size) - rows.indptr[owners]
+    hide = place < np.where(counts > 1, np.ceil(counts / _HIDDEN), 0)[owners]
+    seen, held_out = rows.copy(), rows.copy()
+    seen.data[hide], held_out.data[~hide] = 0, 0
+    seen.eliminate_zeros()
+    held_out.eliminate_zeros()
+    return seen, held_out
+
+
+def _arrays(users: sp.csr_matrix) -> dict[str, np.ndarray]:
+    """Values are kept where they are not all 1."""
+    held = {"indptr": users.indptr.astype(np.int32), "indices": users.indices.astype(np.int32)}
+    return held if (users.data == 1).all() else {**held, "values": users.data}
+
+
+def _matrix(learning: Any, n_items: int) -> sp.csr_matrix:
+    try:
+        held = learning["users"]
+        indptr, indices = held["indptr"], held["indices"]
+        pattern = Topology((indptr.size - 1, n_items), indptr, indices)
+        values = held.get("values", np.ones(pattern.nnz, np.float32)).astype(np.float32)
+        if values.shape != (pattern.nnz,) or not (np.isfinite(values).all() and (values > 0).all()):
+            raise ValueError("values must be above 0, one for each item of a user")
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise ValueError(
+            f"[load] The users' rows are damaged ({error}). Save what dsae.load reads of the folder over it: the model "
+            "is whole, but partial_fit needs all users again."
+        ) from None
+    return sp.csr_matrix((values, pattern.indices, pattern.indptr), shape=pattern.shape)

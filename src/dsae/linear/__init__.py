@@ -1,0 +1,3 @@
+"""Linear maps in closed form, without torch: what needs no training."""
+
+from dsae.linear._ridge import sparse_ridge as sparse_ridge
