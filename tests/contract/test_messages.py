@@ -9,7 +9,15 @@ import pytest
 import scipy.sparse as sp
 
 import dsae
-from dsae import DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, Runtime, SparseLinear, Topology
+from dsae import (
+    DeepSparseAutoencoder,
+    DSAFeatureSelector,
+    DSAOutlierDetector,
+    DSARecommender,
+    Runtime,
+    SparseLinear,
+    Topology,
+)
 from dsae.data import read_rows, write_rows
 from dsae.interpret import CodeIndex, atoms, feature_importances, top_examples
 
@@ -25,7 +33,8 @@ def small(**changes):
 def fitted():
     topk = small(code_activation="topk", k=2).fit(X)
     detector, selector = DSAOutlierDetector(n_estimators=1, random_state=0).fit(X), DSAFeatureSelector(small()).fit(X)
-    return SimpleNamespace(dsa=small().fit(X), topk=topk, detector=detector, selector=selector)
+    recommender = DSARecommender(n_neighbours=2).fit(X)
+    return SimpleNamespace(dsa=small().fit(X), topk=topk, detector=detector, selector=selector, recommender=recommender)
 
 
 SHAPE = "must have 6 columns, the model's input width; got shape (30, 5)."
@@ -236,6 +245,25 @@ BAD_CALLS = {
             "[CodeIndex] X must be finite; it holds NaN, first in row 0. Impute or drop such values first.",
         ),
     ],
+    "recommend": [
+        (
+            lambda m: m.dsa.recommend(X, 1),
+            "[recommend] n must be at most 0, the items that row 0 has not seen and that are not excluded; got 1. Ask "
+            "for fewer, or set exclude_seen=False.",
+        ),
+        (lambda m: m.dsa.recommend(X, 0), "[recommend] n must be a whole number of at least 1; got 0."),
+        (lambda m: m.dsa.runtime_.recommend(X[:, :5]), f"[recommend] X {SHAPE}"),
+    ],
+    "similar_items": [
+        (
+            lambda m: m.recommender.similar_items([6]),
+            "[similar_items] Items must be the model's, columns from 0 to 5; got 6. Leave out what is new, or fit "
+            "again.",
+        ),
+    ],
+    "rows": [
+        (lambda m: m.recommender.rows([["tea"]]), "[rows] Items must be the model's, columns from 0 to 5; got 'tea'")
+    ],
     "nearest": [
         (
             lambda m: CodeIndex(X).nearest(X[:, :5]),
@@ -276,14 +304,17 @@ def verbs(kind):
     return {name for name, _ in getmembers(kind, isfunction) if name in own and not name.startswith("_")}
 
 
-@pytest.mark.parametrize("kind", [DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, Runtime, CodeIndex])
+@pytest.mark.parametrize(
+    "kind", [DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, DSARecommender, Runtime, CodeIndex]
+)
 def test_every_verb_has_a_bad_call_here(kind):
     assert verbs(kind), "this check can fail"
     assert verbs(kind) - BY_SCIKIT_LEARN <= set(BAD_CALLS)
 
 
 def test_every_public_name_has_a_bad_call_here():
-    classes = {"DeepSparseAutoencoder", "DSAFeatureSelector", "DSAOutlierDetector", "Runtime", "__version__"}
+    classes = {"DeepSparseAutoencoder", "DSAFeatureSelector", "DSAOutlierDetector", "DSARecommender", "Runtime"}
+    classes |= {"__version__"}
     assert set(dsae.__all__) - classes <= set(BAD_CALLS)
 
 

@@ -74,6 +74,9 @@ class DSAEstimator(BaseEstimator):
         check_is_fitted(self)
         if not _repeated_names(X):
             _check_feature_names(self, X, reset=False)
+        self._check_width(X)
+
+    def _check_width(self, X: Any) -> None:
         shape = getattr(X, "shape", ())
         if len(shape) == 2 and shape[1] not in (0, self.n_features_in_):
             raise ValueError(

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
 from dsae.config import AutoencoderConfig, did_you_mean, in_range, positive_int
-from dsae.data import ArraySource, Source, as_source, check_source, in_memory
+from dsae.data import ArraySource, Source, as_source, in_memory
 from dsae.estimators._base import DSAEstimator, column_names, listed, refuse_unknown, warn
 from dsae.estimators._training import fitted_attributes
 from dsae.linear import sparse_ridge
@@ -341,7 +341,7 @@ class DSARecommender(DSAEstimator):
     def _check_source(self, verb: str, X: Any, source: Source) -> None:
         """As in any estimator, but that a matrix without names is no reason for a warning: CSR cannot have any."""
         if source.column_names is None and not hasattr(X, "columns"):
-            check_source(verb, source, self.n_features_in_)
+            self._check_width(source)
         else:
             super()._check_source(verb, X, source)
 
@@ -393,10 +393,10 @@ def _strengths(verb: str, rows: Any, warned: bool = False) -> Any:
     if users.nnz and users.data.min() < 0:
         row = int(np.searchsorted(users.indptr, int(users.data.argmin()), side="right")) - 1
         raise ValueError(
-            f"[{verb}] X must hold no negative values; got {users.data.min():g} in row {row}. Leave out what users "
-            "dislike: X * (X > 0)."
+            f"[{verb}] Negative values in data: X must hold none; got {users.data.min():g} in row {row}. Leave out "
+            "what users dislike: X * (X > 0)."
         )
-    if not warned and users.nnz and users.data.max() > 1:
+    if not warned and users.nnz and users.data.max() > 1 and (users.data % 0.5 == 0).all():  # stars or counts
         warn(
             f"[{verb}] X holds values up to {users.data.max():g}, which count as strengths: a rating of 1 is a weak "
             "liking then, not a dislike, and few large counts outweigh the rest. Usually which items a user has is the "
