@@ -74,11 +74,19 @@ def _writing(output: str) -> Iterator[TextIO]:
     "--n-neighbours", default=200, show_default=True, type=click.IntRange(1), help="Items that an item is scored from."
 )
 @click.option("--ridge", default=30.0, show_default=True, type=float, help="Penalty, in users that two items share.")
+@click.option("--discount", default=0.15, show_default=True, type=float, help="Power of an item's users to divide by.")
 @click.option("--grown", default=0.0, show_default=True, type=float, help="Share of the neighbours chosen second.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
 @file_options
 def fit_recommender(
-    data: str, output: str, n_neighbours: int, ridge: float, grown: float, as_json: bool, reading: dict[str, Any]
+    data: str,
+    output: str,
+    n_neighbours: int,
+    ridge: float,
+    discount: float,
+    grown: float,
+    as_json: bool,
+    reading: dict[str, Any],
 ) -> None:
     """Fit a recommender to DATA, a file or folder with a row for each user and a column for each item."""
     from dsae import store
@@ -86,7 +94,9 @@ def fit_recommender(
     from dsae.estimators import DSARecommender
 
     store.check_target(output)
-    model = DSARecommender(n_neighbours, ridge=ridge, grown=grown).fit(open_rows(data, **reading).load())
+    model = DSARecommender(n_neighbours, ridge=ridge, discount=discount, grown=grown).fit(
+        open_rows(data, **reading).load()
+    )
     model.save(output)
     facts = {"model": output, "users": model.n_users_, "items": model.n_features_in_, "nnz": model.nnz_}
     show({**facts, "seconds": model.fit_time_}, as_json)

@@ -49,6 +49,8 @@ class DSARecommender(DSAEstimator):
         their square, the model with their number.
     ridge : float
         Added to the diagonal of the neighbours' co-counts: an item must share more users than about that to count.
+    discount : float
+        Scores of an item are divided by its number of users to this power: 0 favours popular items, 0.5 rare ones.
     grown : float
         Share of the neighbours, in [0, 1], that are chosen in a second stage, by what the first ones leave
         unexplained; see `dsae.linear.sparse_ridge`.
@@ -81,7 +83,13 @@ class DSARecommender(DSAEstimator):
     fit_time_: float
 
     def __init__(
-        self, n_neighbours: int = 200, *, ridge: float = 30.0, grown: float = 0.0, random_state: Any = None
+        self,
+        n_neighbours: int = 200,
+        *,
+        ridge: float = 30.0,
+        discount: float = 0.15,
+        grown: float = 0.0,
+        random_state: Any = None,
     ) -> None:
         self._assign(locals())
 
@@ -300,6 +308,7 @@ class DSARecommender(DSAEstimator):
     def _check_parameters(self) -> None:
         positive_int("n_neighbours", self.n_neighbours)
         in_range("ridge", self.ridge, 0, open_low=True)
+        in_range("discount", self.discount, 0)
         in_range("grown", self.grown, 0, 1)
 
     def _learn(self, users: Any, names: list[str] | None) -> None:
@@ -307,16 +316,22 @@ class DSARecommender(DSAEstimator):
         weights = sparse_ridge(
             users, min(self.n_neighbours, max(1, n - 1)), self.ridge, grown=self.grown, powers=_POWERS
         )
-        share = np.bincount(users.indices[users.data > 0], minlength=n) / users.shape[0]
+        counts = np.bincount(users.indices, minlength=n)
+        values = weights.values * (np.maximum(counts, 1.0) ** -self.discount).astype(np.float32)[weights.topology.rows]
         itself = Topology((n, n), np.arange(n + 1), np.arange(n))
-        given = {"n_neighbours": int(self.n_neighbours), "ridge": float(self.ridge), "grown": float(self.grown)}
+        given = {name: float(getattr(self, name)) for name in ("ridge", "discount", "grown")}
         model = store.Model(
             AutoencoderConfig(n_features=n, n_components=n),
             {
                 "encoder.0": Layer(itself, np.ones(n, np.float32), np.zeros(n, np.float32)),
-                "decoder.0": weights._replace(bias=(_POPULARITY * share).astype(np.float32)),
+                "decoder.0": Layer(
+                    weights.topology, values, (_POPULARITY / users.shape[0] * counts).astype(np.float32)
+                ),
             },
-            training={"loss": "mse", _KEY: {**given, "n_users": users.shape[0]}},
+            training={
+                "loss": "mse",
+                _KEY: {"n_neighbours": int(self.n_neighbours), **given, "n_users": users.shape[0]},
+            },
             feature_names=names,
             metrics={"fit_seconds": time.perf_counter() - begun},
         )

@@ -53,8 +53,8 @@ def best_items(
         if n > left.min():
             row = int(left.argmin())
             raise ValueError(
-                f"[recommend] n must be at most {left[row]}, the items that row {start + row} has not seen and that are "
-                f"not excluded; got {n}. Ask for fewer, or set exclude_seen=False."
+                f"[recommend] n must be at most {left[row]}, the items that row {start + row} has not seen and that "
+                f"are not excluded; got {n}. Ask for fewer, or set exclude_seen=False."
             )
         found.append(largest(scores, n))
     items, scores = (np.concatenate(part) for part in zip(*found, strict=True))
