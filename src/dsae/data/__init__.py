@@ -13,9 +13,9 @@ from dsae.data._entrance import check_rows as check_rows
 from dsae.data._entrance import gives_batches as gives_batches
 from dsae.data._entrance import in_memory as in_memory
 from dsae.data._entrance import rows_of as rows_of
-from dsae.data._iterator import IteratorSource as IteratorSource
 from dsae.data._interactions import Interactions as Interactions
 from dsae.data._interactions import interactions as interactions
+from dsae.data._iterator import IteratorSource as IteratorSource
 from dsae.data._kinds import as_numbers as as_numbers
 from dsae.data._known import Known as Known
 from dsae.data._objects import source_of as source_of
