@@ -113,10 +113,11 @@ using CodeDots = void(const Csr& m, const float* values, const Csr& code, Rows<c
 // dM[latent] = sum of c y[row] over a code's entries, which come by latent; `sums` (may be null) of c itself.
 using CodeOuter = void(const Csr& m, const Csr& by_latent, const float* c, Rows<const float> y, float* dm, float* sums);
 
-// What an output is compared with: samples by column; every number is less `shift` of its column (may be null).
+// What an output is compared with: samples by column; every number is less `shift` of its column (may be null). Weights
+// of its numbers and of the samples are null for all ones; a number that it does not hold weighs what its sample does.
 struct Target {
   Csr columns;
-  const float *values, *shift;
+  const float *values, *shift, *known, *weights;
 };
 struct OutputLayer {
   Csr w;

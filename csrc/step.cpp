@@ -3,13 +3,12 @@
 //
 // A group of panels has its own sums of gradients, added up in the order of groups, so that no result depends on how
 // many threads there are. Networks too large for such copies have one group, whose layers are shared out by rows.
-//
-// A new loss that training knows is a function and a case of `compare`, whose number is the `kernel` of its record.
 #include "step.hpp"
 
 #include "bf16.hpp"
 #include "block_backward.hpp"
 #include "cache.hpp"
+#include "compare.hpp"
 #include "edges.hpp"
 #include "exponential.hpp"
 
@@ -18,8 +17,6 @@ namespace {
 
 // Places in the table of activate.cpp.
 enum Kind { kIdentity, kRelu, kSigmoid, kAboveThreshold, kSoftmax, kTopK };
-
-inline float total(Vec v) { return sums<1>(&v)[0]; }
 
 template <int L>
 inline void activate(int kind, float* line) {
@@ -46,42 +43,6 @@ inline void differentiate(int kind, const float* h, float* d, const float* share
       break;
   }
 }
-
-template <int L>
-inline float sum_line(const float* line) {
-  Vec sum = {};
-  for (int n = 0; n < L; n += kWidth) sum += load(line + n);
-  return total(sum);
-}
-
-// One output's samples: `z` becomes the loss' derivative by what the last layer gave, less the record's factor, where
-// a loss takes that (cross entropy), else by the activated output. The summed loss.
-template <int L>
-inline float compare(int loss, float* z, const float* target, const float* known, const float* weights) {
-  float found[L];
-  if (loss == 0) {
-    for (int n = 0; n < L; ++n) {
-      const float residual = z[n] - target[n];
-      found[n] = residual * residual;
-      z[n] = residual;
-    }
-  } else {
-    for (int n = 0; n < L; ++n) {
-      const float e = exponential(z[n] < 0 ? z[n] : -z[n]), positive = z[n] < 0 ? 0.0f : z[n];
-      found[n] = positive + log_of_one_plus(e) - target[n] * z[n];
-      z[n] = (z[n] < 0 ? e : 1.0f) / (1 + e) - target[n];
-    }
-  }
-  // Selected, not multiplied: what is unknown may be NaN, and lines end in lanes that are no samples.
-  for (int n = 0; n < L; ++n) {
-    const float weight = weights[n] * (known ? known[n] : 1.0f);
-    found[n] = weight != 0 ? found[n] * weight : 0.0f;
-    z[n] = weight != 0 ? z[n] * weight : 0.0f;
-  }
-  return sum_line<L>(found);
-}
-
-inline bool takes_logits(int loss) { return loss == 1; }
 
 // The sums of all groups, in their order, to where they are wanted.
 void collect(const StepPlan& plan, const StepEnds& ends, const float* gradients, int64_t i) {

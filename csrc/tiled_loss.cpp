@@ -1,9 +1,10 @@
 // The last layer, its loss and both gradients, tile by tile of outputs: a tile of W x + b becomes the loss' gradient in
 // place, gives dW at once and dX through the transpose, and is overwritten by the next. Every sum has one order,
 // whatever the number of threads: rows of outputs are shared out for the first half of a tile, rows of inputs for the
-// second. A new loss is a function and a case of `line_loss`, whose number is the `kernel` of its record in Python.
+// second. A new loss is a function and a case of `line_loss`, whose number is the `kernel` of its record in Python;
+// with weights, lines of target and weights are written out, for `compare`.
+#include "compare.hpp"
 #include "edges.hpp"
-#include "exponential.hpp"
 
 namespace dsae::DSAE_LEVEL {
 namespace {
@@ -13,11 +14,9 @@ constexpr int64_t kLossCost = 8;  // of an output on a panel, in edges
 // Numbers of the target within one panel.
 struct PanelTarget {
   const int32_t* samples;
-  const float* values;
+  const float *values, *known;
   int64_t count, first_sample;
 };
-
-inline float total(Vec v) { return sums<1>(&v)[0]; }
 
 // In place: outputs become half the gradient of the squared error. Lanes from `used` on are no samples.
 template <int L>
@@ -61,6 +60,19 @@ inline float line_loss(int loss, float* line, const PanelTarget& target, float s
 }
 constexpr int kLosses = 2;
 
+// The same with weights of the samples, 0 for lanes that are none, and of the numbers that the target holds.
+template <int L>
+inline float weighted(int loss, float* line, const PanelTarget& target, float shift, const float* weights) {
+  float aim[L], known[L];
+  for (int lane = 0; lane < L; ++lane) aim[lane] = -shift, known[lane] = 1;
+  for (int64_t i = 0; i < target.count; ++i) {
+    const int64_t lane = target.samples[i] - target.first_sample;
+    aim[lane] += target.values[i];
+    if (target.known) known[lane] = target.known[i];
+  }
+  return compare<L>(loss, line, aim, known, weights);
+}
+
 template <int L>
 struct Tiles {
   const OutputLayer& layer;
@@ -80,7 +92,18 @@ struct Tiles {
     int32_t& at = sample[row - begin];
     const int32_t first = at, last = target.columns.indptr[row + 1];
     while (at < last && target.columns.indices[at] < (panel + 1) * L) ++at;
-    return {target.columns.indices + first, target.values + first, at - first, panel * L};
+    const float* const known = target.known ? target.known + first : nullptr;
+    return {target.columns.indices + first, target.values + first, known, at - first, panel * L};
+  }
+
+  // Of one output's samples in a panel, `left` in this and the panels after it.
+  float loss_of(float* y, const PanelTarget& numbers, float shift, int64_t left) const {
+    const int64_t used = left < L ? left : L;
+    if (!target.known && !target.weights) return line_loss<L>(kind, y, numbers, shift, used);
+    float weights[L] = {};
+    for (int64_t lane = 0; lane < used; ++lane)
+      weights[lane] = target.weights ? target.weights[numbers.first_sample + lane] : 1.0f;
+    return weighted<L>(kind, y, numbers, shift, weights);
   }
 
   void output(int64_t panel, int64_t row) {
@@ -89,9 +112,7 @@ struct Tiles {
     float* const y = line(panel, row);
     spmm_row<L>(layer.w, layer.values, layer.bias, from, y, at);
     const PanelTarget numbers = target_of(panel, row);
-    const int64_t left = n_rows - panel * L, used = left < L ? left : L;
-    const float loss = line_loss<L>(kind, y, numbers, shift, used);
-    losses[row - begin] += loss;
+    losses[row - begin] += loss_of(y, numbers, shift, n_rows - panel * L);
     if (!to.dbias) return;
     Vec sum = {};
     for (int n = 0; n < L; n += kWidth) {

@@ -227,7 +227,8 @@ void csr_gradient(const In& indptr, const In& indices, const In& x_indptr, const
 double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<std::tuple<In, In, In>>& transpose,
                   const In& x, const std::tuple<In, In, In, std::optional<In>>& target, int loss, int64_t n_rows,
                   float factor, const Out& tile,
-                  const std::optional<std::tuple<Out, Out, std::optional<Out>>>& gradients) {
+                  const std::optional<std::tuple<Out, Out, std::optional<Out>>>& gradients,
+                  const std::optional<In>& known, const std::optional<In>& weights) {
   const Call call{"tiled_loss"};
   const auto& [indptr, indices, values, bias] = layer;
   const auto from = call.panels<const float>("x", x);
@@ -239,7 +240,9 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
   const dsae::Target aim = {
       batch(call, "target ", t_indptr, t_samples, n_rows),
       call.vector<const float>("target values", t_values, "the size of target indices", t_samples.size()),
-      t_shift ? call.vector<const float>("shift", *t_shift, "the number of rows", to.w.n_rows) : nullptr};
+      t_shift ? call.vector<const float>("shift", *t_shift, "the number of rows", to.w.n_rows) : nullptr,
+      known ? call.vector<const float>("known", *known, "the size of target indices", t_samples.size()) : nullptr,
+      weights ? call.vector<const float>("weights", *weights, "the number of samples", n_rows) : nullptr};
   call.equal("target indptr.size - 1", aim.columns.n_rows, "the number of rows", to.w.n_rows);
   if (loss < 0 || loss >= kernels->n_losses)
     call.fail("a loss below " + std::to_string(kernels->n_losses), std::to_string(loss));
@@ -312,9 +315,10 @@ void bind_layers(nb::module_& m) {
         "outer product\n``(left, right)``; the batch comes by columns.");
   m.def("tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
         "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(),
-        "gradients"_a.noconvert().none(),
+        "gradients"_a.noconvert().none(), "known"_a.noconvert().none() = nb::none(),
+        "weights"_a.noconvert().none() = nb::none(),
         "Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its "
         "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, "
         "indices, values)``,\n``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx "
-        "or None)``.");
+        "or None)``, ``known`` the weights of the target's numbers, ``weights`` those of the samples.");
 }

@@ -220,12 +220,14 @@ def tiled_loss(
         Annotated[NDArray, dict(device="cpu")] | None,
     ]
     | None,
+    known: Annotated[NDArray, dict(device="cpu", writable=False)] | None = None,
+    weights: Annotated[NDArray, dict(device="cpu", writable=False)] | None = None,
 ) -> float:
     """
     Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its gradients.
 
     ``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, indices, values)``,
-    ``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx or None)``.
+    ``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx or None)``, ``known`` the weights of the target's numbers, ``weights`` those of the samples.
     """
 
 def code_topk(z: Annotated[NDArray, dict(device="cpu", writable=False)], k: int) -> tuple:

@@ -204,12 +204,17 @@ def turn(rows, out) -> None:
     out[:] = rows.T
 
 
-def tiled_loss(layer, transpose, x, target, loss: int, n_rows: int, factor: float, tile, gradients) -> float:
+def tiled_loss(
+    layer, transpose, x, target, loss: int, n_rows: int, factor: float, tile, gradients, known=None, weights=None
+) -> float:
     """Sum of the loss of ``W x + bias`` against the target by columns, tile by tile of outputs, and its gradients.
+
+    Weights are beyond it: their test writes the formula out.
 
     ``layer`` is ``indptr, indices, values, bias``; ``transpose`` its transpose's ``indptr, indices, values``;
     ``target`` ``indptr, samples, values, shift``; ``gradients`` ``dw, dbias, dx``, multiplied by ``factor``.
     """
+    assert known is weights is None
     indptr, indices, values, bias = layer
     t_indptr, samples, numbers, shift = target
     rows = np.empty((n_rows, x.shape[1]), np.float32)

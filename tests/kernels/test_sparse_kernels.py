@@ -134,6 +134,41 @@ def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, loss):
 
 
 @native
+@covering(LAYERS, loss=["mse", "bce"], known=[False, True], weighted=[False, True], n_rows=[1, 35, 128])
+def test_weights_multiply_the_loss_of_every_number(rng, shape, density, loss, known, weighted, n_rows):
+    """Of a number that the target does not hold its sample's; what weighs nothing may be anything."""
+    t, values, dense = layer(rng, shape, density)
+    bias, shift = floats(rng, shape[0]), floats(rng, shape[0]) if loss == "mse" else None
+    transposed, slots = t.transpose
+    X, rows = sparse(rng, (n_rows, shape[0]), 0.3), floats(rng, n_rows, shape[1])
+    columns = csr(np.ascontiguousarray(X.T))
+    of_numbers = rng.integers(0, 3, columns[2].size).astype(np.float32) if known else None
+    of_rows = rng.integers(0, 3, n_rows).astype(np.float32) if weighted else None
+    counts = np.ones((n_rows, shape[0]))
+    if known:
+        at = sp.csr_matrix((np.arange(columns[2].size), *columns[1::-1]), shape=(shape[0], n_rows)).tocoo()
+        counts[at.col, at.row] = of_numbers[at.data]
+        columns[2][of_numbers == 0] = np.nan
+    counts *= 1 if of_rows is None else of_rows[:, None]
+    x = kernels.empty_panels(n_rows, shape[1])
+    kernels.pack(rows, x)
+    gradients = [np.full_like(a, np.nan) for a in (values, bias, x)]
+    tile = np.full((len(x), 7, x.shape[2]), np.nan, np.float32)
+    both = (t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots])
+    number, target = LOSSES[loss].kernel, (*columns, shift)
+    total = kernels.tiled_loss(*both, x, target, number, n_rows, 0.5, tile, tuple(gradients), of_numbers, of_rows)
+    z, aim = rows.astype(np.float64) @ dense.T.astype(np.float64) + bias, X if shift is None else X - shift
+    each = (z - aim) ** 2 if loss == "mse" else np.logaddexp(0, z) - aim * z
+    dy = counts * (z - aim if loss == "mse" else 1 / (1 + np.exp(-z)) - aim)
+    np.testing.assert_allclose(total, (counts * each).sum(), rtol=1e-5, atol=1e-3)
+    d_rows = np.full_like(rows, np.nan)
+    kernels.unpack(gradients[2], d_rows)
+    wanted = ((dy.T @ rows)[t.rows, t.indices], dy.sum(0), dy @ dense)
+    for got, one in zip((*gradients[:2], d_rows), wanted, strict=True):
+        np.testing.assert_allclose(got, 0.5 * one, rtol=1e-3, atol=2e-3)
+
+
+@native
 @pytest.mark.parametrize("loss", ["mse", "bce"])
 def test_the_bits_do_not_depend_on_the_number_of_threads(rng, loss):
     torch = pytest.importorskip("torch")
@@ -180,6 +215,8 @@ MISFITS = [
     (4, None, 2, "Expected a loss below 2; got 2."),
     (5, None, 33, "Expected at most 32 rows, what the panels hold; got 33."),
     (1, None, None, "Expected the transpose, from which dx comes; got None."),
+    (9, None, np.zeros(3, np.float32), "Expected known.size = 4, the size of target indices; got 3."),
+    (10, None, np.zeros(3, np.float32), "Expected weights.size = 20, the number of samples; got 3."),
 ]
 
 
@@ -190,7 +227,7 @@ def test_a_tiled_loss_refuses_what_does_not_fit(rng):
     x, bias = floats(rng, 2, 5, 16), floats(rng, 4)
     target = (np.arange(5, dtype=np.int32), np.zeros(4, np.int32), floats(rng, 4), bias)
     right = [(t.indptr, t.indices, values, bias), (transposed.indptr, transposed.indices, values[slots]), x, target]
-    right += [0, 20, 1.0, floats(rng, 2, 3, 16), (values.copy(), bias.copy(), x.copy())]
+    right += [0, 20, 1.0, floats(rng, 2, 3, 16), (values.copy(), bias.copy(), x.copy()), None, None]
     kernels.tiled_loss(*right)
     for place, at, wrong, message in MISFITS:
         changed = wrong if at is None else tuple(wrong if i == at else part for i, part in enumerate(right[place]))

@@ -1,6 +1,9 @@
 """A sparse batch in a network equals the same batch written out."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 from tests.covering import covering
@@ -96,6 +99,36 @@ def test_a_tiled_loss_is_the_loss_of_the_whole_output(shape, density, kind, by_g
     same([got], [expected])
     wanted = (values, bias, h)
     same(torch.autograd.grad(3 * got, wanted), torch.autograd.grad(3 * expected, wanted))
+
+
+@covering(shape=SHAPES, density=DENSITIES, kind=KINDS, by_gemm=[False, True], known=[False, True], weight=[False, True])
+def test_a_weighted_loss_is_that_of_the_whole_output(shape, density, kind, by_gemm, known, weight):
+    """Of values that are not stored the weight is their row's; also of columns that are far from zero."""
+    rng = np.random.default_rng(3)
+    plain, dense = batch(20, shape[0], centred=kind == "mse")
+    counts = np.ones(dense.shape, np.float32)
+    seen, rows = rng.integers(0, 3, plain.values.size), rng.integers(0, 3, 20).astype(np.float32)
+    if known:
+        counts[plain.pattern.rows, plain.pattern.indices] = seen
+    counts = torch.from_numpy(counts * rows[:, None] if weight else counts)
+    target = replace(plain, known=seen.astype(np.float32) if known else None, weight=rows if weight else None)
+    assert target.size == pytest.approx(counts.sum().item() or 1.0)
+    topology, values, bias = layer(shape, density)
+    h = torch.randn(20, shape[1], requires_grad=True)
+    tape = ops.Tape()
+    tape.recording = True
+    got = ops.tiled_loss(values, bias, h, topology, target, kind, tape, by_gemm=by_gemm)
+    z = F.linear(h, ops.dense(values, topology), bias)
+    z.retain_grad()
+    each = F.mse_loss if kind == "mse" else F.binary_cross_entropy_with_logits
+    expected = (counts * each(z, dense, reduction="none")).sum() / target.size
+    same([got], [expected])
+    wanted = (values, bias, h)
+    same(torch.autograd.grad(3 * got, wanted), torch.autograd.grad(3 * expected, wanted, retain_graph=True))
+    (dz,) = torch.autograd.grad(expected, z)
+    same([tape.dy.norms()], [dz.norm(dim=0)])
+    parts = [replace(target, shift=None).part(piece).size for piece in (slice(7), slice(7, 20))]
+    assert sum(parts) == pytest.approx(counts.sum().item(), abs=2)  # a part in which nothing counts has size 1
 
 
 @covering(density=DENSITIES, kind=KINDS)

@@ -34,7 +34,7 @@ def data(n_rows=90, n_features=14):
     return np.maximum(X, 0).astype(np.float32)
 
 
-def train(checkpoints=None, rows=None, start=None, **settings):
+def train(checkpoints=None, rows=None, start=None, validation=None, **settings):
     fields = AutoencoderConfig.__dataclass_fields__
     model = {"n_components": 5, "hidden_layer_sizes": (9,), "density": 0.3}
     model |= {name: value for name, value in settings.items() if name in fields}
@@ -42,7 +42,8 @@ def train(checkpoints=None, rows=None, start=None, **settings):
     how |= {name: value for name, value in settings.items() if name not in fields}
     rows = data() if rows is None else rows
     config = AutoencoderConfig(n_features=rows.shape[1], **model)
-    result = fit_rows(rows, config, TrainConfig(**how), start, seed=3, checkpoints=checkpoints)
+    how = TrainConfig(**how)
+    result = fit_rows(rows, config, how, start, seed=3, checkpoints=checkpoints, validation=validation)
     return result.model, result.history
 
 

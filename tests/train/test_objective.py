@@ -25,10 +25,11 @@ def model(loss):
     return found
 
 
-def objective(model, loss, name, rows):
+def objective(model, loss, name, rows, weight=None):
     decoder = temporary_decoder(model.layers[name], seed=1)
     run = SimpleNamespace(model=model, config=TrainConfig(loss=loss))
-    value, whole = objective_of(run, Stage("alone", 1, (name,), temporary_decoder=True), decoder, ops.rows_of(rows))
+    stage = Stage("alone", 1, (name,), temporary_decoder=True)
+    value, whole = objective_of(run, stage, decoder, ops.given_of(rows, weight=weight))
     assert value is whole
     value.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in (model.layers[name].values, decoder.values))
@@ -45,6 +46,15 @@ def test_the_first_layer_has_the_loss_of_the_data(loss, rows):
     logits = decoder(hidden)
     wanted = F.mse_loss(logits, x - one.mean) if loss == "mse" else F.binary_cross_entropy_with_logits(logits, x)
     assert value == pytest.approx(wanted.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["encoder.0", "encoder.1"])
+@pytest.mark.parametrize("rows", [X, sp.csr_matrix(X)], ids=["dense", "csr"])
+def test_a_row_of_weight_two_is_two_rows(rows, name):
+    weight = np.arange(40) % 3
+    twice = rows[np.repeat(np.arange(40), weight)]
+    values = [objective(model("mse"), "mse", name, *given)[0] for given in ((rows, weight), (twice, None))]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("rows", [X, sp.csr_matrix(X)], ids=["dense", "csr"])

@@ -22,16 +22,16 @@ SETTINGS = {"hidden_layer_sizes": (16,), "density": 0.5, "max_iter": 8, "random_
 
 def shared(z, target, exposure):
     torch.testing.assert_close(target.sum(1, keepdim=True), exposure)
-    return -(target * z.log_softmax(1)).mean()
+    return -(target * z.log_softmax(1))
 
 
 def coupled(z, target):
-    return -(target * z.log_softmax(1)).mean()
+    return -(target * z.log_softmax(1))
 
 
 def scaled(output, target, exposure):
     rate = output * exposure
-    return (rate - target * (rate + 1e-6).log()).mean()
+    return rate - target * (rate + 1e-6).log()
 
 
 def logits(mean):
@@ -101,6 +101,28 @@ def test_a_reconstruction_has_the_totals_of_its_row(tmp_path, loss, kind):
     assert found["fvu"] == pytest.approx(metrics.fvu(X.toarray(), rebuilt), rel=1e-5)
     assert dsa.score(rows) == pytest.approx(1 - found["fvu"], rel=1e-5)
     assert metrics.evaluate(runtime, rows, metrics=["mse"])["mse"] == pytest.approx(found["mse"], rel=1e-5)
+
+
+@covering(
+    loss=["coupled", "poisson", "multinomial"], known=[False, True], weight=[False, True], rows_at_once=[1, 7, 1000]
+)
+def test_weights_are_those_of_the_rows_written_out(monkeypatch, loss, known, weight, rows_at_once):
+    monkeypatch.setattr("dsae.nn._trace._VALUES_AT_ONCE", rows_at_once * N_FEATURES)
+    link, generator = LOSSES[loss].link, torch.Generator().manual_seed(0)
+    model = nn.Autoencoder(AutoencoderConfig(N_FEATURES, 3, (), density=0.4, output_activation=link), generator)
+    places = X.copy()
+    places.data = RNG.integers(0, 3, X.nnz).astype(np.float32)
+    of_rows = RNG.integers(0, 3, N_ROWS).astype(np.float32) if weight else None
+    written_out = np.where(X.toarray() != 0, places.toarray(), 1).astype(np.float32)
+    gradients = []
+    for rows, beside in ((X, places), (X.toarray(), written_out)):
+        given = ops.given_of(rows, known=beside if known else None, weight=of_rows)
+        model.zero_grad()
+        value = model.trace(given).loss(loss)
+        value.backward()
+        gradients.append([value, *(p.grad.clone() for layer in model.layers.values() for p in layer.parameters())])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.detach().abs().max()))
 
 
 class Largest(TorchDispatchMode):

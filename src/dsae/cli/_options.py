@@ -68,6 +68,15 @@ class _Density(_Typed):
             )
 
 
+class _Shares(_Typed):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | list[float]:
+        try:
+            shares = [float(share) for share in value.split(",")]
+        except ValueError:
+            self.fail(f"must be a number, or two between a comma, such as 0,0.8; got {value!r}.", param, ctx)
+        return shares if len(shares) > 1 else shares[0]
+
+
 class Parameter(NamedTuple):
     """One parameter of the estimator, as a user of the command line sees it."""
 
@@ -93,6 +102,7 @@ _TYPES: dict[str, Any] = {
     "Sequence[int] | None": _Widths("WIDTH,..."),
     "int | str": _Auto(click.INT),
     "float | str": _Auto(click.FLOAT),
+    "float | Sequence[float]": _Shares("SHARE|LOW,HIGH"),
     "float | Mapping[str, float]": _Density("SHARE|LAYER=SHARE,..."),
 }
 _UNTYPED: dict[str, Any] = {"init": click.Path(), "random_state": int}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dsae.config._checks import check_choices, choice, in_range, positive_int, rising_widths, true_or_false
 from dsae.config._losses import LOSSES
@@ -34,6 +36,10 @@ class TrainConfig:
     n_iter_no_change: int = 10
     tol: float = 1e-4
     scale: bool = False
+    noise: float = 0.0
+    mask: float | tuple[float, float] = 0.0
+    mask_rescale: bool = True
+    emphasis: float = 1.0
     precision: str = choice("auto", PRECISIONS)
 
     def __post_init__(self) -> None:
@@ -46,18 +52,40 @@ class TrainConfig:
                 raise ValueError("target_rate must be below 1: at 1 every unit would always be on.")
         for name in ("max_iter", "batch_size", "n_iter_no_change"):
             positive_int(name, getattr(self, name))
-        for name in ("early_stopping", "scale"):
+        for name in ("early_stopping", "scale", "mask_rescale"):
             true_or_false(name, getattr(self, name))
         in_range("learning_rate_init", self.learning_rate_init, 0, open_low=True)
         in_range("validation_fraction", self.validation_fraction, 0, 0.9, open_low=True)
         object.__setattr__(self, "matryoshka", rising_widths("matryoshka", self.matryoshka))
+        for name in ("noise", "emphasis"):
+            in_range(name, getattr(self, name), 0)
+        object.__setattr__(self, "mask", _shares("mask", self.mask))
+        if self.emphasis != 1 and not self.mask:
+            raise ValueError(f"emphasis weighs masked values and needs mask above 0; got emphasis={self.emphasis!r}.")
         self._use_plain_numbers()
 
     def _use_plain_numbers(self) -> None:
         """Convert numpy's numbers, which grid searches pass, to Python's, which JSON can hold."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(field.default, (bool, int, float)):
+            if isinstance(field.default, (bool, int, float)) and not isinstance(value, tuple):
                 object.__setattr__(self, field.name, type(field.default)(value))
             elif value is not None and not isinstance(value, (str, tuple)):
                 object.__setattr__(self, field.name, float(value))
+
+
+def _shares(name: str, value: Any) -> float | tuple[float, float]:
+    """A share below 1, or the two between which one is drawn for every row."""
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        in_range(name, value, 0)
+        shares = (value,)
+    else:
+        shares = tuple(value)
+        if len(shares) != 2:
+            raise ValueError(f"{name} must be a share, or a pair (low, high) of them; got {value!r}.")
+        for share in shares:
+            in_range(f"every share in {name}", share, 0)
+    if not shares[0] <= shares[-1] < 1:
+        raise ValueError(f"{name} must be a share below 1, or a pair (low, high) of such; got {value!r}.")
+    low, high = float(shares[0]), float(shares[-1])
+    return low if low == high else (low, high)

@@ -101,9 +101,10 @@ class Batch:
         Names and classes of the rows, if the source has them.
     target : ndarray or csr_matrix, optional
         What is to be predicted, if not the rows themselves.
-    known : ndarray of bool, optional
-        Which values are known.
-    weight : ndarray, shape (n_rows,), optional
+    known : ndarray of float32 or csr_matrix, optional
+        Weights of the values of the target, 0 for those that are not known; of a CSR target a matrix with the same
+        stored places, beside which all values weigh 1.
+    weight : ndarray of float32, shape (n_rows,), optional
         How much each row counts.
 
     Examples
@@ -195,42 +196,3 @@ def stacked(pieces: Sequence[Any]) -> Any:
     if len(pieces) == 1:
         return pieces[0]
     return sp.vstack(pieces, format="csr") if sp.issparse(pieces[0]) else np.concatenate(pieces)
-
-
-def draws(numbers: np.ndarray, seed: int, epoch: int = 0) -> np.ndarray:
-    """A random number in [0, 1) for each row, the same in any batch and on any worker.
-
-    Parameters
-    ----------
-    numbers : ndarray of int, shape (n_rows,)
-        Row numbers in the data.
-    seed, epoch : int
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows,)
-        By SplitMix64 (Steele, Lea & Flood 2014) of seed, epoch and row number.
-
-    Examples
-    --------
-    >>> draws(np.arange(3), seed=0).round(3).tolist()
-    [0.883, 0.567, 0.591]
-    >>> draws(np.array([2, 0]), seed=0).round(3).tolist()
-    [0.591, 0.883]
-    """
-    start = ((seed + 1) * _GOLDEN + _mixed_int(epoch)) % 2**64
-    return _mixed(np.asarray(numbers).astype(np.uint64) + np.uint64(start)) / 2.0**64
-
-
-_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, SplitMix64's step
-
-
-def _mixed_int(number: int) -> int:
-    """0 stays 0."""
-    return int(_mixed(np.array([number], dtype=np.uint64))[0])
-
-
-def _mixed(z: np.ndarray) -> np.ndarray:
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
-    return z ^ (z >> np.uint64(31))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +14,7 @@ from dsae.data._batch import TABLE, Batch, Field, Part, Rows, check_worker
 from dsae.data._centring import check_moments
 from dsae.data._check import pieces
 from dsae.data._known import Known
-from dsae.data._statistics import Farthest, Moments, dense_moments, extremes, sparse_moments
+from dsae.data._statistics import Farthest, Moments, dense_moments, extremes, sparse_moments, weighted_moments
 
 
 @runtime_checkable
@@ -117,6 +118,10 @@ class ArraySource:
         Named ranges of columns.
     numbers : ndarray of int64, shape (n_samples,), optional
         What the rows are numbered; by default 0, 1, 2 and so on.
+    target : ndarray or csr_matrix of float32, shape (n_samples, n_outputs), optional
+        What is to be predicted from the rows, if not the rows themselves.
+    weight : ndarray of float32, shape (n_samples,), optional
+        How much each row counts, in the loss, the mean and the spread.
 
     Examples
     --------
@@ -134,16 +139,18 @@ class ArraySource:
         labels: np.ndarray | None = None,
         fields: Sequence[Field] = (),
         numbers: np.ndarray | None = None,
+        target: Rows | None = None,
+        weight: np.ndarray | None = None,
     ) -> None:
         self.X, self._exact = X, None
         names = None if column_names is None else tuple(column_names)
         part = Part("csr" if sp.issparse(X) else "dense", X.shape[1], names, tuple(fields))
         self.parts: Mapping[str, Part] = {TABLE: part}
-        self._all = Batch.of(X, numbers, ids=ids, labels=labels)
-        for name in ("numbers", "ids", "labels"):
+        self._all = Batch.of(X, numbers, ids=ids, labels=labels, target=target, weight=weight)
+        for name in ("numbers", "ids", "labels", "target", "weight"):
             values = getattr(self._all, name)
-            if values is not None and len(values) != X.shape[0]:
-                raise ValueError(f"{name} must be as many as the {X.shape[0]} rows; got {len(values)}.")
+            if values is not None and values.shape[0] != X.shape[0]:
+                raise ValueError(f"{name} must be as many as the {X.shape[0]} rows; got {values.shape[0]}.")
 
     @classmethod
     def of(cls, batch: Batch, part: Part, exact: Callable[[np.ndarray], Iterable[Any]] | None = None) -> ArraySource:
@@ -158,9 +165,16 @@ class ArraySource:
             Maps column numbers to their values before the cast to float32, if these are available; see `moments`.
         """
         known = {"ids": batch.ids, "labels": batch.labels, "numbers": batch.numbers}
+        known |= {"target": batch.target, "weight": batch.weight}
         source = cls(batch.rows, part.column_names, fields=part.fields, **known)
         source._exact = exact
         return source
+
+    def beside(self, target: Rows | None, weight: np.ndarray | None) -> ArraySource:
+        """The same rows with a target and weights, in place of their own where they are given."""
+        target = self._all.target if target is None else target
+        weight = self._all.weight if weight is None else weight
+        return self._of(replace(self._all, target=target, weight=weight))
 
     def __len__(self) -> int:
         return self.X.shape[0]
@@ -257,6 +271,8 @@ class ArraySource:
 
     @cached_property
     def _moments(self) -> Moments:
+        if self._all.weight is not None:
+            return weighted_moments(self.X, self._all.weight)
         return sparse_moments(self.X) if sp.issparse(self.X) else dense_moments(self.X)
 
     def split(self, fraction: float, seed: int) -> tuple[ArraySource, ArraySource]:

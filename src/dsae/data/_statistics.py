@@ -34,7 +34,7 @@ class Farthest(NamedTuple):
 class Moments(NamedTuple):
     """Of some rows, float64: mean and sum of squared deviations of every column, and the farthest row.
 
-    NaN is not known and counts nowhere: ``known`` is the number of the other values of every column.
+    NaN is not known and counts nowhere: ``known`` is the number of the other values of every column, or their weight.
     """
 
     mean: np.ndarray
@@ -46,7 +46,7 @@ class Moments(NamedTuple):
     @property
     def deviation(self) -> np.ndarray:
         """Standard deviation of every column."""
-        return np.sqrt(self.square / np.maximum(self.known, 1))
+        return np.sqrt(self.square / np.where(self.known > 0, self.known, 1))
 
     def farthest(self) -> Farthest:
         """With its share of all."""
@@ -76,11 +76,14 @@ class Statistics:
     def update(self, batch: Batch) -> None:
         """Add rows."""
         rows = batch.rows
-        new = sparse_moments(rows) if sp.issparse(rows) else _quick_moments(rows)
+        if batch.weight is not None:
+            new = weighted_moments(rows, batch.weight)
+        else:
+            new = sparse_moments(rows) if sp.issparse(rows) else _quick_moments(rows)
         if new.row_square > self._row_square:
             self._row, self._row_square = int(batch.numbers[new.row]), new.row_square
         step, total = new.mean - self._mean, self._known + new.known
-        some = np.maximum(total, 1)  # of a column of which nothing is known yet
+        some = np.where(total > 0, total, 1)  # of a column of which nothing is known yet
         self._square += new.square + step**2 * (self._known * new.known / some)
         self._mean += step * (new.known / some)
         self._known = total
@@ -174,6 +177,41 @@ def _quick_moments(rows: np.ndarray) -> Moments:
     of_rows = deviations.sum(axis=1)
     row = int(of_rows.argmax())
     return Moments(mean, square, np.full(mean.size, float(len(rows))), row, float(of_rows[row]))
+
+
+def weighted_moments(rows: Rows, weight: np.ndarray) -> Moments:
+    """Of rows that count by their weights: so do what is known and the squares."""
+    weight, width = weight.astype(np.float64), rows.shape[1]
+    if not sp.issparse(rows):
+        return _weighted_dense(rows, weight)
+    at, columns = np.repeat(np.arange(len(weight)), np.diff(rows.indptr)), rows.indices
+    missing = np.isnan(rows.data)
+    known = weight.sum() - np.bincount(columns[missing], weight[at[missing]], width)
+    values, each = np.where(missing, 0, rows.data), weight[at]
+    mean = np.bincount(columns, each * values, width) / np.where(known > 0, known, 1)
+    # values that are not stored are zero; rows and columns start as if all of theirs were
+    apart = each * (np.where(missing, 0, np.square(values - mean[columns])) - mean[columns] ** 2)
+    square = np.maximum(weight.sum() * mean**2 + np.bincount(columns, apart, width), 0)
+    of_rows = weight * (mean @ mean) + np.bincount(at, apart, len(weight))
+    row = int(of_rows.argmax())
+    return Moments(mean, square, known, row, float(of_rows[row]))
+
+
+def _weighted_dense(rows: np.ndarray, weight: np.ndarray) -> Moments:
+    sums, known, square = np.zeros((3, rows.shape[1]))
+    for start, piece in pieces(rows):
+        each = weight[start : start + len(piece), None] * ~np.isnan(piece)
+        sums += (each * np.nan_to_num(piece, nan=0.0)).sum(axis=0)
+        known += each.sum(axis=0)
+    mean = sums / np.where(known > 0, known, 1)
+    row, row_square = 0, -1.0
+    for start, piece in pieces(rows):
+        apart = weight[start : start + len(piece), None] * np.nan_to_num(np.square(piece - mean), nan=0.0)
+        square += apart.sum(axis=0)
+        of_rows = apart.sum(axis=1)
+        if of_rows.max() > row_square:
+            row, row_square = start + int(of_rows.argmax()), float(of_rows.max())
+    return Moments(mean, square, known, row, row_square)
 
 
 def sparse_moments(rows: Rows) -> Moments:

@@ -8,12 +8,14 @@ from functools import cached_property
 from itertools import islice
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._batch import TABLE, Batch, Field, Part, Rows, check_worker, draws, share, stacked
+from dsae.data._batch import TABLE, Batch, Field, Part, Rows, check_worker, share, stacked
 from dsae.data._centring import check_moments
+from dsae.data._draws import draws
 from dsae.data._known import Known
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
@@ -46,6 +48,8 @@ class StreamSource:
         From row numbers to which of these rows belong to this source.
     missing : {"error", "mask"}
         Whether NaN, and so an empty cell, is refused or a value that is not known.
+    target, weight : ndarray or csr_matrix, optional
+        As in `ArraySource`, for all rows of the reader, in memory.
 
     Attributes
     ----------
@@ -53,12 +57,29 @@ class StreamSource:
         Seconds that the consumer of batches has waited for them so far.
     """
 
-    def __init__(self, reader: Reader, keep: Keep | None = None, missing: str = "error") -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        keep: Keep | None = None,
+        missing: str = "error",
+        target: Rows | None = None,
+        weight: np.ndarray | None = None,
+    ) -> None:
         self.reader, self._keep, self.missing, self.waited = reader, keep, missing, 0.0
+        self._target, self._weight = target, weight
 
     def with_missing(self, missing: str) -> StreamSource:
         """The same rows, in which NaN is refused or not."""
-        return self if missing == self.missing else StreamSource(self.reader, self._keep, missing)
+        return self if missing == self.missing else self._with(missing=missing)
+
+    def beside(self, target: Rows | None, weight: np.ndarray | None) -> StreamSource:
+        """The same rows with a target and weights, in place of their own where they are given."""
+        given = {"target": target, "weight": weight}
+        return self._with(**{name: values for name, values in given.items() if values is not None})
+
+    def _with(self, **changed: Any) -> StreamSource:
+        own = {"keep": self._keep, "missing": self.missing, "target": self._target, "weight": self._weight}
+        return StreamSource(self.reader, **(own | changed))
 
     def __len__(self) -> int:
         return self._n_kept
@@ -162,7 +183,10 @@ class StreamSource:
 
     def _kept(self, chunks: Iterator[Chunk]) -> Iterator[Batch]:
         for start, rows, ids, labels in chunks:
-            batch = Batch.of(rows, np.arange(start, start + rows.shape[0]), ids=ids, labels=labels)
+            own = slice(start, start + rows.shape[0])
+            beside = {"target": self._target, "weight": self._weight}
+            beside = {name: None if values is None else values[own] for name, values in beside.items()}
+            batch = Batch.of(rows, np.arange(own.start, own.stop), ids=ids, labels=labels, **beside)
             if self._keep is None:
                 yield batch
                 continue
@@ -246,9 +270,7 @@ class StreamSource:
             If one of the two would be empty.
         """
         parts = tuple(
-            StreamSource(
-                self.reader, lambda numbers, other=other: (draws(numbers, seed) < fraction) == other, self.missing
-            )
+            self._with(keep=lambda numbers, other=other: (draws(numbers, seed) < fraction) == other)
             for other in (False, True)
         )
         if not all(map(len, parts)):

@@ -123,6 +123,19 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         Whether NaN in the rows is refused, or a value that is not known. With ``mask`` (stored NaN in sparse rows, what
         is masked, NA and empty cells, too) it is left out of means, scales, the loss and every error, and the mean of
         its feature stands for it; see `impute`.
+    noise : float
+        Standard deviation of Gaussian noise on the rows that training sees, in units of the data's spread (its root
+        mean square over the features; that of each feature with ``scale``). The target stays clean (denoising
+        autoencoder, Vincent et al. 2008). For dense rows; when it pays is in docs/user/denoising.md.
+    mask : float or (float, float)
+        Share of the values that a training step does not see, of sparse rows of the stored ones. A pair ``(low, high)``
+        draws a share between the two for every row and epoch. A dense row holds the feature's mean in their place. The
+        target is the whole row.
+    mask_rescale : bool
+        Whether the values seen are multiplied by how many there are for each one seen, so that sums over a row stay
+        what they are without a mask.
+    emphasis : float
+        Weight of masked values in the loss beside the others, which weigh 1.
     precision : {"auto", "float32"}
         Whether training may round activations and their gradients to bfloat16 inside the products of large sparse
         layers, where a table measured beforehand says that it is faster on this CPU; weights and sums stay float32, and
@@ -214,6 +227,10 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         tol: float = 1e-4,
         scale: bool = False,
         missing: str = "error",
+        noise: float = 0.0,
+        mask: float | Sequence[float] = 0.0,
+        mask_rescale: bool = True,
+        emphasis: float = 1.0,
         precision: str = "auto",
         device: str = "auto",
         random_state: Any = None,

@@ -18,7 +18,7 @@ from dsae.nn._connected import connected, switch
 from dsae.nn._dense import DenseAutoencoder, transformed_rows
 from dsae.nn._linear import SparseLinear
 from dsae.nn._trace import Trace, activated
-from dsae.ops import Code, Panels, PreCode, SparseRows
+from dsae.ops import Code, Given, Panels, PreCode, SparseRows
 from dsae.topology import Layer, Topology, erdos_renyi
 
 # The first reconstruction is nearly the mean. Test MSE of 784-512-128-32 after 6 epochs on 20000 MNIST images, for
@@ -153,19 +153,25 @@ class Autoencoder(nn.Module):
         return self._restored(trace.rows(trace.output))
 
     def trace(
-        self, x: Tensor | SparseRows, shortcut: SparseLinear | None = None, *, transformed: Tensor | None = None
+        self,
+        x: Tensor | SparseRows | Given,
+        shortcut: SparseLinear | None = None,
+        *,
+        transformed: Tensor | None = None,
     ) -> Trace:
         """One forward pass over rows ``[batch, n_features]`` that keeps what losses and penalties need.
 
         Parameters
         ----------
-        x : Tensor or SparseRows
+        x : Tensor, SparseRows or Given
+            Rows that are their own target, or a batch with target and weights.
         shortcut : SparseLinear, optional
             Reconstructs from the first layer's output, in the place of all layers behind it.
         transformed : Tensor, optional
             ``x`` after the input transform, where gradients by that are wanted.
         """
-        centred = self.centred(x) if transformed is None else self._less_mean(transformed)
+        given = x if isinstance(x, Given) else Given(x)
+        centred = self.centred(given.x) if transformed is None else self._less_mean(transformed)
         if shortcut is None:
             entered, hidden, pre_code = self._encoded(centred)
             decoded = self.steps(self.names("decoder")[:-1], hidden[-1])
@@ -174,12 +180,12 @@ class Autoencoder(nn.Module):
             ((pre_code, after),) = self.steps(self.names("encoder")[:1], entered)
             hidden = (after,)
         return Trace(
-            given=x,
+            given=given,
             input=entered,
             hidden=hidden,
             pre_code=pre_code,
             inner=tuple(after for _, after in decoded),
-            aim=centred if self.config.output.linear else x,
+            aim=self.aim(given, centred),
             head=self.decoder[-1] if shortcut is None else shortcut,  # type: ignore[arg-type]
             activation=self.activations[-1],  # type: ignore[arg-type]
             extras=dict(self.extras.items()),
@@ -192,6 +198,26 @@ class Autoencoder(nn.Module):
         code = _codes.first_latents(trace.hidden[-1], width)
         decoded = self.steps(self.names("decoder")[:-1], code)
         return replace(trace, hidden=(*trace.hidden[:-1], code), inner=tuple(after for _, after in decoded))
+
+    def aim(self, given: Given, centred: Tensor | SparseRows | None = None) -> Tensor | SparseRows:
+        """What the output of a batch is compared with: its target, centred where the output is linear.
+
+        Parameters
+        ----------
+        given : Given
+        centred : Tensor or SparseRows, optional
+            Its rows, if they have been centred already.
+
+        Returns
+        -------
+        Tensor or SparseRows
+            Sparse rows hold their weights.
+        """
+        if not self.config.output.linear:
+            aim = given.aim
+        else:
+            aim = centred if given.target is None and centred is not None else self.centred(given.aim)
+        return given.with_weights(aim) if given.weighted and isinstance(aim, SparseRows) else aim
 
     def _encoded(
         self, centred: Tensor | SparseRows

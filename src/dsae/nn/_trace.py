@@ -13,7 +13,7 @@ from dsae import ops
 from dsae.config import Loss, loss_of
 from dsae.nn._activations import ACTIVATIONS, Activation
 from dsae.nn._linear import SparseLinear
-from dsae.ops import Code, Panels, PreCode, SparseRows
+from dsae.ops import Code, Given, Panels, PreCode, SparseRows
 
 _VALUES_AT_ONCE = 1 << 24  # 64 MiB; whole batches of a million features took 6.1 GB (docs/design/sparse_input.md)
 
@@ -26,8 +26,8 @@ class Trace:
 
     Parameters
     ----------
-    given : Tensor or SparseRows
-        The rows as the data hold them.
+    given : Given
+        The batch as the data hold it.
     input : Tensor, Panels or SparseRows
         Centred input of the first encoder layer.
     hidden : tuple of Tensor, Panels or Code
@@ -37,7 +37,7 @@ class Trace:
     inner : tuple of Tensor or Panels
         Output of every decoder layer but the last.
     aim : Tensor or SparseRows
-        The target.
+        The target; sparse rows hold their weights.
     head : SparseLinear
         The last layer.
     activation : Activation
@@ -46,7 +46,7 @@ class Trace:
         What the loss takes beside output and target, see `dsae.config.Loss`.
     """
 
-    given: Tensor | SparseRows
+    given: Given
     input: Tensor | Panels | SparseRows
     hidden: tuple[Tensor | Panels | Code, ...]
     pre_code: Tensor | Panels | PreCode
@@ -83,10 +83,13 @@ class Trace:
 
     @cached_property
     def target(self) -> Tensor:
-        """What the output is compared with, as rows: the centred input, or the input itself where the output is not
-        linear.
-        """
+        """What the output is compared with, as rows, centred where the output is linear."""
         return self.aim.dense(self._like) if isinstance(self.aim, SparseRows) else self.aim
+
+    @property
+    def weights(self) -> Tensor | None:
+        """Of the target's values, to be broadcast; None where all are 1."""
+        return self.aim.weights(self._like) if isinstance(self.aim, SparseRows) else self.given.weights
 
     @property
     def code(self) -> Tensor:
@@ -112,7 +115,7 @@ class Trace:
         return Panels(drawn, self.n_rows) if packed else drawn
 
     def loss(self, kind: str) -> Tensor:
-        """Mean loss over rows and features.
+        """Mean loss over rows and features, by their weights where the batch has some.
 
         Sparse rows' reconstructions are materialised a few outputs at a time, or a few rows at a time where the loss
         needs whole rows.
@@ -129,16 +132,18 @@ class Trace:
             if self.aim.shape[0] > self._rows_at_once:
                 return self._loss_by_rows(record, half)
         output = self.rows(self.logits if record.needs_link else self.output)
-        return half.mean(output, self.target, **self.extras, **self._exposure(record))
+        return half.mean(output, self.target, self.weights, **self.extras, **self._exposure(record))
 
     def _loss_by_rows(self, record: Loss, half: ops.TorchLoss) -> Tensor:
-        exposure = self._exposure(record)
+        exposure, aim = self._exposure(record), self.aim
+        assert isinstance(aim, SparseRows)
 
         def measure(z: Tensor, piece: slice, *extras: Tensor) -> Tensor:
             output = z if record.needs_link else self.activation(z, z.shape[0])
-            target = self.aim.part(piece).dense(z)  # type: ignore[union-attr]
+            rows = aim.part(piece)
             beside = {name: totals[piece] for name, totals in exposure.items()}
-            return half.mean(output, target, **dict(zip(self.extras, extras, strict=True)), **beside)
+            trained = dict(zip(self.extras, extras, strict=True))
+            return half.mean(output, rows.dense(z), rows.weights(z), **trained, **beside)
 
         head, extras = self.head, tuple(self.extras.values())
         return ops.loss_by_rows(
@@ -151,14 +156,15 @@ class Trace:
             extras,
             head.tape,
             by_gemm=head.executor == "dense",
+            worth=aim.row_sizes if aim.weighted else None,
         )
 
     def _exposure(self, record: Loss) -> dict[str, Tensor]:
         """Each row's total ``[n_rows, 1]``, for a loss that takes it."""
         if not record.exposure:
             return {}
-        given = self.given
-        return {"exposure": given.totals(self._like) if isinstance(given, SparseRows) else given.sum(1, keepdim=True)}
+        rows = self.given.aim
+        return {"exposure": rows.totals(self._like) if isinstance(rows, SparseRows) else rows.sum(1, keepdim=True)}
 
     @property
     def _rows_at_once(self) -> int:
@@ -185,7 +191,7 @@ class Trace:
             return self
         return replace(
             self,
-            given=self.given.part(slice(n)),  # type: ignore[union-attr]
+            given=Given(self.given.aim.part(slice(n))),  # type: ignore[union-attr]
             input=self.input.part(slice(n)),
             hidden=tuple(t.first(n) if isinstance(t, Code) else self.rows(t)[:n] for t in self.hidden),
             pre_code=self.pre_code.first(n) if isinstance(self.pre_code, PreCode) else self.rows(self.pre_code)[:n],

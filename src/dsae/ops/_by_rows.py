@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -29,6 +30,7 @@ def loss_by_rows(
     tape: Tape | None = None,
     *,
     by_gemm: bool = False,
+    worth: np.ndarray | None = None,
 ) -> Tensor:
     """Mean over rows of a loss of ``W x + bias``, whose outputs are never all in memory.
 
@@ -51,6 +53,8 @@ def loss_by_rows(
         Keeps ``x`` and a `LazyGradient` of the output while it is recording.
     by_gemm : bool
         Whether to scatter the values into a dense matrix and multiply by that.
+    worth : ndarray of float64, shape (batch,), optional
+        What the rows count for in the mean; by default all alike.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def loss_by_rows(
     """
     inputs = (x, values, bias, *extras)
     needs = tuple(torch.is_grad_enabled() and t.requires_grad for t in inputs)
-    return _LossByRows.apply(_Plan(topology, measure, height, tape, by_gemm, needs), *inputs)  # type: ignore[return-value]
+    return _LossByRows.apply(_Plan(topology, measure, height, tape, by_gemm, worth, needs), *inputs)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,17 @@ class _Plan:
     height: int
     tape: Tape | None
     by_gemm: bool
+    worth: np.ndarray | None
     needs: tuple[bool, ...]
 
     def pieces(self, n_rows: int) -> Iterator[tuple[slice, float]]:
         """Rows to be computed at once, and their share of the mean."""
         for begin in range(0, n_rows, self.height):
             end = min(begin + self.height, n_rows)
-            yield slice(begin, end), (end - begin) / n_rows
+            if self.worth is None:
+                yield slice(begin, end), (end - begin) / n_rows
+            else:
+                yield slice(begin, end), float(self.worth[begin:end].sum() / (self.worth.sum() or 1.0))
 
     def outputs(self, x: Tensor, values: Tensor, bias: Tensor) -> Tensor:
         """``W x + bias`` of some rows."""

@@ -20,7 +20,12 @@ _GRAM = (1.1, 10.0, 17.0, 0.06, 9.0)
 
 
 def pays(topology: Topology, target: SparseRows) -> bool:
-    """Whether Gram matrices take less time than a pass over all outputs; by a fixed table, so that runs repeat."""
+    """Whether Gram matrices take less time than a pass over all outputs; by a fixed table, so that runs repeat.
+
+    A target with weights is beyond them.
+    """
+    if target.weighted:
+        return False
     (n_rows, n_out), n_in, nnz = target.shape, topology.shape[1], topology.nnz
     per_edge, per_output = _TILED
     pair, edge, output, dense, number = _GRAM

@@ -43,7 +43,7 @@ def tiled_loss(
     topology : Topology
         Of shape ``(out_features, in_features)``.
     target : SparseRows
-        Of shape ``(batch, out_features)``.
+        Of shape ``(batch, out_features)``; its weights count, where it has some, and the mean divides by their sum.
     loss : str
         A name in `dsae.config.LOSSES` that can be tiled; ``W x + bias`` is the output before the loss' link, logits for
         ``"bce"``.

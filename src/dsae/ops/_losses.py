@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,27 +21,54 @@ class TorchLoss:
 
     Parameters
     ----------
-    mean : callable
-        ``mean(output, target, **extras)``, over rows ``[n_rows, n_features]``: differentiable. A loss that needs its
-        link takes the last layer's pre-activations in place of the output; one with ``exposure`` also takes
-        ``exposure=``, the rows' totals ``[n_rows, 1]``.
+    each : callable
+        ``each(output, target, **extras)``, over rows ``[n_rows, n_features]``: the loss of every value, of the same
+        shape, differentiable. A loss that needs its link takes the last layer's pre-activations in place of the output;
+        one with ``exposure`` also takes ``exposure=``, the rows' totals ``[n_rows, 1]``.
     tile : callable, optional
-        As `dsae.config.Loss.tile` has it, of tensors. By default autograd derives it from ``mean``, for losses without
+        As `dsae.config.Loss.tile` has it, of tensors. By default autograd derives it from ``each``, for losses without
         exposure and extras.
+    fused : callable, optional
+        The mean of ``each`` over all values, where torch has it in one pass.
     """
 
-    mean: Callable[..., Tensor]
+    each: Callable[..., Tensor]
     tile: Callable[..., tuple[Tensor, ...]] | None = None
+    fused: Callable[..., Tensor] | None = None
 
-    def residual(self, record: Loss, z: Tensor, target: Tensor, *beside: Tensor) -> tuple[Tensor, ...]:
-        """``tile``, or the same from ``mean``, where the link is the identity or the loss takes pre-activations."""
+    def mean(self, output: Tensor, target: Tensor, weights: Tensor | None = None, **extras: Tensor) -> Tensor:
+        """The mean loss of all values, by their weights where these are given, which are broadcast."""
+        if weights is None:
+            mean = self.fused or (lambda *given, **more: self.each(*given, **more).mean())
+            return mean(output, target, **extras)
+        total = weights.sum() * (target.numel() / max(1, weights.numel()))
+        return self._summed(output, target, weights, **extras) / total.clamp(min=torch.finfo(total.dtype).tiny)
+
+    def residual(
+        self, record: Loss, z: Tensor, target: Tensor, *beside: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """``tile``, or the same from ``each``, where the link is the identity or the loss takes pre-activations.
+
+        Sum and derivative count by weights where these are given, for a loss without exposure and extras.
+        """
         if self.tile is not None:
-            return self.tile(z, target, *beside)
+            if weights is None:
+                return self.tile(z, target, *beside)
+            return self._summed(z, target, weights), self.tile(z, target)[1].mul_(weights)
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            summed = self.mean(z, target) * z.numel()
+            summed = self.mean(z, target) * z.numel() if weights is None else self._summed(z, target, weights)
             (dz,) = torch.autograd.grad(summed, z)
         return summed.detach(), dz.div_(record.factor)
+
+    def _summed(self, output: Tensor, target: Tensor, weights: Tensor, **extras: Tensor) -> Tensor:
+        losses = self.each(output, target, **extras)
+        if losses.shape != target.shape:
+            raise ValueError(
+                f"[TorchLoss] each must give the loss of every value, of shape {tuple(target.shape)}; got shape "
+                f"{tuple(losses.shape)}."
+            )
+        return (losses * weights).sum()
 
 
 def _squared(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,16 +141,16 @@ def _negative_binomial_tile(
     return summed, -size * off, (by_size * size).sum(0) * inside
 
 
-def _mean_of(each: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda *given, **extras: each(*given, **extras).mean()
-
-
 LOSSES: dict[str, TorchLoss] = {
-    "mse": TorchLoss(F.mse_loss, _squared),
-    "bce": TorchLoss(F.binary_cross_entropy_with_logits, _cross_entropy),
-    "poisson": TorchLoss(_mean_of(_poisson), _poisson_tile),
-    "nb": TorchLoss(_mean_of(_negative_binomial), _negative_binomial_tile),
-    "multinomial": TorchLoss(_mean_of(_multinomial), _multinomial_tile),
+    "mse": TorchLoss(partial(F.mse_loss, reduction="none"), _squared, F.mse_loss),
+    "bce": TorchLoss(
+        partial(F.binary_cross_entropy_with_logits, reduction="none"),
+        _cross_entropy,
+        F.binary_cross_entropy_with_logits,
+    ),
+    "poisson": TorchLoss(_poisson, _poisson_tile),
+    "nb": TorchLoss(_negative_binomial, _negative_binomial_tile),
+    "multinomial": TorchLoss(_multinomial, _multinomial_tile),
 }
 """Torch halves by name: how a loss is computed from outputs or tiles of them."""
 

@@ -276,7 +276,7 @@ def tiled_loss(
     count, lanes = x.shape[0], x.shape[2]
     height = max(1, min(n_out, _TILE_BYTES // max(1, 4 * count * lanes)))
     tile = kernels.aligned((count, height, lanes))
-    size = max(1, n_rows * n_out)
+    size = target.size
     numbers, transpose, gradients = _array(values), None, None
     if needs.layer or needs.input:
         dw, dbias = kernels.aligned((topology.nnz,)), kernels.aligned((n_out,))
@@ -297,6 +297,8 @@ def tiled_loss(
         loss.factor / size,
         tile,
         gradients,
+        target.known_by_column,
+        target.weight,
     )
     found = (None, None, None) if gradients is None else gradients
     mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")

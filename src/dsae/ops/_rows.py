@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -71,12 +71,16 @@ class SparseRows:
     shift : ndarray of float32, shape (n_features,), optional
     packed : bool
         Whether the layers after the first take panels.
+    known, weight : ndarray of float32, shapes (nnz,) and (n_rows,), optional
+        Of rows that are a target, the weights of the stored values and of the rows; see `Given`.
     """
 
     pattern: Topology
     values: np.ndarray
     shift: np.ndarray | None = None
     packed: bool = False
+    known: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     @classmethod
     def of(cls, X: sp.csr_matrix) -> SparseRows:
@@ -103,6 +107,32 @@ class SparseRows:
         """The same by columns: ``indptr [n_features + 1]``, samples and values."""
         transposed, slots = self.pattern.transpose
         return transposed.indptr, transposed.indices, self.values[slots]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether anything counts more or less than the rest."""
+        return self.known is not None or self.weight is not None
+
+    @cached_property
+    def known_by_column(self) -> np.ndarray | None:
+        """The weights of the stored values, beside `columns`."""
+        return None if self.known is None else self.known[self.pattern.transpose[1]]
+
+    @cached_property
+    def size(self) -> float:
+        """What a mean over all numbers divides by: the sum of their weights, or 1 where nothing weighs anything."""
+        if not self.weighted:
+            return max(1, self.shape[0] * self.shape[1])
+        return float(self.row_sizes.sum()) or 1.0
+
+    @cached_property
+    def row_sizes(self) -> np.ndarray:
+        """Sum of the weights of every row's numbers, float64 ``[n_rows]``."""
+        n_rows, width = self.shape
+        sizes = np.full(n_rows, float(width))
+        if self.known is not None:
+            sizes += np.bincount(self.pattern.rows, self.known - np.float64(1), n_rows)
+        return sizes if self.weight is None else sizes * self.weight
 
     def centred(self, mean: Tensor, scale: Tensor) -> SparseRows:
         """``(x - mean) / scale``."""
@@ -135,12 +165,23 @@ class SparseRows:
         indptr = self.pattern.indptr[begin : end + 1]
         stored = slice(int(indptr[0]), int(indptr[-1]))
         pattern = Topology((end - begin, self.shape[1]), indptr - indptr[0], self.pattern.indices[stored])
-        return replace(self, pattern=pattern, values=self.values[stored], packed=False)
+        known = None if self.known is None else self.known[stored]
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(self, pattern=pattern, values=self.values[stored], packed=False, known=known, weight=weight)
 
     def totals(self, like: Tensor) -> Tensor:
         """Each row's sum before the shift, ``[n_rows, 1]``, on the device and in the dtype of ``like``."""
         sums = np.bincount(self.pattern.rows, self.values, self.shape[0])
         return torch.from_numpy(sums).to(like)[:, None]
+
+    def weights(self, like: Tensor, begin: int = 0, end: int | None = None) -> Tensor | None:
+        """Those of the numbers of columns ``begin:end``, to be broadcast; None where all are 1."""
+        rows = None if self.weight is None else torch.from_numpy(self.weight).to(like)[:, None]
+        if self.known is None:
+            return rows
+        more = replace(self, values=self.known - np.float32(1), shift=None)
+        known = more.tile(begin, self.shape[1] if end is None else end, like).add_(1)
+        return known if rows is None else known.mul_(rows)
 
     def tile(self, begin: int, end: int, like: Tensor) -> Tensor:
         """Columns ``begin:end``, ``[n_rows, end - begin]``, on the device and in the dtype of ``like``."""
@@ -198,7 +239,9 @@ def rows_of(batch: np.ndarray | sp.csr_matrix, device: torch.device | str = "cpu
     if not sp.issparse(batch):
         return torch.from_numpy(batch).to(device)
     X: sp.csr_matrix = batch  # type: ignore[assignment]
-    n_rows, width = X.shape  # type: ignore[misc]
-    if X.nnz > DENSE_ABOVE * n_rows * width:
-        return torch.from_numpy(X.toarray()).to(device)
-    return SparseRows.of(X)
+    return torch.from_numpy(X.toarray()).to(device) if hardly_sparse(X) else SparseRows.of(X)
+
+
+def hardly_sparse(rows: Any) -> bool:
+    """Whether products take less time on CSR rows that are written out."""
+    return rows.nnz > DENSE_ABOVE * rows.shape[0] * rows.shape[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -89,7 +89,10 @@ class NetworkGradients:
         centring: Centring | None = None,
         target: Tensor | None = None,
         as_given: bool = False,
+        known: Tensor | None = None,
+        weight: Tensor | None = None,
         dx: Tensor | None = None,
+        finished: Callable[[int], None] | None = None,
     ) -> float:
         """The loss of the layers from ``first`` to the end, summed over rows and outputs, and all their gradients.
 
@@ -104,16 +107,22 @@ class NetworkGradients:
             Mean that rows are less, and scale by which they are divided.
         target : Tensor, shape (n_rows, n_outputs), optional
             By default the centred rows, or the rows themselves where ``as_given``.
+        known : Tensor, shape (n_rows, n_outputs), optional
+            Weights of the target's values; what weighs 0 may be NaN.
+        weight : Tensor, shape (n_rows,), optional
+            Weights of the rows.
         dx : Tensor, optional
             Panels for the gradient of ``x``, where that is panels.
+        finished : callable, optional
+            Is told the number of a layer as soon as all its gradients are there, the last layer first.
         """
         assert loss.kernel is not None
-        given = None if target is None else target.contiguous().numpy()
+        given, seen, counts = (None if t is None else t.contiguous().numpy() for t in (target, known, weight))
         to = None if dx is None else dx.numpy()
         entering, n_rows, centre = _entering(x, centring)
         last = len(self.widths) - 1
         return self._step.gradients(
-            first, last, entering, n_rows, centre, given, as_given, None, None, loss.kernel, factor, to, None
+            first, last, entering, n_rows, centre, given, as_given, seen, counts, loss.kernel, factor, to, finished
         )
 
     def forward(self, x: Tensor | Panels, last: int, centring: Centring | None = None) -> Panels:

@@ -128,7 +128,7 @@ def tiled_loss_dense(
             torch.sum(dy, 0, out=d_bias[begin:end])
         if dx is not None:
             dx.addmm_(dy, weight[begin:end])
-    mean = (total / max(1, target.shape[0] * target.shape[1])).to(x)
+    mean = (total / target.size).to(x)
     return Gradients(mean, d_weight, d_bias, dx)
 
 
@@ -160,6 +160,6 @@ def tiles(target: SparseRows) -> Iterator[tuple[int, int]]:
 
 def residual(z: Tensor, target: SparseRows, begin: int, end: int, loss: Loss) -> tuple[Tensor, Tensor]:
     """The summed loss of outputs ``z`` (logits, for bce) of one tile, and the mean loss' gradient there."""
-    aim, size = target.tile(begin, end, z), target.shape[0] * target.shape[1]
-    summed, dz = torch_loss(loss.name).residual(loss, z, aim)
-    return summed.double(), dz.mul_(loss.factor / size)
+    aim, weights = target.tile(begin, end, z), target.weights(z, begin, end)
+    summed, dz = torch_loss(loss.name).residual(loss, z, aim, weights=weights)
+    return summed.double(), dz.mul_(loss.factor / target.size)

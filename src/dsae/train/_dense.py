@@ -86,19 +86,19 @@ class DenseStep:
             for (name, layer), activation in zip(self._run.model.layers.items(), [*kinds[:-1], last], strict=True)
         }
 
-    def takes(self, x: Tensor | ops.SparseRows) -> bool:
+    def takes(self, given: ops.Given) -> bool:
         """Dense rows only."""
-        return isinstance(x, Tensor)
+        return isinstance(given.x, Tensor) and isinstance(given.aim, Tensor)
 
     @torch.no_grad()
-    def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
+    def gradients(self, given: ops.Given) -> tuple[float, float]:
         """By hand, into the matrices and the biases' ``grad``."""
+        model, x = self._run.model, given.x
         assert isinstance(x, Tensor)
-        model = self._run.model
         ops.share_products(x.shape[0] * sum(layer.topology.size for layer in model.layers.values()))
         centred = torch.sub(x, model.mean, out=self._buffer("input", tuple(x.shape))).div_(model.scale)
         outputs = self._forward(centred)
-        loss, dz = self._output_gradient(outputs[-1], centred if model.config.output.linear else x)
+        loss, dz = self._output_gradient(outputs[-1], model.aim(given, centred), given)  # type: ignore[arg-type]
         self._backward(outputs, dz)
         self._moved = True
         return loss, loss + self._decay()
@@ -119,11 +119,11 @@ class DenseStep:
             outputs.append(z if master.activation is None else master.activation.apply(z))
         return outputs
 
-    def _output_gradient(self, output: Tensor, target: Tensor) -> tuple[float, Tensor]:
+    def _output_gradient(self, output: Tensor, target: Tensor, given: ops.Given) -> tuple[float, Tensor]:
         """The mean loss, and its gradient where the last layer ends."""
-        summed, residual = ops.torch_loss(self._run.config.loss).residual(self._loss, output, target)
-        n_numbers = max(1, output.numel())
-        return (summed / n_numbers).item(), residual.mul_(self._loss.factor / n_numbers)
+        half, size = ops.torch_loss(self._run.config.loss), given.size
+        summed, residual = half.residual(self._loss, output, target, weights=given.weights)
+        return (summed / size).item(), residual.mul_(self._loss.factor / size)
 
     def _backward(self, outputs: list[Tensor], dh: Tensor) -> None:
         for i, master in reversed(list(enumerate(self._masters.values()))):

@@ -13,6 +13,7 @@ from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
 from dsae.train._calibrate import calibrate
 from dsae.train._checkpoint import Checkpoints, fingerprint, identity
+from dsae.train._corrupt import check_corruption
 from dsae.train._device import device_of, plain_torch
 from dsae.train._events import Events, TrainingResult
 from dsae.train._loop import fit
@@ -81,6 +82,7 @@ def fit_rows(
             )
         layers, earlier = start.layers, start.importance
         threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
+    check_corruption("fit", config, model_config.input_transform, training)
     mean, deviation = training.moments()
     entering = entering_moments(training, model_config.input_transform, model_config.input_total)
     moments = entering[0], _scale(*entering, config)
@@ -102,7 +104,8 @@ def fit_rows(
         measured = None if observer is None else observer.importance
         return Model(model_config, layers, model.threshold(), importance=measured, extras=extras, inputs=seen)
 
-    how = (validation, verbose, observer, checkpoints, events, trained, variance_of(model, deviation, config))
+    variance = variance_of(model, deviation, config)
+    how = (validation, verbose, observer, checkpoints, events, trained, variance, deviation)
     told = fit(model, training, stages, config, seed, *how)
     calibrate(model, training, config.batch_size, seed)
     return TrainingResult(trained(), *told)

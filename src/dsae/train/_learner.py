@@ -24,11 +24,18 @@ class Sums:
     n_batches: int = 0
     n_rows: int = 0
     loss: float = 0.0
+    worth: float = 0.0  # of the rows: their number, where all weigh 1
     seconds: float = 0.0
 
-    def add(self, loss: float, n_rows: int) -> None:
+    def add(self, loss: float, n_rows: int, worth: float) -> None:
         """One batch more."""
-        self.n_batches, self.n_rows, self.loss = self.n_batches + 1, self.n_rows + n_rows, self.loss + loss * n_rows
+        self.n_batches, self.n_rows = self.n_batches + 1, self.n_rows + n_rows
+        self.loss, self.worth = self.loss + loss * worth, self.worth + worth
+
+    @property
+    def mean_loss(self) -> float:
+        """Of all rows by their weights; 0 where none weighs anything."""
+        return self.loss / (self.worth or 1.0)
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Sums:
@@ -37,7 +44,7 @@ class Sums:
         seconds = float(state["seconds"])
         if not n_batches <= n_rows or (n_batches > 0) != (seconds > 0):
             raise ValueError(f"{n_batches} batches, {n_rows} rows and {seconds} seconds do not fit together")
-        return cls(n_batches, n_rows, float(state["loss"]), seconds)
+        return cls(n_batches, n_rows, float(state["loss"]), float(state["worth"]), seconds)
 
 
 @dataclass

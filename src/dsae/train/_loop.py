@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dsae import ops
 from dsae.config import TrainConfig
@@ -53,6 +54,7 @@ def fit(
     events: Events | None = None,
     trained: Callable[[], Model] | None = None,
     variance: float | None = None,
+    deviation: np.ndarray | None = None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Train ``model`` in place.
 
@@ -78,6 +80,8 @@ def fit(
         Makes what ``events`` may ask for, the model so far.
     variance : float, optional
         Mean variance of the target's features, in the units of a squared error: the error then has its share of it.
+    deviation : ndarray of float32, shape (n_features,), optional
+        Standard deviation of every feature, in whose unit noise is; by default that of ``source``.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def fit(
     with Interrupt(checkpoints is not None) as interrupt, ProgressLine(n_steps, verbose) as progress:
         run = Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer)
         run.stages, run.checkpoints, run.events, run.trained = stages, checkpoints, events, trained
-        run.variance, run.activity = variance, _activity(model, len(source))
+        run.variance, run.activity, run.deviation = variance, _activity(model, len(source)), deviation
         saved = run.take_up()
         with run.rounding():
             while run.stage < len(stages) and not (run.stopping or run.stopped):
@@ -122,6 +126,7 @@ def learn(
     state: Mapping[str, Any] | None = None,
     events: Events | None = None,
     variance: float | None = None,
+    deviation: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """One pass over ``source`` of a training that has no end: `fit` in pieces.
 
@@ -136,6 +141,7 @@ def learn(
     events : Events, optional
         Is told of steps.
     variance : float, optional
+    deviation : ndarray, optional
         As in `fit`.
 
     Returns
@@ -148,7 +154,7 @@ def learn(
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     with Interrupt() as interrupt, ProgressLine(steps_per_epoch, verbose) as progress:
         run = Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer)
-        run.stages, run.history, run.events = (stage,), history, events
+        run.stages, run.history, run.events, run.deviation = (stage,), history, events, deviation
         run.variance, run.activity = variance, _activity(model, dead_after(model.config))
         run.started -= seconds_of(history)
         learner = _first_or_next(run, stage, state)
@@ -229,10 +235,10 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
     sums, begun = learner.sums, time.perf_counter() - learner.sums.seconds
     batches = run.source.batches(run.config.batch_size, seed=run.seed + len(run.history))
     for batch in itertools.islice(batches, sums.n_batches, None):
-        x = ops.rows_of(batch.rows, run.model.mean.device)
+        given = run.corruption.part(batch, len(run.history))
         learner.step += 1
-        loss = _train_step(run, learner, x)
-        sums.add(loss, x.shape[0])
+        loss = _train_step(run, learner, given)
+        sums.add(loss, given.n_rows, given.rows_worth)
         sums.seconds = time.perf_counter() - begun
         run.progress.step()
         run.after_step(learner, loss, _rate(run.config.learning_rate_init, _clock(run, learner)))
@@ -244,13 +250,13 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
     return {
         "stage": learner.stage.name,
         "epoch": len(run.history) + 1,
-        "loss": sums.loss / sums.n_rows,
+        "loss": sums.mean_loss,
         "density": run.model.density,
         "densities": {name: layer.density for name, layer in run.model.layers.items()},
         "learning_rate": _rate(run.config.learning_rate_init, _clock(run, learner)),
         "seconds": time.perf_counter() - run.started,
         "samples_per_second": sums.n_rows / sums.seconds,
-        **run.measured(learner, sums.loss / sums.n_rows),
+        **run.measured(learner, sums.mean_loss),
     }
 
 
@@ -258,11 +264,11 @@ def _clock(run: Run, learner: Learner) -> Clock:
     return Clock(learner.step, learner.n_steps, run.steps_per_epoch)
 
 
-def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float:
+def _train_step(run: Run, learner: Learner, given: ops.Given) -> float:
     clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
     optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
-    stepper, observing = _stepper(run, learner, x), [shrinker.observes for shrinker in stage.shrinkers]
-    loss, objective = stepper.gradients(x)
+    stepper, observing = _stepper(run, learner, given), [shrinker.observes for shrinker in stage.shrinkers]
+    loss, objective = stepper.gradients(given)
     if not math.isfinite(objective):
         raise FloatingPointError(
             f"[fit] The loss became {objective} at step {clock.step} of stage '{stage.name}', "
@@ -286,17 +292,18 @@ def _train_step(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> float
     return loss
 
 
-def _stepper(run: Run, learner: Learner, x: Tensor | ops.SparseRows) -> Step:
+def _stepper(run: Run, learner: Learner, given: ops.Given) -> Step:
     """The learner's for batches of this kind, but autograd where a layer's input and output gradient are to be kept."""
+    kind = type(given.x)
     if any(layer.tape.recording for layer in learner.layers.values()):
         learner.settle()
         learner.stepper = None
         return AutogradStep(run, learner)
-    if learner.stepper is None or learner.taken is not type(x):  # by the batch alone: a restart chooses the same
+    if learner.stepper is None or learner.taken is not kind:  # by the batch alone: a restart chooses the same
         learner.settle()
-        learner.stepper = step_for(run, learner) if isinstance(x, Tensor) else sparse_step_for(run, learner)
-        learner.taken = type(x)
-    if not learner.stepper.takes(x):
+        learner.stepper = sparse_step_for(run, learner) if kind is ops.SparseRows else step_for(run, learner)
+        learner.taken = kind
+    if not learner.stepper.takes(given):
         learner.settle()
         learner.stepper = None
         return AutogradStep(run, learner)
@@ -333,9 +340,10 @@ def _rate(initial: float, clock: Clock) -> float:
 def _evaluate(run: Run, stage: Stage, source: Source) -> tuple[float, float]:
     """Mean loss over ``source``, without and with the penalties."""
     run.model.eval()
-    losses = torch.zeros(2, dtype=torch.float64)
+    losses, worth = torch.zeros(2, dtype=torch.float64), 0.0
     for batch in source.batches(run.config.batch_size, seed=0):
-        parts = objective_of(run, stage, None, ops.rows_of(batch.rows, run.model.mean.device))
-        losses += torch.stack(parts).double().cpu() * batch.n_rows
-    loss, objective = (losses / len(source)).tolist()
+        given = run.corruption.whole(batch)
+        losses += torch.stack(objective_of(run, stage, None, given)).double().cpu() * given.rows_worth
+        worth += given.rows_worth
+    loss, objective = (losses / (worth or 1.0)).tolist()
     return loss, objective

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dsae import ops
 from dsae.nn import Autoencoder, SparseLinear
@@ -11,31 +11,29 @@ from dsae.train._run import Run
 from dsae.train._stages import Stage
 
 
-def objective_of(
-    run: Run, stage: Stage, extra: SparseLinear | None, x: Tensor | ops.SparseRows
-) -> tuple[Tensor, Tensor]:
-    """The loss as it is reported, and with the penalties."""
+def objective_of(run: Run, stage: Stage, extra: SparseLinear | None, given: ops.Given) -> tuple[Tensor, Tensor]:
+    """The loss as it is reported, and with the penalties, in which every row counts the same."""
     if extra is not None:
-        loss = _layer_loss(run.model, stage.layers[0], extra, x, run.config.loss)
+        loss = _layer_loss(run.model, stage.layers[0], extra, given, run.config.loss)
         return loss, loss
-    trace = run.model.trace(x)
+    trace = run.model.trace(given)
     if run.activity is not None and run.model.training:
         run.activity.see(trace)
     loss = trace.loss(run.config.loss)
     return loss, loss + sum(shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers)
 
 
-def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, x: Tensor | ops.SparseRows, loss: str) -> Tensor:
+def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, given: ops.Given, loss: str) -> Tensor:
     """The data's loss of the first layer; of an inner one the squared error of its input, which is no data."""
     names = model.names("encoder")
     at = names.index(name)
     if at == 0:
-        return model.trace(x, decoder).loss(loss)
+        return model.trace(given, decoder).loss(loss)
     with torch.no_grad():
-        z = model.steps(names[:at], model.enter(model.centred(x)))[-1][1]
+        z = model.steps(names[:at], model.enter(model.centred(given.x)))[-1][1]
     ((_, h),) = model.steps([name], z)
     back, z = (ops.unpack(t) if isinstance(t, ops.Panels) else t for t in (decoder(h), z))
-    return nn.functional.mse_loss(back, z)
+    return ops.torch_loss("mse").mean(back, z, None if given.weight is None else given.weight[:, None])
 
 
 def temporary_decoder(layer: SparseLinear, seed: int) -> SparseLinear:

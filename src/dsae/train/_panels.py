@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,38 +59,40 @@ class PanelStep(AutogradStep):
             and all(isinstance(shrinker, _COVERED) for shrinker in stage.shrinkers)
         )
 
-    def takes(self, x: Tensor | ops.SparseRows) -> bool:
+    def takes(self, given: ops.Given) -> bool:
         """Dense rows only."""
-        return isinstance(x, Tensor)
+        return isinstance(given.x, Tensor) and isinstance(given.aim, Tensor)
 
-    def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
+    def gradients(self, given: ops.Given) -> tuple[float, float]:
         """By one native call for each half of the network that nothing else has to see."""
-        assert isinstance(x, Tensor)
         ops.share_products(0)
         for parameter, grad in zip(self.parameters, self._network.grads, strict=True):
             parameter.grad = grad
-        model, size, penalty = self._run.model, x.shape[0] * x.shape[1], 0.0
+        model, size, penalty = self._run.model, given.size, 0.0
         factor, linear = self._loss.factor / size, model.config.output.linear
         if self._on_code:
-            summed, penalty = self._by_halves(x, factor, linear)
+            summed, penalty = self._by_halves(given, factor)
         else:
-            centring = (model.mean, model.scale)
-            summed = self._network.loss(x, self._loss, factor, centring=centring, as_given=not linear)
+            target = None if given.target is None else model.aim(given)
+            centring, as_given = (model.mean, model.scale), not linear and target is None
+            summed = self._loss_of(given, factor, given.x, centring=centring, target=target, as_given=as_given)
         for shrinker in self._on_weights:
             penalty += shrinker.add_gradient(model)
         return summed / size, summed / size + penalty
 
-    def _by_halves(self, x: Tensor, factor: float, linear: bool) -> tuple[float, float]:
+    def _loss_of(self, given: ops.Given, factor: float, x: Any, **how: Any) -> float:
+        return self._network.loss(x, self._loss, factor, known=given.known, weight=given.weight, **how)  # type: ignore
+
+    def _by_halves(self, given: ops.Given, factor: float) -> tuple[float, float]:
         """Encode, penalties on the code by autograd, decode and loss, then back through the encoder."""
         model, n = self._run.model, len(self._run.model.encoder)
-        code = self._network.forward(x, n, (model.mean, model.scale))
+        code = self._network.forward(given.x, n, (model.mean, model.scale))  # type: ignore[arg-type]
         rows = ops.unpack(code).requires_grad_()
         with torch.enable_grad():
             penalty = torch.stack([shrinker.on_code(model.config, rows) for shrinker in self._on_code]).sum()
         (d_rows,) = torch.autograd.grad(penalty, rows)
-        d_code, target = torch.empty_like(code.tensor), model.centred(x) if linear else x
-        assert isinstance(target, Tensor)
-        summed = self._network.loss(code, self._loss, factor, first=n, target=target, dx=d_code)
+        d_code = torch.empty_like(code.tensor)
+        summed = self._loss_of(given, factor, code, first=n, target=model.aim(given), dx=d_code)
         d_code += ops.pack(d_rows, code.lanes).tensor
         self._network.backward(code, d_code)
         return summed, penalty.item()

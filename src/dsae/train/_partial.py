@@ -15,6 +15,7 @@ from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
 from dsae.train._calibrate import calibrate
 from dsae.train._checkpoint import restoring
+from dsae.train._corrupt import check_corruption
 from dsae.train._device import device_of, plain_torch
 from dsae.train._events import Events, TrainingResult
 from dsae.train._fit import _scale, variance_of
@@ -66,6 +67,7 @@ def learn_rows(
             f"{start.config.layer_shapes}. Give the same widths, or train a new model."
         )
     source = as_source("partial_fit", X, missing=model_config.missing)
+    check_corruption("partial_fit", config, model_config.input_transform, source)
     settings = {name: getattr(config, name) for name in _DECIDES}
     settings["matryoshka"] = list(config.matryoshka)  # as it comes back from a file
     extras = {extra.name for extra in LOSSES[config.loss].extras}
@@ -80,7 +82,7 @@ def learn_rows(
         source, at.deviation, config.batch_size, at.seed, None if start is None else start.importance
     )
     history = [] if start is None else list(start.history)
-    beside = (observer, verbose, at.state, events, variance_of(at.model, at.deviation, config))
+    beside = (observer, verbose, at.state, events, variance_of(at.model, at.deviation, config), at.deviation)
     state, interrupted = learn(at.model, source, stage, config, at.seed, history, *beside)
     if len(source) >= _ENOUGH:  # the state, which later rows go on from, keeps the thresholds of training
         calibrate(at.model, source, config.batch_size, at.seed)

@@ -6,7 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from dsae import ops
 from dsae.config import TrainConfig, whole_number
@@ -16,6 +19,7 @@ from dsae.shrink import Shrinker
 from dsae.store import Model
 from dsae.train._activity import Activity
 from dsae.train._checkpoint import Checkpoints
+from dsae.train._corrupt import Corruption
 from dsae.train._events import Events, TrainingResult
 from dsae.train._interrupt import Interrupt
 from dsae.train._learner import Learner
@@ -46,10 +50,18 @@ class Run:
     stopping: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
+    deviation: np.ndarray | None = None
     isa: str = field(default_factory=ops.isa)
     l2: int = field(default_factory=ops.l2_bytes)
     variance: float | None = None
     activity: Activity | None = None
+
+    @cached_property
+    def corruption(self) -> Corruption:
+        """What training steps do not see of the rows; asked for when the model has its centring."""
+        noisy = self.deviation is None and self.config.noise
+        deviation = self.source.moments()[1] if noisy else self.deviation
+        return Corruption.of(self.model, self.config, self.seed, deviation)
 
     @property
     def shrinkers(self) -> dict[str, Shrinker]:

@@ -87,30 +87,30 @@ class SparseStep:
                 found.append((_network(layers, kinds, model.config.k or 0), layers))
         return found
 
-    def takes(self, x: Tensor | ops.SparseRows) -> bool:
+    def takes(self, given: ops.Given) -> bool:
         """Sparse rows only."""
-        return isinstance(x, ops.SparseRows)
+        return isinstance(given.x, ops.SparseRows) and isinstance(given.aim, ops.SparseRows)
 
     @torch.no_grad()
-    def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
+    def gradients(self, given: ops.Given) -> tuple[float, float]:
         """By hand, into the columns of the first layer and ``grad`` of all other parameters."""
-        assert isinstance(x, ops.SparseRows)
         model, last, by_gemm = self._run.model, self._last, self._last.executor == "dense"
-        ops.share_products(x.shape[0] * last.topology.size if by_gemm else 0)
-        centred = model.centred(x)
+        ops.share_products(given.n_rows * last.topology.size if by_gemm else 0)
+        centred = model.centred(given.x)
         assert isinstance(centred, ops.SparseRows)
         assert self._first.bias is not None
         assert last.bias is not None
         values = self._columns.matrices.values
         h = self._activation.apply(ops.csr_linear_by_input(values, self._first.bias, centred, self._first.topology))
         outputs = self._forward(ops.pack(h))
-        aim = centred if model.config.output.linear else x
+        aim = model.aim(given, centred)
+        assert isinstance(aim, ops.SparseRows)
         layer = last.values, last.bias, outputs[-1], last.topology
         found = ops.output_gradients(*layer, aim, self._run.config.loss, by_gemm=by_gemm)
         last.values.grad, last.bias.grad = found.values, found.bias
         assert found.input is not None
         d, penalty = self._backward(outputs, found.input)
-        dz = self._activation.back(ops.unpack(ops.Panels(d, x.shape[0])), h)
+        dz = self._activation.back(ops.unpack(ops.Panels(d, given.n_rows)), h)
         self._first.bias.grad = dz.sum(0)
         ops.csr_sddmm_by_input(dz, centred, self._first.topology, self._columns.matrices.grad)
         self._moved = True

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from torch import Tensor
-
 from dsae import ops
 from dsae.train._learner import Learner
 from dsae.train._objective import objective_of
@@ -16,11 +14,11 @@ from dsae.train._update import update
 class Step(Protocol):
     """One way to compute steps, for the layers as they are; another is chosen after every rewiring."""
 
-    def takes(self, x: Tensor | ops.SparseRows) -> bool:
+    def takes(self, given: ops.Given) -> bool:
         """Whether it can compute the step of such a batch; autograd does where it cannot."""
         ...
 
-    def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
+    def gradients(self, given: ops.Given) -> tuple[float, float]:
         """The loss as it is reported, and with the penalties; the gradients are kept for `update`."""
         ...
 
@@ -39,19 +37,19 @@ class AutogradStep:
     def __init__(self, run: Run, learner: Learner) -> None:
         self._run, self._learner = run, learner
 
-    def takes(self, x: Tensor | ops.SparseRows) -> bool:
+    def takes(self, given: ops.Given) -> bool:
         """Any batch."""
         return True
 
-    def gradients(self, x: Tensor | ops.SparseRows) -> tuple[float, float]:
+    def gradients(self, given: ops.Given) -> tuple[float, float]:
         """By backward from the objective, into ``grad`` of the parameters."""
         run, learner = self._run, self._learner
         learner.optimizer.zero_grad()
         for layer in learner.layers.values():
             layer.tape.x = layer.tape.dy = None
         by_matrix = (layer for layer in run.model.layers.values() if layer.executor == "dense")
-        ops.share_products(x.shape[0] * sum(layer.in_features * layer.out_features for layer in by_matrix))
-        loss, objective = objective_of(run, learner.stage, learner.extra, x)
+        ops.share_products(given.n_rows * sum(layer.in_features * layer.out_features for layer in by_matrix))
+        loss, objective = objective_of(run, learner.stage, learner.extra, given)
         objective.backward()
         return loss.item(), objective.item()
 
