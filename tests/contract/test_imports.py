@@ -56,6 +56,14 @@ def test_a_report_needs_no_torch(folder, tmp_path):
     assert imported_by(code, TORCH, folder, tmp_path / "report.html") == []
 
 
+def test_outliers_of_a_table_are_found_without_torch():
+    code = (
+        "import numpy, dsae; X = numpy.random.default_rng(0).random((30, 4));"
+        "dsae.DSAOutlierDetector(random_state=0).fit(X).predict(X)"
+    )
+    assert imported_by(code, TORCH) == []
+
+
 @pytest.mark.parametrize("command", ["encode", "decode", "reconstruct", "evaluate", "report", "info"])
 def test_commands_that_use_a_model_need_no_torch(folder, tmp_path, command):
     import numpy as np

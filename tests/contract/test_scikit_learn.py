@@ -29,7 +29,8 @@ def small(**changes):
 
 ESTIMATORS = [
     DeepSparseAutoencoder(),
-    DSAOutlierDetector(n_estimators=1),
+    DSAOutlierDetector(n_estimators=2),
+    DSAOutlierDetector(n_estimators=1, missing="mask"),
     DSAFeatureSelector(),
     DSARecommender(n_neighbours=3),
 ]

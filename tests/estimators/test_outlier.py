@@ -61,10 +61,10 @@ def test_signs_are_scikit_learns(detector):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_errors_codes_and_neighbours_weigh_the_same(seed):
-    """Each is one on average over the rows of the fit."""
+def test_errors_codes_and_neighbours_have_their_weights(seed):
+    """Each is one on average over the rows of the fit, before it is weighed; only being far from others has an end."""
     detector = DSAOutlierDetector(n_estimators=2, random_state=seed).fit(X)
-    assert detector.score_samples(X).mean() == pytest.approx(-3, rel=1e-6)
+    assert -6 * (1 + 1e-6) <= detector.score_samples(X).mean() < -5.5
     assert detector.explain(X).mean(axis=0) == pytest.approx(np.ones(6), rel=1e-6)
 
 
@@ -130,3 +130,58 @@ def test_members_measure_no_importance_but_give_one(detector):
         assert feature_importances(member).sum() == pytest.approx(1)
     alone = DeepSparseAutoencoder(2, hidden_layer_sizes=(), density=0.5, random_state=0).fit(X)
     assert alone.runtime_.model.importance is not None
+
+
+def ring(n_rows=300, seed=0):
+    """Rows around a circle in six features."""
+    rng, plane = np.random.default_rng(seed), np.random.default_rng(0).normal(size=(2, 6))
+    angle = rng.uniform(0, 2 * np.pi, n_rows)
+    return np.column_stack([np.cos(angle), np.sin(angle)]) @ plane + 0.02 * rng.normal(size=(n_rows, 6))
+
+
+def test_a_row_where_there_are_no_others_is_found():
+    """The middle of a ring has the mean code and a small error: only its neighbours are far."""
+    rows, middle = ring(), np.zeros((1, 6))
+    detector = DSAOutlierDetector(random_state=0).fit(rows)
+    assert detector.score_samples(middle) < np.quantile(detector.score_samples(ring(seed=1)), 0.02)
+
+
+def holed(rows, share=0.2, seed=0):
+    return np.where(np.random.default_rng(seed).random(rows.shape) < share, np.nan, rows)
+
+
+def test_values_that_are_not_known_change_nothing_of_whole_rows(detector):
+    other = DSAOutlierDetector(missing="mask", random_state=0).fit(X)
+    np.testing.assert_array_equal(other.score_samples(X), detector.score_samples(X))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_rows_are_judged_by_what_is_known_of_them(kind):
+    detector = DSAOutlierDetector(missing="mask", random_state=0).fit(holed(X))
+    rows = kind(holed(X, seed=1))
+    scores, shares = detector.score_samples(rows), detector.explain(rows)
+    assert roc_auc_score(OUTLYING, -scores) > 0.75
+    assert (shares[np.isnan(holed(X, seed=1))] == 0).all()
+    assert (shares[~np.isnan(holed(X, seed=1))] > 0).all()
+    assert detector.predict(np.full((1, 6), np.nan)) == 1, "nothing is known against it"
+
+
+def test_nan_is_refused_unless_asked_for(detector):
+    for call in (detector.score_samples, DSAOutlierDetector().fit):
+        with pytest.raises(ValueError, match=r"X must be finite; it holds NaN.*missing="):
+            call(holed(X))
+
+
+def test_copies_of_a_row_are_its_neighbours_but_the_row_is_not():
+    """A lone row far away is an outlier though it is in the sample with which it is compared; a crowd there is not."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, 3)).astype(np.float32)
+    rows[0] = 4
+    usual = DSAOutlierDetector(n_estimators=3, random_state=0).fit(rows)._usual
+    for member in usual:
+        to_nearest = member._to_nearest(member.runtime.encode(member.squash(rows)))
+        assert to_nearest[0] > np.median(to_nearest) > 0
+    rows[1] = rows[0]
+    for member in DSAOutlierDetector(n_estimators=3, random_state=0).fit(rows)._usual:
+        assert len(member.neighbours) == 60
+        assert member._to_nearest(member.runtime.encode(member.squash(rows[:1]))) < 1e-6 * member.nearest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -48,9 +48,10 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
 
     - its squared error, per feature relative to the usual error there;
     - the squared Mahalanobis distance of its code;
-    - the squared distance of its code to the nearest of the subset's, measured as their reconstructions differ.
+    - the distance of its code to the nearest of the subset's, measured as their reconstructions differ.
 
-    Each is 1 on average over the rows of `fit`. The distance of a row is the mean over the autoencoders.
+    Each is divided by its mean over the rows of `fit`, the last is at most 5 then, and they weigh 2, 1 and 3. The
+    distance of a row is the mean over the autoencoders, so that of a usual row is about 6.
 
     Features are standardised and their tails compressed by ``sign(x) log(1 + |x|)``, so that single extreme values
     dominate neither training nor distance. A sparse matrix is used unchanged.
@@ -116,7 +117,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         squash = None if sp.issparse(rows) else Squash.fitted(rows)
         # the members are too small for more threads, whose sums would differ, too
         with threadpool_limits(1, "blas"):
-            members = [Usual.of(model, squash, rows, *how) for model, *how in self._members(rows, squash)]
+            members = [Usual.of(m.model, squash, rows, m.sample, m.whole) for m in self._members(rows, squash)]
         self._usual = [usual for usual, _ in members]
         self.estimators_ = [Runtime(usual.runtime.model) for usual in self._usual]
         self.n_features_in_ = rows.shape[1]
@@ -127,7 +128,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Minus the distance of each row, ``[n_samples]``: higher is more normal, about -3 is usual."""
+        """Minus the distance of each row, ``[n_samples]``: higher is more normal, about -6 is usual."""
         return self._scores(self._checked("score_samples", X))
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -160,19 +161,18 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         else:
             in_range("contamination", self.contamination, 0, 0.5, open_low=True)
 
-    def _members(self, rows: Rows, squash: Squash | None) -> list[tuple[Model, np.ndarray, bool]]:
-        """Models, the rows with which each compares, and whether it was trained on whole rows."""
+    def _members(self, rows: Rows, squash: Squash | None) -> list[_Member]:
         random = check_random_state(self.random_state)
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max, size=4))
         (n_samples, n_features), n = rows.shape, int(self.n_estimators)
         widths = rng.integers(1, max(2, min(n_features // 2, HIDDEN)) + 1, n).tolist()
-        sizes = np.exp(rng.uniform(*np.log(_SAMPLE), n)).astype(int)
+        sizes = np.exp(rng.uniform(np.log(_SAMPLE[0]), np.log(_SAMPLE[1]), n)).astype(int)
         samples = [np.sort(rng.permutation(n_samples)[:size]) for size in sizes]
         density = max(_DENSITY, min(1.0, _EDGES / n_features))
         if self.estimator is None and squash is not None:
             masks = np.resize(_MASKS, n).tolist()
             models = trained(squash(rows), Plan(widths, samples, masks, density), rng, self.missing)
-            return [(*each, not mask) for *each, mask in zip(models, samples, masks, strict=True)]
+            return [_Member(*each) for each in zip(models, samples, (not mask for mask in masks), strict=True)]
         found = []
         for width, sample in zip(widths, samples, strict=True):
             seed = int(rng.integers(np.iinfo(np.int32).max))
@@ -182,7 +182,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
             else:
                 member, seen = clone(self.estimator), rows if squash is None else squash(rows)
             member.set_params(random_state=seed, missing=self.missing)
-            found.append((_fitted(member, seen).runtime_.model, sample, True))
+            found.append(_Member(_fitted(member, seen).runtime_.model, sample, True))
         return found
 
     def _checked(self, verb: str, X: Any) -> Rows:
@@ -200,6 +200,14 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self.missing == "mask"
         return tags
+
+
+class _Member(NamedTuple):
+    """A model, the rows with which it compares others, and whether it was trained on whole rows."""
+
+    model: Model
+    sample: np.ndarray
+    whole: bool
 
 
 def _fitted(member: DeepSparseAutoencoder, rows: Rows) -> DeepSparseAutoencoder:

@@ -13,7 +13,9 @@ from dsae.runtime import Runtime
 from dsae.store import Model
 
 _VALUES_AT_ONCE = 2**18  # errors, or distances between codes, at a time; any such number does
-_EQUAL = 1e-12  # of the neighbours' mean square: below it a distance is rounding
+WEIGHTS = 2.0, 1.0, 3.0  # of errors, codes and neighbours; chosen on tables, see docs/design/outliers.md
+_FAR = 5.0  # times the mean: in a code of one latent the outermost rows were 50 times as far from the next as others
+_EQUAL = 1e-6  # of the neighbours' distance from the mean: below it a distance is rounding
 _LEAST_SPREAD = 1e-6  # of the largest: along directions in which no code varies, rounding alone would make outliers
 
 
@@ -66,7 +68,7 @@ class Usual(NamedTuple):
     neighbours : ndarray, shape (n_neighbours, n_components)
         Codes of some rows, in these directions.
     nearest : float
-        Mean squared distance of a row to the nearest of them.
+        Mean distance of a row to the nearest of them.
     whole : bool
         Whether the model was trained on whole rows: its errors lie where a row is unusual, while those of a model that
         fills in what it does not see are spread over the features that it concludes from.
@@ -118,26 +120,25 @@ class Usual(NamedTuple):
             neighbours=(codes[sample] - center) @ metric,
         )
         nearest = usual._to_nearest(codes)
-        size = max(float(nearest.mean()), _LEAST_SPREAD * float(np.square(usual.neighbours).sum(axis=1).mean()), 1e-30)
-        distances = usual._off(rows) + usual._unlike(codes) + nearest / size
-        return usual._replace(nearest=size), distances
+        size = np.sqrt(np.square(usual.neighbours).sum(axis=1).mean())
+        usual = usual._replace(nearest=max(float(nearest.mean()), _LEAST_SPREAD * float(size), 1e-30))
+        off = np.concatenate([usual._mean(error) for error, _, _ in usual._run(rows)])
+        return usual, usual._sum(off, codes, nearest)
 
     def errors(self, rows: Rows) -> np.ndarray:
         """Squared errors divided by the usual ones, ``[n_samples, n_features]``; 0 where a value is not known."""
         return np.concatenate([np.nan_to_num(error / self.error) for error, _, _ in self._run(rows)])
 
     def distances(self, rows: Rows) -> np.ndarray:
-        """Of rows, ``[n_samples]``: the three parts, each 1 on average over the rows of the fit."""
-        # an outlier may have a usual error and an unusual code, or a usual code where there are no others
+        """Of rows, ``[n_samples]``."""
         return np.concatenate(
-            [
-                self._mean(error) + self._unlike(code) + self._to_nearest(code) / self.nearest
-                for error, _, code in self._run(rows)
-            ]
+            [self._sum(self._mean(error), code, self._to_nearest(code)) for error, _, code in self._run(rows)]
         )
 
-    def _off(self, rows: Rows) -> np.ndarray:
-        return np.concatenate([self._mean(error) for error, _, _ in self._run(rows)])
+    def _sum(self, off: np.ndarray, codes: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+        # an outlier may have a usual error and an unusual code, or a code like the others' mean where there are none
+        of_error, of_code, of_nearest = WEIGHTS
+        return of_error * off + of_code * self._unlike(codes) + of_nearest * np.minimum(nearest / self.nearest, _FAR)
 
     def _mean(self, errors: np.ndarray) -> np.ndarray:
         """Of the relative errors that are known; of a row without any, the usual 1."""
@@ -150,7 +151,7 @@ class Usual(NamedTuple):
         return np.square((codes - self.center) @ self.whitening).sum(axis=1)
 
     def _to_nearest(self, codes: np.ndarray) -> np.ndarray:
-        """The squared distance to the nearest neighbour; one that is equal counts as the row itself."""
+        """The distance to the nearest neighbour; one that is equal counts as the row itself."""
         found, step = [], max(1, _VALUES_AT_ONCE // len(self.neighbours))
         squares = np.square(self.neighbours).sum(axis=1)
         for start in range(0, len(codes), step):
@@ -158,13 +159,13 @@ class Usual(NamedTuple):
             closeness = squares - 2 * (at @ self.neighbours.T)  # less the row's own square
             first = closeness.argmin(axis=1)
             closeness[np.arange(len(at)), first] = np.inf
-            nearest, second = self._squared_to(at, first), self._squared_to(at, closeness.argmin(axis=1))
-            found.append(np.where(nearest > _EQUAL * squares.mean(), nearest, second))
+            nearest, second = self._distance_to(at, first), self._distance_to(at, closeness.argmin(axis=1))
+            found.append(np.where(nearest > _EQUAL * np.sqrt(squares.mean()), nearest, second))
         return np.concatenate(found)
 
-    def _squared_to(self, at: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    def _distance_to(self, at: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         # from differences: those of squares have digits that depend on the rows beside
-        return np.square(at - self.neighbours[chosen]).sum(axis=1)
+        return np.sqrt(np.square(at - self.neighbours[chosen]).sum(axis=1))
 
     def _run(self, rows: Rows) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Squared errors, NaN where a value is not known, reconstructions and codes, some rows at a time."""
