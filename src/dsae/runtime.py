@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,6 +26,9 @@ from dsae.config import (
 from dsae.data import Rows, as_numbers, check_finite, check_rows, filled, put, rows_of, unknown
 from dsae.metrics import Recommendations, best_items
 from dsae.topology import Layer
+
+if TYPE_CHECKING:
+    from dsae.features import TableRows
 
 _VALUES_AT_ONCE = 2**20  # 8 MiB of float64 errors
 
@@ -87,6 +90,13 @@ class Runtime:
     def loss(self) -> str:
         """The loss it was trained with; ``"mse"`` if the model does not record it."""
         return self.model.training.get("loss", "mse")
+
+    @cached_property
+    def table(self) -> TableRows | None:
+        """What makes rows of the table that the model was fitted to, and the table of rows; None without one."""
+        from dsae.features import TableRows  # scikit-learn, which most models do without
+
+        return None if self.model.table is None else TableRows.of(self.model.table)
 
     def encode(self, X: Any, *, k: int | None = None, sparse_output: bool = False) -> Any:
         """Codes of rows.

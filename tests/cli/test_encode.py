@@ -41,7 +41,9 @@ def test_features_without_names_are_numbered(dsae, make_model, data, tmp_path):
     from dsae import store
 
     nameless = store.write(tmp_path / "nameless", make_model(4, 2))
-    assert dsae("reconstruct", nameless, data).text.startswith("x0,x1,x2,x3\n")
+    write_rows(tmp_path / "x.npy", np.ones((2, 4), np.float32))
+    assert dsae("reconstruct", nameless, tmp_path / "x.npy").text.startswith("x0,x1,x2,x3\n")
+    assert dsae("reconstruct", nameless, data).text.startswith("alpha,beta,gamma,delta\n")
 
 
 def test_standard_streams_make_a_pipe(model, data, rows):

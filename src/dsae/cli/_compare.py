@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsae.cli._encode import load_model
-from dsae.cli._files import file_options, other_rows, source_for
+from dsae.cli._files import file_options, other_rows, source_for, table_option, training_rows
 from dsae.cli._options import fit_options, settings
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ _image_shape = click.option(
 @click.option("--test", metavar="FILE", help="Rows to measure on; by default a fifth of TRAIN is held out.")
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="For model, report and figures.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable figures on stdout.")
+@table_option
 @file_options
 @_image_shape
 @fit_options
@@ -51,6 +52,7 @@ def compare(
     test: str | None,
     output: str,
     as_json: bool,
+    table: bool,
     reading: dict[str, Any],
     image_shape: Any,
     config: str | None,
@@ -61,11 +63,10 @@ def compare(
     Writes model/, comparison.json and report.html into the folder.
     """
     from dsae.comparison import compare as run
-    from dsae.data import open_rows
 
     parameters = settings(config, given)
-    source = open_rows(train, missing=parameters.get("missing", "error"), **reading)
-    tested = None if test is None else other_rows(test, reading, source, "compare", "as many as TRAIN")
+    source, schema = training_rows(train, reading, table, parameters)
+    tested = None if test is None else other_rows(test, reading, source, "compare", "as many as TRAIN", schema)
     if image_shape and image_shape[0] * image_shape[1] != source.n_features:
         raise ValueError(
             f"--image-shape {image_shape[0]}x{image_shape[1]} does not hold the {source.n_features} columns of {train}."

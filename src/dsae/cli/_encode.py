@@ -58,12 +58,13 @@ def decode(model: str, data: str, output: str, kind: str | None, reading: dict[s
     """Rows from the codes in DATA."""
     from dsae.data import CODES, check_source, open_rows
 
-    runtime, source = load_model(model), open_rows(data, **reading)
+    runtime, names = load_model(model), reading.pop("feature_names", None)  # of what is made, not of the codes
+    source = open_rows(data, **reading)
     placed = {"layer", "obsm", "raw"} & set(reading)
     if source.format == "h5ad" and not placed and source.n_features != runtime.config.n_components:
         source = open_rows(data, obsm=CODES, **reading)  # written by encode into a copy of its data
     check_source("decode", source, runtime.config.n_components, what="the code's width")
-    transform(source, runtime.decode, feature_names(runtime), output, kind)
+    transform_back(runtime, source, runtime.decode, output, kind, names=feature_names(runtime, given=names))
 
 
 @_transformation
@@ -71,7 +72,8 @@ def reconstruct(model: str, data: str, output: str, kind: str | None, reading: d
     """The rows in DATA, encoded and decoded."""
     runtime = load_model(model)
     source = source_for(runtime, "reconstruct", data, reading)
-    transform(source, runtime.reconstruct, feature_names(runtime), output, kind)
+    names = feature_names(runtime, source)
+    transform_back(runtime, source, runtime.reconstruct, output, kind, names=names)
 
 
 @_transformation
@@ -82,8 +84,8 @@ def impute(model: str, data: str, output: str, kind: str | None, reading: dict[s
     """
     runtime = load_model(model)
     source = source_for(runtime, "impute", data, reading)
-    sparse = stays_sparse(source, output, kind)
-
+    is_table = runtime.model.table is not None
+    sparse = not is_table and stays_sparse(source, output, kind)
     n_rows = 0
 
     def whole(rows: Any) -> Any:
@@ -92,7 +94,10 @@ def impute(model: str, data: str, output: str, kind: str | None, reading: dict[s
         n_rows += rows.shape[0]
         return guessed if sparse or not hasattr(guessed, "toarray") else guessed.toarray()
 
-    transform(source, whole, feature_names(runtime), output, kind, sparse, exact=True)
+    if is_table:
+        transform_back(runtime, source, whole, output, kind, keep_known=True, names=())
+        return
+    transform(source, whole, feature_names(runtime, source), output, kind, sparse, exact=True)
 
 
 @click.command()
@@ -126,9 +131,55 @@ def load_model(model: str) -> Runtime:
     return load(model)
 
 
-def feature_names(runtime: Runtime) -> list[str]:
-    """The model's feature names, or ``x0, x1`` and so on."""
-    return runtime.model.feature_names or [f"x{i}" for i in range(runtime.config.n_features)]
+def feature_names(
+    runtime: Runtime, source: StreamSource | None = None, given: Sequence[str] | None = None
+) -> list[str]:
+    """Names of the model's features, of the rows' columns, or ``x0, x1`` and so on; ``given`` ones come first.
+
+    Raises
+    ------
+    ValueError
+        If others are given than the model has features.
+    """
+    n_features, model = runtime.config.n_features, runtime.model
+    if given is not None and len(given) != n_features:
+        raise ValueError(f"--feature-names must hold {n_features} names, one per feature; got {len(given)}.")
+    own = None if source is None else source.column_names
+    return list(given or model.feature_names or own or [f"x{i}" for i in range(n_features)])
+
+
+def transform_back(
+    runtime: Runtime,
+    source: StreamSource,
+    verb: Callable[[Any], Any],
+    output: str,
+    kind: str | None = None,
+    keep_known: bool = False,
+    *,
+    names: Sequence[str],
+) -> None:
+    """Write ``verb(rows)``, which are rows of the model's features: as such, or as the table that they mean.
+
+    A table has the columns of the one that it was made of, in their order; with ``keep_known`` also its values, and
+    only those that are missing there come from ``verb``.
+    """
+    if runtime.model.table is None:
+        transform(source, verb, names, output, kind)
+        return
+    import numpy as np
+
+    from dsae.data import write_table
+    from dsae.features import restored
+
+    for part, target in targets(source, output, kind):
+        chunks = list(part.chunks())
+        rows = np.concatenate([verb(chunk.rows) for chunk in chunks])
+        beside = getattr(part.reader, "table", None)
+        made = restored(runtime.model.table, rows, beside, keep_known)
+        ids = [chunk.ids for chunk in chunks if chunk.ids is not None]
+        if beside is None and ids:  # of codes
+            made = made.add_column(0, part.id_name or "", [[*np.concatenate(ids)]])
+        write_table(target, made, kind)
 
 
 def transform(

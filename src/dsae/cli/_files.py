@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from dsae.data import Rows, StreamSource
+    from dsae.data import StreamSource
+    from dsae.features import Schema
     from dsae.runtime import Runtime
 
 
@@ -30,9 +31,15 @@ _OPTIONS = (
     click.option("--layer", metavar="NAME", help="Of AnnData, instead of X."),
     click.option("--obsm", metavar="NAME", help="Of AnnData, instead of X."),
     click.option("--raw", is_flag=True, default=None, help="Of AnnData, raw.X instead of X."),
+    click.option(
+        "--feature-names",
+        metavar="FILE",
+        help="Names of the features: a line each, a column (names.csv:word), or a list in JSON.",
+    ),
 )
 _GIVEN = tuple(
-    "id_column label_column columns exclude delimiter decimal encoding layer obsm raw".split()  # noqa: SIM905
+    "id_column label_column columns exclude delimiter decimal encoding layer obsm raw "  # noqa: SIM905
+    "feature_names".split()
 )
 
 
@@ -45,6 +52,10 @@ def file_options(command: Callable) -> Callable:
         reading = {name: value for name, value in reading.items() if value is not None}
         if reading.get("delimiter") in ("\\t", "tab"):
             reading["delimiter"] = "\t"
+        if "feature_names" in reading:
+            from dsae.data import read_names
+
+            reading["feature_names"] = read_names(reading["feature_names"])
         return command(reading=reading, **given)
 
     for option in reversed(_OPTIONS):
@@ -52,9 +63,9 @@ def file_options(command: Callable) -> Callable:
     return run
 
 
-def rows_for(runtime: Runtime, verb: str, path: str, reading: dict[str, Any]) -> Rows:
-    """`source_for`, in memory."""
-    return source_for(runtime, verb, path, reading).read()
+table_option = click.option(
+    "--table", is_flag=True, help="DATA is a table of numbers, classes and dates, with empty cells perhaps."
+)
 
 
 def source_for(runtime: Runtime, verb: str, path: str, reading: dict[str, Any]) -> StreamSource:
@@ -67,16 +78,51 @@ def source_for(runtime: Runtime, verb: str, path: str, reading: dict[str, Any]) 
     """
     from dsae.data import check_source, open_rows
 
+    if runtime.model.table is not None:
+        from dsae.features import open_table
+
+        return open_table(path, runtime.model.table, missing=runtime.missing, **reading)
     source = open_rows(path, n_features=runtime.config.n_features, missing=runtime.missing, **reading)
     check_source(verb, source, runtime.config.n_features, runtime.model.feature_names)
     return source
 
 
-def other_rows(path: str, reading: dict[str, Any], source: StreamSource, verb: str, what: str) -> StreamSource:
+def training_rows(
+    path: str, reading: dict[str, Any], table: bool, parameters: dict[str, Any]
+) -> tuple[StreamSource, Schema | None]:
+    """Rows to train a model on; of a mixed table also what its columns are, which goes into the model.
+
+    Empty cells of a table are values that are not known, unless ``parameters`` say otherwise.
+    """
+    if not table:
+        from dsae.data import open_rows
+
+        return open_rows(path, missing=parameters.get("missing", "error"), **reading), None
+    if "feature_names" in reading:
+        raise ValueError("--feature-names does not go with --table: a table names its own features.")
+    from dsae.features import fit_table
+
+    rows, source, has_empty = fit_table(path, missing="fill", **reading)
+    if has_empty:
+        parameters.setdefault("missing", "mask")
+    for name, why in rows.left_out_.items():
+        if why != "excluded":
+            click.echo(f"dsae: column {name!r} is left out: {why}", err=True)
+    return source.with_missing(parameters.get("missing", "error")), rows.schema_
+
+
+def other_rows(
+    path: str, reading: dict[str, Any], source: StreamSource, verb: str, what: str, schema: Schema | None = None
+) -> StreamSource:
     """Rows of a second file with the columns of the first, read with the options that its format takes."""
     from dsae.data import check_source, open_rows, options_for
 
     options = options_for(path, reading)
+    if schema is not None:
+        from dsae.features import open_table
+
+        options = {name: options[name] for name in options if name not in ("columns", "exclude")}
+        return open_table(path, schema, missing=source.missing, **options)
     found = open_rows(path, n_features=source.n_features, missing=source.missing, **options)
     check_source(verb, found, source.n_features, source.column_names, what)
     return found

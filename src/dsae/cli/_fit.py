@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._files import file_options, other_rows
+from dsae.cli._files import file_options, other_rows, table_option, training_rows
 from dsae.cli._options import fit_options, settings
 from dsae.cli._output import show
 from dsae.config import plain
@@ -30,6 +31,7 @@ _KEPT = ("mse", "fvu")  # metrics saved with the model
     help="Rows to stop early on, in the place of a random share of DATA: of other groups, or of a later time.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
+@table_option
 @file_options
 @click.option(
     "--checkpoint-every",
@@ -45,6 +47,7 @@ def fit(
     test: str | None,
     validation: str | None,
     as_json: bool,
+    table: bool,
     reading: dict[str, Any],
     checkpoint_every: float | None,
     resume: bool,
@@ -55,6 +58,9 @@ def fit(
 
     Up to 256 MiB of float32 are read into memory; larger data are read again in every epoch, in chunks.
 
+    With --table, classes and dates become numbers, columns of free text are left out, and what is made of MODEL is a
+    table again.
+
     Ctrl-C ends the training early; the model so far is still written, and the exit code is 130. With
     --checkpoint-every (or --resume, which implies every 10 minutes), the same command with --resume continues from
     there, also after a crash, and ends with the same weights as an uninterrupted run.
@@ -62,22 +68,23 @@ def fit(
     MODEL is written before it is evaluated, and again with the results.
     """
     from dsae import store
-    from dsae.data import open_rows
+    from dsae.runtime import Runtime
 
     parameters = settings(config, given)
     store.check_target(output)  # what is in the way must not cost a training
-    source = open_rows(data, missing=parameters.get("missing", "error"), **reading)
+    source, schema = training_rows(data, reading, table, parameters)
     if resume or checkpoint_every is not None:
         parameters |= _kept(output, checkpoint_every, resume)
     # before training, so that a bad file of test rows costs no model
     others = {
-        name: _at_hand(other_rows(file, reading, source, "evaluate", "as many as DATA"))
+        name: _at_hand(other_rows(file, reading, source, "evaluate", "as many as DATA", schema))
         for name, file in (("test", test), ("validation", validation))
         if file is not None
     }
     rows = _at_hand(source)
     dsa = _fitted(rows, others.get("validation"), parameters)
-    runtime, seconds, interrupted = dsa.runtime_, dsa.fit_time_, dsa.interrupted_
+    seconds, interrupted = dsa.fit_time_, dsa.interrupted_
+    runtime = Runtime(replace(dsa.runtime_.model, table=schema))
     runtime.model.metrics["fit_seconds"] = plain(seconds)
     runtime.save(output)  # evaluation may fail, or be interrupted
     if dsa.checkpoint is not None and not interrupted:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsae.cli._encode import feature_names, load_model, stays_sparse, transform
-from dsae.cli._files import file_options, rows_for, source_for
+from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
-from dsae.cli._output import show_table
+from dsae.cli._output import show_table, targets
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dsae.data import StreamSource
+    from dsae.features import Schema
     from dsae.runtime import Runtime
 
 _output = click.option(
@@ -50,7 +51,7 @@ def score(
         show_table(_most_unusual(runtime, source, lowest), as_json)
     elif per_feature:
         errors = partial(runtime.reconstruction_error, per_feature=True)
-        transform(source, errors, feature_names(runtime), output)
+        transform(source, errors, feature_names(runtime, source), output)
     else:
         transform(source, lambda rows: runtime.score_samples(rows)[:, None], ["score"], output)
 
@@ -61,7 +62,7 @@ def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[d
 
     scores = np.concatenate([runtime.score_samples(chunk.rows) for chunk in source.chunks()])
     found = scores.argsort(kind="stable")[:n_rows]  # of equal scores the first rows, in any chunks
-    names, facts = feature_names(runtime), {}
+    names, facts = feature_names(runtime, source), {}
     for batch in source.chunks():
         few = batch[np.isin(batch.numbers, found)]
         if not few.n_rows:
@@ -72,6 +73,10 @@ def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[d
             named = {} if few.ids is None else {"id": str(few.ids[at])}
             facts[i] = {"row": i, **named, "score": float(scores[i]), "feature": names[worst], "share": share}
     return [facts[i] for i in found.tolist()]
+
+
+def _id(name: str, ids: np.ndarray | None, row: int) -> dict[str, str]:
+    return {} if ids is None else {name: str(ids[row])}
 
 
 def _share_of_largest(errors: np.ndarray) -> list[float | None]:
@@ -96,10 +101,12 @@ def neighbours(
     from dsae.interpret import CodeIndex
 
     runtime = load_model(model)
-    index = CodeIndex(rows_for(runtime, "neighbours", data, reading), metric=metric, model=runtime)
-    found = index.nearest(rows_for(runtime, "neighbours", queries, options_for(queries, reading)), n_rows)
+    index = CodeIndex(source_for(runtime, "neighbours", data, reading).load(), metric=metric, model=runtime)
+    asked = source_for(runtime, "neighbours", queries, options_for(queries, reading)).load()
+    found = index.nearest(asked, n_rows)
     table = [
-        {"query": i, "row": int(row), "distance": float(distance)}
+        {"query": i, **_id("query_id", asked.rows.ids, i), "row": int(row), **_id("id", index.ids, row)}
+        | {"distance": float(distance)}
         for i, (rows, distances) in enumerate(zip(*found, strict=True))
         for row, distance in zip(rows, distances, strict=True)
     ]
@@ -118,7 +125,10 @@ def select(model: str, data: str | None, n_features: int, output: str, reading: 
     from dsae.interpret import feature_importances, most_important
 
     runtime = load_model(model)
-    names, importances = feature_names(runtime), feature_importances(runtime)
+    given = reading.pop("feature_names", None) if data is None else None
+    names, importances = feature_names(runtime, given=given), feature_importances(runtime)
+    if runtime.model.table is not None:
+        names, importances = _of_columns(runtime.model.table, importances)
     if n_features > len(names):
         raise ValueError(f"[select] -n must be at most {len(names)}, the features of {model}; got {n_features}.")
     chosen = most_important(importances, n_features)
@@ -133,9 +143,31 @@ def select(model: str, data: str | None, n_features: int, output: str, reading: 
         return
     kept = sorted(chosen.tolist())  # columns stay in the order of the data
     source = source_for(runtime, "select", data, reading)
+    names = feature_names(runtime, source) if runtime.model.table is None else names
+    if runtime.model.table is not None:
+        _write_columns(source, [names[j] for j in kept], output)
+        return
     sparse = stays_sparse(source, output)
 
     def chosen_columns(rows: Any) -> Any:
         return rows[:, kept] if sparse or not hasattr(rows, "toarray") else rows[:, kept].toarray()
 
     transform(source, chosen_columns, [names[j] for j in kept], output, sparse=sparse)
+
+
+def _of_columns(schema: Schema, importances: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The columns of a table, and their importance: the sum over their features."""
+    import numpy as np
+
+    spans = [(column, span) for column, span in schema.spans if column.features]
+    return [column.name for column, _ in spans], np.array([importances[span].sum() for _, span in spans])
+
+
+def _write_columns(source: StreamSource, names: list[str], output: str) -> None:
+    """Columns of a table as they are in the data, behind the row ids."""
+    from dsae.data import write_table
+
+    for part, target in targets(source, output, None):
+        table: Any = vars(part.reader)["table"]
+        kept = [name for name in table.column_names if name in names or name == part.id_name]
+        write_table(target, table.select(kept))

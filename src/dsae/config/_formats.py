@@ -36,6 +36,8 @@ class Format:
         Whether it can be written as CSR.
     pipe : bool
         Whether it can be written to standard output.
+    table : str, optional
+        Module of `dsae.data` and class in it that reads all columns of a mixed table.
     magic : bytes, optional
         The first bytes of such a file, by which standard input is recognised.
     """
@@ -49,6 +51,7 @@ class Format:
     extra: str | None = None
     sparse: bool = False
     pipe: bool = False
+    table: str | None = None
     magic: bytes | None = None
 
 
@@ -57,12 +60,14 @@ def _packed(*endings: str) -> tuple[str, ...]:
 
 
 def _text(name: str, endings: tuple[str, ...], writer: str) -> Format:
-    how = {"writer": f"_writers:{writer}", "needs": "pyarrow", "extra": "tables", "pipe": True}
+    how: dict = {"writer": f"_writers:{writer}", "needs": "pyarrow", "extra": "tables", "pipe": True}
+    how["table"] = "_tables:TextTable"
     return Format(name, _packed(*endings), "_text:TextReader", _TEXT, **how)
 
 
 def _arrow(name: str, endings: tuple[str, ...], magic: bytes | None, writer: str = "ArrowWriter") -> Format:
-    how = {"writer": f"_writers:{writer}", "needs": "pyarrow", "extra": "tables", "magic": magic}
+    how: dict = {"writer": f"_writers:{writer}", "needs": "pyarrow", "extra": "tables", "magic": magic}
+    how["table"] = "_tables:ArrowTable"
     return Format(name, endings, "_arrow:ArrowReader", _COLUMNS, **how)
 
 

@@ -13,6 +13,7 @@ from dsae.data._entrance import as_source as as_source
 from dsae.data._entrance import check_rows as check_rows
 from dsae.data._entrance import gives_batches as gives_batches
 from dsae.data._entrance import in_memory as in_memory
+from dsae.data._entrance import named_rows as named_rows
 from dsae.data._entrance import rows_of as rows_of
 from dsae.data._entrance import with_beside as with_beside
 from dsae.data._interactions import Interactions as Interactions
@@ -20,6 +21,8 @@ from dsae.data._interactions import interactions as interactions
 from dsae.data._iterator import IteratorSource as IteratorSource
 from dsae.data._kinds import as_numbers as as_numbers
 from dsae.data._known import Known as Known
+from dsae.data._names import ids_of as ids_of
+from dsae.data._names import read_names as read_names
 from dsae.data._objects import source_of as source_of
 from dsae.data._open import open_rows as open_rows
 from dsae.data._open import options_for as options_for
@@ -33,6 +36,10 @@ from dsae.data._statistics import extremes as extremes
 from dsae.data._stream import StreamSource as StreamSource
 from dsae.data._synthetic import SparseFeatures as SparseFeatures
 from dsae.data._synthetic import make_sparse_features as make_sparse_features
+from dsae.data._tables import Converted as Converted
+from dsae.data._tables import read_tables as read_tables
+from dsae.data._tables import table_source as table_source
+from dsae.data._tables import write_table as write_table
 from dsae.data._transformed import count_empty as count_empty
 from dsae.data._transformed import entering_moments as entering_moments
 from dsae.data._write import CODES as CODES

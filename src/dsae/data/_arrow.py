@@ -35,11 +35,14 @@ class ArrowReader(Reader):
         if len(set(schema.names)) != len(schema.names):
             raise ValueError(f"[read] {self.name} must name every column differently; got {', '.join(schema.names)}.")
         check_shape(self.name, (n_rows, len(schema.names)))
-        self._choice = chosen(self.name, schema, self._first, options)
+        self._choice = self._chosen(schema, options)
         self.id_name = "" if self._choice.ids == PANDAS_INDEX[2] else self._choice.ids
         self.label_name = self._choice.labels
         self.n_features, self.column_names = width_of(self._choice, self._first)
         check_shape(self.name, (n_rows, self.n_features))
+
+    def _chosen(self, schema: Any, options: ReadOptions) -> Choice:
+        return chosen(self.name, schema, self._first, options)
 
     def _first(self, columns: Sequence[str], n_rows: int) -> Any:
         """A table of the first rows."""

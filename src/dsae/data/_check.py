@@ -95,8 +95,8 @@ def _cast(verb: str, rows: Any) -> Rows:
             return rows
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"[{verb}] X must hold numbers; got dtype {rows.dtype} ({error}). Encode text or categories first, for "
-            "instance with scikit-learn's TfidfVectorizer or OneHotEncoder."
+            f"[{verb}] X must hold numbers; got dtype {rows.dtype} ({error}). A table with columns of text, "
+            "classes or dates becomes numbers by dsae.features.TableRows, documents by scikit-learn's TfidfVectorizer."
         ) from None
 
 

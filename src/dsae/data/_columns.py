@@ -26,6 +26,7 @@ _NAMES_ROWS = re.compile(
     r"|(.*[\W_]|.*[a-z](?=[A-Z]))?(?i:ids?|index|names?|barcodes?|cells?|samples?|keys?|uuid|rows?|row\W?names?)\d*"
 )
 _FEWEST_ROWS_TO_WARN = 10  # in fewer rows, ascending numbers are often chance
+AS_TABLE = "read numbers, classes and dates together by --table (dsae.features.TableRows in Python)"
 # Names that pandas writes or reads for an index without one.
 PANDAS_INDEX = ("", "Unnamed: 0", "__index_level_0__")
 
@@ -127,8 +128,7 @@ def choose(
         found = ", ".join(f"{column!r} ({kinds[column]})" for column in others)
         raise ValueError(
             f"[read] {name} must hold numbers, besides ids and labels; got {found}. Name row ids by id_column, labels "
-            "by label_column, leave columns out by exclude, or encode them, for instance by scikit-learn's "
-            "OneHotEncoder."
+            f"by label_column, leave columns out by exclude, or {AS_TABLE}."
         )
     check_shape(name, (1, len(left)))
     if options.columns is None:
@@ -153,13 +153,12 @@ def _names_rows(name: str, column: str, values: Sequence[Any]) -> bool:
     if 2 * len(odd) > len(texts):
         raise ValueError(
             f"[read] {name} column {column!r} must be numbers or names of rows; got dates, quantities or answers such "
-            f"as {odd[0]!r}. Make numbers of them, or say what the column is by id_column, label_column or exclude."
+            f"as {odd[0]!r}. Say what the column is by id_column, label_column or exclude, or {AS_TABLE}."
         )
     if not _are_unique(values):
         raise ValueError(
             f"[read] {name} column {column!r} holds text that repeats ({', '.join(map(repr, texts[:2]))}), so it does "
-            "not name rows. Say what it is by id_column, label_column or exclude, or encode it, for instance by "
-            "scikit-learn's OneHotEncoder."
+            f"not name rows. Say what it is by id_column, label_column or exclude, or {AS_TABLE}."
         )
     return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from dsae.data._centring import check_moments
 from dsae.data._check import check_finite, in_pieces, named, names_of, plain_rows
 from dsae.data._kinds import as_numbers
 from dsae.data._known import Known
+from dsae.data._names import check_names, ids_of
 from dsae.data._objects import source_of
 from dsae.data._reader import Reader
 from dsae.data._source import ArraySource, Source
@@ -206,12 +207,60 @@ def rows_of(verb: str, X: Any, training: bool = False) -> Any:
     """The rows in an object of another library, in memory; anything else comes back as it is. See `source_of`."""
     if type(X) is np.ndarray or sp.issparse(X):
         return X
-    if isinstance(X, Batch):
-        return X.rows
+    if isinstance(X, (Batch, ArraySource)):
+        return X.rows if isinstance(X, Batch) else X.X
     source = source_of(verb, X, training)
     if source is X:
         return X
     return source.X if isinstance(source, ArraySource) else source.read()
+
+
+def named_rows(
+    X: Any,
+    feature_names: Sequence[str] | None = None,
+    *,
+    ids: Sequence[Any] | np.ndarray | None = None,
+    labels: Sequence[Any] | np.ndarray | None = None,
+) -> ArraySource:
+    """Rows with the names that belong to them, as every verb takes them: a vocabulary, genes, documents.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame, scipy sparse or an object of another library, shape (n_samples, n_features)
+    feature_names : sequence of str, optional
+        By default those that ``X`` has.
+    ids, labels : sequence, optional
+        Names and classes of the rows; by default those that ``X`` has, of a data frame its index unless that only
+        counts the rows.
+
+    Returns
+    -------
+    ArraySource
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is not finite rows, or there are more or fewer names than rows or features.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import CountVectorizer
+    >>> words = CountVectorizer()
+    >>> counts = words.fit_transform(["moon and earth", "moon and moon"])
+    >>> rows = named_rows(counts, words.get_feature_names_out(), ids=["doc-1", "doc-2"])
+    >>> rows.column_names, rows.rows.ids.tolist()
+    (['and', 'earth', 'moon'], ['doc-1', 'doc-2'])
+    """
+    source = in_memory("named_rows", X)
+    given = source.rows
+    names = source.column_names if feature_names is None else [str(name) for name in feature_names]
+    known: dict[str, Any] = {
+        "ids": ids_of(X, source) if ids is None else np.fromiter(ids, dtype=object, count=len(ids)),
+        "labels": given.labels if labels is None else np.fromiter(labels, dtype=object, count=len(labels)),
+    }
+    if names is not None:
+        check_names(names, source.n_features, "feature_names")
+    return ArraySource(source.X, names, numbers=given.numbers, **known)
 
 
 def gives_batches(X: Any) -> bool:

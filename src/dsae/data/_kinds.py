@@ -166,7 +166,7 @@ def _check_dtype(verb: str, X: Any, dtype: np.dtype) -> None:
     if found:
         raise TypeError(
             f"[{verb}] X must hold numbers; got times {found[0]}. Turn them into numbers first, such as days: "
-            "(t - t.min()) / np.timedelta64(1, 'D')."
+            "(t - t.min()) / np.timedelta64(1, 'D'), or all columns of a table by dsae.features.TableRows."
         )
 
 

@@ -19,6 +19,7 @@ from dsae.data._arrays import is_tenx, open_tenx
 from dsae.data._batch import Rows
 from dsae.data._errors import ChangedError, explained
 from dsae.data._folder import FolderReader
+from dsae.data._names import check_names
 from dsae.data._packages import check_package, resolved
 from dsae.data._reader import Reader, ReadOptions
 from dsae.data._selected import selected
@@ -26,6 +27,7 @@ from dsae.data._stream import StreamSource
 
 _STDIN = "standard input"
 _WITH_KEY = "|".join(re.escape(ending) for kind in FORMATS.values() if "key" in kind.takes for ending in kind.endings)
+_ALWAYS_TAKEN = ("n_features", "whole", "texts")
 _NO_ROWS = ("dataset_info.json", "state.json")  # beside the files of a Hugging Face data set
 
 
@@ -44,6 +46,7 @@ def open_rows(
     raw: bool = False,
     n_features: int | None = None,
     missing: str = "error",
+    feature_names: Sequence[str] | None = None,
 ) -> StreamSource:
     """Rows of a file or of a folder of files, read in pieces while a model takes them.
 
@@ -82,6 +85,9 @@ def open_rows(
     missing : {"error", "mask"}
         Whether NaN and empty cells (``NA``, ``null`` and the like) are refused, or are values that are not known, and
         NaN in the rows. A model asks for what it takes itself; this is for other uses.
+    feature_names : sequence of str, optional
+        Names of the features, such as a vocabulary, which ``.npz`` and ``.mtx`` have no place for; they take the place
+        of names in the file. See `read_names`.
 
     Returns
     -------
@@ -90,7 +96,8 @@ def open_rows(
     Raises
     ------
     ValueError
-        If the format is unknown or does not know an option, or if the file is damaged or holds anything but numbers.
+        If the format is unknown or does not know an option, if the file is damaged or holds anything but numbers, or if
+        there are more or fewer ``feature_names`` than features.
     OSError
         If it is missing or cannot be read, and later, while rows are taken, if it has changed.
     ImportError
@@ -126,7 +133,10 @@ def open_rows(
         n_features=n_features,
     )
     one_of("[read] missing", missing, MISSING)
-    return StreamSource(open_reader(path, options), missing=missing)
+    reader = open_reader(path, options)
+    if feature_names is not None:
+        reader.column_names = check_names(feature_names, reader.n_features, f"feature_names of {reader.name}")
+    return StreamSource(reader, missing=missing)
 
 
 def read_rows(path: str | Path, id_column: str | None = None, **options: Any) -> tuple[Rows, list[str] | None]:
@@ -175,7 +185,7 @@ def options_for(path: str | Path, options: dict[str, Any]) -> dict[str, Any]:
         return options
     inside = (format_of(file) for file in sorted(path.iterdir())) if path.is_dir() else ()
     kind = format_of(path) or next(filter(None, inside), None)
-    return {name: value for name, value in options.items() if kind is None or name in kind.takes}
+    return {name: value for name, value in options.items() if kind is None or name in (*kind.takes, "feature_names")}
 
 
 def open_reader(path: str | Path, options: ReadOptions) -> Reader:
@@ -209,8 +219,11 @@ def _open_file(path: Path, options: ReadOptions) -> Reader:
         raise ValueError(f"[read] {path} must be a file; it is a folder, a pipe or a device.")
     _check_options(path, kind, options)
     check_package(kind)
+    if options.whole and kind.table is None:
+        able = ", ".join(f".{name}" for name, format in FORMATS.items() if format.table is not None)
+        raise ValueError(f"[read] {path} must be a table ({able}) to be read as one; got .{kind.name}.")
     with explained(str(path), kind.endings[0]):
-        reader = resolved(kind.reader)(path, options)
+        reader = resolved(kind.table if options.whole and kind.table else kind.reader)(path, options)
     reader.format = kind.name
     return reader
 
@@ -219,7 +232,7 @@ def _check_options(path: Path, kind: Format, options: ReadOptions) -> None:
     if options.columns is not None and len(set(options.columns)) < len(options.columns):
         raise ValueError(f"[read] {path}: columns must be named once each; got {', '.join(options.columns)}.")
     for name, value in options.given().items():
-        if name not in kind.takes and name != "n_features":
+        if name not in kind.takes and name not in _ALWAYS_TAKEN:
             raise ValueError(f"[read] {path}: {name} says nothing to .{kind.name}; leave {name}={value!r} out.")
 
 

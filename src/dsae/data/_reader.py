@@ -47,6 +47,8 @@ class ReadOptions:
     raw: bool = False
     n_features: int | None = None
     key: str | None = None
+    whole: bool = False  # a table with columns of any type
+    texts: tuple[str, ...] = ()  # of such a table, columns that are text whatever they look like
 
     def given(self) -> dict[str, Any]:
         """The options that are not left at their default."""

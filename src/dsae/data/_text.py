@@ -241,10 +241,25 @@ class TextReader(Reader):
         if self._delimiter == BLANK:
             block = [b" ".join(split_blank(record)) + b"\n" for record in block]
         content = b"".join(block if block[-1].endswith(b"\n") else [*block, b"\n"])
+        try:
+            return pyarrow.csv.read_csv(
+                pa.py_buffer(content),
+                pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(content) + 1),
+                pyarrow.csv.ParseOptions(delimiter=" " if self._delimiter == BLANK else self._delimiter),
+                self._conversion(wanted),
+            )
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise LinesError(f"[read] {self.name} {self._fault(start, block, wanted) or error}") from None
+
+    def _conversion(self, wanted: Sequence[int] | None) -> Any:
+        """Of which types the columns are."""
+        import pyarrow as pa
+        import pyarrow.csv
+
         numbers = () if wanted is None else [str(i) for i in self._features]
         booleans = {} if wanted is None else {str(i): pa.bool_() for i in self._booleans if i in self._features}
         texts = () if wanted is None else [str(i) for i in wanted if i not in self._features]
-        options = pyarrow.csv.ConvertOptions(
+        return pyarrow.csv.ConvertOptions(
             column_types={
                 **dict.fromkeys(numbers, pa.type_for_alias(self._precision)),
                 **dict.fromkeys(texts, pa.string()),
@@ -255,15 +270,6 @@ class TextReader(Reader):
             strings_can_be_null=False,
             decimal_point=self._options.decimal,
         )
-        try:
-            return pyarrow.csv.read_csv(
-                pa.py_buffer(content),
-                pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(content) + 1),
-                pyarrow.csv.ParseOptions(delimiter=" " if self._delimiter == BLANK else self._delimiter),
-                options,
-            )
-        except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise LinesError(f"[read] {self.name} {self._fault(start, block, wanted) or error}") from None
 
     def _fault(self, start: int, block: Sequence[bytes], wanted: Sequence[int] | None) -> str | None:
         """Which row is no row of numbers."""

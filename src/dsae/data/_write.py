@@ -101,6 +101,28 @@ def writing(
         raise _unwritten(path, error) from None
 
 
+@contextlib.contextmanager
+def packed_target(path: str | Path, format: str | None, able: Sequence[str]) -> Iterator[tuple[str, BinaryIO]]:
+    """The format and the open file of what is written whole, compressed by its ending, in one of the formats ``able``.
+
+    Raises
+    ------
+    ValueError
+        If the format is another.
+    OSError
+        If the file cannot be written; what was there before is left as it was.
+    """
+    kind = _written(path, format)
+    if kind.name not in able:
+        raise ValueError(f"[write] {path}: such a table is written as {', '.join(able)}; got {kind.name}.")
+    check_package(kind)
+    try:
+        with _target(path, kind, None) as plain, _packed(path, plain) as file:
+            yield kind.name, file
+    except OSError as error:
+        raise _unwritten(path, error) from None
+
+
 def write_rows(
     path: str | Path, array: Rows, column_names: Sequence[str] | None = None, format: str | None = None
 ) -> None:

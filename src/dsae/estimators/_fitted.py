@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,12 +15,16 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_is_fitted
 
+from dsae import store
 from dsae.config import loss_of
 from dsae.data import ArraySource, Source, as_source, stacked
 from dsae.estimators._base import DSAEstimator, refuse_frames, refuse_unknown
 from dsae.interpret import feature_importances, normalize_atoms
 from dsae.metrics import Recommendations, evaluate
 from dsae.runtime import Runtime
+
+if TYPE_CHECKING:
+    from dsae.features import TableRows
 
 _ROWS_AT_ONCE = 4096  # of a source; the runtime takes smaller chunks of these
 
@@ -152,10 +157,32 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         self.runtime_ = normalize_atoms(self.runtime_)
         return self
 
-    def save(self, folder: str | Path) -> Path:
-        """Write a model folder; see docs/format.md."""
+    def save(self, folder: str | Path, *, table: TableRows | None = None) -> Path:
+        """Write a model folder; see docs/format.md.
+
+        Parameters
+        ----------
+        folder : str or Path
+        table : TableRows, optional
+            What made the rows that the model was fitted to: it goes into the folder, and the command line and
+            ``Runtime.table`` then speak of the table's own columns.
+
+        Raises
+        ------
+        ValueError
+            If ``table`` gives rows of another width, or something that is not a model is in the way.
+        """
         check_is_fitted(self)
-        return self.runtime_.save(folder)
+        model = self.runtime_.model
+        if table is not None:
+            names = list(table.get_feature_names_out())
+            if len(names) != model.config.n_features:
+                raise ValueError(
+                    f"[save] table must give {model.config.n_features} columns, the model's input width; got "
+                    f"{len(names)}."
+                )
+            model = replace(model, table=table.schema_, feature_names=names)
+        return store.write(folder, model)
 
     @property
     def feature_importances_(self) -> np.ndarray:

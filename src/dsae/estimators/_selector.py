@@ -106,7 +106,7 @@ class DSAFeatureSelector(SelectorMixin, DSAEstimator):
     def transform(self, X: Any) -> Any:
         """The columns selected of ``X [n_samples, n_features]``; an object of another library gives an array or CSR."""
         source = source_of("transform", X)
-        if source is X:
+        if source is X and not gives_batches(X):
             return super().transform(X)
         self._check_source("transform", X, source)
         held = source if isinstance(source, ArraySource) else source.load()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dsae.config import one_of, positive_int
-from dsae.data import Rows, check_rows
+from dsae.data import Rows, check_rows, ids_of, in_memory
 from dsae.runtime import Runtime
 from dsae.store import Model
 
@@ -39,6 +39,11 @@ class CodeIndex:
         ``cosine`` is one minus the cosine; a code of zeros is at distance 1 from all.
     model : Model, Runtime or fitted DeepSparseAutoencoder, optional
 
+    Attributes
+    ----------
+    ids : ndarray or None
+        Names of the rows, where ``codes`` have them: AnnData, `dsae.data.named_rows`, or a data frame with an index.
+
     Raises
     ------
     ValueError
@@ -55,7 +60,9 @@ class CodeIndex:
         one_of("metric", metric, ("cosine", "euclidean"))
         self.metric = metric
         self._runtime = Runtime(model) if isinstance(model, Model) else getattr(model, "runtime_", model)
-        rows = self._prepared("CodeIndex", codes)
+        held = in_memory("CodeIndex", codes)
+        self.ids = ids_of(codes, held)
+        rows = self._prepared("CodeIndex", held)
         from sklearn.neighbors import NearestNeighbors  # half a second that reports can do without
 
         self._search = NearestNeighbors(algorithm="brute", metric=metric).fit(rows)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dsae import metrics
 from dsae.config import plain
-from dsae.data import check_rows, in_memory
+from dsae.data import check_rows, ids_of, in_memory
 from dsae.report._pixels import find_image_shape, weight_map
 from dsae.report._samples import Samples, views
 from dsae.runtime import Runtime
@@ -64,11 +64,11 @@ def collect(
     runtime = Runtime(model)
     source = in_memory("write_report", X, missing=runtime.missing)
     rows: Any = check_rows("write_report", source.X, model.config.n_features, finite=False)
-    names = _names(model, feature_names)
+    names = _names(model, feature_names or source.column_names)
     shape = find_image_shape(rows, image_shape, named=names is not None)
     samples, errors = _run(runtime, rows, source.rows.labels if labels is None else labels)
     samples.names = [f"x{j}" for j in range(rows.shape[1])] if names is None else names
-    samples.image_shape = shape
+    samples.image_shape, samples.ids = shape, ids_of(X, source)
     return plain(
         {
             "version": version("dsae"),

@@ -45,6 +45,8 @@ class Samples:
     feature_errors : ndarray, shape (n_features,)
         Mean squared error of each feature.
     names : list of str
+    ids : ndarray, shape (n_samples,), optional
+        What the rows are called.
     image_shape : tuple of int, optional
     """
 
@@ -56,7 +58,12 @@ class Samples:
     row_errors: np.ndarray
     feature_errors: np.ndarray
     names: list[str] = field(default_factory=list)
+    ids: Any = None
     image_shape: tuple[int, int] | None = None
+
+    def called(self, rows: Any) -> list[str]:
+        """What rows are called: their ids, or numbers where they have none."""
+        return [str(row if self.ids is None or self.ids[row] is None else self.ids[row]) for row in rows]
 
     def dense(self, chosen: np.ndarray) -> np.ndarray:
         """Some rows as an array."""
@@ -130,6 +137,7 @@ def _images(runtime: Runtime, samples: Samples, others: Mapping[str, Any]) -> di
     low, high = extremes(x)
     return {
         "rows": chosen,
+        "called": samples.called(chosen),
         "lines": [
             {
                 "name": name,
@@ -181,6 +189,7 @@ def _card(samples: Samples, latent: int, response: np.ndarray, examples: np.ndar
         "rate": samples.rates[latent],
         "features": [{"name": samples.names[j], "value": response[j]} for j in order],
         "rows": examples,
+        "called": samples.called(examples),
     }
     if samples.image_shape:
         x = samples.dense(examples)
@@ -231,6 +240,7 @@ def _worst_row(samples: Samples, row: int, x: np.ndarray, x_hat: np.ndarray) -> 
     mean = samples.row_errors.mean()
     view: dict[str, Any] = {
         "row": row,
+        "called": f"Row {row}" if samples.ids is None else samples.called([row])[0],
         "error": samples.row_errors[row],
         "times": samples.row_errors[row] / mean if mean > 0 else None,
         "features": [

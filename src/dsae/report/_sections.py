@@ -176,7 +176,7 @@ def images(data: dict[str, Any]) -> str:
         lines.append(tag("b", escape(line["name"]), note))
         lines += [
             image(picture, f"{line['name']}, row {row}")
-            for picture, row in zip(line["images"], view["rows"], strict=True)
+            for picture, row in zip(line["images"], view["called"], strict=True)
         ]
     text = "Rows of the data and what each model makes of them; the error is the mean squared error of these rows."
     return lead(text) + tag("div", *lines, class_="strip", style=columns)
@@ -238,7 +238,7 @@ def _card(card: dict[str, Any]) -> str:
         thumbs = tag("div", *(image(p, "top row") for p in card["examples"]), class_="thumbs")
         body = tag("div", image(card["image"], f"atom {card['latent']}"), thumbs, class_="atom")
     else:
-        rows = ", ".join(str(row) for row in card["rows"][:_ROWS_NAMED])
+        rows = escape(", ".join(card["called"][:_ROWS_NAMED]))
         body = bars(card["features"], signed=True) + tag("p", f"Largest in rows {rows}", class_="note")
     return tag("div", head, body, class_="box")
 
@@ -292,7 +292,7 @@ def worst(data: dict[str, Any]) -> str:
     boxes = []
     for row in data["worst"]:
         side = tag("span", f"error {number(row['error'])}, {number(row['times'])} {TIMES} the mean", class_="side")
-        title = tag("h3", f"Row {row['row']}", side)
+        title = tag("h3", escape(row["called"]), side)
         if "images" in row:
             names = ("input", "output", "difference")
             pictures = zip(row["images"], names, strict=True)

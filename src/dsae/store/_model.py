@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dsae.config import AutoencoderConfig, known_keys
+from dsae.features import Schema
 from dsae.store._commit import (
     Committed,
     check_writable,
@@ -31,7 +32,7 @@ _HEAD, _FORMAT = "config.json", "dsae"
 _WEIGHTS = "model.safetensors"
 _LEARNING = "learning.safetensors"
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
-_HEADER_KEYS_2 = (*_HEADER_KEYS, "metrics", "history", "commit", "files")
+_HEADER_KEYS_2 = (*_HEADER_KEYS, "table", "metrics", "history", "commit", "files")
 _FILES_1 = (_WEIGHTS, "history.jsonl", "metrics.json", "learning.json", _LEARNING)
 
 
@@ -60,6 +61,8 @@ class Model:
         Of a model with ``missing="mask"``.
     learning : dict, optional
         The state from which `partial_fit` continues, such as Adam's moments: dicts of arrays and JSON.
+    table : dsae.features.Schema, optional
+        The columns of the table whose rows its features are.
     """
 
     config: AutoencoderConfig
@@ -73,6 +76,7 @@ class Model:
     inputs: Inputs | None = None
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     learning: dict[str, Any] | None = None
+    table: Schema | None = None
 
     @property
     def nnz(self) -> int:
@@ -129,12 +133,14 @@ def _is_version_1(target: Path) -> bool:
 
 
 def _header(model: Model) -> dict[str, Any]:
+    table = {} if model.table is None else {"table": model.table.to_dict()}
     return {
         "format": _FORMAT,
         "format_version": FORMAT_VERSION,
         "model": model.config.to_dict(),
         "training": model.training,
         "feature_names": model.feature_names,
+        **table,
         "metrics": model.metrics,
         "history": model.history,
     }
@@ -228,6 +234,7 @@ def _read(found: Committed, learning: bool) -> Model:
         inputs=inputs,
         extras=extras,
         learning=found.read(_LEARNING, state_from_bytes) if has_learning else None,
+        table=_table(head, header.get("table"), header.get("feature_names")),
     )
 
 
@@ -275,6 +282,18 @@ def _read_config(path: Path, header: dict[str, Any], keys: tuple[str, ...]) -> A
     ):
         raise ValueError(f"{path} must name {config.n_features} features.")
     return config
+
+
+def _table(path: Path, content: Any, names: list[str] | None) -> Schema | None:
+    if content is None:
+        return None
+    try:
+        schema = Schema.from_dict(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if schema.feature_names != names:
+        raise ValueError(f"{path}: the features of table must be those in feature_names.")
+    return schema
 
 
 def _mapping(path: Path, what: str, content: Any) -> dict[str, Any]:

@@ -1,0 +1,347 @@
+"""The transformer of mixed tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from dsae.config import in_range, one_of, positive_int
+from dsae.features._describe import Choices, described
+from dsae.features._frames import as_given, as_table
+from dsae.features._schema import MISSING, Column, Schema
+from dsae.features._values import decoded, numbers, plain, texts
+
+_FORMAT, _VERSION = "dsae table", 1
+_LONGEST_JSON = 1 << 28
+
+
+class TableRows(TransformerMixin, BaseEstimator):
+    """Rows of numbers from a table of numbers, classes, dates and truth values, and the table back from such rows.
+
+    Numbers, and dates as numbers of days, get mean 0 and variance 1 (`sklearn.preprocessing.StandardScaler`). A column
+    of classes becomes a column of zeros and ones for each class (`sklearn.preprocessing.OneHotEncoder`), called
+    ``colour=red``; rare classes share one, ``colour=(other)``. Truth values become 0 and 1. Text that differs in every
+    row, or nearly so, is left out, as are columns without values; ``left_out_`` names them and says why.
+
+    Parameters
+    ----------
+    columns : sequence of str, optional
+        The columns to learn from; by default all.
+    exclude : sequence of str
+        Columns to leave out.
+    id_column, label_column : str, optional
+        Columns that name rows and classes of rows, which are left out, too; by default the first column of text that
+        differs in every row, or of ascending numbers with a name such as ``id``, names the rows.
+    min_frequency : int or float
+        Number or share of the rows below which a class is rare; at least two rows where it is a share.
+    max_categories : int
+        Most classes of a column with a feature of their own; all others are rare.
+    missing : {"mask", "fill"}
+        What becomes of missing values: NaN in all features of the column, which means unknown to
+        ``DeepSparseAutoencoder(missing="mask")``, or the mean, in features of classes zeros.
+
+    Attributes
+    ----------
+    schema_ : Schema
+        What each column is.
+    left_out_ : dict of str to str
+        Why columns were left out, by name.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"colour": ["red", "blue", "red", "blue"], "age": [30, 40, 50, 60]})
+    >>> rows = TableRows().fit(table)
+    >>> list(rows.get_feature_names_out())
+    ['colour=blue', 'colour=red', 'age']
+    >>> rows.inverse_transform(rows.transform(table)).equals(table)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        columns: Any = None,
+        exclude: Any = (),
+        id_column: str | None = None,
+        label_column: str | None = None,
+        min_frequency: int | float = 0.01,
+        max_categories: int = 64,
+        missing: str = "mask",
+    ) -> None:
+        self.columns = columns
+        self.exclude = exclude
+        self.id_column = id_column
+        self.label_column = label_column
+        self.min_frequency = min_frequency
+        self.max_categories = max_categories
+        self.missing = missing
+
+    def fit(self, X: Any, y: Any = None) -> TableRows:
+        """Learn what the columns of a table are.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, pyarrow.Table, or array-like, shape (n_samples, n_columns)
+            Whatever offers ``__arrow_c_stream__``, too. Columns of an array are called ``x0``, ``x1`` and so on.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is invalid, a named column is not there, a number is infinite, or nothing is left to learn
+            from.
+        """
+        choices = self._choices()
+        table, container, dtypes = as_table("fit", X)
+        columns = [replace(column, dtype=dtypes.get(column.name)) for column in described(table, choices)]
+        columns = _with_moments(columns, table)
+        schema = Schema(tuple(columns), container, self.missing)
+        if not schema.n_features:
+            raise ValueError(
+                f"[fit] The table must have columns whose values differ; got n_samples = {table.num_rows}, and no use "
+                f"for {_reasons(columns)}."
+            )
+        self._adopt(schema)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Rows of numbers.
+
+        Parameters
+        ----------
+        X : the same as for `fit`
+            Columns may come in another order, others beside them are ignored, and those that become no feature may be
+            missing.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_features)
+            NaN where a value is missing, with ``missing="mask"``. Classes that `fit` did not see count as rare ones,
+            or have zeros in all features of the column where there were none.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing or of another kind.
+        """
+        check_is_fitted(self)
+        table, container, _ = as_table("transform", X)
+        self._check_columns(table, container)
+        out = np.zeros((table.num_rows, self.schema_.n_features), np.float32)
+        known = {column.name: plain(table.column(column.name)) for column, _ in self._used}
+        try:
+            self._fill_measured(out, known)
+        except ValueError as error:
+            raise ValueError(f"[transform] {error}") from None
+        self._fill_classes(out, known)
+        return out
+
+    def inverse_transform(self, X: Any) -> Any:
+        """The table that rows of numbers mean, in what held the one of `fit`, with the types of its columns.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            A class is the one with the largest number, whole numbers and dates are rounded, and a truth value is true
+            above 0.5; NaN gives a missing value.
+
+        Returns
+        -------
+        DataFrame, pyarrow.Table or ndarray
+            With the columns that rows are made of, in their order; joined classes as ``(other)``.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` has not the columns that `transform` gives.
+        """
+        return as_given(self.to_arrow(X), self.schema_)
+
+    def to_arrow(self, X: Any) -> Any:
+        """`inverse_transform` as a `pyarrow.Table`."""
+        import pyarrow as pa
+
+        check_is_fitted(self)
+        rows = np.array(X, np.float64)
+        if rows.ndim != 2 or rows.shape[1] != self.schema_.n_features:
+            raise ValueError(
+                f"[inverse_transform] X must have {self.schema_.n_features} columns, as transform gives them; got "
+                f"shape {rows.shape}."
+            )
+        if self._scaled:
+            rows[:, self._scaled] = self._scaler.inverse_transform(rows[:, self._scaled])
+        found = {column.name: decoded(column, rows[:, span]) for column, span in self.schema_.spans}
+        return pa.table(found)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the features: a column's own, or ``column=class``."""
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features)
+        return np.array(self.schema_.feature_names, dtype=object)
+
+    def to_json(self) -> str:
+        """What it has learned, as text for `from_json`."""
+        check_is_fitted(self)
+        content = {"format": _FORMAT, "format_version": _VERSION, **self.schema_.to_dict()}
+        return json.dumps(content, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> TableRows:
+        """The reverse of `to_json`. Nothing in the text is run, and all of it is checked.
+
+        Raises
+        ------
+        ValueError
+            If the text is something else.
+        """
+        if len(text) > _LONGEST_JSON:
+            raise ValueError(f"[from_json] The text must be shorter than {_LONGEST_JSON} characters; got {len(text)}.")
+        try:
+            content = json.loads(text)
+            if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
+                raise ValueError("it does not describe a table.")
+            if content.pop("format_version", None) != _VERSION:
+                raise ValueError("it comes from another version of dsae.")
+            return cls.of(Schema.from_dict(content))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"[from_json] The text must be what to_json has written; {error}") from None
+
+    @classmethod
+    def of(cls, schema: Schema) -> TableRows:
+        """The transformer of a schema, as `Runtime.table` holds it."""
+        left_out = [column.name for column in schema.columns if column.kind == "left out"]
+        found = cls(
+            exclude=tuple(left_out),
+            id_column=schema.named("ids"),
+            label_column=schema.named("labels"),
+            missing=schema.missing,
+        )
+        found._adopt(schema)
+        return found
+
+    def _choices(self) -> Choices:
+        one_of("missing", self.missing, MISSING)
+        positive_int("max_categories", self.max_categories)
+        if isinstance(self.min_frequency, int):
+            positive_int("min_frequency", self.min_frequency)
+        else:
+            in_range("min_frequency", self.min_frequency, 0, 1)
+        for name in ("columns", "exclude"):
+            if isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be a list of names; got {getattr(self, name)!r}.")
+        columns = None if self.columns is None else tuple(self.columns)
+        return Choices(
+            columns, tuple(self.exclude), self.id_column, self.label_column, self.min_frequency, self.max_categories
+        )
+
+    def _adopt(self, schema: Schema) -> None:
+        self.schema_ = schema
+        self.left_out_ = {column.name: column.why for column in schema.columns if column.kind == "left out"}
+        self.n_features_in_ = len(schema.columns)
+        vars(self).pop("feature_names_in_", None)
+        if schema.container != "array":
+            self.feature_names_in_ = np.array([column.name for column in schema.columns], dtype=object)
+        self._used = [(column, span) for column, span in schema.spans if column.features]
+        self._scaled = [span.start for column, span in self._used if column.is_measured]
+        self._scaler = _scaler([column for column, _ in self._used if column.is_measured])
+        self._coded = [(column, span) for column, span in self._used if column.kind == "class"]
+        self._encoder = _encoder([column for column, _ in self._coded])
+
+    def _check_columns(self, table: Any, container: str) -> None:
+        if container == "array" and self.schema_.container == "array" and table.num_columns != self.n_features_in_:
+            raise ValueError(
+                f"X has {table.num_columns} features, but TableRows is expecting {self.n_features_in_} features as "
+                "input."
+            )
+        missing = [column.name for column, _ in self._used if column.name not in table.column_names]
+        if missing:
+            raise ValueError(
+                f"[transform] The table must have the columns of fit; it lacks {', '.join(map(repr, missing[:5]))}."
+            )
+
+    def _fill_measured(self, out: np.ndarray, known: dict[str, Any]) -> None:
+        plainly = [(column, span) for column, span in self._used if column.kind != "class"]
+        values = {column.name: numbers(column, known[column.name]) for column, _ in plainly}
+        infinite = next((name for name, found in values.items() if np.isinf(found).any()), None)
+        if infinite is not None:
+            raise ValueError(f"column {infinite!r} must hold finite numbers; it holds infinity.")
+        if self._scaled:
+            table = np.column_stack([values[column.name] for column, _ in plainly if column.is_measured])
+            out[:, self._scaled] = self._scaler.transform(table)
+        for column, span in plainly:
+            if column.kind == "boolean":
+                out[:, span.start] = values[column.name]
+            if self.schema_.missing == "fill":
+                usual = column.mean if column.kind == "boolean" else 0  # numbers are centred
+                out[np.isnan(out[:, span.start]), span.start] = usual
+
+    def _fill_classes(self, out: np.ndarray, known: dict[str, Any]) -> None:
+        if not self._coded:
+            return
+        found = [texts(known[column.name]) for column, _ in self._coded]
+        missing = [np.array([value is None for value in values]) for values in found]
+        table = np.empty((len(out), len(found)), dtype=object)
+        for j, ((column, _), values) in enumerate(zip(self._coded, found, strict=True)):
+            labels = set(column.labels)
+            rare = column.all_labels[-1] if column.joined else ""
+            table[:, j] = [value if value in labels else rare for value in values]
+        coded, start = self._encoder.transform(table), 0
+        for (_, span), unknown in zip(self._coded, missing, strict=True):
+            width = span.stop - span.start
+            out[:, span] = coded[:, start : start + width]
+            out[unknown, span] = np.nan if self.schema_.missing == "mask" else 0
+            start += width
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _with_moments(columns: list[Column], table: Any) -> list[Column]:
+    """The columns, with means and scales; the scale is 0 where all values are equal."""
+    known = [column for column in columns if column.is_measured or column.kind == "boolean"]
+    if not known:
+        return columns
+    values = np.column_stack([numbers(column, plain(table.column(column.name))) for column in known])
+    scaler = StandardScaler().fit(values)
+    varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
+    scales = np.where(varies & [column.is_measured for column in known], np.sqrt(np.asarray(scaler.var_)), 0)
+    moments = zip(np.asarray(scaler.mean_).tolist(), scales.tolist(), strict=True)
+    found = {column.name: replace(column, mean=m, scale=s) for column, (m, s) in zip(known, moments, strict=True)}
+    return [found.get(column.name, column) for column in columns]
+
+
+def _scaler(columns: list[Column]) -> StandardScaler:
+    scaler: Any = StandardScaler()
+    scaler.mean_ = np.array([column.mean for column in columns])
+    scaler.scale_ = np.array([column.scale for column in columns])
+    scaler.n_features_in_ = len(columns)
+    return scaler
+
+
+def _encoder(columns: list[Column]) -> OneHotEncoder:
+    labels = [np.array(column.all_labels, dtype=object) for column in columns]
+    settings: dict[str, Any] = {"categories": labels, "handle_unknown": "ignore", "dtype": np.float32}
+    encoder = OneHotEncoder(**settings, sparse_output=False)
+    return encoder.fit(np.array([[some[0] for some in labels]], dtype=object)) if labels else encoder
+
+
+def _reasons(columns: list[Column]) -> str:
+    return ", ".join(f"{column.name!r} ({column.why or 'always the same'})" for column in columns)
