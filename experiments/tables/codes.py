@@ -44,6 +44,7 @@ def measure(job: dict[str, Any], data: Any = None) -> dict[str, float]:
         shrink="none" if job["density"] == 1 else "saliency",
         learning_rate_init=job["learning_rate_init"],
         max_iter=job["max_iter"],
+        matryoshka=job.get("matryoshka"),
         random_state=job["seed"],
     )
     begun = time.perf_counter()

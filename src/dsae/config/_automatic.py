@@ -45,12 +45,27 @@ def automatic_epochs(n_samples: int, batch_size: int) -> int:
     return max(10, min(100, math.ceil(4_000 / math.ceil(n_samples / batch_size))))
 
 
-def automatic_rate(n_features: int) -> float:
-    """Default learning rate: 3e-3 for up to 4096 features, half of that for more (docs/design/shrinking.md).
+def automatic_rate(n_features: int, code_activation: str = "identity", density: float = 1.0) -> float:
+    """Default learning rate, half as large for more than 4096 features (docs/design/shrinking.md).
+
+    3e-3; 0.01 times the root of the density for dictionaries, whatever their width, ``k`` and number of steps
+    (docs/design/codes.md). The root, since an edge's rate is the rate over the active share of its unit's inputs: steps
+    of a row of weights have then the same length at any density.
+
+    Parameters
+    ----------
+    n_features : int
+    code_activation
+        As in `AutoencoderConfig`; that of other codes for a dictionary with hidden layers.
+    density : float
+        Of the encoder.
 
     Examples
     --------
-    >>> automatic_rate(784), automatic_rate(10_000)
-    (0.003, 0.0015)
+    >>> automatic_rate(784), automatic_rate(10_000), automatic_rate(784, "topk"), automatic_rate(784, "topk", 0.09)
+    (0.003, 0.0015, 0.01, 0.003)
     """
-    return 3e-3 if n_features <= _WIDE else 1.5e-3
+    rate = 3e-3
+    if activation_of(code_activation).sparse:
+        rate = round(0.01 * math.sqrt(density), 5)
+    return rate if n_features <= _WIDE else rate / 2

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from dsae.config import (
     ACTIVATIONS,
@@ -59,8 +62,20 @@ def _chosen(parameters: Mapping[str, Any], names: tuple[str, ...], shape: tuple[
         given["max_iter"] = automatic_epochs(shape[0], given["batch_size"])
     if isinstance(given.get("learning_rate_init"), str):
         _only_auto("learning_rate_init", given["learning_rate_init"], "a number above 0")
-        given["learning_rate_init"] = automatic_rate(shape[1])
+        given["learning_rate_init"] = _rate(parameters, shape[1])
     return given
+
+
+def _rate(parameters: Mapping[str, Any], n_features: int) -> float:
+    """That of a dictionary without hidden layers, or that of any other network; what is invalid is told later."""
+    code, density = parameters["code_activation"], parameters["density"]
+    hidden = [parameters["hidden_layer_sizes"], parameters["decoder_layer_sizes"]]
+    deep = any(not isinstance(sizes, str) and sizes is not None and np.size(sizes) for sizes in hidden)
+    share = density.get("encoder.0", 1.0) if isinstance(density, Mapping) else density
+    usable = isinstance(share, Real) and 0 < share <= 1
+    if deep or code not in ACTIVATIONS or not usable:
+        return automatic_rate(n_features)
+    return automatic_rate(n_features, code, float(share))
 
 
 def _by_loss(parameters: Mapping[str, Any], loss: Loss) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from dsae.shrink import LARGEST_DENSE_START, METHODS, method_for
 from dsae.store import Inputs
 from dsae.topology import Layer, Topology, inactive_edges, weakest_blocks
 
+_ROW_NORM = 0.1  # of a dictionary's latents (docs/design/codes.md)
+
 
 def start_model(
     config: AutoencoderConfig,
@@ -56,6 +58,8 @@ def start_model(
         model.set_layers(fitted, threshold)
     else:
         _start_output(model, LOSSES[train.loss], model.mean if target is None else torch.from_numpy(target))
+        if config.code.sparse and len(model.layers) == 2:
+            _start_dictionary(model, np.random.default_rng(generator.initial_seed()))
     model.switch_unconnected()
     return model
 
@@ -115,6 +119,23 @@ def _start_output(model: Autoencoder, loss: Loss, mean: torch.Tensor) -> None:
         bias = model.activations[-1].start(mean)  # type: ignore[operator]
     if bias is not None:
         list(model.layers.values())[-1].bias.copy_(bias)  # type: ignore[union-attr]
+
+
+@torch.no_grad()
+def _start_dictionary(model: Autoencoder, rng: np.random.Generator) -> None:
+    """Start with small rows of the encoder and, as far as the decoder has edges for it, with the same atoms.
+
+    A few steps of Adam then turn a row towards an atom; a larger row stays near where it was drawn, and the decoder
+    learns the training rows by heart.
+    """
+    encoder, decoder = model.layers.values()
+    encoder.values.mul_(_ROW_NORM / model.config.code.gain)
+    if encoder.block_size == 1 and decoder.topology.shape == encoder.topology.shape[::-1]:
+        transposed, slots = encoder.topology.transpose
+        atoms = Layer(transposed, encoder.values.detach().numpy()[slots], np.zeros(0, np.float32))
+        topology, values, _ = _grown(_largest(atoms, decoder.nnz), decoder.nnz, rng)
+        decoder.adopt(topology)
+        decoder.values.copy_(torch.from_numpy(values))
 
 
 def _largest(layer: Layer, nnz: int) -> Layer:
