@@ -122,7 +122,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
     missing : {"error", "mask"}
         Whether NaN in the rows is refused, or a value that is not known. With ``mask`` (stored NaN in sparse rows, what
         is masked, NA and empty cells, too) it is left out of means, scales, the loss and every error, and the mean of
-        its feature stands for it; see `impute`.
+        its feature stands for it, and training hides more of what is known; see ``mask`` and `impute`.
     noise : float
         Standard deviation of Gaussian noise on the rows that training sees, in units of the data's spread (its root
         mean square over the features; that of each feature with ``scale``). The target stays clean (denoising
@@ -130,10 +130,11 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
     mask : float or (float, float)
         Share of the values that a training step does not see, of sparse rows of the stored ones. A pair ``(low, high)``
         draws a share between the two for every row and epoch. A dense row holds the feature's mean in their place. The
-        target is the whole row.
+        target is the whole row. With ``missing="mask"`` 0 means ``(0, 0.8)``, since holes are only filled well by a
+        network that was trained on them.
     mask_rescale : bool
         Whether the values seen are multiplied by how many there are for each one seen, so that sums over a row stay
-        what they are without a mask.
+        what they are without a mask. With ``missing="mask"`` they never are.
     emphasis : float
         Weight of masked values in the loss beside the others, which weigh 1.
     precision : {"auto", "float32"}

@@ -30,6 +30,9 @@ _OF_THE_DATA = ("n_features", "input_total")
 MODEL_FIELDS = tuple(field.name for field in fields(AutoencoderConfig) if field.name not in _OF_THE_DATA)
 TRAIN_FIELDS = tuple(field.name for field in fields(TrainConfig))
 
+HIDDEN = (0.0, 0.8)
+"""Share of the known values that training hides where others are missing; docs/design/missing.md."""
+
 
 def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
     """The architecture and the training settings that ``parameters`` mean for ``rows``.
@@ -41,7 +44,11 @@ def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderCon
     ValueError
         If a parameter is invalid, or conflicts with another one or with the rows.
     """
-    train = TrainConfig(**_chosen(parameters, TRAIN_FIELDS, rows.shape))
+    settings = _chosen(parameters, TRAIN_FIELDS, rows.shape)
+    if parameters["missing"] == "mask":
+        # at use nothing is rescaled
+        settings |= {"mask": settings["mask"] or HIDDEN, "mask_rescale": False}
+    train = TrainConfig(**settings)
     chosen = _chosen(_by_loss(parameters, LOSSES[train.loss]), MODEL_FIELDS, rows.shape)
     total = _input_total(chosen["input_transform"], parameters, rows)
     model = AutoencoderConfig(n_features=rows.shape[1], input_total=total, **chosen)

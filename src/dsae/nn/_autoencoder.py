@@ -45,6 +45,7 @@ class Autoencoder(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    stand_in: Tensor
 
     def __init__(self, config: AutoencoderConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -71,6 +72,7 @@ class Autoencoder(nn.Module):
         self.extras = nn.ParameterDict()
         self.register_buffer("mean", torch.zeros(config.n_features))
         self.register_buffer("scale", torch.ones(config.n_features))
+        self.register_buffer("stand_in", torch.zeros(config.n_features), persistent=False)
         self._connected: tuple[tuple[Topology, ...], np.ndarray] | None = None
 
     @property
@@ -235,10 +237,14 @@ class Autoencoder(nn.Module):
         ((pre_code, code),) = self.steps(names[-1:], hidden[-1] if hidden else entered)
         return entered, (*hidden, code), pre_code
 
-    def set_moments(self, mean: Tensor, scale: Tensor) -> None:
-        """Centre (and scale) transformed inputs from now on; a linear output is taken back."""
+    def set_moments(self, mean: Tensor, scale: Tensor, stand_in: Tensor | None = None) -> None:
+        """Centre (and scale) transformed inputs from now on; a linear output is taken back.
+
+        ``stand_in``, by default ``mean``, is in the place of values not known before the transform.
+        """
         self.mean.copy_(mean)
         self.scale.copy_(scale)
+        self.stand_in.copy_(mean if stand_in is None else stand_in)
 
     def centred(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
         """``(x - mean) / scale`` of transformed rows."""

@@ -45,7 +45,7 @@ def calibrate(model: Autoencoder, source: Source, batch_size: int, seed: int) ->
     while True:
         kept, floor, n_rows = [], 0.0, 0
         for some in _rows(source, batch_size, seed):
-            known = filled(some, model.mean.cpu().numpy())
+            known = filled(some, model.stand_in.cpu().numpy())
             z = _pre_code(model, ops.rows_of(known, model.mean.device)) / levels
             largest, bound = _largest(z, spare * config.k * z.shape[0])
             kept.append(largest)

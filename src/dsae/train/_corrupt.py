@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from dsae import ops
 from dsae.config import TrainConfig
-from dsae.data import Batch, Draws, Source
+from dsae.data import Batch, Draws, Source, filled
 from dsae.nn import Autoencoder
 
 _LEVELS = 1 << 16  # of a value's draw
@@ -29,10 +29,13 @@ class Corruption:
     config : TrainConfig
     seed : int
     mean : ndarray of float32, shape (n_features,)
-        What a dense row holds in the place of a value that is not seen.
+        What a dense row holds in the place of a value that is not seen, and any row in that of one that is not known.
     spread : ndarray of float32, shape (n_features,)
         What noise of 1 is in the unit of each feature.
     device : torch.device
+    missing : bool
+        Whether rows may hold NaN. What a step does not see is then told from what is zero in sparse rows, too: at use
+        the mean stands for what is not known.
     """
 
     config: TrainConfig
@@ -40,6 +43,7 @@ class Corruption:
     mean: np.ndarray
     spread: np.ndarray
     device: torch.device
+    missing: bool = False
 
     @classmethod
     def of(cls, model: Autoencoder, config: TrainConfig, seed: int, deviation: np.ndarray | None) -> Corruption:
@@ -54,13 +58,15 @@ class Corruption:
             Standard deviation of every feature, in the unit of the data; needed for noise.
         """
         scale = model.scale.double().cpu().numpy()
-        mean = model.mean.cpu().numpy()  # of transformed rows; of counts, zero stands for what is not seen
-        mean = mean if model.config.input_transform == "none" else np.zeros_like(mean)
+        missing, mean = model.config.missing == "mask", model.stand_in.cpu().numpy()
+        # of counts of which all are known, zero stands for what is not seen
+        mean = mean if missing or model.config.input_transform == "none" else np.zeros_like(mean)
         spread = scale if deviation is None else scale * np.sqrt(np.mean(np.square(deviation / scale)))
-        return cls(config, seed, mean, spread.astype(np.float32), model.mean.device)
+        return cls(config, seed, mean, spread.astype(np.float32), model.mean.device, missing)
 
     def whole(self, batch: Batch) -> ops.Given:
         """All of a batch."""
+        batch = self._filled(batch)
         return ops.given_of(batch.rows, batch.target, batch.known, batch.weight, self.device)
 
     def part(self, batch: Batch, epoch: int) -> ops.Given:
@@ -69,6 +75,7 @@ class Corruption:
         low, high = config.mask if isinstance(config.mask, tuple) else (config.mask, config.mask)
         if not config.noise and not high:
             return self.whole(batch)
+        batch = self._filled(batch)
         rows, drawn = batch.rows, Draws(batch.numbers, self.seed, epoch)
         if sp.issparse(rows) and not rows.has_canonical_format:
             rows = rows.copy()
@@ -79,6 +86,19 @@ class Corruption:
         if config.emphasis != 1 and seen is not None:
             known = _weighted(known, rows, np.where(seen, np.float32(1), np.float32(config.emphasis)))
         return ops.given_of(x, rows if batch.target is None else batch.target, known, batch.weight, self.device)
+
+    def _filled(self, batch: Batch) -> Batch:
+        """Without NaN: the mean of its feature in its place, and no weight where it was in what is to be predicted."""
+        if not self.missing:
+            return batch
+        rows, target = batch.rows, batch.target
+        aim = rows if target is None else target
+        holes = np.isnan(aim.data if sp.issparse(aim) else aim)
+        known = _weighted(batch.known, aim, (~holes).astype(np.float32)) if holes.any() else batch.known
+        whole = filled(rows, self.mean)
+        if target is not None:
+            target = filled(target, np.zeros(target.shape[1], np.float32))
+        return replace(batch, parts=dict.fromkeys(batch.parts, whole), target=target, known=known)
 
     def _dense(self, rows: np.ndarray, drawn: Draws, hidden: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows as they are seen, and which values are."""
@@ -103,6 +123,9 @@ class Corruption:
         at = np.repeat(np.arange(rows.shape[0]), sizes)
         threshold = _thresholds(hidden)
         seen = drawn.stored(at, rows.indices) >= (threshold[at] if np.ndim(threshold) else threshold)
+        if self.missing:
+            values = np.where(seen, rows.data, self.mean[rows.indices])
+            return sp.csr_matrix((values, rows.indices, rows.indptr), shape=rows.shape), seen
         left = np.bincount(at[seen], minlength=rows.shape[0])
         values = rows.data[seen]
         if self.config.mask_rescale:

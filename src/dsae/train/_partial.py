@@ -88,8 +88,7 @@ def learn_rows(
         calibrate(at.model, source, config.batch_size, at.seed)
     seen = None
     if model_config.missing == "mask":
-        mean = at.model.mean.cpu().numpy()
-        seen = inputs_of(source, mean, None if start is None else start.inputs)
+        seen = inputs_of(source, at.model.stand_in.cpu().numpy(), None if start is None else start.inputs)
     model = Model(
         model_config,
         at.model.to_layers(),
@@ -138,5 +137,7 @@ def _taken_up(start: Model, learning: Mapping[str, Any], settings: Mapping[str, 
     model = Autoencoder(start.config, torch.Generator().manual_seed(seed))
     model.set_layers(start.layers)
     model.set_extras(start.extras)
+    if start.inputs is not None:
+        model.stand_in.copy_(torch.from_numpy(start.inputs.mean))
     same = learning["settings"] == settings
     return _At(model, seed, deviation, learning if same else {**learning, "shrinkers": None})

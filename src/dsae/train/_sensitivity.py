@@ -129,11 +129,11 @@ class Sensitivity:
         """Rows as the model takes them; what is not known is the mean."""
         if isinstance(rows, np.ndarray):
             x = torch.from_numpy(rows).to(model.mean.device)
-            return torch.where(torch.isnan(x), model.mean, x)
+            return torch.where(torch.isnan(x), model.stand_in, x)
         unknown = np.isnan(rows.data)
         if unknown.any():
             rows = rows.copy()
-            rows.data[unknown] = model.mean.cpu().numpy()[rows.indices[unknown]]
+            rows.data[unknown] = model.stand_in.cpu().numpy()[rows.indices[unknown]]
         return ops.SparseRows.of(rows)
 
     def _sizes(self, model: Autoencoder, rows: np.ndarray | sp.csr_matrix) -> np.ndarray:

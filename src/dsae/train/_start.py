@@ -43,14 +43,16 @@ def start_model(
     threshold : ndarray, shape (n_components,), optional
         Of the code activation, to go with ``init``.
     target : ndarray, shape (n_features,), optional
-        Mean of what the output is compared with, where an input transform makes that another than the input's.
+        Mean of the rows as they are given, where an input transform makes that another than the input's: outputs
+        start at it, and it stands for values not known.
     """
     start = start_nnz(config, train, fresh=init is None)
     sizes = {name: n_out * n_in for name, (n_out, n_in) in config.layer_shapes.items()}
     initial = {name: count / sizes[name] for name, count in start.items()}
     model = Autoencoder(config.replace(density=initial), generator)
     model.config = config
-    model.set_moments(torch.from_numpy(moments[0]), torch.from_numpy(moments[1]))
+    stand_in = None if target is None else torch.from_numpy(target)
+    model.set_moments(torch.from_numpy(moments[0]), torch.from_numpy(moments[1]), stand_in)
     if init is not None:
         final, rng = target_nnz(config), np.random.default_rng(generator.initial_seed())
         given = {name: layer.in_blocks(config.block_size) for name, layer in init.items()}
