@@ -70,6 +70,22 @@ def test_every_training_takes_missing_values(rows, code, kind, schedule, density
     assert not np.isnan(found.data if sp.issparse(found) else found).any()
 
 
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+@pytest.mark.parametrize("transform", ["none", "log1p"])
+def test_zeros_and_ones_with_holes(kind, transform):
+    """Guesses are rates, and the mean that stands for a hole is one before the input transform."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(200, 2)) @ rng.normal(size=(2, 8)) > 0).astype(np.float32)
+    holed = np.where(rng.random(X.shape) < 0.2, np.nan, X)
+    given = sp.csr_matrix(holed) if kind == "csr" else holed
+    dsa = small(loss="bce", input_transform=transform).fit(given).partial_fit(given).partial_fit(given)
+    np.testing.assert_allclose(dsa.runtime_.model.inputs.mean, np.nanmean(holed, axis=0), rtol=1e-5)
+    found = dsa.impute(given)
+    found = found.toarray() if kind == "csr" else found
+    assert ((found >= 0) & (found <= 1)).all()
+    assert np.isfinite(dsa.score(given))
+
+
 def test_a_trained_model_guesses_better_than_means(rows):
     whole, holed = rows
     dsa = small(max_iter=150, density=1.0, shrink="none").fit(holed)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from dsae.config import transformed
 from dsae.data._batch import Batch, Rows
+from dsae.data._put import filled
 from dsae.data._source import Source
 from dsae.data._statistics import Statistics
 
@@ -27,9 +29,9 @@ def entering_moments(source: Source, transform: str, total: float) -> tuple[np.n
     """
     if transform == "none":
         return source.moments()
-    found = Statistics(source.n_features)
+    found, mean = Statistics(source.n_features), source.moments()[0]
     for rows in _pieces(source):
-        found.update(Batch.of(transformed(rows, transform, total)))
+        found.update(Batch.of(transformed(filled(rows, mean), transform, total)))
     return found.moments()
 
 
@@ -39,8 +41,9 @@ def count_empty(source: Source) -> int:
 
 
 def totals_of(rows: Rows) -> np.ndarray:
-    """Sum of the magnitudes of every row, float64."""
-    return np.asarray(abs(rows).sum(axis=1, dtype=np.float64)).ravel()
+    """Sum of the magnitudes of every row, as far as they are known, float64."""
+    whole: Any = filled(rows, np.zeros(rows.shape[1], np.float32))
+    return np.asarray(abs(whole).sum(axis=1, dtype=np.float64)).ravel()
 
 
 def _pieces(source: Source) -> Iterator[Rows]:
