@@ -25,11 +25,8 @@ LABELS = {
 }
 NEIGHBOURS = (3, 5, 10, 20, 40)
 RANKS, THRESHOLDS = (4, 8, 16, 32), (0.0, 0.003, 0.01, 0.03, 0.1)  # thresholds as shares of the first singular value
-WIDE = {"hidden_layer_sizes": [256], "density": 0.2, "batch_size": 64, "l2": 1e-5}
-CANDIDATES = (
-    {"n_components": 16, "max_iter": 100, **WIDE},
-    {"n_components": 16, "max_iter": 300, **WIDE},
-    {"n_components": 32, "max_iter": 300, **WIDE},
+CANDIDATES = tuple(
+    {"n_components": width, "density": density, "max_iter": 150} for width in (10, 32) for density in (0.1, 0.2)
 )
 
 

@@ -103,6 +103,13 @@ def test_a_share_is_hidden_in_training_unless_another_is_asked_for(rows):
     assert default.runtime_.model.training["mask"] == (0.0, 0.8)
 
 
+def test_a_code_as_wide_as_the_data_gets_hidden_layers(rows):
+    _, holed = rows
+    wide = {"n_components": 32, "hidden_layer_sizes": "auto", "max_iter": 1}
+    assert small(**wide).fit(holed).runtime_.config.hidden_layer_sizes
+    assert not small(**wide, missing="error").fit(rows[0]).runtime_.config.hidden_layer_sizes
+
+
 def test_streams_and_arrays_train_alike(rows, tmp_path):
     _, holed = rows
     pd.DataFrame(holed, columns=NAMES).to_csv(tmp_path / "x.csv", index=False, na_rep="NA")

@@ -63,7 +63,9 @@ def _chosen(parameters: Mapping[str, Any], names: tuple[str, ...], shape: tuple[
     given = {name: parameters[name] for name in names}
     if isinstance(given.get("hidden_layer_sizes"), str):
         _only_auto("hidden_layer_sizes", given["hidden_layer_sizes"], "widths such as (256, 64)")
-        given["hidden_layer_sizes"] = automatic_widths(shape, given["n_components"], given["code_activation"])
+        # with holes, a code as wide as the data is no identity
+        width = min(given["n_components"], shape[1] - 1) if parameters["missing"] == "mask" else given["n_components"]
+        given["hidden_layer_sizes"] = automatic_widths(shape, width, given["code_activation"])
     if isinstance(given.get("max_iter"), str):
         _only_auto("max_iter", given["max_iter"], "a number of epochs")
         given["max_iter"] = automatic_epochs(shape[0], given["batch_size"])
