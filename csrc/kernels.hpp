@@ -167,8 +167,8 @@ using GramLoss = double(const GramLayer&, Rows<const float> x, const GramTarget&
 using GramEdges = void(const GramLayer&, Rows<const float> x, const GramTarget&, const Csr& edges, float factor,
                        float* dw, float* norms);
 
-// A matrix by columns and by rows, with values. Where its Gram matrix is at hand, that stands for the rows, and the
-// identity for the columns: products of columns are the same, in fewer steps.
+// A matrix by columns and by rows, with values. Products of one column with all others go by way of its rows, those of a
+// few columns among each other by the columns alone.
 struct RidgeData {
   Csr columns;
   const float* by_column;

@@ -6,8 +6,9 @@
 // of the columns themselves, counts of what two items share. This is orthogonal matching pursuit (Pati et al. 1993)
 // with many columns a stage, and the growth of RigL with the exact solution between.
 //
-// All products go over two hops, from a column to its rows and on to the columns in these; nothing of columns times
-// columns is held. A column's sums have one order, whatever the number of threads.
+// Products with all columns go over two hops, from a column to its rows and on to the columns in these; products of the
+// inputs among each other by lists of the inputs that meet in a row. Nothing of columns times columns is held. A
+// column's sums have one order, whatever the number of threads.
 #include "level.hpp"
 #include "parallel.hpp"
 #include "pool.hpp"
@@ -70,23 +71,43 @@ struct Sums {
   }
 };
 
+// For each row the inputs that live in it, the latest first.
+struct Lists {
+  struct Entry {
+    int32_t next, input;
+    float value;
+  };
+  int32_t *heads, *stamps;
+  Entry* entries;
+  int32_t n_entries = 0, now = 0;
+
+  void clear() { ++now, n_entries = 0; }
+  int32_t head(int32_t row) const { return stamps[row] == now ? heads[row] : -1; }
+  void push(int32_t row, int32_t input, float value) {
+    entries[n_entries] = {head(row), input, value};
+    heads[row] = n_entries++;
+    stamps[row] = now;
+  }
+};
+
 // What one thread needs, for one column after the other.
 struct Work {
   const RidgeData& data;
   const RidgePlan& plan;
   Sums left, products;  // rows of what is left; its products with columns
-  int32_t* places;      // of a column among the inputs, -1 where it is none
+  Lists lists;
+  int32_t* places;  // of a column among the inputs, -1 where it is none
   int64_t* keys;
   int32_t* inputs;
   float *factor, *column, *aim, *forward, *weights;
   int64_t room, size = 0;
 
-  static int64_t bytes(const RidgeData& data, int64_t room) {
-    const int64_t numbers = 3 * data.rows.n_rows + 4 * data.columns.n_rows + room * (room + 5) + 16;
+  static int64_t bytes(const RidgeData& data, int64_t room, int64_t entries) {
+    const int64_t numbers = 5 * data.rows.n_rows + 4 * data.columns.n_rows + room * (room + 5) + 3 * entries;
     return (room * 8 + numbers * 4 + 63) / 64 * 64;
   }
 
-  Work(const RidgeData& data, const RidgePlan& plan, void* memory)
+  Work(const RidgeData& data, const RidgePlan& plan, int64_t entries, void* memory)
       : data(data), plan(plan), keys(static_cast<int64_t*>(memory)), room(plan.sizes[plan.n_stages - 1]) {
     const int64_t n_rows = data.rows.n_rows, n_columns = data.columns.n_rows;
     char* next = static_cast<char*>(memory) + room * 8;
@@ -103,27 +124,18 @@ struct Work {
     };
     left = {floats(n_rows), integers(n_rows, 0), integers(n_rows, 0)};
     products = {floats(n_columns), integers(n_columns, 0), integers(n_columns, 0)};
+    lists = {integers(n_rows, 0), integers(n_rows, 0), reinterpret_cast<Lists::Entry*>(take(3 * entries))};
     places = integers(n_columns, -1);
     inputs = integers(room, 0);
     factor = floats(room * room);
     column = floats(room), aim = floats(room), forward = floats(room), weights = floats(room);
   }
 
-  // body(column, value) for all that column `from` meets, each time that it does.
+  // body(row, value) for what column `from` holds.
   template <class Body>
-  void hops(int64_t from, const Body& body) const {
-    const Csr &columns = data.columns, &rows = data.rows;
-    for (int64_t at = columns.indptr[from]; at < columns.indptr[from + 1]; ++at) {
-      const int64_t row = columns.indices[at];
-      const float value = data.by_column[at];
-      for (int64_t to = rows.indptr[row]; to < rows.indptr[row + 1]; ++to)
-        body(rows.indices[to], value * data.by_row[to]);
-    }
-  }
-
-  void take_from_left(int64_t from, float weight) {
+  void held(int64_t from, const Body& body) const {
     for (int64_t at = data.columns.indptr[from]; at < data.columns.indptr[from + 1]; ++at)
-      left.add(data.columns.indices[at], weight * data.by_column[at]);
+      body(data.columns.indices[at], data.by_column[at]);
   }
 
   // The products of all columns with what is left of column j.
@@ -131,8 +143,9 @@ struct Work {
     const Csr& rows = data.rows;
     left.clear();
     products.clear();
-    take_from_left(j, 1);
-    for (int64_t p = 0; p < size; ++p) take_from_left(inputs[p], -weights[p]);
+    held(j, [&](int32_t row, float value) { left.add(row, value); });
+    for (int64_t p = 0; p < size; ++p)
+      held(inputs[p], [&](int32_t row, float value) { left.add(row, -weights[p] * value); });
     for (int64_t at = 0; at < left.n_met; ++at) {
       const int64_t row = left.met[at];
       const float value = left.values[row];
@@ -159,17 +172,26 @@ struct Work {
 
   // Rows of X_S^T X_S + l2, up to the diagonal, and of X_S^T x_j, for the inputs from `first` on.
   void meet(int64_t j, int64_t first) {
-    for (int64_t p = first; p < size; ++p) {
+    lists.clear();
+    for (int64_t p = 0; p < size; ++p) {
       float* const row = factor + p * room;
+      const auto put = [&](int32_t at, float value) { lists.push(at, static_cast<int32_t>(p), value); };
+      if (p < first) {
+        held(inputs[p], put);
+        continue;
+      }
       for (int64_t q = 0; q <= p; ++q) row[q] = 0;
-      hops(inputs[p], [&](int32_t i, float value) {
-        if (static_cast<uint32_t>(places[i]) <= static_cast<uint32_t>(p)) row[places[i]] += value;
+      held(inputs[p], [&](int32_t at, float value) {
+        put(at, value);
+        for (int32_t e = lists.head(at); e >= 0; e = lists.entries[e].next)
+          row[lists.entries[e].input] += value * lists.entries[e].value;
       });
       row[p] += plan.l2;
       aim[p] = 0;
     }
-    hops(j, [&](int32_t i, float value) {
-      if (places[i] >= first) aim[places[i]] += value;
+    held(j, [&](int32_t at, float value) {
+      for (int32_t e = lists.head(at); e >= 0; e = lists.entries[e].next)
+        if (lists.entries[e].input >= first) aim[lists.entries[e].input] += value * lists.entries[e].value;
     });
   }
 
@@ -234,11 +256,18 @@ struct Work {
 }  // namespace
 
 void ridge(const RidgeData& data, const RidgePlan& plan, int64_t begin, int64_t end, const RidgeOutput& out) {
-  const int64_t room = plan.sizes[plan.n_stages - 1], each = Work::bytes(data, room);
+  const int64_t room = plan.sizes[plan.n_stages - 1];
+  int64_t* const lengths = static_cast<int64_t*>(allocate(room * sizeof(int64_t)));
+  Best longest = {lengths, room};
+  for (int64_t j = 0; j < data.columns.n_rows; ++j) longest.add(data.columns.indptr[j + 1] - data.columns.indptr[j]);
+  int64_t entries = 0;  // of any inputs, at most
+  for (int64_t i = 0; i < longest.size; ++i) entries += lengths[i];
+  release(lengths, room * sizeof(int64_t));
+  const int64_t each = Work::bytes(data, room, entries);
   const int parts = parts_for((end - begin) * room * kWorkPerThread);
   char* const memory = static_cast<char*>(allocate(each * parts));
   in_parts(parts, [&](int part, int n) {
-    Work work(data, plan, memory + each * part);
+    Work work(data, plan, entries, memory + each * part);
     // columns of one kind often lie side by side, hence every n-th
     for (int64_t j = begin + part; j < end; j += n) {
       const int64_t at = j - begin;

@@ -32,8 +32,22 @@ class Data:
     y_test: np.ndarray
 
 
+@dataclass(frozen=True)
+class Ratings:
+    """Which items users have, in three parts: what a model sees, what settings are chosen on, and the rest.
+
+    Parameters
+    ----------
+    train, valid, test : csr_matrix of float32, shape (n_users, n_items)
+    """
+
+    train: Any
+    valid: Any
+    test: Any
+
+
 @cache
-def load(name: str) -> Data:
+def load(name: str) -> Any:
     """The data set called ``name``.
 
     Raises
@@ -88,6 +102,18 @@ def _cells() -> Data:
     return _split(_log(_csr(z, "x")), z["y"].astype(int))
 
 
+def _citeulike() -> Ratings:
+    """5,551 users and 16,980 articles of citeulike-a (Wang, Chen & Li 2013), each user's articles in three parts."""
+    file = _file("citeulike.npz")
+    if file is None:
+        raise FileNotFoundError(
+            "The articles of citeulike-a have no download that scikit-learn knows: put citeulike.npz, with x_train, "
+            "x_valid and x_test in CSR form, into a folder and name it in DSAE_DATA."
+        )
+    z = np.load(file)
+    return Ratings(*(sp.csr_matrix(_csr(z, f"x_{part}"), dtype=np.float32) for part in ("train", "valid", "test")))
+
+
 def _digits() -> Data:
     """scikit-learn's 8 x 8 digits in 0..1, a fifth held out."""
     X, y = load_digits(return_X_y=True)
@@ -127,10 +153,11 @@ def _log(counts: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix(counts.astype(np.float32).log1p())
 
 
-_SETS: dict[str, Callable[[], Data]] = {
+_SETS: dict[str, Callable[[], Any]] = {
     "mnist": _mnist,
     "news": _news,
     "cells": _cells,
     "digits": _digits,
     "cardio": _cardio,
+    "citeulike": _citeulike,
 }

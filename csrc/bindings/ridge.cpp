@@ -50,7 +50,9 @@ void bind_ridge(nb::module_& m) {
       "ridge", &ridge, "columns"_a.noconvert(), "rows"_a.noconvert(), "sizes"_a.noconvert(), "scales"_a.noconvert(),
       "l2"_a, "begin"_a, "outputs"_a.noconvert(),
       "Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages.\n\n``columns`` "
-      "and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, or the identity and the Gram\nmatrix; "
-      "``sizes`` the number of inputs after each stage, ``scales [n_stages, n_columns]`` what products are\nmultiplied "
-      "by; ``outputs`` ``(counts, indices, values)``, of which a column's are in order.");
+      "and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, ``sizes`` the number of inputs "
+      "after\neach "
+      "stage, ``scales [n_stages, n_columns]`` what products are multiplied by, ``outputs`` ``(counts, "
+      "indices,\nvalues)``, "
+      "of which a column's are in order.");
 }

@@ -592,9 +592,9 @@ def ridge(
     """
     Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages.
 
-    ``columns`` and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, or the identity and the Gram
-    matrix; ``sizes`` the number of inputs after each stage, ``scales [n_stages, n_columns]`` what products are
-    multiplied by; ``outputs`` ``(counts, indices, values)``, of which a column's are in order.
+    ``columns`` and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, ``sizes`` the number of inputs after
+    each stage, ``scales [n_stages, n_columns]`` what products are multiplied by, ``outputs`` ``(counts, indices,
+    values)``, of which a column's are in order.
     """
 
 class Step:

@@ -67,16 +67,6 @@ def test_the_second_stage_takes_what_the_first_leaves():
         assert min(left[grown]) >= np.sort(left)[-len(grown)] - 1e-4
 
 
-@pytest.mark.parametrize("grown", [0.0, 0.5])
-def test_both_ways_of_taking_products_agree(grown, monkeypatch):
-    X = items(n_rows=300, n=40)
-    held = sparse_ridge(X, 8, 2.0, grown=grown)
-    monkeypatch.setattr(_ridge, "_MOST_PRODUCTS", 0)
-    made = sparse_ridge(X, 8, 2.0, grown=grown)
-    np.testing.assert_array_equal(held.topology.indices, made.topology.indices)
-    np.testing.assert_allclose(held.values, made.values, atol=1e-5)
-
-
 @pytest.mark.skipif(not kernels.NATIVE, reason="compares the compiled kernel")
 def test_the_kernel_is_the_reference_on_any_number_of_threads(monkeypatch):
     X = items(values="normal")

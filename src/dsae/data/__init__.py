@@ -30,6 +30,7 @@ from dsae.data._open import read_rows as read_rows
 from dsae.data._put import filled as filled
 from dsae.data._put import put as put
 from dsae.data._put import unknown as unknown
+from dsae.data._ratings import make_ratings as make_ratings
 from dsae.data._source import ArraySource as ArraySource
 from dsae.data._source import Source as Source
 from dsae.data._statistics import extremes as extremes

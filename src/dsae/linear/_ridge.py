@@ -13,8 +13,6 @@ from dsae import kernels
 from dsae.config import in_range, positive_int
 from dsae.topology import Layer, Topology
 
-# Products of columns are looked up in X^T X where that has so many numbers at most (4 GiB), else made of X each time.
-_MOST_PRODUCTS = 1 << 29
 _WEIGHTS_AT_ONCE = 1 << 18  # between two looks at Ctrl-C
 
 
@@ -73,7 +71,7 @@ def sparse_ridge(
     positive_int("n_inputs", n_inputs)
     in_range("ridge", ridge, 0, open_low=True)
     in_range("grown", grown, 0, 1)
-    columns, rows, counts = _two_hops(X)
+    columns, rows, counts = _both_ways(X)
     n = counts.size
     first = max(1, math.ceil((1 - grown) * n_inputs))
     sizes = np.unique(np.array([first, n_inputs], np.int32))
@@ -97,21 +95,13 @@ def _scale(counts: np.ndarray, power: float) -> np.ndarray:
     return (np.maximum(counts, 1e-30) ** -power).astype(np.float32)
 
 
-def _two_hops(X: Any) -> tuple[Any, Any, np.ndarray]:
+def _both_ways(X: Any) -> tuple[Any, Any, np.ndarray]:
     """Columns and rows as the kernel takes them, and the columns' sums of squares."""
-    n_samples, n = X.shape
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
-    pattern = Topology((n_samples, n), X.indptr, X.indices)
+    pattern = Topology(X.shape, X.indptr, X.indices)
     by_column, slots = pattern.transpose
     values = np.ascontiguousarray(X.data, np.float32)
-    counts = np.bincount(X.indices, np.square(values, dtype=np.float64), n)
-    lengths = np.diff(X.indptr).astype(np.int64)
-    if min(int((lengths**2).sum()), n * n) > _MOST_PRODUCTS:
-        columns = by_column.indptr, by_column.indices, values[slots]
-        return columns, (pattern.indptr, pattern.indices, values), counts
-    products = sp.csr_matrix(X.T @ X, dtype=np.float32)
-    products.sort_indices()
-    identity = np.arange(n + 1, dtype=np.int32), np.arange(n, dtype=np.int32), np.ones(n, np.float32)
-    return identity, (products.indptr, products.indices, products.data), counts
+    counts = np.bincount(X.indices, np.square(values, dtype=np.float64), X.shape[1])
+    return (by_column.indptr, by_column.indices, values[slots]), (pattern.indptr, pattern.indices, values), counts
