@@ -154,7 +154,8 @@ def _of_type(name: str, kind: str, value: Any) -> Any:
         raise ValueError(f"{name} of a column must be {kind}; got {value!r:.60}.")
     if any(_SURROGATES.search(text) for text in (value if type(value) is tuple else [value]) if type(text) is str):
         raise ValueError(f"{name} of a column must be whole characters; got {value!r:.60}.")
-    return float(value) if kind == "float" and abs(value) < 1e300 else value
+    number: Any = value
+    return float(number) if kind == "float" and abs(number) < 1e300 else number
 
 
 def _fault(column: Column) -> str:
