@@ -12,8 +12,8 @@ from dsae.data import make_sparse_features
 from dsae.interpret import atoms
 from dsae.metrics import recovery
 
-made = make_sparse_features(12_000, n_features=48, n_atoms=160, random_state=0)
-train, test, truth = made.X[:10_000], made.X[10_000:], made.codes[10_000:]
+made = make_sparse_features(8_000, n_features=48, n_atoms=160, n_trees=0, random_state=0)
+train, test, truth = made.X[:6_000], made.X[6_000:], made.codes[6_000:]
 
 
 def batches():
@@ -37,7 +37,7 @@ dictionary = DeepSparseAutoencoder(
     shrink="none",
     random_state=0,
 )
-dictionary.fit(batches(), n_steps=600, on_epoch=watch)
+dictionary.fit(batches(), n_steps=300, on_epoch=watch)
 codes = dictionary.normalize_atoms().transform(test)
 found = recovery(sp.csr_matrix(codes), atoms(dictionary.runtime_), truth, made.atoms)
 print(f"of unseen rows {dictionary.score(test):.1%} is explained by {np.count_nonzero(codes) / len(codes):.1f} latents")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
-from dsae.data import as_source, entering_moments
+from dsae.data import ArraySource, Source, as_source, entering_moments
 from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
 from dsae.train._calibrate import calibrate
@@ -104,11 +104,17 @@ def fit_rows(
         measured = None if observer is None else observer.importance
         return Model(model_config, layers, model.threshold(), importance=measured, extras=extras, inputs=seen)
 
-    variance = variance_of(model, deviation, config)
+    variance = variance_of(model, _deviation_of_target(training, deviation), config)
     how = (validation, verbose, observer, checkpoints, events, trained, variance, deviation)
     told = fit(model, training, stages, config, seed, *how)
     calibrate(model, training, config.batch_size, seed)
     return TrainingResult(trained(), *told)
+
+
+def _deviation_of_target(source: Source, deviation: np.ndarray) -> np.ndarray:
+    """That of the rows themselves, ``deviation``, unless the source has a target."""
+    target = source.rows.target if isinstance(source, ArraySource) else None
+    return deviation if target is None else ArraySource(target).moments()[1]
 
 
 def variance_of(model: Autoencoder, deviation: np.ndarray, config: TrainConfig) -> float | None:
