@@ -138,6 +138,24 @@ def _split(X: Any, y: np.ndarray) -> Data:
     return Data(train, test, y_train, y_test)
 
 
+def anomalies(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A table of ADBench, and which of its rows are anomalies.
+
+    Raises
+    ------
+    FileNotFoundError
+        If ``DSAE_DATA`` has no such table.
+    """
+    file = _file(f"adbench/{name}.npz")
+    if file is None:
+        raise FileNotFoundError(
+            f"The table {name} of ADBench (ODDS and UCI) has no download that scikit-learn knows: put "
+            f"adbench/{name}.npz into a folder and name it in DSAE_DATA."
+        )
+    z = np.load(file)
+    return z["X"].astype(np.float64), z["y"].astype(int)
+
+
 def _file(name: str) -> Path | None:
     folder = os.environ.get("DSAE_DATA")
     path = Path(folder) / name if folder else None

@@ -165,8 +165,10 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         random = check_random_state(self.random_state)
         rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max, size=4))
         (n_samples, n_features), n = rows.shape, int(self.n_estimators)
-        widths = rng.integers(1, max(2, min(n_features // 2, HIDDEN)) + 1, n).tolist()
-        sizes = np.exp(rng.uniform(np.log(_SAMPLE[0]), np.log(_SAMPLE[1]), n)).astype(int)
+        # spread evenly, so that seeds differ little, and each width once for whole rows and once for holed ones
+        widths = np.linspace(1, max(2, min(n_features // 2, HIDDEN)), -(-n // 2)).round().astype(int)
+        widths = np.repeat(widths, 2)[:n].tolist()
+        sizes = rng.permutation(np.geomspace(*_SAMPLE, n).round().astype(int))
         samples = [np.sort(rng.permutation(n_samples)[:size]) for size in sizes]
         density = max(_DENSITY, min(1.0, _EDGES / n_features))
         if self.estimator is None and squash is not None:
