@@ -44,6 +44,7 @@ FINITE = (
     'X must be finite; it holds NaN, first in row 0. Fit with missing="mask" if such values are not known, or impute '
     "or drop them first."
 )
+WEIGHTS = "sample_weight must have 30 numbers, one for each row of X; got shape (7,)."
 WEIGHT = (
     "sample_weight must be None: every row counts the same; got ndarray. Sample rows by weight instead: "
     "X[rng.choice(len(X), len(X), p=weight / weight.sum())]."
@@ -52,7 +53,7 @@ WEIGHT = (
 BAD_CALLS = {
     "fit": [
         (lambda m: small().fit(NAN), f"[fit] {FINITE}"),
-        (lambda m: small().fit(X, sample_weight=np.ones(30)), f"[fit] {WEIGHT}"),
+        (lambda m: small().fit(X, sample_weight=np.ones(7)), f"[fit] {WEIGHTS}"),
         (lambda m: small().fit(X, weights=1), "[fit] There is no argument 'weights'."),
         (
             lambda m: small(shrink="satiency").fit(X),
@@ -154,7 +155,7 @@ BAD_CALLS = {
         ),
     ],
     "score": [
-        (lambda m: m.dsa.score(X, sample_weight=np.ones(30)), f"[score] {WEIGHT}"),
+        (lambda m: m.dsa.score(X, sample_weight=np.ones(7)), f"[score] {WEIGHTS}"),
         (
             lambda m: DeepSparseAutoencoder(n_component=3),
             "DeepSparseAutoencoder has no parameter 'n_component'. Did you mean 'n_components'?",
@@ -163,7 +164,7 @@ BAD_CALLS = {
             lambda m: DSAFeatureSelector(n_features=3),
             "DSAFeatureSelector has no parameter 'n_features'. Did you mean 'n_features_to_select'?",
         ),
-        (lambda m: m.dsa.partial_fit(X, sample_weight=np.ones(30)), f"[partial_fit] {WEIGHT}"),
+        (lambda m: m.dsa.partial_fit(X, sample_weight=np.ones(7)), f"[partial_fit] {WEIGHTS}"),
         (lambda m: m.dsa.score(X[:, :5]), ASKED.format("DeepSparseAutoencoder")),
     ],
     "save": [

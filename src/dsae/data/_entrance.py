@@ -96,7 +96,7 @@ def with_beside(verb: str, source: Source, target: Any = None, weight: Any = Non
         Named in messages.
     source : Source
         Of `as_source`.
-    target : array-like or scipy sparse, shape (n_samples, n_outputs), optional
+    target : array-like or scipy sparse, shape (n_samples, n_features), optional
         What is to be predicted from the rows, in place of the rows themselves.
     weight : array-like, shape (n_samples,), optional
         How much each row counts; at least 0, and not all 0.
@@ -117,7 +117,7 @@ def with_beside(verb: str, source: Source, target: Any = None, weight: Any = Non
         )
     n = len(source)
     if target is not None:
-        target = check_rows(verb, target, training=True)
+        target = check_rows(verb, target, source.n_features, "as many as X; it is in the same features", training=True)
         if target.shape[0] != n:
             raise ValueError(f"[{verb}] target must have {n} rows, as many as X; got {target.shape[0]}.")
     if weight is not None:
@@ -131,7 +131,9 @@ def _checked_weight(verb: str, weight: Any, n: int) -> np.ndarray:
     except (TypeError, ValueError):
         raise TypeError(f"[{verb}] sample_weight must hold numbers; got {type(weight).__name__}.") from None
     if found.shape != (n,):
-        raise ValueError(f"[{verb}] sample_weight must have {n} numbers, one for each row of X; got {found.shape}.")
+        raise ValueError(
+            f"[{verb}] sample_weight must have {n} numbers, one for each row of X; got shape {found.shape}."
+        )
     if not (np.isfinite(found).all() and (found >= 0).all()):
         raise ValueError(f"[{verb}] sample_weight must hold finite numbers of at least 0; got {found.min()}.")
     if not found.any():

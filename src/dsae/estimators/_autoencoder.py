@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from dsae import store
 from dsae.config import AutoencoderConfig, in_range, loss_of
+from dsae.data import with_beside
 from dsae.estimators._base import column_names, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
 from dsae.estimators._fitted import FittedAutoencoder
@@ -248,7 +249,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
+        target: Any = None,
         validation: Any = None,
         n_steps: int | None = None,
         on_epoch: Callable[[dict[str, Any]], Any] | None = None,
@@ -267,10 +270,18 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
             A sparse matrix stays sparse (docs/design/sparse_input.md). For data that do not fit in memory, pass
             ``dsae.data.open_rows("folder/")``, here and to `transform` and `score`.
         y : ignored
+            Pipelines pass labels here.
+        sample_weight : array-like, shape (n_samples,), optional
+            How much each row counts in the loss, the mean and the spread: a row of weight 2 as two rows would in the
+            same batch. Numbers of at least 0; only their ratios matter.
+        target : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), optional
+            What is to be predicted from the rows, in place of the rows themselves: the clean rows of noisy ones, or
+            what a layer makes of its input (a transcoder). It is in the columns of ``X``.
         validation : the same as ``X``, optional
             Rows for early stopping instead of a random share of ``X``; implies ``early_stopping``. Pass them if rows
             come in groups (patients, documents, users) or in time: a random share contains neighbours of the training
-            rows, and so overestimates the quality on new groups and later times.
+            rows, and so overestimates the quality on new groups and later times. A `dsae.data.Batch` has weights and
+            a target of its own.
         n_steps : int, optional
             For an iterator of batches in the place of ``X``, such as the activations of a model that runs: train for
             so many steps of ``batch_size`` rows, each seen once, in the order in which they come. ``history_`` then
@@ -285,7 +296,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         every : int
             Steps between calls of ``on_step``.
         **unknown
-            Refused; ``sample_weight`` with advice.
+            Refused.
 
         Returns
         -------
@@ -311,6 +322,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         train = trainer()
         given = self._parameters(self.warm_start and hasattr(self, "runtime_"))
         source, given = rows_or_rounds(X, n_steps, given)
+        source = with_beside("fit", source, target, sample_weight)
         names = column_names(X, source)
         check_known(source, names, self.missing)
         model_config, train_config = configure(given, source)
@@ -348,7 +360,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
+        target: Any = None,
         on_epoch: Callable[[dict[str, Any]], Any] | None = None,
         on_step: Callable[[dict[str, Any]], Any] | None = None,
         every: int = 100,
@@ -369,13 +383,16 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         ----------
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), or a source
         y : ignored
+        sample_weight : array-like, shape (n_samples,), optional
+        target : array-like, DataFrame or scipy sparse, optional
+            As in `fit`.
         on_epoch : callable, optional
             Called once, with the row that the rows of ``X`` add to ``history_``.
         on_step : callable, optional
         every : int
             As in `fit`; steps are counted from the first call on.
         **unknown
-            Refused; ``sample_weight`` with advice.
+            Refused.
 
         Returns
         -------
@@ -400,7 +417,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         refuse_unknown("partial_fit", unknown)
         begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
         train = trainer()
-        source = training_rows("partial_fit", X, self.missing)
+        source = with_beside("partial_fit", training_rows("partial_fit", X, self.missing), target, sample_weight)
         if fitted:
             self._check_source("partial_fit", X, source)
         else:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
 from dsae.config import loss_of
-from dsae.data import ArraySource, Source, as_source, stacked
+from dsae.data import ArraySource, Source, as_source, stacked, with_beside
 from dsae.estimators._base import DSAEstimator, refuse_frames, refuse_unknown
 from dsae.interpret import feature_importances, normalize_atoms
 from dsae.metrics import Recommendations, evaluate
@@ -109,17 +109,21 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         parts = [self.runtime_.recommend(rows, n, **given) for rows in self._batches("recommend", X)]
         return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, target: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect.
+
+        With ``target``, the share of that. Rows count by ``sample_weight``, as in `fit`.
 
         As in `sklearn.metrics.r2_score`, it is 1 for equal rows that are reconstructed exactly, 0 for other equal rows,
         and NaN, with a warning, for a single row.
         """
         refuse_unknown("score", unknown)
-        source = self._checked("score", X)
+        source = with_beside("score", self._checked("score", X), target, sample_weight)
+        loss, beside = loss_of(self.runtime_.loss), {}
+        if isinstance(source, ArraySource):
+            beside = {"target": source.rows.target, "sample_weight": source.rows.weight}
         rows = source.X if isinstance(source, ArraySource) else source
-        loss = loss_of(self.runtime_.loss)
-        errors = evaluate(self.runtime_.reconstruct, rows, metrics=["n_samples", loss.score_metric])
+        errors = evaluate(self.runtime_.reconstruct, rows, metrics=["n_samples", loss.score_metric], **beside)
         if errors["n_samples"] < 2:
             message = "[score] The score of less than two rows is not defined; got one row."
             warnings.warn(message, UndefinedMetricWarning, stacklevel=2)

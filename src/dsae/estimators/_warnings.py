@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from dsae.config import Loss, loss_of
-from dsae.data import IteratorSource, Rows, Source, count_empty
+from dsae.data import Batch, IteratorSource, Source, count_empty
 from dsae.estimators._base import listed, warn
 from dsae.metrics import METRICS, evaluate
 from dsae.runtime import Runtime
@@ -69,7 +69,7 @@ def advise_on_counts(source: Source, loss: Loss) -> None:
     """Warn about fractions, and about rows that a loss of shares of a total cannot use."""
     if not loss.counts:
         return
-    rows = _sample(source)
+    rows = _sample(source).rows
     values = rows.data if hasattr(rows, "indptr") else rows.ravel()
     fractions = values[values != np.rint(values)]
     if fractions.size:
@@ -137,7 +137,9 @@ def _without_edges(runtime: Runtime) -> Iterator[tuple[str, int, int, float]]:
 
 def _advise_on_error(source: Source, runtime: Runtime) -> None:
     loss = loss_of(runtime.loss)
-    found = evaluate(runtime.reconstruct, _sample(source), metrics=[loss.score_metric])[loss.score_metric]
+    some, wanted = _sample(source), [loss.score_metric]
+    beside = {"target": some.target, "sample_weight": some.weight}
+    found = evaluate(runtime.reconstruct, some.rows, metrics=wanted, **beside)[loss.score_metric]
     if math.isfinite(found) and loss.score(found) < 0:
         label = METRICS[loss.score_metric].label or loss.score_metric
         what = "FVU" if loss.score_metric == "fvu" else label[0].lower() + label[1:]
@@ -148,7 +150,7 @@ def _advise_on_error(source: Source, runtime: Runtime) -> None:
         )
 
 
-def _sample(source: Source) -> Rows:
+def _sample(source: Source) -> Batch:
     """A sample of rows; fewer of wide ones, which are expensive to reconstruct."""
     n = min(_ROWS, max(_FEW_ROWS, _NUMBERS // source.n_features))
-    return source.sample(min(n, len(source)), np.random.default_rng(0)).rows
+    return source.sample(min(n, len(source)), np.random.default_rng(0))

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from dsae.config import exposed, has_exposure, loss_of, one_of
-from dsae.data import as_numbers, as_source, gives_batches, source_of
+from dsae.data import Batch, as_numbers, as_source, gives_batches, source_of
 from dsae.metrics._cost import sizes
 from dsae.metrics._labels import ByLabel
 from dsae.metrics._reconstruction import Reconstruction
@@ -29,6 +31,8 @@ def evaluate(
     batch_size: int | None = None,
     by_label: Any = None,
     observe: Observer | None = None,
+    target: Any = None,
+    sample_weight: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Measure a model on all of ``X`` in one pass.
 
@@ -50,6 +54,11 @@ def evaluate(
         Labels of the rows, or True for those that travel with them, as with ``open_rows(label_column=)``. Adds
         ``by_label``, a dict of ``n_samples``, ``mse`` and ``fvu`` for each label, the largest ``mse`` first; ``fvu`` is
         about the mean of the rows of that label. It is None, with a warning, for more than 1000 labels.
+    target : ndarray or csr_matrix, shape (n_samples, n_outputs), optional
+        What reconstructions are compared with, if not ``X``; here and in the next for rows in memory, while the
+        batches of a source may have both.
+    sample_weight : ndarray, shape (n_samples,), optional
+        How much each row counts in the errors.
     observe : callable, optional
         Called as ``observe(start, rows, codes, X_hat)`` for every batch, ``start`` being the number of its first row.
 
@@ -81,7 +90,8 @@ def evaluate(
     missing = getattr(model, "missing", getattr(X, "missing", "error"))
     X = as_source("evaluate", X, missing=missing) if gives_batches(X) else as_numbers("evaluate", X)
     labelled = None if by_label is None or by_label is False else ByLabel(by_label, X.shape[0])
-    for rows, labels in _batches(X, batch_size):
+    for batch in _batches(X, batch_size, target, sample_weight):
+        rows = batch.rows
         begun = time.perf_counter()
         codes = model.encode(rows) if from_codes else None
         if from_codes:
@@ -90,11 +100,12 @@ def evaluate(
         else:
             X_hat = getattr(model, "reconstruct", model)(rows)
         seconds += time.perf_counter() - begun
-        errors.update(rows, X_hat)
+        aim = rows if batch.target is None else batch.target
+        errors.update(aim, X_hat, batch.weight)
         if from_codes:
             activity.update(codes)
         if labelled is not None:
-            labelled.update(start, rows, X_hat, labels)
+            labelled.update(start, aim, X_hat, batch.labels)
         if observe is not None:
             observe(start, rows, codes, X_hat)
         start += rows.shape[0]
@@ -126,12 +137,14 @@ def _threshold(model: Any) -> float:
     return firing_threshold(model.config.code_activation, model.config.n_components)
 
 
-def _batches(X: Any, batch_size: int | None) -> Iterator[tuple[Any, Any]]:
-    """Rows, with their labels if they have any."""
+def _batches(X: Any, batch_size: int | None, target: Any, weight: Any) -> Iterator[Batch]:
+    """Rows with all that belongs to them."""
     if batch_size is None:
         batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // max(X.shape[1], 1)))
     if gives_batches(X):
-        yield from ((batch.rows, batch.labels) for batch in X.batches(batch_size))
+        yield from X.batches(batch_size)
     else:
         for start in range(0, X.shape[0], batch_size):
-            yield X[start : start + batch_size], None
+            some = slice(start, start + batch_size)
+            beside = {"target": target, "weight": weight}
+            yield Batch.of(X[some], **{name: values[some] for name, values in beside.items() if values is not None})

@@ -44,25 +44,30 @@ class Reconstruction:
         self._shares = _Shares() if "deviance_explained" in also else None
         if self._shares is not None:
             also.add("deviance")
-        self.n_samples = 0
+        self.n_samples, self._worth = 0, 0.0
         self._per_row = {name: m.per_row for name, m in METRICS.items() if m.per_row and (m.default or name in also)}
         self._sums = dict.fromkeys(self._per_row, 0.0)
         self._mean, self._known = np.zeros(0), np.zeros(0)  # of every feature, the latter a number of values
         self._spread = 0.0
 
-    def update(self, X: Any, X_hat: Any) -> None:
+    def update(self, X: Any, X_hat: Any, weight: np.ndarray | None = None) -> None:
         """Add rows and their reconstructions.
 
         Parameters
         ----------
         X, X_hat : array-like or scipy sparse, shape (n_samples, n_features)
+        weight : ndarray, shape (n_samples,), optional
+            How much each row counts, in the means and in the spread.
 
         Raises
         ------
         ValueError
             If the shapes differ, or a cross entropy is requested for values outside [0, 1].
         """
+        at = 0
         for x, x_hat in _pieces(X, X_hat):
+            own = None if weight is None else np.asarray(weight[at : at + x.shape[0]], np.float64)
+            at += x.shape[0]
             if self.n_samples and x.shape[1] != self._mean.size:
                 raise ValueError(
                     f"[update] X must have {self._mean.size} columns, like the rows before; got {x.shape}."
@@ -72,21 +77,26 @@ class Reconstruction:
             if not whole:
                 x, x_hat = np.where(known, x, 0), np.where(known, x_hat, 0)
             for name, per_row in self._per_row.items():
-                self._sums[name] += float(per_row(x, x_hat).sum())
+                found = per_row(x, x_hat)
+                self._sums[name] += float(found.sum() if own is None else found @ own)
             if self._shares is not None:
-                self._shares.update(x)
-            self._merge(x, None if whole else known)
+                self._shares.update(x, own)
+            self._worth += x.shape[0] if own is None else own.sum()
+            if own is not None:
+                self._merge(x, known * own[:, None])
+            else:
+                self._merge(x, None if whole else known)
 
-    def _merge(self, x: np.ndarray, known: np.ndarray | None) -> None:
-        """Rows with zeros where a value is not ``known``."""
+    def _merge(self, x: np.ndarray, counts: np.ndarray | None) -> None:
+        """Rows of whose values ``counts`` says which are known, or how much they count."""
         if not self.n_samples:
             self._mean, self._known = np.zeros(x.shape[1]), np.zeros(x.shape[1])
         n = self._known
-        n_new = np.full(x.shape[1], float(x.shape[0])) if known is None else known.sum(axis=0)
-        total = np.maximum(n + n_new, 1)
-        mean = x.mean(axis=0) if known is None else x.sum(axis=0) / np.maximum(n_new, 1)
+        n_new = np.full(x.shape[1], float(x.shape[0])) if counts is None else counts.sum(axis=0)
+        total = np.where(n + n_new > 0, n + n_new, 1)
+        mean = x.mean(axis=0) if counts is None else (counts * x).sum(axis=0) / np.where(n_new > 0, n_new, 1)
         step, apart = mean - self._mean, np.square(x - mean)
-        self._spread += float((apart if known is None else apart[known]).sum())
+        self._spread += float((apart if counts is None else counts * apart).sum())
         self._spread += float((n * n_new / total) @ np.square(step))
         self._mean, self._known = self._mean + step * (n_new / total), n + n_new
         self.n_samples += x.shape[0]
@@ -110,16 +120,17 @@ class Reconstruction:
         """
         if not self.n_samples:
             raise ValueError("[result] No rows were given; call update first.")
-        means = {name: total / self.n_samples for name, total in self._sums.items()}
+        worth = self._worth or 1.0
+        means = {name: total / worth for name, total in self._sums.items()}
         squared = means["squared_error_per_row"]
-        fvu = _ratio(squared * self.n_samples, self._spread)
-        per_row = float(self._known.sum()) / self.n_samples
+        fvu = _ratio(squared * worth, self._spread)
+        per_row = float(self._known.sum()) / worth
         return {"mse": squared / per_row if per_row else math.nan, "fvu": fvu} | means | self._explained(means)
 
     def _explained(self, means: Mapping[str, float]) -> dict[str, float]:
         if self._shares is None:
             return {}
-        left = _ratio(means["deviance"] * self.n_samples, self._shares.deviance())
+        left = _ratio(means["deviance"] * self._worth, self._shares.deviance())
         return {"deviance_explained": explained_variance(left)}
 
 
@@ -132,10 +143,10 @@ class _Shares:
         self._sums: Any = 0.0
         self._inner = 0.0  # sum of x log x over values, less the same over totals
 
-    def update(self, x: np.ndarray) -> None:
-        totals = x.sum(axis=1)
-        self._sums = self._sums + x.sum(axis=0)
-        self._inner += float(xlogy(x, x).sum() - xlogy(totals, totals).sum())
+    def update(self, x: np.ndarray, weight: np.ndarray | None) -> None:
+        totals, weight = x.sum(axis=1), np.ones(x.shape[0]) if weight is None else weight
+        self._sums = self._sums + weight @ x
+        self._inner += float(weight @ (xlogy(x, x).sum(axis=1) - xlogy(totals, totals)))
 
     def deviance(self) -> float:
         total = self._sums.sum()

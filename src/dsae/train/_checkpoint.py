@@ -146,8 +146,11 @@ def restoring(what: str, remedy: str) -> Iterator[None]:
 
 def fingerprint(source: Source, moments: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     """What tells data apart: shape, mean and standard deviation of every column, and some rows."""
-    rows = next(iter(source.batches(_SAMPLE, seed=0))).rows
-    parts = (rows.indptr, rows.indices, rows.data) if sp.issparse(rows) else (rows,)
+    batch = next(iter(source.batches(_SAMPLE, seed=0)))
+    kept = [rows for rows in (batch.rows, batch.target, batch.weight) if rows is not None]
+    parts = [
+        part for rows in kept for part in ((rows.indptr, rows.indices, rows.data) if sp.issparse(rows) else (rows,))
+    ]
     return {"n_samples": len(source), "n_features": source.n_features, "sha256": _sha256(*moments, *parts)}
 
 
