@@ -296,7 +296,7 @@ def test_a_bad_call_says_what_to_do(fitted, verb):
             assert str(caught.value) == message
 
 
-BY_SCIKIT_LEARN = {"set_fit_request", "set_partial_fit_request", "set_transform_request"}
+BY_SCIKIT_LEARN = {f"set_{verb}_request" for verb in ("fit", "partial_fit", "score", "transform")}
 
 
 def verbs(kind):
