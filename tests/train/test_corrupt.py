@@ -269,6 +269,11 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
         DeepSparseAutoencoder(4, **settings).fit(DENSE)
 
 
+def test_emphasis_is_of_values_that_are_predicted():
+    with pytest.raises(ValueError, match="emphasis weighs masked values of rows that are their own target"):
+        DeepSparseAutoencoder(4, mask=0.5, emphasis=2.0).fit(DENSE, target=DENSE[:, ::-1])
+
+
 def test_settings_are_kept_in_the_model_folder(tmp_path):
     dsa = DeepSparseAutoencoder(4, mask=[0.1, np.float32(0.5)], emphasis=2, max_iter=1).fit(DENSE)
     loaded = DeepSparseAutoencoder.load(dsa.save(tmp_path / "model"))

@@ -84,6 +84,11 @@ class Corruption:
         x, seen = self._stored(rows, drawn, hidden) if sp.issparse(rows) else self._dense(rows, drawn, hidden)
         known = batch.known
         if config.emphasis != 1 and seen is not None:
+            if batch.target is not None:
+                raise ValueError(
+                    "[fit] emphasis weighs masked values of rows that are their own target; these have another one. "
+                    "Leave emphasis at 1."
+                )
             known = _weighted(known, rows, np.where(seen, np.float32(1), np.float32(config.emphasis)))
         return ops.given_of(x, rows if batch.target is None else batch.target, known, batch.weight, self.device)
 
