@@ -17,9 +17,10 @@ SEEDS = (0, 1, 2, 3, 4)
 DEFAULT = {"n_neighbours": 200, "ridge": 30.0, "discount": 0.15, "grown": 0.0}
 ITEM_LAYERS = {
     "DSARecommender, defaults": DEFAULT,
-    "the same, 100 neighbours": DEFAULT | {"n_neighbours": 100},
-    "the same, without the discount": DEFAULT | {"discount": 0.0},
-    "the same, half of the neighbours grown": DEFAULT | {"grown": 0.5},
+    "DSARecommender, 100 neighbours": DEFAULT | {"n_neighbours": 100},
+    "DSARecommender, 100 neighbours, half grown": DEFAULT | {"n_neighbours": 100, "grown": 0.5},
+    "DSARecommender, 400 neighbours": DEFAULT | {"n_neighbours": 400},
+    "DSARecommender, no discount": DEFAULT | {"discount": 0.0},
 }
 DEEP = {
     "n_components": 600,
@@ -175,7 +176,7 @@ def _mult_dae(data: Any, seed: int) -> Found:
     torch.nn.init.xavier_uniform_(inner.weight)
     shift, outer = torch.nn.Parameter(torch.zeros(600)), torch.nn.Linear(600, n_items)
     torch.nn.init.xavier_uniform_(outer.weight)
-    optimizer = torch.optim.Adam([*inner.parameters(), shift, *outer.parameters()], lr=1e-3)
+    optimizer = torch.optim.Adam([*inner.parameters(), shift, *outer.parameters()], lr=2e-3)
 
     def logits(rows: Any, drop: float) -> torch.Tensor:
         lengths = np.maximum(np.diff(rows.indptr), 1)

@@ -81,7 +81,9 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         Strength of the proximal L1 step in units of the learning rate. 0.1 is gentle. Weights that become exactly zero
         leave the topology, so the final density may be lower than requested. Blocks shrink as one (group lasso).
     l2 : float
-        Strength of the L2 penalty. ``l2 / 2 * sum(w^2)`` is added to the loss.
+        Strength of the L2 penalty. ``l2 / 2 * sum(w^2)`` is added to the loss. That is a mean over rows and features:
+        a ridge penalty of ``r`` beside the summed squares is ``l2 = 2 * r / (n_samples * n_features)``, a tiny number
+        for wide data.
     contractive : float
         Strength of the contractive penalty. ``contractive * |J|_F^2 / n_features`` is added to the loss, J being the
         Jacobian of the encoder (Rifai et al. 2011).
