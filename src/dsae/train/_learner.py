@@ -15,6 +15,7 @@ from dsae.train._stages import Stage
 
 if TYPE_CHECKING:
     from dsae.train._step import Step
+    from dsae.train._update import InMatrices
 
 
 @dataclass
@@ -97,6 +98,8 @@ class Learner:
         How steps are computed; None where that is still to be chosen.
     taken : type, optional
         Of the batches for which it was chosen.
+    columns : InMatrices, optional
+        A layer in another order that the next step may take over, as long as no other way of computing steps moves it.
     """
 
     stage: Stage
@@ -110,6 +113,7 @@ class Learner:
     sums: Sums = field(default_factory=Sums)
     stepper: Step | None = None
     taken: type | None = None
+    columns: InMatrices | None = None
 
     def settle(self) -> None:
         """Let layers, optimiser and shrinkers hold what the steps have made of them."""

@@ -27,7 +27,7 @@ class _Columns:
     """
 
     def __init__(self, layer: SparseLinear, moments: tuple[Tensor, Tensor]) -> None:
-        self.layer, self.topology, self.moments = layer, layer.topology, moments
+        self.layer, self.parameter, self.topology, self.moments = layer, layer.values, layer.topology, moments
         values, mean, square = (ops.by_input(t, self.topology) for t in (layer.values.detach(), *moments))
         rates = ops.rates_by_input(self.topology)
         self.matrices = Matrices(values, ops.empty(self.topology.nnz), mean, square, None, rates)
@@ -37,7 +37,7 @@ class _Columns:
         """The same with the running mean by input."""
         if given.magnitude is None:
             return given
-        if self._seen is None:
+        if self._seen is None or self._seen[0] is not given.magnitude:
             self._seen = given.magnitude, ops.by_input(given.magnitude, self.topology)
         return ops.Fused(self._seen[1], given.decay, given.threshold)
 
@@ -74,7 +74,11 @@ class SparseStep:
 
     @cached_property
     def _columns(self) -> _Columns:
-        return _Columns(self._first, self._learner.optimizer.moments(self._first.values))
+        """Those of the step before where only other layers were rewired since."""
+        kept, layer = self._learner.columns, self._first
+        if not isinstance(kept, _Columns) or kept.parameter is not layer.values:
+            kept = self._learner.columns = _Columns(layer, self._learner.optimizer.moments(layer.values))
+        return kept
 
     @cached_property
     def _inner(self) -> list[tuple[ops.NetworkGradients, list[SparseLinear]]]:

@@ -30,6 +30,8 @@ def update(learner: Learner, dense: Mapping[str, InMatrices] = MappingProxyType(
     dense : mapping of str to InMatrices, optional
         Where the numbers of some layers are in place of the layers' own tensors.
     """
+    if learner.columns not in dense.values():
+        learner.columns = None
     layers, optimizer, shrinkers = learner.layers, learner.optimizer, learner.stage.shrinkers
     rates, beside = optimizer.rates(), []
     fused: dict[str, ops.Fused] = {}
