@@ -204,3 +204,11 @@ def test_a_terminal_sees_one_line(capsys, monkeypatch):
     assert "epoch 2" in shown
     assert "loss" in shown
     assert "density" in shown
+
+
+@pytest.mark.parametrize("shrink", ["tempered", "random"])
+def test_training_ends_on_a_plateau_of_its_own_loss_but_not_before_the_last_rewiring(shrink):
+    settings = {"shrink": shrink, "learning_rate_init": 1e-12, "max_iter": 12, "n_iter_no_change": 2, "tol": 0.01}
+    model, history = train(**settings)
+    assert len(history) == (11 if shrink == "tempered" else 3)  # the first that counts sets the mark
+    assert model.density == train(**settings | {"n_iter_no_change": 100})[0].density

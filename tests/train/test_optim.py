@@ -1,5 +1,8 @@
 """Adam for active weights: torch's where nothing is missing, and steps in proportion to what is."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -125,3 +128,14 @@ def test_one_pass_over_all_parameters_is_one_over_each(threads):
         kernels.set_threads(before)
     for one, other in zip(state, alone, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_training_does_without_torchs_compiler():
+    """Whose import takes longer than a fit of small data."""
+    code = (
+        "import sys, numpy as np; from dsae import DeepSparseAutoencoder as D; "
+        "X = np.random.default_rng(0).random((40, 6), np.float32); "
+        "[D(2, max_iter=1, shrink=shrink, density=0.5).fit(X) for shrink in ('tempered', 'saliency')]; "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

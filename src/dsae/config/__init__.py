@@ -7,6 +7,8 @@ from dsae.config._activations import LARGEST_LOG_RATE as LARGEST_LOG_RATE
 from dsae.config._activations import Activation as Activation
 from dsae.config._activations import activation_names as activation_names
 from dsae.config._activations import activation_of as activation_of
+from dsae.config._automatic import DENSE_ABOVE as DENSE_ABOVE
+from dsae.config._automatic import LARGEST_DENSE_START as LARGEST_DENSE_START
 from dsae.config._automatic import automatic_epochs as automatic_epochs
 from dsae.config._automatic import automatic_rate as automatic_rate
 from dsae.config._automatic import automatic_widths as automatic_widths

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from dsae.config._activations import activation_of
+from dsae.config._model import AutoencoderConfig
 
 _WIDE = 4096  # features; more are learned with fewer units and smaller steps
+# A layer of more possible weights never starts nearly dense: gradients, moments and a rewiring take up to 70 bytes for
+# each weight, and a step of wide sparse rows the square of an output's weights (docs/design/sparse_input.md).
+LARGEST_DENSE_START = 1 << 21
+# Measured break-even: a stored value of a CSR batch costs one vector operation per edge, a panel's line four
+# (docs/design/sparse_input.md). Batches that are fuller become dense.
+DENSE_ABOVE = 1 / 16
+
+# Seconds that a fit with default settings may take, and how many times those of PCA.
+_SHORTEST, _LONGEST, _TIMES_PCA = 20.0, 600.0, 50.0
+# Seconds of one thread (docs/design/shrinking.md): a multiply-add of PCA on dense and on sparse rows, ...
+_DENSE_PCA, _SPARSE_PCA = 1.2e-11, 4e-10
+# ... of sparse and of dense products in a step, and of one that finds its operands one by one; a pair of an output's
+# weights and an output in Gram matrices; an edge in the optimiser's pass; a value that enters; all else of a step.
+_PRODUCT, _DENSE_PRODUCT, _SCATTERED = 5e-11, 2.8e-11, 1.5e-9
+_PAIR, _OUTPUT, _EDGE, _VALUE, _BESIDE = 1.5e-9, 2e-8, 1e-8, 2e-9, 3e-3
+# Mean density of a gradual schedule above its last one, as a share of what it starts above that: a cubic curve over
+# three quarters of the training.
+_MORE = 0.19
 
 
 def automatic_widths(shape: tuple[int, int], n_components: int, code_activation: str) -> tuple[int, ...]:
@@ -34,15 +54,63 @@ def automatic_widths(shape: tuple[int, int], n_components: int, code_activation:
     return (1024, 256) if n_features <= _WIDE else (max(2 * n_components, min(256, n_samples // 25)),)
 
 
-def automatic_epochs(n_samples: int, batch_size: int) -> int:
-    """Default number of epochs: as many as make 4,000 steps, between 10 and 100.
+def automatic_epochs(model: AutoencoderConfig, n_samples: int, stored: float, batch_size: int) -> int:
+    """Default number of epochs: as many as make 4,000 steps, between 10 and 100, but no more than end in time.
+
+    In time is 50 times what PCA of the same data takes, at least 20 seconds and at most 10 minutes. What both take is a
+    function of shapes alone, on one thread of a processor of 2023 that others use, too: a fit is never shortened
+    because a machine is slow, and runs repeat.
+
+    Parameters
+    ----------
+    model : AutoencoderConfig
+    n_samples : int
+    stored : float
+        Values of a row that are stored, all of them where rows are dense.
+    batch_size : int
 
     Examples
     --------
-    >>> automatic_epochs(60_000, 256), automatic_epochs(1_000, 256)
-    (18, 100)
+    >>> model = AutoencoderConfig(n_features=784, hidden_layer_sizes=(1024, 256), n_components=32, density=0.05)
+    >>> automatic_epochs(model, 1_000, 784, 256), automatic_epochs(model, 60_000, 784, 256)
+    (100, 10)
     """
-    return max(10, min(100, math.ceil(4_000 / math.ceil(n_samples / batch_size))))
+    n_steps = math.ceil(n_samples / batch_size)
+    wanted = max(10, min(100, math.ceil(4_000 / n_steps)))
+    in_time = min(_LONGEST, max(_SHORTEST, _TIMES_PCA * _pca_seconds(model, n_samples, stored)))
+    return max(1, min(wanted, math.floor(in_time / (n_steps * _step_seconds(model, stored, batch_size)))))
+
+
+def _pca_seconds(model: AutoencoderConfig, n_samples: int, stored: float) -> float:
+    """By the covariance where that is small, else randomised, with ten more components and 16 passes over the data."""
+    width, n_components = model.n_features, model.n_components + 10
+    passes = 16 * n_samples * stored * n_components * (_SPARSE_PCA if _is_sparse(model, stored) else _DENSE_PCA)
+    if stored < width or width > 1000:
+        return passes
+    return min(passes, _DENSE_PCA * width**2 * (n_samples + 10 * width))
+
+
+def _is_sparse(model: AutoencoderConfig, stored: float) -> bool:
+    return stored < model.n_features
+
+
+def _step_seconds(model: AutoencoderConfig, stored: float, batch_size: int) -> float:
+    """Of one step, over a whole training: products and the optimiser's pass, layer by layer, and all that is beside."""
+    shapes, sparse = list(model.layer_shapes.values()), stored <= DENSE_ABOVE * model.n_features
+    seconds = _BESIDE + batch_size * _VALUE * (stored if sparse else 3 * model.n_features)
+    for i, (name, (n_out, n_in)) in enumerate(model.layer_shapes.items()):
+        density = model.density.get(name, 1.0) if isinstance(model.density, Mapping) else model.density
+        final = density * n_out * n_in
+        edges = final + _MORE * max(0.0, 0.5 - density) * n_out * n_in * (n_out * n_in <= LARGEST_DENSE_START)
+        if sparse and i == 0:
+            products = 2 * _SCATTERED * batch_size * stored * edges / n_in
+        elif sparse and i == len(shapes) - 1:
+            by_gram = _PAIR * edges**2 / n_out + _OUTPUT * n_out + _SCATTERED * 3 * batch_size * stored * edges / n_out
+            products = min(by_gram, batch_size * (3 * _PRODUCT * edges + _OUTPUT / 20 * n_out))
+        else:
+            products = 3 * batch_size * min(_PRODUCT * edges, _DENSE_PRODUCT * n_out * n_in)
+        seconds += products + _EDGE * edges
+    return seconds
 
 
 def automatic_rate(n_features: int, code_activation: str = "identity", density: float = 1.0) -> float:

@@ -103,7 +103,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         Model to start from. A fitted model, a model folder, or one ``(weight [out, in], bias [out])`` per layer from
         the input to the output.
     max_iter : int or "auto"
-        Number of epochs; see `dsae.config.automatic_epochs`.
+        Number of epochs, at most; "auto" makes some 4,000 steps, fewer where these would take longer than 50 times what
+        PCA takes, and than 20 seconds: `dsae.config.automatic_epochs`.
     batch_size : int
         Rows per step.
     learning_rate_init : float or "auto"
@@ -116,9 +117,10 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
     validation_fraction : float
         Share of the rows held out for ``early_stopping``.
     n_iter_no_change : int
-        Epochs without improvement before ``early_stopping`` ends training.
+        Epochs without improvement after which training ends: of the loss on held-out rows with ``early_stopping``, else
+        of that on the training rows. Epochs count once the final density is reached.
     tol : float
-        Relative improvement that counts for ``early_stopping``.
+        Relative improvement that counts.
     scale : bool
         Whether features are scaled to unit variance inside the model. They are always centred, and all divided by the
         power of 100 nearest to their common spread; losses in ``history_`` are in these units.

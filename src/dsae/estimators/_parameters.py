@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from numbers import Real
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from dsae.config import (
     ACTIVATIONS,
@@ -24,7 +25,7 @@ from dsae.config import (
     listed,
     true_or_false,
 )
-from dsae.data import Rows
+from dsae.data import ArraySource, Rows
 
 _OF_THE_DATA = ("n_features", "input_total")
 MODEL_FIELDS = tuple(field.name for field in fields(AutoencoderConfig) if field.name not in _OF_THE_DATA)
@@ -44,14 +45,18 @@ def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderCon
     ValueError
         If a parameter is invalid, or conflicts with another one or with the rows.
     """
-    settings = _chosen(parameters, TRAIN_FIELDS, rows.shape)
+    given = _chosen(parameters, TRAIN_FIELDS, rows.shape)
     if parameters["missing"] == "mask":
         # at use nothing is rescaled
-        settings |= {"mask": settings["mask"] or HIDDEN, "mask_rescale": False}
-    train = TrainConfig(**settings)
+        given |= {"mask": given["mask"] or HIDDEN, "mask_rescale": False}
+    automatic = given["max_iter"] == "auto"
+    train = TrainConfig(**given | ({"max_iter": 1} if automatic else {}))
     chosen = _chosen(_by_loss(parameters, LOSSES[train.loss]), MODEL_FIELDS, rows.shape)
     total = _input_total(chosen["input_transform"], parameters, rows)
     model = AutoencoderConfig(n_features=rows.shape[1], input_total=total, **chosen)
+    if automatic:
+        n_epochs = automatic_epochs(model, rows.shape[0], _stored(rows), train.batch_size)
+        train = replace(train, max_iter=n_epochs)
     true_or_false("warm_start", parameters["warm_start"])
     _check_density(model, train, parameters["density"])
     _check_loss(model, train, rows)
@@ -68,7 +73,6 @@ def _chosen(parameters: Mapping[str, Any], names: tuple[str, ...], shape: tuple[
         given["hidden_layer_sizes"] = automatic_widths(shape, width, given["code_activation"])
     if isinstance(given.get("max_iter"), str):
         _only_auto("max_iter", given["max_iter"], "a number of epochs")
-        given["max_iter"] = automatic_epochs(shape[0], given["batch_size"])
     if isinstance(given.get("learning_rate_init"), str):
         _only_auto("learning_rate_init", given["learning_rate_init"], "a number above 0")
         given["learning_rate_init"] = _rate(parameters, shape[1])
@@ -85,6 +89,12 @@ def _rate(parameters: Mapping[str, Any], n_features: int) -> float:
     if deep or code not in ACTIVATIONS or not usable:
         return automatic_rate(n_features)
     return automatic_rate(n_features, code, float(share))
+
+
+def _stored(rows: Any) -> float:
+    """Mean number of values of a row that are stored; of a stream, of its first rows."""
+    some = rows.X if isinstance(rows, ArraySource) else next(iter(rows.batches(256))).rows
+    return some.nnz / max(some.shape[0], 1) if sp.issparse(some) else some.shape[1]
 
 
 def _by_loss(parameters: Mapping[str, Any], loss: Loss) -> dict[str, Any]:

@@ -12,11 +12,16 @@ import numpy as np
 from dsae.ops._rows import SparseRows
 from dsae.topology import Topology
 
-# Nanoseconds of one thread, Zen 4, AVX2 and AVX-512 alike (docs/design/sparse_input.md): of the tiled loss for each
-# sample's edge and output; by Gram matrices for each pair of weights of an output, edge, output, multiply-add of the
-# dense products, and number of the target times edges of an output.
+# Nanoseconds of one thread, Zen 4 under load (docs/design/sparse_input.md): of the tiled loss for each sample's edge
+# and output; by Gram matrices for an output, a multiply-add of the dense products, and a number of the target times
+# edges of an output; and, with dense windows or without, for a pair of an output's weights, an edge, an edge's column.
 _TILED = (0.125, 0.76)
-_GRAM = (1.1, 10.0, 17.0, 0.06, 9.0)
+_GRAM = (17.0, 0.06, 8.0)
+_BESIDE = {True: (0.35, 3.0, 0.042), False: (0.9, 10.0, 0.0)}
+# Windows of outputs (csrc/gram.cpp): numbers of a dense one, edges of another, which both fit L2. A row of the Gram
+# matrix costs two cycles for 16 columns and edge in dense ones, some 3 for each pair of edges in others.
+_WINDOW_NUMBERS, _WINDOW_EDGES = 1 << 16, 1 << 15
+_COLUMNS, _COLUMNS_AN_EDGE = 64, 24
 
 
 def pays(topology: Topology, target: SparseRows) -> bool:
@@ -28,10 +33,20 @@ def pays(topology: Topology, target: SparseRows) -> bool:
         return False
     (n_rows, n_out), n_in, nnz = target.shape, topology.shape[1], topology.nnz
     per_edge, per_output = _TILED
-    pair, edge, output, dense, number = _GRAM
+    output, dense, number = _GRAM
+    pair, edge, column = _BESIDE[window(topology)[1]]
     met = target.values.size * nnz / max(n_out, 1)
-    gram = pair * _pairs(topology) + edge * nnz + output * n_out + dense * n_rows * n_in**2 + number * met
+    gram = pair * _pairs(topology) + (edge + column * n_in) * nnz
+    gram += output * n_out + dense * n_rows * n_in**2 + number * met
     return gram < n_rows * (per_edge * nnz + per_output * n_out)
+
+
+def window(topology: Topology) -> tuple[int, bool]:
+    """How many outputs are a window, and whether it is made a dense matrix."""
+    (n_out, n_in), mean = topology.shape, topology.nnz / max(topology.shape[0], 1)
+    dense = n_in <= _COLUMNS + _COLUMNS_AN_EDGE * mean
+    height = _WINDOW_NUMBERS // max(n_in, 1) if dense else round(_WINDOW_EDGES / max(mean, 1))
+    return min(max(height, 1), max(n_out, 1)), dense
 
 
 def _pairs(topology: Topology) -> int:

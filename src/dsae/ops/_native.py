@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dsae import kernels
 from dsae.config import Loss
+from dsae.ops._gram import window
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 # Tiles of 256 KB, 1, 4 and 16 MB took 327, 271, 226 and 277 ms: small ones visit a hidden unit once per edge, large
 # ones leave the last cache (docs/design/sparse_input.md).
 _TILE_BYTES = 4 << 20
-# Windows of outputs (csrc/gram.cpp): numbers of a dense one, edges of another, which both fit L2. A row of the Gram
-# matrix costs two cycles for 16 columns and edge in dense ones, some 3 for each pair of edges in others.
-_WINDOW_NUMBERS, _WINDOW_EDGES = 1 << 16, 1 << 15
-_COLUMNS, _COLUMNS_AN_EDGE = 64, 24
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -359,13 +356,9 @@ def _gram_edges(values, bias, x, topology, target, edges, norms) -> None:
 
 
 def _windows(topology: Topology) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
-    (n_out, n_in), nnz = topology.shape, topology.nnz
-    mean = nnz / max(n_out, 1)
-    dense = n_in <= _COLUMNS + _COLUMNS_AN_EDGE * mean
-    height = _WINDOW_NUMBERS // max(n_in, 1) if dense else round(_WINDOW_EDGES / max(mean, 1))
-    height = min(max(height, 1), max(n_out, 1))
+    height, dense = window(topology)
 
     def make() -> tuple[np.ndarray, ...]:
-        return kernels.window_edges(topology.indptr, topology.indices, n_in, height)
+        return kernels.window_edges(topology.indptr, topology.indices, topology.shape[1], height)
 
     return *topology.cached("windows", make), height, dense

@@ -12,13 +12,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from dsae.config import Transform
+from dsae.config import DENSE_ABOVE, Transform
 from dsae.kernels import lanes_for
 from dsae.topology import Topology
-
-# Measured break-even: a stored value of a CSR batch costs one vector operation per edge, a panel's line four
-# (docs/design/sparse_input.md).
-DENSE_ABOVE = 1 / 16
 
 
 class Panels(NamedTuple):

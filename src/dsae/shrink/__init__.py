@@ -14,7 +14,6 @@ from dsae.shrink._proximal import L1 as L1
 from dsae.shrink._proximal import DropZeros as DropZeros
 from dsae.shrink._pruner import Pruner as Pruner
 from dsae.shrink._revive import AuxK as AuxK
-from dsae.shrink._rewire import LARGEST_DENSE_START as LARGEST_DENSE_START
 from dsae.shrink._rewire import METHODS as METHODS
 from dsae.shrink._rewire import Method as Method
 from dsae.shrink._rewire import Rewire as Rewire

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from dsae.config import whole_number
+from dsae.config import LARGEST_DENSE_START, whole_number
 from dsae.nn import SparseLinear
 from dsae.ops import Fused
 from dsae.shrink._base import Clock, Shrinker
@@ -49,10 +49,8 @@ METHODS: dict[str, Method] = {
 }
 
 
-# Gradients, moments and a rewiring take up to 70 bytes for each weight, and a step of wide sparse rows the square of an
-# output's weights; what grows by gradient from the start errs less than what is dropped from four times the edges
+# What grows by gradient from the start errs less than what is dropped from four times the edges
 # (docs/design/sparse_input.md).
-LARGEST_DENSE_START = 1 << 22
 _WIDE = Schedule(share=0.3, cosine=True, updates=10)
 
 

@@ -26,17 +26,23 @@ class Sums:
     n_rows: int = 0
     loss: float = 0.0
     worth: float = 0.0  # of the rows: their number, where all weigh 1
+    objective: float = 0.0
     seconds: float = 0.0
 
-    def add(self, loss: float, n_rows: int, worth: float) -> None:
-        """One batch more."""
-        self.n_batches, self.n_rows = self.n_batches + 1, self.n_rows + n_rows
-        self.loss, self.worth = self.loss + loss * worth, self.worth + worth
+    def add(self, loss: float, objective: float, n_rows: int, worth: float) -> None:
+        """One batch more: its mean loss, without and with the penalties."""
+        self.n_batches, self.n_rows, self.worth = self.n_batches + 1, self.n_rows + n_rows, self.worth + worth
+        self.loss, self.objective = self.loss + loss * worth, self.objective + objective * worth
 
     @property
     def mean_loss(self) -> float:
         """Of all rows by their weights; 0 where none weighs anything."""
         return self.loss / (self.worth or 1.0)
+
+    @property
+    def mean_objective(self) -> float:
+        """The same with the penalties."""
+        return self.objective / (self.worth or 1.0)
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Sums:
@@ -45,35 +51,37 @@ class Sums:
         seconds = float(state["seconds"])
         if not n_batches <= n_rows or (n_batches > 0) != (seconds > 0):
             raise ValueError(f"{n_batches} batches, {n_rows} rows and {seconds} seconds do not fit together")
-        return cls(n_batches, n_rows, float(state["loss"]), float(state["worth"]), seconds)
+        sums = (float(state["loss"]), float(state["worth"]), float(state.get("objective", 0.0)))
+        return cls(n_batches, n_rows, *sums, seconds)
 
 
 @dataclass
 class Patience:
-    """The best weights by validation loss, penalties included, and how long ago they were found."""
+    """The best loss, penalties included, how long ago it was found, and the weights that had it where they are kept."""
 
     tol: float
     best: float = math.inf
     epochs_since: int = 0
     weights: dict[str, Any] | None = None
 
-    def see(self, loss: float, model: Autoencoder) -> None:
-        """One epoch more."""
+    def see(self, loss: float, model: Autoencoder | None = None) -> None:
+        """One epoch more; a model has its weights kept."""
         self.epochs_since = 0 if loss < self.best * (1 - self.tol) else self.epochs_since + 1
         if loss < self.best:
-            self.best, self.weights = loss, copy.deepcopy(model.state_dict())
+            self.best, self.weights = loss, None if model is None else copy.deepcopy(model.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """All but the tolerance; empty as long as nothing was seen."""
-        if self.weights is None:
+        if self.best == math.inf:
             return {}
-        return {"best": self.best, "epochs_since": self.epochs_since, "weights": self.weights}
+        kept = {} if self.weights is None else {"weights": self.weights}
+        return {"best": self.best, "epochs_since": self.epochs_since, **kept}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from an earlier `state_dict`."""
         if state:
             self.best, self.epochs_since = float(state["best"]), int(state["epochs_since"])
-            self.weights = state["weights"]
+            self.weights = state.get("weights")
 
 
 @dataclass

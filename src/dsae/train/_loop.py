@@ -204,12 +204,14 @@ def _run_stage(run: Run, stage: Stage, state: Mapping[str, Any] | None = None) -
         if run.events is not None:
             run.events.begin()
         row = _run_epoch(run, learner)
-        learner.epoch, learner.sums = learner.epoch + 1, Sums()
+        sums, learner.epoch, learner.sums = learner.sums, learner.epoch + 1, Sums()
         settled = learner.epoch / stage.epochs >= stage.last_rewiring
         if run.validation is not None and not stage.temporary_decoder:
             row["validation_loss"], objective = _evaluate(run, stage, run.validation)
             if settled:
                 patience.see(objective, run.model)
+        elif settled and not stage.temporary_decoder:
+            patience.see(sums.mean_objective)
         if run.observer is not None and not stage.temporary_decoder:
             row = {**row, **run.observer.see(run.model), **row}
         run.history.append(row)
@@ -237,8 +239,8 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
     for batch in itertools.islice(batches, sums.n_batches, None):
         given = run.corruption.part(batch, len(run.history))
         learner.step += 1
-        loss = _train_step(run, learner, given)
-        sums.add(loss, given.n_rows, given.rows_worth)
+        loss, objective = _train_step(run, learner, given)
+        sums.add(loss, objective, given.n_rows, given.rows_worth)
         sums.seconds = time.perf_counter() - begun
         run.progress.step()
         run.after_step(learner, loss, _rate(run.config.learning_rate_init, _clock(run, learner)))
@@ -264,7 +266,7 @@ def _clock(run: Run, learner: Learner) -> Clock:
     return Clock(learner.step, learner.n_steps, run.steps_per_epoch)
 
 
-def _train_step(run: Run, learner: Learner, given: ops.Given) -> float:
+def _train_step(run: Run, learner: Learner, given: ops.Given) -> tuple[float, float]:
     clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
     optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
     stepper, observing = _stepper(run, learner, given), [shrinker.observes for shrinker in stage.shrinkers]
@@ -289,7 +291,7 @@ def _train_step(run: Run, learner: Learner, given: ops.Given) -> float:
     if observing != [shrinker.observes for shrinker in stage.shrinkers]:  # another step may now be the faster one
         learner.settle()
         learner.stepper = None
-    return loss
+    return loss, objective
 
 
 def _stepper(run: Run, learner: Learner, given: ops.Given) -> Step:

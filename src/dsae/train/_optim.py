@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -70,6 +71,16 @@ class SparseAdam(torch.optim.Optimizer):
         rest = [p for p in others if id(p) not in values]
         super().__init__([*groups, *([{"params": rest}] if rest else [])], {"lr": lr, "layer": None})
         self.betas, self.eps = betas, eps
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's, but without its compiler, which would be imported here in seconds."""
+        inspect.unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
+
+    def forget(self) -> None:
+        """Drop all gradients: `zero_grad` without the compiler."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
 
     def set_rate(self, rate: float) -> None:
         """The learning rate from now on."""

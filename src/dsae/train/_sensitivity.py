@@ -19,7 +19,7 @@ from dsae.nn import Autoencoder, restored
 _ROWS, _NUMBERS = 512, 1 << 26
 # Of sparse rows, whose steps take less: how many numbers are probed, all in all and at a time, but at least a panel of
 # rows; and of how many rows the inputs' mean size is taken, since each input is rare.
-_PROBED, _TILE, _NARROWEST, _SIZED = 1 << 22, 1 << 20, 16, 4096
+_PROBED, _TILE, _NARROWEST, _SIZED = 1 << 21, 1 << 20, 16, 4096
 # Share of the newest epoch in the running mean: averages the noise of single epochs, yet forgets the dense start.
 _NEWEST = 0.2
 
@@ -39,7 +39,7 @@ class Sensitivity:
     ----------
     source : Source
         Training rows; up to 512 are drawn for each epoch, fewer of very wide data: 2^26 numbers in all. Of sparse rows
-        the probe sees 2^22 numbers, while ``E |x_j|`` is that of up to 4096 rows.
+        the probe sees 2^21 numbers, while ``E |x_j|`` is that of up to 4096 rows.
     deviation : ndarray of float32, shape (n_features,)
         Standard deviation of every input, in the unit of the data.
     batch_size : int

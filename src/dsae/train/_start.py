@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from dsae.config import LOSSES, AutoencoderConfig, Loss, TrainConfig
+from dsae.config import LARGEST_DENSE_START, LOSSES, AutoencoderConfig, Loss, TrainConfig
 from dsae.data import Source
 from dsae.nn import Autoencoder, target_nnz
-from dsae.shrink import LARGEST_DENSE_START, METHODS, method_for
+from dsae.shrink import METHODS, method_for
 from dsae.store import Inputs
 from dsae.topology import Layer, Topology, inactive_edges, weakest_blocks
 

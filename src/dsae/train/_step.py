@@ -44,7 +44,7 @@ class AutogradStep:
     def gradients(self, given: ops.Given) -> tuple[float, float]:
         """By backward from the objective, into ``grad`` of the parameters."""
         run, learner = self._run, self._learner
-        learner.optimizer.zero_grad()
+        learner.optimizer.forget()
         for layer in learner.layers.values():
             layer.tape.x = layer.tape.dy = None
         by_matrix = (layer for layer in run.model.layers.values() if layer.executor == "dense")

@@ -1,0 +1,47 @@
+"""Laws of settings that follow from the shape of the data."""
+
+import math
+
+import pytest
+
+from dsae.config import AutoencoderConfig, automatic_epochs, automatic_widths
+from dsae.config import _automatic as rule
+
+SHAPES = [(100, 6, 6), (1_797, 64, 64), (11_314, 10_000, 57), (60_000, 784, 784), (30_000, 41_000, 2_000)]
+
+
+def model(n_samples, n_features, density=0.05, n_components=4):
+    widths = automatic_widths((n_samples, n_features), n_components, "identity")
+    return AutoencoderConfig(
+        n_features=n_features, n_components=n_components, hidden_layer_sizes=widths, density=density
+    )
+
+
+@pytest.mark.parametrize(("n_samples", "n_features", "stored"), SHAPES)
+def test_a_default_fit_ends_in_time(n_samples, n_features, stored):
+    """By the rule's own reckoning; measured times are in docs/design/shrinking.md."""
+    config = model(n_samples, n_features)
+    found = automatic_epochs(config, n_samples, stored, 256)
+    n_steps = math.ceil(n_samples / 256)
+    seconds = found * n_steps * rule._step_seconds(config, stored, 256)
+    assert 1 <= found <= 100
+    assert found == 1 or seconds <= min(600, max(20, 50 * rule._pca_seconds(config, n_samples, stored)))
+
+
+@pytest.mark.parametrize("change", [{"density": 0.2}, {"n_features": 20_000}, {"n_samples": 200_000}])
+def test_more_work_never_has_more_epochs(change):
+    shape = {"n_samples": 60_000, "n_features": 5_000}
+    density = {"density": 0.05}
+    before, after = shape | density, {**shape, **density, **change}
+    few, many = (automatic_epochs(model(**of), of["n_samples"], of["n_features"] / 10, 256) for of in (before, after))
+    assert many <= few
+
+
+def test_small_data_have_a_hundred_epochs_and_a_step_is_never_left_out():
+    assert automatic_epochs(model(100, 6), 100, 6, 256) == 100
+    assert automatic_epochs(model(10**9, 10_000), 10**9, 10_000, 256) == 1
+
+
+def test_what_a_layer_keeps_dense_counts_and_so_do_densities_by_layer():
+    by_layer = model(60_000, 784, density={"encoder.0": 0.05})
+    assert automatic_epochs(by_layer, 60_000, 784, 256) <= automatic_epochs(model(60_000, 784), 60_000, 784, 256)
