@@ -129,10 +129,10 @@ def test_batches_that_are_hardly_sparse_have_steps_of_their_own(monkeypatch):
     for step in (SparseStep, PanelStep, AutogradStep):
         kept = step.gradients
 
-        def gradients(self, x, kept=kept):
-            kinds.add(type(x).__name__)
+        def gradients(self, given, kept=kept):
+            kinds.add(type(given.x).__name__)
             steps.append(type(self))
-            return kept(self, x)
+            return kept(self, given)
 
         monkeypatch.setattr(step, "gradients", gradients)
     rows = sp.vstack([X, sp.csr_matrix(np.ones((60, 60), np.float32))], "csr")

@@ -51,7 +51,7 @@ class Sums:
         seconds = float(state["seconds"])
         if not n_batches <= n_rows or (n_batches > 0) != (seconds > 0):
             raise ValueError(f"{n_batches} batches, {n_rows} rows and {seconds} seconds do not fit together")
-        sums = (float(state["loss"]), float(state["worth"]), float(state.get("objective", 0.0)))
+        sums = (float(state["loss"]), float(state["worth"]), float(state["objective"]))
         return cls(n_batches, n_rows, *sums, seconds)
 
 
