@@ -139,8 +139,11 @@ class Run:
                 shrinker.load_state_dict(state["shrinkers"][key], self.model.layers)
         if self.observer is not None:
             self.observer.load_state_dict(state["observer"])
+        activity = state["activity"]
         if self.activity is not None:
-            self.activity.load_state_dict(state["activity"])
+            self.activity.load_state_dict(activity)
+        elif activity is not None:
+            raise ValueError("there is no code of zeros whose activity is kept")
 
     @contextlib.contextmanager
     def rounding(self) -> Iterator[None]:
