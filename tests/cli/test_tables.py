@@ -56,8 +56,27 @@ def test_a_table_is_fitted_and_comes_back_in_its_shape(dsae, table, tmp_path):
 def test_a_table_with_empty_cells_is_fitted_without_a_further_option(dsae, tmp_path):
     mixed().to_csv(tmp_path / "holes.csv", index=False)
     assert dsae("fit", tmp_path / "holes.csv", "-o", tmp_path / "m", "--table", *FIT).code == 0
+    assert load(tmp_path / "m").missing == "mask"
     assert dsae("reconstruct", tmp_path / "m", tmp_path / "holes.csv", "-o", tmp_path / "back.csv").code == 0
     assert pd.read_csv(tmp_path / "back.csv").notna().all().all()
+
+
+def test_empty_cells_are_filled_and_the_others_stay(dsae, tmp_path):
+    mixed().to_csv(tmp_path / "holes.csv", index=False)
+    assert dsae("fit", tmp_path / "holes.csv", "-o", tmp_path / "m", "--table", *FIT).code == 0
+    assert dsae("impute", tmp_path / "m", tmp_path / "holes.csv", "-o", tmp_path / "whole.csv").code == 0
+    given, whole = ((tmp_path / name).read_text().splitlines() for name in ("holes.csv", "whole.csv"))
+    assert [i for i, (one, other) in enumerate(zip(given, whole, strict=True)) if one != other] == [4, 5]
+    filled = pd.read_csv(tmp_path / "whole.csv")
+    assert filled.notna().all().all()
+    assert filled["colour"][3] in set(mixed()["colour"].dropna())
+    assert filled["children"].dtype == np.int64
+
+
+def test_a_model_of_whole_tables_refuses_holes(dsae, trained, tmp_path):
+    mixed().to_csv(tmp_path / "holes.csv", index=False)
+    failed = dsae("encode", trained, tmp_path / "holes.csv")
+    assert (failed.code, "--missing mask" in failed.err) == (2, True)
 
 
 def test_scores_and_selections_speak_of_the_tables_columns(dsae, trained, table, tmp_path):

@@ -102,7 +102,7 @@ def training_rows(
         raise ValueError("--feature-names does not go with --table: a table names its own features.")
     from dsae.features import fit_table
 
-    rows, source, has_empty = fit_table(path, missing="fill", **reading)
+    rows, source, has_empty = fit_table(path, **reading)
     if has_empty:
         parameters.setdefault("missing", "mask")
     for name, why in rows.left_out_.items():

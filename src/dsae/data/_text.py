@@ -79,7 +79,8 @@ class TextReader(Reader):
         second = self._fields(top[1]) if len(top) > 1 else []
         commented = self._fields(self._comment) if self._comment else []
         self._n_header, self._has_names = 0, True
-        if any(field not in MISSING and not self._is_number(field) for field in first) or is_range(first):
+        names = any(field not in MISSING and not self._is_number(field) for field in first)
+        if names or is_range(first) or top[0].startswith(b'"",'):  # R's names, which it writes in quotation marks
             self._n_header = 1
             self._warn_of_numbers(first)
             # R writes no name above the names of rows
