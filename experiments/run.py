@@ -34,7 +34,8 @@ TABLES = (
     "codes",
     "defaults",
 )
-TASKS: tuple[str, ...] = ("recommender", "outliers", "tables")  # the page of tasks: each table has `verdicts(rows)`, too
+# The page of tasks: each table has `verdicts(rows)`, too.
+TASKS: tuple[str, ...] = ("recommender", "outliers", "tables")
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "results"
 RESULTS = ROOT / "experiments" / "results"
