@@ -22,11 +22,8 @@ def error(guessed):
 
 
 dsa = DeepSparseAutoencoder(
-    n_components=16,
-    hidden_layer_sizes=(256,),
-    density=0.2,
-    max_iter=100,
-    batch_size=64,
+    density=0.1,
+    max_iter=60,
     missing="mask",  # NaN is not known; training hides up to 80 % more of each row
     random_state=0,
 )
