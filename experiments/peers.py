@@ -1,6 +1,7 @@
-"""A dictionary by a trainer of the field, in a process of its own: python peers.py SETTINGS, settings as JSON.
+"""A dictionary by a trainer of the field, in a process of its own: python -P peers.py SETTINGS, settings as JSON.
 
-It imports that trainer alone, since the peers live in another environment, and prints what it measured as JSON.
+It imports that trainer alone, since the peers live in another environment, and prints what it measured as JSON. Without
+-P a peer that imports a library called datasets would find the file beside this one.
 """
 
 from __future__ import annotations

@@ -74,10 +74,9 @@ def _ours(job: dict[str, Any], rows: dict[str, Any]) -> dict[str, float]:
 
 
 def _peers_python() -> Path:
-    """Of the environment that has the peers, which does not fit into one with dsae's."""
-    from benchmarks.suite.dictionary import peers_python
-
-    return peers_python()
+    """Of the environment that has the peers, that of `make bench PARTS=dictionary`."""
+    given = os.environ.get("DSAE_BENCH_PEERS")
+    return Path(given) if given else Path(__file__).parents[2] / ".venv-bench-dictionary" / "bin" / "python"
 
 
 def _theirs(job: dict[str, Any], rows: dict[str, Any]) -> dict[str, float]:
@@ -88,7 +87,7 @@ def _theirs(job: dict[str, Any], rows: dict[str, Any]) -> dict[str, float]:
         for name, values in rows.items():
             np.save(Path(folder) / f"{name}.npy", values)
         case = CASE | {"trainer": trainer, "code": code, "rate": job["rate"], "seed": job["seed"], "folder": folder}
-        command = [str(_peers_python()), str(Path(__file__).parents[1] / "peers.py"), json.dumps(case)]
+        command = [str(_peers_python()), "-P", str(Path(__file__).parents[1] / "peers.py"), json.dumps(case)]
         environment = os.environ | {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:

@@ -293,3 +293,10 @@ def test_second_derivatives_raise_rather_than_vanish(dtype, given):
     ):
         y.sum().backward(create_graph=True)  # its gradient with respect to the weights depends on x
     y.sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own
+def test_torch_can_export_it():
+    model = torch.nn.Sequential(SparseLinear(12, 8, density=0.3), torch.nn.ReLU(), SparseLinear(8, 4)).eval()
+    x = torch.rand(3, 12)
+    torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), model(x))

@@ -56,7 +56,8 @@ class LazyGradient:
 
 def is_native(tensor: Tensor) -> bool:
     """Whether the compiled kernels are there and support it."""
-    return kernels.NATIVE and tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    plain = type(tensor) in (Tensor, torch.nn.Parameter)  # not one by which torch.export traces
+    return kernels.NATIVE and plain and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 def transformed() -> bool:
