@@ -200,7 +200,8 @@ def _fit_all(X: ArraySource, params: dict[str, Any], say: Callable) -> dict[str,
     DeepSparseAutoencoder(1, max_iter=1).fit(np.eye(4))  # keeps torch's import and first call out of the training times
     fitted: dict[str, tuple[Any, float]] = {SPARSE: _fit(X, params, SPARSE, say)}
     runtime = fitted[SPARSE][0]
-    plain = {**params, **_PLAIN}
+    # by themselves, twins that take longer would get fewer epochs
+    plain = {**params, **_PLAIN, "max_iter": runtime.model.training["max_iter"]}
     fitted[DENSE] = _fit(X, plain, DENSE, say)
     hidden, code, decoder = narrow_widths(runtime.config, metrics.parameters(runtime.layers))
     narrow = {"hidden_layer_sizes": hidden, "n_components": code, "decoder_layer_sizes": decoder}

@@ -18,12 +18,17 @@ DENSE_ABOVE = 1 / 16
 
 # Seconds that a fit with default settings may take, and how many times those of PCA.
 _SHORTEST, _LONGEST, _TIMES_PCA = 20.0, 600.0, 50.0
-# Seconds of one thread (docs/design/shrinking.md): a multiply-add of PCA on dense and on sparse rows, ...
-_DENSE_PCA, _SPARSE_PCA = 1.2e-11, 4e-10
-# ... of sparse and of dense products in a step, and of one that finds its operands one by one; a pair of an output's
-# weights and an output in Gram matrices; an edge in the optimiser's pass; a value that enters; all else of a step.
-_PRODUCT, _DENSE_PRODUCT, _SCATTERED = 5e-11, 2.8e-11, 1.5e-9
-_PAIR, _OUTPUT, _EDGE, _VALUE, _BESIDE = 1.5e-9, 2e-8, 1e-8, 2e-9, 3e-3
+# Seconds of one thread (docs/design/shrinking.md): a multiply-add of PCA by the covariance, on dense and on sparse
+# rows, ...
+_COVARIANCE, _DENSE_PCA, _SPARSE_PCA = 1.2e-11, 5e-11, 2.2e-10
+# ... of sparse and of dense products in a step, and of one that finds its operands one by one; of an edge and an output
+# for each sample in the tiled loss; of a pair of weights, an edge and an output in Gram matrices; of an edge in the
+# optimiser's pass, a value that enters, all else of a step.
+_PRODUCT, _DENSE_PRODUCT, _SCATTERED = 3e-11, 2.5e-11, 4e-9
+_TILED_EDGE, _TILED_OUTPUT = 1.25e-10, 7.6e-10
+_PAIR, _GRAM_EDGE, _GRAM_OUTPUT = 4e-10, 1.4e-8, 3e-8
+_EDGE, _VALUE, _WIDE_VALUE, _BESIDE = 4e-9, 1e-9, 3e-9, 1.5e-3  # batches of wide rows leave the cache
+_PROBE = 2  # steps that the importances of an epoch take
 # Mean density of a gradual schedule above its last one, as a share of what it starts above that: a cubic curve over
 # three quarters of the training.
 _MORE = 0.19
@@ -78,26 +83,24 @@ def automatic_epochs(model: AutoencoderConfig, n_samples: int, stored: float, ba
     n_steps = math.ceil(n_samples / batch_size)
     wanted = max(10, min(100, math.ceil(4_000 / n_steps)))
     in_time = min(_LONGEST, max(_SHORTEST, _TIMES_PCA * _pca_seconds(model, n_samples, stored)))
-    return max(1, min(wanted, math.floor(in_time / (n_steps * _step_seconds(model, stored, batch_size)))))
+    epoch = (n_steps + _PROBE) * _step_seconds(model, stored, batch_size)
+    return max(1, min(wanted, math.floor(in_time / epoch)))
 
 
 def _pca_seconds(model: AutoencoderConfig, n_samples: int, stored: float) -> float:
     """By the covariance where that is small, else randomised, with ten more components and 16 passes over the data."""
     width, n_components = model.n_features, model.n_components + 10
-    passes = 16 * n_samples * stored * n_components * (_SPARSE_PCA if _is_sparse(model, stored) else _DENSE_PCA)
-    if stored < width or width > 1000:
-        return passes
-    return min(passes, _DENSE_PCA * width**2 * (n_samples + 10 * width))
-
-
-def _is_sparse(model: AutoencoderConfig, stored: float) -> bool:
-    return stored < model.n_features
+    sparse = stored < model.n_features
+    passes = 16 * n_samples * stored * n_components * (_SPARSE_PCA if sparse else _DENSE_PCA)
+    by_covariance = _COVARIANCE * width**2 * (n_samples + 10 * width)
+    return passes if sparse or width > 1000 else min(passes, by_covariance)
 
 
 def _step_seconds(model: AutoencoderConfig, stored: float, batch_size: int) -> float:
     """Of one step, over a whole training: products and the optimiser's pass, layer by layer, and all that is beside."""
     shapes, sparse = list(model.layer_shapes.values()), stored <= DENSE_ABOVE * model.n_features
-    seconds = _BESIDE + batch_size * _VALUE * (stored if sparse else 3 * model.n_features)
+    value = _WIDE_VALUE if model.n_features > _WIDE else _VALUE
+    seconds = _BESIDE + batch_size * value * (stored if sparse else 3 * model.n_features)
     for i, (name, (n_out, n_in)) in enumerate(model.layer_shapes.items()):
         density = model.density.get(name, 1.0) if isinstance(model.density, Mapping) else model.density
         final = density * n_out * n_in
@@ -105,8 +108,9 @@ def _step_seconds(model: AutoencoderConfig, stored: float, batch_size: int) -> f
         if sparse and i == 0:
             products = 2 * _SCATTERED * batch_size * stored * edges / n_in
         elif sparse and i == len(shapes) - 1:
-            by_gram = _PAIR * edges**2 / n_out + _OUTPUT * n_out + _SCATTERED * 3 * batch_size * stored * edges / n_out
-            products = min(by_gram, batch_size * (3 * _PRODUCT * edges + _OUTPUT / 20 * n_out))
+            by_gram = (_PAIR * edges / n_out + _GRAM_EDGE) * edges + _GRAM_OUTPUT * n_out
+            by_gram += 3 * _SCATTERED * batch_size * stored * edges / n_out
+            products = min(by_gram, batch_size * (_TILED_EDGE * edges + _TILED_OUTPUT * n_out))
         else:
             products = 3 * batch_size * min(_PRODUCT * edges, _DENSE_PRODUCT * n_out * n_in)
         seconds += products + _EDGE * edges
