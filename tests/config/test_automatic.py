@@ -28,13 +28,15 @@ def test_a_default_fit_ends_in_time(n_samples, n_features, stored):
     assert found == 1 or seconds <= min(600, max(20, 50 * rule._pca_seconds(config, n_samples, stored)))
 
 
-@pytest.mark.parametrize("change", [{"density": 0.2}, {"n_features": 20_000}, {"n_samples": 200_000}])
-def test_more_work_never_has_more_epochs(change):
-    shape = {"n_samples": 60_000, "n_features": 5_000}
-    density = {"density": 0.05}
-    before, after = shape | density, {**shape, **density, **change}
-    few, many = (automatic_epochs(model(**of), of["n_samples"], of["n_features"] / 10, 256) for of in (before, after))
-    assert many <= few
+@pytest.mark.parametrize("n_features", [784, 20_000])
+def test_more_weights_never_have_more_epochs(n_features):
+    """Of the same data, so that PCA takes the same."""
+    found = [
+        automatic_epochs(model(60_000, n_features, density), 60_000, n_features / 10, 256)
+        for density in (0.02, 0.05, 0.2, 0.5)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[-1]
 
 
 def test_small_data_have_a_hundred_epochs_and_a_step_is_never_left_out():
