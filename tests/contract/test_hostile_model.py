@@ -11,6 +11,7 @@ import signal
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load
 from tests.contract.attacks import RAW, attacked, bruised, header_of, lying_header, mutated, with_header
@@ -18,6 +19,7 @@ from tests.covering import covering
 from tests.folders import put, stored
 
 from dsae import DeepSparseAutoencoder, store
+from dsae.features import TableRows
 from dsae.runtime import Runtime
 from dsae.store._state import tensors_to_bytes
 
@@ -28,7 +30,24 @@ KINDS = {
     "dense": {"density": 1.0, "shrink": "none", "code_activation": "sigmoid"},
 }
 X = np.abs(np.random.default_rng(0).normal(size=(24, 6))).astype(np.float32)
+TABLE = TableRows().fit(  # of six features
+    pd.DataFrame(
+        {
+            "colour": pd.Categorical(list("abcd") * 6),
+            "x": np.arange(24.0) % 5,
+            "day": pd.date_range("2020-01-01", periods=24),
+        }
+    )
+)
 SLACK = 2 << 20  # bytes: interpreter, numpy and the check itself
+
+
+def use(model):
+    """Run it, and make a table of what it gives where it was fitted to one."""
+    runtime = Runtime(model)
+    rows = runtime.reconstruct(np.ones((3, model.config.n_features), np.float32))
+    if runtime.table is not None:
+        assert runtime.table.to_arrow(rows).num_rows == 3
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +56,9 @@ def folders(tmp_path_factory):
     for name, settings in KINDS.items():
         dsa = DeepSparseAutoencoder(3, hidden_layer_sizes=(5,), **{"density": 0.5} | settings)
         dsa.set_params(batch_size=8, random_state=0).partial_fit(X)
-        made[name] = dsa.save(tmp_path_factory.mktemp("hostile") / name)
+        made[name] = dsa.save(tmp_path_factory.mktemp("hostile") / name, table=TABLE if name == "dense" else None)
         model = store.read(made[name], learning=True)  # what is imported on first use is no memory of a damaged file
-        Runtime(model).reconstruct(np.ones((3, model.config.n_features), np.float32))
+        use(model)
     return made
 
 
@@ -81,7 +100,7 @@ def attempt(folder):
             break
         assert not last, took
     if model is not None:
-        Runtime(model).reconstruct(np.ones((3, model.config.n_features), np.float32))
+        use(model)
     return model is not None
 
 
@@ -211,6 +230,7 @@ def test_a_folder_that_is_none(tmp_path):
             store.read(path)
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_more_training_on_a_damaged_memory(victim):
     """What was read is then put back, tensor by tensor: there, too, it is a ValueError or it trains."""
     rng, refused, name = random.Random(0), 0, "learning.safetensors"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from dsae.cli._options import fit_options, settings
 
 if TYPE_CHECKING:
     from dsae.comparison import Comparison
+    from dsae.features import Schema
 
 _PIPE_WIDTH = 110  # columns that hold the table where there is no terminal to ask
 
@@ -74,7 +76,7 @@ def compare(
     X, X_test = source.load(), None if tested is None else tested.load()
     folder = made(output)
     comparison = run(X, X_test, **parameters)
-    write_study(folder, comparison, feature_names=source.column_names, image_shape=image_shape)
+    write_study(folder, comparison, feature_names=source.column_names, image_shape=image_shape, schema=schema)
     print_study(comparison, as_json)
     click.echo(f"report: {folder / 'report.html'}", err=True)
 
@@ -115,10 +117,16 @@ def made(folder: str) -> Path:
 
 
 def write_study(
-    folder: Path, comparison: Comparison, feature_names: Sequence[str] | None = None, image_shape: Any = None
+    folder: Path,
+    comparison: Comparison,
+    feature_names: Sequence[str] | None = None,
+    image_shape: Any = None,
+    schema: Schema | None = None,
 ) -> None:
     """Write ``model/``, ``comparison.json`` and ``report.html`` into ``folder``."""
-    comparison.models[comparison.rows[0].name].save(folder / "model")
+    from dsae import store
+
+    store.write(folder / "model", replace(comparison.models[comparison.rows[0].name].model, table=schema))
     (folder / "comparison.json").write_text(comparison.to_json() + "\n", encoding="utf-8")
     comparison.to_html(folder / "report.html", feature_names=feature_names, image_shape=image_shape)
 
