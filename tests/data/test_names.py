@@ -122,3 +122,14 @@ def test_names_must_be_as_many_as_there_are(documents):
         named_rows(documents.X, WORDS)
     with pytest.raises(ValueError, match="ids must be as many as the 30 rows; got 2"):
         named_rows(documents.X, ids=["a", "b"])
+
+
+def test_rows_with_names_may_have_values_that_are_not_known():
+    X = np.random.default_rng(0).normal(size=(20, 4))
+    X[3, 1] = np.nan
+    rows = named_rows(X, list("abcd"), ids=range(20))
+    dsa = DeepSparseAutoencoder(2, hidden_layer_sizes=(4,), density=0.5, max_iter=1, random_state=0, missing="mask")
+    assert np.isfinite(dsa.fit(rows).transform(rows)).all()
+    assert CodeIndex(rows, model=dsa).ids.tolist() == list(range(20))
+    with pytest.raises(ValueError, match=r"\[fit\] X must be finite; it holds NaN, first in row 3"):
+        small().fit(rows)

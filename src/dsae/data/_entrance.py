@@ -242,7 +242,7 @@ def named_rows(
     Raises
     ------
     ValueError
-        If ``X`` is not finite rows, or there are more or fewer names than rows or features.
+        If ``X`` is not rows of numbers, or there are more or fewer names than rows or features.
 
     Examples
     --------
@@ -253,7 +253,7 @@ def named_rows(
     >>> rows.column_names, rows.rows.ids.tolist()
     (['and', 'earth', 'moon'], ['doc-1', 'doc-2'])
     """
-    source = in_memory("named_rows", X)
+    source = in_memory("named_rows", X, missing="mask")  # the verb that takes them knows better
     given = source.rows
     names = source.column_names if feature_names is None else [str(name) for name in feature_names]
     known: dict[str, Any] = {

@@ -60,7 +60,7 @@ class CodeIndex:
         one_of("metric", metric, ("cosine", "euclidean"))
         self.metric = metric
         self._runtime = Runtime(model) if isinstance(model, Model) else getattr(model, "runtime_", model)
-        held = in_memory("CodeIndex", codes)
+        held = in_memory("CodeIndex", codes, missing=getattr(self._runtime, "missing", None))
         self.ids = ids_of(codes, held)
         rows = self._prepared("CodeIndex", held)
         from sklearn.neighbors import NearestNeighbors  # half a second that reports can do without
