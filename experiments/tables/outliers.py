@@ -158,7 +158,7 @@ def verdicts(rows: list[dict]) -> list[tuple]:
             found = {method: value for method, value in means.items() if method in others}
             if found:
                 best = max(found, key=lambda method: found[method])
-                verdict = "win" if ours >= found[best] + ahead else "**loss**"
+                verdict = "wins" if ours >= found[best] + ahead else "loses"
                 lines.append((f"outliers, {meaning}", what, f"{ours:.3f}", f"{found[best]:.3f}", best, verdict))
     return lines
 
