@@ -179,7 +179,7 @@ struct RidgePlan {
   const int32_t* sizes;  // inputs after each stage, rising
   const float* scales;   // [n_stages, n_columns]: what products are multiplied by where the largest are chosen
   int64_t n_stages;
-  float l2;
+  float l2, unseen;  // the weight of rows in which the column is zero, beside those in which it is not
 };
 // As many inputs as counts says in each row of sizes[n_stages - 1].
 struct RidgeOutput {

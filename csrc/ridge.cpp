@@ -1,5 +1,5 @@
 // Ridge regression of every column of a sparse matrix on a few others, which it chooses: column j gets the inputs S, j
-// not among them, and the weights w that minimise |x_j - X_S w|^2 + l2 |w|^2.
+// not among them, and the weights w that minimise |x_j - X_S w|^2 + l2 |w|^2, rows without j weighing `unseen` each.
 //
 // Inputs come in stages: each takes those columns i whose products with what is left, x_i (x_j - X_S w), are the
 // largest once scaled, and then all weights anew. Before the first stage everything is left, and the products are those
@@ -96,6 +96,7 @@ struct Work {
   const RidgePlan& plan;
   Sums left, products;  // rows of what is left; its products with columns
   Lists lists;
+  int32_t* owners;  // of a row, whether column j lives in it: the column's stamp
   int32_t* places;  // of a column among the inputs, -1 where it is none
   int64_t* keys;
   int32_t* inputs;
@@ -103,7 +104,7 @@ struct Work {
   int64_t room, size = 0;
 
   static int64_t bytes(const RidgeData& data, int64_t room, int64_t entries) {
-    const int64_t numbers = 5 * data.rows.n_rows + 4 * data.columns.n_rows + room * (room + 5) + 3 * entries;
+    const int64_t numbers = 6 * data.rows.n_rows + 4 * data.columns.n_rows + room * (room + 5) + 3 * entries;
     return (room * 8 + numbers * 4 + 63) / 64 * 64;
   }
 
@@ -125,6 +126,7 @@ struct Work {
     left = {floats(n_rows), integers(n_rows, 0), integers(n_rows, 0)};
     products = {floats(n_columns), integers(n_columns, 0), integers(n_columns, 0)};
     lists = {integers(n_rows, 0), integers(n_rows, 0), reinterpret_cast<Lists::Entry*>(take(3 * entries))};
+    owners = integers(n_rows, -1);
     places = integers(n_columns, -1);
     inputs = integers(room, 0);
     factor = floats(room * room);
@@ -138,6 +140,8 @@ struct Work {
       body(data.columns.indices[at], data.by_column[at]);
   }
 
+  float weight(int64_t j, int32_t row) const { return owners[row] == j ? 1 : plan.unseen; }
+
   // The products of all columns with what is left of column j.
   void project(int64_t j) {
     const Csr& rows = data.rows;
@@ -148,7 +152,7 @@ struct Work {
       held(inputs[p], [&](int32_t row, float value) { left.add(row, -weights[p] * value); });
     for (int64_t at = 0; at < left.n_met; ++at) {
       const int64_t row = left.met[at];
-      const float value = left.values[row];
+      const float value = weight(j, left.met[at]) * left.values[row];
       for (int64_t to = rows.indptr[row]; to < rows.indptr[row + 1]; ++to)
         products.add(rows.indices[to], value * data.by_row[to]);
     }
@@ -183,8 +187,9 @@ struct Work {
       for (int64_t q = 0; q <= p; ++q) row[q] = 0;
       held(inputs[p], [&](int32_t at, float value) {
         put(at, value);
+        const float weighed = weight(j, at) * value;
         for (int32_t e = lists.head(at); e >= 0; e = lists.entries[e].next)
-          row[lists.entries[e].input] += value * lists.entries[e].value;
+          row[lists.entries[e].input] += weighed * lists.entries[e].value;
       });
       row[p] += plan.l2;
       aim[p] = 0;
@@ -233,6 +238,7 @@ struct Work {
   // The inputs of column j in order, and their weights: how many.
   int32_t fit(int64_t j, int32_t* indices, float* values) {
     size = 0;
+    held(j, [&](int32_t row, float) { owners[row] = static_cast<int32_t>(j); });
     for (int64_t stage = 0; stage < plan.n_stages; ++stage) {
       const int64_t first = size;
       project(j);

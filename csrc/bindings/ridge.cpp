@@ -16,8 +16,8 @@ std::pair<dsae::Csr, const float*> matrix(const Call& call, const std::string& o
   return {csr, call.vector<const float>((of + "values").c_str(), values, "the size of indices", indices.size())};
 }
 
-void ridge(const Three& by_column, const Three& by_row, const In& sizes, const In& scales, float l2, int64_t begin,
-           const Outputs& outputs) {
+void ridge(const Three& by_column, const Three& by_row, const In& sizes, const In& scales, float l2, float unseen,
+           int64_t begin, const Outputs& outputs) {
   const Call call{"ridge"};
   const auto [columns, column_values] = matrix(call, "columns' ", by_column);
   const auto [rows, row_values] = matrix(call, "rows' ", by_row);
@@ -29,6 +29,7 @@ void ridge(const Three& by_column, const Three& by_row, const In& sizes, const I
   for (int64_t stage = 0; stage < n_stages; ++stage) rising &= wanted[stage] > (stage ? wanted[stage - 1] : 0);
   if (!rising) call.fail("sizes to rise from at least 1", "others");
   if (!(l2 > 0)) call.fail("l2 > 0", std::to_string(l2));
+  if (!(unseen >= 0)) call.fail("unseen >= 0", std::to_string(unseen));
   const float* const scale = call.data<float>("scales", scales, 2);
   call.equal("scales.shape[0]", scales.shape(0), "the number of stages", n_stages);
   call.equal("scales.shape[1]", scales.shape(1), "the number of columns", columns.n_rows);
@@ -40,19 +41,21 @@ void ridge(const Three& by_column, const Three& by_row, const In& sizes, const I
       call.vector<int32_t>("indices", indices, "that of counts times sizes[-1]", count * room),
       call.vector<float>("values", values, "that of counts times sizes[-1]", count * room)};
   nb::gil_scoped_release release;
-  kernels->ridge({columns, column_values, rows, row_values}, {wanted, scale, n_stages, l2}, begin, begin + count, out);
+  kernels->ridge({columns, column_values, rows, row_values}, {wanted, scale, n_stages, l2, unseen}, begin,
+                 begin + count, out);
 }
 
 }  // namespace
 
 void bind_ridge(nb::module_& m) {
-  m.def(
-      "ridge", &ridge, "columns"_a.noconvert(), "rows"_a.noconvert(), "sizes"_a.noconvert(), "scales"_a.noconvert(),
-      "l2"_a, "begin"_a, "outputs"_a.noconvert(),
-      "Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages.\n\n``columns`` "
-      "and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, ``sizes`` the number of inputs "
-      "after\neach "
-      "stage, ``scales [n_stages, n_columns]`` what products are multiplied by, ``outputs`` ``(counts, "
-      "indices,\nvalues)``, "
-      "of which a column's are in order.");
+  m.def("ridge", &ridge, "columns"_a.noconvert(), "rows"_a.noconvert(), "sizes"_a.noconvert(), "scales"_a.noconvert(),
+        "l2"_a, "unseen"_a, "begin"_a, "outputs"_a.noconvert(),
+        "Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages; rows in "
+        "which a "
+        "column is zero\nweigh ``unseen``.\n\n``columns`` "
+        "and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, ``sizes`` the number of inputs "
+        "after\neach "
+        "stage, ``scales [n_stages, n_columns]`` what products are multiplied by, ``outputs`` ``(counts, "
+        "indices,\nvalues)``, "
+        "of which a column's are in order.");
 }

@@ -29,7 +29,7 @@ void test_ridge(const dsae::Kernels& k, const Matrix& m, const std::string& wher
     dsae::set_max_threads(threads);
     Ints counts(n), indices(n * room);
     Floats weights(n * room);
-    k.ridge(data, {sizes.data(), scales.data(), 2, l2}, 0, n, {counts.data(), indices.data(), weights.data()});
+    k.ridge(data, {sizes.data(), scales.data(), 2, l2, 1}, 0, n, {counts.data(), indices.data(), weights.data()});
     if (first.empty()) first = weights;
     bool good = same(weights, first);
     for (int64_t j = 0; j < n; ++j) {

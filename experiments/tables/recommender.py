@@ -14,13 +14,13 @@ import scipy.sparse as sp
 TITLE = "Recommending: articles of citeulike"
 ALONE = True  # its times are compared
 SEEDS = (0, 1, 2, 3, 4)
-DEFAULT = {"n_neighbours": 200, "ridge": 30.0, "discount": 0.15, "grown": 0.0}
+DEFAULT = {"n_neighbours": 200, "ridge": 15.0, "unseen": 0.5, "discount": 0.15, "grown": 0.0}
 ITEM_LAYERS = {
     "DSARecommender, defaults": DEFAULT,
     "DSARecommender, 100 neighbours": DEFAULT | {"n_neighbours": 100},
     "DSARecommender, 100 neighbours, half grown": DEFAULT | {"n_neighbours": 100, "grown": 0.5},
     "DSARecommender, 400 neighbours": DEFAULT | {"n_neighbours": 400},
-    "DSARecommender, no discount": DEFAULT | {"discount": 0.0},
+    "DSARecommender, no discount, all errors weigh 1": DEFAULT | {"discount": 0.0, "ridge": 30.0, "unseen": 1.0},
 }
 DEEP = {
     "n_components": 600,

@@ -582,6 +582,7 @@ def ridge(
     sizes: Annotated[NDArray, dict(device="cpu", writable=False)],
     scales: Annotated[NDArray, dict(device="cpu", writable=False)],
     l2: float,
+    unseen: float,
     begin: int,
     outputs: tuple[
         Annotated[NDArray, dict(device="cpu")],
@@ -590,7 +591,8 @@ def ridge(
     ],
 ) -> None:
     """
-    Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages.
+    Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages; rows in which a column is zero
+    weigh ``unseen``.
 
     ``columns`` and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, ``sizes`` the number of inputs after
     each stage, ``scales [n_stages, n_columns]`` what products are multiplied by, ``outputs`` ``(counts, indices,

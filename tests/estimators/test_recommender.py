@@ -46,7 +46,7 @@ def test_items_of_the_same_group_are_recommended(model):
 
 
 def test_scores_are_the_ridge_layers_and_own_items_are_left_out(model):
-    layer, counts = sparse_ridge(X, 8, 5.0), np.asarray(X.sum(axis=0))
+    layer, counts = sparse_ridge(X, 8, 5.0, unseen=0.5), np.asarray(X.sum(axis=0))
     np.testing.assert_array_equal(weights(model).topology.indices, layer.topology.indices)
     plain = X @ layer.to_csr().T.toarray() / counts**0.15
     plain[X.toarray() > 0] = -np.inf
@@ -240,6 +240,7 @@ BAD = {
     "negative, more": (lambda m: m.partial_fit(-X), "[partial_fit] Negative values in data"),
     "neighbours": (lambda m: m.set_params(n_neighbours=0).fit(X), "n_neighbours must be a whole number of at least 1"),
     "ridge": (lambda m: m.set_params(ridge=-1).fit(X), "ridge must be a number in (0, inf); got -1."),
+    "unseen": (lambda m: m.set_params(unseen=-1).fit(X), "unseen must be a number in [0, inf); got -1."),
     "discount": (lambda m: m.set_params(discount=-1).fit(X), "discount must be a number in [0, inf); got -1."),
     "grown": (lambda m: m.set_params(grown=2).fit(X), "grown must be a number in [0, 1]; got 2."),
     "parameter": (

@@ -26,16 +26,18 @@ def items(n_rows=60, n=25, density=0.2, seed=0, values="ones"):
     powers=[(0.5, 0.5), (0.0, 1.0)],
     values=["ones", "normal"],
     density=[0.02, 0.2, 0.6],
+    unseen=[1.0, 0.3],
 )
-def test_weights_are_those_of_ridge_regression_on_the_inputs(n_inputs, ridge, grown, powers, values, density):
+def test_weights_are_those_of_ridge_regression_on_the_inputs(n_inputs, ridge, grown, powers, values, density, unseen):
     X = items(density=density, values=values)
-    G = (X.T @ X).toarray().astype(np.float64)
-    W = sparse_ridge(X, n_inputs, ridge, grown=grown, powers=powers).to_csr()
+    W = sparse_ridge(X, n_inputs, ridge, grown=grown, powers=powers, unseen=unseen).to_csr()
+    X = X.toarray().astype(np.float64)
     for j in range(X.shape[1]):
         inputs, weights = W[j].indices, W[j].data
         assert j not in inputs
         assert inputs.size <= n_inputs
-        wanted = np.linalg.solve(G[np.ix_(inputs, inputs)] + ridge * np.eye(inputs.size), G[inputs, j])
+        weighed = X[:, inputs].T * np.where(X[:, j] != 0, 1, unseen)
+        wanted = np.linalg.solve(weighed @ X[:, inputs] + ridge * np.eye(inputs.size), weighed @ X[:, j])
         np.testing.assert_allclose(weights, wanted, atol=1e-4)
 
 
@@ -73,12 +75,12 @@ def test_the_kernel_is_the_reference_on_any_number_of_threads(monkeypatch):
     before, found = kernels.set_threads(1), []
     for n_threads in (1, 2, 3):
         kernels.set_threads(n_threads)
-        found.append(sparse_ridge(X, 6, 1.0, grown=0.5))
+        found.append(sparse_ridge(X, 6, 1.0, grown=0.5, unseen=0.3))
     kernels.set_threads(before)
     for layer in found:
         np.testing.assert_array_equal(layer.values, found[0].values)
     monkeypatch.setattr(_ridge, "kernels", reference)
-    wanted = sparse_ridge(X, 6, 1.0, grown=0.5)
+    wanted = sparse_ridge(X, 6, 1.0, grown=0.5, unseen=0.3)
     np.testing.assert_array_equal(found[0].topology.indices, wanted.topology.indices)
     np.testing.assert_allclose(found[0].values, wanted.values, atol=1e-5)
 

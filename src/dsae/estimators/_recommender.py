@@ -49,6 +49,9 @@ class DSARecommender(DSAEstimator):
         their square, the model with their number.
     ridge : float
         Added to the diagonal of the neighbours' co-counts: an item must share more users than about that to count.
+    unseen : float
+        Weight of the error at an item that a user does not have, beside 1 at one that he has (Hu, Koren & Volinsky
+        2008): it may only be unknown to him.
     discount : float
         Scores of an item are divided by its number of users to this power: 0 favours popular items, 0.5 rare ones.
     grown : float
@@ -86,7 +89,8 @@ class DSARecommender(DSAEstimator):
         self,
         n_neighbours: int = 200,
         *,
-        ridge: float = 30.0,
+        ridge: float = 15.0,
+        unseen: float = 0.5,
         discount: float = 0.15,
         grown: float = 0.0,
         random_state: Any = None,
@@ -308,18 +312,18 @@ class DSARecommender(DSAEstimator):
     def _check_parameters(self) -> None:
         positive_int("n_neighbours", self.n_neighbours)
         in_range("ridge", self.ridge, 0, open_low=True)
+        in_range("unseen", self.unseen, 0)
         in_range("discount", self.discount, 0)
         in_range("grown", self.grown, 0, 1)
 
     def _learn(self, users: Any, names: list[str] | None) -> None:
         begun, n = time.perf_counter(), users.shape[1]
-        weights = sparse_ridge(
-            users, min(self.n_neighbours, max(1, n - 1)), self.ridge, grown=self.grown, powers=_POWERS
-        )
+        most = min(self.n_neighbours, max(1, n - 1))
+        weights = sparse_ridge(users, most, self.ridge, grown=self.grown, powers=_POWERS, unseen=self.unseen)
         counts = np.bincount(users.indices, minlength=n)
         values = weights.values * (np.maximum(counts, 1.0) ** -self.discount).astype(np.float32)[weights.topology.rows]
         itself = Topology((n, n), np.arange(n + 1), np.arange(n))
-        given = {name: float(getattr(self, name)) for name in ("ridge", "discount", "grown")}
+        given = {name: float(getattr(self, name)) for name in ("ridge", "unseen", "discount", "grown")}
         model = store.Model(
             AutoencoderConfig(n_features=n, n_components=n),
             {

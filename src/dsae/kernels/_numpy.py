@@ -130,27 +130,28 @@ def first_dead(indptr, indices, order, lengths):
     return _starts([row.size for row in columns]), np.concatenate([np.empty(0, np.int32), *columns])
 
 
-def ridge(columns, rows, sizes, scales, l2: float, begin: int, outputs) -> None:
+def ridge(columns, rows, sizes, scales, l2: float, unseen: float, begin: int, outputs) -> None:
     """Ridge regression of columns on others: ``outputs`` are ``counts, indices, values``, as the extension has it."""
     counts, indices, values = outputs
     n_columns, n_rows = columns[0].size - 1, rows[0].size - 1
     by_column, by_row = _matrix(*columns, n_rows), _matrix(*rows, n_columns)
     indices, values = indices.reshape(counts.size, -1), values.reshape(counts.size, -1)
     for at, j in enumerate(range(begin, begin + counts.size)):
-        chosen, weights = np.empty(0, np.int64), np.empty(0)
-        own = (by_column[j] @ by_row).toarray()[0].astype(np.float64)
-        products = own
+        chosen, fitted = np.empty(0, np.int64), np.empty(0)
+        target = by_column[j].toarray()[0].astype(np.float64)
+        weight = np.where(target != 0, 1.0, unseen)
+        left = target
         for size, scale in zip(sizes, scales, strict=True):
-            score = np.abs(products) * scale
+            score = np.abs((weight * left) @ by_row) * scale
             score[[j, *chosen]] = 0
             best = np.argsort(-score, kind="stable")[: size - chosen.size]
             chosen = np.concatenate([chosen, best[score[best] > 0]])
-            met = (by_column[chosen] @ by_row).toarray().astype(np.float64)
-            weights = np.linalg.solve(met[:, chosen] + l2 * np.eye(chosen.size), own[chosen])
-            products = own - weights @ met
+            some = by_column[chosen].toarray().astype(np.float64)
+            fitted = np.linalg.solve(weight * some @ some.T + l2 * np.eye(chosen.size), some @ (weight * target))
+            left = target - fitted @ some
         order = np.argsort(chosen)
         counts[at] = order.size
-        indices[at, : order.size], values[at, : order.size] = chosen[order], weights[order]
+        indices[at, : order.size], values[at, : order.size] = chosen[order], fitted[order]
 
 
 def activate(rows, activation: int | Activation, k: int, thresholds) -> None:

@@ -23,6 +23,7 @@ def sparse_ridge(
     *,
     grown: float = 0.0,
     powers: Sequence[float] = (0.5, 0.5),
+    unseen: float = 1.0,
     progress: Callable[[int], Any] | None = None,
 ) -> Layer:
     """A layer that predicts every feature of a row from at most ``n_inputs`` others.
@@ -47,6 +48,9 @@ def sparse_ridge(
         Share of the inputs that the second stage chooses, in [0, 1).
     powers : two floats
         Of ``c_i`` in either stage: 0 for the most frequent inputs, 1 for the rarest.
+    unseen : float
+        Weight of the squared errors of an output over rows in which it is zero, beside 1 for the others (Hu, Koren &
+        Volinsky 2008, eq. 3): what a user does not have may only be unknown to him.
     progress : callable, optional
         Called with the number of outputs done.
 
@@ -71,6 +75,7 @@ def sparse_ridge(
     positive_int("n_inputs", n_inputs)
     in_range("ridge", ridge, 0, open_low=True)
     in_range("grown", grown, 0, 1)
+    in_range("unseen", unseen, 0)
     columns, rows, counts = _both_ways(X)
     n = counts.size
     first = max(1, math.ceil((1 - grown) * n_inputs))
@@ -81,7 +86,7 @@ def sparse_ridge(
     for begin in range(0, n, height):
         size = min(height, n - begin)
         out = np.zeros(size, np.int32), np.zeros(size * n_inputs, np.int32), np.zeros(size * n_inputs, np.float32)
-        kernels.ridge(columns, rows, sizes, scales, ridge, begin, out)
+        kernels.ridge(columns, rows, sizes, scales, ridge, unseen, begin, out)
         used = np.arange(n_inputs) < out[0][:, None]
         parts.append((out[0], *(array.reshape(size, n_inputs)[used] for array in out[1:])))
         if progress is not None:
