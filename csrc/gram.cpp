@@ -183,6 +183,8 @@ struct Gram {
   // What the number takes from the output's gradient. All samples have the weight `unseen` already.
   float taken(Number t, float z) const { return t.weight * t.value - (t.weight - unseen) * z; }
 
+  static float weight_of(const float* known, int64_t at) { return known ? known[at] : 1.0f; }
+
   // body(sample, number) for what column `row` holds, all samples of a crowded one.
   template <class Body>
   void numbers_of(int64_t row, const Body& body) const {
@@ -190,13 +192,14 @@ struct Gram {
     const int64_t stop = t.indptr[row + 1];
     int64_t at = t.indptr[row];
     if (!is_crowded(row)) {
-      for (; at < stop; ++at) body(t.indices[at], Number{target.by_column[at], 1});
+      for (; at < stop; ++at) body(t.indices[at], Number{target.by_column[at], weight_of(target.known_by_column, at)});
       return;
     }
     const float shift = target.shift[row];
     for (int64_t b = 0; b < x.count; ++b) {
       const bool seen = at < stop && t.indices[at] == b;
-      body(b, seen ? Number{target.by_column[at] - shift, 1} : Number{-shift, unseen});
+      body(b,
+           seen ? Number{target.by_column[at] - shift, weight_of(target.known_by_column, at)} : Number{-shift, unseen});
       at += seen;
     }
   }
@@ -350,7 +353,8 @@ struct Gram {
           skipped_before(row);
           const bool each_sample = other < n_crowded && crowded[other] == row;
           other += each_sample;
-          take(row, {target.by_row[at] - (each_sample ? target.shift[row] : 0), 1}, h, dx);
+          const float value = target.by_row[at] - (each_sample ? target.shift[row] : 0);
+          take(row, {value, weight_of(target.known_by_row, at)}, h, dx);
         }
         skipped_before(layer.w.n_rows);
       }

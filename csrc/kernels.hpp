@@ -136,12 +136,13 @@ struct OutputGradients {
 using TiledLoss = double(const OutputLayer&, Panels<const float> x, const Target&, int loss, int64_t n_rows,
                          float factor, const OutputGradients&);
 
-// What an output is compared with, by columns as above and by samples.
+// What an output is compared with, by columns as above and by samples; weights of its numbers, both ways, are null for
+// all ones.
 struct GramTarget {
   Csr columns;
   const float* by_column;
   Csr rows;
-  const float *by_row, *shift;
+  const float *by_row, *shift, *known_by_column, *known_by_row;
 };
 // With its edges by column, as windows.hpp has them: windows of `height` outputs, which are made `dense` matrices of
 // rows * columns numbers for the sum of their squares, or not.
@@ -167,8 +168,8 @@ using GramLoss = double(const GramLayer&, Rows<const float> x, const GramTarget&
 using GramEdges = void(const GramLayer&, Rows<const float> x, const GramTarget&, const Csr& edges, float factor,
                        float* dw, float* norms);
 
-// A matrix by columns and by rows, with values. Products of one column with all others go by way of its rows, those of a
-// few columns among each other by the columns alone.
+// A matrix by columns and by rows, with values. Products of one column with all others go by way of its rows, those of
+// a few columns among each other by the columns alone.
 struct RidgeData {
   Csr columns;
   const float* by_column;

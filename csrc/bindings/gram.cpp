@@ -72,16 +72,28 @@ struct Given {
     call.trusted("indices", w.indices, indices.size(), x.width);
     const auto by_column = part(call, "column ", columns, w.n_rows, "the number of outputs", x.count);
     const auto by_sample = part(call, "sample ", samples, x.count, "the number of samples", w.n_rows);
-    target = {by_column.first, by_column.second, by_sample.first, by_sample.second,
-              shift ? call.vector<const float>("shift", *shift, "the number of outputs", w.n_rows) : nullptr};
+    target = {by_column.first,
+              by_column.second,
+              by_sample.first,
+              by_sample.second,
+              shift ? call.vector<const float>("shift", *shift, "the number of outputs", w.n_rows) : nullptr,
+              nullptr,
+              nullptr};
   }
 };
 
 double gram_loss(const Four& layer, const Windows& windows, const In& x, const Three& columns, const Three& samples,
                  const std::optional<In>& shift, float unseen, float factor,
-                 const std::tuple<Out, Out, std::optional<Out>>& gradients) {
+                 const std::tuple<Out, Out, std::optional<Out>>& gradients,
+                 const std::optional<std::tuple<In, In>>& known) {
   const Call call{"gram_loss"};
   Given given(call, layer, x, columns, samples, shift);
+  if (known) {
+    const auto& [by_column, by_row] = *known;
+    const int64_t size = std::get<1>(columns).size();
+    given.target.known_by_column = call.vector<const float>("known by column", by_column, "the size of indices", size);
+    given.target.known_by_row = call.vector<const float>("known by sample", by_row, "the size of indices", size);
+  }
   const auto& [rows, slots, cuts, height, dense] = windows;
   const int64_t nnz = std::get<1>(layer).size(), n_rows = given.layer.w.n_rows, width = given.x.width;
   if (height < 1) call.fail("windows of at least one output", std::to_string(height));
@@ -134,12 +146,14 @@ void bind_gram(nb::module_& m) {
         "Edges by windows of ``height`` rows, within a window by column: ``rows, slots, cuts``.");
   m.def("gram_loss", &gram_loss, "layer"_a.noconvert(), "windows"_a.noconvert(), "x"_a.noconvert(),
         "columns"_a.noconvert(), "samples"_a.noconvert(), "shift"_a.noconvert().none(), "unseen"_a, "factor"_a,
-        "gradients"_a.noconvert(),
+        "gradients"_a.noconvert(), "known"_a.noconvert().none() = nb::none(),
         "Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its "
         "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives, the "
         "height and whether windows are made dense, "
         "``columns`` and ``samples`` are the\ntarget's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, "
-        "dbias, dx or None)``; numbers that the target\ndoes not hold have the weight ``unseen``.");
+        "dbias, dx or None)``; numbers that the target\ndoes not hold have the weight ``unseen``, the others 1 or that "
+        "of "
+        "``known``, by column and by sample.");
   m.def("gram_edges", &gram_edges, "layer"_a.noconvert(), "x"_a.noconvert(), "columns"_a.noconvert(),
         "samples"_a.noconvert(), "shift"_a.noconvert().none(), "factor"_a, "edges"_a.noconvert().none(),
         "norms"_a.noconvert().none(),

@@ -112,6 +112,26 @@ def test_clean_rows_are_learned_from_noisy_ones():
     assert dsa.score(noisy, target=X) > small(max_iter=200, learning_rate_init=0.01).fit(noisy).score(noisy, target=X)
 
 
+@KINDS
+@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+def test_outputs_start_at_the_mean_of_the_target(rows, verb):
+    """However far it is from that of the rows."""
+    target = rows.toarray() + 1000 * np.arange(1, WIDTH + 1) if sp.issparse(rows) else rows + 1000
+    dsa = getattr(small(max_iter=1, learning_rate_init=1e-9), verb)(rows, target=target.astype("f4"))
+    np.testing.assert_allclose(dsa.runtime_.reconstruct(rows).mean(0), target.mean(0), rtol=1e-2)
+
+
+def test_a_target_has_to_suit_the_loss():
+    with pytest.raises(
+        ValueError, match=r"\[fit\] loss='bce' needs target in \[0, 1\]; got values from .*Rescale target\."
+    ):
+        small(loss="bce").fit((X > 0).astype("f4"), target=X)
+    with pytest.raises(
+        ValueError, match=r"\[fit\] target is for losses without totals, mse and bce; got loss='poisson'"
+    ):
+        small(loss="poisson").fit((X > 0).astype("f4"), target=(X < 0).astype("f4"))
+
+
 def test_weights_are_routed_to_the_step_that_asks_for_them():
     with config_context(enable_metadata_routing=True):
         dsa = small().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)

@@ -248,16 +248,17 @@ def window_edges(indptr, indices, n_cols: int, height: int):
     return rows[order].astype(np.int32), order, cuts
 
 
-def gram_loss(layer, windows, x, columns, samples, shift, unseen: float, factor: float, gradients) -> float:
+def gram_loss(layer, windows, x, columns, samples, shift, unseen: float, factor: float, gradients, known=None) -> float:
     """Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, and its gradients.
 
-    Numbers that the target does not hold have the weight ``unseen``.
+    Numbers that the target does not hold have the weight ``unseen``, the others 1 or that of ``known``.
     """
     indptr, indices, values, bias = layer
     W, T = _matrix(indptr, indices, values, x.shape[1]).toarray(), _matrix(*columns, x.shape[0]).toarray().T
     seen = _matrix(*columns[:2], np.ones_like(columns[2]), x.shape[0]).toarray().T > 0
     residual = x @ W.T + bias - T + (0 if shift is None else shift)
-    dy = np.where(seen, 1, np.float32(unseen)) * residual
+    counts = 1 if known is None else _matrix(*columns[:2], known[0], x.shape[0]).toarray().T
+    dy = np.where(seen, counts, np.float32(unseen)) * residual
     total = float((dy.astype(np.float64) * residual).sum())
     dy *= np.float32(factor)
     gradients[0][:] = (dy.T @ x)[_rows(indptr), indices]

@@ -46,7 +46,8 @@ def dense_formula(weight, bias, h, aim, unseen):
     """The mean of ``weight (W h + b - t)^2`` over all numbers."""
     residual = h @ weight.T + bias - aim.dense(h)
     seen = replace(aim, values=np.ones_like(aim.values), shift=None).dense(h)
-    return (torch.where(seen > 0, 1.0, unseen) * residual.square()).sum() / max(1, residual.numel())
+    known = 1.0 if aim.known is None else aim.weights(h)
+    return (torch.where(seen > 0, known, unseen) * residual.square()).sum() / aim.size
 
 
 def close(got, expected, tolerance):
@@ -65,10 +66,13 @@ def close(got, expected, tolerance):
     shift=[False, True],
     unseen=[1.0, 0.1, 0.0],
     packed=[False, True],
+    known=[False, True],
 )
-def test_it_is_the_dense_formula(shape, density, n_rows, fill, shift, unseen, packed):
+def test_it_is_the_dense_formula(shape, density, n_rows, fill, shift, unseen, packed, known):
     topology, values, bias = layer(shape, density)
     aim, h = target(n_rows, shape[0], fill, shift), torch.randn(n_rows, shape[1], requires_grad=True)
+    if known:
+        aim = replace(aim, known=np.random.default_rng(4).integers(0, 4, aim.values.size).astype(np.float32))
     got = ops.gram_loss(values, bias, ops.pack(h) if packed else h, topology, aim, unseen)
     wide = [t.detach().double().requires_grad_(True) for t in (values, bias, h)]
     expected = dense_formula(ops.dense(wide[0], topology), wide[1], wide[2], aim, unseen)
@@ -168,6 +172,14 @@ def test_the_bits_do_not_depend_on_the_number_of_threads():
     assert len(results) == 1
 
 
+def test_weights_of_rows_are_beyond_it():
+    topology, values, bias = layer((5, 3), 1.0)
+    aim = replace(target(6, 5, 0.3, False), weight=np.ones(6, np.float32))
+    with pytest.raises(ValueError, match=re.escape("[gram_loss] target must have no weights of rows")):
+        ops.gram_loss(values, bias, torch.randn(6, 3), topology, aim)
+    assert not pays(topology, aim)
+
+
 @pytest.mark.parametrize("unseen", [-1.0, float("nan"), float("inf"), True, "1"])
 def test_a_weight_is_a_number_from_zero_on(unseen):
     topology, values, bias = layer((5, 3), 1.0)
@@ -189,6 +201,7 @@ def test_a_weight_is_a_number_from_zero_on(unseen):
         (4, 2, np.zeros(1, np.float32), "Expected sample values.size = 7, the size of indices; got 1."),
         (5, None, np.zeros(3, np.float32), "Expected shift.size = 5, the number of outputs; got 3."),
         (8, 2, np.zeros((6, 4), np.float32), "Expected dx.shape[1] = 3, the width of x; got 4."),
+        (9, None, (np.zeros(3, np.float32),) * 2, "Expected known by column.size = 7, the size of indices; got 3."),
     ],
 )
 def test_the_kernel_refuses_what_does_not_fit(place, at, wrong, message):
@@ -199,7 +212,7 @@ def test_the_kernel_refuses_what_does_not_fit(place, at, wrong, message):
     windows = (*kernels.window_edges(topology.indptr, topology.indices, 3, 2), 2, True)
     samples = (aim.pattern.indptr, aim.pattern.indices, aim.values)
     right = [(topology.indptr, topology.indices, f(15), f(5)), windows, f(6, 3), aim.columns, samples, f(5), 1.0, 1.0]
-    right.append((f(15), f(5), f(6, 3)))
+    right += [(f(15), f(5), f(6, 3)), None]
     kernels.gram_loss(*right)
     changed = wrong if at is None else tuple(wrong if i == at else part for i, part in enumerate(right[place]))
     with pytest.raises(ValueError, match=re.escape(f"[gram_loss] {message}")):

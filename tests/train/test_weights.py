@@ -19,6 +19,7 @@ from dsae.nn import Autoencoder
 from dsae.train import _loop
 from dsae.train._dense import DenseStep
 from dsae.train._panels import PanelStep
+from dsae.train._sparse import SparseStep
 from dsae.train._step import AutogradStep
 
 RNG = np.random.default_rng(0)
@@ -209,3 +210,31 @@ def test_early_stopping_weighs_validation_rows(monkeypatch):
         run = {"rows": data(N_ROWS), "max_iter": 1, "early_stopping": True, "batch_size": N_ROWS}
         losses.append(train(validation=Beside(rows), **run)[1][0]["validation_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@native
+@covering(
+    {"loss, output": [("mse", "identity"), ("bce", "sigmoid")]},
+    target=[False, True],
+    known=[False, True],
+    weight=[False, True],
+    density=[0.3, 1.0],
+    hidden=[(), (9,)],
+)
+def test_steps_on_sparse_rows_have_the_gradients_of_autograd(
+    monkeypatch, loss, output, target, known, weight, density, hidden
+):
+    monkeypatch.setattr(ops._rows, "DENSE_ABOVE", 2)
+    monkeypatch.setattr(_loop, "sparse_step_for", Checked)
+    monkeypatch.setattr(Checked, "kind", SparseStep)
+    monkeypatch.setattr(Checked, "steps", 0)
+    rows, other = (sp.random(N_ROWS, WIDTH, 0.3, "csr", np.float32, seed) for seed in (0, 1))
+    aim = other if target else rows
+    counts = aim.copy()
+    counts.data = RNG.integers(0, 4, aim.nnz).astype(np.float32)
+    more = {"target": aim if target else None, "known": counts if known else None}
+    more["weight"] = RNG.integers(0, 4, N_ROWS).astype(np.float32) if weight else None
+    monkeypatch.setattr(Beside, "more", more)
+    how = {"loss": loss, "output_activation": output, "hidden_layer_sizes": hidden, "density": density}
+    train(rows=Beside(rows), batch_size=70, max_iter=4, shrink="random" if density < 1 else "none", **how)
+    assert Checked.steps == 4 * 5

@@ -254,6 +254,15 @@ class ArraySource:
             check_moments(*found, self._exact, self.column_names)
         return found
 
+    @property
+    def target(self) -> Rows | None:
+        """What is predicted from the rows; None where that is the rows themselves."""
+        return self._all.target
+
+    def target_moments(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same of every column of the target; None where the rows are their own."""
+        return moments_of_target(self._all.target, self._all.weight)
+
     def farthest(self) -> Farthest:
         """The row farthest from the mean."""
         row, share = self._moments.farthest()
@@ -292,3 +301,8 @@ class ArraySource:
 
     def _of(self, batch: Batch) -> ArraySource:
         return ArraySource.of(batch, self.parts[TABLE], self._exact)
+
+
+def moments_of_target(target: Rows | None, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean and standard deviation of every column of a target in memory, if there is one."""
+    return None if target is None else ArraySource(target, weight=weight).moments()

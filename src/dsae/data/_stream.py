@@ -19,7 +19,7 @@ from dsae.data._draws import draws
 from dsae.data._known import Known
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
-from dsae.data._source import ArraySource
+from dsae.data._source import ArraySource, moments_of_target
 from dsae.data._statistics import Farthest, Statistics, n_bytes
 
 _SMALL = 1 << 28  # bytes: smaller data are better read once, into memory
@@ -240,6 +240,15 @@ class StreamSource:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32, by one pass."""
         return self._statistics.moments()
+
+    @property
+    def target(self) -> Rows | None:
+        """What is predicted from the rows of the reader; None where that is the rows themselves."""
+        return self._target
+
+    def target_moments(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same of every column of the target, of all rows of the reader; None where the rows are their own."""
+        return moments_of_target(self._target, self._weight)
 
     def farthest(self) -> Farthest:
         """The row farthest from the mean of those near it in the file, by the same pass."""

@@ -131,13 +131,21 @@ def _check_loss(model: AutoencoderConfig, train: TrainConfig, rows: Rows) -> Non
             f"missing='mask' is for losses without totals, mse and bce; got loss={train.loss!r}, in which a row's "
             "total scales its rates. Leave out rows or features with unknown counts."
         )
+    aim, what = getattr(rows, "target", None), "X"
+    if aim is not None:
+        if loss.exposure:
+            raise ValueError(
+                f"[fit] target is for losses without totals, mse and bce; got loss={train.loss!r}, in which a row's "
+                "own total scales its rates."
+            )
+        rows, what = aim, "target"
     if loss.low == -math.inf and loss.high == math.inf:
         return
     low, high = rows.min(), rows.max()
     if low < loss.low or high > loss.high:
-        remedy = "Give the counts as they are, neither centred nor scaled." if loss.counts else "Rescale X."
+        remedy = "Give the counts as they are, neither centred nor scaled." if loss.counts else f"Rescale {what}."
         raise ValueError(
-            f"[fit] loss={train.loss!r} needs X in {loss.bounds}; got values from {low:g} to {high:g}. {remedy}"
+            f"[fit] loss={train.loss!r} needs {what} in {loss.bounds}; got values from {low:g} to {high:g}. {remedy}"
         )
 
 

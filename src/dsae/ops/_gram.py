@@ -27,9 +27,9 @@ _COLUMNS, _COLUMNS_AN_EDGE = 64, 24
 def pays(topology: Topology, target: SparseRows) -> bool:
     """Whether Gram matrices take less time than a pass over all outputs; by a fixed table, so that runs repeat.
 
-    A target with weights is beyond them.
+    A target with weights of rows is beyond them.
     """
-    if target.weighted:
+    if target.weight is not None:
         return False
     (n_rows, n_out), n_in, nnz = target.shape, topology.shape[1], topology.nnz
     per_edge, per_output = _TILED

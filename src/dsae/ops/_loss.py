@@ -131,7 +131,7 @@ def gram_loss(
     Raises
     ------
     ValueError
-        If ``unseen`` is negative or not finite.
+        If ``unseen`` is negative or not finite, or ``target`` has weights of rows.
 
     Examples
     --------
@@ -144,6 +144,8 @@ def gram_loss(
     0.5
     """
     in_range("unseen", unseen, 0, math.inf)
+    if target.weight is not None:
+        raise ValueError("[gram_loss] target must have no weights of rows, of which Gram matrices know nothing.")
     needs = Needs(values.requires_grad or bias.requires_grad, tensor_of(x).requires_grad)
     needs = needs if torch.is_grad_enabled() else Needs(False, False)
     compute = partial(_by_gram, unseen)
@@ -163,7 +165,7 @@ class _TiledLoss(Function):
             tape.x = Panels(kept, target.shape[0])
             layer = values.detach().clone(), bias.detach().clone()
             single = topology.block_size == 1 and is_native(values)
-            by_gram = loss.name == "mse" and single and pays(topology, target)
+            by_gram = loss.name == "mse" and single and not target.weighted and pays(topology, target)
             make = _lazy_gram if by_gram else _lazy_gradient
             tape.dy = make(*layer, kept, topology, target, loss)
         return found.loss

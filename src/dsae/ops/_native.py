@@ -306,8 +306,7 @@ def gram_loss(
     values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, unseen: float, needs: Needs
 ) -> Gradients:
     """The mean squared error of ``W x + bias`` for rows ``x`` and its gradients, by Gram matrices."""
-    n_rows, n_out = target.shape
-    size = max(1, n_rows * n_out)
+    size, n_out = target.size, target.shape[1]
     dw, dbias = kernels.aligned((topology.nnz,)), kernels.aligned((n_out,))
     dx = kernels.aligned(tuple(x.shape)) if needs.input else None
     total = kernels.gram_loss(
@@ -320,6 +319,7 @@ def gram_loss(
         unseen,
         2 / size,
         (dw, dbias, dx),
+        None if target.known is None else (target.known_by_column, target.known),
     )
     mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
     found = (dw, dbias, dx) if any(needs) else (None, None, None)

@@ -137,11 +137,12 @@ def gram_loss(
 ) -> Gradients:
     """The mean squared error of ``W x + bias`` for rows ``x`` and its gradients, tile by tile of outputs."""
     weight, seen = spread(values, topology), replace(target, values=np.ones_like(target.values), shift=None)
-    loss, size = torch.zeros((), dtype=torch.float64, device=x.device), max(1, target.shape[0] * target.shape[1])
+    loss, size = torch.zeros((), dtype=torch.float64, device=x.device), target.size
     d_weight, d_bias, dx = torch.empty_like(weight), torch.empty_like(bias), torch.zeros_like(x)
     for begin, end in tiles(target):
         residual = x @ weight[begin:end].T + bias[begin:end] - target.tile(begin, end, x)
-        dy = residual * torch.where(seen.tile(begin, end, x) > 0, 1.0, unseen)
+        known = target.weights(x, begin, end)
+        dy = residual * torch.where(seen.tile(begin, end, x) > 0, 1.0 if known is None else known, unseen)
         loss += (dy * residual).sum()
         dy *= 2 / size
         d_weight[begin:end], d_bias[begin:end] = dy.T @ x, dy.sum(0)

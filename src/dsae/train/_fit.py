@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
-from dsae.data import ArraySource, Source, as_source, entering_moments
+from dsae.data import ArraySource, Source, StreamSource, as_source, entering_moments
 from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
 from dsae.train._calibrate import calibrate
@@ -19,7 +19,7 @@ from dsae.train._events import Events, TrainingResult
 from dsae.train._loop import fit
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
-from dsae.train._start import inputs_of, start_extras, start_model
+from dsae.train._start import inputs_of, start_at_target, start_extras, start_model
 
 _PLANS = {"joint": joint, "stagewise": stagewise}
 
@@ -87,7 +87,10 @@ def fit_rows(
     entering = entering_moments(training, model_config.input_transform, model_config.input_total)
     moments = entering[0], _scale(*entering, config)
     model = start_model(model_config, config, generator, moments, layers, threshold, mean)
-    start_extras(model, LOSSES[config.loss], (mean, deviation), {} if start is None else start.extras)
+    aimed = target_moments(training)
+    if aimed is not None and start is None:
+        start_at_target(model, LOSSES[config.loss], aimed[0])
+    start_extras(model, LOSSES[config.loss], aimed or (mean, deviation), {} if start is None else start.extras)
     model = model.to(at)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
     observer = Sensitivity(training, deviation, config.batch_size, seed, earlier) if importance else None
@@ -104,17 +107,16 @@ def fit_rows(
         measured = None if observer is None else observer.importance
         return Model(model_config, layers, model.threshold(), importance=measured, extras=extras, inputs=seen)
 
-    variance = variance_of(model, _deviation_of_target(training, deviation), config)
+    variance = variance_of(model, deviation if aimed is None else aimed[1], config)
     how = (validation, verbose, observer, checkpoints, events, trained, variance, deviation)
     told = fit(model, training, stages, config, seed, *how)
     calibrate(model, training, config.batch_size, seed)
     return TrainingResult(trained(), *told)
 
 
-def _deviation_of_target(source: Source, deviation: np.ndarray) -> np.ndarray:
-    """That of the rows themselves, ``deviation``, unless the source has a target."""
-    target = source.rows.target if isinstance(source, ArraySource) else None
-    return deviation if target is None else ArraySource(target).moments()[1]
+def target_moments(source: Source) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean and deviation of what is predicted, if it is not the rows themselves and more than its batches is known."""
+    return source.target_moments() if isinstance(source, (ArraySource, StreamSource)) else None
 
 
 def variance_of(model: Autoencoder, deviation: np.ndarray, config: TrainConfig) -> float | None:

@@ -18,11 +18,11 @@ from dsae.train._checkpoint import restoring
 from dsae.train._corrupt import check_corruption
 from dsae.train._device import device_of, plain_torch
 from dsae.train._events import Events, TrainingResult
-from dsae.train._fit import _scale, variance_of
+from dsae.train._fit import _scale, target_moments, variance_of
 from dsae.train._loop import REMEDY, learn
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import open_ended
-from dsae.train._start import inputs_of, start_extras, start_model
+from dsae.train._start import inputs_of, start_at_target, start_extras, start_model
 
 _ENOUGH = 256  # rows; the mean number of latents of fewer says less than what training has seen
 _DECIDES = ("shrink", "l1", "l2", "contractive", "matryoshka", "target_rate")
@@ -126,7 +126,10 @@ def _begun(source: Source, model_config: AutoencoderConfig, config: TrainConfig,
     moments = (entering[0], _scale(*entering, config))
     generator = torch.Generator().manual_seed(seed)
     model = start_model(model_config, at_once, generator, moments, layers, threshold, mean)
-    start_extras(model, LOSSES[config.loss], (mean, deviation), {} if start is None else start.extras)
+    aimed = target_moments(source)
+    if aimed is not None and start is None:
+        start_at_target(model, LOSSES[config.loss], aimed[0])
+    start_extras(model, LOSSES[config.loss], aimed or (mean, deviation), {} if start is None else start.extras)
     return _At(model, seed, deviation, None)
 
 

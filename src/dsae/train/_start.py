@@ -124,6 +124,15 @@ def _start_output(model: Autoencoder, loss: Loss, mean: torch.Tensor) -> None:
 
 
 @torch.no_grad()
+def start_at_target(model: Autoencoder, loss: Loss, mean: np.ndarray) -> None:
+    """First outputs are the means of what is predicted, which is not the rows themselves."""
+    wanted = torch.from_numpy(mean)
+    _start_output(model, loss, wanted)
+    if loss.start is None and model.config.output.linear and model.config.input_transform == "none":
+        list(model.layers.values())[-1].bias.copy_((wanted - model.mean) / model.scale)  # type: ignore[union-attr]
+
+
+@torch.no_grad()
 def _start_dictionary(model: Autoencoder, rng: np.random.Generator) -> None:
     """Start with small rows of the encoder and, as far as the decoder has edges for it, with the same atoms.
 
