@@ -45,6 +45,10 @@ TYPED = {
     "n_iter_no_change": ("4", 4),
     "tol": ("0.001", 0.001),
     "scale": (True, True),
+    "noise": ("0.5", 0.5),
+    "mask": ("0.1,0.5", [0.1, 0.5]),
+    "mask_rescale": (False, False),
+    "emphasis": ("2", 2.0),
     "precision": ("float32", "float32"),
     "device": ("cpu", "cpu"),
     "random_state": ("5", 5),
@@ -108,9 +112,15 @@ def test_choices_are_those_of_the_docstring():
 def test_every_parameter_reaches_the_estimator(received):
     args = []
     for name, (typed, _) in TYPED.items():
-        flag = f"--{name.replace('_', '-')}"
-        args += [flag] if typed is True else [flag, typed]
+        flag = name.replace("_", "-")
+        args += [f"--{flag}"] if typed is True else [f"--no-{flag}"] if typed is False else [f"--{flag}", typed]
     assert received(*args) == {name: value for name, (_, value) in TYPED.items()}
+
+
+def test_a_share_is_a_number_or_a_pair(received, dsae):
+    assert received("--mask", "0.3")["mask"] == 0.3
+    result = dsae("fit", "x.csv", "-o", "m", "--mask", "some")
+    assert "must be a number, or two between a comma, such as 0,0.8; got 'some'." in result.err
 
 
 def test_what_is_not_given_is_left_to_the_estimator(received):
