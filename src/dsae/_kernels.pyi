@@ -318,13 +318,17 @@ def gram_loss(
         Annotated[NDArray, dict(device="cpu")],
         Annotated[NDArray, dict(device="cpu")] | None,
     ],
+    known: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)], Annotated[NDArray, dict(device="cpu", writable=False)]
+    ]
+    | None = None,
 ) -> float:
     """
     Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its gradients.
 
     ``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives, the height and whether windows are made dense, ``columns`` and ``samples`` are the
     target's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, dbias, dx or None)``; numbers that the target
-    does not hold have the weight ``unseen``.
+    does not hold have the weight ``unseen``, the others 1 or that of ``known``, by column and by sample.
     """
 
 def gram_edges(
