@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from dsae import ops
-from dsae.data import Source
+from dsae.data import Rows, Source, filled
 from dsae.metrics import CodeActivity, firing_threshold
 from dsae.nn import Autoencoder, restored
 
@@ -119,22 +119,18 @@ class Sensitivity:
             layer.tape.recording = before
         return size * np.sqrt(square.numpy() / rows.shape[0])
 
-    def _some(self, rows: sp.csr_matrix, n: int) -> sp.csr_matrix:
+    def _some(self, rows: Rows, n: int) -> Rows:
         """Up to ``n`` of them."""
-        n_rows: int = rows.shape[0]  # type: ignore[index]
+        n_rows = rows.shape[0]
         return rows if n >= n_rows else rows[np.sort(self._rng.choice(n_rows, n, replace=False))]
 
     @staticmethod
     def _given(model: Autoencoder, rows: np.ndarray | sp.csr_matrix) -> torch.Tensor | ops.SparseRows:
         """Rows as the model takes them; what is not known is the mean."""
-        if isinstance(rows, np.ndarray):
-            x = torch.from_numpy(rows).to(model.mean.device)
-            return torch.where(torch.isnan(x), model.stand_in, x)
-        unknown = np.isnan(rows.data)
-        if unknown.any():
-            rows = rows.copy()
-            rows.data[unknown] = model.stand_in.cpu().numpy()[rows.indices[unknown]]
-        return ops.SparseRows.of(rows)
+        whole: Any = filled(rows, model.stand_in.cpu().numpy())
+        if isinstance(whole, np.ndarray):
+            return torch.from_numpy(whole).to(model.mean.device)
+        return ops.SparseRows.of(whole)
 
     def _sizes(self, model: Autoencoder, rows: np.ndarray | sp.csr_matrix) -> np.ndarray:
         """Mean absolute value of every input, as the model takes it."""
