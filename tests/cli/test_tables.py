@@ -142,6 +142,9 @@ def test_names_of_features_come_from_a_file(dsae, tmp_path):
     assert dsae("select", tmp_path / "bare", "-n", 1, *names, "--json").text.count("word") == 1
     assert dsae("report", tmp_path / "bare", data, *names, "-o", tmp_path / "r.html").code == 0
     assert "word 3" in (tmp_path / "r.html").read_text("utf-8")
+    for model, given in (("m", []), ("bare", names)):
+        lines = dsae("recommend", tmp_path / model, data, "-n", 1, *given).text.splitlines()
+        assert all(line.split(",")[2] in words for line in lines[1:])
     (tmp_path / "words.txt").write_text("\n".join(words[:5]))
     failed = dsae("fit", data, "-o", tmp_path / "m", *names, *FIT)
     assert (failed.code, "must hold 6 names, one per feature; got 5" in failed.err) == (2, True)

@@ -50,12 +50,14 @@ def _recommended(
     runtime: Runtime, source: StreamSource, n_items: int, exclude_seen: bool
 ) -> Iterator[tuple[str | int, int, str | int, float]]:
     """A row's id or number, the place from 1, the item and its score, a chunk of rows at a time."""
+    # a model that knows names gives these; of others the data may have some
+    called = source.column_names if runtime.model.feature_names is None else None
     for chunk in source.chunks():
         found = runtime.recommend(chunk.rows, n_items, exclude_seen=exclude_seen)
         names = chunk.numbers.tolist() if chunk.ids is None else [str(name) for name in chunk.ids]
         for name, items, scores in zip(names, found.items.tolist(), found.scores.tolist(), strict=True):
             for place, (item, score) in enumerate(zip(items, scores, strict=True), 1):
-                yield name, place, item, float(f"{score:.6g}")
+                yield name, place, item if called is None else called[item], float(f"{score:.6g}")
 
 
 @contextmanager
