@@ -62,8 +62,7 @@ def measure(job: dict, load: Any) -> dict[str, Any]:
 def _not_counted(file: Path) -> str | None:
     if file.stat().st_size > _LARGEST:
         return "larger than 1 MB"
-    with file.open(newline="", encoding="utf-8", errors="replace") as opened:
-        n_rows = sum(1 for row in csv.reader(opened) if row) - 1
+    n_rows = sum(1 for line in file.read_bytes().splitlines() if line.strip()) - 1
     return None if n_rows >= _FEWEST_ROWS else "fewer than 20 rows"
 
 
@@ -82,6 +81,8 @@ def _opens_as_it_is(file: Path) -> bool:
 
 def _round_trip(file: Path, seed: int) -> str | None:
     """What is wrong, if anything: every command succeeds, and a table of the same columns and rows comes back."""
+    from dsae.data import read_tables
+
     with tempfile.TemporaryDirectory() as folder:
         commands = {
             "fit": [
@@ -102,10 +103,10 @@ def _round_trip(file: Path, seed: int) -> str | None:
             code, said = _run(commands[verb])
             if code:
                 return f"{verb}: {said}"
-        given, back, codes = (_records(path) for path in (file, Path(folder, "back.csv"), Path(folder, "codes.csv")))
-    if len(given[0]) != len(back[0]) or not len(given) == len(back) == len(codes):
-        return "it comes back in another shape"
-    return None
+        back, codes = (_records(Path(folder, name)) for name in ("back.csv", "codes.csv"))
+    ((_, given),) = read_tables(file)
+    whole = given.column_names == back[0] and given.num_rows == len(back) - 1 == len(codes) - 1
+    return None if whole else "it comes back in another shape"
 
 
 def _run(command: list[str]) -> tuple[int, str]:
@@ -116,7 +117,8 @@ def _run(command: list[str]) -> tuple[int, str]:
         code = run(command)
     said.seek(0)
     lines = [line for line in said.read().splitlines() if "warning" not in line and "is left out" not in line]
-    return code, re.sub(r"\S*/", "", lines[-1])[:160] if lines else ""
+    said_last = lines[-1].removeprefix("dsae: ") if lines else ""
+    return code, re.sub(r"\S*/", "", said_last)[:160]
 
 
 def _records(path: Path) -> list[list[str]]:
