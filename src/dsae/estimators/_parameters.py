@@ -50,7 +50,8 @@ def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderCon
         # at use nothing is rescaled
         given |= {"mask": given["mask"] or HIDDEN, "mask_rescale": False}
     automatic = given["max_iter"] == "auto"
-    train = TrainConfig(**given | ({"max_iter": 1} if automatic else {}))
+    settings: dict[str, Any] = {**given, "max_iter": 1 if automatic else given["max_iter"]}
+    train = TrainConfig(**settings)
     chosen = _chosen(_by_loss(parameters, LOSSES[train.loss]), MODEL_FIELDS, rows.shape)
     total = _input_total(chosen["input_transform"], parameters, rows)
     model = AutoencoderConfig(n_features=rows.shape[1], input_total=total, **chosen)

@@ -57,7 +57,7 @@ _WIDE = Schedule(share=0.3, cosine=True, updates=10)
 def method_for(name: str, size: int) -> Method:
     """The method by that name, for a layer of ``size`` possible weights.
 
-    A layer of more than 2^22 never starts full: it has the final number of edges from the start, and those with the
+    A layer of more than 2^21 never starts full: it has the final number of edges from the start, and those with the
     largest gradient grow where the method drops some.
     """
     method = METHODS[name]
