@@ -26,11 +26,11 @@ DEFAULTS, CHOSEN = "dsae, defaults", "dsae, from LSA"
 LSA, NMF_ = "LSA", "NMF"
 SETTINGS = {
     "hidden_layer_sizes": (),
-    "density": 0.5,
+    "density": 0.2,
     "shrink": "random",
     "mask": 0.5,
-    "max_iter": 1,
-    "learning_rate_init": 3e-4,
+    "max_iter": 2,
+    "learning_rate_init": 1e-4,
 }
 MOST_TIME = 5  # times that of LSA
 
@@ -74,7 +74,7 @@ def _default(rows: Any, seed: int) -> Callable:
 
 
 def _from_lsa(rows: Any, seed: int) -> Callable:
-    """Half of LSA's weights, the largest, trained for an epoch to fill in what is hidden."""
+    """The largest fifth of the weights of LSA, trained for two epochs to fill in what is hidden."""
     words = TruncatedSVD(WIDTH, random_state=seed).fit(rows).components_.astype(np.float32)
     mean = np.asarray(rows.mean(axis=0), np.float32).ravel()
     start = [(words, -words @ mean), (words.T.copy(), mean)]

@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import roc_auc_score
 
+import dsae
 from dsae import DeepSparseAutoencoder, DSAOutlierDetector
 from dsae.interpret import feature_importances
 
@@ -166,6 +167,14 @@ def test_rows_are_judged_by_what_is_known_of_them(kind):
     assert detector.predict(np.full((1, 6), np.nan)) == 1, "nothing is known against it"
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_sparse_rows_and_estimators_of_ones_own_take_what_is_not_known(own):
+    estimator = DeepSparseAutoencoder(2, hidden_layer_sizes=(8,), density=0.5, max_iter=3) if own else None
+    detector = DSAOutlierDetector(estimator, n_estimators=2, missing="mask", random_state=0)
+    for rows in (sp.csr_matrix(holed(X)), *([holed(X)] if own else [])):
+        assert np.isfinite(detector.fit(rows).score_samples(rows)).all()
+
+
 def test_nan_is_refused_unless_asked_for(detector):
     for call in (detector.score_samples, DSAOutlierDetector().fit):
         with pytest.raises(ValueError, match=r"X must be finite; it holds NaN.*missing="):
@@ -185,3 +194,38 @@ def test_copies_of_a_row_are_its_neighbours_but_the_row_is_not():
     for member in DSAOutlierDetector(n_estimators=3, random_state=0).fit(rows)._usual:
         assert len(member.neighbours) == 60
         assert member._to_nearest(member.runtime.encode(member.squash(rows[:1]))) < 1e-6 * member.nearest
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_a_detector_comes_back_from_its_folder(kind, tmp_path):
+    rows = pd.DataFrame(X).add_prefix("x") if kind is np.asarray else kind(np.maximum(X, 0))
+    detector = DSAOutlierDetector(n_estimators=2, contamination=0.1, random_state=0).fit(rows)
+    back = DSAOutlierDetector.load(detector.save(tmp_path / "detector"))
+    for verb in ("decision_function", "explain"):
+        np.testing.assert_array_equal(getattr(back, verb)(rows), getattr(detector, verb)(rows))
+    assert getattr(back, "feature_names_in_", [""])[0] == getattr(detector, "feature_names_in_", [""])[0]
+    assert back.get_params() == detector.get_params() | {"random_state": None}
+    detector.save(tmp_path / "detector")
+    with pytest.raises(ValueError, match=r"is not a model folder"):
+        dsae.load(tmp_path / "detector")
+
+
+def test_a_folder_that_is_no_detector_or_is_damaged_is_refused(detector, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"^\[save\] .* is not a detector's folder"):
+        detector.save(tmp_path / "other")
+    with pytest.raises(ValueError, match=r"^\[load\] .* has no detector.json"):
+        DSAOutlierDetector.load(tmp_path / "other")
+    folder = detector.save(tmp_path / "detector")
+    head = folder / "detector.json"
+    text = head.read_text()
+    for change in ('"offset": ', '"nearest": ', '"n_components": ', '"missing": "error"', '"parameters": '):
+        head.write_text(text.replace(change, change.replace('"', '"_', 1)))
+        with pytest.raises(ValueError, match=r"^\[load\]"):
+            DSAOutlierDetector.load(folder)
+    head.write_text(text)
+    weights = next((folder / "members").glob("3-*"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"^\[load\] .*truncated or corrupt"):
+        DSAOutlierDetector.load(folder)

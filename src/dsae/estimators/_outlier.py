@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from dsae.config import MISSING, did_you_mean, in_range, one_of, positive_int
 from dsae.data import Rows, check_rows, in_memory
+from dsae.estimators import _outlier_folder
 from dsae.estimators._autoencoder import DeepSparseAutoencoder
 from dsae.estimators._base import DSAEstimator, column_names, refuse_unknown
 from dsae.estimators._members import HIDDEN, Plan, trained
@@ -118,12 +120,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         # the members are too small for more threads, whose sums would differ, too
         with threadpool_limits(1, "blas"):
             members = [Usual.of(m.model, squash, rows, m.sample, m.whole) for m in self._members(rows, squash)]
-        self._usual = [usual for usual, _ in members]
-        self.estimators_ = [Runtime(usual.runtime.model) for usual in self._usual]
-        self.n_features_in_ = rows.shape[1]
-        vars(self).pop("feature_names_in_", None)
-        if names is not None:
-            self.feature_names_in_ = np.asarray(names, dtype=object)
+        self._adopt([usual for usual, _ in members], names)
         self.offset_ = _offset(np.mean([distances for _, distances in members], axis=0), self.contamination)
         return self
 
@@ -148,6 +145,51 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         rows = self._checked("explain", X)
         with threadpool_limits(1, "blas"):
             return np.median([usual.errors(rows) for usual in self._usual if usual.whole], axis=0)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the fitted detector to a folder of its own, atomically; see docs/format.md.
+
+        Raises
+        ------
+        ValueError
+            If something that is not a detector is in the way.
+        OSError
+            If the folder cannot be written.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        kept = {name: getattr(self, name) for name in ("n_estimators", "contamination", "missing")}
+        names = None if names is None else [str(name) for name in names]
+        return _outlier_folder.write(folder, _outlier_folder.Detector(kept, self._usual, float(self.offset_), names))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> DSAOutlierDetector:
+        """The fitted detector in a folder: it scores as the one that was saved. ``estimator`` is not kept.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds no detector, or is damaged.
+        OSError
+            If it cannot be read.
+        """
+        found = _outlier_folder.read(folder)
+        detector = cls(**found.parameters)
+        try:
+            detector._check_parameters()
+        except ValueError as error:
+            raise ValueError(f"[load] {folder}: {error}") from None
+        detector._adopt(found.members, found.feature_names)
+        detector.offset_ = found.offset
+        return detector
+
+    def _adopt(self, members: list[Usual], names: list[str] | None) -> None:
+        self._usual = members
+        self.estimators_ = [Runtime(usual.runtime.model) for usual in members]
+        self.n_features_in_ = members[0].runtime.config.n_features
+        vars(self).pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
 
     def _check_parameters(self) -> None:
         positive_int("n_estimators", self.n_estimators)

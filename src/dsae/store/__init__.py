@@ -7,8 +7,10 @@ from dsae.store._commit import holds_only as holds_only
 from dsae.store._model import FORMAT_VERSION as FORMAT_VERSION
 from dsae.store._model import Model as Model
 from dsae.store._model import check_target as check_target
+from dsae.store._model import model_from_bytes as model_from_bytes
 from dsae.store._model import read as read
 from dsae.store._model import write as write
 from dsae.store._state import state_from_bytes as state_from_bytes
 from dsae.store._state import state_to_bytes as state_to_bytes
 from dsae.store._weights import Inputs as Inputs
+from dsae.store._weights import weights_to_bytes as weights_to_bytes

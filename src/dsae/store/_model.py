@@ -238,6 +238,19 @@ def _read(found: Committed, learning: bool) -> Model:
     )
 
 
+def model_from_bytes(data: bytes, path: Path, config: AutoencoderConfig) -> Model:
+    """A model of ``config``, from the file at ``path`` that `weights_to_bytes` made.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or not of such a model.
+    """
+    layers, threshold, importance, inputs, extras = read_weights(data, path, config)
+    check_extras(path, extras, None)
+    return Model(config, layers, threshold, importance=importance, inputs=inputs, extras=extras)
+
+
 def _read_version_1(folder: Path) -> tuple[list[Any], Any]:
     """History and metrics, in files of their own. Adam's state of that version is not read."""
     history, metrics = folder / "history.jsonl", folder / "metrics.json"

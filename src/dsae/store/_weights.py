@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig, listed
-from dsae.store._state import tensors_from_bytes
+from dsae.store._state import tensors_from_bytes, tensors_to_bytes
 from dsae.topology import Layer, Topology
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ def tensors_of(model: Model) -> dict[str, np.ndarray]:
     if model.inputs is not None:
         tensors |= {f"input.{k}": np.ascontiguousarray(v, np.float32) for k, v in model.inputs._asdict().items()}
     return tensors | {f"loss.{name}": np.ascontiguousarray(v, np.float32) for name, v in model.extras.items()}
+
+
+def weights_to_bytes(model: Model) -> bytes:
+    """The arrays of a model as a safetensors file."""
+    return tensors_to_bytes(tensors_of(model))
 
 
 def read_weights(
