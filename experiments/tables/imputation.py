@@ -12,7 +12,7 @@ import numpy as np
 TITLE = "Missing values"
 SEEDS = (0, 1, 2, 3, 4)
 SHARES = (0.1, 0.3, 0.5)
-UNITS = {"digits": "of 16 grey levels", "cardio": "standardised"}
+UNITS = {"digits": "pixels in 0..1", "cardio": "standardised"}
 METHODS = ("mean", "SVD", "iterative", "kNN", "kNN chosen", "dsae", "dsae chosen")
 LABELS = {
     "mean": "feature means",
@@ -130,7 +130,7 @@ def render(rows: list[dict[str, Any]], images: Path) -> str:
                 continue
             errors = [f"{median(_errors(rows, name, share, method)):.4f}" for share in SHARES]
             lines.append((LABELS[method], *errors, _seconds(rows, name, method), _settings(rows, name, method)))
-        header = ("", *(f"{share:.0%} removed" for share in SHARES), "seconds", "settings (30 %)")
+        header = ("", *(f"{100 * share:g} % removed" for share in SHARES), "seconds", "settings (30 %)")
         text += f"{name} ({unit}), root mean squared error of the removed values:\n\n{table(header, lines, left=1)}\n"
     return text
 
@@ -142,7 +142,7 @@ def verdicts(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         others = {m: median(_errors(rows, name, 0.3, m)) for m in METHODS if not m.startswith("dsae")}
         best = min(others, key=lambda m: others[m])
         ours = median(_errors(rows, name, 0.3, "dsae chosen"))
-        won = "won" if ours < others[best] else "lost"
+        won = "wins" if ours < others[best] else "loses"
         measured = "RMSE of removed values"
         lines.append((f"imputation, {name}, 30 %", measured, f"{ours:.4f}", f"{others[best]:.4f}", LABELS[best], won))
     return lines
