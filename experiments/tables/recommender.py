@@ -14,7 +14,7 @@ import scipy.sparse as sp
 TITLE = "Recommending: articles of citeulike"
 ALONE = True  # its times are compared
 SEEDS = (0, 1, 2, 3, 4)
-DEFAULT = {"n_neighbours": 200, "ridge": 15.0, "unseen": 0.5, "discount": 0.15, "grown": 0.0}
+DEFAULT = {"n_neighbours": 200, "ridge": 20.0, "unseen": 0.3, "discount": 0.15, "grown": 0.0}
 ITEM_LAYERS = {
     "DSARecommender, defaults": DEFAULT,
     "DSARecommender, 100 neighbours": DEFAULT | {"n_neighbours": 100},

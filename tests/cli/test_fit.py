@@ -29,6 +29,8 @@ TYPED = {
     "density": ("encoder.0=0.05,decoder.1=0.1", {"encoder.0": 0.05, "decoder.1": 0.1}),
     "block_size": ("4", 4),
     "shrink": ("rigl", "rigl"),
+    "init_topology": ("neighbours", "neighbours"),
+    "zero_diagonal": (None, True),
     "l1": ("0.5", 0.5),
     "l2": ("1e-3", 1e-3),
     "matryoshka": ("2,7", (2, 7)),

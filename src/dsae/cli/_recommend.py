@@ -75,8 +75,8 @@ def _writing(output: str) -> Iterator[TextIO]:
 @click.option(
     "--n-neighbours", default=200, show_default=True, type=click.IntRange(1), help="Items that an item is scored from."
 )
-@click.option("--ridge", default=15.0, show_default=True, type=float, help="Penalty, in users that two items share.")
-@click.option("--unseen", default=0.5, show_default=True, type=float, help="Weight of items that a user lacks.")
+@click.option("--ridge", default=20.0, show_default=True, type=float, help="Penalty, in users that two items share.")
+@click.option("--unseen", default=0.3, show_default=True, type=float, help="Weight of items that a user lacks.")
 @click.option("--discount", default=0.15, show_default=True, type=float, help="Power of an item's users to divide by.")
 @click.option("--grown", default=0.0, show_default=True, type=float, help="Share of the neighbours chosen second.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")

@@ -12,6 +12,7 @@ from dsae.config._losses import LOSSES
 
 SHRINK = ("random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet", "none")
 SCHEDULES = ("joint", "stagewise")
+INIT_TOPOLOGIES = ("random", "neighbours")
 PRECISIONS = ("auto", "float32")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -28,6 +29,8 @@ class TrainConfig:
     target_rate: float | None = None
     matryoshka: tuple[int, ...] = ()
     schedule: str = choice("joint", SCHEDULES)
+    init_topology: str = choice("random", INIT_TOPOLOGIES)
+    zero_diagonal: bool = False
     max_iter: int = 10
     batch_size: int = 256
     learning_rate_init: float = 3e-3
@@ -52,8 +55,13 @@ class TrainConfig:
                 raise ValueError("target_rate must be below 1: at 1 every unit would always be on.")
         for name in ("max_iter", "batch_size", "n_iter_no_change"):
             positive_int(name, getattr(self, name))
-        for name in ("early_stopping", "scale", "mask_rescale"):
+        for name in ("early_stopping", "scale", "mask_rescale", "zero_diagonal"):
             true_or_false(name, getattr(self, name))
+        if self.zero_diagonal and (self.init_topology != "neighbours" or self.shrink != "random"):
+            raise ValueError(
+                "zero_diagonal=True needs init_topology='neighbours' and shrink='random', which keeps the first edges; "
+                f"got {self.init_topology!r} and {self.shrink!r}."
+            )
         in_range("learning_rate_init", self.learning_rate_init, 0, open_low=True)
         in_range("validation_fraction", self.validation_fraction, 0, 0.9, open_low=True)
         object.__setattr__(self, "matryoshka", rising_widths("matryoshka", self.matryoshka))

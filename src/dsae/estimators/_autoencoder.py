@@ -101,7 +101,15 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         squared error of its own input, which is an activation and so neither binary nor a count (Bengio et al. 2007).
     init : DeepSparseAutoencoder, Runtime, str, Path or sequence, optional
         Model to start from. A fitted model, a model folder, or one ``(weight [out, in], bias [out])`` per layer from
-        the input to the output.
+        the input to the output. What a scipy sparse weight stores are its edges, zeros among them.
+    init_topology : {"random", "neighbours"}
+        Where edges start. With ``neighbours`` each unit of the first and of the last hidden layer stands for a feature,
+        the most frequent first, and reads and writes those that occur with it: for rows that are mostly zeros, such as
+        ratings (`dsae.topology.neighbour_edges`). Methods that change the topology go on from there.
+    zero_diagonal : bool
+        Whether no path leads from a feature to itself, so that each is predicted from others. It needs
+        ``hidden_layer_sizes=()``, ``init_topology="neighbours"`` and ``shrink="random"``; the density may be lower than
+        requested.
     max_iter : int or "auto"
         Number of epochs, at most; "auto" makes some 4,000 steps, fewer where these would take longer than 50 times what
         PCA takes, and than 20 seconds: `dsae.config.automatic_epochs`.
@@ -224,6 +232,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         matryoshka: Sequence[int] | None = None,
         schedule: str = "joint",
         init: Any = None,
+        init_topology: str = "random",
+        zero_diagonal: bool = False,
         max_iter: int | str = "auto",
         batch_size: int = 256,
         learning_rate_init: float | str = "auto",

@@ -35,6 +35,8 @@ class Autoencoder(nn.Module):
         Its density, spread over the layers, is that of the random initial topology.
     generator : torch.Generator, optional
         Draws edges and initial values.
+    topologies : mapping of str to Topology, optional
+        Edges of layers by name, instead of a random draw.
 
     Examples
     --------
@@ -47,7 +49,12 @@ class Autoencoder(nn.Module):
     scale: Tensor
     stand_in: Tensor
 
-    def __init__(self, config: AutoencoderConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: AutoencoderConfig,
+        generator: torch.Generator | None = None,
+        topologies: Mapping[str, Topology] | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(config, AutoencoderConfig):
             raise TypeError(
@@ -61,7 +68,12 @@ class Autoencoder(nn.Module):
         for name, (n_out, n_in) in config.layer_shapes.items():
             kind = config.activations[name]
             layer = SparseLinear(
-                n_in, n_out, density=counts[name] / (n_out * n_in), generator=generator, block_size=config.block_size
+                n_in,
+                n_out,
+                density=counts[name] / (n_out * n_in),
+                topology=(topologies or {}).get(name),
+                generator=generator,
+                block_size=config.block_size,
             )
             layer.reset_parameters(_LAST_GAIN if name == last else RECORDS[kind].gain, generator)
             halves[name.split(".")[0]].append(layer)

@@ -86,7 +86,7 @@ def fit_rows(
     mean, deviation = training.moments()
     entering = entering_moments(training, model_config.input_transform, model_config.input_total)
     moments = entering[0], _scale(*entering, config)
-    model = start_model(model_config, config, generator, moments, layers, threshold, mean)
+    model = start_model(model_config, config, generator, moments, layers, threshold, mean, training)
     aimed = target_moments(training)
     if aimed is not None and start is None:
         start_at_target(model, LOSSES[config.loss], aimed[0])

@@ -125,7 +125,7 @@ def _begun(source: Source, model_config: AutoencoderConfig, config: TrainConfig,
     entering = entering_moments(source, model_config.input_transform, model_config.input_total)
     moments = (entering[0], _scale(*entering, config))
     generator = torch.Generator().manual_seed(seed)
-    model = start_model(model_config, at_once, generator, moments, layers, threshold, mean)
+    model = start_model(model_config, at_once, generator, moments, layers, threshold, mean, source)
     aimed = target_moments(source)
     if aimed is not None and start is None:
         start_at_target(model, LOSSES[config.loss], aimed[0])

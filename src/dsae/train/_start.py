@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from dsae.config import LARGEST_DENSE_START, LOSSES, AutoencoderConfig, Loss, TrainConfig
@@ -13,9 +14,10 @@ from dsae.data import Source
 from dsae.nn import Autoencoder, target_nnz
 from dsae.shrink import METHODS, method_for
 from dsae.store import Inputs
-from dsae.topology import Layer, Topology, inactive_edges, weakest_blocks
+from dsae.topology import Layer, Topology, inactive_edges, neighbour_edges, weakest_blocks
 
 _ROW_NORM = 0.1  # of a dictionary's latents (docs/design/codes.md)
+_ROWS = 1 << 16  # enough to tell which features occur together
 
 
 def start_model(
@@ -26,6 +28,7 @@ def start_model(
     init: Mapping[str, Layer] | None = None,
     threshold: np.ndarray | None = None,
     target: np.ndarray | None = None,
+    near: Source | None = None,
 ) -> Autoencoder:
     """A model that is ready to train.
 
@@ -45,11 +48,16 @@ def start_model(
     target : ndarray, shape (n_features,), optional
         Mean of the rows as they are given, where an input transform makes that another than the input's: outputs
         start at it, and it stands for values not known.
+    near : Source, optional
+        Rows by which edges start, where the settings say so.
     """
     start = start_nnz(config, train, fresh=init is None)
     sizes = {name: n_out * n_in for name, (n_out, n_in) in config.layer_shapes.items()}
     initial = {name: count / sizes[name] for name, count in start.items()}
-    model = Autoencoder(config.replace(density=initial), generator)
+    topologies = None
+    if init is None and near is not None and train.init_topology == "neighbours":
+        topologies = _near(config, train, start, near, generator.initial_seed())
+    model = Autoencoder(config.replace(density=initial), generator, topologies)
     model.config = config
     stand_in = None if target is None else torch.from_numpy(target)
     model.set_moments(torch.from_numpy(moments[0]), torch.from_numpy(moments[1]), stand_in)
@@ -81,6 +89,25 @@ def start_nnz(config: AutoencoderConfig, train: TrainConfig, fresh: bool = True)
         else:
             found[name] = round(max(nnz, min(schedule.start * nnz, most[name], max(2 * nnz, LARGEST_DENSE_START))))
     return found
+
+
+def _near(
+    config: AutoencoderConfig, train: TrainConfig, counts: Mapping[str, int], source: Source, seed: int
+) -> dict[str, Topology]:
+    """Edges of the outer layers by what features occur with."""
+    shapes = config.layer_shapes
+    if config.block_size > 1:
+        raise ValueError(f"init_topology='neighbours' needs block_size=1; got {config.block_size}.")
+    if train.zero_diagonal and len(shapes) > 2:
+        raise ValueError(f"zero_diagonal=True needs hidden_layer_sizes=(); got {config.hidden_layer_sizes}.")
+    first, last = next(iter(shapes)), list(shapes)[-1]
+    rng = np.random.default_rng(seed)
+    rows = source.sample(min(_ROWS, len(source)), rng).rows
+    wanted = counts[first], counts[last]
+    into, out = neighbour_edges(rows, shapes[first][0], wanted, rng, zero_diagonal=train.zero_diagonal)
+    if shapes[last][1] != shapes[first][0]:
+        out = neighbour_edges(rows, shapes[last][1], wanted, rng)[1]
+    return {first: into, last: out}
 
 
 def _densest(config: AutoencoderConfig, densest: float) -> dict[str, int]:
@@ -175,7 +202,7 @@ def dense_layers(init: Any, config: AutoencoderConfig) -> dict[str, Layer]:
     """
     expected = f"one (weight [out, in], bias [out]) for each of {config.layer_shapes}"
     try:
-        pairs = [(np.asarray(weight, np.float32), np.asarray(bias, np.float32)) for weight, bias in init]
+        pairs = [(_weight(weight), np.asarray(bias, np.float32)) for weight, bias in init]
     except (TypeError, ValueError):
         raise ValueError(
             f"init must be a fitted model, a model folder, or {expected}; got {type(init).__name__}."
@@ -185,6 +212,17 @@ def dense_layers(init: Any, config: AutoencoderConfig) -> dict[str, Layer]:
         raise ValueError(f"init must give {expected}; got weights of shape {shapes}.")
     layers = {}
     for name, (weight, bias) in zip(config.layer_shapes, pairs, strict=True):
-        topology = Topology.from_mask(weight)
-        layers[name] = Layer(topology, weight[weight != 0], bias)
+        if sp.issparse(weight):
+            layers[name] = Layer(Topology(weight.shape, weight.indptr, weight.indices), weight.data, bias)
+        else:
+            layers[name] = Layer(Topology.from_mask(weight), weight[weight != 0], bias)
     return layers
+
+
+def _weight(given: Any) -> Any:
+    """A matrix of float32; what a sparse one stores are its edges, zeros among them."""
+    if not sp.issparse(given):
+        return np.asarray(given, np.float32)
+    weight = sp.csr_matrix(given, dtype=np.float32, copy=True)
+    weight.sum_duplicates()
+    return weight
