@@ -30,7 +30,7 @@ TYPED = {
     "block_size": ("4", 4),
     "shrink": ("rigl", "rigl"),
     "init_topology": ("neighbours", "neighbours"),
-    "zero_diagonal": (None, True),
+    "zero_diagonal": (True, True),
     "l1": ("0.5", 0.5),
     "l2": ("1e-3", 1e-3),
     "matryoshka": ("2,7", (2, 7)),
