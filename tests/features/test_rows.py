@@ -229,6 +229,13 @@ def test_a_bad_setting_is_refused(settings, message):
         TableRows(**settings).fit(mixed())
 
 
+def test_columns_to_learn_from_are_chosen_and_ids_are_found_beside_them():
+    rows = TableRows(columns=["age", "colour"]).fit(mixed())
+    assert sorted(rows.get_feature_names_out()) == ["age", "colour=blue", "colour=green", "colour=red"]
+    assert rows.schema_.named("ids") == "person"
+    assert TableRows(columns=["age"], exclude=["person", "note"]).fit(mixed()).schema_.named("ids") is None
+
+
 def test_infinity_is_no_number():
     with pytest.raises(ValueError, match=r"\[fit\] column 'x' must hold finite numbers; row 1 holds inf"):
         TableRows().fit(pd.DataFrame({"x": [1.0, np.inf, 2.0]}))

@@ -51,12 +51,14 @@ def described(table: pa.Table, choices: Choices) -> tuple[Column, ...]:
         kind = str(table.schema.field(name).type)
         if name in roles:
             found.append(Column(name, roles[name], _known_type(kind)))
-        elif name in choices.exclude or (choices.columns is not None and name not in choices.columns):
+        elif name in choices.exclude:
             found.append(Column(name, "left out", why="excluded"))
         else:
             column = _described(name, table.column(name), choices)
             if column.why == _IDS and not has_ids:
                 column, has_ids = Column(name, "ids"), True
+            elif choices.columns is not None and name not in choices.columns:
+                column = Column(name, "left out", why="excluded")
             found.append(column)
     return tuple(found)
 
