@@ -167,6 +167,20 @@ def test_a_model_learns_on_from_chunks_with_holes(rows):
     assert np.isfinite(dsa.impute(holed)).all()
 
 
+def test_a_run_that_was_stopped_hides_the_same_values(rows, tmp_path):
+    def stop(facts):
+        if facts["step"] == 25:
+            raise RuntimeError("stop")
+
+    _, holed = rows
+    kept = {"checkpoint": tmp_path / "run", "checkpoint_every": 0}
+    with pytest.raises(RuntimeError, match="stop"):
+        small(**kept).fit(holed, on_step=stop, every=1)
+    again, whole = small(**kept).fit(holed), small().fit(holed)
+    np.testing.assert_array_equal(weights(again), weights(whole))
+    assert again.history_[-1]["loss"] == whole.history_[-1]["loss"]
+
+
 def test_a_saved_model_knows_what_it_takes(rows, tmp_path):
     _, holed = rows
     dsa = small().fit(holed)
