@@ -197,6 +197,12 @@ BAD_CALLS = {
             '[impute] The model must have missing="mask"; it has missing=\'error\'. Fit it again with missing="mask".',
         ),
     ],
+    "normalize_atoms": [
+        (
+            lambda m: m.dsa.normalize_atoms(),
+            "[normalize_atoms] The model must have a decoder of one layer and a code of",
+        )
+    ],
     "filled": [(lambda m: Runtime(m.dsa.runtime_.model).encode(m.dsa.runtime_.filled(NAN)), f"[encode] {FINITE}")],
     "reconstruct": [
         (lambda m: m.dsa.runtime_.reconstruct(X[0]), "[reconstruct] X must be 2-D, [n_samples, n_features]; got 1-D"),
