@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 from tests.covering import covering
 
-from dsae.data import IteratorSource
+from dsae.data import Batch, IteratorSource
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(1000, 3)).astype(np.float32)
@@ -91,3 +91,17 @@ def test_moments_are_those_of_the_first_rows_and_samples_of_the_newest():
 def test_what_is_wrong_with_a_batch_is_said(batches, message):
     with pytest.raises(ValueError, match=message):
         all_rounds(IteratorSource("fit", batches, 10, 2), 2)
+
+
+def test_targets_and_weights_stay_with_their_rows():
+    given = [Batch.of(rows, target=-rows, weight=np.abs(rows[:, 0])) for rows in pieces(X)]
+    batches = [batch for found in all_rounds(IteratorSource("fit", given, 40, 25), 25) for batch in found]
+    assert sum(batch.n_rows for batch in batches) == 1000
+    for batch in batches:
+        np.testing.assert_array_equal(batch.target, -batch.rows)
+        np.testing.assert_array_equal(batch.weight, np.abs(batch.rows[:, 0]))
+
+
+def test_a_target_has_a_row_for_each():
+    with pytest.raises(ValueError, match="target of a batch must be as many as its 5 rows; got 4"):
+        IteratorSource("fit", [Batch.of(np.zeros((5, 3)), target=np.zeros((4, 3)))], 1, 5)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import positive_int
-from dsae.data._batch import TABLE, Batch, Part, Rows, check_worker, share, stacked
+from dsae.data._batch import TABLE, Batch, Part, check_worker, share
 from dsae.data._entrance import check_rows
 from dsae.data._known import Known
 from dsae.data._statistics import Farthest, Statistics, n_bytes
@@ -32,7 +33,8 @@ class IteratorSource:
     ----------
     verb : str
         Named in messages.
-    batches : iterable of array-like, tensor or scipy sparse, shape (any, n_features)
+    batches : iterable of array-like, tensor or scipy sparse, shape (any, n_features), or Batch
+        A `Batch` may have a target and weights.
     n_steps : int
     batch_size : int
         Rows of a step.
@@ -62,31 +64,49 @@ class IteratorSource:
         self._verb, self._batches, self.n_steps, self._batch_size = verb, iter(batches), int(n_steps), batch_size
         self.n_rounds = min(_ROUNDS, max(1, self.n_steps // _STEPS))
         self.n_given, self.ended, self._n_rows = 0, False, 0
-        self._waiting: deque[Rows] = deque()
+        self._waiting: deque[Batch] = deque()
         self._kept: deque[Batch] = deque()
         self._n_waiting = self._n_kept = self._bytes_kept = 0
         first = self._read()
         if first is None:
             raise ValueError(f"[{verb}] The iterator must give a batch of rows; it gave none.")
-        self.n_features = first.shape[1]
+        self.n_features = first.rows.shape[1]
         self._statistics = Statistics(self.n_features)
         self._look_at_head(first)
 
-    def _look_at_head(self, rows: Rows | None) -> None:
+    def _look_at_head(self, batch: Batch | None) -> None:
         n = 0
-        while rows is not None:
-            self._wait(rows)
-            self._statistics.update(Batch.of(rows, np.arange(n, n + rows.shape[0])))
-            n += rows.shape[0]
-            rows = self._read() if n < min(_HEAD, self.n_steps * self._batch_size) else None
+        while batch is not None:
+            self._wait(batch)
+            self._statistics.update(replace(batch, numbers=np.arange(n, n + batch.n_rows)))
+            n += batch.n_rows
+            batch = self._read() if n < min(_HEAD, self.n_steps * self._batch_size) else None
 
-    def _read(self) -> Rows | None:
+    def _read(self) -> Batch | None:
         """The next batch that has a row."""
-        for batch in self._batches:
-            if len(np.shape(batch)) != 2 or np.shape(batch)[0]:
-                width = getattr(self, "n_features", None)
-                return check_rows(self._verb, batch, width, "as the first batch has", training=width is None)
+        width = getattr(self, "n_features", None)
+        for given in self._batches:
+            rows = given.rows if isinstance(given, Batch) else given
+            if len(np.shape(rows)) == 2 and not np.shape(rows)[0]:
+                continue
+            batch = Batch.of(check_rows(self._verb, rows, width, "as the first batch has", training=width is None))
+            return self._beside(batch, given) if isinstance(given, Batch) else batch
         return None
+
+    def _beside(self, batch: Batch, given: Batch) -> Batch:
+        """With the target and the weights that were given, checked."""
+        target, weight = given.target, given.weight
+        if target is not None:
+            target = check_rows(self._verb, target, batch.rows.shape[1], "as the rows beside it")
+        if weight is not None:
+            weight = np.asarray(weight, dtype=np.float32)
+        for name, values in (("target", target), ("weight", weight)):
+            if values is not None and values.shape[0] != batch.n_rows:
+                n_rows, n_given = batch.n_rows, values.shape[0]
+                raise ValueError(
+                    f"[{self._verb}] {name} of a batch must be as many as its {n_rows} rows; got {n_given}."
+                )
+        return replace(batch, target=target, weight=weight)
 
     def __len__(self) -> int:
         return math.ceil(self.n_steps / self.n_rounds) * self._batch_size
@@ -107,7 +127,7 @@ class IteratorSource:
     @property
     def parts(self) -> Mapping[str, Part]:
         """One table."""
-        rows = self._kept[0].rows if self._kept else self._waiting[0]
+        rows = (self._kept or self._waiting)[0].rows
         return {TABLE: Part("csr" if sp.issparse(rows) else "dense", self.n_features)}
 
     def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -125,12 +145,12 @@ class IteratorSource:
 
     def _round(self, batch_size: int) -> Iterator[Batch]:
         for _ in range(min(math.ceil(self.n_steps / self.n_rounds), self.n_steps - self.n_given)):
-            rows = self._take(batch_size)
-            if rows is None:
+            batch = self._take(batch_size)
+            if batch is None:
                 return
             self.n_given += 1
-            batch = Batch.of(rows, np.arange(self._n_rows, self._n_rows + rows.shape[0]))
-            self._n_rows += rows.shape[0]
+            batch = replace(batch, numbers=np.arange(self._n_rows, self._n_rows + batch.n_rows))
+            self._n_rows += batch.n_rows
             self._keep(batch)
             yield batch
         if self.n_given < self.n_steps:  # a next round must have a row
@@ -139,29 +159,29 @@ class IteratorSource:
     def _fill(self, n: int) -> None:
         """Read until ``n`` rows wait, or there are no more."""
         while not self.ended and self._n_waiting < n:
-            rows = self._read()
-            self.ended = rows is None
-            if rows is not None:
-                self._wait(rows)
+            batch = self._read()
+            self.ended = batch is None
+            if batch is not None:
+                self._wait(batch)
 
-    def _wait(self, rows: Rows) -> None:
-        self._waiting.append(rows)
-        self._n_waiting += rows.shape[0]
+    def _wait(self, batch: Batch) -> None:
+        self._waiting.append(batch)
+        self._n_waiting += batch.n_rows
 
-    def _take(self, n: int) -> Rows | None:
+    def _take(self, n: int) -> Batch | None:
         """The next ``n`` rows, or as many as there are."""
         self._fill(n)
         if not self._waiting:
             return None
         pieces, missing = [], n
         while self._waiting and missing:
-            rows = self._waiting.popleft()
-            pieces.append(rows[:missing])
-            if rows.shape[0] > missing:
-                self._waiting.appendleft(rows[missing:])
-            missing -= pieces[-1].shape[0]
+            batch = self._waiting.popleft()
+            pieces.append(batch[:missing])
+            if batch.n_rows > missing:
+                self._waiting.appendleft(batch[missing:])
+            missing -= pieces[-1].n_rows
         self._n_waiting -= n - missing
-        return stacked(pieces)
+        return Batch.stack(pieces)
 
     @property
     def exhausted(self) -> bool:
@@ -179,7 +199,7 @@ class IteratorSource:
         """What is kept, or what comes first as long as nothing was given."""
         if self._kept:
             return Batch.stack(list(self._kept))
-        return Batch.of(stacked(list(self._waiting)))
+        return Batch.stack(list(self._waiting))
 
     def _again(self, batch_size: int) -> Iterator[Batch]:
         held = self._held()
