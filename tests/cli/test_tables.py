@@ -1,6 +1,7 @@
 """Commands on tables of numbers, classes and dates, and names of features from a file."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,11 @@ def test_a_report_and_neighbours_name_rows(dsae, trained, table, tmp_path):
     page = (tmp_path / "r.html").read_text("utf-8")
     assert "<h3>p" in page
     assert "Row " not in page
+    ages = re.findall(r"age</td><td>([\d.]+)</td>", page)
+    assert {float(age) for age in ages} <= set(WHOLE["age"].astype(float))
+    days = re.findall(r"born</td><td>([\d-]+)</td>", page)
+    assert ages or days
+    assert set(days) <= set(WHOLE["born"].dt.strftime("%Y-%m-%d"))
     found = json.loads(dsae("neighbours", trained, table, table, "-n", 1, "--json").text)
     assert [row["query_id"] for row in found] == WHOLE["person"].tolist()
     assert all(row["id"] == WHOLE["person"].iloc[row["row"]] for row in found)

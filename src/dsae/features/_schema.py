@@ -6,11 +6,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 
 from dsae.config import known_keys, one_of
 
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # since 1970: the years 1 to 9999, which Python's dates hold
 KINDS = ("number", "date", "boolean", "class", "ids", "labels", "left out")
 CONTAINERS = ("pandas", "polars", "arrow", "array")
 MISSING = ("mask", "fill")
@@ -20,7 +22,7 @@ OTHER = "(other)"
 _DIGITS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d.%m.%y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
 _SHORT = ("%m/%d/%y", "%d/%m/%y", "%Y-%m")
 _WORDS = ("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%b %Y", "%B %Y")
-DATE_FORMATS = tuple(date + time for time in ("", " %H:%M", " %H:%M:%S") for date in (*_DIGITS, *_SHORT, *_WORDS))
+DATE_FORMATS = tuple(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in (*_DIGITS, *_SHORT, *_WORDS))
 """How dates may be written in text, as `datetime.strptime` has it; the first that fits all values is taken."""
 
 _UNIT = r"\[(s|ms|us|ns)"
@@ -233,6 +235,16 @@ class Schema:
                 found.append((column, slice(start, stop)))
             start = stop
         return found
+
+    def in_units(self, feature: int, value: float) -> float | str:
+        """A value of a feature as its column has it: a number in its own units, a date in ISO 8601."""
+        column = next(column for column, span in self.spans if span.start <= feature < span.stop)
+        if not column.is_measured or not math.isfinite(value):
+            return value
+        found = value * column.scale + column.mean
+        if column.kind == "number":
+            return found
+        return (date(1970, 1, 1) + timedelta(min(max(round(found), FIRST_DAY), LAST_DAY))).isoformat()
 
     def named(self, kind: str) -> str | None:
         """The column of row ids or of labels."""

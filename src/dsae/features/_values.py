@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsae.features._schema import Column
+from dsae.features._schema import FIRST_DAY, LAST_DAY, Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 _EPOCH = datetime(1970, 1, 1)
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # the years 1 to 9999, which Python's dates hold
 _INT64 = 2.0**63 - 1024  # the largest float below the largest number
 
 
@@ -203,7 +202,7 @@ def _numbers(column: Column, values: np.ndarray, missing: Any) -> pa.Array:
 def _dates(column: Column, values: np.ndarray, missing: Any) -> pa.Array:
     import pyarrow as pa
 
-    days = np.clip(np.rint(values) if column.whole else values, _FIRST_DAY, _LAST_DAY)
+    days = np.clip(np.rint(values) if column.whole else values, FIRST_DAY, LAST_DAY)
     if column.format is not None:
         written = [(_EPOCH + timedelta(days=day)).strftime(column.format) for day in days.tolist()]
         return pa.array(written, mask=missing)

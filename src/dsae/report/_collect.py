@@ -68,7 +68,7 @@ def collect(
     shape = find_image_shape(rows, image_shape, named=names is not None)
     samples, errors = _run(runtime, rows, source.rows.labels if labels is None else labels)
     samples.names = [f"x{j}" for j in range(rows.shape[1])] if names is None else names
-    samples.image_shape, samples.ids = shape, ids_of(X, source)
+    samples.image_shape, samples.ids, samples.table = shape, ids_of(X, source), model.table
     return plain(
         {
             "version": version("dsae"),

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data import ArraySource, extremes
+from dsae.features import Schema
 from dsae.interpret import atoms, feature_importances, top_examples
 from dsae.report import _pixels
 from dsae.runtime import Runtime
@@ -47,6 +48,8 @@ class Samples:
     names : list of str
     ids : ndarray, shape (n_samples,), optional
         What the rows are called.
+    table : Schema, optional
+        Of what the rows were made.
     image_shape : tuple of int, optional
     """
 
@@ -59,7 +62,12 @@ class Samples:
     feature_errors: np.ndarray
     names: list[str] = field(default_factory=list)
     ids: Any = None
+    table: Schema | None = None
     image_shape: tuple[int, int] | None = None
+
+    def in_units(self, feature: int, value: Any) -> Any:
+        """A value as the table has it that the rows were made of, if they were."""
+        return value if self.table is None else self.table.in_units(feature, float(value))
 
     def called(self, rows: Any) -> list[str]:
         """What rows are called: their ids, or numbers where they have none."""
@@ -246,8 +254,8 @@ def _worst_row(samples: Samples, row: int, x: np.ndarray, x_hat: np.ndarray) -> 
         "features": [
             {
                 "name": samples.names[j],
-                "value": x[j],
-                "reconstruction": x_hat[j],
+                "value": samples.in_units(int(j), x[j]),
+                "reconstruction": samples.in_units(int(j), x_hat[j]),
                 "share": squared[j] / total if total > 0 else 0.0,
             }
             for j in order

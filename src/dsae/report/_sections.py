@@ -286,6 +286,10 @@ def labels(data: dict[str, Any]) -> str:
     return lead(text) + tag("div", tag("table", head, rows, class_="tight"), class_="scroll")
 
 
+def _value(value: Any) -> str:
+    return escape(value) if isinstance(value, str) else number(value)
+
+
 def worst(data: dict[str, Any]) -> str:
     """The worst reconstructed rows, and their worst features."""
     head = "<tr><th>Feature</th><th>Value</th><th>Output</th><th>Share of error</th></tr>"
@@ -304,7 +308,7 @@ def worst(data: dict[str, Any]) -> str:
         else:
             lines = "".join(
                 f'<tr><td class="name" title="{escape(f["name"])}">{escape(f["name"])}</td>'
-                f"<td>{number(f['value'])}</td><td>{number(f['reconstruction'])}</td><td>{percent(f['share'])}</td></tr>"
+                f"<td>{_value(f['value'])}</td><td>{_value(f['reconstruction'])}</td><td>{percent(f['share'])}</td></tr>"
                 for f in row["features"]
             )
             body = tag("div", tag("table", head, lines, class_="tight"), class_="scroll")
