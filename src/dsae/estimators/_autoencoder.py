@@ -111,8 +111,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         ``hidden_layer_sizes=()``, ``init_topology="neighbours"`` and ``shrink="random"``; the density may be lower than
         requested.
     max_iter : int or "auto"
-        Number of epochs, at most; "auto" makes some 4,000 steps, fewer where these would take longer than 50 times what
-        PCA takes, and than 20 seconds: `dsae.config.automatic_epochs`.
+        Number of epochs. "auto" makes some 4,000 steps, fewer where these would take longer than 50 times what PCA
+        takes, and than 20 seconds: `dsae.config.automatic_epochs`.
     batch_size : int
         Rows per step.
     learning_rate_init : float or "auto"
