@@ -121,8 +121,8 @@ def render(rows: list[dict], images: Path) -> str:
     return (
         "20 Newsgroups by date, tf-idf of log(1 + count), codes of 64 numbers; test rows by the accuracy of a linear "
         "probe and of the nearest training rows (cosine), and by the mean average precision of the rows of their class "
-        f"among all training rows. {fits.seeds(rows)}, medians. *From LSA* starts with LSA's weights (`init=`), whose "
-        f"time is counted, and has settings chosen on a fifth of the training rows: {settings}.\n\n"
+        f"among all training rows; medians of {fits.seeds(rows)}. *From LSA* starts with LSA's weights (`init=`), "
+        f"their time counted, and has settings chosen on a fifth of the training rows: {settings}.\n\n"
         + table(("", *FIGURES.values(), "fit, s", "of LSA's time"), lines, left=1)
     )
 
