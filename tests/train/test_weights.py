@@ -220,11 +220,13 @@ def test_early_stopping_weighs_validation_rows(monkeypatch):
     weight=[False, True],
     density=[0.3, 1.0],
     hidden=[(), (9,)],
+    by_gram=[False, True],
 )
 def test_steps_on_sparse_rows_have_the_gradients_of_autograd(
-    monkeypatch, loss, output, target, known, weight, density, hidden
+    monkeypatch, loss, output, target, known, weight, density, hidden, by_gram
 ):
     monkeypatch.setattr(ops._rows, "DENSE_ABOVE", 2)
+    monkeypatch.setattr("dsae.ops._loss.pays", lambda topology, aim: by_gram and aim.weight is None)
     monkeypatch.setattr(_loop, "sparse_step_for", Checked)
     monkeypatch.setattr(Checked, "kind", SparseStep)
     monkeypatch.setattr(Checked, "steps", 0)

@@ -147,10 +147,8 @@ def restoring(what: str, remedy: str) -> Iterator[None]:
 def fingerprint(source: Source, moments: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     """What tells data apart: shape, mean and standard deviation of every column, and some rows."""
     batch = next(iter(source.batches(_SAMPLE, seed=0)))
-    kept = [rows for rows in (batch.rows, batch.target, batch.weight) if rows is not None]
-    parts = [
-        part for rows in kept for part in ((rows.indptr, rows.indices, rows.data) if sp.issparse(rows) else (rows,))
-    ]
+    kept: list[Any] = [rows for rows in (batch.rows, batch.target, batch.weight) if rows is not None]
+    parts = [part for rows in kept for part in (_arrays(rows) if sp.issparse(rows) else (rows,))]
     return {"n_samples": len(source), "n_features": source.n_features, "sha256": _sha256(*moments, *parts)}
 
 
@@ -168,6 +166,10 @@ def _digest(start: Model | None) -> str | None:
     arrays = [a for topology, *rest in start.layers.values() for a in (topology.indptr, topology.indices, *rest)]
     optional = (start.threshold, start.importance, *start.extras.values())
     return _sha256(*arrays, *(array for array in optional if array is not None))
+
+
+def _arrays(rows: Any) -> tuple[np.ndarray, ...]:
+    return rows.indptr, rows.indices, rows.data
 
 
 def _sha256(*arrays: np.ndarray) -> str:
