@@ -118,23 +118,28 @@ using CodeOuter = void(const Csr& m, const Csr& by_latent, const float* c, Rows<
 struct Target {
   Csr columns;
   const float *values, *shift, *known, *weights;
+  const float* offset;  // of the samples, for likelihoods of counts: see counts.hpp; null for zeros
 };
 struct OutputLayer {
   Csr w;
   const float *values, *bias;
   Csr wt;  // and its values; read only where dx is asked for
   const float* wt_values;
+  const float* log_dispersion;  // of the outputs, for a loss that has it; null for zeros
 };
 // Where the gradients of the loss go: none are made without a place for dbias, dx not without its own. A tile has as
 // many features as outputs are held at once.
 struct OutputGradients {
   float *dw, *dbias;
   Panels<float> dx, tile;
+  float* by_dispersion;  // the gradient by log_dispersion; may be null
 };
 // The sum over `n_rows` samples and all outputs of the loss of W x + bias, which tiled_loss.cpp knows by its number;
 // its gradients are multiplied by `factor`.
 using TiledLoss = double(const OutputLayer&, Panels<const float> x, const Target&, int loss, int64_t n_rows,
                          float factor, const OutputGradients&);
+// The logarithm of the sum of exp(W x + bias) over all outputs, for each of `n_rows` samples.
+using LogSums = void(const OutputLayer&, Panels<const float> x, int64_t n_rows, float* sums);
 
 // What an output is compared with, by columns as above and by samples; weights of its numbers, both ways, are null for
 // all ones.
@@ -250,6 +255,7 @@ struct ActivationKind {
   X(CodeDots, code_dots)           \
   X(CodeOuter, code_outer)         \
   X(TiledLoss, tiled_loss)         \
+  X(LogSums, log_sums)             \
   X(GramLoss, gram_loss)           \
   X(GramEdges, gram_edges)         \
   X(Ridge, ridge)                  \

@@ -16,7 +16,7 @@ namespace dsae::DSAE_LEVEL {
 namespace {
 
 // Places in the table of activate.cpp.
-enum Kind { kIdentity, kRelu, kSigmoid, kAboveThreshold, kSoftmax, kTopK };
+enum Kind { kIdentity, kRelu, kSigmoid, kAboveThreshold, kSoftmax, kTopK, kExp };
 
 template <int L>
 inline void activate(int kind, float* line) {
@@ -24,6 +24,8 @@ inline void activate(int kind, float* line) {
     for (int n = 0; n < L; ++n) line[n] = line[n] < 0 ? 0.0f : line[n];
   } else if (kind == kSigmoid) {
     for (int n = 0; n < L; ++n) line[n] = 1 / (1 + exponential(-line[n]));
+  } else if (kind == kExp) {
+    for (int n = 0; n < L; ++n) line[n] = exponential(line[n] > kLargestLogRate ? kLargestLogRate : line[n]);
   }
 }
 
@@ -37,6 +39,9 @@ inline void differentiate(int kind, const float* h, float* d, const float* share
       break;
     case kSigmoid:
       for (int n = 0; n < L; ++n) d[n] *= h[n] * (1 - h[n]);
+      break;
+    case kExp:
+      for (int n = 0; n < L; ++n) d[n] *= h[n];
       break;
     case kSoftmax:
       for (int n = 0; n < L; ++n) d[n] = h[n] * (d[n] - shared[n]);
@@ -81,6 +86,7 @@ class Group {
   float* const gradients_;
   const float* const wt_values_;
   double* const losses_;
+  float* const sizes_;
   int64_t panel_ = 0, count_ = 0, done_ = 0;  // the first of the panels at work, how many, and those before them
 
   const StepLayer& layer(int64_t i) const { return plan_.layers[i]; }
@@ -103,7 +109,8 @@ class Group {
         at_(boundaries),
         gradients_(scratch.gradients ? scratch.gradients + group * (plan.summed(plan.last) + plan.outputs()) : nullptr),
         wt_values_(scratch.wt_values),
-        losses_(scratch.losses ? scratch.losses + group * plan.width(plan.last) : nullptr) {
+        losses_(scratch.losses ? scratch.losses + group * plan.width(plan.last) : nullptr),
+        sizes_(scratch.sizes && batch.by_dispersion ? scratch.sizes + group * plan.width(plan.last) : nullptr) {
     float* next = scratch.panels + place * plan.at_once * plan.panel_size();
     int64_t widest = 0;
     for (int64_t i = plan.first; i <= plan.last; ++i) {
@@ -116,6 +123,8 @@ class Group {
     lines_ = reinterpret_cast<uint16_t*>(known_ + plan.at_once * plan.width(plan.last) * L);
     if (losses_)
       for (int64_t row = 0; row < plan.width(plan.last); ++row) losses_[row] = 0;
+    if (sizes_)
+      for (int64_t row = 0; row < plan.width(plan.last); ++row) sizes_[row] = 0;
   }
 
   // Everything, a few panels at a time.
@@ -285,6 +294,21 @@ class Group {
       for (int n = 0; n < L; ++n) y[i + n] *= sum[n];
   }
 
+  // Totals of the lanes of a panel as likelihoods of counts take them; 0 after the last sample.
+  void offsets(int64_t panel, const float* y, int64_t width, float* offset) const {
+    const int64_t first = (panel_ + panel) * L;
+    for (int64_t n = 0; n < L; ++n)
+      offset[n] = batch_.offset && first + n < plan_.n_rows ? batch_.offset[first + n] : 0.0f;
+    if (batch_.loss != kMultinomial) return;
+    float best[L], sum[L] = {};
+    for (int n = 0; n < L; ++n) best[n] = y[n];
+    for (int64_t i = 0; i < width * L; i += L)
+      for (int n = 0; n < L; ++n) best[n] = best[n] < y[i + n] ? y[i + n] : best[n];
+    for (int64_t i = 0; i < width * L; i += L)
+      for (int n = 0; n < L; ++n) sum[n] += exponential(y[i + n] - best[n]);
+    for (int n = 0; n < L; ++n) offset[n] -= best[n] + logarithm(sum[n]);
+  }
+
   // The loss and its gradient by what the last layer gave, with the sums that are its bias' gradient.
   const float* output_gradient() {
     const int64_t last = plan_.last, width = plan_.width(last);
@@ -292,16 +316,20 @@ class Group {
     const float* const target = batch_.target || batch_.as_given ? target_ : at(plan_.first);
     const float* const y = at(last);
     float* const dy = d_[1];
-    float weights[L];
+    float weights[L], offset[L];
     for (int64_t p = 0; p < count_; ++p) {
       weigh(p);
       for (int n = 0; n < L; ++n) weights[n] = weights_[n];
+      if (batch_.loss >= kPoisson) offsets(p, y + p * width * L, width, offset);
       parallel_range(width, width * L * 8, [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; ++row) {
           const int64_t i = (p * width + row) * L;
           float* const line = dy + i;
           for (int n = 0; n < L; ++n) line[n] = y[i + n];
-          losses_[row] += compare<L>(batch_.loss, line, target + i, batch_.known ? known_ + i : nullptr, weights);
+          const LineBeside beside = {offset, batch_.log_dispersion ? batch_.log_dispersion[row] : 0.0f,
+                                     sizes_ ? sizes_ + row : nullptr};
+          losses_[row] +=
+              compare<L>(batch_.loss, line, target + i, batch_.known ? known_ + i : nullptr, weights, beside);
           for (int n = 0; n < L; ++n) line[n] *= batch_.factor;
           if (!linear && !whole(last - 1)) differentiate<L>(kind(last - 1), y + i, line);
         }
@@ -447,8 +475,14 @@ double step_gradients(const StepPlan& plan, const StepBatch& batch, const StepEn
     for_each_group<lanes>(plan, batch, ends, scratch, [](auto& group) { group.gradients(); });
   });
   collect_all(plan, ends, scratch.gradients);
+  const int64_t width = plan.width(plan.last);
   double loss = 0;
-  for (int64_t i = 0; i < plan.n_groups * plan.width(plan.last); ++i) loss += scratch.losses[i];
+  for (int64_t i = 0; i < plan.n_groups * width; ++i) loss += scratch.losses[i];
+  for (int64_t row = 0; batch.by_dispersion && row < width; ++row) {
+    float sum = 0;
+    for (int64_t g = 0; g < plan.n_groups; ++g) sum += scratch.sizes[g * width + row];
+    batch.by_dispersion[row] = sum * batch.factor;
+  }
   return loss;
 }
 

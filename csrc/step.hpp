@@ -32,6 +32,9 @@ struct StepBatch {
   const float* target;           // rows; null where it is what enters the first layer
   bool as_given;                 // the target is the rows before they are centred
   const float *known, *weights;  // 1 where a value of the target is known, else 0; of every row; null for all ones
+  const float* offset;           // of every row, for likelihoods of counts: the logarithm of its total; null for zeros
+  const float* log_dispersion;   // of every output, for a loss that has it; null for zeros
+  float* by_dispersion;          // where the gradient by that goes; may be null
 };
 
 // Layers [first, last) on panels [0, n_panels), in groups of panels that share nothing but weights. Each group adds up
@@ -81,11 +84,12 @@ struct StepPlan {
 
 // What a step needs beside its arrays, for the caller to allocate.
 struct StepScratch {
-  float* panels;     // at_once * panel_size() for every place that a group may take
-  int64_t n_places;  // as many as groups where activations are kept, else as threads
-  float* gradients;  // summed(last) + outputs() for every group
-  float* wt_values;  // turned(last)
-  double* losses;    // the last layer's width, for every group
+  float* panels;           // at_once * panel_size() for every place that a group may take
+  int64_t n_places;        // as many as groups where activations are kept, else as threads
+  float* gradients;        // summed(last) + outputs() for every group
+  float* wt_values;        // turned(last)
+  double* losses;          // the last layer's width, for every group
+  float* sizes = nullptr;  // as many, where there are dispersions
 };
 
 // Where the layers at both ends meet something else; each may be null.

@@ -58,11 +58,34 @@ inline float line_loss(int loss, float* line, const PanelTarget& target, float s
   }
   __builtin_unreachable();
 }
-constexpr int kLosses = 2;
+constexpr int kLosses = 5;
+
+// In place: logarithms of rates become the gradient of half their Poisson deviance. Weights are 0 for lanes that are no
+// samples, which may hold anything.
+template <int L>
+inline float rates(float largest, float* line, const PanelTarget& target, const float* weights, const float* offset) {
+  float loss[L], chosen = 0;
+  for (int64_t i = 0; i < target.count; ++i) {
+    const int64_t lane = target.samples[i] - target.first_sample;
+    const float x = target.values[i];
+    if (x > 0) chosen += weights[lane] * (x * (logarithm(x) - line[lane] - offset[lane]) - x);
+  }
+  for (int n = 0; n < L; ++n) {
+    const float z = line[n], bounded = z < largest ? z : z >= largest ? largest : z;
+    const float rate = exponential(bounded + offset[n]);
+    loss[n] = line[n] = weights[n] != 0 ? rate * weights[n] : 0.0f;
+  }
+  for (int64_t i = 0; i < target.count; ++i) {
+    const int64_t lane = target.samples[i] - target.first_sample;
+    line[lane] -= target.values[i] * weights[lane];
+  }
+  return sum_line<L>(loss) + chosen;
+}
 
 // The same with weights of the samples, 0 for lanes that are none, and of the numbers that the target holds.
 template <int L>
-inline float weighted(int loss, float* line, const PanelTarget& target, float shift, const float* weights) {
+inline float weighted(int loss, float* line, const PanelTarget& target, float shift, const float* weights,
+                      const LineBeside& beside) {
   float aim[L], known[L];
   for (int lane = 0; lane < L; ++lane) aim[lane] = -shift, known[lane] = 1;
   for (int64_t i = 0; i < target.count; ++i) {
@@ -70,7 +93,7 @@ inline float weighted(int loss, float* line, const PanelTarget& target, float sh
     aim[lane] += target.values[i];
     if (target.known) known[lane] = target.known[i];
   }
-  return compare<L>(loss, line, aim, known, weights);
+  return compare<L>(loss, line, aim, known, weights, beside);
 }
 
 template <int L>
@@ -96,24 +119,31 @@ struct Tiles {
     return {target.columns.indices + first, target.values + first, known, at - first, panel * L};
   }
 
-  // Of one output's samples in a panel, `left` in this and the panels after it.
-  float loss_of(float* y, const PanelTarget& numbers, float shift, int64_t left) const {
+  // Of one output's samples in a panel, `left` in this and the panels after it; adds to `by_dispersion`.
+  float loss_of(float* y, const PanelTarget& numbers, int64_t row, int64_t left, float* by_dispersion) const {
+    const float shift = target.shift ? target.shift[row] : 0;
     const int64_t used = left < L ? left : L;
-    if (!target.known && !target.weights) return line_loss<L>(kind, y, numbers, shift, used);
-    float weights[L] = {};
-    for (int64_t lane = 0; lane < used; ++lane)
+    if (kind < kPoisson && !target.known && !target.weights) return line_loss<L>(kind, y, numbers, shift, used);
+    float weights[L] = {}, offset[L] = {};
+    for (int64_t lane = 0; lane < used; ++lane) {
       weights[lane] = target.weights ? target.weights[numbers.first_sample + lane] : 1.0f;
-    return weighted<L>(kind, y, numbers, shift, weights);
+      offset[lane] = target.offset ? target.offset[numbers.first_sample + lane] : 0.0f;
+    }
+    if (kind != kNegativeBinomial && kind >= kPoisson && !target.known)
+      return rates<L>(largest_log_rate(kind), y, numbers, weights, offset);
+    const float log_dispersion = layer.log_dispersion ? layer.log_dispersion[row] : 0.0f;
+    return weighted<L>(kind, y, numbers, shift, weights, {offset, log_dispersion, by_dispersion});
   }
 
   void output(int64_t panel, int64_t row) {
     const Visit at = {panel, row, layer.w.indptr[row], layer.w.indptr[row + 1], true};
-    const float *const from = x.data + panel * x.width * L, shift = target.shift ? target.shift[row] : 0;
-    float* const y = line(panel, row);
+    const float* const from = x.data + panel * x.width * L;
+    float *const y = line(panel, row), by_dispersion = 0;
     spmm_row<L>(layer.w, layer.values, layer.bias, from, y, at);
     const PanelTarget numbers = target_of(panel, row);
-    losses[row - begin] += loss_of(y, numbers, shift, n_rows - panel * L);
+    losses[row - begin] += loss_of(y, numbers, row, n_rows - panel * L, &by_dispersion);
     if (!to.dbias) return;
+    if (to.by_dispersion) to.by_dispersion[row] = by_dispersion * factor + (panel ? to.by_dispersion[row] : 0);
     Vec sum = {};
     for (int n = 0; n < L; n += kWidth) {
       const Vec dy = load(y + n) * factor;

@@ -92,6 +92,12 @@ def _news() -> Data:
 
 def _cells() -> Data:
     """Mouse bladder cells: log(1 + count) of 20,670 genes, a fifth held out, stratified by cell type."""
+    counts = _cell_counts()
+    return Data(_log(counts.train), _log(counts.test), counts.y_train, counts.y_test)
+
+
+def _cell_counts() -> Data:
+    """The same as counts."""
     file = _file("singlecell_bladder.npz")
     if file is None:
         raise FileNotFoundError(
@@ -99,7 +105,7 @@ def _cells() -> Data:
             "download that scikit-learn knows: put singlecell_bladder.npz into a folder and name it in DSAE_DATA."
         )
     z = np.load(file)
-    return _split(_log(_csr(z, "x")), z["y"].astype(int))
+    return _split(_csr(z, "x").astype(np.float32), z["y"].astype(int))
 
 
 def _citeulike() -> Ratings:
@@ -175,6 +181,7 @@ _SETS: dict[str, Callable[[], Any]] = {
     "mnist": _mnist,
     "news": _news,
     "cells": _cells,
+    "cell_counts": _cell_counts,
     "digits": _digits,
     "cardio": _cardio,
     "citeulike": _citeulike,

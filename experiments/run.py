@@ -35,7 +35,7 @@ TABLES = (
     "defaults",
 )
 # The page of tasks: each table has `verdicts(rows)`, too.
-TASKS: tuple[str, ...] = ("recommender", "outliers", "text", "dictionaries", "tables", "imputation")
+TASKS: tuple[str, ...] = ("recommender", "cells", "outliers", "text", "dictionaries", "tables", "imputation")
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "results"
 RESULTS = ROOT / "experiments" / "results"

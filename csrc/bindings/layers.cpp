@@ -228,12 +228,13 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
                   const In& x, const std::tuple<In, In, In, std::optional<In>>& target, int loss, int64_t n_rows,
                   float factor, const Out& tile,
                   const std::optional<std::tuple<Out, Out, std::optional<Out>>>& gradients,
-                  const std::optional<In>& known, const std::optional<In>& weights) {
+                  const std::optional<In>& known, const std::optional<In>& weights, const std::optional<In>& offset,
+                  const std::optional<std::tuple<In, Out>>& dispersion) {
   const Call call{"tiled_loss"};
   const auto& [indptr, indices, values, bias] = layer;
   const auto from = call.panels<const float>("x", x);
   call.fits(n_rows, from);
-  dsae::OutputLayer to = {call.csr(indptr, indices), nullptr, nullptr, {nullptr, nullptr, 0}, nullptr};
+  dsae::OutputLayer to = {call.csr(indptr, indices), nullptr, nullptr, {nullptr, nullptr, 0}, nullptr, nullptr};
   to.values = call.vector<const float>("values", values, "the size of indices", indices.size());
   to.bias = call.vector<const float>("bias", bias, "the number of rows", to.w.n_rows);
   const auto& [t_indptr, t_samples, t_values, t_shift] = target;
@@ -242,14 +243,21 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
       call.vector<const float>("target values", t_values, "the size of target indices", t_samples.size()),
       t_shift ? call.vector<const float>("shift", *t_shift, "the number of rows", to.w.n_rows) : nullptr,
       known ? call.vector<const float>("known", *known, "the size of target indices", t_samples.size()) : nullptr,
-      weights ? call.vector<const float>("weights", *weights, "the number of samples", n_rows) : nullptr};
+      weights ? call.vector<const float>("weights", *weights, "the number of samples", n_rows) : nullptr,
+      offset ? call.vector<const float>("offset", *offset, "the number of samples", n_rows) : nullptr};
   call.equal("target indptr.size - 1", aim.columns.n_rows, "the number of rows", to.w.n_rows);
   if (loss < 0 || loss >= kernels->n_losses)
     call.fail("a loss below " + std::to_string(kernels->n_losses), std::to_string(loss));
   call.trusted("indices", to.w.indices, indices.size(), from.width);
-  dsae::OutputGradients out = {nullptr, nullptr, {nullptr, 0, 0, from.lanes}, call.panels<float>("tile", tile)};
+  dsae::OutputGradients out = {
+      nullptr, nullptr, {nullptr, 0, 0, from.lanes}, call.panels<float>("tile", tile), nullptr};
   call.same_batch(from, out.tile, "tile");
   if (out.tile.width < 1) call.fail("a tile of at least one output", "none");
+  if (dispersion) {
+    const auto& [logarithm, gradient] = *dispersion;
+    to.log_dispersion = call.vector<const float>("log_dispersion", logarithm, "the number of rows", to.w.n_rows);
+    out.by_dispersion = call.vector<float>("its gradient", gradient, "the number of rows", to.w.n_rows);
+  }
   if (gradients) {
     const auto& [dw, dbias, dx] = *gradients;
     out.dw = call.vector<float>("dw", dw, "the size of indices", indices.size());
@@ -267,6 +275,23 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
   }
   nb::gil_scoped_release release;
   return kernels->tiled_loss(to, from, aim, loss, n_rows, factor, out);
+}
+
+void log_sums(const In& indptr, const In& indices, const In& values, const In& bias, const In& x, const Out& sums) {
+  const Call call{"log_sums"};
+  const auto from = call.panels<const float>("x", x);
+  call.fits(sums.size(), from);
+  const dsae::Csr w = call.csr(indptr, indices);
+  const dsae::OutputLayer layer = {w,
+                                   call.vector<const float>("values", values, "the size of indices", indices.size()),
+                                   call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
+                                   {nullptr, nullptr, 0},
+                                   nullptr,
+                                   nullptr};
+  const auto to = call.data<float>("sums", sums, 1);
+  call.trusted("indices", w.indices, indices.size(), from.width);
+  nb::gil_scoped_release release;
+  kernels->log_sums(layer, from, sums.size(), to);
 }
 
 }  // namespace
@@ -316,9 +341,15 @@ void bind_layers(nb::module_& m) {
   m.def("tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
         "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(),
         "gradients"_a.noconvert().none(), "known"_a.noconvert().none() = nb::none(),
-        "weights"_a.noconvert().none() = nb::none(),
+        "weights"_a.noconvert().none() = nb::none(), "offset"_a.noconvert().none() = nb::none(),
+        "dispersion"_a.none() = nb::none(),
         "Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its "
         "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, "
         "indices, values)``,\n``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx "
-        "or None)``, ``known`` the weights of the target's numbers, ``weights`` those of the samples.");
+        "or None)``, ``known`` the weights of the target's numbers, ``weights`` those of the samples. "
+        "Likelihoods of\ncounts take the logarithms of the samples' totals as ``offset``, and ``(log_dispersion, its "
+        "gradient)`` of the outputs.");
+  m.def("log_sums", &log_sums, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+        "bias"_a.noconvert(), "x"_a.noconvert(), "sums"_a.noconvert(),
+        "The logarithm of the sum of ``exp(W x + bias)`` over all outputs, for each sample of the panels ``x``.");
 }

@@ -50,9 +50,13 @@ class Scratch {
       : panels_(n_places * plan.at_once * plan.panel_size()),
         gradients_(plan.n_groups * (plan.summed(plan.last) + plan.outputs())),
         values_(plan.turned(plan.last)),
-        losses_(2 * plan.n_groups * plan.width(plan.last)),
-        use{panels_.floats(), n_places, gradients_.floats(), values_.floats(),
-            reinterpret_cast<double*>(losses_.floats())} {}
+        losses_(3 * plan.n_groups * plan.width(plan.last)),
+        use{panels_.floats(),
+            n_places,
+            gradients_.floats(),
+            values_.floats(),
+            reinterpret_cast<double*>(losses_.floats()),
+            losses_.floats() + 2 * plan.n_groups * plan.width(plan.last)} {}
 };
 
 // Kernels are compiled without exceptions: what a callback raises waits until they are done.
@@ -176,7 +180,8 @@ class Step {
 
   double gradients(int64_t first, int64_t last, const In& x, int64_t n_rows, const Centring& centring,
                    const Optional& target, bool as_given, const Optional& known, const Optional& weights, int loss,
-                   float factor, const std::optional<Out>& dx, const Finished& finished) {
+                   float factor, const std::optional<Out>& dx, const Finished& finished, const Optional& offset,
+                   const std::optional<std::tuple<In, Out>>& dispersion) {
     const Call call{"gradients"};
     dsae::StepBatch batch = {};
     dsae::StepPlan plan = begin(call, first, last, x, n_rows, centring, batch);
@@ -189,6 +194,12 @@ class Step {
     else call.equal("the last layer's width", width, "that of its target", plan.width(first));
     if (known) batch.known = like_rows(call, "known", *known, plan.n_rows, width);
     if (weights) batch.weights = call.vector<const float>("weights", *weights, "the number of rows", plan.n_rows);
+    if (offset) batch.offset = call.vector<const float>("offset", *offset, "the number of rows", plan.n_rows);
+    if (dispersion) {
+      const auto& [logarithm, gradient] = *dispersion;
+      batch.log_dispersion = call.vector<const float>("log_dispersion", logarithm, "the last layer's width", width);
+      batch.by_dispersion = call.vector<float>("its gradient", gradient, "the last layer's width", width);
+    }
     float* const d_input = dx ? end_panels(call, "dx", *dx, plan, plan.width(first)) : nullptr;
     Teller teller{finished, {}};
     const dsae::StepEnds ends = {nullptr, nullptr, d_input, true, teller.function(), &teller};
@@ -256,8 +267,11 @@ void bind_step(nb::module_& m) {
       .def("gradients", &Step::gradients, "first"_a, "last"_a, "x"_a.noconvert(), "n_rows"_a, "centring"_a.none(),
            "target"_a.noconvert().none(), "as_given"_a, "known"_a.noconvert().none(), "weights"_a.noconvert().none(),
            "loss"_a, "factor"_a, "dx"_a.noconvert().none(), "finished"_a.none(),
+           "offset"_a.noconvert().none() = nb::none(), "dispersion"_a.none() = nb::none(),
            "The summed loss of layers ``first:last``, and all their gradients; ``x`` is rows, which are centred, or "
-           "panels, whose gradient goes into ``dx``. ``finished(layer)`` is called when all of a layer's are there.")
+           "panels, whose gradient goes into ``dx``. ``finished(layer)`` is called when all of a layer's are there. "
+           "Likelihoods of counts take the logarithm of each row's total as ``offset``, and ``(log_dispersion, its "
+           "gradient)`` of the outputs.")
       .def("forward", &Step::forward, "first"_a, "last"_a, "x"_a.noconvert(), "n_rows"_a, "centring"_a.none(),
            "y"_a.noconvert(), "activated"_a, "What layers ``first:last`` give, as panels; kept for `backward`.")
       .def("backward", &Step::backward, "y"_a.noconvert(), "dy"_a.noconvert(), "dx"_a.noconvert().none(), "activated"_a,

@@ -21,15 +21,15 @@ def fit(X, **settings):
     [
         ("mse", "identity", "none"),
         ("bce", "sigmoid", "none"),
-        ("poisson", "exp", "lognormalize"),
-        ("nb", "exp", "lognormalize"),
-        ("multinomial", "softmax", "lognormalize"),
+        ("poisson", "exp", "log1p"),
+        ("nb", "exp", "log1p"),
+        ("multinomial", "softmax", "log1p"),
     ],
 )
 def test_output_and_transform_are_those_of_the_loss(loss, output, transform):
     config = fit(COUNTS / COUNTS.max() if loss in ("mse", "bce") else COUNTS, loss=loss).runtime_.config
     assert (config.output_activation, config.input_transform) == (output, transform)
-    assert (config.input_total > 0) == (transform == "lognormalize")
+    assert config.input_total == 0
 
 
 def test_what_is_given_is_kept_and_wrong_pairs_are_refused():
@@ -39,6 +39,8 @@ def test_what_is_given_is_kept_and_wrong_pairs_are_refused():
         fit(COUNTS, loss="poisson", output_activation="relu")
     with pytest.raises(ValueError, match="input_transform='log1p' needs an output that is not linear"):
         fit(COUNTS, input_transform="log1p")
+    with pytest.raises(ValueError, match=r"emphasis is for losses of single values; got emphasis=2.0 with loss='mult"):
+        fit(COUNTS, loss="multinomial", mask=0.2, emphasis=2.0)
     with pytest.raises(ValueError, match="missing='mask' is for losses without totals, mse and bce; got loss='nb'"):
         fit(COUNTS, loss="nb", missing="mask")
     with pytest.raises(ValueError, match="input_transform must be one of none, log1p, lognormalize; got 'log'"):
@@ -51,7 +53,7 @@ def test_negative_counts_are_refused(kind):
         fit(kind(COUNTS - 1), loss="nb")
     dsa = fit(kind(COUNTS), loss="poisson")
     for verb in (dsa.transform, dsa.reconstruction_error, dsa.score):
-        with pytest.raises(ValueError, match="must hold counts, 0 or more, as lognormalize takes them; got -1"):
+        with pytest.raises(ValueError, match="must hold counts, 0 or more, as log1p takes them; got -1"):
             verb(kind(COUNTS - 1))
 
 

@@ -102,13 +102,13 @@ def test_rates_are_bounded_and_gradients_lead_back(loss):
     early_stopping=[False, True],
     code_activation=["identity", "topk"],
     scale=[False, True],
-    transform=["auto", "none", "log1p"],
+    transform=["auto", "none", "lognormalize"],
 )
 def test_a_loss_of_counts_simply_works(loss, kind, shrink, schedule, early_stopping, code_activation, scale, transform):
     changes = {"shrink": shrink, "schedule": schedule, "early_stopping": early_stopping, "scale": scale}
     changes |= {"density": 1.0} if shrink == "none" else {}
     changes |= {"k": 2} if code_activation == "topk" else {}
-    dsa = fitted(kind(X), loss, code_activation=code_activation, input_transform=transform, max_iter=30, **changes)
+    dsa = fitted(kind(X), loss, code_activation=code_activation, input_transform=transform, max_iter=20, **changes)
     rows = [row for row in dsa.history_ if row["stage"] == dsa.history_[-1]["stage"]]
     assert all(np.isfinite(row["loss"]) and row["loss"] >= 0 for row in dsa.history_)
     if schedule == "joint":
@@ -205,7 +205,7 @@ def test_a_transform_is_the_same_everywhere(name):
 
 
 def test_lognormalize_brings_rows_to_the_mean_total_of_training():
-    dsa = fitted(X, "poisson", max_iter=1)
+    dsa = fitted(X, "poisson", max_iter=1, input_transform="lognormalize")
     assert dsa.runtime_.config.input_total == pytest.approx(X.sum(1).mean(), rel=1e-5)
     codes = dsa.transform(X)
     np.testing.assert_allclose(dsa.transform(7 * X), codes, rtol=1e-3, atol=1e-3)
@@ -215,7 +215,7 @@ def test_lognormalize_brings_rows_to_the_mean_total_of_training():
 
 @pytest.mark.parametrize("loss", COUNTS)
 def test_learning_in_pieces_goes_on_from_a_folder(tmp_path, loss):
-    whole = DeepSparseAutoencoder(loss=loss, **SETTINGS).partial_fit(X[:100])
+    whole = DeepSparseAutoencoder(loss=loss, input_transform="lognormalize", **SETTINGS).partial_fit(X[:100])
     again = DeepSparseAutoencoder.load(whole.save(tmp_path / "model")).set_params(random_state=0)
     one, other = (dsa.partial_fit(X[100:]) for dsa in (whole, again))
     np.testing.assert_array_equal(one.transform(X), other.transform(X))

@@ -8,6 +8,7 @@ from tests.arrays import native
 from tests.covering import covering
 from tests.train.runs import Killed, StoppedError, same, train
 
+from dsae.config import LOSSES
 from dsae.ops import _loss
 from dsae.train import Checkpoints, _choose, _loop
 from dsae.train._panels import PanelStep
@@ -32,15 +33,20 @@ class Compared(AutogradStep):
         step.settle()
         layers = self._run.model.layers
         by_hand = {name: (layer.values.grad.clone(), layer.bias.grad.clone()) for name, layer in layers.items()}
+        extras = list(self._run.model.extras.values())
+        by_extras = [extra.grad.clone() for extra in extras]
         losses = super().gradients(x)
         np.testing.assert_allclose(found, losses, rtol=1e-5)
         for name, layer in layers.items():
             for got, expected in zip(by_hand[name], (layer.values.grad, layer.bias.grad), strict=True):
                 assert (got - expected).abs().max() <= 1e-5 * max(expected.abs().max(), 1e-6)
+        for got, extra in zip(by_extras, extras, strict=True):
+            assert (got - extra.grad).abs().max() <= 1e-3 * extra.grad.abs().max()  # as in tests/train/test_panels.py
         Compared.n_steps += 1
         return losses
 
 
+LINKS = [(name, loss.link) for name, loss in LOSSES.items() if loss.needs_link]
 CODES = [
     ("identity", None),
     ("relu", None),
@@ -49,7 +55,7 @@ CODES = [
 
 
 @covering(
-    {"code, rate": CODES, "loss, output": [("mse", "identity"), ("bce", "sigmoid")]},
+    {"code, rate": CODES, "loss, output": [("mse", "identity"), *LINKS]},
     hidden=[(), (12,), (20, 12)],
     activation=["relu", "sigmoid", "identity", "softmax"],
     density=[1.0, 0.2],

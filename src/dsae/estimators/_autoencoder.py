@@ -60,8 +60,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         ``softmax(z)``, each times the row's total; docs/design/counts.md.
     input_transform : {"auto", "none", "log1p", "lognormalize"}
         What happens to values inside the model before they are centred. ``log1p`` is ``log(1 + x)``; ``lognormalize``
-        first scales every row to the mean total of the training rows. ``auto`` is ``lognormalize`` for the likelihoods
-        of counts, else ``none``; the others need an output that is not linear.
+        first scales every row to the mean total of the training rows. ``auto`` is ``log1p`` for the likelihoods of
+        counts, else ``none``; the others need an output that is not linear.
     density : float or mapping of str to float
         Share of the weights that are active when training ends, in (0, 1]. It is reached to the edge. A number is
         spread over the layers by Erdős-Rényi-Kernel; a mapping names layers (``{"encoder.0": 0.05}``) and leaves the

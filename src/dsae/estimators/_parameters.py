@@ -132,6 +132,11 @@ def _check_loss(model: AutoencoderConfig, train: TrainConfig, rows: Rows) -> Non
             f"missing='mask' is for losses without totals, mse and bce; got loss={train.loss!r}, in which a row's "
             "total scales its rates. Leave out rows or features with unknown counts."
         )
+    if loss.couples_outputs and train.emphasis != 1:
+        raise ValueError(
+            f"emphasis is for losses of single values; got emphasis={train.emphasis!r} with loss={train.loss!r}, whose "
+            "outputs share a row's total. Leave it at 1."
+        )
     aim, what = getattr(rows, "target", None), "X"
     if aim is not None:
         if loss.exposure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -231,12 +232,15 @@ class SparseLinear(nn.Module):
         rows = self._affine(x.reshape(math.prod(x.shape[:-1]), self.in_features), self.bias, self.tape)
         return ops.tensor_of(rows).view(*x.shape[:-1], self.out_features)
 
-    def loss(self, x: Tensor | ops.Panels | ops.Code, target: ops.SparseRows, kind: str) -> Tensor:
+    def loss(
+        self, x: Tensor | ops.Panels | ops.Code, target: ops.SparseRows, kind: str, extras: Sequence[Tensor] = ()
+    ) -> Tensor:
         """Loss of ``W x + bias`` against sparse rows, without materialising the output: see `dsae.ops.tiled_loss`."""
         bias = self.values.new_zeros(self.out_features) if self.bias is None else self.bias
         by_gemm = self.executor == "dense"
         x = x.rows() if isinstance(x, ops.Code) else x
-        return ops.tiled_loss(self.values, bias, x, self.topology, target, kind, self.tape, by_gemm=by_gemm)
+        how = {"by_gemm": by_gemm, "extras": extras}
+        return ops.tiled_loss(self.values, bias, x, self.topology, target, kind, self.tape, **how)
 
     def tangent(self, t: Tensor | ops.Panels | ops.Code) -> Tensor | ops.Panels:
         """``W t``, the change of the output when the input changes by ``t``."""

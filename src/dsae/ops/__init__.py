@@ -38,6 +38,7 @@ from dsae.ops._loss import output_gradients as output_gradients
 from dsae.ops._loss import tiled_loss as tiled_loss
 from dsae.ops._losses import LOSSES as LOSSES
 from dsae.ops._losses import TorchLoss as TorchLoss
+from dsae.ops._losses import offset_of as offset_of
 from dsae.ops._losses import torch_loss as torch_loss
 from dsae.ops._native import by_input as by_input
 from dsae.ops._native import collect as collect

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ def tiled_loss(
     tape: Tape | None = None,
     *,
     by_gemm: bool = False,
+    extras: Sequence[Tensor] = (),
 ) -> Tensor:
     """Mean loss of ``W x + bias`` against sparse rows, over samples and features.
 
@@ -51,6 +52,8 @@ def tiled_loss(
         Keeps ``x`` and a `LazyGradient` of the output while it is recording.
     by_gemm : bool
         Whether to scatter the values into a dense matrix and multiply by that.
+    extras : sequence of Tensor, shape (out_features,)
+        What the loss trains beside the weights.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def tiled_loss(
     needs = needs if torch.is_grad_enabled() else Needs(False, False)
     compute = _fastest(values, topology, target, loss, by_gemm)
     settings = (topology, target, record, tape, compute, isinstance(x, Panels))
-    return _TiledLoss.apply(values, bias, tensor_of(x), settings, needs)  # type: ignore[return-value]
+    return _TiledLoss.apply(values, bias, tensor_of(x), settings, needs, *extras)  # type: ignore[return-value]
 
 
 def output_gradients(
@@ -81,10 +84,11 @@ def output_gradients(
     loss: str,
     *,
     by_gemm: bool = False,
+    extras: Sequence[Tensor] = (),
 ) -> Gradients:
     """The loss of `tiled_loss` and all its gradients at once, without autograd; parameters are the same."""
     compute = _fastest(values, topology, target, loss, by_gemm)
-    return compute(values, bias, x.tensor, True, topology, target, loss_of(loss), Needs(True, True))
+    return compute(values, bias, x.tensor, True, topology, target, loss_of(loss), Needs(True, True), extras)
 
 
 def _fastest(
@@ -156,10 +160,18 @@ def gram_loss(
 
 class _TiledLoss(Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, bias: Tensor, x: Tensor, settings: tuple[Any, ...], needs: Needs) -> Tensor:
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        bias: Tensor,
+        x: Tensor,
+        settings: tuple[Any, ...],
+        needs: Needs,
+        *extras: Tensor,
+    ) -> Tensor:
         topology, target, loss, tape, compute, packed = settings
-        found = compute(values, bias, x, packed, topology, target, loss, needs)
-        ctx.gradients = found[1:]
+        found = compute(values, bias, x, packed, topology, target, loss, needs, extras)
+        ctx.gradients = (found.values, found.bias, found.input, *found.extras)
         if tape is not None and tape.recording and any(needs):
             kept = x.detach() if packed else _backend(x).pack(x)
             tape.x = Panels(kept, target.shape[0])
@@ -167,7 +179,7 @@ class _TiledLoss(Function):
             single = topology.block_size == 1 and is_native(values)
             by_gram = loss.name == "mse" and single and not target.weighted and pays(topology, target)
             make = _lazy_gram if by_gram else _lazy_gradient
-            tape.dy = make(*layer, kept, topology, target, loss)
+            tape.dy = make(*layer, kept, topology, target, loss, [extra.detach().clone() for extra in extras])
         return found.loss
 
     @staticmethod
@@ -175,9 +187,9 @@ class _TiledLoss(Function):
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
         # saves a copy of all gradients; on another device, reading the number costs more than multiplying
         untouched = d_loss.device.type == "cpu" and d_loss.item() == 1
-        found = (g if g is None or untouched else g * d_loss for g in ctx.gradients)
-        needed = zip(found, ctx.needs_input_grad[:3], strict=True)
-        return *(g if needs else None for g, needs in needed), None, None
+        found = [g if g is None or untouched else g * d_loss for g in ctx.gradients]
+        needed = zip(found[:3], ctx.needs_input_grad[:3], strict=True)
+        return *(g if needs else None for g, needs in needed), None, None, *found[3:]
 
 
 def _one_by_one(
@@ -207,9 +219,10 @@ def _by_edges(
     target: SparseRows,
     loss: Loss,
     needs: Needs,
+    extras: Sequence[Tensor] = (),
 ) -> Gradients:
     backend = _backend(values) if loss.kernel is not None else _torch
-    found = backend.tiled_loss(values, bias, x if packed else backend.pack(x), topology, target, loss, needs)
+    found = backend.tiled_loss(values, bias, x if packed else backend.pack(x), topology, target, loss, needs, extras)
     if found.input is not None and not packed:
         return found._replace(input=backend.unpack(found.input, x.shape[0]))
     return found
@@ -224,10 +237,11 @@ def _by_gemm(
     target: SparseRows,
     loss: Loss,
     needs: Needs,
+    extras: Sequence[Tensor] = (),
 ) -> Gradients:
     backend = _backend(values)
     rows = backend.unpack(x, target.shape[0]) if packed else x
-    found = _torch.tiled_loss_dense(dense(values, topology), bias, rows, target, loss, needs)
+    found = _torch.tiled_loss_dense(dense(values, topology), bias, rows, target, loss, needs, extras)
     d_values, dx = found.values, found.input
     if d_values is not None:
         d_values = d_values.view(-1) if topology.is_matrix else backend.collect(d_values, topology)
@@ -244,6 +258,7 @@ def _by_gram(
     target: SparseRows,
     loss: Loss,
     needs: Needs,
+    extras: Sequence[Tensor] = (),
 ) -> Gradients:
     backend = _backend(values)
     rows = backend.unpack(x, target.shape[0]) if packed else x
@@ -253,15 +268,25 @@ def _by_gram(
 
 
 def _lazy_gradient(
-    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: Loss
+    values: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    topology: Topology,
+    target: SparseRows,
+    loss: Loss,
+    extras: Sequence[Tensor],
 ) -> LazyGradient:
     backend = _backend(x)
 
+    def outputs(begin: int, end: int) -> Tensor:
+        part, slots = _rows(topology, begin, end)
+        return backend.unpack(backend.spmm(values[slots], bias[begin:end], x, part), target.shape[0])
+
     def tiles() -> Iterator[tuple[int, int, Tensor]]:
+        offset = _torch.offset_for(loss, target, x, outputs)
         for begin, end in _torch.tiles(target):
-            part, slots = _rows(topology, begin, end)
-            z = backend.unpack(backend.spmm(values[slots], bias[begin:end], x, part), target.shape[0])
-            yield begin, end, _torch.residual(z, target, begin, end, loss)[1]
+            z = outputs(begin, end)
+            yield begin, end, _torch.residual(z, target, begin, end, loss, offset, extras)[1]
 
     # written in place: small results between large temporary ones would keep the allocator from reusing their memory
     def norms() -> Tensor:
@@ -281,7 +306,13 @@ def _lazy_gradient(
 
 
 def _lazy_gram(
-    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: Loss
+    values: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    topology: Topology,
+    target: SparseRows,
+    loss: Loss,
+    extras: Sequence[Tensor],
 ) -> LazyGradient:
     rows = _native.unpack(x, target.shape[0])
     return LazyGradient(

@@ -26,8 +26,8 @@ class TorchLoss:
         shape, differentiable. A loss that needs its link takes the last layer's pre-activations in place of the output;
         one with ``exposure`` also takes ``exposure=``, the rows' totals ``[n_rows, 1]``.
     tile : callable, optional
-        As `dsae.config.Loss.tile` has it, of tensors. By default autograd derives it from ``each``, for losses without
-        exposure and extras.
+        As `dsae.config.Loss.tile` has it, of tensors; one with offset and extras also takes ``weights=``. By default
+        autograd derives it from ``each``, for losses without exposure and extras.
     fused : callable, optional
         The mean of ``each`` over all values, where torch has it in one pass.
     """
@@ -49,11 +49,13 @@ class TorchLoss:
     ) -> tuple[Tensor, ...]:
         """``tile``, or the same from ``each``, where the link is the identity or the loss takes pre-activations.
 
-        Sum and derivative count by weights where these are given, for a loss without exposure and extras.
+        Sum and derivatives count by weights where these are given.
         """
+        if self.tile is not None and beside:
+            return self.tile(z, target, *beside, weights=weights)
         if self.tile is not None:
             if weights is None:
-                return self.tile(z, target, *beside)
+                return self.tile(z, target)
             return self._summed(z, target, weights), self.tile(z, target)[1].mul_(weights)
         with torch.enable_grad():
             z = z.detach().requires_grad_()
@@ -100,9 +102,13 @@ def _poisson(z: Tensor, target: Tensor, exposure: Tensor) -> Tensor:
     return _deviance(_rate(z, offset), z + offset, target)
 
 
-def _poisson_tile(z: Tensor, target: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+def _weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    return values if weights is None else values * weights
+
+
+def _poisson_tile(z: Tensor, target: Tensor, offset: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     rate = _rate(z, offset)
-    return _deviance(rate, z + offset, target).sum(), rate.sub_(target)
+    return _weighted(_deviance(rate, z + offset, target), weights).sum(), _weighted(rate - target, weights)
 
 
 def _multinomial(z: Tensor, target: Tensor, exposure: Tensor) -> Tensor:
@@ -110,10 +116,12 @@ def _multinomial(z: Tensor, target: Tensor, exposure: Tensor) -> Tensor:
     return _deviance(target, logarithm, target)  # rates sum to the row's total, as the targets do
 
 
-def _multinomial_tile(z: Tensor, target: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+def _multinomial_tile(
+    z: Tensor, target: Tensor, offset: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     logarithm = z + offset
     rate = logarithm.exp()
-    return _deviance(rate, logarithm, target).sum(), rate.sub_(target)
+    return _weighted(_deviance(rate, logarithm, target), weights).sum(), _weighted(rate - target, weights)
 
 
 def _dispersion(logarithm: Tensor) -> Tensor:
@@ -132,13 +140,13 @@ def _surprise(z: Tensor, target: Tensor, offset: Tensor, size: Tensor) -> Tensor
 
 
 def _negative_binomial_tile(
-    z: Tensor, target: Tensor, offset: Tensor, log_dispersion: Tensor
+    z: Tensor, target: Tensor, offset: Tensor, log_dispersion: Tensor, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     size, mean = _dispersion(log_dispersion), _rate(z, offset)
-    summed, off = _surprise(z, target, offset, size).sum(), (target - mean) / (size + mean)
+    summed, off = _weighted(_surprise(z, target, offset, size), weights).sum(), (target - mean) / (size + mean)
     by_size = size.digamma() - (target + size).digamma() + (mean / size).log1p() + off
     inside = log_dispersion.abs() < LARGEST_LOG_DISPERSION
-    return summed, -size * off, (by_size * size).sum(0) * inside
+    return summed, _weighted(-size * off, weights), _weighted(by_size * size, weights).sum(0) * inside
 
 
 LOSSES: dict[str, TorchLoss] = {

@@ -12,6 +12,7 @@ from torch import Tensor
 from dsae import kernels
 from dsae.config import Loss
 from dsae.ops._gram import window
+from dsae.ops._losses import offset_of
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
@@ -266,7 +267,14 @@ def _sampled_outer(topology: Topology, left: np.ndarray, right: np.ndarray) -> n
 
 
 def tiled_loss(
-    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: Loss, needs: Needs
+    values: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    topology: Topology,
+    target: SparseRows,
+    loss: Loss,
+    needs: Needs,
+    extras: Sequence[Tensor] = (),
 ) -> Gradients:
     """The mean loss of ``W x + bias`` and its gradients, tile by tile; ``x`` is panels."""
     n_rows, n_out = target.shape
@@ -284,6 +292,7 @@ def tiled_loss(
         moved = kernels.aligned(slots.shape)
         kernels.gather(numbers, slots, moved)
         transpose = (transposed.indptr, transposed.indices, moved)
+    dispersion = (_array(extras[0]), kernels.aligned((n_out,))) if extras else None
     total = kernels.tiled_loss(
         (topology.indptr, topology.indices, numbers, _array(bias)),
         transpose,
@@ -296,10 +305,24 @@ def tiled_loss(
         gradients,
         target.known_by_column,
         target.weight,
+        _offset(numbers, bias, x, topology, target) if loss.couples_outputs else _log_totals(target, loss),
+        dispersion,
     )
     found = (None, None, None) if gradients is None else gradients
     mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
-    return Gradients(mean, *(None if g is None else torch.from_numpy(g) for g in found))
+    by_extras = () if dispersion is None else (torch.from_numpy(dispersion[1]),)
+    return Gradients(mean, *(None if g is None else torch.from_numpy(g) for g in found), by_extras)
+
+
+def _log_totals(target: SparseRows, loss: Loss) -> np.ndarray | None:
+    return _array(offset_of(target.totals(torch.empty(0)))).ravel() if loss.exposure else None
+
+
+def _offset(numbers: np.ndarray, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows) -> np.ndarray:
+    """Logarithms of the rows' totals less those of the sums of ``exp(W x + bias)``, in a pass over all outputs."""
+    sums = kernels.aligned((target.shape[0],))
+    kernels.log_sums(topology.indptr, topology.indices, numbers, _array(bias), _array(x), sums)
+    return _array(offset_of(target.totals(x))).ravel() - sums
 
 
 def gram_loss(

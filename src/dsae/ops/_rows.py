@@ -222,12 +222,13 @@ class Needs(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """A loss and its gradients; None where one was not needed."""
+    """A loss and its gradients; None where one was not needed. ``extras`` are those by what the loss trains itself."""
 
     loss: Tensor
     values: Tensor | None
     bias: Tensor | None
     input: Tensor | None
+    extras: tuple[Tensor, ...] = ()
 
 
 def rows_of(batch: np.ndarray | sp.csr_matrix, device: torch.device | str = "cpu") -> Tensor | SparseRows:

@@ -21,8 +21,8 @@ Centring = tuple[Tensor, Tensor]
 
 
 # Those in `differentiate` and `compare` of csrc/step.cpp; others go through autograd, even with a forward kernel.
-DIFFERENTIATED = ("identity", "relu", "sigmoid", "softmax", "topk")
-COMPARED = ("mse", "bce")
+DIFFERENTIATED = ("identity", "relu", "sigmoid", "softmax", "topk", "exp")
+COMPARED = ("mse", "bce", "poisson", "nb", "multinomial")
 
 
 class StepLayer(NamedTuple):
@@ -93,6 +93,8 @@ class NetworkGradients:
         weight: Tensor | None = None,
         dx: Tensor | None = None,
         finished: Callable[[int], None] | None = None,
+        offset: Tensor | None = None,
+        dispersion: tuple[Tensor, Tensor] | None = None,
     ) -> float:
         """The loss of the layers from ``first`` to the end, summed over rows and outputs, and all their gradients.
 
@@ -115,15 +117,21 @@ class NetworkGradients:
             Panels for the gradient of ``x``, where that is panels.
         finished : callable, optional
             Is told the number of a layer as soon as all its gradients are there, the last layer first.
+        offset : Tensor, shape (n_rows,), optional
+            Logarithms of the rows' totals, for a loss with exposure.
+        dispersion : pair of Tensor, shape (n_outputs,), optional
+            Logarithm of the dispersion, and a place for its gradient.
         """
         assert loss.kernel is not None
         given, seen, counts = (None if t is None else t.contiguous().numpy() for t in (target, known, weight))
         to = None if dx is None else dx.numpy()
         entering, n_rows, centre = _entering(x, centring)
         last = len(self.widths) - 1
-        return self._step.gradients(
-            first, last, entering, n_rows, centre, given, as_given, seen, counts, loss.kernel, factor, to, finished
-        )
+        totals = None if offset is None else offset.contiguous().numpy()
+        sizes = None if dispersion is None else (dispersion[0].detach().numpy(), dispersion[1].numpy())
+        weights = seen, counts
+        how = loss.kernel, factor, to, finished, totals, sizes
+        return self._step.gradients(first, last, entering, n_rows, centre, given, as_given, *weights, *how)
 
     def forward(self, x: Tensor | Panels, last: int, centring: Centring | None = None) -> Panels:
         """What the first ``last`` layers make of ``x``; their activations are kept for `backward`."""

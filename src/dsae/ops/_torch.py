@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from dsae.config import Loss
 from dsae.kernels import lanes_for
 from dsae.ops._copies import edges, flat
-from dsae.ops._losses import torch_loss
+from dsae.ops._losses import offset_of, torch_loss
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
@@ -104,32 +104,52 @@ def collect(matrix: Tensor, topology: Topology) -> Tensor:
 
 
 def tiled_loss(
-    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: Loss, needs: Needs
+    values: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    topology: Topology,
+    target: SparseRows,
+    loss: Loss,
+    needs: Needs,
+    extras: Sequence[Tensor] = (),
 ) -> Gradients:
     """The mean loss of ``W x + bias`` and its gradients, tile by tile; ``x`` is panels."""
-    found = tiled_loss_dense(spread(values, topology), bias, unpack(x, target.shape[0]), target, loss, needs)
+    found = tiled_loss_dense(spread(values, topology), bias, unpack(x, target.shape[0]), target, loss, needs, extras)
     d_values = None if found.values is None else collect(found.values, topology)
     return found._replace(values=d_values, input=None if found.input is None else pack(found.input, x.shape[2]))
 
 
 def tiled_loss_dense(
-    weight: Tensor, bias: Tensor, x: Tensor, target: SparseRows, loss: Loss, needs: Needs
+    weight: Tensor,
+    bias: Tensor,
+    x: Tensor,
+    target: SparseRows,
+    loss: Loss,
+    needs: Needs,
+    extras: Sequence[Tensor] = (),
 ) -> Gradients:
     """The same for a dense ``weight`` and rows ``x``; so is its gradient."""
     total = torch.zeros((), dtype=torch.float64, device=x.device)
     wanted = needs.layer or needs.input
     d_weight, d_bias = (torch.empty_like(weight), torch.empty_like(bias)) if wanted else (None, None)
-    dx = torch.zeros_like(x) if needs.input else None
+    dx, by_extras = torch.zeros_like(x) if needs.input else None, tuple(map(torch.empty_like, extras))
+
+    def outputs(begin: int, end: int) -> Tensor:
+        return x @ weight[begin:end].T + bias[begin:end]
+
+    offset = offset_for(loss, target, x, outputs)
     for begin, end in tiles(target):
-        part, dy = residual(x @ weight[begin:end].T + bias[begin:end], target, begin, end, loss)
+        part, dy, *by = residual(outputs(begin, end), target, begin, end, loss, offset, extras)
         total += part
+        for whole, tile in zip(by_extras, by, strict=True):
+            whole[begin:end] = tile
         if d_weight is not None and d_bias is not None:
             torch.mm(dy.T, x, out=d_weight[begin:end])
             torch.sum(dy, 0, out=d_bias[begin:end])
         if dx is not None:
             dx.addmm_(dy, weight[begin:end])
     mean = (total / target.size).to(x)
-    return Gradients(mean, d_weight, d_bias, dx)
+    return Gradients(mean, d_weight, d_bias, dx, by_extras if wanted else ())
 
 
 def gram_loss(
@@ -159,8 +179,33 @@ def tiles(target: SparseRows) -> Iterator[tuple[int, int]]:
     return ((begin, min(begin + height, width)) for begin in range(0, width, height))
 
 
-def residual(z: Tensor, target: SparseRows, begin: int, end: int, loss: Loss) -> tuple[Tensor, Tensor]:
-    """The summed loss of outputs ``z`` (logits, for bce) of one tile, and the mean loss' gradient there."""
+def offset_for(loss: Loss, target: SparseRows, like: Tensor, outputs: Callable[[int, int], Tensor]) -> Tensor | None:
+    """What the tiles of a loss with exposure take beside outputs and target, ``[n_rows, 1]``; see `dsae.config.Loss`.
+
+    ``outputs(begin, end)`` are those before the link: coupled ones pass once more.
+    """
+    if not loss.exposure:
+        return None
+    offset = offset_of(target.totals(like))
+    if loss.couples_outputs:
+        sums = [outputs(begin, end).logsumexp(1, keepdim=True) for begin, end in tiles(target)]
+        offset = offset - torch.cat(sums, 1).logsumexp(1, keepdim=True)
+    return offset
+
+
+def residual(
+    z: Tensor,
+    target: SparseRows,
+    begin: int,
+    end: int,
+    loss: Loss,
+    offset: Tensor | None = None,
+    extras: Sequence[Tensor] = (),
+) -> tuple[Tensor, ...]:
+    """The summed loss of outputs ``z`` before their link of one tile, and the mean loss' gradients by them and by the
+    extras there.
+    """
     aim, weights = target.tile(begin, end, z), target.weights(z, begin, end)
-    summed, dz = torch_loss(loss.name).residual(loss, z, aim, weights=weights)
-    return summed.double(), dz.mul_(loss.factor / target.size)
+    beside = () if offset is None else (offset, *(extra[begin:end] for extra in extras))
+    summed, *gradients = torch_loss(loss.name).residual(loss, z, aim, *beside, weights=weights)
+    return summed.double(), *(g.mul_(loss.factor / target.size) for g in gradients)

@@ -164,6 +164,7 @@ def covers(run: Run, learner: Learner) -> bool:
         and all(ops.is_native(layer.values) and layer.bias is not None for layer in layers.values())
         and set(model.config.activations.values()) <= set(HAND_WRITTEN)
         and loss.tiled
+        and not loss.exposure
         and model.config.input_transform == "none"
         and (not loss.needs_link or model.config.output.name == loss.link)
         and all(isinstance(s, L2 | DropZeros) or _fused(s, model.config.block_size) for s in learner.stage.shrinkers)

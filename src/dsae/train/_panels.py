@@ -52,8 +52,7 @@ class PanelStep(AutogradStep):
             learner.extra is None
             and len(learner.layers) == len(model.layers) <= ops.MOST_LAYERS
             and all(ops.is_native(p) and p.requires_grad for p in model.parameters())
-            and not model.extras
-            and model.config.input_transform == "none"
+            and set(model.extras) <= {"log_dispersion"}
             and all(record.name in ops.DIFFERENTIATED for record in records)
             and loss.name in ops.COMPARED
             and all(isinstance(shrinker, _COVERED) for shrinker in stage.shrinkers)
@@ -70,23 +69,29 @@ class PanelStep(AutogradStep):
             parameter.grad = grad
         model, size, penalty = self._run.model, given.size, 0.0
         factor, linear = self._loss.factor / size, model.config.output.linear
+        x = model.transformed(given.x)
         if self._on_code:
-            summed, penalty = self._by_halves(given, factor)
+            summed, penalty = self._by_halves(given, x, factor)
         else:
-            target = None if given.target is None else model.aim(given)
+            target = None if given.target is None and x is given.x else model.aim(given)
             centring, as_given = (model.mean, model.scale), not linear and target is None
-            summed = self._loss_of(given, factor, given.x, centring=centring, target=target, as_given=as_given)
+            summed = self._loss_of(given, factor, x, centring=centring, target=target, as_given=as_given)
         for shrinker in self._on_weights:
             penalty += shrinker.add_gradient(model)
         return summed / size, summed / size + penalty
 
     def _loss_of(self, given: ops.Given, factor: float, x: Any, **how: Any) -> float:
+        if self._loss.exposure:
+            how["offset"] = ops.offset_of(given.aim.sum(1))  # type: ignore[union-attr]
+        for extra in self._run.model.extras.values():
+            extra.grad = torch.empty_like(extra) if extra.grad is None else extra.grad
+            how["dispersion"] = extra, extra.grad
         return self._network.loss(x, self._loss, factor, known=given.known, weight=given.weight, **how)  # type: ignore
 
-    def _by_halves(self, given: ops.Given, factor: float) -> tuple[float, float]:
+    def _by_halves(self, given: ops.Given, x: Any, factor: float) -> tuple[float, float]:
         """Encode, penalties on the code by autograd, decode and loss, then back through the encoder."""
         model, n = self._run.model, len(self._run.model.encoder)
-        code = self._network.forward(given.x, n, (model.mean, model.scale))  # type: ignore[arg-type]
+        code = self._network.forward(x, n, (model.mean, model.scale))
         rows = ops.unpack(code).requires_grad_()
         with torch.enable_grad():
             penalty = torch.stack([shrinker.on_code(model.config, rows) for shrinker in self._on_code]).sum()

@@ -110,8 +110,11 @@ class SparseStep:
         aim = model.aim(given, centred)
         assert isinstance(aim, ops.SparseRows)
         layer = last.values, last.bias, outputs[-1], last.topology
-        found = ops.output_gradients(*layer, aim, self._run.config.loss, by_gemm=by_gemm)
+        extras = list(model.extras.values())
+        found = ops.output_gradients(*layer, aim, self._run.config.loss, by_gemm=by_gemm, extras=extras)
         last.values.grad, last.bias.grad = found.values, found.bias
+        for extra, grad in zip(extras, found.extras, strict=True):
+            extra.grad = grad
         assert found.input is not None
         d, penalty = self._backward(outputs, found.input)
         dz = self._activation.back(ops.unpack(ops.Panels(d, given.n_rows)), h)
@@ -193,9 +196,7 @@ def covers(run: Run, learner: Learner) -> bool:
         learner.extra is None
         and set(learner.stage.layers) == set(layers)
         and all(ops.is_native(p) for p in model.parameters())
-        and not model.extras
         and run.activity is None
-        and model.config.input_transform == "none"
         and kinds[first] in HAND_WRITTEN
         and all(kinds[name] in ops.DIFFERENTIATED for name in inner)
         and loss.tiled

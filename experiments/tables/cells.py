@@ -1,0 +1,306 @@
+"""Single cells: codes of gene counts for neighbours and clusters, beside PCA, NMF, a dense NB autoencoder and scVI."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+import sklearn.decomposition
+from benchmarks.page.common import table
+
+TITLE = "Single cells"
+SEEDS = range(5)
+N_GENES, CODE, NEIGHBOURS, RESOLUTION = 2000, 32, 15, 1.0
+PCA, NMF, DENSE_NB, SCVI = "PCA", "NMF", "dense NB autoencoder, torch", "scVI"
+DEFAULT, CHOSEN = "dsae, nothing but the loss given", "dsae, chosen on validation cells"
+COLUMNS = {
+    "knn": "k-NN accuracy",
+    "leiden_nmi": "Leiden NMI",
+    "leiden_ari": "Leiden ARI",
+    "kmeans_nmi": "k-means NMI",
+    "kmeans_ari": "k-means ARI",
+    "explained": "deviance explained",
+    "seconds": "seconds",
+}
+# The first is what the loss alone gives; the one with the best accuracy of neighbours on validation cells is refitted.
+CANDIDATES: tuple[dict[str, Any], ...] = (
+    {"loss": "multinomial"},
+    {"loss": "multinomial", "density": 0.2, "mask": 0.3},
+    {"loss": "multinomial", "density": 0.2, "mask": 0.6},
+    {"loss": "nb", "density": 0.2, "mask": 0.5},
+)
+PEER = "DSAE_CELLS_PEER"  # the Python that has scVI
+
+
+class Found(NamedTuple):
+    """Codes of the training and the test cells, the test cells' counts rebuilt, and what else there is to tell."""
+
+    codes: np.ndarray
+    test_codes: np.ndarray
+    rebuilt: np.ndarray
+    more: dict[str, Any]
+
+
+def jobs() -> list[dict[str, Any]]:
+    """Every method and seed; scVI where there is a Python that has it."""
+    names = [PCA, NMF, DENSE_NB, DEFAULT, CHOSEN, *([SCVI] if os.environ.get(PEER) else [])]
+    return [{"name": name, "seed": seed} for seed in SEEDS for name in names]
+
+
+def measure(job: dict[str, Any], load: Callable[[str], Any]) -> dict[str, Any]:
+    """Accuracies and clusters of the codes, and the deviance of the test cells' counts."""
+    from dsae.metrics import deviance_explained
+
+    data, seed = load("cell_counts"), job["seed"]
+    genes = variable_genes(data.train)
+    train, test = (rows[:, genes].toarray().astype(np.float32) for rows in (data.train, data.test))
+    begun = time.perf_counter()
+    found = METHODS[job["name"]](train, data.y_train, test, seed)
+    seconds = time.perf_counter() - begun
+    labels = np.concatenate([data.y_train, data.y_test])
+    return {
+        "knn": neighbour_accuracy(found.codes, data.y_train, found.test_codes, data.y_test),
+        **clusters(np.concatenate([found.codes, found.test_codes]), labels, seed),
+        "explained": deviance_explained(test, found.rebuilt),
+        "seconds": seconds,
+        **found.more,
+    }
+
+
+def variable_genes(counts: Any) -> np.ndarray:
+    """The genes whose logarithms vary most in the training cells, the same for every method."""
+    totals = np.asarray(counts.sum(axis=1), np.float64)
+    logs = counts.multiply(totals.mean() / totals).tocsr()
+    logs.data = np.log1p(logs.data)
+    mean, square = (np.asarray(rows.mean(axis=0)).ravel() for rows in (logs, logs.multiply(logs)))
+    return np.sort(np.argsort(mean**2 - square, kind="stable")[:N_GENES])
+
+
+def neighbour_accuracy(codes: np.ndarray, labels: np.ndarray, others: np.ndarray, truth: np.ndarray) -> float:
+    """Share of ``others`` whose nearest neighbours among ``codes`` vote for their type, in percent."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    found = KNeighborsClassifier(NEIGHBOURS).fit(codes, labels).predict(others)
+    return 100 * float((found == truth).mean())
+
+
+def clusters(codes: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, float]:
+    """NMI and ARI, in percent, of Leiden on the graph of nearest neighbours and of k-means with the true number."""
+    import random
+
+    import igraph
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+    from sklearn.neighbors import kneighbors_graph
+
+    edges = kneighbors_graph(codes, NEIGHBOURS, include_self=False).tocoo()
+    pairs = np.unique(np.sort(np.stack([edges.row, edges.col], axis=1)), axis=0)
+    random.seed(seed)  # igraph draws from it
+    graph = igraph.Graph(len(codes), pairs.tolist())
+    leiden = graph.community_leiden("modularity", resolution=RESOLUTION, n_iterations=-1).membership
+    k_means = KMeans(len(np.unique(labels)), n_init=10, random_state=seed).fit_predict(codes)
+    return {
+        f"{name}_{kind}": 100 * float(score(labels, found))
+        for name, found in (("leiden", leiden), ("kmeans", k_means))
+        for kind, score in (("nmi", normalized_mutual_info_score), ("ari", adjusted_rand_score))
+    }
+
+
+def _logs(counts: np.ndarray, total: float) -> np.ndarray:
+    return np.log1p(counts * (total / np.maximum(counts.sum(axis=1, keepdims=True), 1)))
+
+
+def _linear(decomposition: Any, train: np.ndarray, test: np.ndarray) -> Found:
+    """Of logarithms of scaled counts; what it rebuilds is made counts again, with the cell's total."""
+    total = float(train.sum(axis=1).mean())
+    codes = decomposition.fit_transform(_logs(train, total))
+    test_codes = decomposition.transform(_logs(test, total))
+    rates = np.expm1(np.maximum(decomposition.inverse_transform(test_codes), 0)) + 1e-3
+    rebuilt = rates / rates.sum(axis=1, keepdims=True) * test.sum(axis=1, keepdims=True)
+    return Found(codes, test_codes, rebuilt, {})
+
+
+def _pca(train: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> Found:
+    return _linear(sklearn.decomposition.PCA(CODE, random_state=seed), train, test)
+
+
+def _nmf(train: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> Found:
+    how = {"init": "nndsvda", "max_iter": 400, "tol": 1e-3}
+    return _linear(sklearn.decomposition.NMF(CODE, random_state=seed, **how), train, test)
+
+
+def _fitted(settings: dict[str, Any], train: np.ndarray, seed: int) -> Any:
+    from dsae import DeepSparseAutoencoder
+
+    return DeepSparseAutoencoder(CODE, random_state=seed, **settings).fit(train)
+
+
+def _default(train: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> Found:
+    return _ours(CANDIDATES[0], train, test, seed)
+
+
+def _ours(settings: dict[str, Any], train: np.ndarray, test: np.ndarray, seed: int) -> Found:
+    dsa = _fitted(settings, train, seed)
+    more = {"settings": settings, "nnz": dsa.nnz_, "density": dsa.density_}
+    return Found(dsa.transform(train), dsa.transform(test), dsa.runtime_.reconstruct(test), more)
+
+
+def _chosen(train: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> Found:
+    """The candidate whose codes have the best neighbours on a fifth of the training cells."""
+    from sklearn.model_selection import train_test_split
+
+    how = {"test_size": 0.2, "random_state": seed, "stratify": labels}
+    rows, held_out, types, held_types = train_test_split(train, labels, **how)
+    accuracies = []
+    for settings in CANDIDATES:
+        dsa = _fitted(settings, rows, seed)
+        accuracies.append(neighbour_accuracy(dsa.transform(rows), types, dsa.transform(held_out), held_types))
+    found = _ours(CANDIDATES[int(np.argmax(accuracies))], train, test, seed)
+    return found._replace(more={**found.more, "validation": accuracies})
+
+
+def _dense_nb(train: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> Found:
+    """Dense, 128-32-128 with batch normalisation and early stopping, after DCA (Eraslan et al. 2019)."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(seed)
+    width, total = train.shape[1], float(train.sum(axis=1).mean())
+    logs = _logs(train, total)
+    centre, spread = logs.mean(axis=0), logs.std(axis=0) + 1e-3
+    encoder, decoder = (
+        nn.Sequential(nn.Linear(n_in, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, n_out))
+        for n_in, n_out in ((width, CODE), (CODE, width))
+    )
+    log_size = nn.Parameter(torch.zeros(width))
+    modules = nn.ModuleList([encoder, decoder, nn.ParameterList([log_size])])
+    optimizer = torch.optim.Adam(modules.parameters(), lr=1e-3)
+
+    def entering(counts: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(((_logs(counts, total) - centre) / spread).astype(np.float32))
+
+    def surprise(x: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        rates = decoder(encoder(x)).log_softmax(1) + counts.sum(1, keepdim=True).log()
+        chances = torch.distributions.NegativeBinomial(log_size.exp(), logits=rates - log_size)
+        return -chances.log_prob(counts).mean()
+
+    held_out = np.random.default_rng(seed).permutation(len(train)) < len(train) // 10
+    rows, other = ((entering(part), torch.from_numpy(part)) for part in (train[~held_out], train[held_out]))
+    best, kept, since = float("inf"), modules.state_dict(), 0
+    while since < 15:
+        modules.train()
+        for batch in torch.randperm(len(rows[0])).split(128):
+            optimizer.zero_grad()
+            surprise(rows[0][batch], rows[1][batch]).backward()
+            optimizer.step()
+        modules.eval()
+        with torch.no_grad():
+            now = surprise(*other).item()
+        since += 1
+        if now < best:
+            best, since, kept = now, 0, {name: value.clone() for name, value in modules.state_dict().items()}
+    modules.load_state_dict(kept)
+    with torch.no_grad():
+        codes, test_codes = encoder(entering(train)), encoder(entering(test))
+        rebuilt = decoder(test_codes).softmax(1).numpy() * test.sum(axis=1, keepdims=True)
+    return Found(codes.numpy(), test_codes.numpy(), rebuilt, {"nnz": sum(p.numel() for p in modules.parameters())})
+
+
+_SCVI_SCRIPT = """
+import json, sys, numpy, anndata, scvi
+folder, code, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+scvi.settings.seed = seed
+cells = {name: anndata.AnnData(numpy.load(f"{folder}/{name}.npy")) for name in ("train", "test")}
+scvi.model.SCVI.setup_anndata(cells["train"])
+model = scvi.model.SCVI(cells["train"], n_latent=code, gene_likelihood="nb")
+model.train(early_stopping=True, accelerator="cpu", enable_progress_bar=False)
+for name, some in cells.items():
+    numpy.save(f"{folder}/{name}_codes.npy", model.get_latent_representation(some))
+numpy.save(f"{folder}/shares.npy", model.get_normalized_expression(cells["test"], return_numpy=True))
+print(json.dumps({"epochs": len(model.history["elbo_train"]), "scvi": scvi.__version__}))
+"""
+
+
+def _scvi(train: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> Found:
+    """With its defaults but the width of the code, and early stopping, in the environment that has it."""
+    with tempfile.TemporaryDirectory() as folder:
+        at = Path(folder)
+        np.save(at / "train.npy", train)
+        np.save(at / "test.npy", test)
+        command = [os.environ[PEER], "-c", _SCVI_SCRIPT, folder, str(CODE), str(seed)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        codes, test_codes, shares = (np.load(at / f"{name}.npy") for name in ("train_codes", "test_codes", "shares"))
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    more = json.loads(done.stdout.splitlines()[-1])
+    return Found(codes, test_codes, shares * test.sum(axis=1, keepdims=True), more)
+
+
+METHODS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, int], Found]] = {
+    PCA: _pca,
+    NMF: _nmf,
+    DENSE_NB: _dense_nb,
+    SCVI: _scvi,
+    DEFAULT: _default,
+    CHOSEN: _chosen,
+}
+
+
+def _by_name(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["job"]["name"], []).append(row["result"])
+    return found
+
+
+def _cell(results: list[dict[str, Any]], key: str) -> str:
+    values = [result[key] for result in results]
+    digits = {"explained": 3, "seconds": 0}.get(key, 1)
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 and key != "seconds" else ""
+    return f"{median(values):.{digits}f}{spread}"
+
+
+def render(rows: list[dict[str, Any]], images: Path) -> str:
+    """Text and a table: medians and standard deviations over the seeds."""
+    named = _by_name(rows)
+    lines = [(name, *(_cell(results, key) for key in COLUMNS)) for name, results in named.items()]
+    text = f"""
+2,100 mouse bladder cells of 16 types (Han et al. 2018, as selected by scDeepCluster), a fifth of them for testing, the
+{N_GENES:,} genes that vary most in the training cells for every method, codes of {CODE} numbers. k-NN accuracy is that
+of {NEIGHBOURS} neighbours of the test cells among the training cells; Leiden (modularity, resolution {RESOLUTION:g})
+on the graph of {NEIGHBOURS} neighbours and k-means with the true number of types cluster all cells; all in percent.
+The deviance explained is that of the test cells' counts, `dsae.metrics.deviance_explained`. Medians of {len(SEEDS)}
+seeds and standard deviations. PCA and NMF see log(1 + count) of counts scaled to one total, and what they rebuild is
+turned back.
+
+"""
+    text += table(("", *COLUMNS.values()), lines)
+    chosen = [json.dumps(result["settings"]) for result in named.get(CHOSEN, [])]
+    if chosen:
+        options = "; ".join(f"`{json.dumps(settings)}`" for settings in CANDIDATES)
+        counted = ", ".join(f"`{name}` {chosen.count(name)} times" for name in dict.fromkeys(chosen))
+        text += f"\nChosen by k-NN accuracy on a fifth of the training cells among {options}: {counted}. The seconds "
+        text += "include the choice.\n"
+    if SCVI not in named:
+        text += "\nscVI could not be imported where this table was made, and is missing from it.\n"
+    return text
+
+
+def verdicts(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """A line for each measure."""
+    named, lines = _by_name(rows), []
+    for key in ("knn", "leiden_nmi", "leiden_ari", "explained"):
+        ours = median(result[key] for result in named[CHOSEN])
+        others = {n: median(r[key] for r in results) for n, results in named.items() if n not in (CHOSEN, DEFAULT)}
+        best = max(others, key=lambda name: others[name])
+        digits = 3 if key == "explained" else 1
+        outcome = "wins" if ours > others[best] else "loses" if ours < others[best] else "level"
+        lines.append(("single cells", COLUMNS[key], f"{ours:.{digits}f}", f"{others[best]:.{digits}f}", best, outcome))
+    return lines
