@@ -33,9 +33,9 @@ COLUMNS = {
 # The first is what the loss alone gives; the one with the best accuracy of neighbours on validation cells is refitted.
 CANDIDATES: tuple[dict[str, Any], ...] = (
     {"loss": "multinomial"},
-    {"loss": "multinomial", "density": 0.2, "mask": 0.3},
-    {"loss": "multinomial", "density": 0.2, "mask": 0.6},
-    {"loss": "nb", "density": 0.2, "mask": 0.5},
+    {"loss": "multinomial", "hidden_layer_sizes": [128], "density": 0.1, "mask": 0.5},
+    {"loss": "nb", "hidden_layer_sizes": [128], "density": 0.1, "mask": 0.5},
+    {"loss": "multinomial", "hidden_layer_sizes": [128], "density": 0.3},
 )
 PEER = "DSAE_CELLS_PEER"  # the Python that has scVI
 
