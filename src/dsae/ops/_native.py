@@ -311,7 +311,8 @@ def tiled_loss(
     found = (None, None, None) if gradients is None else gradients
     mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
     by_extras = () if dispersion is None else (torch.from_numpy(dispersion[1]),)
-    return Gradients(mean, *(None if g is None else torch.from_numpy(g) for g in found), by_extras)
+    by_layer = [None if g is None else torch.from_numpy(g) for g in found]
+    return Gradients(mean, by_layer[0], by_layer[1], by_layer[2], by_extras)
 
 
 def _log_totals(target: SparseRows, loss: Loss) -> np.ndarray | None:
@@ -345,8 +346,10 @@ def gram_loss(
         None if target.known is None else (target.known_by_column, target.known),
     )
     mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
-    found = (dw, dbias, dx) if any(needs) else (None, None, None)
-    return Gradients(mean, *(None if g is None else torch.from_numpy(g) for g in found))
+    if not any(needs):
+        return Gradients(mean, None, None, None)
+    by_input = None if dx is None else torch.from_numpy(dx)
+    return Gradients(mean, torch.from_numpy(dw), torch.from_numpy(dbias), by_input)
 
 
 def gram_norms(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows) -> Tensor:
