@@ -222,12 +222,28 @@ def tiled_loss(
     | None,
     known: Annotated[NDArray, dict(device="cpu", writable=False)] | None = None,
     weights: Annotated[NDArray, dict(device="cpu", writable=False)] | None = None,
+    offset: Annotated[NDArray, dict(device="cpu", writable=False)] | None = None,
+    dispersion: tuple[Annotated[NDArray, dict(device="cpu", writable=False)], Annotated[NDArray, dict(device="cpu")]]
+    | None = None,
 ) -> float:
     """
     Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its gradients.
 
     ``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, indices, values)``,
-    ``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx or None)``, ``known`` the weights of the target's numbers, ``weights`` those of the samples.
+    ``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx or None)``, ``known`` the weights of the target's numbers, ``weights`` those of the samples. Likelihoods of
+    counts take the logarithms of the samples' totals as ``offset``, and ``(log_dispersion, its gradient)`` of the outputs.
+    """
+
+def log_sums(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    bias: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    sums: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """
+    The logarithm of the sum of ``exp(W x + bias)`` over all outputs, for each sample of the panels ``x``.
     """
 
 def code_topk(z: Annotated[NDArray, dict(device="cpu", writable=False)], k: int) -> tuple:
@@ -318,17 +334,13 @@ def gram_loss(
         Annotated[NDArray, dict(device="cpu")],
         Annotated[NDArray, dict(device="cpu")] | None,
     ],
-    known: tuple[
-        Annotated[NDArray, dict(device="cpu", writable=False)], Annotated[NDArray, dict(device="cpu", writable=False)]
-    ]
-    | None = None,
 ) -> float:
     """
     Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its gradients.
 
     ``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives, the height and whether windows are made dense, ``columns`` and ``samples`` are the
     target's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, dbias, dx or None)``; numbers that the target
-    does not hold have the weight ``unseen``, the others 1 or that of ``known``, by column and by sample.
+    does not hold have the weight ``unseen``.
     """
 
 def gram_edges(
@@ -586,7 +598,6 @@ def ridge(
     sizes: Annotated[NDArray, dict(device="cpu", writable=False)],
     scales: Annotated[NDArray, dict(device="cpu", writable=False)],
     l2: float,
-    unseen: float,
     begin: int,
     outputs: tuple[
         Annotated[NDArray, dict(device="cpu")],
@@ -595,8 +606,7 @@ def ridge(
     ],
 ) -> None:
     """
-    Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages; rows in which a column is zero
-    weigh ``unseen``.
+    Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages.
 
     ``columns`` and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, ``sizes`` the number of inputs after
     each stage, ``scales [n_stages, n_columns]`` what products are multiplied by, ``outputs`` ``(counts, indices,
@@ -657,9 +667,14 @@ class Step:
         factor: float,
         dx: Annotated[NDArray, dict(device="cpu")] | None,
         finished: Callable[[int], None] | None,
+        offset: Annotated[NDArray, dict(device="cpu", writable=False)] | None = None,
+        dispersion: tuple[
+            Annotated[NDArray, dict(device="cpu", writable=False)], Annotated[NDArray, dict(device="cpu")]
+        ]
+        | None = None,
     ) -> float:
         """
-        The summed loss of layers ``first:last``, and all their gradients; ``x`` is rows, which are centred, or panels, whose gradient goes into ``dx``. ``finished(layer)`` is called when all of a layer's are there.
+        The summed loss of layers ``first:last``, and all their gradients; ``x`` is rows, which are centred, or panels, whose gradient goes into ``dx``. ``finished(layer)`` is called when all of a layer's are there. Likelihoods of counts take the logarithm of each row's total as ``offset``, and ``(log_dispersion, its gradient)`` of the outputs.
         """
 
     def forward(
