@@ -334,13 +334,17 @@ def gram_loss(
         Annotated[NDArray, dict(device="cpu")],
         Annotated[NDArray, dict(device="cpu")] | None,
     ],
+    known: tuple[
+        Annotated[NDArray, dict(device="cpu", writable=False)], Annotated[NDArray, dict(device="cpu", writable=False)]
+    ]
+    | None = None,
 ) -> float:
     """
     Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its gradients.
 
     ``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives, the height and whether windows are made dense, ``columns`` and ``samples`` are the
     target's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, dbias, dx or None)``; numbers that the target
-    does not hold have the weight ``unseen``.
+    does not hold have the weight ``unseen``, the others 1 or that of ``known``, by column and by sample.
     """
 
 def gram_edges(
@@ -598,6 +602,7 @@ def ridge(
     sizes: Annotated[NDArray, dict(device="cpu", writable=False)],
     scales: Annotated[NDArray, dict(device="cpu", writable=False)],
     l2: float,
+    unseen: float,
     begin: int,
     outputs: tuple[
         Annotated[NDArray, dict(device="cpu")],
@@ -606,7 +611,8 @@ def ridge(
     ],
 ) -> None:
     """
-    Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages.
+    Ridge regression of columns of a matrix, from ``begin`` on, on others that it chooses in stages; rows in which a column is zero
+    weigh ``unseen``.
 
     ``columns`` and ``rows`` are the matrix' ``(indptr, indices, values)`` both ways, ``sizes`` the number of inputs after
     each stage, ``scales [n_stages, n_columns]`` what products are multiplied by, ``outputs`` ``(counts, indices,
