@@ -15,6 +15,7 @@ from dsae.config import positive_int
 from dsae.data._batch import TABLE, Batch, Part, check_worker, share
 from dsae.data._entrance import check_rows
 from dsae.data._known import Known
+from dsae.data._source import ArraySource
 from dsae.data._statistics import Farthest, Statistics, n_bytes
 
 _HEAD = 8192  # rows that give mean and spread: these are then known to about 1 % of the spread
@@ -214,6 +215,11 @@ class IteratorSource:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column in the first rows, float32."""
         return self._statistics.moments()
+
+    def target_moments(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same of the target in the rows that are held, if there is one."""
+        target = self._held().target
+        return None if target is None else ArraySource(target).moments()
 
     def farthest(self) -> Farthest:
         """Of the first rows, the one farthest from the mean."""

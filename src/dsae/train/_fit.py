@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
-from dsae.data import ArraySource, Source, StreamSource, as_source, entering_moments
+from dsae.data import ArraySource, IteratorSource, Source, StreamSource, as_source, entering_moments
 from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
 from dsae.train._calibrate import calibrate
@@ -21,7 +21,6 @@ from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
 from dsae.train._start import inputs_of, start_at_target, start_extras, start_model
 
-_LOOKED_AT = 4096  # rows of an iterator: their spread is known to about 1 %
 _PLANS = {"joint": joint, "stagewise": stagewise}
 
 
@@ -117,7 +116,8 @@ def fit_rows(
 
 def target_moments(source: Source) -> tuple[np.ndarray, np.ndarray] | None:
     """Mean and deviation of what is predicted, if it is not the rows themselves and more than its batches is known."""
-    return source.target_moments() if isinstance(source, (ArraySource, StreamSource)) else None
+    known = isinstance(source, (ArraySource, StreamSource, IteratorSource))
+    return source.target_moments() if known else None
 
 
 def variance_of(model: Autoencoder, deviation: np.ndarray, config: TrainConfig) -> float | None:
