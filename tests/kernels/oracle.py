@@ -205,16 +205,28 @@ def turn(rows, out) -> None:
 
 
 def tiled_loss(
-    layer, transpose, x, target, loss: int, n_rows: int, factor: float, tile, gradients, known=None, weights=None
+    layer,
+    transpose,
+    x,
+    target,
+    loss: int,
+    n_rows: int,
+    factor: float,
+    tile,
+    gradients,
+    known=None,
+    weights=None,
+    offset=None,
+    dispersion=None,
 ) -> float:
     """Sum of the loss of ``W x + bias`` against the target by columns, tile by tile of outputs, and its gradients.
 
-    Weights are beyond it: their test writes the formula out.
+    Weights, offset and dispersion are beyond it: their tests write the formulas out.
 
     ``layer`` is ``indptr, indices, values, bias``; ``transpose`` its transpose's ``indptr, indices, values``;
     ``target`` ``indptr, samples, values, shift``; ``gradients`` ``dw, dbias, dx``, multiplied by ``factor``.
     """
-    assert known is weights is None
+    assert known is weights is offset is dispersion is None
     indptr, indices, values, bias = layer
     t_indptr, samples, numbers, shift = target
     rows = np.empty((n_rows, x.shape[1]), np.float32)
@@ -237,6 +249,14 @@ def tiled_loss(
     if gradients is not None and gradients[2] is not None:
         pack(d_rows, gradients[2])
     return total
+
+
+def log_sums(indptr, indices, values, bias, x, sums) -> None:
+    """The logarithm of the sum of ``exp(W x + bias)`` over all outputs, for each sample of the panels ``x``."""
+    rows = np.empty((sums.size, x.shape[1]), np.float32)
+    unpack(x, rows)
+    z = (_matrix(indptr, indices, values, x.shape[1]) @ rows.T).T + bias
+    sums[:] = np.logaddexp.reduce(z.astype(np.float64), axis=1)
 
 
 def window_edges(indptr, indices, n_cols: int, height: int):

@@ -212,7 +212,7 @@ MISFITS = [
     (8, 2, np.zeros((2, 4, 16), np.float32), "Expected dx.shape[1] = 5, the width of x; got 4."),
     (7, None, np.zeros((2, 0, 16), np.float32), "Expected a tile of at least one output; got none."),
     (7, None, np.zeros((1, 3, 16), np.float32), "Expected tile.shape[0] = 2, as many panels as x; got 1."),
-    (4, None, 2, "Expected a loss below 2; got 2."),
+    (4, None, 5, "Expected a loss below 5; got 5."),
     (5, None, 33, "Expected at most 32 rows, what the panels hold; got 33."),
     (1, None, None, "Expected the transpose, from which dx comes; got None."),
     (9, None, np.zeros(3, np.float32), "Expected known.size = 4, the size of target indices; got 3."),
