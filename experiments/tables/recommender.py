@@ -26,8 +26,7 @@ DEEP = {
     "n_components": 600,
     "hidden_layer_sizes": [],
     "density": 0.05,
-    "loss": "multinomial",
-    "input_transform": "none",
+    "init_topology": "neighbours",
     "mask": 0.5,
     "max_iter": 60,
 }
