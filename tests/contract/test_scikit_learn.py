@@ -30,7 +30,7 @@ def small(**changes):
 ESTIMATORS = [
     DeepSparseAutoencoder(),
     DeepSparseAutoencoder(missing="mask", max_iter=2),
-    DSAOutlierDetector(n_estimators=2),
+    DSAOutlierDetector(),
     DSAOutlierDetector(n_estimators=1, missing="mask"),
     DSAFeatureSelector(),
     DSARecommender(n_neighbours=3),
