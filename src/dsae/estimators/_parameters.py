@@ -86,7 +86,7 @@ def _rate(parameters: Mapping[str, Any], n_features: int) -> float:
     hidden = [parameters["hidden_layer_sizes"], parameters["decoder_layer_sizes"]]
     deep = any(not isinstance(sizes, str) and sizes is not None and np.size(sizes) for sizes in hidden)
     share = density.get("encoder.0", 1.0) if isinstance(density, Mapping) else density
-    usable = isinstance(share, Real) and 0 < share <= 1
+    usable = isinstance(share, Real) and 0 < float(share) <= 1
     if deep or code not in ACTIVATIONS or not usable:
         return automatic_rate(n_features)
     return automatic_rate(n_features, code, float(share))
