@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := .venv-bench
-NUMERICAL := tests/test_runtime.py tests/ops tests/nn tests/shrink/test_revive.py tests/shrink/test_shrinkers.py \
+NUMERICAL := tests/runtime tests/ops tests/nn tests/shrink/test_revive.py tests/shrink/test_shrinkers.py \
 	tests/train/test_sparse_input.py tests/contract/test_docs.py::test_the_guide_runs_as_written
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard csrc/*.[ch]pp csrc/bindings/*.[ch]pp)
 # An editable install lists its modules once: it is made again when a module comes, goes or moves.

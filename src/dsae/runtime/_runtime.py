@@ -12,28 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae import kernels, store
+from dsae import store
 from dsae.config import (
     ACTIVATIONS,
     LOSSES,
-    AutoencoderConfig,
     exposed,
     has_exposure,
-    one_of,
     positive_int,
-    transformed,
 )
-from dsae.data import Rows, as_numbers, check_finite, check_rows, filled, put, rows_of, unknown
+from dsae.data import check_rows, put, rows_of, unknown
 from dsae.metrics import Recommendations, best_items
-from dsae.topology import Layer
+from dsae.runtime._layers import Layers, chunks, numbered_chunks
 
 if TYPE_CHECKING:
     from dsae.features import TableRows
 
-_VALUES_AT_ONCE = 2**20  # 8 MiB of float64 errors
 
-
-class Runtime:
+class Runtime(Layers):
     """Encodes, decodes and reconstructs without importing torch. Threads may share one.
 
     Parameters
@@ -56,9 +51,7 @@ class Runtime:
     """
 
     def __init__(self, model: store.Model, dtype: Any = np.float32) -> None:
-        self.model, self.dtype = model, np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"[Runtime] dtype must be float32 or float64; got {self.dtype}.")
+        super().__init__(model, dtype)
         self._other: Runtime | None = None
 
     def __repr__(self) -> str:
@@ -70,26 +63,6 @@ class Runtime:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Runtime, (self.model, self.dtype)
-
-    @property
-    def config(self) -> AutoencoderConfig:
-        """The architecture."""
-        return self.model.config
-
-    @property
-    def layers(self) -> dict[str, Layer]:
-        """The weights by layer name, from the input to the output."""
-        return self.model.layers
-
-    @property
-    def missing(self) -> str:
-        """Whether NaN in rows is refused, ``"error"``, or a value that is not known, ``"mask"``."""
-        return "error" if self.model.inputs is None else self.config.missing
-
-    @property
-    def loss(self) -> str:
-        """The loss it was trained with; ``"mse"`` if the model does not record it."""
-        return self.model.training.get("loss", "mse")
 
     @cached_property
     def table(self) -> TableRows | None:
@@ -125,8 +98,8 @@ class Runtime:
         if not sparse_output:
             return self._codes(X, k)
         rows = check_rows("encode", X, self.config.n_features, missing=self.missing)
-        chunks = _chunks(rows, self.config.n_components)
-        return sp.vstack([sp.csr_matrix(self._codes(chunk, k)) for chunk in chunks], format="csr")
+        pieces = chunks(rows, self.config.n_components)
+        return sp.vstack([sp.csr_matrix(self._codes(chunk, k)) for chunk in pieces], format="csr")
 
     def decode(self, codes: Any) -> np.ndarray:
         """Rows from codes, the reverse of `encode`: ``[n_samples, n_features]`` of the runtime's dtype.
@@ -244,7 +217,7 @@ class Runtime:
         X = rows_of("impute", X)
         rows = check_rows("impute", X, self.config.n_features, missing="mask")
         found, blank = [], []
-        for start, chunk in _numbered_chunks(rows, self.config.n_features):
+        for start, chunk in numbered_chunks(rows, self.config.n_features):
             at, columns = unknown(chunk)
             some, places, counts = np.unique(at, return_inverse=True, return_counts=True)
             if not some.size:
@@ -263,10 +236,6 @@ class Runtime:
             )
         parts = zip(*found, strict=True) if found else ([np.zeros(0, kind)] for kind in (int, int, np.float32))
         return put(X, *map(np.concatenate, parts))
-
-    def filled(self, rows: Rows) -> Rows:
-        """Rows with the mean of their feature in the place of NaN, if the model takes it: what encoding sees."""
-        return rows if self.model.inputs is None else filled(rows, self.model.inputs.mean)
 
     def recommend(
         self, X: Any, n: int = 20, *, exclude_seen: bool = True, exclude: Any = None, names: bool = True
@@ -331,7 +300,7 @@ class Runtime:
     def _errors(self, verb: str, X: Any) -> Iterator[np.ndarray]:
         """Float64 ``[rows, n_features]``, a few rows at a time."""
         given = check_rows(verb, X, self.config.n_features, missing=self.missing)
-        for chunk in _chunks(given, self.config.n_features):
+        for chunk in chunks(given, self.config.n_features):
             rows, rebuilt = chunk.toarray() if sp.issparse(chunk) else chunk, self.reconstruct(chunk)
             if self._unit is None:
                 yield np.square(np.subtract(rows, rebuilt, dtype=np.float64))
@@ -342,102 +311,6 @@ class Runtime:
     def _unit(self) -> Any:
         """The error of every value, where it is not the squared difference."""
         return LOSSES[self.loss].unit if self.loss in LOSSES else None
-
-    @cached_property
-    def _n_encoder(self) -> int:
-        return sum(name.startswith("encoder") for name in self.layers)
-
-    @cached_property
-    def _widths(self) -> tuple[int, ...]:
-        return (self.config.n_features, *(layer.topology.shape[0] for layer in self.layers.values()))
-
-    @cached_property
-    def _kernels(self) -> Any:
-        used = {ACTIVATIONS[kind] for kind in self.config.activations.values()}
-        compiled = all(activation.kernel is not None for activation in used)
-        return kernels if self.dtype == np.float32 and compiled else kernels.reference
-
-    @cached_property
-    def _network(self) -> Any:
-        network = self._kernels.Network()
-        for name, (topology, values, bias) in self.layers.items():
-            arrays = (topology.indptr, topology.indices, values, bias)
-            network.add(*arrays, topology.shape[1], *self._activation(name), topology.block_size)
-        return network
-
-    def _activation(self, name: str) -> tuple[Any, int, np.ndarray | None]:
-        kind = ACTIVATIONS[self.config.activations[name]]
-        number = kind.kernel if self._kernels is kernels else kind
-        return number, self.config.k or 0, self.model.threshold if kind.threshold else None
-
-    def activate(self, name: str, rows: np.ndarray) -> None:
-        """Apply the activation of the layer ``name`` to its outputs ``rows [n_samples, n_out]``, in place."""
-        one_of("[activate] name", name, self.layers)
-        self._kernels.activate(rows, *self._activation(name))
-
-    @cached_property
-    def _starts_with_itself(self) -> bool:
-        """Whether the code is the row itself: sparse rows then go straight to the decoder, which leaves out zeros."""
-        (topology, values, bias), n = self.layers["encoder.0"], self.config.n_features
-        return (
-            self._n_encoder == 1
-            and self.config.code_activation == "identity"
-            and topology.shape == (n, n)
-            and topology.block_size == 1
-            and np.array_equal(topology.indptr, np.arange(n + 1))
-            and np.array_equal(topology.indices, np.arange(n))
-            and bool((values == 1).all() and (bias == 0).all())
-        )
-
-    def _run(self, verb: str, X: Any, begin: int, end: int, what: str = "the model's input width") -> np.ndarray:
-        n_in, n_out = self._widths[begin], self._widths[end]
-        X = rows_of(verb, X)
-        rows: Any = check_rows(verb, X, n_in, what, finite=False)
-        missing = self.missing if begin == 0 else None
-        if self.dtype == np.float64:
-            check_finite(verb, rows, missing)
-            rows = self.filled(as_numbers(verb, X).astype(np.float64, copy=False))
-        out = np.empty((rows.shape[0], n_out), self.dtype)
-        if begin or self.config.input_transform == "none":
-            if not self._run_network(begin, end, rows, out):
-                check_finite(verb, rows, missing)
-                self._run_network(begin, end, self.filled(rows), out)
-            return out
-        step = max(1, _VALUES_AT_ONCE // n_in)  # a copy of a few rows at a time
-        for start in range(0, rows.shape[0], step):
-            piece = slice(start, start + step)
-            self._run_network(begin, end, self._entering(verb, rows[piece], missing), out[piece])
-        return out
-
-    def _entering(self, verb: str, rows: Any, missing: str | None) -> Any:
-        """Rows after the input transform."""
-        check_finite(verb, rows, missing)
-        rows = self.filled(rows)
-        low = rows.min()
-        if low < 0:
-            raise ValueError(
-                f"[{verb}] X must hold counts, 0 or more, as {self.config.input_transform} takes them; got {low:g}."
-            )
-        return transformed(rows, self.config.input_transform, self.config.input_total)
-
-    def _run_network(self, begin: int, end: int, rows: Any, out: np.ndarray) -> bool:
-        """False where rows hold NaN or infinity."""
-        if begin == 0 and end > 1 and self._starts_with_itself:
-            begin = 1
-        if sp.issparse(rows):
-            return self._network.run_csr(begin, end, rows.indptr, rows.indices, rows.data, out)
-        return self._network.run(begin, end, rows, out)
-
-
-def _chunks(rows: Rows, width: int) -> Iterator[Rows]:
-    """The rows, as many at a time as make a million values of ``width`` per row."""
-    return (chunk for _, chunk in _numbered_chunks(rows, width))
-
-
-def _numbered_chunks(rows: Rows, width: int) -> Iterator[tuple[int, Rows]]:
-    step = max(1, _VALUES_AT_ONCE // width)
-    for start in range(0, rows.shape[0], step):
-        yield start, rows[start : start + step]
 
 
 def _mean(errors: np.ndarray) -> np.ndarray:
