@@ -94,8 +94,9 @@ int64_t topk(const Activation& activation, Panels<float> z) {
 }  // namespace
 
 const ActivationKind activations[] = {
-    {identity, false, false, false},       {relu, false, false, false},   {sigmoid, false, false, false},
-    {above_threshold, false, false, true}, {softmax, true, false, false}, {topk, true, true, false},
+    {identity, false, false, false}, {relu, false, false, false},
+    {sigmoid, false, false, false},  {above_threshold, false, false, true},
+    {softmax, true, false, false},   {topk, true, true, false},
     {exp, false, false, false},
 };
 const int n_activations = sizeof(activations) / sizeof(activations[0]);

@@ -84,6 +84,7 @@ class TrainConfig:
 
 def _shares(name: str, value: Any) -> float | tuple[float, float]:
     """A share below 1, or the two between which one is drawn for every row."""
+    shares: tuple[Any, ...]
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
         in_range(name, value, 0)
         shares = (value,)

@@ -134,7 +134,7 @@ def ridge(columns, rows, sizes, scales, l2: float, unseen: float, begin: int, ou
     """Ridge regression of columns on others: ``outputs`` are ``counts, indices, values``, as the extension has it."""
     counts, indices, values = outputs
     n_columns, n_rows = columns[0].size - 1, rows[0].size - 1
-    by_column, by_row = _matrix(*columns, n_rows), _matrix(*rows, n_columns)
+    by_column, by_row = _matrix(*columns, n_in=n_rows), _matrix(*rows, n_in=n_columns)
     indices, values = indices.reshape(counts.size, -1), values.reshape(counts.size, -1)
     for at, j in enumerate(range(begin, begin + counts.size)):
         chosen, fitted = np.empty(0, np.int64), np.empty(0)

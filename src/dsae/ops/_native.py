@@ -333,6 +333,7 @@ def gram_loss(
     size, n_out = target.size, target.shape[1]
     dw, dbias = kernels.aligned((topology.nnz,)), kernels.aligned((n_out,))
     dx = kernels.aligned(tuple(x.shape)) if needs.input else None
+    by_column = target.known_by_column
     total = kernels.gram_loss(
         (topology.indptr, topology.indices, _array(values), _array(bias)),
         _windows(topology),
@@ -343,7 +344,7 @@ def gram_loss(
         unseen,
         2 / size,
         (dw, dbias, dx),
-        None if target.known is None else (target.known_by_column, target.known),
+        None if by_column is None or target.known is None else (by_column, target.known),
     )
     mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
     if not any(needs):

@@ -84,11 +84,12 @@ class Run:
         return self._error(learner, loss) | activity
 
     def _error(self, learner: Learner, loss: float) -> dict[str, float]:
-        known = self.variance is not None and self.variance > 0 and not learner.stage.temporary_decoder
-        threshold = self.model.mean_threshold
-        return ({"fvu": loss / self.variance} if known else {}) | (
-            {} if threshold is None else {"threshold": threshold}
-        )
+        found, threshold = {}, self.model.mean_threshold
+        if self.variance and not learner.stage.temporary_decoder:
+            found["fvu"] = loss / self.variance
+        if threshold is not None:
+            found["threshold"] = threshold
+        return found
 
     def after_epoch(self, row: dict[str, Any]) -> None:
         """Tell of an epoch, and stop where that is asked for."""
