@@ -172,11 +172,11 @@ def test_a_model_that_knows_no_more_than_the_mean_is_told():
 
 def test_rows_that_come_in_periods_are_sampled_from_all_of_them():
     hours = np.tile(np.arange(24, dtype=np.float32)[:, None], (1024, 2))
-    assert np.unique(module._sample(ArraySource(hours))).size == 24
+    assert np.unique(module._sample(ArraySource(hours)).rows).size == 24
 
 
 def test_few_of_wide_rows_are_reconstructed_for_advice():
-    assert module._sample(ArraySource(sp.csr_matrix((2000, 2**22), dtype=np.float32))).shape[0] == 16
+    assert module._sample(ArraySource(sp.csr_matrix((2000, 2**22), dtype=np.float32))).n_rows == 16
 
 
 def test_after_few_steps_nothing_is_said():

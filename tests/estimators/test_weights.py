@@ -159,8 +159,12 @@ def test_weights_are_routed_to_the_step_that_asks_for_them():
             "sample_weight must be above 0 for some row; got zeros alone.",
         ),
         ({"sample_weight": ["heavy"] * N_ROWS}, TypeError, "sample_weight must hold numbers; got list."),
-        ({"target": X[:7]}, ValueError, "target must have 120 rows, as many as X; got 7."),
-        ({"target": X[:, :5]}, ValueError, "X must have 12 columns, as many as X; it is in the same features"),
+        ({"target": X[:7]}, ValueError, "target must have the shape of X, (120, 12), and its features; got (7, 12)."),
+        (
+            {"target": X[:, :5]},
+            ValueError,
+            "target must have the shape of X, (120, 12), and its features; got (120, 5).",
+        ),
         ({"target": np.full_like(X, np.nan)}, ValueError, "X must be finite"),
     ],
 )

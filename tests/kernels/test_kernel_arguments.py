@@ -185,17 +185,17 @@ DISAGREEMENTS = [
     (
         "activate",
         {"thresholds": None},
-        "Expected an activation below 6, with its k or thresholds; got 3.",
+        "Expected an activation below 7, with its k or thresholds; got 3.",
     ),
     (
         "activate",
         {"activation": 5},
-        "Expected an activation below 6, with its k or thresholds; got 5.",
+        "Expected an activation below 7, with its k or thresholds; got 5.",
     ),
     (
         "activate",
-        {"activation": 6},
-        "Expected an activation below 6, with its k or thresholds; got 6.",
+        {"activation": 7},
+        "Expected an activation below 7, with its k or thresholds; got 7.",
     ),
 ]
 

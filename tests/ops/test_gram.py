@@ -53,6 +53,9 @@ def dense_formula(weight, bias, h, aim, unseen):
 def close(got, expected, tolerance):
     """Equal to a part of the largest number."""
     for one, other in zip(got, expected, strict=True):
+        if isinstance(one, tuple):  # gradients of what a loss trains itself: none here
+            assert one == other == ()
+            continue
         one, other = one.detach(), other.detach()
         largest = float(other.abs().max()) if other.numel() else 0.0
         torch.testing.assert_close(one.double(), other.double(), rtol=0, atol=tolerance * max(largest, 1e-3))
@@ -120,7 +123,7 @@ def test_a_column_far_from_zero_loses_no_digits():
     wide = [t.double().requires_grad_(True) for t in (0.1 * values, 0 * bias, h)]
     expected = dense_formula(ops.dense(wide[0], topology), wide[1], wide[2], aim, 1.0)
     dw, db, dh = torch.autograd.grad(expected, wide)
-    close(got[1:], (dw, db, dh), 1e-6)
+    close(got[1:4], (dw, db, dh), 1e-6)
     close([_native.gram_sddmm(0.1 * values, 0 * bias, h, topology, aim, topology)], [dw], 1e-6)
 
 
@@ -166,7 +169,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads():
         for n in (1, 2, 3, 7):
             kernels.set_threads(n)
             found = _native.gram_loss(values, bias, h, topology, aim, 0.7, Needs(True, True))
-            results.add(b"".join(part.numpy().tobytes() for part in found if part is not None))
+            results.add(b"".join(part.numpy().tobytes() for part in found[:4] if part is not None))
     finally:
         kernels.set_threads(before)
     assert len(results) == 1

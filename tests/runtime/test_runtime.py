@@ -253,7 +253,7 @@ def test_a_topk_code_is_lengthened_too(make_model):
 def test_sparse_codes_are_the_dense_ones_and_never_dense_as_a_whole(make_model, code, form, monkeypatch):
     runtime = Runtime(make_model(20, 12, code_activation=code, k=None if code == "relu" else 4))
     X = form(np.maximum(np.random.default_rng(0).normal(size=(100, 20)), 0).astype(np.float32))
-    monkeypatch.setattr("dsae.runtime._VALUES_AT_ONCE", 7 * 12)
+    monkeypatch.setattr("dsae.runtime._layers._VALUES_AT_ONCE", 7 * 12)
     seen, original = [], Runtime._codes
     monkeypatch.setattr(Runtime, "_codes", lambda self, X, k: seen.append(X.shape[0]) or original(self, X, k))
     codes = runtime.encode(X, sparse_output=True)
@@ -264,7 +264,7 @@ def test_sparse_codes_are_the_dense_ones_and_never_dense_as_a_whole(make_model, 
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
 def test_errors_by_row_and_by_value_agree(make_model, form, monkeypatch):
-    monkeypatch.setattr("dsae.runtime._VALUES_AT_ONCE", 9 * 20)
+    monkeypatch.setattr("dsae.runtime._layers._VALUES_AT_ONCE", 9 * 20)
     runtime = Runtime(make_model(20, 5, hidden_layer_sizes=(8,)))
     X = np.random.default_rng(0).normal(size=(70, 20)).astype(np.float32)
     squared = (X - runtime.reconstruct(X)) ** 2
@@ -327,7 +327,7 @@ def test_the_mean_stands_for_what_is_not_known(make_model, rng, kind, dtype, cod
 
 @each(kind=["dense", "csr"])
 def test_guesses_are_the_reconstruction_within_the_range_of_training(make_model, rng, kind, monkeypatch):
-    monkeypatch.setattr("dsae.runtime._VALUES_AT_ONCE", 100)
+    monkeypatch.setattr("dsae.runtime._layers._VALUES_AT_ONCE", 100)
     model = with_missing(make_model)
     runtime, X = Runtime(model), 3 * rng.normal(size=(40, 12))
     X[rng.random(X.shape) < 0.3] = np.nan

@@ -117,9 +117,11 @@ def with_beside(verb: str, source: Source, target: Any = None, weight: Any = Non
         )
     n = len(source)
     if target is not None:
-        target = check_rows(verb, target, source.n_features, "as many as X; it is in the same features", training=True)
-        if target.shape[0] != n:
-            raise ValueError(f"[{verb}] target must have {n} rows, as many as X; got {target.shape[0]}.")
+        target = check_rows(verb, target, training=True)
+        if target.shape != source.shape:
+            raise ValueError(
+                f"[{verb}] target must have the shape of X, {source.shape}, and its features; got {target.shape}."
+            )
     if weight is not None:
         weight = _checked_weight(verb, weight, n)
     return source.beside(target, weight)
