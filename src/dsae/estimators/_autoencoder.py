@@ -194,7 +194,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
     fit_time_ : float
         Seconds.
     interrupted_ : bool
-        Whether Ctrl-C (or SIGTERM, with ``checkpoint``) ended the last training early; a warning says so, too.
+        Whether Ctrl-C (or SIGTERM, with ``checkpoint``) ended the last training early. There is a warning, too.
 
     Examples
     --------
