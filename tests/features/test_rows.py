@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from tests.covering import covering, each
 from tests.features.tables import FEATURES, USED, N, mixed
 
-from dsae import DeepSparseAutoencoder, DSAOutlierDetector
+from dsae import DeepSparseAutoencoder, DSAOutlierDetector, load
 from dsae.features import Schema, TableRows
 
 CONTAINERS = {
@@ -266,3 +266,55 @@ def test_names_of_features_are_unique():
     names = TableRows().fit(table).get_feature_names_out().tolist()
     assert len(set(names)) == len(names) == 5
     assert isinstance(TableRows().fit(table).schema_, Schema)
+
+
+@each({"container": [*CONTAINERS, "array"], "save": [False, True]})
+def test_only_holes_are_filled(container, save, tmp_path):
+    table = mixed().drop(columns="planet").set_index(pd.Index([f"row {i}" for i in range(N)]))
+    table["stairs"] = np.where(np.arange(N) % 7, 23.0 + np.arange(N) % 5, np.nan)
+    given = table.to_numpy(object) if container == "array" else CONTAINERS[container](table)
+    rows = TableRows().fit(given)
+    model = DeepSparseAutoencoder(2, hidden_layer_sizes=(8,), max_iter=2, missing="mask", random_state=0)
+    model.fit(rows.transform(given))
+    if save:
+        model = load(model.save(tmp_path / "model", table=rows))
+    whole = rows.impute(given, model)
+    assert type(whole) is type(given)
+    back = whole.to_pandas() if container in ("arrow", "polars") else pd.DataFrame(whole)
+    back.columns, back.index = table.columns, table.index if container != "pandas" else back.index
+    known = table.notna().to_numpy()
+    assert known.all(axis=1).sum() < N
+    assert back.notna().all().all()
+    assert (back.astype(object).to_numpy()[known] == table.astype(object).to_numpy()[known]).all()
+    assert (back["stairs"].to_numpy(float) % 1 == 0).all()
+    if container == "pandas":
+        assert back.dtypes.equals(table.dtypes)
+        assert back.index.equals(table.index)
+
+
+def test_whole_numbers_beside_holes_come_back_as_they_were():
+    table = pd.DataFrame({"rooms": [3, 23, None, 7] * 5, "size": [0.5, 23.0, 8.25, None] * 5})
+    rows = TableRows().fit(table)
+    back = rows.inverse_transform(rows.transform(table))
+    pd.testing.assert_frame_equal(back[["rooms"]], table[["rooms"]], check_exact=True)
+    assert TableRows.from_json(rows.to_json()).schema_ == rows.schema_
+    assert [column.whole for column in rows.schema_.columns] == [True, False]
+
+
+def test_a_table_without_visible_holes_is_not_filled():
+    rows = TableRows(missing="fill").fit(mixed())
+    with pytest.raises(ValueError, match=r"\[impute\] TableRows must have missing=\"mask\""):
+        rows.impute(mixed(), None)
+
+
+def test_rows_go_back_with_their_index_and_with_what_is_missing():
+    table = pd.DataFrame({"age": [30, 40, 50], "colour": ["red", "red", "blue"]}, index=list("abc"))
+    rows = TableRows(min_frequency=1).set_output(transform="pandas").fit(table)
+    made = rows.transform(table)
+    pd.testing.assert_frame_equal(rows.inverse_transform(made), table)
+    made.iloc[1] = np.nan
+    assert rows.inverse_transform(made).isna().sum(axis=1).tolist() == [0, 2, 0]
+    with pytest.raises(ValueError, match=r"\[inverse_transform\] X must hold finite numbers"):
+        rows.inverse_transform(np.full((1, 3), np.inf))
+    with pytest.raises(ValueError, match=r"\[inverse_transform\] X must hold numbers"):
+        rows.inverse_transform([["red", 1, 2]])

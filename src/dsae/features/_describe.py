@@ -101,6 +101,8 @@ def _described(name: str, values: Any, choices: Choices) -> Column:
 
 
 def _number(name: str, values: pa.Array) -> Column:
+    import pyarrow as pa
+
     column = Column(name, "number", str(values.type))
     found = numbers(column, values)
     infinite = np.flatnonzero(np.isinf(found))
@@ -109,7 +111,11 @@ def _number(name: str, values: pa.Array) -> Column:
             f"[fit] column {name!r} must hold finite numbers; row {infinite[0]} holds {found[infinite[0]]}."
         )
     ascend = len(found) >= _FEWEST_ROWS_TO_TELL_IDS and bool((np.diff(found) > 0).all() and (found % 1 == 0).all())
-    return Column(name, "left out", why=_IDS) if ascend and _NAMES_ROWS.fullmatch(name) else column
+    if ascend and _NAMES_ROWS.fullmatch(name):
+        return Column(name, "left out", why=_IDS)
+    # pandas holds whole numbers as floating-point numbers where some are missing
+    whole = pa.types.is_floating(values.type) and bool((found[~np.isnan(found)] % 1 == 0).all())
+    return replace(column, whole=whole)
 
 
 def _text(name: str, values: pa.Array, choices: Choices) -> Column:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsae.data import Converted, StreamSource, read_tables, table_source
+from dsae.features._filled import completed
 from dsae.features._rows import TableRows
 from dsae.features._schema import Schema
 from dsae.features._values import plain
@@ -137,19 +138,6 @@ def restored(schema: Schema, rows: np.ndarray, beside: pa.Table | None = None, k
     for name in beside.column_names:
         column = beside.column(name)
         if name in made.column_names:
-            column = _completed(column, plain(made.column(name))) if keep_known else made.column(name)
+            column = completed(column, made.column(name)) if keep_known else made.column(name)
         columns[name] = column
     return pa.table(columns)
-
-
-def _completed(values: Any, other: Any) -> Any:
-    """``values``, and where they are missing ``other``, in the type of the former if that can hold the latter."""
-    import pyarrow as pa
-    from pyarrow import compute
-
-    pc: Any = compute
-    values = plain(values)
-    try:
-        return pc.coalesce(values, other.cast(values.type))
-    except pa.ArrowException:
-        return pc.coalesce(values.cast(other.type), other)

@@ -133,8 +133,11 @@ def as_given(table: pa.Table, schema: Schema) -> Any:
         return _as_array(table)
     frame = table.to_pandas()
     for column in schema.columns:
-        if column.dtype is not None and column.name in frame.columns:
-            frame[column.name] = frame[column.name].astype(column.dtype)
+        if column.dtype is None or column.name not in frame.columns:
+            continue
+        if column.dtype[0].islower() and frame[column.name].dtype.kind == "f" and frame[column.name].isna().any():
+            continue  # numpy's whole numbers cannot be missing
+        frame[column.name] = frame[column.name].astype(column.dtype)
     return frame
 
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from dsae.config import in_range, one_of, positive_int
 from dsae.features._describe import Choices, described
+from dsae.features._filled import filled
 from dsae.features._frames import as_given, as_table
 from dsae.features._schema import MISSING, Column, Schema
 from dsae.features._values import decoded, numbers, plain, texts
@@ -139,6 +140,9 @@ class TableRows(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         table, container, _ = as_table("transform", X)
+        return self._transformed(table, container)
+
+    def _transformed(self, table: Any, container: str) -> np.ndarray:
         self._check_columns(table, container)
         out = np.zeros((table.num_rows, self.schema_.n_features), np.float32)
         known = {column.name: plain(table.column(column.name)) for column, _ in self._used}
@@ -161,21 +165,70 @@ class TableRows(TransformerMixin, BaseEstimator):
         Returns
         -------
         DataFrame, pyarrow.Table or ndarray
-            With the columns that rows are made of, in their order; joined classes as ``(other)``.
+            With the columns that rows are made of, in their order; joined classes as ``(other)``. A pandas frame has
+            the index of ``X`` where ``X`` is one, too, and else counts its rows.
 
         Raises
         ------
         ValueError
             If ``X`` has not the columns that `transform` gives.
         """
-        return as_given(self.to_arrow(X), self.schema_)
+        found = as_given(self.to_arrow(X), self.schema_)
+        if self.schema_.container == "pandas" and hasattr(X, "iloc"):
+            found.index = X.index
+        return found
+
+    def impute(self, X: Any, model: Any) -> Any:
+        """The table with a model's guesses in its holes, and all else as it was.
+
+        Parameters
+        ----------
+        X : the same as for `transform`
+        model : estimator or dsae.Runtime
+            With ``missing="mask"``, fitted to the rows that `transform` gives.
+
+        Returns
+        -------
+        the same kind of thing as ``X``
+            With its index, its order of columns and their types, and with columns that become no feature. A guess may
+            be ``(other)`` where classes are joined.
+
+        Raises
+        ------
+        ValueError
+            If ``missing="fill"``, which leaves no hole to see, or the model was not fitted to such rows.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from dsae import DeepSparseAutoencoder
+        >>> table = pd.DataFrame({"age": [30, 40, None, 60] * 5, "wage": [3.5, 4.0, 5.0, None] * 5})
+        >>> rows = TableRows().fit(table)
+        >>> dsa = DeepSparseAutoencoder(1, hidden_layer_sizes=(4,), max_iter=1, missing="mask", random_state=0)
+        >>> whole = rows.impute(table, dsa.fit(rows.transform(table)))
+        >>> bool((whole["age"].isna().sum() == 0) and (whole["age"][0] == 30))
+        True
+        """
+        check_is_fitted(self)
+        if self.schema_.missing != "mask":
+            raise ValueError('[impute] TableRows must have missing="mask", so that the model sees what is not known.')
+        table, container, _ = as_table("impute", X)
+        guessed = getattr(model, "runtime_", model).impute(np.asarray(self._transformed(table, container)))
+        return filled(X, table, container, self.to_arrow(guessed))
 
     def to_arrow(self, X: Any) -> Any:
         """`inverse_transform` as a `pyarrow.Table`."""
         import pyarrow as pa
 
         check_is_fitted(self)
-        rows = np.array(X, np.float64)
+        try:
+            rows = np.array(X, np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"[inverse_transform] X must hold numbers, as transform gives them; {error}.") from None
+        if np.isinf(rows).any():
+            raise ValueError(
+                "[inverse_transform] X must hold finite numbers, or NaN where a value is missing; it holds infinity."
+            )
         if rows.ndim != 2 or rows.shape[1] != self.schema_.n_features:
             raise ValueError(
                 f"[inverse_transform] X must have {self.schema_.n_features} columns, as transform gives them; got "

@@ -53,7 +53,7 @@ class Column:
         Of numbers, and of dates in days since 1970: subtracted, and divided by. A scale of 0 means that all values are
         equal to the mean: no feature. Of truth values, the share that is true.
     whole : bool
-        Whether dates are whole days.
+        Whether dates are whole days, and floating-point numbers whole numbers.
     labels : tuple of str
         Of classes, each a feature, in its order; of booleans in text, what false and true are written as.
     joined : int

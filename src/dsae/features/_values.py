@@ -196,6 +196,7 @@ def _numbers(column: Column, values: np.ndarray, missing: Any) -> pa.Array:
         return pa.array(values, pa.float64(), mask=missing).cast(kind, safe=False)
     if pa.types.is_boolean(kind):
         return pa.array(values > 0.5, mask=missing)
+    values = np.rint(values) if column.whole else values
     return pa.array(values, pa.float64(), mask=missing).cast(kind, safe=False)
 
 
