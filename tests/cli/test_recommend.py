@@ -1,6 +1,7 @@
 """Recommendations by command are the library's."""
 
 import csv
+import gzip
 import io
 import json
 
@@ -67,7 +68,39 @@ def test_sparse_rows_without_names_give_numbers(dsae, fitted, users, tmp_path):
     assert (first["row"], first["item"]) == (0, load(fitted).recommend(users[:1], 1).items[0, 0])
 
 
-def test_too_many_items_are_refused(dsae, fitted, file):
-    done = dsae("recommend", fitted, file, "-n", 12)
+def test_rows_with_few_items_left_get_fewer_lines(dsae, fitted, file, users):
+    table = list(csv.DictReader(io.StringIO(dsae("recommend", fitted, file, "-n", 12).text)))
+    left = (users == 0).sum(axis=1)
+    assert [sum(line["row"] == f"user {i}" for line in table) for i in range(60)] == left.tolist()
+
+
+def test_an_error_leaves_the_file_and_stdout_as_they_were(dsae, fitted, file, tmp_path):
+    (tmp_path / "out.csv").write_text("before")
+    lines = file.read_text("utf-8").splitlines()
+    file.write_text("\n".join([*lines[:5], lines[5].rsplit(",", 1)[0] + ",nan"]), "utf-8")
+    assert dsae("recommend", fitted, file, "-n", 3, "-o", tmp_path / "out.csv").code == 2
+    assert (tmp_path / "out.csv").read_text() == "before"
+    assert not list(tmp_path.glob(".*"))
+    done = dsae("recommend", fitted, file, "-n", 3)
+    assert (done.code, done.text) == (2, "")
+    failed = dsae("fit-recommender", file, "-o", tmp_path / "other")
+    assert "Impute or drop such values first." in failed.err
+    assert "mask" not in failed.err
+
+
+@pytest.mark.parametrize(
+    ("name", "more"), [("x.npy", ()), ("x.parquet", ()), ("x.json", ()), ("x.parquet", ("--json",))]
+)
+def test_no_text_goes_under_the_name_of_another_format(name, more, dsae, fitted, file, tmp_path):
+    done = dsae("recommend", fitted, file, "-n", 3, "-o", tmp_path / name, *more)
     assert done.code == 2
-    assert "Ask for fewer, or set exclude_seen=False" in done.err
+    assert name in done.err
+    assert not (tmp_path / name).exists()
+
+
+def test_what_is_written_follows_the_ending(dsae, fitted, file, tmp_path):
+    text = dsae("recommend", fitted, file, "-n", 3).text
+    assert dsae("recommend", fitted, file, "-n", 3, "-o", tmp_path / "x.tsv.gz").code == 0
+    assert gzip.decompress((tmp_path / "x.tsv.gz").read_bytes()).decode() == text.replace(",", "\t")
+    assert dsae("recommend", fitted, file, "-n", 3, "--json", "-o", tmp_path / "x.jsonl").code == 0
+    assert (tmp_path / "x.jsonl").read_text() == dsae("recommend", fitted, file, "-n", 3, "--json").text

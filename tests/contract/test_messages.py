@@ -255,8 +255,9 @@ BAD_CALLS = {
     "recommend": [
         (
             lambda m: m.dsa.recommend(X, 1),
-            "[recommend] n must be at most 0, the items that row 0 has not seen and that are not excluded; got 1. Ask "
-            "for fewer, or set exclude_seen=False.",
+            "[recommend] n must be at most 0, the fewest items left to a row without those seen or excluded; got 1. 30 "
+            "of 30 rows have fewer left, first row 0. Ask for fewer, or set fill=True, which gives them shorter lists, "
+            "or exclude_seen=False.",
         ),
         (lambda m: m.dsa.recommend(X, 0), "[recommend] n must be a whole number of at least 1; got 0."),
         (lambda m: m.dsa.runtime_.recommend(X[:, :5]), f"[recommend] X {SHAPE}"),

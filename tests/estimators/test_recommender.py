@@ -81,13 +81,86 @@ def test_the_diagonal_is_empty_and_the_layer_has_its_inputs(model):
 
 def test_names_go_in_and_out(model):
     named = model.recommend([["film 0", "film 4"], ["film 1"]], 2)
-    plain = model.recommend(model.rows([[0, 4], [1]]), 2, names=False)
+    plain = model.recommend(rows_of([0, 4], [1]), 2, names=False)
     assert named.items.tolist() == [[NAMES[j] for j in row] for row in plain.items]
     assert set(named.items[0]) <= {f"film {j}" for j in range(0, N_ITEMS, GROUPS)}
     similar = model.similar_items(["film 2"], 4)
     assert {name.split()[1] for name in similar.items[0]} <= {str(j) for j in range(2, N_ITEMS, GROUPS)}
-    np.testing.assert_array_equal(similar.items, model.similar_items([2], 4).items)
     np.testing.assert_array_equal(similar.items[0], model.recommend([["film 2"]], 4).items[0])
+
+
+def rows_of(*users):
+    return np.stack([np.isin(np.arange(N_ITEMS), columns) for columns in users]).astype(np.float32)
+
+
+def test_items_whose_names_are_numbers_go_by_name():
+    ids = np.arange(N_ITEMS)[::-1] + 5
+    model = DSARecommender(**SETTINGS).fit(X, items=ids)
+    column = {item: j for j, item in enumerate(ids.tolist())}
+    wanted = model.recommend(rows_of([column[7], column[9]]), 3).items
+    for given in ([[7, 9]], [["7", "9"]], [np.int64([7, 9]).tolist()], ({7, 9},)):
+        np.testing.assert_array_equal(model.recommend(given, 3).items, wanted)
+    np.testing.assert_array_equal(model.similar_items([7], 3).items, model.recommend(rows_of([column[7]]), 3).items)
+    pairs = interactions([1, 1], [7, 9], items=model.feature_names_in_)
+    np.testing.assert_array_equal(pairs.X.toarray(), rows_of([column[7], column[9]]))
+    with pytest.raises(ValueError, match="n must be at most 0"):
+        model.recommend([ids.tolist()], 1)  # all items, not strengths
+    with pytest.raises(ValueError, match=r"numbers that repeat.*np\.asarray"):
+        model.recommend(X[:2].toarray().tolist())
+
+
+def test_items_without_names_go_by_column_unless_lists_are_whole_rows():
+    model = DSARecommender(**SETTINGS).fit(X)
+    wanted = model.recommend(rows_of([3, 5], []), 3).items
+    np.testing.assert_array_equal(model.recommend([[3, 5], []], 3).items, wanted)
+    np.testing.assert_array_equal(model.recommend(rows_of([3, 5], []).tolist(), 3).items, wanted)
+    with pytest.raises(ValueError, match="got a list of 39 numbers that repeat"):
+        model.recommend([[0, 1, 1] * 13])
+    with pytest.raises(ValueError, match="columns from 0 to 39; got True"):
+        model.rows([[True]])
+
+
+def test_excluded_items_come_by_name_too(model):
+    gone = rows_of(list(range(20)))
+    np.testing.assert_array_equal(
+        model.recommend(X[:5], 3, exclude=[NAMES[:20]]).items, model.recommend(X[:5], 3, exclude=gone).items
+    )
+
+
+def test_a_user_with_few_items_left_gets_a_shorter_list_where_it_is_asked_for(model):
+    users = rows_of(range(N_ITEMS - 2), [0])
+    with pytest.raises(ValueError, match=r"at most 2, .* got 4\. 1 of 2 rows have fewer left, first row 0"):
+        model.recommend(users, 4)
+    items, scores = model.recommend(users, 4, fill=True, names=False)
+    assert sorted(items[0]) == [-1, -1, N_ITEMS - 2, N_ITEMS - 1]
+    assert np.isnan(scores[0]).tolist() == [False, False, True, True]
+    np.testing.assert_array_equal(items[1], model.recommend(users[1:], 4, names=False).items[0])
+    assert model.recommend(users, 4, fill=True).items[0, 2:].tolist() == ["", ""]
+    wide = model.recommend(users, N_ITEMS + 3, fill=True, names=False).items
+    assert wide.shape == (2, N_ITEMS + 3)
+    assert (wide[1] >= 0).sum() == N_ITEMS - 1
+
+
+BAD_PAIRS = {
+    "none": ((["ann", None], [1, 2]), "users must hold no missing ids; got None in pair 1"),
+    "nan": ((["ann", "bob"], [1.0, np.nan]), "items_of must hold no missing ids; got nan in pair 1"),
+    "na": ((["ann", "bob"], [1, pd.NA]), "items_of must hold no missing ids; got <NA> in pair 1"),
+    "mixed": (([1, "bob"], [1, 2]), "users must be all texts or all numbers; got int and str. Make them texts"),
+    "text": (("ann", [1]), "users must be an array or a list of ids; got str"),
+    "negative": (([1, 2], [1, 2], [1, -2]), "strengths must be finite and at least 0; got -2 in pair 1"),
+    "no strength": (([1, 2], [1, 2], [np.nan, 1]), "strengths must be finite and at least 0; got nan in pair 0"),
+    "strengths of text": (([1, 2], [1, 2], ["4", "x"]), "strengths must be numbers; got others"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PAIRS)
+def test_bad_pairs_say_what_was_expected(case):
+    given, message = BAD_PAIRS[case]
+    with pytest.raises((ValueError, TypeError)) as error:
+        interactions(*given)
+    assert f"[interactions] {message}" in str(error.value)
+    with pytest.raises(ValueError, match="items must be different"):
+        interactions([1], [1], items=[1, "1"])
 
 
 def test_a_frame_names_the_items():
@@ -252,18 +325,27 @@ BAD = {
     "width": (lambda m: m.recommend(FEW), "X has 39 features, but DSARecommender is expecting 40"),
     "too many": (
         lambda m: m.recommend(X[:3], 40),
-        "items that row 0 has not seen and that are not excluded; got 40. Ask for fewer, or set exclude_seen=False.",
+        "first row 0. Ask for fewer, or set fill=True, which gives them shorter lists, or exclude_seen=False.",
     ),
     "none": (lambda m: m.recommend(X, 0), "[recommend] n must be a whole number of at least 1; got 0."),
     "unknown": (
         lambda m: m.recommend([["film 0", "film x"]]),
-        "[recommend] Items must be the model's, names, or columns",
+        "[recommend] Items must be the model's, one of its 40 names; got 'film x'.",
     ),
     "hint": (lambda m: m.similar_items(["fil 7"]), "got 'fil 7'. Did you mean 'film 7'?"),
-    "column": (lambda m: m.similar_items([40]), "columns from 0 to 39; got 40."),
+    "column": (
+        lambda m: m.similar_items([40]),
+        "[similar_items] Items must be the model's, one of its 40 names; got 40.",
+    ),
+    "apart": (lambda m: m.similar_items("film 3"), "[similar_items] items must be a list of items; got 'film 3'."),
+    "flat": (lambda m: m.recommend(["film 3", "film 4"]), "Give [['film 3']] for one user of that item."),
+    "flat, out": (lambda m: m.recommend(X, exclude=["film 3"]), "Give [['film 3']] for one user of that item."),
+    "all similar": (lambda m: m.similar_items(["film 3"], 40), "[similar_items] n must be at most 39, the other items"),
+    "negative users": (lambda m: m.recommend(-X), "[recommend] Negative values in data"),
+    "nan in fit": (lambda m: m.fit(X * np.nan), "first in row 0. Impute or drop such values first."),
     "excluded": (lambda m: m.recommend(X, exclude=np.ones((2, 40))), "[recommend] exclude must have the shape of X"),
     "seen": (lambda m: m.recommend(X, exclude_seen="no"), "exclude_seen must be True or False; got 'no'."),
-    "nan": (lambda m: m.recommend(X * np.nan), "X must be finite"),
+    "nan": (lambda m: m.recommend(X * np.nan), "first in row 0. Impute or drop such values first."),
 }
 
 

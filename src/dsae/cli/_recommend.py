@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -27,21 +30,26 @@ _FIELDS = ("row", "place", "item", "score")
 @click.argument("data")
 @click.option("-n", "--items", "n_items", default=20, show_default=True, type=click.IntRange(1), help="For each row.")
 @click.option("--with-seen", is_flag=True, help="Recommend items that a row already has, too.")
-@click.option("-o", "--output", default="-", metavar="FILE", help='A csv file to write; by default "-", stdout.')
+@click.option("-o", "--output", default="-", metavar="FILE", help='A csv or tsv file; by default "-", stdout.')
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, one object a line.")
 @file_options
 def recommend(
     model: str, data: str, n_items: int, with_seen: bool, output: str, as_json: bool, reading: dict[str, Any]
 ) -> None:
-    """Recommend items to each row in DATA: the features that it lacks to which MODEL gives the largest values."""
+    """Recommend items to each row in DATA: the features that it lacks to which MODEL gives the largest values.
+
+    A row that has less than so many left gets fewer lines.
+    """
     runtime = load_model(model)
     lines = _recommended(runtime, source_for(runtime, "recommend", data, reading), n_items, not with_seen)
-    with _writing(output) as file:
+    first = next(lines, None)  # fails before anything is written, if at all
+    lines = lines if first is None else chain([first], lines)
+    with _writing(output, as_json) as (kind, file):
         if as_json:
             for line in lines:
                 print(json.dumps(dict(zip(_FIELDS, line, strict=True))), file=file)
         else:
-            table = csv.writer(file, lineterminator="\n")
+            table = csv.writer(file, delimiter="\t" if kind == "tsv" else ",", lineterminator="\n")
             table.writerow(_FIELDS)
             table.writerows(lines)
 
@@ -49,24 +57,40 @@ def recommend(
 def _recommended(
     runtime: Runtime, source: StreamSource, n_items: int, exclude_seen: bool
 ) -> Iterator[tuple[str | int, int, str | int, float]]:
-    """A row's id or number, the place from 1, the item and its score, a chunk of rows at a time."""
+    """A row's id or number, the place from 1, the item and its score, a chunk of rows at a time.
+
+    Rows with fewer items left have fewer places.
+    """
     # a model that knows names gives these; of others the data may have some
     called = source.column_names if runtime.model.feature_names is None else None
     for chunk in source.chunks():
-        found = runtime.recommend(chunk.rows, n_items, exclude_seen=exclude_seen)
+        found = runtime.recommend(chunk.rows, n_items, exclude_seen=exclude_seen, fill=True)
         names = chunk.numbers.tolist() if chunk.ids is None else [str(name) for name in chunk.ids]
         for name, items, scores in zip(names, found.items.tolist(), found.scores.tolist(), strict=True):
             for place, (item, score) in enumerate(zip(items, scores, strict=True), 1):
+                if math.isnan(score):
+                    break
                 yield name, place, item if called is None else called[item], float(f"{score:.6g}")
 
 
 @contextmanager
-def _writing(output: str) -> Iterator[TextIO]:
+def _writing(output: str, as_json: bool) -> Iterator[tuple[str, TextIO]]:
+    """The format and the open file, which takes its name when it is whole."""
+    from dsae.data import packed_target
+
     if output == "-":
-        yield sys.stdout
-    else:
-        with open(output, "w", encoding="utf-8", newline="") as file:
-            yield file
+        yield "csv", sys.stdout
+        return
+    if as_json and not output.endswith((".json", ".jsonl", ".ndjson")):
+        raise ValueError(
+            f"[write] {output}: objects are written to .json, .jsonl or .ndjson. Leave out --json for csv."
+        )
+    with packed_target(output, "csv" if as_json else None, ("csv", "tsv")) as (kind, file):
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        try:
+            yield kind, text
+        finally:
+            text.detach()  # flushes, and leaves the file open
 
 
 @click.command("fit-recommender")
@@ -99,7 +123,7 @@ def fit_recommender(
 
     store.check_target(output)
     model = DSARecommender(n_neighbours, ridge=ridge, unseen=unseen, discount=discount, grown=grown).fit(
-        open_rows(data, **reading).load()
+        open_rows(data, missing="mask", **reading).load()  # NaN is refused by fit, which has no such option
     )
     model.save(output)
     facts = {"model": output, "users": model.n_users_, "items": model.n_features_in_, "nnz": model.nnz_}

@@ -45,5 +45,6 @@ from dsae.data._transformed import count_empty as count_empty
 from dsae.data._transformed import entering_moments as entering_moments
 from dsae.data._write import CODES as CODES
 from dsae.data._write import is_written as is_written
+from dsae.data._write import packed_target as packed_target
 from dsae.data._write import write_rows as write_rows
 from dsae.data._write import writing as writing

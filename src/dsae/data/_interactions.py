@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,12 +32,13 @@ def interactions(users: Any, items_of: Any, strengths: Any = None, *, items: Any
     Parameters
     ----------
     users, items_of : array-like, shape (n_pairs,)
-        The ids of the user and of the item of each pair. A pair that comes again counts once, or by the sum of its
-        strengths.
+        The ids of the user and of the item of each pair, all texts or all numbers. A pair that comes again counts
+        once, or by the sum of its strengths.
     strengths : array-like of float, shape (n_pairs,), optional
-        By default 1 for each pair.
+        At least 0; by default 1 for each pair.
     items : array-like, shape (n_items,), optional
-        The columns, in their order, such as those of a fitted model; by default all that occur, sorted.
+        The columns, in their order, such as those of a fitted model; by default all that occur, sorted. Ids are
+        compared as texts: 5 is the item ``"5"``.
 
     Returns
     -------
@@ -45,7 +47,10 @@ def interactions(users: Any, items_of: Any, strengths: Any = None, *, items: Any
     Raises
     ------
     ValueError
-        If the lengths differ, or an item is not among ``items``.
+        If the lengths differ, an id or a strength is missing, a strength is negative, or an item is not among
+        ``items``.
+    TypeError
+        If ids are texts and numbers mixed, or strengths are no numbers.
 
     Examples
     --------
@@ -54,8 +59,8 @@ def interactions(users: Any, items_of: Any, strengths: Any = None, *, items: Any
     (array([[1., 1.],
            [0., 1.]], dtype=float32), ['ann', 'bob'], ['jam', 'tea'])
     """
-    owners, wanted = np.asarray(users), np.asarray(items_of)
-    values = np.ones(owners.size, np.float32) if strengths is None else np.asarray(strengths, np.float32)
+    owners, wanted = _ids("users", users), _ids("items_of", items_of)
+    values = np.ones(owners.size, np.float32) if strengths is None else _numbers(strengths)
     if not owners.shape == wanted.shape == values.shape or owners.ndim != 1:
         raise ValueError(
             f"[interactions] users, items and strengths must be as many; got {owners.size}, {wanted.size} and "
@@ -73,9 +78,60 @@ def interactions(users: Any, items_of: Any, strengths: Any = None, *, items: Any
 
 def _places(found: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Where each of the items ``found`` is among those known."""
-    place = {item: j for j, item in enumerate(known.tolist())}
+    place = {str(item): j for j, item in enumerate(known.tolist())}
+    if len(place) < known.size:
+        raise ValueError(f"[interactions] items must be different; got {known.size}, {len(place)} of them different.")
     for item in found.tolist():
-        if item not in place:
-            hint = did_you_mean(item, map(str, known.tolist()))
-            raise ValueError(f"[interactions] item must be one of the {known.size} given; got {item!r}.{hint}")
-    return np.asarray([place[item] for item in found.tolist()], np.int64)
+        if str(item) not in place:
+            hint = did_you_mean(item, place)
+            raise ValueError(
+                f"[interactions] item must be one of the {known.size} given; got {item!r}.{hint} Leave out the pairs "
+                "of other items."
+            )
+    return np.asarray([place[str(item)] for item in found.tolist()], np.int64)
+
+
+def _ids(what: str, given: Any) -> np.ndarray:
+    """Ids that can be sorted; None, NaN and a mixture of types, which numpy would turn into text, are refused."""
+    if not isinstance(given, (list, tuple)) and not hasattr(given, "__array__"):
+        raise TypeError(
+            f"[interactions] {what} must be an array or a list of ids; got {type(given).__name__}. Give list({what})."
+        )
+    ids = np.asarray(given, object) if isinstance(given, (list, tuple)) else np.asarray(given)
+    if ids.ndim != 1:
+        raise ValueError(f"[interactions] {what} must be a list with an id for each pair; got shape {ids.shape}.")
+    if ids.dtype.kind not in "Of":
+        return ids
+    values = ids.tolist()
+    for i, value in enumerate(values):
+        if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
+            raise ValueError(
+                f"[interactions] {what} must hold no missing ids; got {value!r} in pair {i}. Leave such pairs out."
+            )
+    kinds = {str if isinstance(value, str) else Real if isinstance(value, Real) else type(value) for value in values}
+    if len(kinds) > 1:
+        found = " and ".join(sorted(kind.__name__ for kind in {type(value) for value in values}))
+        raise TypeError(
+            f"[interactions] {what} must be all texts or all numbers; got {found}. Make them texts: "
+            f"[str(i) for i in {what}]."
+        )
+    return np.asarray(values)
+
+
+def _numbers(strengths: Any) -> np.ndarray:
+    try:
+        found = np.asarray(strengths)
+        if found.dtype.kind in "US":  # "4" would be taken as a number
+            raise TypeError("they are texts")
+        values = found.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"[interactions] strengths must be numbers; got others ({error}). Convert them: "
+            "np.asarray(strengths, float)."
+        ) from None
+    for i in np.flatnonzero(~np.isfinite(values) | (values < 0))[:1].tolist():
+        raise ValueError(
+            f"[interactions] strengths must be finite and at least 0; got {values[i]:g} in pair {i}. Leave such pairs "
+            "out."
+        )
+    return values

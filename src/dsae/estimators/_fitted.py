@@ -98,14 +98,21 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         return np.concatenate([self.runtime_.score_samples(rows, scale=scale) for rows in batches])
 
     def recommend(
-        self, X: Any, n: int = 20, *, exclude_seen: bool = True, exclude: Any = None, names: bool = True
+        self,
+        X: Any,
+        n: int = 20,
+        *,
+        exclude_seen: bool = True,
+        exclude: Any = None,
+        names: bool = True,
+        fill: bool = False,
     ) -> Recommendations:
         """The ``n`` features with the largest reconstruction for each row, as ``(items, scores)``.
 
         Where rows are users and features items, these are the items that a user may like; see
         `dsae.Runtime.recommend`. `DSARecommender` is the estimator made for it.
         """
-        given = {"exclude_seen": exclude_seen, "exclude": exclude, "names": names}
+        given = {"exclude_seen": exclude_seen, "exclude": exclude, "names": names, "fill": fill}
         parts = [self.runtime_.recommend(rows, n, **given) for rows in self._batches("recommend", X)]
         return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 

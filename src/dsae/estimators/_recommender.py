@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,12 @@ class DSARecommender(DSAEstimator):
     ----------
     n_neighbours : int
         Other items from which an item's score is computed, at most. More are better and take longer: time grows with
-        their square, the model with their number.
+        the square of this number, the size of the model in proportion to it.
     ridge : float
         Added to the diagonal of the neighbours' co-counts: an item must share more users than about that to count.
     unseen : float
-        Weight of the error at an item that a user does not have, beside 1 at one that he has (Hu, Koren & Volinsky
-        2008): it may only be unknown to him.
+        Weight of the error at an item that a user does not have, beside 1 at one that they have (Hu, Koren & Volinsky
+        2008): it may just be unknown to them.
     discount : float
         Scores of an item are divided by its number of users to this power: 0 favours popular items, 0.5 rare ones.
     grown : float
@@ -120,7 +121,7 @@ class DSARecommender(DSAEstimator):
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()
         self._check_parameters()
-        source = in_memory("fit", X, training=True)
+        source = in_memory("fit", X, training=True, missing=None)
         names = column_names(X, source) if items is None else _names(items, source.n_features)
         self._learn(_strengths("fit", source.X), names)
         self.fit_time_ = time.perf_counter() - begun
@@ -151,7 +152,7 @@ class DSARecommender(DSAEstimator):
             return self.fit(X)
         begun = time.perf_counter()
         self._check_parameters()
-        source = in_memory("partial_fit", X)
+        source = in_memory("partial_fit", X, missing=None)
         self._check_source("partial_fit", X, source)
         if self._users is None:
             raise ValueError(
@@ -164,22 +165,33 @@ class DSARecommender(DSAEstimator):
         return self
 
     def recommend(
-        self, X: Any, n: int = 20, *, exclude_seen: bool = True, exclude: Any = None, names: bool = True
+        self,
+        X: Any,
+        n: int = 20,
+        *,
+        exclude_seen: bool = True,
+        exclude: Any = None,
+        names: bool = True,
+        fill: bool = False,
     ) -> Recommendations:
         """The ``n`` best items for each user; see `dsae.Runtime.recommend`.
 
         Parameters
         ----------
-        X : scipy sparse, array-like or DataFrame, shape (n_users, n_items), or a list of lists of names
-            The items that users have. These users need not be among those of `fit`.
+        X : scipy sparse, array-like or DataFrame, shape (n_users, n_items), or a list of lists of items
+            The items that users have. These users need not be among those of `fit`. Where items have names, lists of
+            lists hold names, also if these are numbers; else columns, unless all lists have ``n_items`` numbers, which
+            are rows.
         n : int
             Items per user.
         exclude_seen : bool
             Whether a user's own items are left out.
-        exclude : scipy sparse or array-like, shape (n_users, n_items) or (1, n_items), optional
-            More items to leave out, such as those that are out of stock.
+        exclude : as X, of n_users or of one, optional
+            More items to leave out, for each user or for all, such as those that are out of stock.
         names : bool
             Whether items are given by name where they have names; else they are columns.
+        fill : bool
+            Whether users with fewer than ``n`` items left get those, and then column -1 (name ``""``) with score NaN.
 
         Returns
         -------
@@ -190,24 +202,28 @@ class DSARecommender(DSAEstimator):
         Raises
         ------
         ValueError
-            If ``X`` is invalid, or a user has fewer than ``n`` items left.
+            If ``X`` is invalid or negative, or a user has fewer than ``n`` items left and ``fill`` is false.
         """
         source = self._source("recommend", X)
-        if isinstance(source, ArraySource):
-            return self.runtime_.recommend(source.X, n, exclude_seen=exclude_seen, exclude=exclude, names=names)
-        parts = [
-            self.runtime_.recommend(batch.rows, n, exclude_seen=exclude_seen, exclude=exclude, names=names)
-            for batch in source.batches(_ROWS_AT_ONCE)
-        ]
+        if isinstance(exclude, (list, tuple)) and self._are_items("recommend", exclude, "exclude"):
+            exclude = self.rows(exclude, "recommend")
+        given = {"exclude_seen": exclude_seen, "exclude": exclude, "names": names, "fill": fill}
+        batches = [source.X] if isinstance(source, ArraySource) else (b.rows for b in source.batches(_ROWS_AT_ONCE))
+        parts = []
+        for rows in batches:
+            _refuse_negative("recommend", sp.csr_matrix(rows))
+            parts.append(self.runtime_.recommend(rows, n, **given))
         return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def similar_items(self, items: Any, n: int = 10, *, names: bool = True) -> Recommendations:
         """What is recommended to a user who has one item alone.
 
+        Items that no weight joins to it fill the rest, by popularity, with scores of at most 1e-6: no similarity.
+
         Parameters
         ----------
         items : sequence of str or int
-            Names, or columns.
+            Names where items have them, else columns.
         n : int
             Items for each.
         names : bool
@@ -221,9 +237,18 @@ class DSARecommender(DSAEstimator):
         Raises
         ------
         ValueError
-            If an item is unknown.
+            If an item is unknown, or ``n`` is not below the number of items.
         """
-        return self.runtime_.recommend(self.rows([[item] for item in items], "similar_items"), n, names=names)
+        check_is_fitted(self)
+        if isinstance(items, str) or not isinstance(items, Iterable):
+            raise TypeError(f"[similar_items] items must be a list of items; got {items!r}. Give [{items!r}].")
+        rows = self.rows([[item] for item in items], "similar_items")
+        positive_int("[similar_items] n", n)
+        if n >= self.n_features_in_:
+            raise ValueError(
+                f"[similar_items] n must be at most {self.n_features_in_ - 1}, the other items; got {n}. Ask for fewer."
+            )
+        return self.runtime_.recommend(rows, n, names=names)
 
     def rows(self, users: Iterable[Iterable[Any]], verb: str = "rows") -> sp.csr_matrix:
         """Rows as `recommend` takes them, from lists of items.
@@ -231,7 +256,7 @@ class DSARecommender(DSAEstimator):
         Parameters
         ----------
         users : iterable of iterables of str or int
-            Names or columns of the items of each user.
+            The items of each user: names where the model has them (5 is the item ``"5"``), else columns.
         verb : str
             Named in messages.
 
@@ -245,6 +270,13 @@ class DSARecommender(DSAEstimator):
             If an item is unknown.
         """
         check_is_fitted(self)
+        users = [users] if isinstance(users, str) else list(users)
+        for items in users:
+            if isinstance(items, str) or not isinstance(items, Iterable):
+                raise TypeError(
+                    f"[{verb}] Users must be a list with a list of items for each; got {items!r} in place of a list. "
+                    f"Give [[{items!r}]] for one user of that item."
+                )
         columns = [np.unique(self._columns(verb, list(items))) for items in users]
         indptr = np.cumsum([0, *(found.size for found in columns)])
         indices = np.concatenate([np.zeros(0, np.int64), *columns]).astype(np.int32)
@@ -351,11 +383,33 @@ class DSARecommender(DSAEstimator):
 
     def _source(self, verb: str, X: Any) -> Source:
         check_is_fitted(self)
-        if isinstance(X, (list, tuple)) and any(isinstance(item, str) for user in X for item in user):
+        if isinstance(X, (list, tuple)) and self._are_items(verb, X):
             X = self.rows(X, verb)
-        source = as_source(verb, X)
+        source = as_source(verb, X, missing=None)
         self._check_source(verb, X, source)
         return source
+
+    def _are_items(self, verb: str, users: Any, what: str = "X") -> bool:
+        """Whether nested lists hold the items of users, rather than rows of numbers.
+
+        Rows of numbers may not pass for items 0 and 1: they repeat them, or hold fractions.
+        """
+        if any(isinstance(user, str) for user in users):
+            return True  # which `rows` refuses
+        if not users or not all(isinstance(user, (list, tuple, set, frozenset)) for user in users):
+            return False
+        named = self.runtime_.model.feature_names is not None
+        if not named and all(len(user) == self.n_features_in_ for user in users):
+            return any(isinstance(item, str) for user in users for item in user)
+        for user in users:
+            numbers = [item for item in user if isinstance(item, Real)]
+            if len(set(numbers)) < len(numbers) or any(item != int(item) for item in numbers if np.isfinite(item)):
+                raise ValueError(
+                    f"[{verb}] {what} must be rows of {self.n_features_in_} numbers, or lists of different items; got "
+                    f"a list of {len(user)} numbers that repeat or are no whole numbers. Give np.asarray({what}) for "
+                    "rows, and each item once."
+                )
+        return True
 
     def _check_source(self, verb: str, X: Any, source: Source) -> None:
         """As in any estimator, but that a matrix without names is no reason for a warning: CSR cannot have any."""
@@ -367,16 +421,17 @@ class DSARecommender(DSAEstimator):
     def _columns(self, verb: str, items: list[Any]) -> np.ndarray:
         names, n = self.runtime_.model.feature_names, self.n_features_in_
         places = self._places if names is not None else {}
-        found = [
-            places.get(item, -1) if isinstance(item, str) else int(item) if hasattr(item, "__index__") else -1
-            for item in items
-        ]
+        if names is None:
+            whole = [hasattr(item, "__index__") and not isinstance(item, (bool, np.bool_)) for item in items]
+            found = [int(item) if usable else -1 for item, usable in zip(items, whole, strict=True)]
+        else:
+            found = [places.get(str(item), -1) for item in items]
         unknown = [item for item, at in zip(items, found, strict=True) if not 0 <= at < n]
         if unknown:
-            known = "columns from 0 to" if names is None else "names, or columns from 0 to"
+            known = f"columns from 0 to {n - 1}" if names is None else f"one of its {n} names"
             hint = "" if names is None else did_you_mean(unknown[0], names)
             raise ValueError(
-                f"[{verb}] Items must be the model's, {known} {n - 1}; got {listed([repr(item) for item in unknown])}."
+                f"[{verb}] Items must be the model's, {known}; got {listed([repr(item) for item in unknown])}."
                 f"{hint} Leave out what is new, or fit again."
             )
         return np.asarray(found, np.int64)
@@ -409,12 +464,7 @@ def _strengths(verb: str, rows: Any, warned: bool = False) -> Any:
     users.eliminate_zeros()
     if not users.nnz and verb == "fit":
         raise ValueError(f"[fit] X must hold items of users; got {users.shape[0]} rows of zeros.")
-    if users.nnz and users.data.min() < 0:
-        row = int(np.searchsorted(users.indptr, int(users.data.argmin()), side="right")) - 1
-        raise ValueError(
-            f"[{verb}] Negative values in data: X must hold none; got {users.data.min():g} in row {row}. Leave out "
-            "what users dislike: X * (X > 0)."
-        )
+    _refuse_negative(verb, users)
     if not warned and users.nnz and users.data.max() > 1 and (users.data % 0.5 == 0).all():  # stars or counts
         warn(
             f"[{verb}] X holds values up to {users.data.max():g}, which count as strengths: a rating of 1 is a weak "
@@ -422,6 +472,15 @@ def _strengths(verb: str, rows: Any, warned: bool = False) -> Any:
             "better input: X > 0, or X >= 4."
         )
     return users
+
+
+def _refuse_negative(verb: str, users: Any) -> None:
+    if users.nnz and users.data.min() < 0:
+        row = int(np.searchsorted(users.indptr, int(users.data.argmin()), side="right")) - 1
+        raise ValueError(
+            f"[{verb}] Negative values in data: X must hold none; got {users.data.min():g} in row {row}. Leave out "
+            "what users dislike: X * (X > 0)."
+        )
 
 
 def _hidden(rows: sp.csr_matrix, random: np.random.RandomState) -> tuple[sp.csr_matrix, sp.csr_matrix]:

@@ -16,7 +16,12 @@ _SCORES_AT_ONCE = 2**23  # 32 MiB of float32
 
 
 def best_items(
-    scores_of: Callable[[Any], np.ndarray], rows: Rows, n: int, exclude_seen: bool = True, exclude: Any = None
+    scores_of: Callable[[Any], np.ndarray],
+    rows: Rows,
+    n: int,
+    exclude_seen: bool = True,
+    exclude: Any = None,
+    fill: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Columns and scores of the ``n`` best items of each row, the best first; see `dsae.Runtime.recommend`.
 
@@ -26,7 +31,7 @@ def best_items(
         Maps rows to scores of all items, ``[n_rows, n_items]``, which may be written to.
     rows : ndarray or csr_matrix, shape (n_rows, n_items)
         NaN is no item that was seen.
-    n, exclude_seen, exclude
+    n, exclude_seen, exclude, fill
         As in `dsae.Runtime.recommend`.
 
     Returns
@@ -37,28 +42,40 @@ def best_items(
     Raises
     ------
     ValueError
-        If an argument is invalid, or a row has fewer than ``n`` items left.
+        If an argument is invalid, or a row has fewer than ``n`` items left and ``fill`` is false.
     """
     positive_int("[recommend] n", n)
     true_or_false("[recommend] exclude_seen", exclude_seen)
+    true_or_false("[recommend] fill", fill)
     n_rows, width = rows.shape
     others = None if exclude is None else _excluded(exclude, n_rows, width)
     step = max(1, _SCORES_AT_ONCE // width)
-    found = []
+    found, short, least = [], [], n
     for start in range(0, n_rows, step):
         some = rows[start : start + step]
         beside = others if others is None or others.shape[0] == 1 else others[start : start + step]
         scores = without(scores_of(some), _seen(some) if exclude_seen else None, beside)
         left = np.isfinite(scores).sum(axis=1)
-        if n > left.min():
-            row = int(left.argmin())
-            raise ValueError(
-                f"[recommend] n must be at most {left[row]}, the items that row {start + row} has not seen and that "
-                f"are not excluded; got {n}. Ask for fewer, or set exclude_seen=False."
-            )
-        found.append(largest(scores, n))
+        short.extend((start + np.flatnonzero(left < n)).tolist())
+        least = min(least, int(left.min()))
+        found.append(_filled(scores, n) if fill else largest(scores, min(n, width)))
+    if short and not fill:
+        raise ValueError(
+            f"[recommend] n must be at most {least}, the fewest items left to a row without those seen or excluded; "
+            f"got {n}. {len(short)} of {n_rows} rows have fewer left, first row {short[0]}. Ask for fewer, or set "
+            "fill=True, which gives them shorter lists, or exclude_seen=False."
+        )
     items, scores = (np.concatenate(part) for part in zip(*found, strict=True))
     return items, scores
+
+
+def _filled(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `largest`, with column -1 and score NaN in places that no item is left for."""
+    items, best = largest(scores, min(n, scores.shape[1]))
+    gone = ~np.isfinite(best)
+    items[gone], best[gone] = -1, np.nan
+    beyond = ((0, 0), (0, n - items.shape[1]))
+    return np.pad(items, beyond, constant_values=-1), np.pad(best, beyond, constant_values=np.nan)
 
 
 def _seen(rows: Rows) -> Any:

@@ -238,7 +238,14 @@ class Runtime(Layers):
         return put(X, *map(np.concatenate, parts))
 
     def recommend(
-        self, X: Any, n: int = 20, *, exclude_seen: bool = True, exclude: Any = None, names: bool = True
+        self,
+        X: Any,
+        n: int = 20,
+        *,
+        exclude_seen: bool = True,
+        exclude: Any = None,
+        names: bool = True,
+        fill: bool = False,
     ) -> Recommendations:
         """The features with the largest reconstruction for each row: items that users may like, from those they have.
 
@@ -253,6 +260,8 @@ class Runtime(Layers):
             More items to leave out: not zero where an item must not be recommended to a row, or to any.
         names : bool
             Whether items are given by name where the model has names of features; else they are columns.
+        fill : bool
+            Whether rows with fewer than ``n`` items left get those, and then column -1 (name ``""``) with score NaN.
 
         Returns
         -------
@@ -262,12 +271,13 @@ class Runtime(Layers):
         Raises
         ------
         ValueError
-            If ``X`` is not finite rows of the model's width, or a row has fewer than ``n`` items left.
+            If ``X`` is not finite rows of the model's width, or a row has fewer than ``n`` items left and ``fill`` is
+            false.
         """
         rows = check_rows("recommend", X, self.config.n_features, missing=self.missing)
-        items, scores = best_items(self.reconstruct, rows, n, exclude_seen, exclude)
+        items, scores = best_items(self.reconstruct, rows, n, exclude_seen, exclude, fill)
         if names and self.model.feature_names is not None:
-            items = np.asarray(self.model.feature_names)[items]
+            items = np.asarray([*self.model.feature_names, ""])[items]  # -1 is the last
         return Recommendations(items, scores)
 
     def save(self, folder: str | Path) -> Path:
