@@ -48,6 +48,10 @@ def test_names_are_read_from_lines_columns_and_json(tmp_path, name, text):
             ("words.json", "[" * 10**5, r"words\.json must be JSON; it is not"),
             ("words.json", '{"a": 1}', r"must hold a list of names, or an object from names to column numbers"),
             ("words.json", "[1, 2]", r"must hold a list of names"),
+            ("words.txt", "x\n\ny\n", r"words\.txt must hold a name for every feature; line 2 is blank"),
+            ("words.txt", "x\ny\nx\n", r"words\.txt must hold different names; 'x' is in line 1 and in line 3"),
+            ("words.json", '["x", "x"]', r"must hold different names; 'x' is in entry 1 and in entry 2"),
+            ("words.csv", "word\nx\n\nx\n", r"must hold different names; 'x' is in line 2 and in line 4"),
             ("words.csv", "a,b\nx,y\n", r"must say which column holds the names \(a, b\); give words\.csv:a, say"),
             ("words.csv", "a,b\nx\n", r"must have 2 fields in every line"),
             ("words.csv", "a\n", r"must hold a line of column names and names of features; got 1 lines"),
@@ -133,3 +137,12 @@ def test_rows_with_names_may_have_values_that_are_not_known():
     assert CodeIndex(rows, model=dsa).ids.tolist() == list(range(20))
     with pytest.raises(ValueError, match=r"\[fit\] X must be finite; it holds NaN, first in row 3"):
         small().fit(rows)
+
+
+def test_names_are_not_taken_for_a_file_that_has_its_own(tmp_path):
+    write_rows(tmp_path / "x.csv", np.eye(2, dtype=np.float32), ["left", "right"])
+    assert open_rows(tmp_path / "x.csv", feature_names=["left", "right"]).column_names == ["left", "right"]
+    with pytest.raises(ValueError, match=r"x\.csv names its features itself \(left, right, ...\)"):
+        open_rows(tmp_path / "x.csv", feature_names=["up", "down"])
+    with pytest.raises(IsADirectoryError, match="must be a file of names; got a folder"):
+        read_names(tmp_path)

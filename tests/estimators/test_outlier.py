@@ -206,7 +206,7 @@ def test_a_detector_comes_back_from_its_folder(kind, tmp_path):
     assert getattr(back, "feature_names_in_", [""])[0] == getattr(detector, "feature_names_in_", [""])[0]
     assert back.get_params() == detector.get_params() | {"random_state": None}
     detector.save(tmp_path / "detector")
-    with pytest.raises(ValueError, match=r"is not a model folder"):
+    with pytest.raises(ValueError, match=r"it holds an outlier detector\. Read it in Python with DSAOutlierDetector"):
         dsae.load(tmp_path / "detector")
 
 

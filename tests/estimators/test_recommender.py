@@ -211,6 +211,12 @@ def test_another_model_is_no_recommender(make_model, tmp_path):
         DSARecommender.load(tmp_path / "model")
 
 
+def test_a_recommender_is_not_loaded_as_an_autoencoder(tmp_path):
+    DSARecommender().fit(sp.csr_matrix(np.eye(6, dtype=np.float32) + np.eye(6, k=1))).save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"it holds a recommender\. Read it with DSARecommender\.load"):
+        DeepSparseAutoencoder.load(tmp_path / "model")
+
+
 def test_users_without_items_get_the_most_popular_ones(model):
     counts = np.asarray(X.sum(axis=0)).ravel()
     items, _ = model.recommend(sp.csr_matrix((1, N_ITEMS), dtype=np.float32), 5, names=False)

@@ -34,7 +34,7 @@ def read_names(path: str | Path) -> list[str]:
     Raises
     ------
     ValueError
-        If the file holds something else.
+        If the file holds something else, a blank name, or a name twice.
     OSError
         If it cannot be read.
 
@@ -54,6 +54,8 @@ def read_names(path: str | Path) -> list[str]:
             text = opened.read(_LONGEST)
     except FileNotFoundError:
         raise FileNotFoundError(f"[read] {file} does not exist; check the path.") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"[read] {file} must be a file of names; got a folder. Name a file in it.") from None
     except UnicodeDecodeError:
         raise ValueError(f"[read] {file} must hold names in UTF-8; got other bytes.") from None
     endings = [ending.lower() for ending in file.suffixes]
@@ -62,7 +64,8 @@ def read_names(path: str | Path) -> list[str]:
     if {".csv", ".tsv"} & set(endings):
         return _of_columns(file, text, "\t" if ".tsv" in endings else ",", column)
     names = [line.strip() for line in text.splitlines()]
-    return _checked(file, names[: len(names) - (names[-1:] == [""])])
+    names = names[: len(names) - (names[-1:] == [""])]
+    return _checked(file, names, [f"line {i}" for i in range(1, len(names) + 1)])
 
 
 def _of_json(file: Path, text: str) -> list[str]:
@@ -74,11 +77,16 @@ def _of_json(file: Path, text: str) -> list[str]:
         content = sorted(content, key=content.__getitem__)
     if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
         raise ValueError(f"[read] {file} must hold a list of names, or an object from names to column numbers.")
-    return _checked(file, content)
+    return _checked(file, content, [f"entry {i}" for i in range(1, len(content) + 1)])
 
 
 def _of_columns(file: Path, text: str, delimiter: str, column: str | None) -> list[str]:
-    lines = [line for line in csv.reader(text.splitlines(), delimiter=delimiter) if line]
+    reader = csv.reader(text.splitlines(), delimiter=delimiter)
+    places, lines = [], []
+    for line in reader:
+        if line:
+            lines.append(line)
+            places.append(f"line {reader.line_num}")
     if len(lines) < 2:
         raise ValueError(
             f"[read] {file} must hold a line of column names and names of features; got {len(lines)} lines."
@@ -98,12 +106,19 @@ def _of_columns(file: Path, text: str, delimiter: str, column: str | None) -> li
         at = header.index(column)
     else:
         raise ValueError(f"[read] {file} has no column {column!r}; it has {', '.join(header)}.")
-    return _checked(file, [row[at] for row in rows])
+    return _checked(file, [row[at] for row in rows], places[1:])
 
 
-def _checked(file: Path, names: list[str]) -> list[str]:
+def _checked(file: Path, names: list[str], places: list[str]) -> list[str]:
     if not names:
         raise ValueError(f"[read] {file} must hold names of features; it is empty.")
+    seen: dict[str, str] = {}
+    for name, place in zip(names, places, strict=True):
+        if not name.strip():
+            raise ValueError(f"[read] {file} must hold a name for every feature; {place} is blank.")
+        if name in seen:
+            raise ValueError(f"[read] {file} must hold different names; {name!r} is in {seen[name]} and in {place}.")
+        seen[name] = place
     return names
 
 

@@ -86,8 +86,8 @@ def open_rows(
         Whether NaN and empty cells (``NA``, ``null`` and the like) are refused, or are values that are not known, and
         NaN in the rows. A model asks for what it takes itself; this is for other uses.
     feature_names : sequence of str, optional
-        Names of the features, such as a vocabulary, which ``.npz`` and ``.mtx`` have no place for; they take the place
-        of names in the file. See `read_names`.
+        Names of the features, such as a vocabulary, which ``.npz`` and ``.mtx`` have no place for. A file that has
+        other names of its own is refused. See `read_names`.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def open_rows(
     ------
     ValueError
         If the format is unknown or does not know an option, if the file is damaged or holds anything but numbers, or if
-        there are more or fewer ``feature_names`` than features.
+        there are more or fewer ``feature_names`` than features, or the file has other names.
     OSError
         If it is missing or cannot be read, and later, while rows are taken, if it has changed.
     ImportError
@@ -135,6 +135,12 @@ def open_rows(
     one_of("[read] missing", missing, MISSING)
     reader = open_reader(path, options)
     if feature_names is not None:
+        if reader.column_names not in (None, [*feature_names]):
+            raise ValueError(
+                f"[read] {reader.name} names its features itself ({', '.join(reader.column_names[:3])}, ...), and "
+                "later files are compared with these names; leave feature_names (--feature-names) out, or rename the "
+                "columns of the file."
+            )
         reader.column_names = check_names(feature_names, reader.n_features, f"feature_names of {reader.name}")
     return StreamSource(reader, missing=missing)
 

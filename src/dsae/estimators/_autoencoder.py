@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from numbers import Integral
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from dsae import store
-from dsae.config import AutoencoderConfig, in_range, loss_of
+from dsae.config import AutoencoderConfig, TrainConfig, in_range, loss_of
 from dsae.data import with_beside
 from dsae.estimators._base import column_names, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
@@ -345,7 +346,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         advise_on_counts(source, loss_of(train_config.loss))
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
-        training = asdict(train_config)
+        training = self._described(train_config)
 
         def described(result: Any) -> store.Model:
             history = appended(earlier, result.history)
@@ -440,7 +441,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         start = self.runtime_.model if fitted else self._start_from(model_config)
         settings = (start, self._seed(), self.verbose, self.device, Hooks(on_epoch, on_step, every))
         result = train.learn_rows(source, model_config, train_config, *settings)
-        training = asdict(train_config)
+        training = self._described(train_config)
         names = self.runtime_.model.feature_names if fitted else column_names(X, source)
         self._adopt(replace(result.model, training=training, feature_names=names), result.interrupted)
         self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
@@ -449,13 +450,35 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
 
     @classmethod
     def load(cls, folder: str | Path) -> DeepSparseAutoencoder:
-        """The fitted estimator of a model folder, for use or for more training."""
+        """The fitted estimator of a model folder, for use or for more training.
+
+        ``random_state`` is kept where it was a number.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds no model, or that of a recommender.
+        OSError
+            If it cannot be read.
+        """
         model = store.read(folder, learning=True)
+        if "recommender" in model.training:  # where DSARecommender.save keeps its parameters
+            raise ValueError(
+                f"[load] {folder} must hold an autoencoder; it holds a recommender. Read it with DSARecommender.load, "
+                "or with dsae.load."
+            )
         given = {name: getattr(model.config, name) for name in MODEL_FIELDS}
-        given |= {name: value for name, value in model.training.items() if name in TRAIN_FIELDS}
+        given |= {name: value for name, value in model.training.items() if name in (*TRAIN_FIELDS, "random_state")}
+        given["matryoshka"] = given.get("matryoshka") or None  # no widths are an empty list in a file
         estimator = cls(**given)
         estimator._adopt(model)
         return estimator
+
+    def _described(self, config: TrainConfig) -> dict[str, Any]:
+        """What a model folder keeps of the parameters of training."""
+        seed = self.random_state
+        given = isinstance(seed, Integral) and not isinstance(seed, bool)
+        return {**asdict(config), **({"random_state": int(seed)} if given else {})}
 
     def _checkpoints(self, train: ModuleType) -> Any:
         if self.checkpoint is None or isinstance(self.checkpoint, train.Checkpoints):

@@ -29,6 +29,7 @@ from dsae.topology import Layer
 
 FORMAT_VERSION = 2  # of docs/format.md; 1 had a file for each thing
 _HEAD, _FORMAT = "config.json", "dsae"
+_DETECTOR = "detector.json"  # the head of a folder that DSAOutlierDetector.save writes
 _WEIGHTS = "model.safetensors"
 _LEARNING = "learning.safetensors"
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
@@ -198,6 +199,11 @@ def read(folder: str | Path, learning: bool = False) -> Model:
     path = Path(folder)
     try:
         if not (path / _HEAD).is_file():
+            if (path / _DETECTOR).is_file():
+                raise ValueError(
+                    f"{path} must hold an autoencoder or a recommender; it holds an outlier detector. Read it in "
+                    "Python with DSAOutlierDetector.load."
+                )
             raise ValueError(f"{path} is not a model folder: it has no {_HEAD}.")
         return committed(path, _HEAD, lambda found: _read(found, learning))
     except ValueError as error:
