@@ -70,11 +70,38 @@ def test_fractions_are_taken_with_a_warning(kind):
 def test_rows_without_counts_are_counted(kind):
     rows = COUNTS.copy()
     rows[[3, 40]] = 0
-    with pytest.warns(UserWarning, match="2 of 60 rows hold no count and were left out"):
+    with pytest.warns(UserWarning, match="2 of 60 rows of X hold no count and were left out"):
         dsa = fit(kind(rows), loss="multinomial")
     assert np.isfinite(dsa.transform(kind(rows))).all()
     assert (dsa.runtime_.reconstruct(kind(rows))[[3, 40]] == 0).all()
     fit(kind(rows), loss="poisson")
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("loss", ["poisson", "nb", "multinomial"])
+def test_rows_without_any_count_are_refused(kind, loss):
+    with pytest.raises(ValueError, match=rf"loss='{loss}' needs counts above 0 in X; all values are 0"):
+        fit(kind(np.zeros_like(COUNTS)), loss=loss)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+def test_rows_to_validate_on_are_counts_too(kind):
+    dsa = DeepSparseAutoencoder(**SMALL, loss="multinomial")
+    with pytest.raises(ValueError, match=r"loss='multinomial' needs validation in \[0, inf\); got values from -\d"):
+        dsa.fit(kind(COUNTS), validation=kind(-COUNTS[:20]))
+    with pytest.raises(ValueError, match="needs counts above 0 in validation"):
+        dsa.fit(kind(COUNTS), validation=kind(0 * COUNTS[:20]))
+    with pytest.warns(UserWarning, match="is for counts; validation holds fractions"):
+        dsa.fit(kind(COUNTS), validation=kind(COUNTS[:20] / 2))
+    with pytest.warns(UserWarning, match="1 of 20 rows of validation hold no count"):
+        dsa.fit(kind(COUNTS), validation=kind(COUNTS[:20] * (np.arange(20) > 0)[:, None]))
+    assert np.isfinite([row["validation_loss"] for row in dsa.history_]).all()
+
+
+def test_rows_to_validate_on_are_rates_too():
+    rates = COUNTS / COUNTS.max()
+    with pytest.raises(ValueError, match=r"loss='bce' needs validation in \[0, 1\]; .* Rescale validation"):
+        DeepSparseAutoencoder(**SMALL, loss="bce").fit(rates, validation=2 * rates)
 
 
 def test_deviances_have_no_scale():

@@ -162,12 +162,13 @@ def test_other_rows_to_validate_on_are_another_run(tmp_path):
                 pd.DataFrame(X, columns=list("abcdfe")),
                 r"^\[fit\] validation must have the columns of X, .* got 'f' for 'e'",
             ),
-            (np.full((3, 6), np.nan), r"^\[fit\] X must be finite"),
+            (np.full((3, 6), np.nan), r"^\[fit\] validation must be finite"),
+            ("a", r"^\[fit\] validation must be rows, not the path of a file; got 'a'"),
         ]
     }
 )
 def test_rows_that_do_not_fit_are_refused_before_training(validation, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         small().fit(pd.DataFrame(X, columns=list("abcdef")), validation=validation)
 
 

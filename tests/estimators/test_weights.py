@@ -79,6 +79,32 @@ def test_rows_to_validate_on_have_weights_and_targets_of_their_own():
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+def test_rows_to_validate_on_are_to_give_what_the_others_are():
+    batch = Batch.of(X, target=X)
+    with pytest.raises(ValueError, match=r"validation must have a target, as X has; .*Batch\.of\(rows, target="):
+        small().fit(X, target=X, validation=X)
+    with pytest.raises(ValueError, match=r"validation must have a target, as X has"):
+        small().fit((Batch.of(X, target=X) for _ in range(9)), n_steps=2, validation=X)
+    with pytest.raises(ValueError, match="validation must have no target where X has none"):
+        small().fit(X, validation=batch)
+    rates = np.clip(X, 0, 1)
+    with pytest.raises(ValueError, match=r"loss='bce' needs the target of validation in \[0, 1\]"):
+        small(loss="bce").fit(X, target=rates, validation=batch)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (np.where(X > 1, np.nan, X), "target must be finite; it holds NaN, first in row .* Impute or drop"),
+        ("a", "target must be rows, not the path of a file; got 'a'"),
+        (X[0], r"target must be 2-D"),
+    ],
+)
+def test_what_is_wrong_with_a_target_is_said_of_it(target, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        small(missing="mask").fit(X, target=target)
+
+
 @pytest.mark.parametrize("verb", ["fit", "partial_fit"])
 def test_weights_and_targets_of_a_file_are_those_of_its_rows(tmp_path, verb):
     np.save(tmp_path / "x.npy", X)
@@ -165,7 +191,7 @@ def test_weights_are_routed_to_the_step_that_asks_for_them():
             ValueError,
             "target must have the shape of X, (120, 12), and its features; got (120, 5).",
         ),
-        ({"target": np.full_like(X, np.nan)}, ValueError, "X must be finite"),
+        ({"target": np.full_like(X, np.nan)}, ValueError, "target must be finite"),
     ],
 )
 def test_what_does_not_fit_the_rows_is_refused(verb, beside, error, message):

@@ -166,6 +166,12 @@ def test_what_is_no_checkpoint_is_not_overwritten(tmp_path, name):
     assert (tmp_path / "run" / name).read_text() == "{}"
 
 
+def test_a_file_on_the_way_to_a_checkpoint_is_noticed_before_training(tmp_path):
+    (tmp_path / "run").write_text("a thesis")
+    with pytest.raises(ValueError, match=r"checkpoint must be the path of a folder; .*, but \S+run is a file"):
+        train(Checkpoints(tmp_path / "run" / "x" / "y"))
+
+
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
     with pytest.raises(StoppedError):
         train(Killed(tmp_path / "run", 2))

@@ -61,13 +61,15 @@ def whole_number(name: str, value: Any, below: int) -> int:
     return value
 
 
-def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
-    """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``open_low``)."""
+def in_range(
+    name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False
+) -> None:
+    """Refuse a number outside ``[low, high]``, open at either end with ``open_low`` and ``open_high``."""
     usable = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     number = float(value) if usable else math.nan
-    if not (low < number if open_low else low <= number) or not number <= high:
+    if not (low < number if open_low else low <= number) or not (number < high if open_high else number <= high):
         left = "(" if open_low else "["
-        right = "inf)" if high == math.inf else f"{high:g}]"
+        right = "inf)" if high == math.inf else f"{high:g}{')' if open_high else ']'}"
         raise ValueError(f"{name} must be a number in {left}{low:g}, {right}; got {value!r}.")
 
 

@@ -86,15 +86,15 @@ def _shares(name: str, value: Any) -> float | tuple[float, float]:
     """A share below 1, or the two between which one is drawn for every row."""
     shares: tuple[Any, ...]
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-        in_range(name, value, 0)
+        in_range(name, value, 0, 1, open_high=True)
         shares = (value,)
     else:
         shares = tuple(value)
         if len(shares) != 2:
             raise ValueError(f"{name} must be a share, or a pair (low, high) of them; got {value!r}.")
         for share in shares:
-            in_range(f"every share in {name}", share, 0)
-    if not shares[0] <= shares[-1] < 1:
-        raise ValueError(f"{name} must be a share below 1, or a pair (low, high) of such; got {value!r}.")
+            in_range(f"every share in {name}", share, 0, 1, open_high=True)
+    if not shares[0] <= shares[-1]:
+        raise ValueError(f"{name} must be a share, or a pair (low, high) of them, the lower first; got {value!r}.")
     low, high = float(shares[0]), float(shares[-1])
     return low if low == high else (low, high)

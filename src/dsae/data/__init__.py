@@ -16,6 +16,7 @@ from dsae.data._entrance import in_memory as in_memory
 from dsae.data._entrance import named_rows as named_rows
 from dsae.data._entrance import rows_of as rows_of
 from dsae.data._entrance import with_beside as with_beside
+from dsae.data._errors import called as called
 from dsae.data._interactions import Interactions as Interactions
 from dsae.data._interactions import interactions as interactions
 from dsae.data._iterator import IteratorSource as IteratorSource

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from dsae.data._batch import TABLE, Batch, Part, Rows, check_worker, share
 from dsae.data._centring import check_moments
 from dsae.data._check import check_finite, in_pieces, named, names_of, plain_rows
+from dsae.data._errors import called
 from dsae.data._kinds import as_numbers
 from dsae.data._known import Known
 from dsae.data._names import check_names, ids_of
@@ -117,7 +118,8 @@ def with_beside(verb: str, source: Source, target: Any = None, weight: Any = Non
         )
     n = len(source)
     if target is not None:
-        target = check_rows(verb, target, training=True)
+        with called("target"):
+            target = check_rows(verb, target, training=True, missing=None)  # NaN is refused with any setting
         if target.shape != source.shape:
             raise ValueError(
                 f"[{verb}] target must have the shape of X, {source.shape}, and its features; got {target.shape}."

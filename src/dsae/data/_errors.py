@@ -49,6 +49,19 @@ def from_library(items: Iterator[T]) -> Iterator[T]:
 
 
 @contextlib.contextmanager
+def called(name: str) -> Iterator[None]:
+    """Errors about rows call them ``name``, the argument that held them, where they would say X."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = str(error)
+        told = message.replace("] X ", f"] {name} ", 1)
+        if told == message or type(error) not in (TypeError, ValueError):
+            raise
+        raise type(error)(told) from error.__cause__
+
+
+@contextlib.contextmanager
 def explained(name: str, format: str) -> Iterator[None]:
     """Say which file is damaged, or needs more memory than there is; any other error is told the file in a note."""
     try:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import positive_int
-from dsae.data._batch import TABLE, Batch, Part, check_worker, share
+from dsae.data._batch import TABLE, Batch, Part, Rows, check_worker, share
 from dsae.data._entrance import check_rows
 from dsae.data._known import Known
 from dsae.data._source import ArraySource
@@ -216,9 +216,14 @@ class IteratorSource:
         """Mean and standard deviation of every column in the first rows, float32."""
         return self._statistics.moments()
 
+    @property
+    def target(self) -> Rows | None:
+        """That of the rows that are held; None where the rows are their own."""
+        return self._held().target
+
     def target_moments(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The same of the target in the rows that are held, if there is one."""
-        target = self._held().target
+        target = self.target
         return None if target is None else ArraySource(target).moments()
 
     def farthest(self) -> Farthest:

@@ -136,21 +136,22 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
     missing : {"error", "mask"}
         Whether NaN in the rows is refused, or a value that is not known. With ``mask`` (stored NaN in sparse rows, what
         is masked, NA and empty cells, too) it is left out of means, scales, the loss and every error, and the mean of
-        its feature stands for it, and training hides more of what is known; see ``mask`` and `impute`.
+        its feature stands for it, and training hides more of what is known; see ``mask`` and `impute`. Not for
+        likelihoods of counts nor for iterators of batches.
     noise : float
         Standard deviation of Gaussian noise on the rows that training sees, in units of the data's spread (its root
         mean square over the features; that of each feature with ``scale``). The target stays clean (denoising
-        autoencoder, Vincent et al. 2008). For dense rows; when it pays is in docs/user/denoising.md.
+        autoencoder, Vincent et al. 2008). For dense rows that are no counts; when it pays is in docs/user/denoising.md.
     mask : float or (float, float)
         Share of the values that a training step does not see, of sparse rows of the stored ones. A pair ``(low, high)``
         draws a share between the two for every row and epoch. A dense row holds the feature's mean in their place. The
         target is the whole row. With ``missing="mask"`` 0 means ``(0, 0.8)``, since holes are only filled well by a
-        network that was trained on them.
+        network that was trained on them; ``(0, 0)`` hides nothing.
     mask_rescale : bool
         Whether the values seen are multiplied by how many there are for each one seen, so that sums over a row stay
         what they are without a mask. With ``missing="mask"`` they never are.
     emphasis : float
-        Weight of masked values in the loss beside the others, which weigh 1.
+        Weight of masked values in the loss beside the others, which weigh 1. Not for a multinomial, nor with a target.
     precision : {"auto", "float32"}
         Whether training may round activations and their gradients to bfloat16 inside the products of large sparse
         layers, where a table measured beforehand says that it is faster on this CPU; weights and sums stay float32, and
@@ -291,12 +292,13 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
             same batch. Numbers of at least 0; only their ratios matter.
         target : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), optional
             What is to be predicted from the rows, in place of the rows themselves: the clean rows of noisy ones, or
-            what a layer makes of its input (a transcoder). It is in the columns of ``X``.
+            what a layer makes of its input (a transcoder). It is in the columns of ``X``. Not for
+            likelihoods of counts.
         validation : the same as ``X``, optional
             Rows for early stopping instead of a random share of ``X``; implies ``early_stopping``. Pass them if rows
             come in groups (patients, documents, users) or in time: a random share contains neighbours of the training
             rows, and so overestimates the quality on new groups and later times. A `dsae.data.Batch` has weights and
-            a target of its own.
+            a target of its own, which it must have where ``X`` has one.
         n_steps : int, optional
             For an iterator of batches in the place of ``X``, such as the activations of a model that runs: train for
             so many steps of ``batch_size`` rows, each seen once, in the order in which they come. ``history_`` then
@@ -343,7 +345,8 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         model_config, train_config = configure(given, source)
         # counts enter the network as logarithms, where no row or feature outweighs the others
         advise_on_data(source, names, train_config.scale, weight=model_config.input_transform == "none")
-        advise_on_counts(source, loss_of(train_config.loss))
+        loss = loss_of(train_config.loss)
+        advise_on_counts(source, loss)
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
         training = self._described(train_config)
@@ -354,7 +357,7 @@ class DeepSparseAutoencoder(CallbackSupportMixin, FittedAutoencoder):
 
         hooks = (on_epoch, on_step, every)
         events = FitEvents(self, X, train_config.max_iter, lambda result: fitted_attributes(described(result)), *hooks)
-        held_out = None if validation is None else validation_rows(validation, source, names, self.missing)
+        held_out = None if validation is None else validation_rows(validation, source, names, self.missing, loss)
         checkpoints = self._checkpoints(train)
         seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
         settings = (start, seed, self.verbose, checkpoints, self.device)

@@ -137,21 +137,43 @@ def _check_loss(model: AutoencoderConfig, train: TrainConfig, rows: Rows) -> Non
             f"emphasis is for losses of single values; got emphasis={train.emphasis!r} with loss={train.loss!r}, whose "
             "outputs share a row's total. Leave it at 1."
         )
-    aim, what = getattr(rows, "target", None), "X"
+    if loss.exposure and getattr(rows, "target", None) is not None:
+        raise ValueError(
+            f"[fit] target is for losses without totals, mse and bce; got loss={train.loss!r}, in which a row's "
+            "own total scales its rates."
+        )
+    check_values(loss, rows)
+
+
+def check_values(loss: Loss, rows: Any, what: str = "X") -> None:
+    """Refuse rows, or the target that they have, in which the loss finds values that it has no number for.
+
+    Parameters
+    ----------
+    loss : Loss
+    rows : Source
+    what : str
+        The argument that held the rows, for the message.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of the loss's bounds, or there is no count at all.
+    """
+    aim = getattr(rows, "target", None)
     if aim is not None:
-        if loss.exposure:
-            raise ValueError(
-                f"[fit] target is for losses without totals, mse and bce; got loss={train.loss!r}, in which a row's "
-                "own total scales its rates."
-            )
-        rows, what = aim, "target"
+        rows, what = aim, "target" if what == "X" else f"the target of {what}"
     if loss.low == -math.inf and loss.high == math.inf:
         return
     low, high = rows.min(), rows.max()
     if low < loss.low or high > loss.high:
         remedy = "Give the counts as they are, neither centred nor scaled." if loss.counts else f"Rescale {what}."
         raise ValueError(
-            f"[fit] loss={train.loss!r} needs {what} in {loss.bounds}; got values from {low:g} to {high:g}. {remedy}"
+            f"[fit] loss={loss.name!r} needs {what} in {loss.bounds}; got values from {low:g} to {high:g}. {remedy}"
+        )
+    if loss.counts and high == 0:
+        raise ValueError(
+            f"[fit] loss={loss.name!r} needs counts above 0 in {what}; all values are 0. Check how it was made."
         )
 
 

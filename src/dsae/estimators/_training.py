@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from dsae import store
-from dsae.config import MISSING, AutoencoderConfig, one_of, positive_int
-from dsae.data import IteratorSource, Source, as_source, gives_batches
+from dsae.config import MISSING, AutoencoderConfig, Loss, one_of, positive_int
+from dsae.data import IteratorSource, Source, as_source, called, gives_batches
 from dsae.estimators._base import column_names, warn
+from dsae.estimators._parameters import check_values
+from dsae.estimators._warnings import advise_on_counts
 from dsae.runtime import Runtime
 
 
@@ -79,9 +81,12 @@ def check_known(source: Source, names: list[str] | None, missing: str, verb: str
         )
 
 
-def validation_rows(X: Any, training: Source, names: list[str] | None, missing: str) -> Source:
-    """Rows to validate on, which must have the columns of the training rows."""
-    source = as_source("fit", X, missing=missing)
+def validation_rows(X: Any, training: Source, names: list[str] | None, missing: str, loss: Loss) -> Source:
+    """Rows to validate on, which must have the columns of the training rows, a target where these have one, and values
+    that the loss takes.
+    """
+    with called("validation"):
+        source = as_source("fit", X, missing=missing)
     if source.n_features != training.n_features:
         raise ValueError(
             f"[fit] validation must have {training.n_features} columns, as many as X; got {source.n_features}."
@@ -90,7 +95,27 @@ def validation_rows(X: Any, training: Source, names: list[str] | None, missing: 
     if names is not None and own is not None and own != names:
         one, other = next((one, other) for one, other in zip(names, own, strict=True) if one != other)
         raise ValueError(f"[fit] validation must have the columns of X, in its order; got {other!r} for {one!r}.")
+    _check_targets(training, source)
+    check_values(loss, source, "validation")
+    advise_on_counts(source, loss, "validation")
     return source
+
+
+def _check_targets(training: Source, validation: Source) -> None:
+    """Refuse rows to validate on that are to give something else than those to train on."""
+    if not (hasattr(training, "target") and hasattr(validation, "target")):
+        return  # a source of the user's own, whose batches say
+    own, other = (source.target is not None for source in (training, validation))  # pyright: ignore
+    if own and not other:
+        raise ValueError(
+            "[fit] validation must have a target, as X has; got rows alone, which would be their own. Give "
+            "validation=dsae.data.Batch.of(rows, target=...), both in memory."
+        )
+    if other and not own:
+        raise ValueError(
+            "[fit] validation must have no target where X has none; got rows with one. Give target= for X, too, or the "
+            "rows of validation alone."
+        )
 
 
 def starting_model(init: Any, config: AutoencoderConfig) -> store.Model:

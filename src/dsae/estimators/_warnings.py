@@ -65,8 +65,8 @@ def _advise_on_weight(source: Source, names: list[str] | None, scale: bool, devi
         )
 
 
-def advise_on_counts(source: Source, loss: Loss) -> None:
-    """Warn about fractions, and about rows that a loss of shares of a total cannot use."""
+def advise_on_counts(source: Source, loss: Loss, what: str = "X") -> None:
+    """Warn about fractions in ``what``, and about rows that a loss of shares of a total cannot use."""
     if not loss.counts:
         return
     rows = _sample(source).rows
@@ -74,15 +74,15 @@ def advise_on_counts(source: Source, loss: Loss) -> None:
     fractions = values[values != np.rint(values)]
     if fractions.size:
         warn(
-            f"[fit] loss={loss.name!r} is for counts; X holds fractions, such as {fractions[0]:.4g}. If they are "
+            f"[fit] loss={loss.name!r} is for counts; {what} holds fractions, such as {fractions[0]:.4g}. If they are "
             "counts that were scaled or turned into logarithms, give the counts themselves (of AnnData often "
             "layers['counts'] or raw). Anything else is taken as it is."
         )
     empty = count_empty(source) if loss.couples_outputs else 0
     if empty:
         warn(
-            f"[fit] {empty} of {len(source)} rows hold no count and were left out: loss={loss.name!r} compares shares "
-            "of a row's total."
+            f"[fit] {empty} of {len(source)} rows of {what} hold no count and were left out: loss={loss.name!r} "
+            "compares shares of a row's total."
         )
 
 

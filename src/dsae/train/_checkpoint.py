@@ -70,6 +70,7 @@ class Checkpoints:
         """
         self._run, self._written = json.loads(json.dumps(run)), time.monotonic()
         if not self.exists:
+            self._check_way(self.folder)
             self._check(self.folder)
         else:
             content, state = self._read()
@@ -117,6 +118,17 @@ class Checkpoints:
             return committed(self.folder, _HEAD, _parts)
         except ValueError as error:
             raise ValueError(f"[fit] {error} Remove the folder to start over.") from None
+
+    @staticmethod
+    def _check_way(target: Path) -> None:
+        for parent in target.parents:
+            if parent.exists():
+                if not parent.is_dir():
+                    raise ValueError(
+                        f"[fit] checkpoint must be the path of a folder; got {target}, but {parent} is a file. Choose "
+                        "another path."
+                    )
+                return
 
     @staticmethod
     def _check(target: Path) -> None:
