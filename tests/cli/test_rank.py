@@ -34,6 +34,13 @@ def test_the_most_unusual_rows_and_why(dsae, model, data, rows):
     assert dsae("score", model, data, "-n", 3).text.count("\n") == 4
 
 
+@pytest.mark.parametrize("command", [("score",), ("select",), ("encode",), ("report",)])
+def test_a_file_is_not_written_where_there_is_no_folder(dsae, model, data, tmp_path, command):
+    n = ["-n", 2] if command == ("select",) else []
+    done = dsae(*command, model, data, *n, "-o", tmp_path / "nowhere" / "x.csv")
+    assert (done.code, "nowhere does not exist; make it first" in done.err) == (2, True)
+
+
 @pytest.fixture
 def pieces(monkeypatch):
     """Rows come 64 at a time, and are never all in memory."""

@@ -60,16 +60,22 @@ def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[S
     Raises
     ------
     ValueError
-        If the folder is the one that the rows come from.
+        If the folder is the one that the rows come from, or rows of standard input are to go to one.
     OSError
-        If it cannot be made.
+        If it cannot be made, or the folder of a file does not exist.
     """
     from dsae.data import is_written
 
     folder = Path(output)
     to_folder = folder.is_dir() or output.endswith(("/", "\\")) or (source.is_folder and not is_written(folder))
+    if output != "-" and not to_folder and not folder.parent.is_dir():
+        raise FileNotFoundError(
+            f"[write] {output} cannot be written: {folder.resolve().parent} does not exist; make it first."
+        )
     if output == "-" or not to_folder:
         return [(source, output)]
+    if source.reader.name == "standard input":
+        raise ValueError(f"[write] {output} is a folder, and standard input has no name to write there; name a file.")
     files = source.files()
     if any(file.path.resolve().parent == folder.resolve() for file in files):
         raise ValueError(f"[write] {output} is where the data are; choose another folder.")

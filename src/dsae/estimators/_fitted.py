@@ -70,8 +70,8 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         Returns
         -------
         the same kind of thing as ``X``
-            With what is known as it came; a source gives an array or a CSR matrix of all its rows. See
-            `dsae.Runtime.impute`.
+            With what is known as it came; a source, AnnData or `dsae.data.named_rows` gives an array or a CSR matrix of
+            all its rows. See `dsae.Runtime.impute`, and `dsae.features.TableRows.impute` for tables.
         """
         source = self._checked("impute", X, finite=False)
         if isinstance(source, ArraySource):

@@ -57,6 +57,12 @@ def write_report(
     >>> write_report("report.html", dsa.runtime_.model, X_test)                         # doctest: +SKIP
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"[write_report] {path} cannot be written: it is a folder; name a file in it.")
+    if not path.resolve().parent.is_dir():
+        raise FileNotFoundError(
+            f"[write_report] {path} cannot be written: {path.resolve().parent} does not exist; make it first."
+        )
     options = {"labels": labels, "feature_names": feature_names, "image_shape": image_shape}
     page = render(collect(model, X, comparison=comparison, **options))
     try:
