@@ -98,11 +98,13 @@ def test_items_whose_names_are_numbers_go_by_name():
     model = DSARecommender(**SETTINGS).fit(X, items=ids)
     column = {item: j for j, item in enumerate(ids.tolist())}
     wanted = model.recommend(rows_of([column[7], column[9]]), 3).items
-    for given in ([[7, 9]], [["7", "9"]], [np.int64([7, 9]).tolist()], ({7, 9},)):
+    for given in ([[7, 9]], [["7", "9"]], [np.array([7, 9])], [np.array(["7", "9"])], [pd.Series([7, 9])], ({7, 9},)):
         np.testing.assert_array_equal(model.recommend(given, 3).items, wanted)
     np.testing.assert_array_equal(model.similar_items([7], 3).items, model.recommend(rows_of([column[7]]), 3).items)
     pairs = interactions([1, 1], [7, 9], items=model.feature_names_in_)
     np.testing.assert_array_equal(pairs.X.toarray(), rows_of([column[7], column[9]]))
+    again = interactions([1, 1], [7.0, 9.0], items=model.feature_names_in_)
+    np.testing.assert_array_equal(again.X.toarray(), pairs.X.toarray())
     with pytest.raises(ValueError, match="n must be at most 0"):
         model.recommend([ids.tolist()], 1)  # all items, not strengths
     with pytest.raises(ValueError, match=r"numbers that repeat.*np\.asarray"):

@@ -78,17 +78,23 @@ def interactions(users: Any, items_of: Any, strengths: Any = None, *, items: Any
 
 def _places(found: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Where each of the items ``found`` is among those known."""
-    place = {str(item): j for j, item in enumerate(known.tolist())}
+    place = {_text(item): j for j, item in enumerate(known.tolist())}
     if len(place) < known.size:
         raise ValueError(f"[interactions] items must be different; got {known.size}, {len(place)} of them different.")
-    for item in found.tolist():
-        if str(item) not in place:
+    names = [_text(item) for item in found.tolist()]
+    for item, name in zip(found.tolist(), names, strict=True):
+        if name not in place:
             hint = did_you_mean(item, place)
             raise ValueError(
                 f"[interactions] item must be one of the {known.size} given; got {item!r}.{hint} Leave out the pairs "
                 "of other items."
             )
-    return np.asarray([place[str(item)] for item in found.tolist()], np.int64)
+    return np.asarray([place[name] for name in names], np.int64)
+
+
+def _text(item: Any) -> str:
+    """An id as text; 3.0 is 3, since pandas makes columns with gaps into floats."""
+    return str(int(item)) if isinstance(item, float) and item.is_integer() else str(item)
 
 
 def _ids(what: str, given: Any) -> np.ndarray:

@@ -17,8 +17,17 @@ from sklearn.utils.validation import check_is_fitted
 from dsae import store
 from dsae.config import AutoencoderConfig, did_you_mean, in_range, positive_int
 from dsae.data import ArraySource, Source, as_source, in_memory
-from dsae.estimators._base import DSAEstimator, column_names, listed, refuse_unknown, warn
+from dsae.estimators._base import DSAEstimator, column_names, listed, refuse_unknown
 from dsae.estimators._training import fitted_attributes
+from dsae.estimators._users import (
+    as_arrays,
+    as_matrix,
+    checked_names,
+    is_list,
+    refuse_negative,
+    strengths,
+    without_a_fifth,
+)
 from dsae.linear import sparse_ridge
 from dsae.metrics import Recommendations, ranking
 from dsae.runtime import Runtime
@@ -26,7 +35,6 @@ from dsae.topology import Layer, Topology
 
 _POWERS = (0.5, 0.5)  # of an item's count, where inputs are chosen (docs/design/recommender.md)
 _POPULARITY = 1e-6  # of an item's share of the users: decides where nothing else does
-_HIDDEN = 5  # one in so many items, for `score`
 _PLACES = 20
 _ROWS_AT_ONCE = 4096
 _KEY = "recommender"
@@ -122,8 +130,8 @@ class DSARecommender(DSAEstimator):
         begun = time.perf_counter()
         self._check_parameters()
         source = in_memory("fit", X, training=True, missing=None)
-        names = column_names(X, source) if items is None else _names(items, source.n_features)
-        self._learn(_strengths("fit", source.X), names)
+        names = column_names(X, source) if items is None else checked_names(items, source.n_features)
+        self._learn(strengths("fit", source.X), names)
         self.fit_time_ = time.perf_counter() - begun
         return self
 
@@ -159,7 +167,7 @@ class DSARecommender(DSAEstimator):
                 "[partial_fit] The model must come with the users that it was fitted to; this one was saved without "
                 "them. Fit it to all users again."
             )
-        users = sp.vstack([self._users, _strengths("partial_fit", source.X)], format="csr")
+        users = sp.vstack([self._users, strengths("partial_fit", source.X)], format="csr")
         self._learn(users, self.runtime_.model.feature_names)
         self.fit_time_ += time.perf_counter() - begun
         return self
@@ -211,7 +219,7 @@ class DSARecommender(DSAEstimator):
         batches = [source.X] if isinstance(source, ArraySource) else (b.rows for b in source.batches(_ROWS_AT_ONCE))
         parts = []
         for rows in batches:
-            _refuse_negative("recommend", sp.csr_matrix(rows))
+            refuse_negative("recommend", sp.csr_matrix(rows))
             parts.append(self.runtime_.recommend(rows, n, **given))
         return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -306,9 +314,9 @@ class DSARecommender(DSAEstimator):
         refuse_unknown("score", unknown)
         source = self._source("score", X)
         source = source if isinstance(source, ArraySource) else source.load()  # pyright: ignore
-        rows = _strengths("score", source.X, warned=True)
+        rows = strengths("score", source.X, warned=True)
         if y is None or np.ndim(y) == 1:
-            rows, held_out = _hidden(rows, check_random_state(self.random_state))
+            rows, held_out = without_a_fifth(rows, check_random_state(self.random_state))
         else:
             held_out = sp.csr_matrix(y)
         left = self.n_features_in_ - int(np.diff(rows.indptr).max())
@@ -318,7 +326,7 @@ class DSARecommender(DSAEstimator):
     def save(self, folder: str | Path) -> Path:
         """Write a model folder, with the users' rows, from which `partial_fit` goes on; see docs/format.md."""
         check_is_fitted(self)
-        kept = None if self._users is None else {"users": _arrays(self._users)}
+        kept = None if self._users is None else {"users": as_arrays(self._users)}
         return store.write(folder, replace(self.runtime_.model, learning=kept))
 
     @classmethod
@@ -336,7 +344,7 @@ class DSARecommender(DSAEstimator):
             raise ValueError(f"[load] {folder} must hold a DSARecommender; got another model. Read it with dsae.load.")
         n_users = given.get("n_users")
         estimator = cls(**{name: value for name, value in given.items() if name != "n_users"})
-        users = None if model.learning is None else _matrix(model.learning, model.config.n_features)
+        users = None if model.learning is None else as_matrix(model.learning, model.config.n_features)
         estimator._adopt(replace(model, learning=None), users, int(n_users or 0))
         estimator.fit_time_ = float(model.metrics.get("fit_seconds", 0.0))
         return estimator
@@ -396,14 +404,14 @@ class DSARecommender(DSAEstimator):
         """
         if any(isinstance(user, str) for user in users):
             return True  # which `rows` refuses
-        if not users or not all(isinstance(user, (list, tuple, set, frozenset)) for user in users):
+        if not users or not all(map(is_list, users)):
             return False
         named = self.runtime_.model.feature_names is not None
         if not named and all(len(user) == self.n_features_in_ for user in users):
             return any(isinstance(item, str) for user in users for item in user)
         for user in users:
-            numbers = [item for item in user if isinstance(item, Real)]
-            if len(set(numbers)) < len(numbers) or any(item != int(item) for item in numbers if np.isfinite(item)):
+            numbers = [float(item) for item in user if isinstance(item, Real)]
+            if len(set(numbers)) < len(numbers) or not all(number.is_integer() for number in numbers):
                 raise ValueError(
                     f"[{verb}] {what} must be rows of {self.n_features_in_} numbers, or lists of different items; got "
                     f"a list of {len(user)} numbers that repeat or are no whole numbers. Give np.asarray({what}) for "
@@ -445,76 +453,3 @@ class DSARecommender(DSAEstimator):
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = True
         return tags
-
-
-def _names(items: Sequence[str], n: int) -> list[str]:
-    names = [str(item) for item in items]
-    if len(names) != n or len(set(names)) != n:
-        raise ValueError(
-            f"[fit] items must be {n} different names, one for each column of X; got {len(names)}, "
-            f"{len(set(names))} of them different."
-        )
-    return names
-
-
-def _strengths(verb: str, rows: Any, warned: bool = False) -> Any:
-    """Rows as CSR without zeros; negative ones and rows without anything are refused."""
-    users: Any = sp.csr_matrix(rows, dtype=np.float32, copy=True)
-    users.sum_duplicates()
-    users.eliminate_zeros()
-    if not users.nnz and verb == "fit":
-        raise ValueError(f"[fit] X must hold items of users; got {users.shape[0]} rows of zeros.")
-    _refuse_negative(verb, users)
-    if not warned and users.nnz and users.data.max() > 1 and (users.data % 0.5 == 0).all():  # stars or counts
-        warn(
-            f"[{verb}] X holds values up to {users.data.max():g}, which count as strengths: a rating of 1 is a weak "
-            "liking then, not a dislike, and few large counts outweigh the rest. Usually which items a user has is the "
-            "better input: X > 0, or X >= 4."
-        )
-    return users
-
-
-def _refuse_negative(verb: str, users: Any) -> None:
-    if users.nnz and users.data.min() < 0:
-        row = int(np.searchsorted(users.indptr, int(users.data.argmin()), side="right")) - 1
-        raise ValueError(
-            f"[{verb}] Negative values in data: X must hold none; got {users.data.min():g} in row {row}. Leave out "
-            "what users dislike: X * (X > 0)."
-        )
-
-
-def _hidden(rows: sp.csr_matrix, random: np.random.RandomState) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """Rows without a fifth of their items, and these; one item alone is not hidden."""
-    counts = np.diff(rows.indptr)
-    owners = np.repeat(np.arange(counts.size), counts)
-    order = np.lexsort((random.random_sample(owners.size), owners))
-    place = np.empty(owners.size, np.int64)
-    place[order] = np.arange(owners.size) - rows.indptr[owners]
-    hide = place < np.where(counts > 1, np.ceil(counts / _HIDDEN), 0)[owners]
-    seen, held_out = rows.copy(), rows.copy()
-    seen.data[hide], held_out.data[~hide] = 0, 0
-    seen.eliminate_zeros()
-    held_out.eliminate_zeros()
-    return seen, held_out
-
-
-def _arrays(users: sp.csr_matrix) -> dict[str, np.ndarray]:
-    """Values are kept where they are not all 1."""
-    held = {"indptr": users.indptr.astype(np.int32), "indices": users.indices.astype(np.int32)}
-    return held if (users.data == 1).all() else {**held, "values": users.data}
-
-
-def _matrix(learning: Any, n_items: int) -> sp.csr_matrix:
-    try:
-        held = learning["users"]
-        indptr, indices = held["indptr"], held["indices"]
-        pattern = Topology((indptr.size - 1, n_items), indptr, indices)
-        values = held.get("values", np.ones(pattern.nnz, np.float32)).astype(np.float32)
-        if values.shape != (pattern.nnz,) or not (np.isfinite(values).all() and (values > 0).all()):
-            raise ValueError("values must be above 0, one for each item of a user")
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise ValueError(
-            f"[load] The users' rows are damaged ({error}). Save what dsae.load reads of the folder over it: the model "
-            "is whole, but partial_fit needs all users again."
-        ) from None
-    return sp.csr_matrix((values, pattern.indices, pattern.indptr), shape=pattern.shape)
