@@ -68,7 +68,7 @@ def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[S
 
     folder = Path(output)
     to_folder = folder.is_dir() or output.endswith(("/", "\\")) or (source.is_folder and not is_written(folder))
-    if output != "-" and not to_folder and not folder.parent.is_dir():
+    if output != "-" and not to_folder and not folder.parent.exists():
         raise FileNotFoundError(
             f"[write] {output} cannot be written: {folder.resolve().parent} does not exist; make it first."
         )

@@ -59,7 +59,7 @@ def write_report(
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"[write_report] {path} cannot be written: it is a folder; name a file in it.")
-    if not path.resolve().parent.is_dir():
+    if not path.resolve().parent.exists():
         raise FileNotFoundError(
             f"[write_report] {path} cannot be written: {path.resolve().parent} does not exist; make it first."
         )
