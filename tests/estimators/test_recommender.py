@@ -260,6 +260,11 @@ def test_rows_from_a_source_come_in_pieces(model, monkeypatch):
             return (rows.rows for rows in ArraySource(X).batches(batch_size, seed))
 
     np.testing.assert_array_equal(model.recommend(Pieces(), 3).items, model.recommend(X, 3).items)
+    others = ratings(seed=3)
+    with pytest.raises(ValueError, match=r"exclude must have 300 rows, as many as X, or one; got 301\."):
+        model.recommend(Pieces(), 3, exclude=sp.vstack([others, others[:1]]))
+    wanted = model.recommend(X, 3, exclude=others).items
+    np.testing.assert_array_equal(model.recommend(Pieces(), 3, exclude=others).items, wanted)
 
 
 def test_few_rows_at_a_time_give_the_same(model, monkeypatch):
@@ -350,6 +355,7 @@ BAD = {
     "flat, out": (lambda m: m.recommend(X, exclude=["film 3"]), "Give [['film 3']] for one user of that item."),
     "all similar": (lambda m: m.similar_items(["film 3"], 40), "[similar_items] n must be at most 39, the other items"),
     "negative users": (lambda m: m.recommend(-X), "[recommend] Negative values in data"),
+    "negative, loaded": (lambda m: m.runtime_.recommend(-X.toarray()), "hold none; got -1 in row 0."),
     "nan in fit": (lambda m: m.fit(X * np.nan), "first in row 0. Impute or drop such values first."),
     "excluded": (lambda m: m.recommend(X, exclude=np.ones((2, 40))), "[recommend] exclude must have the shape of X"),
     "seen": (lambda m: m.recommend(X, exclude_seen="no"), "exclude_seen must be True or False; got 'no'."),

@@ -6,6 +6,7 @@ from dsae.data._batch import Part as Part
 from dsae.data._batch import Rows as Rows
 from dsae.data._batch import stacked as stacked
 from dsae.data._check import check_finite as check_finite
+from dsae.data._check import check_not_negative as check_not_negative
 from dsae.data._check import check_source as check_source
 from dsae.data._draws import Draws as Draws
 from dsae.data._draws import draws as draws

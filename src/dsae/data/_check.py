@@ -129,6 +129,18 @@ def check_finite(verb: str, rows: Rows, missing: str | None = "error") -> None:
             )
 
 
+def check_not_negative(verb: str, rows: Rows) -> None:
+    """Raise if ``rows`` of users hold a value below 0, with the row of the lowest."""
+    values: Any = rows.data if sp.issparse(rows) else rows
+    if values.size and values.min() < 0:
+        lowest = int(values.argmin())
+        row = np.searchsorted(rows.indptr, lowest, side="right") - 1 if sp.issparse(rows) else lowest // rows.shape[1]
+        raise ValueError(
+            f"[{verb}] Negative values in data: X must hold none; got {values.min():g} in row {row}. Leave out what "
+            "users dislike: X * (X > 0)."
+        )
+
+
 def _not_infinite(values: np.ndarray) -> np.ndarray:
     return ~np.isinf(values)
 

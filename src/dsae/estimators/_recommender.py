@@ -24,7 +24,6 @@ from dsae.estimators._users import (
     as_matrix,
     checked_names,
     is_list,
-    refuse_negative,
     strengths,
     without_a_fifth,
 )
@@ -215,12 +214,19 @@ class DSARecommender(DSAEstimator):
         source = self._source("recommend", X)
         if isinstance(exclude, (list, tuple)) and self._are_items("recommend", exclude, "exclude"):
             exclude = self.rows(exclude, "recommend")
-        given = {"exclude_seen": exclude_seen, "exclude": exclude, "names": names, "fill": fill}
-        batches = [source.X] if isinstance(source, ArraySource) else (b.rows for b in source.batches(_ROWS_AT_ONCE))
-        parts = []
-        for rows in batches:
-            refuse_negative("recommend", sp.csr_matrix(rows))
-            parts.append(self.runtime_.recommend(rows, n, **given))
+        given = {"exclude_seen": exclude_seen, "names": names, "fill": fill}
+        if isinstance(source, ArraySource):
+            return self.runtime_.recommend(source.X, n, exclude=exclude, **given)
+        others: Any = None if exclude is None else sp.csr_matrix(exclude)
+        parts, start = [], 0
+        for rows in (batch.rows for batch in source.batches(_ROWS_AT_ONCE)):
+            some = others if others is None or others.shape[0] == 1 else others[start : start + rows.shape[0]]
+            parts.append(self.runtime_.recommend(rows, n, exclude=some, **given))
+            start += rows.shape[0]
+        if others is not None and others.shape[0] not in (1, start):
+            raise ValueError(
+                f"[recommend] exclude must have {start} rows, as many as X, or one; got {others.shape[0]}."
+            )
         return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def similar_items(self, items: Any, n: int = 10, *, names: bool = True) -> Recommendations:

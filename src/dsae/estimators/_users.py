@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from dsae.data import check_not_negative
 from dsae.estimators._base import warn
 from dsae.topology import Topology
 
@@ -39,7 +40,7 @@ def strengths(verb: str, rows: Any, warned: bool = False) -> Any:
     users.eliminate_zeros()
     if not users.nnz and verb == "fit":
         raise ValueError(f"[fit] X must hold items of users; got {users.shape[0]} rows of zeros.")
-    refuse_negative(verb, users)
+    check_not_negative(verb, users)
     if not warned and users.nnz and users.data.max() > 1 and (users.data % 0.5 == 0).all():  # stars or counts
         warn(
             f"[{verb}] X holds values up to {users.data.max():g}, which count as strengths: a rating of 1 is a weak "
@@ -47,16 +48,6 @@ def strengths(verb: str, rows: Any, warned: bool = False) -> Any:
             "better input: X > 0, or X >= 4."
         )
     return users
-
-
-def refuse_negative(verb: str, users: Any) -> None:
-    """Refuse CSR rows with values below 0."""
-    if users.nnz and users.data.min() < 0:
-        row = int(np.searchsorted(users.indptr, int(users.data.argmin()), side="right")) - 1
-        raise ValueError(
-            f"[{verb}] Negative values in data: X must hold none; got {users.data.min():g} in row {row}. Leave out "
-            "what users dislike: X * (X > 0)."
-        )
 
 
 def without_a_fifth(rows: sp.csr_matrix, random: np.random.RandomState) -> tuple[sp.csr_matrix, sp.csr_matrix]:

@@ -20,7 +20,7 @@ from dsae.config import (
     has_exposure,
     positive_int,
 )
-from dsae.data import check_rows, put, rows_of, unknown
+from dsae.data import check_not_negative, check_rows, put, rows_of, unknown
 from dsae.metrics import Recommendations, best_items
 from dsae.runtime._layers import Layers, chunks, numbered_chunks
 
@@ -271,10 +271,12 @@ class Runtime(Layers):
         Raises
         ------
         ValueError
-            If ``X`` is not finite rows of the model's width, or a row has fewer than ``n`` items left and ``fill`` is
-            false.
+            If ``X`` is not finite rows of the model's width, or negative for a recommender, or a row has fewer than
+            ``n`` items left and ``fill`` is false.
         """
         rows = check_rows("recommend", X, self.config.n_features, missing=self.missing)
+        if "recommender" in self.model.training:  # of other models, features may be negative
+            check_not_negative("recommend", rows)
         items, scores = best_items(self.reconstruct, rows, n, exclude_seen, exclude, fill)
         if names and self.model.feature_names is not None:
             items = np.asarray([*self.model.feature_names, ""])[items]  # -1 is the last
