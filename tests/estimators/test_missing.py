@@ -235,3 +235,19 @@ def test_a_pipeline_hands_holes_on():
         warnings.simplefilter("ignore", UserWarning)
         pipeline = make_pipeline(small(), "passthrough").fit(X)
     assert np.isfinite(pipeline.transform(X)).all()
+
+
+def test_rows_of_which_nothing_is_known_have_no_error_and_a_warning(rows, tmp_path):
+    dsa = small().fit(rows[1])
+    blank = np.concatenate([rows[1][:5], np.full((2, 8), np.nan, np.float32)])
+    for verb in (dsa.score_samples, dsa.reconstruction_error, dsa.runtime_.score_samples):
+        with pytest.warns(UserWarning, match="No value is known of 2 rows, the first of which is row 5: they get NaN"):
+            assert np.isnan(verb(blank)).tolist() == [False] * 5 + [True] * 2
+    assert np.isnan(dsa.reconstruction_error(blank, per_feature=True)[5:]).all()
+
+
+def test_a_mask_of_two_zeros_hides_nothing(rows):
+    """And 0 stands for the default."""
+    masks = [small(max_iter=1, mask=mask).fit(rows[1]).runtime_.model.training["mask"] for mask in (0, (0, 0))]
+    assert np.ravel(masks[0]).tolist() == [0.0, 0.8]
+    assert masks[1] == 0

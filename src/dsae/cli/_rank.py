@@ -60,7 +60,9 @@ def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[d
     """The rows with the lowest scores, and the feature with the largest error in each: one pass for each task."""
     import numpy as np
 
-    scores = np.concatenate([runtime.score_samples(chunk.rows) for chunk in source.chunks()])
+    scores = np.concatenate(
+        [runtime.score_samples(chunk.rows, first_row=int(chunk.numbers[0])) for chunk in source.chunks()]
+    )
     found = scores.argsort(kind="stable")[:n_rows]  # of equal scores the first rows, in any chunks
     names, facts = feature_names(runtime, source), {}
     for batch in source.chunks():

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,9 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
 
         See `dsae.Runtime.reconstruction_error`.
         """
-        batches = self._batches("reconstruction_error", X)
-        return np.concatenate([self.runtime_.reconstruction_error(rows, per_feature=per_feature) for rows in batches])
+        parts = zip(count(0, _ROWS_AT_ONCE), self._batches("reconstruction_error", X), strict=False)
+        how = {"per_feature": per_feature}
+        return np.concatenate([self.runtime_.reconstruction_error(rows, **how, first_row=i) for i, rows in parts])
 
     def score_samples(self, X: Any, scale: Any = None) -> np.ndarray:
         """Score of each row, ``[n_samples]``: minus its mean squared error; higher is more normal.
@@ -94,8 +96,8 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         ``scale``, such as the standard deviation of every feature, makes errors comparable between features; see
         `dsae.Runtime.score_samples`.
         """
-        batches = self._batches("score_samples", X)
-        return np.concatenate([self.runtime_.score_samples(rows, scale=scale) for rows in batches])
+        parts = zip(count(0, _ROWS_AT_ONCE), self._batches("score_samples", X), strict=False)
+        return np.concatenate([self.runtime_.score_samples(rows, scale=scale, first_row=i) for i, rows in parts])
 
     def recommend(
         self,

@@ -17,7 +17,7 @@ from dsae.config import MISSING, did_you_mean, in_range, one_of, positive_int
 from dsae.data import Rows, check_rows, in_memory
 from dsae.estimators import _outlier_folder
 from dsae.estimators._autoencoder import DeepSparseAutoencoder
-from dsae.estimators._base import DSAEstimator, column_names, refuse_unknown
+from dsae.estimators._base import DSAEstimator, column_names, refuse_unknown, warn
 from dsae.estimators._members import HIDDEN, Plan, trained
 from dsae.estimators._training import check_known
 from dsae.estimators._usual import Squash, Usual
@@ -71,6 +71,8 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         standard deviations above the median.
     missing : {"error", "mask"}
         Whether NaN in the rows is refused, or a value that is not known: a row is then judged by what is known of it.
+        One of which nothing is known gets the score of the features' means with the usual error, not NaN, so that it is
+        hardly ever an outlier, and a warning.
     random_state : int, RandomState or None
         Makes a fit repeat.
 
@@ -233,6 +235,12 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         check_is_fitted(self)
         source = in_memory(verb, X, missing=self.missing)
         self._check_source(verb, X, source)
+        known = source.known() if self.missing == "mask" else None
+        if known is not None and known.n_blank:
+            warn(
+                f"[{verb}] No value is known of {known.n_blank} rows, the first of which is row {known.first_blank}: "
+                "they are scored as the features' means. Drop them."
+            )
         return check_rows(verb, source.X, self.n_features_in_, finite=False)
 
     def _scores(self, rows: Rows) -> np.ndarray:

@@ -120,7 +120,7 @@ class Runtime(Layers):
             return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
         return self._run("reconstruct", X, 0, len(self.layers))
 
-    def reconstruction_error(self, X: Any, *, per_feature: bool = False) -> np.ndarray:
+    def reconstruction_error(self, X: Any, *, per_feature: bool = False, first_row: int = 0) -> np.ndarray:
         """How far rows are from their reconstructions.
 
         The squared difference; for the likelihoods of counts the deviance, that of a negative binomial at the
@@ -131,6 +131,8 @@ class Runtime(Layers):
         X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
         per_feature : bool
             Whether to return an error for each feature: which of them make a row unusual.
+        first_row : int
+            Number of the first of these rows in the data, for the warning.
 
         Returns
         -------
@@ -142,11 +144,20 @@ class Runtime(Layers):
         ------
         ValueError
             If ``X`` is not finite rows of the model's width.
+
+        Warns
+        -----
+        UserWarning
+            If there are rows of which nothing is known: their means are NaN.
         """
         errors = self._errors("reconstruction_error", X)
-        return np.concatenate([(chunk if per_feature else _mean(chunk)).astype(np.float32) for chunk in errors])
+        if per_feature:
+            return np.concatenate([chunk.astype(np.float32) for chunk in errors])
+        means = np.concatenate([_mean(chunk) for chunk in errors])
+        _warn_of_blank("reconstruction_error", means, first_row)
+        return means.astype(np.float32)
 
-    def score_samples(self, X: Any, *, scale: Any = None) -> np.ndarray:
+    def score_samples(self, X: Any, *, scale: Any = None, first_row: int = 0) -> np.ndarray:
         """How usual rows are: minus their mean error. Higher is more normal, as scikit-learn has it.
 
         The error is that of `reconstruction_error`.
@@ -157,6 +168,8 @@ class Runtime(Layers):
         scale : array-like, shape (n_features,), optional
             Divides the difference in each feature, such as its standard deviation, so that features in large units do
             not outweigh the others. 0 counts as 1. For squared errors only.
+        first_row : int
+            Number of the first of these rows in the data, for the warning.
 
         Returns
         -------
@@ -168,6 +181,11 @@ class Runtime(Layers):
         ValueError
             If ``X`` is not finite rows of the model's width, or ``scale`` not as many numbers of at least 0, or given
             where errors are deviances.
+
+        Warns
+        -----
+        UserWarning
+            If there are rows of which nothing is known.
         """
         if scale is not None and self._unit is not None:
             raise ValueError(
@@ -176,7 +194,9 @@ class Runtime(Layers):
             )
         weights = 1 / np.square(_checked_scale(scale, self.config.n_features))
         errors = self._errors("score_samples", X)
-        return -np.concatenate([_mean(chunk * weights) for chunk in errors]).astype(np.float32)
+        means = np.concatenate([_mean(chunk * weights) for chunk in errors])
+        _warn_of_blank("score_samples", means, first_row)
+        return -means.astype(np.float32)
 
     def impute(self, X: Any, *, first_row: int = 0) -> Any:
         """Rows with the model's guesses in the place of values that are not known.
@@ -332,6 +352,17 @@ def _mean(errors: np.ndarray) -> np.ndarray:
         return errors.mean(axis=1)
     n = known.sum(axis=1)
     return np.where(n > 0, np.where(known, errors, 0).sum(axis=1) / np.maximum(n, 1), np.nan)
+
+
+def _warn_of_blank(verb: str, means: np.ndarray, first_row: int) -> None:
+    blank = np.flatnonzero(np.isnan(means))
+    if blank.size:
+        warnings.warn(
+            f"[{verb}] No value is known of {blank.size} rows, the first of which is row {first_row + blank[0]}: they "
+            "get NaN, which argmin and argmax take for the extreme. Drop them, or use np.nanargmin.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _checked_scale(scale: Any, n_features: int) -> np.ndarray:
