@@ -287,6 +287,8 @@ def test_only_holes_are_filled(container, save, tmp_path):
     assert back.notna().all().all()
     assert (back.astype(object).to_numpy()[known] == table.astype(object).to_numpy()[known]).all()
     assert (back["stairs"].to_numpy(float) % 1 == 0).all()
+    if container in ("arrow", "polars"):
+        assert whole.schema == given.schema
     if container == "pandas":
         assert back.dtypes.equals(table.dtypes)
         assert back.index.equals(table.index)
@@ -301,10 +303,29 @@ def test_whole_numbers_beside_holes_come_back_as_they_were():
     assert [column.whole for column in rows.schema_.columns] == [True, False]
 
 
+def test_joined_classes_and_nan_fill_holes_too():
+    letters = pd.Categorical(list("aaaabbbbcd") * 6)
+    table = pd.DataFrame({"letter": letters, "size": np.arange(60) % 7 + 0.5})
+    rows = TableRows(min_frequency=10).fit(table)
+    table.iloc[0] = None
+
+    class Guesses:
+        def impute(self, X):
+            return np.where(np.isnan(X), [0, 0, 1, 0], X)
+
+    whole = rows.impute(table, Guesses())
+    assert whole["letter"].tolist() == ["(other)", *letters[1:]]
+    assert whole["size"][0] == pytest.approx(table["size"].mean(), rel=0.1)
+    holed = pa.table({"letter": ["a"] * 60, "size": table["size"].to_numpy()})  # NaN, and no null
+    assert not np.isnan(rows.impute(holed, Guesses())["size"].to_numpy()).any()
+
+
 def test_a_table_without_visible_holes_is_not_filled():
     rows = TableRows(missing="fill").fit(mixed())
     with pytest.raises(ValueError, match=r"\[impute\] TableRows must have missing=\"mask\""):
         rows.impute(mixed(), None)
+    with pytest.raises(TypeError, match=r"got Pipeline\. Of a pipeline pass its last step"):
+        TableRows().fit(mixed()).impute(mixed(), make_pipeline(rows))
 
 
 def test_rows_go_back_with_their_index_and_with_what_is_missing():

@@ -26,12 +26,16 @@ def completed(values: Any, other: Any) -> Any:
     from pyarrow import compute
 
     pc: Any = compute
-    values, other = plain(values), plain(other)
+    given, values, other = values.type, plain(values), plain(other)
     missing = pa.array(holes(values))
     try:
-        return pc.if_else(missing, other.cast(values.type), values)
+        found = pc.if_else(missing, other.cast(values.type), values)
     except pa.ArrowException:
         return pc.if_else(missing, other, values.cast(other.type))
+    try:
+        return found.cast(given)
+    except pa.ArrowException:  # of categories
+        return found
 
 
 def filled(X: Any, table: pa.Table, container: str, made: pa.Table) -> Any:

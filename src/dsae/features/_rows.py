@@ -197,6 +197,8 @@ class TableRows(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If ``missing="fill"``, which leaves no hole to see, or the model was not fitted to such rows.
+        TypeError
+            If ``model`` cannot impute.
 
         Examples
         --------
@@ -212,6 +214,11 @@ class TableRows(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if self.schema_.missing != "mask":
             raise ValueError('[impute] TableRows must have missing="mask", so that the model sees what is not known.')
+        if not hasattr(model, "impute"):
+            raise TypeError(
+                f"[impute] model must be an autoencoder or what dsae.load gives; got {type(model).__name__}. Of a "
+                "pipeline pass its last step."
+            )
         table, container, _ = as_table("impute", X)
         guessed = getattr(model, "runtime_", model).impute(np.asarray(self._transformed(table, container)))
         return filled(X, table, container, self.to_arrow(guessed))
