@@ -84,14 +84,16 @@ def test_sums_of_exponentials_are_those_of_numpy_on_any_number_of_threads(width,
     h = 5 * torch.randn(n_rows, 6)
     z = F.linear(h, ops.dense(values, topology), bias).detach()
     wanted, found = z.double().logsumexp(1), []
-    before = kernels.threads()
-    for threads in (1, 2, 3):
-        kernels.set_threads(threads)
-        sums = kernels.aligned((n_rows,))
-        layer_ = topology.indptr, topology.indices, values.detach().numpy(), bias.detach().numpy()
-        kernels.log_sums(*layer_, ops.pack(h).tensor.numpy(), sums)
-        found.append(sums)
-    kernels.set_threads(before)
+    before = kernels.set_threads(1)
+    try:
+        for threads in (1, 2, 3):
+            kernels.set_threads(threads)
+            sums = kernels.aligned((n_rows,))
+            layer_ = topology.indptr, topology.indices, values.detach().numpy(), bias.detach().numpy()
+            kernels.log_sums(*layer_, ops.pack(h).tensor.numpy(), sums)
+            found.append(sums)
+    finally:
+        kernels.set_threads(before)
     np.testing.assert_allclose(found[0], wanted, rtol=1e-5, atol=1e-5)
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)

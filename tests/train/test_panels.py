@@ -160,10 +160,9 @@ def summed(step, x, **given):
 @pytest.mark.parametrize("private_bytes", [None, 0], ids=["by panels", "by layer"])
 def test_threads_change_no_bit(private_bytes, block_size):
     found = []
-    before = kernels.threads()
     for threads in (1, 2, 3):
         _, step, grads = model_and_step(private_bytes, block_size=block_size)
-        kernels.set_threads(threads)
+        before = kernels.set_threads(threads)
         try:
             found.append((summed(step, batch(3000)), *(a for pair in grads for a in pair)))
         finally:

@@ -32,8 +32,8 @@ _TENX = ("matrix.mtx", "features.tsv", "genes.tsv", "barcodes.tsv")
 class NpyReader(SpanReader):
     """Rows of an ``.npy`` array.
 
-    Each span is mapped by itself: what is mapped for longer counts as memory that the process uses, and a file that
-    shrinks meanwhile would end it.
+    Spans of rows are read: a file that shrinks while it is mapped ends the process (SIGBUS). Only columns, whose spans
+    lie all over the file, are mapped, each span by itself.
     """
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
@@ -44,7 +44,9 @@ class NpyReader(SpanReader):
         self.n_rows, self.n_features = len(array), int(np.prod(array.shape[1:]))
         self.fields = shape_fields(array.shape)
         # A span of columns takes few bytes of each, and the system maps 64 KiB around every one that is touched.
-        self._spans = 1 if array.flags.c_contiguous else SPANS_AT_ONCE
+        self._by_rows = bool(array.flags.c_contiguous)
+        self._spans = 1 if self._by_rows else SPANS_AT_ONCE
+        self._dtype, self._begin = array.dtype, array.offset  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def _at_once(self) -> int:
@@ -55,7 +57,15 @@ class NpyReader(SpanReader):
             return np.load(self.path, mmap_mode="r", allow_pickle=False)
 
     def _rows(self, start: int, stop: int) -> Rows:
-        return np.array(self._mapped()[start:stop], order="C").reshape(stop - start, -1)
+        if not self._by_rows:
+            return np.array(self._mapped()[start:stop], order="C").reshape(stop - start, -1)
+        row = self.n_features * self._dtype.itemsize
+        numbers = np.fromfile(
+            self.path, self._dtype, (stop - start) * self.n_features, offset=self._begin + start * row
+        )
+        if numbers.size < (stop - start) * self.n_features:
+            raise DamagedError("it ends early")
+        return numbers.reshape(stop - start, -1)
 
 
 def open_npz(path: Path, options: ReadOptions) -> Reader:
