@@ -30,9 +30,9 @@ def small(**changes):
 ESTIMATORS = [
     DeepSparseAutoencoder(),
     DeepSparseAutoencoder(missing="mask", max_iter=2),
-    DSAOutlierDetector(),
+    DSAOutlierDetector(n_estimators=8),
     DSAOutlierDetector(n_estimators=1, missing="mask"),
-    DSAFeatureSelector(),
+    DSAFeatureSelector(DeepSparseAutoencoder(max_iter=3, random_state=0)),
     DSARecommender(n_neighbours=3),
 ]
 
