@@ -30,9 +30,8 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run --Werror $(SOURCES)
-	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(MAKE) sanitize
+	$(BIN)/pyright & types=$$!; $(MAKE) sanitize && wait $$types
 	$(PYTEST)
 	$(MAKE) numerical
 	$(BIN)/mkdocs build --strict --quiet

@@ -57,7 +57,7 @@ n_rows, width = 2048, 200_000
 columns = np.random.default_rng(0).integers(width // 20, size=(n_rows, 20)) * 20 + np.arange(20)
 X = sp.csr_matrix((np.ones(columns.size, np.float32), columns.ravel(), np.arange(0, columns.size + 1, 20)))
 X.resize(n_rows, width)
-settings = {"hidden_layer_sizes": (), "density": 0.01, "batch_size": n_rows, "max_iter": 4, "random_state": 0}
+settings = {"hidden_layer_sizes": (), "density": 0.01, "batch_size": n_rows, "max_iter": 2, "random_state": 0}
 for changes in ({"shrink": "random"}, {"shrink": "rigl", "loss": "bce", "output_activation": "sigmoid"}):
     dsa = DeepSparseAutoencoder(16, **settings, **changes).fit(X)
     assert dsa.transform(X).shape == (n_rows, 16)

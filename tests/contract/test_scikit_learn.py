@@ -28,7 +28,7 @@ def small(**changes):
 
 
 ESTIMATORS = [
-    DeepSparseAutoencoder(),
+    DeepSparseAutoencoder(max_iter=30),
     DeepSparseAutoencoder(missing="mask", max_iter=2),
     DSAOutlierDetector(n_estimators=8),
     DSAOutlierDetector(n_estimators=1, missing="mask"),
