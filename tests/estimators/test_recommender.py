@@ -247,8 +247,11 @@ def test_the_score_is_the_ndcg_of_what_is_found():
     assert model.score(seen, held_out) > 1.5 * ranking(popular, seen, held_out, k)[f"ndcg@{k}"]
 
 
-def test_rows_from_a_source_come_in_pieces(model, monkeypatch):
-    monkeypatch.setattr("dsae.estimators._recommender._ROWS_AT_ONCE", 64)
+@pytest.mark.parametrize("deep", [False, True])
+def test_rows_from_a_source_come_in_pieces(model, monkeypatch, deep):
+    monkeypatch.setattr("dsae.estimators._fitted._ROWS_AT_ONCE", 64)
+    if deep:
+        model = DeepSparseAutoencoder(4, hidden_layer_sizes=(), max_iter=1, density=0.5, random_state=0).fit(X)
 
     class Pieces:
         n_features = N_ITEMS

@@ -114,9 +114,8 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         Where rows are users and features items, these are the items that a user may like; see
         `dsae.Runtime.recommend`. `DSARecommender` is the estimator made for it.
         """
-        given = {"exclude_seen": exclude_seen, "exclude": exclude, "names": names, "fill": fill}
-        parts = [self.runtime_.recommend(rows, n, **given) for rows in self._batches("recommend", X)]
-        return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        given = {"exclude_seen": exclude_seen, "names": names, "fill": fill}
+        return recommend_in_pieces(self.runtime_, self._checked("recommend", X, finite=False), n, exclude, **given)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, target: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect.
@@ -217,3 +216,18 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
 
 def _pieces(source: Source) -> Iterator[Any]:
     return (batch.rows for batch in source.batches(_ROWS_AT_ONCE))
+
+
+def recommend_in_pieces(runtime: Runtime, source: Source, n: int, exclude: Any, **given: Any) -> Recommendations:
+    """`dsae.Runtime.recommend` for the rows of a source, each piece of them with its own rows of ``exclude``."""
+    if isinstance(source, ArraySource):
+        return runtime.recommend(source.X, n, exclude=exclude, **given)
+    others: Any = None if exclude is None else sp.csr_matrix(exclude)
+    parts, start = [], 0
+    for rows in _pieces(source):
+        some = others if others is None or others.shape[0] == 1 else others[start : start + rows.shape[0]]
+        parts.append(runtime.recommend(rows, n, exclude=some, **given))
+        start += rows.shape[0]
+    if others is not None and others.shape[0] not in (1, start):
+        raise ValueError(f"[recommend] exclude must have {start} rows, as many as X, or one; got {others.shape[0]}.")
+    return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))

@@ -18,6 +18,7 @@ from dsae import store
 from dsae.config import AutoencoderConfig, did_you_mean, in_range, positive_int
 from dsae.data import ArraySource, Source, as_source, in_memory
 from dsae.estimators._base import DSAEstimator, column_names, listed, refuse_unknown
+from dsae.estimators._fitted import recommend_in_pieces
 from dsae.estimators._training import fitted_attributes
 from dsae.estimators._users import (
     as_arrays,
@@ -35,7 +36,6 @@ from dsae.topology import Layer, Topology
 _POWERS = (0.5, 0.5)  # of an item's count, where inputs are chosen (docs/design/recommender.md)
 _POPULARITY = 1e-6  # of an item's share of the users: decides where nothing else does
 _PLACES = 20
-_ROWS_AT_ONCE = 4096
 _KEY = "recommender"
 
 
@@ -215,19 +215,7 @@ class DSARecommender(DSAEstimator):
         if isinstance(exclude, (list, tuple)) and self._are_items("recommend", exclude, "exclude"):
             exclude = self.rows(exclude, "recommend")
         given = {"exclude_seen": exclude_seen, "names": names, "fill": fill}
-        if isinstance(source, ArraySource):
-            return self.runtime_.recommend(source.X, n, exclude=exclude, **given)
-        others: Any = None if exclude is None else sp.csr_matrix(exclude)
-        parts, start = [], 0
-        for rows in (batch.rows for batch in source.batches(_ROWS_AT_ONCE)):
-            some = others if others is None or others.shape[0] == 1 else others[start : start + rows.shape[0]]
-            parts.append(self.runtime_.recommend(rows, n, exclude=some, **given))
-            start += rows.shape[0]
-        if others is not None and others.shape[0] not in (1, start):
-            raise ValueError(
-                f"[recommend] exclude must have {start} rows, as many as X, or one; got {others.shape[0]}."
-            )
-        return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return recommend_in_pieces(self.runtime_, source, n, exclude, **given)
 
     def similar_items(self, items: Any, n: int = 10, *, names: bool = True) -> Recommendations:
         """What is recommended to a user who has one item alone.
