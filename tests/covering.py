@@ -1,5 +1,7 @@
 """Covering arrays: few cases in which every pair of values of any two axes still meets."""
 
+import contextlib
+import copy
 import functools
 import inspect
 import itertools
@@ -60,6 +62,12 @@ def covering(joined=None, *, by=None, **axes):
     return lambda test: parametrize(_within(test, cases, names))
 
 
+def pairs(joined=None, **axes):
+    """Run a quick test for the cases of `covering` within one case."""
+    cases = _arguments(pairwise(**(joined or {}), **axes))
+    return lambda test: _within(test, cases, [])
+
+
 def each(joined=None, **axes):
     """Run a quick test for every combination of the axes' values within one case; see `covering` for ``joined``."""
     names = {**(joined or {}), **axes}
@@ -85,17 +93,39 @@ def _within(test, cases, names):
 
     @functools.wraps(test)
     def run(**given):
-        for case in cases:
+        skipped, ran = None, False
+        for number, case in enumerate(cases):
             if all(case[name] is given[name] or case[name] == given[name] for name in names):
                 try:
-                    test(**given, **{name: case[name] for name in inner})
-                except Exception as error:
+                    with _its_own(given, number) as own:
+                        test(**own, **{name: case[name] for name in inner})
+                    ran = True
+                except pytest.skip.Exception as reason:
+                    skipped = reason
+                except (Exception, pytest.fail.Exception) as error:
                     error.add_note(f"with {', '.join(f'{name}={case[name]!r}' for name in inner)}")
                     raise
+        if skipped and not ran:
+            raise skipped
 
     signature = inspect.signature(test)
     run.__signature__ = signature.replace(parameters=[p for p in signature.parameters.values() if p.name not in inner])
     return run
+
+
+@contextlib.contextmanager
+def _its_own(given, number):
+    """The fixtures of one case, which leaves nothing to the next: random numbers, a folder and patches of its own."""
+    own = dict(given)
+    if "rng" in own:
+        own["rng"] = copy.deepcopy(given["rng"])
+    if "tmp_path" in own:
+        own["tmp_path"] = given["tmp_path"] / f"case{number}"
+        own["tmp_path"].mkdir()
+    with pytest.MonkeyPatch.context() as patches:
+        if "monkeypatch" in own:
+            own["monkeypatch"] = patches
+        yield own
 
 
 def _id(value):

@@ -2,7 +2,7 @@ import inspect
 import itertools
 
 import pytest
-from tests.covering import covering, each, pairwise
+from tests.covering import covering, each, pairs, pairwise
 
 AXES = [
     {"a": range(3)},
@@ -47,3 +47,47 @@ def test_a_failure_says_which_case_it_was(tmp_path):
     with pytest.raises(AssertionError) as failure:
         test(tmp_path=tmp_path)
     assert failure.value.__notes__ == ["with a=2, b=3, c='x'"]
+
+
+def test_a_failure_to_raise_says_so_too():
+    @pairs(a=[1, 0])
+    def test(a):
+        with pytest.raises(ZeroDivisionError):
+            1 / (1 - a)
+
+    with pytest.raises(pytest.fail.Exception) as failure:
+        test()
+    assert failure.value.__notes__ == ["with a=0"]
+
+
+def test_a_case_leaves_nothing_to_the_next(tmp_path, monkeypatch, rng):
+    drawn = []
+
+    @pairs(a=[1, 2])
+    def test(tmp_path, monkeypatch, rng, a):
+        assert not list(tmp_path.iterdir())
+        (tmp_path / "x").touch()
+        assert AXES[0] == {"a": range(3)}
+        monkeypatch.setitem(AXES[0], "a", a)
+        drawn.append(rng.random())
+
+    test(tmp_path=tmp_path, monkeypatch=monkeypatch, rng=rng)
+    assert AXES[0] == {"a": range(3)}
+    assert drawn == [rng.random()] * 2
+
+
+def test_a_case_that_is_skipped_skips_no_other():
+    seen = []
+
+    @each(a=[0, 1, 2])
+    def test(a):
+        seen.append(a)
+        if a in missing:
+            pytest.skip("not here")
+
+    missing = {0, 1}
+    test()
+    assert seen == [0, 1, 2]
+    missing.add(2)
+    with pytest.raises(pytest.skip.Exception):
+        test()

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae import load
 from dsae.data import open_rows, read_rows, write_rows, writing
@@ -135,7 +136,7 @@ def test_report_writes_html(dsae, model, data, tmp_path):
     assert dsae("report", model, data, "-o", tmp_path / "r.html", "--image-shape", "none").code == 0
 
 
-@pytest.mark.parametrize("row", [[1], {"epoch": 2, "loss": "low"}])
+@each(row=[[1], {"epoch": 2, "loss": "low"}])
 def test_a_damaged_history_is_said_in_one_line(dsae, model, data, tmp_path, row):
     header = json.loads((model / "config.json").read_text())
     damaged = header | {"history": [{"epoch": 1, "loss": 0.5}, row]}
@@ -158,8 +159,7 @@ def write(path, rows, names=("alpha", "beta", "gamma", "delta"), ids=IDS, id_nam
             writer.write(rows[piece], ids[piece])
 
 
-@pytest.mark.parametrize("command", ["encode", "reconstruct"])
-@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow", "feather", "h5ad", "npy", "npz"])
+@each(command=["encode", "reconstruct"], kind=["csv", "parquet", "arrow", "feather", "h5ad", "npy", "npz"])
 def test_the_same_kind_comes_out_with_ids_and_names(dsae, model, rows, tmp_path, kind, command):
     write(tmp_path / f"x.{kind}", rows)
     (tmp_path / "out").mkdir()
@@ -211,7 +211,7 @@ def test_a_column_of_ids_is_named(dsae, model, rows, tmp_path):
     assert done.text.startswith("n,dsa0,dsa1\n0.0,")
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow", "feather", "h5ad"])
+@each(kind=["csv", "parquet", "arrow", "feather", "h5ad"])
 def test_codes_with_ids_that_are_numbers_are_decoded(dsae, model, rows, tmp_path, kind):
     data, codes, back = (tmp_path / f"{name}.{kind}" for name in ("data", "codes", "back"))
     option = ["--id-column", "n"] if kind == "csv" else []
@@ -224,7 +224,7 @@ def test_codes_with_ids_that_are_numbers_are_decoded(dsae, model, rows, tmp_path
     assert [str(i) for chunk in source.chunks() for i in chunk.ids] == [str(i + 100) for i in range(40)]
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow", "feather", "h5ad"])
+@each(kind=["csv", "parquet", "arrow", "feather", "h5ad"])
 def test_an_index_without_a_name_stays_one(dsae, model, rows, tmp_path, kind):
     """As `pandas.DataFrame.to_csv` writes it, and so without --id-column."""
     data, codes, back = tmp_path / "data.csv", tmp_path / "codes.csv", tmp_path / f"back.{kind}"

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder, cli, load, store
 from dsae.cli._options import parameters, settings
@@ -143,7 +144,7 @@ def test_the_command_line_wins_over_the_file(received, tmp_path):
     }
 
 
-@pytest.mark.parametrize("option", ["--max-iter", "--learning-rate-init"])
+@each(option=["--max-iter", "--learning-rate-init"])
 def test_a_number_or_auto(dsae, received, data, tmp_path, option):
     assert received(option, "auto")[option[2:].replace("-", "_")] == "auto"
     done = dsae("fit", data, "-o", tmp_path / "m", option, "Auto")
@@ -274,7 +275,7 @@ def test_rows_of_test_that_are_not_finite_cost_no_model(dsae, data, rows, tmp_pa
     assert not any(name.startswith(("train_", "test_")) for name in model.metrics)
 
 
-@pytest.mark.parametrize("small", [True, False])
+@each(small=[True, False])
 def test_fit_takes_a_folder_read_at_once_or_in_pieces(dsae, rows, tmp_path, monkeypatch, small):
     (tmp_path / "in").mkdir()
     for i in range(4):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from tests.cli.conftest import NAMES
+from tests.covering import each
 
 from dsae import load, store
 from dsae.data import open_rows, write_rows
@@ -39,8 +40,7 @@ def test_known_cells_keep_their_numbers_and_rows_their_ids(dsae, holed_model, tm
             assert float(after[name]) == (float(before[name]) if known else pytest.approx(guessed[i, j], rel=1e-5))
 
 
-@pytest.mark.parametrize("ending", ["npy", "npz", "parquet", "h5ad"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each(ending=["npy", "npz", "parquet", "h5ad"], dtype=[np.float32, np.float64])
 def test_files_keep_their_precision(dsae, holed_model, tmp_path, rows, ending, dtype):
     X = rows.astype(dtype) / 3
     X[np.random.default_rng(0).random(X.shape) < 0.3] = np.nan

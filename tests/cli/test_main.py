@@ -77,7 +77,7 @@ def test_nothing_asked_is_wrong_usage(dsae):
     }
 )
 def test_wrong_usage_and_bad_input_exit_2(dsae, model, data, tmp_path, args, message):
-    places = {"model": model, "data": data, "new": tmp_path / "new", "folder": tmp_path}
+    places = {"model": model, "data": data, "new": tmp_path / "new", "folder": data.parent}
     done = dsae(*(arg.format(**places) for arg in args))
     assert done.code == 2
     one_line(done, message)
@@ -95,16 +95,17 @@ def test_a_place_that_cannot_be_written_exits_1(dsae, model, data):
         one_line(done, "cannot be")
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "message"),
-    [
-        (MemoryError("12 GiB"), 1, "dsae: out of memory. 12 GiB"),
-        (FloatingPointError("the loss\nis NaN"), 1, "dsae: the loss is NaN"),
-        (KeyError("w"), 1, "dsae: KeyError: 'w' (dsae --debug shows where)"),
-        (TypeError("wrong"), 2, "dsae: wrong"),
-        (ImportError("no torch"), 1, "dsae: no torch"),
-        (KeyboardInterrupt(), 130, "dsae: interrupted"),
-    ],
+@each(
+    {
+        "error, code, message": [
+            (MemoryError("12 GiB"), 1, "dsae: out of memory. 12 GiB"),
+            (FloatingPointError("the loss\nis NaN"), 1, "dsae: the loss is NaN"),
+            (KeyError("w"), 1, "dsae: KeyError: 'w' (dsae --debug shows where)"),
+            (TypeError("wrong"), 2, "dsae: wrong"),
+            (ImportError("no torch"), 1, "dsae: no torch"),
+            (KeyboardInterrupt(), 130, "dsae: interrupted"),
+        ]
+    }
 )
 def test_what_goes_wrong_inside_is_one_line_too(dsae, model, monkeypatch, error, code, message):
     def fail(_):

@@ -34,7 +34,7 @@ def test_the_most_unusual_rows_and_why(dsae, model, data, rows):
     assert dsae("score", model, data, "-n", 3).text.count("\n") == 4
 
 
-@pytest.mark.parametrize("command", [("score",), ("select",), ("encode",), ("report",)])
+@each(command=[("score",), ("select",), ("encode",), ("report",)])
 def test_a_file_is_not_written_where_there_is_no_folder(dsae, model, data, tmp_path, command):
     n = ["-n", 2] if command == ("select",) else []
     done = dsae(*command, model, data, *n, "-o", tmp_path / "nowhere" / "x.csv")
@@ -49,7 +49,7 @@ def pieces(monkeypatch):
 
 
 @pytest.mark.usefixtures("pieces")
-@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+@each(form=[np.asarray, sp.csr_matrix])
 def test_rows_are_scored_and_explained_a_chunk_at_a_time(dsae, model, tmp_path, monkeypatch, form):
     rows = np.random.default_rng(1).normal(size=(300, 4)).astype(np.float32)
     write_rows(tmp_path / "x.npz", form(rows))
@@ -91,9 +91,7 @@ def numbered(rows, tmp_path):
     return tmp_path / "numbered.csv"
 
 
-@pytest.mark.parametrize(
-    "command", [["score"], ["score", "--per-feature"], ["score", "-n", 2], ["select", "-n", 2], ["neighbours"]]
-)
+@each(command=[["score"], ["score", "--per-feature"], ["score", "-n", 2], ["select", "-n", 2], ["neighbours"]])
 def test_a_column_of_ids_is_no_feature(dsae, model, numbered, command):
     name, *options = command
     files = [numbered] * (2 if name == "neighbours" else 1)
@@ -107,7 +105,7 @@ def test_a_report_leaves_ids_out(dsae, model, numbered, tmp_path):
     assert dsae("report", model, numbered, "-o", tmp_path / "r.html", "--id-column", "n").code == 0
 
 
-@pytest.mark.parametrize("command", [["score"], ["score", "--per-feature"], ["select", "-n", 2]])
+@each(command=[["score"], ["score", "--per-feature"], ["select", "-n", 2]])
 def test_ids_stay_with_scores_and_columns(dsae, model, numbered, tmp_path, command):
     name, *options = command
     assert dsae(name, model, numbered, *options, "--id-column", "n", "-o", tmp_path / "out.csv").err == ""
@@ -142,8 +140,7 @@ def test_select_shows_and_keeps_the_most_important(dsae, model, data, rows, tmp_
 
 
 @pytest.mark.usefixtures("pieces")
-@pytest.mark.parametrize("kind", ["npz", "h5ad"])
-@pytest.mark.parametrize("target", ["npz", "h5ad", "npy", "csv", "-"])
+@each(kind=["npz", "h5ad"], target=["npz", "h5ad", "npy", "csv", "-"])
 def test_select_takes_sparse_rows_to_files_of_any_kind(dsae, model, tmp_path, kind, target):
     rows = sp.random_array((150, 4), density=0.4, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
     data = tmp_path / f"x.{kind}"

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae import DSARecommender, load
 
@@ -88,9 +89,7 @@ def test_an_error_leaves_the_file_and_stdout_as_they_were(dsae, fitted, file, tm
     assert "mask" not in failed.err
 
 
-@pytest.mark.parametrize(
-    ("name", "more"), [("x.npy", ()), ("x.parquet", ()), ("x.json", ()), ("x.parquet", ("--json",))]
-)
+@each({"name, more": [("x.npy", ()), ("x.parquet", ()), ("x.json", ()), ("x.parquet", ("--json",))]})
 def test_no_text_goes_under_the_name_of_another_format(name, more, dsae, fitted, file, tmp_path):
     done = dsae("recommend", fitted, file, "-n", 3, "-o", tmp_path / name, *more)
     assert done.code == 2

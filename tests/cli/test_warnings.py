@@ -2,7 +2,7 @@
 
 import warnings
 
-import pytest
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder, store
 from dsae.data import write_rows
@@ -23,7 +23,7 @@ def test_warnings_are_shown_when_they_come_also_of_a_fit_that_fails(dsae, rows, 
     assert (done.code, done.err) == (2, "dsae: warning: one\ndsae: warning: two\ndsae: three\n")
 
 
-@pytest.mark.parametrize("small", [True, False])
+@each(small=[True, False])
 def test_warnings_name_the_columns_of_a_file(dsae, rows, tmp_path, monkeypatch, small):
     rows[:, 1], rows[:, 2] = 0, 7
     write_rows(tmp_path / "x.csv", rows, ["alpha", "beta", "gamma", "delta"])

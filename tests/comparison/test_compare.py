@@ -164,7 +164,7 @@ def test_given_test_rows_are_used_and_not_trained_on():
     np.testing.assert_array_equal(result.X_test, X[60:])
 
 
-@pytest.mark.parametrize("split", ["by the seed", "given"])
+@each(split=["by the seed", "given"])
 def test_labels_of_the_test_rows_reach_the_report(split, tmp_path):
     X = data()
     labels = np.array([f"kind {i % 7}" for i in range(90)])
@@ -185,7 +185,7 @@ def test_test_rows_have_the_columns_of_the_others():
         compare(data(), data()[:, 1:], **SETTINGS)
 
 
-@pytest.mark.parametrize("kind", ["csr", "frame"])
+@each(kind=["csr", "frame"])
 @pytest.mark.filterwarnings("ignore:.*1 of 20 features are constant")
 def test_other_kinds_of_rows(kind):
     pandas = pytest.importorskip("pandas")
@@ -270,8 +270,7 @@ def test_pca_is_no_wider_than_its_data():
     assert LinearModel.fit(sp.csr_matrix(data(10, 6)), 30).components.shape == (5, 6)
 
 
-@pytest.mark.parametrize("activation", CODE_ACTIVATIONS)
-@each(kind=[np.asarray, sp.csr_matrix])
+@each(activation=CODE_ACTIVATIONS, kind=[np.asarray, sp.csr_matrix])
 def test_the_dense_encoder_equals_the_runtime(make_model, activation, kind):
     k = 3 if activation in ("topk", "batchtopk", "jumprelu") else None
     runtime = Runtime(make_model(live=1.1, hidden_layer_sizes=(7,), code_activation=activation, k=k))

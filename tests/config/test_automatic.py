@@ -2,7 +2,7 @@
 
 import math
 
-import pytest
+from tests.covering import each
 
 from dsae.config import AutoencoderConfig, automatic_epochs, automatic_widths
 from dsae.config import _automatic as rule
@@ -17,7 +17,7 @@ def model(n_samples, n_features, density=0.05, n_components=4):
     )
 
 
-@pytest.mark.parametrize(("n_samples", "n_features", "stored"), SHAPES)
+@each({"n_samples, n_features, stored": SHAPES})
 def test_a_default_fit_ends_in_time(n_samples, n_features, stored):
     """By the rule's own reckoning; measured times are in docs/design/shrinking.md."""
     config = model(n_samples, n_features)
@@ -28,7 +28,7 @@ def test_a_default_fit_ends_in_time(n_samples, n_features, stored):
     assert found == 1 or seconds <= min(600, max(20, 50 * rule._pca_seconds(config, n_samples, stored)))
 
 
-@pytest.mark.parametrize("n_features", [784, 20_000])
+@each(n_features=[784, 20_000])
 def test_more_weights_never_have_more_epochs(n_features):
     """Of the same data, so that PCA takes the same."""
     found = [

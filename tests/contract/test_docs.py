@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from tests.covering import each
 
 import dsae
 from dsae.cli import run
@@ -32,13 +33,14 @@ NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
 PUBLIC = re.compile(r"^(?:(?: {4})?from \S+ import \w+ as|class|def) ([A-Za-z]\w*)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_docstring_examples_give_what_they_show(name):
-    module = import_module(name)
-    names = {} if name.startswith("dsae.cli") else {"np": import_module("numpy"), "torch": import_module("torch")}
-    failures, attempted = doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert failures == 0
-    assert attempted > 0
+@pytest.mark.parametrize("package", sorted({name.rpartition(".")[0] for name in MODULES}))
+def test_docstring_examples_give_what_they_show(package):
+    bare = {} if package == "dsae.cli" else {"np": import_module("numpy"), "torch": import_module("torch")}
+    for name in MODULES:
+        if name.rpartition(".")[0] == package:
+            found = doctest.testmod(import_module(name), extraglobs=bare, optionflags=doctest.NORMALIZE_WHITESPACE)
+            assert found.failed == 0, name
+            assert found.attempted > 0, name
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -65,7 +67,7 @@ def test_the_readme_runs_as_written(tmp_path, monkeypatch, capsys):
     assert weights < 5000
 
 
-@pytest.mark.parametrize("path", ["docs/format.md", "examples/noise.py", "CONTRIBUTING.md", "CHANGELOG.md"])
+@each(path=["docs/format.md", "examples/noise.py", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_files_the_readme_points_to_exist(path):
     assert (ROOT / path).is_file()
     assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 90
@@ -130,22 +132,33 @@ def near(one, other):
     return other == pytest.approx(one, rel=0.25)
 
 
-@pytest.mark.parametrize(
-    ("shown", "printed", "same"),
-    [
-        ("FVU 0.20\n", "FVU 0.205\n", True),
-        ("FVU 0.20\n", "FVU 0.26\n", False),
-        ("FVU 0.20\nFVU 0.26\n", "FVU 0.241\nFVU 0.235\n", False),
-        ("FVU 0.20\nFVU 0.21\n", "FVU 0.21\nFVU 0.20\n", True),
-        ("density 0.1998\n", "density 0.1999\n", False),
-        ("FVU 0.20\n", "MSE 0.20\n", False),
-        ("2,048 weights\n", "2,049 weights\n", False),
-        ("one\n...\n", "one\ntwo\n", True),
-        ("one\n", "one\ntwo\n", False),
-    ],
+@each(
+    {
+        "shown, printed, same": [
+            ("FVU 0.20\n", "FVU 0.205\n", True),
+            ("FVU 0.20\n", "FVU 0.26\n", False),
+            ("FVU 0.20\nFVU 0.26\n", "FVU 0.241\nFVU 0.235\n", False),
+            ("FVU 0.20\nFVU 0.21\n", "FVU 0.21\nFVU 0.20\n", True),
+            ("density 0.1998\n", "density 0.1999\n", False),
+            ("FVU 0.20\n", "MSE 0.20\n", False),
+            ("2,048 weights\n", "2,049 weights\n", False),
+            ("one\n...\n", "one\ntwo\n", True),
+            ("one\n", "one\ntwo\n", False),
+        ]
+    }
 )
 def test_what_the_guide_shows_can_be_wrong(shown, printed, same):
     assert agrees(shown, printed) is same
+
+
+def test_design_notes_name_tests_that_there_are():
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    there = {name for path in files for name in re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)}
+    notes = "".join(path.read_text("utf-8") for path in (ROOT / "docs" / "design").glob("*.md"))
+    named = set(re.findall(r"`([\w/]*\btest_\w+(?:\.py)?)`", notes))
+    assert len(named) > 30
+    paths = "\n".join(path.as_posix() for path in files)
+    assert [name for name in named if name not in there and f"/{name}\n" not in paths + "\n"] == []
 
 
 def test_there_is_a_guide_to_run():
@@ -162,7 +175,7 @@ def test_there_is_a_guide_to_run():
     assert {path.stem for path in REFERENCE} >= {"dsae", "data", "metrics", "interpret", "nn", "shrink", "train"}
 
 
-@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
+@each(path=REFERENCE)
 def test_the_reference_has_every_public_name(path):
     """Of a package those that it exports, but for those that other packages of dsae use; of a module its classes."""
     name = path.stem if path.stem == "dsae" else f"dsae.{path.stem}"

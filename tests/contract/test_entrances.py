@@ -212,7 +212,7 @@ def test_rows_in_an_object_of_another_library(verb, kind):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:Transforming to str index")
-@pytest.mark.parametrize("kind", ["AnnData", "Hugging Face"])
+@each(kind=["AnnData", "Hugging Face"])
 def test_names_in_an_object_of_another_library_are_kept_and_checked(kind):
     X = OBJECTS[kind]()
     names = [f"x{j}" for j in range(WIDTH)]
@@ -230,12 +230,12 @@ def test_names_in_an_object_of_another_library_are_kept_and_checked(kind):
     assert table.models["DSA"].model.feature_names == names
 
 
-@pytest.mark.parametrize("verb", ["encode", "encode in float64", "outliers", "report"])
+@each(verb=["encode", "encode in float64", "outliers", "report"])
 def test_a_batch_is_its_rows(verb):
     np.testing.assert_allclose(VERBS[verb](Batch.of(rows())), plain(verb, False))
 
 
-@pytest.mark.parametrize("verb", ["outliers", "fit outliers", "encode", "top_examples"])
+@each(verb=["outliers", "fit outliers", "encode", "top_examples"])
 def test_rows_that_are_read_in_pieces_are_the_users_to_read(verb, tmp_path):
     np.save(tmp_path / "x.npy", rows())
     with pytest.raises(TypeError, match=r"^\[\w+\] X must be rows in memory; got .*x\.npy.*Give X\.read\(\)"):
@@ -252,15 +252,19 @@ def test_a_comparison_takes_tensors():
     np.testing.assert_array_equal(*([row.mse for row in table.rows] for table in tables))
 
 
-@each(verb=["fit", "partial_fit", "transform", "encode", "evaluate", "top_examples"])
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (lambda: np.zeros((2, 6), "M8[s]"), TypeError, r"got times of dtype datetime64\[s\]"),
-        (lambda: np.ma.array(rows(), mask=rows() == 3), ValueError, r"it holds NaN"),
-        (lambda: sp.csr_matrix((1, 2**31), dtype=np.float32), ValueError, r"fewer than 2\^31 columns and non-zeros"),
-    ],
-    ids=["times", "masked", "wide"],
+@each(
+    {
+        "make, error, message": [
+            (lambda: np.zeros((2, 6), "M8[s]"), TypeError, r"got times of dtype datetime64\[s\]"),
+            (lambda: np.ma.array(rows(), mask=rows() == 3), ValueError, r"it holds NaN"),
+            (
+                lambda: sp.csr_matrix((1, 2**31), dtype=np.float32),
+                ValueError,
+                r"fewer than 2\^31 columns and non-zeros",
+            ),
+        ]
+    },
+    verb=["fit", "partial_fit", "transform", "encode", "evaluate", "top_examples"],
 )
 def test_every_verb_says_its_name_and_what_is_wrong(verb, make, error, message):
     with pytest.raises(error, match=rf"^\[\w+\] X (must|has) .*{message}"):

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load
 from tests.contract.attacks import RAW, attacked, bruised, header_of, lying_header, mutated, with_header
-from tests.covering import covering
+from tests.covering import each, pairs
 from tests.folders import put, stored
 
 from dsae import DeepSparseAutoencoder, store
@@ -151,7 +151,7 @@ def test_bytes_cut_flipped_repeated_or_put_in(victim, name):
     survive(victim, [(name, bruised(content, rng)) for _ in range(80)] + [(name, raw) for raw in RAW])
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "learning.safetensors"])
+@each(name=["model.safetensors", "learning.safetensors"])
 def test_a_header_that_lies(victim, name):
     rng, content = random.Random(name), content_of(victim, name)
     cases = [(name, with_header(content, lying_header, rng)) for _ in range(130)]
@@ -160,7 +160,7 @@ def test_a_header_that_lies(victim, name):
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
 @pytest.mark.filterwarnings("ignore:overflow encountered")
-@pytest.mark.parametrize("name", ["model.safetensors", "learning.safetensors"])
+@each(name=["model.safetensors", "learning.safetensors"])
 def test_tensors_that_lead_astray(victim, name):
     rng, cases, content = random.Random(name), [], content_of(victim, name)
     tensors, metadata = load(content), header_of(content).get("__metadata__")
@@ -208,7 +208,7 @@ STRANGE = {
 }
 
 
-@covering(kind=KINDS, name=FILES, what=STRANGE)
+@pairs(kind=KINDS, name=FILES, what=STRANGE)
 def test_strange_files(folders, tmp_path, kind, name, what):
     victim = shutil.copytree(folders[kind], tmp_path / "model")
     path = victim / name if name == "config.json" else stored(victim, name)

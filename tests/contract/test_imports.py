@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from tests.covering import each
 
 import dsae
 from dsae import store
@@ -99,7 +100,7 @@ def test_the_top_of_the_package_is_small():
     assert set(dsae.__all__) <= set(dir(dsae))
 
 
-@pytest.mark.parametrize("name", dsae._HOMES)
+@each(name=dsae._HOMES)
 def test_every_public_name_resolves_and_stays(name):
     """Also the second time: importing its home must not put something else in its place."""
     home = import_module(dsae._HOMES[name])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 import dsae
 from dsae import (
@@ -293,7 +294,7 @@ BAD_CALLS = {
 
 
 @pytest.mark.filterwarnings("ignore:.*mean of the rows")
-@pytest.mark.parametrize("verb", BAD_CALLS)
+@each(verb=BAD_CALLS)
 def test_a_bad_call_says_what_to_do(fitted, verb):
     for call, message in BAD_CALLS[verb]:
         with pytest.raises((ValueError, TypeError)) as caught:
@@ -312,9 +313,7 @@ def verbs(kind):
     return {name for name, _ in getmembers(kind, isfunction) if name in own and not name.startswith("_")}
 
 
-@pytest.mark.parametrize(
-    "kind", [DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, DSARecommender, Runtime, CodeIndex]
-)
+@each(kind=[DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, DSARecommender, Runtime, CodeIndex])
 def test_every_verb_has_a_bad_call_here(kind):
     assert verbs(kind), "this check can fail"
     assert verbs(kind) - BY_SCIKIT_LEARN <= set(BAD_CALLS)

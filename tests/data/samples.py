@@ -3,10 +3,11 @@
 import numpy as np
 import scipy.sparse as sp
 
+from dsae.config import WRITTEN
 from dsae.data import Batch
 
 N_ROWS, NAMES = 3000, [f"gene {i}" for i in range(37)]
-KINDS = ("npy", "npz", "csv", "parquet", "arrow", "feather", "h5ad")
+KINDS = WRITTEN
 
 
 def dense(rows):

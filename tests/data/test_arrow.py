@@ -45,7 +45,7 @@ def to_arrow(frame, path, make="new_file"):
 TABLES = {"csv": to_csv, "parquet": to_parquet, "arrow": to_arrow}
 
 
-@pytest.mark.parametrize("kind", TABLES)
+@each(kind=TABLES)
 def test_an_index_of_numbers_that_pandas_writes_is_no_feature(tmp_path, kind):
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}, index=pd.Index([70, 80], name="cell"))
     TABLES[kind](frame, tmp_path / f"x.{kind}")
@@ -58,9 +58,7 @@ def test_an_index_of_numbers_that_pandas_writes_is_no_feature(tmp_path, kind):
 IDS = {"numbers": [70, 80, 90], "text": ["u", "v", "w"], "times": pd.date_range("2026", periods=3, tz="UTC")}
 
 
-@each(name=["cell", ""])
-@each(ids=IDS.values())
-@pytest.mark.parametrize("kind", ["parquet", "arrow", "feather"])
+@each(name=["cell", ""], ids=IDS.values(), kind=["parquet", "arrow", "feather"])
 def test_ids_are_the_index_to_pandas_and_to_us(tmp_path, kind, ids, name):
     path = tmp_path / f"x.{kind}"
     with writing(path, 3, ["a", "b"], name) as writer:
@@ -73,7 +71,7 @@ def test_ids_are_the_index_to_pandas_and_to_us(tmp_path, kind, ids, name):
     assert [i for chunk in source.chunks() for i in chunk.ids] == list(ids)
 
 
-@pytest.mark.parametrize("kind", TABLES)
+@each(kind=TABLES)
 def test_an_index_beside_another_column_of_ids_is_refused(tmp_path, kind):
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]}, index=pd.Index([70, 80], name="cell"))
     TABLES[kind](frame, tmp_path / f"x.{kind}")
@@ -91,7 +89,7 @@ def test_an_index_of_several_columns_is_refused(tmp_path):
     assert open_rows(tmp_path / "x.parquet", id_column="plate").column_names == ["a", "well"]
 
 
-@pytest.mark.parametrize("said", [b"{", b"[" * 100_000, b"3", b"{}", b'{"index_columns": null}', b"\xff"])
+@each(said=[b"{", b"[" * 100_000, b"3", b"{}", b'{"index_columns": null}', b"\xff"])
 def test_what_pandas_cannot_have_said_of_its_index_is_passed_over(tmp_path, said):
     import pyarrow as pa
     import pyarrow.parquet
@@ -115,7 +113,7 @@ def test_arrows_stream_format_is_one_part(tmp_path, rows):
     np.testing.assert_array_equal(source.read(), rows)
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@each(kind=["csv", "parquet"])
 def test_a_column_of_numbers_can_be_the_ids(tmp_path, rows, kind):
     with writing(tmp_path / f"x.{kind}", 10, ["number", "b"]) as writer:
         writer.write(rows[:10, :2])
@@ -126,7 +124,7 @@ def test_a_column_of_numbers_can_be_the_ids(tmp_path, rows, kind):
         open_rows(tmp_path / f"x.{kind}", id_column="c")
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow"])
+@each(kind=["csv", "parquet", "arrow"])
 def test_columns_of_text_are_refused_by_name(tmp_path, kind):
     frame = pd.DataFrame({"a": ["x", "y"], "b": [1.0, 2.0], "c": ["u", "v"]})
     path = tmp_path / f"x.{kind}"

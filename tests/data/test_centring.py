@@ -135,8 +135,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("loaded", [False, True])
-@pytest.mark.parametrize("kind", FILES)
+@each(loaded=[False, True], kind=FILES)
 def test_files(tmp_path, kind, loaded):
     if kind != "sparse npz":
         pytest.importorskip("pyarrow")

@@ -63,7 +63,7 @@ def test_more_non_zeros_than_32_bits_count_are_refused():
         check_rows("fit", many)
 
 
-@pytest.mark.parametrize("dtype", [bool, np.int8])
+@each(dtype=[bool, np.int8])
 def test_duplicates_of_narrow_numbers_add_up_as_numbers(dtype):
     value = dtype(100)
     given = sp.csr_matrix((1, 2), dtype=dtype)
@@ -244,8 +244,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@each(kind=["csr float32", "csr float64", "csc float32", "bsr float32"])
+@each(damage=DAMAGES, kind=["csr float32", "csr float64", "csc float32", "bsr float32"])
 def test_a_matrix_that_scipy_would_read_beyond_is_refused(kind, damage):
     layout, dtype = kind.split()
     given, (name, values) = SPARSE.asformat(layout).astype(dtype), DAMAGES[damage]

@@ -171,7 +171,7 @@ def test_text_of_every_fashion(tmp_path, text, options, rows):
     assert open_rows(tmp_path / "x.csv", **options).read().tolist() == rows
 
 
-@pytest.mark.parametrize("values", ["1,5\n2,7\n", "1,000\n-2,000\n", "1,000,000\n1,200\n"])
+@each(values=["1,5\n2,7\n", "1,000\n-2,000\n", "1,000,000\n1,200\n"])
 def test_a_comma_in_one_column_is_asked_about(tmp_path, values):
     (tmp_path / "x.csv").write_text("x\n" + values)
     with pytest.raises(ValueError, match=r"has one name, 'x', above rows such as '1,.*decimal=','.*delimiter=','"):
@@ -226,7 +226,7 @@ def test_an_option_that_says_nothing_to_a_format_is_refused(path):
         open_rows(path, layer="counts")
 
 
-@pytest.mark.parametrize("vectors", [False, True])
+@each(vectors=[False, True])
 def test_ids_that_repeat_after_the_first_rows_are_refused(tmp_path, monkeypatch, vectors):
     import pyarrow as pa
     import pyarrow.parquet as pq

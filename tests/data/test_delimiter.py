@@ -63,14 +63,15 @@ def test_white_space_splits_outside_of_marks(line, fields):
     assert split(line, "white space") == fields
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "names", "ids"),
-    [
-        ("x.txt", '"gene one" "b"\n"r1" 1 2\n"r2" 3 4\n', ["gene one", "b"], ["r1", "r2"]),
-        ("x.dat", '"a"  "b"\n1  2\n3 4\n', ["a", "b"], None),
-        ("x.csv", 'name,a,b\n5" pipe,1,2\n"6"" pipe",3,4\n', ["a", "b"], ['5" pipe', '6" pipe']),
-        ("x.tsv", 'name\ta\tb\nan "x"\t1\t2\n3" y\t3\t4\n', ["a", "b"], ['an "x"', '3" y']),
-    ],
+@each(
+    {
+        "name, text, names, ids": [
+            ("x.txt", '"gene one" "b"\n"r1" 1 2\n"r2" 3 4\n', ["gene one", "b"], ["r1", "r2"]),
+            ("x.dat", '"a"  "b"\n1  2\n3 4\n', ["a", "b"], None),
+            ("x.csv", 'name,a,b\n5" pipe,1,2\n"6"" pipe",3,4\n', ["a", "b"], ['5" pipe', '6" pipe']),
+            ("x.tsv", 'name\ta\tb\nan "x"\t1\t2\n3" y\t3\t4\n', ["a", "b"], ['an "x"', '3" y']),
+        ]
+    }
 )
 def test_tables_with_marks_are_read(tmp_path, name, text, names, ids):
     pytest.importorskip("pyarrow")
@@ -81,14 +82,15 @@ def test_tables_with_marks_are_read(tmp_path, name, text, names, ids):
     assert source.rows.ids is None if ids is None else source.rows.ids.tolist() == ids
 
 
-@pytest.mark.parametrize(
-    ("encoding", "message"),
-    [
-        ("klingon", r"encoding must be one that Python knows; got 'klingon'"),
-        ("base64", "encoding must be one that Python knows"),
-        ("ascii", r"must be text in ascii; got other bytes\. Say by encoding"),
-        ("utf-16", "must be text in utf-16"),
-    ],
+@each(
+    {
+        "encoding, message": [
+            ("klingon", r"encoding must be one that Python knows; got 'klingon'"),
+            ("base64", "encoding must be one that Python knows"),
+            ("ascii", r"must be text in ascii; got other bytes\. Say by encoding"),
+            ("utf-16", "must be text in utf-16"),
+        ]
+    }
 )
 def test_an_encoding_that_the_file_does_not_have(tmp_path, encoding, message):
     pytest.importorskip("pyarrow")

@@ -1,15 +1,14 @@
 """Draws of rows and values belong to their numbers alone, and look random."""
 
 import numpy as np
-import pytest
-from tests.covering import covering
+from tests.covering import each, pairs
 
 from dsae.data import Draws, draws
 
 NUMBERS = np.array([5, 0, 123_456_789_012, 7])
 
 
-@covering(seed=[0, 1, 2**31 - 1], epoch=[0, 1, 1000], width=[1, 4, 7])
+@pairs(seed=[0, 1, 2**31 - 1], epoch=[0, 1, 1000], width=[1, 4, 7])
 def test_a_row_draws_the_same_in_any_company(seed, epoch, width):
     whole = Draws(NUMBERS, seed, epoch)
     for i, number in enumerate(NUMBERS):
@@ -30,7 +29,7 @@ def test_values_do_not_depend_on_the_width_asked_for():
     np.testing.assert_array_equal(drawn.values(10)[:, :5], drawn.values(5))
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"epoch": 1}, {"numbers": np.arange(1, 2001)}])
+@each(change=[{"seed": 1}, {"epoch": 1}, {"numbers": np.arange(1, 2001)}])
 def test_another_seed_epoch_or_row_draws_others(change):
     given = {"numbers": np.arange(2000), "seed": 0, "epoch": 0}
     one, other = (Draws(**(given | more)) for more in ({}, change))

@@ -4,6 +4,7 @@ import errno
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae.data import _errors, open_rows, write_rows, writing
 from dsae.data._errors import DamagedError, explained, from_library, library
@@ -18,8 +19,7 @@ def path(tmp_path):
     return tmp_path / "x.npy"
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-@pytest.mark.parametrize("place", ["open", "read"])
+@each(fault=FAULTS, place=["open", "read"])
 def test_a_fault_of_a_reader_is_no_damage_to_its_file(path, monkeypatch, fault, place):
     def fail(*_, **__):
         raise fault
@@ -33,7 +33,7 @@ def test_a_fault_of_a_reader_is_no_damage_to_its_file(path, monkeypatch, fault, 
     del fault.__notes__
 
 
-@pytest.mark.parametrize("error", [KeyError("X"), RuntimeError("no"), EOFError(), OSError("broken")])
+@each(error=[KeyError("X"), RuntimeError("no"), EOFError(), OSError("broken")])
 def test_what_a_library_raises_is_damage(path, monkeypatch, error):
     def fail(*_, **__):
         raise error
@@ -44,7 +44,7 @@ def test_what_a_library_raises_is_damage(path, monkeypatch, error):
         open_rows(path)
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EACCES, "denied"), MemoryError("large"), ImportError("missing")])
+@each(error=[OSError(errno.EACCES, "denied"), MemoryError("large"), ImportError("missing")])
 def test_what_is_not_of_the_content_passes_a_library(error):
     with pytest.raises(type(error)) as caught, library():
         raise error

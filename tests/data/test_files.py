@@ -15,7 +15,7 @@ from tests.data.small import NAMES, ROWS, SPARSE, Standard
 from dsae.data import open_rows, read_rows, write_rows
 
 
-@pytest.mark.parametrize("kind", ["npy", "npz", "csv"])
+@each(kind=["npy", "npz", "csv"])
 def test_dense_rows_read_back_bit_for_bit(tmp_path, kind):
     write_rows(tmp_path / f"x.{kind}", ROWS, NAMES)
     rows, names = read_rows(tmp_path / f"x.{kind}")
@@ -40,7 +40,7 @@ def test_sparse_rows_read_back(tmp_path):
     np.testing.assert_array_equal(rows.toarray(), SPARSE.toarray())
 
 
-@pytest.mark.parametrize("make", [sp.csc_matrix, sp.csr_array, sp.csc_array])
+@each(make=[sp.csc_matrix, sp.csr_array, sp.csc_array])
 def test_the_kinds_of_scipy_matrix_that_become_csr(tmp_path, make):
     sp.save_npz(tmp_path / "x.npz", make(SPARSE))
     np.testing.assert_array_equal(read_rows(tmp_path / "x.npz")[0].toarray(), SPARSE.toarray())
@@ -96,14 +96,13 @@ def test_a_csv_that_is_no_table_of_numbers_is_pointed_at(tmp_path, text, message
     assert caught.type is ValueError
 
 
-@pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray])
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@each(make=[np.ascontiguousarray, np.asfortranarray], save=[np.savez, np.savez_compressed])
 def test_archives_hold_arrays_of_either_order(tmp_path, save, make):
     save(tmp_path / "x.npz", X=make(ROWS))
     np.testing.assert_array_equal(read_rows(tmp_path / "x.npz")[0], ROWS)
 
 
-@pytest.mark.parametrize("form", ["csc", "coo", "bsr", "dia"])
+@each(form=["csc", "coo", "bsr", "dia"])
 def test_other_sparse_formats_become_csr(tmp_path, form):
     sp.save_npz(tmp_path / "x.npz", SPARSE.asformat(form))
     rows = read_rows(tmp_path / "x.npz")[0]
@@ -126,7 +125,7 @@ def test_text_in_another_encoding_is_refused(tmp_path):
         read_rows(tmp_path / "x.csv")
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@each(method=[zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_damaged_member_of_an_archive_is_refused(tmp_path, method):
     """Or read as it was: some bits of bzip2 and LZMA mean nothing."""
     array, rows, messages = io.BytesIO(), np.tile(ROWS, (300, 1)), []
@@ -146,7 +145,7 @@ def test_a_damaged_member_of_an_archive_is_refused(tmp_path, method):
     assert all(re.match(r"\[read\] .*x\.npz must be a whole \.npz file", message) for message in messages)
 
 
-@pytest.mark.parametrize("kind", ["npy", "npz"])
+@each(kind=["npy", "npz"])
 def test_a_file_cut_short_anywhere_is_refused(tmp_path, kind):
     whole = tmp_path / f"x.{kind}"
     write_rows(whole, ROWS)
@@ -172,7 +171,7 @@ def test_pickled_objects_are_never_loaded(tmp_path):
             read_rows(f"{tmp_path}/x.{kind}")
 
 
-@pytest.mark.parametrize("array", [np.array([["a"]]), np.array([[1j]]), np.zeros((2, 2), "f4,i4")])
+@each(array=[np.array([["a"]]), np.array([[1j]]), np.zeros((2, 2), "f4,i4")])
 def test_arrays_of_anything_but_real_numbers_are_refused(tmp_path, array):
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(ValueError, match="must hold real numbers; got dtype"):
@@ -218,7 +217,7 @@ def test_unknown_endings_and_missing_files_are_named(tmp_path):
         read_rows(tmp_path / "pipe.npy")
 
 
-@pytest.mark.parametrize("kind", ["npy", "npz", "csv"])
+@each(kind=["npy", "npz", "csv"])
 def test_standard_streams_carry_every_kind(monkeypatch, kind):
     monkeypatch.setattr(sys, "stdout", Standard())
     write_rows("-", ROWS, NAMES, format=kind)
@@ -236,7 +235,7 @@ def test_standard_output_carries_a_sparse_matrix(monkeypatch):
     np.testing.assert_array_equal(read_rows("-")[0].toarray(), SPARSE.toarray())
 
 
-@pytest.mark.parametrize("place", ["x.npz:X", "-"])
+@each(place=["x.npz:X", "-"])
 def test_an_array_has_no_column_of_ids(tmp_path, monkeypatch, place):
     np.savez(tmp_path / "x.npz", X=ROWS)
     monkeypatch.setattr("sys.stdin", Standard((tmp_path / "x.npz").read_bytes()))

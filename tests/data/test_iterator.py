@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from tests.covering import covering
+from tests.covering import each, pairs
 
 from dsae.data import Batch, IteratorSource
 
@@ -35,7 +35,7 @@ def all_rounds(source, batch_size):
     return found
 
 
-@covering(n_steps=[1, 7, 250, 1234], batch_size=[1, 3, 40], kind=["dense", "csr", "tensor"])
+@pairs(n_steps=[1, 7, 250, 1234], batch_size=[1, 3, 40], kind=["dense", "csr", "tensor"])
 def test_every_row_comes_once_and_in_order_in_steps_of_one_size(n_steps, batch_size, kind):
     make = {"dense": np.asarray, "csr": sp.csr_matrix, "tensor": torch.tensor}[kind]
     source = IteratorSource("fit", map(make, pieces(X)), n_steps, batch_size)
@@ -49,7 +49,7 @@ def test_every_row_comes_once_and_in_order_in_steps_of_one_size(n_steps, batch_s
     assert source.ended == (n_steps * batch_size > len(X))
 
 
-@pytest.mark.parametrize("n_steps", [1, 99, 200, 260, 1001, 5051])
+@each(n_steps=[1, 99, 200, 260, 1001, 5051])
 def test_an_iterator_without_an_end_gives_as_many_steps_as_were_asked_in_rounds(n_steps):
     source = IteratorSource("fit", endless(), n_steps, 2)
     rounds = all_rounds(source, 2)
@@ -78,15 +78,16 @@ def test_moments_are_those_of_the_first_rows_and_samples_of_the_newest():
     assert len(again) <= 1 << 14
 
 
-@pytest.mark.parametrize(
-    ("batches", "message"),
-    [
-        ([], "gave none"),
-        ([np.zeros((0, 3))], "gave none"),
-        ([np.zeros((2, 3)), np.zeros((2, 4))], "must have 3 columns, as the first batch has"),
-        ([np.zeros((2, 3)), np.full((2, 3), np.nan)], "must be finite"),
-        ([np.zeros(3)], "must be 2-D"),
-    ],
+@each(
+    {
+        "batches, message": [
+            ([], "gave none"),
+            ([np.zeros((0, 3))], "gave none"),
+            ([np.zeros((2, 3)), np.zeros((2, 4))], "must have 3 columns, as the first batch has"),
+            ([np.zeros((2, 3)), np.full((2, 3), np.nan)], "must be finite"),
+            ([np.zeros(3)], "must be 2-D"),
+        ]
+    }
 )
 def test_what_is_wrong_with_a_batch_is_said(batches, message):
     with pytest.raises(ValueError, match=message):

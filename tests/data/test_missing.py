@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 import torch
-from tests.covering import covering, each
+from tests.covering import each, pairs
 
 from dsae.data import ArraySource, Batch, Known, as_source, check_rows, in_memory, open_rows, put, unknown
 from dsae.data._statistics import Statistics
@@ -54,7 +54,7 @@ def on_disk(X, folder):
     return open_rows(path)
 
 
-@covering(make=["memory", "own source", "file"], kind=["dense", "csr"])
+@pairs(make=["memory", "own source", "file"], kind=["dense", "csr"])
 def test_only_what_is_known_makes_the_moments(holes, make, kind, tmp_path, monkeypatch):
     X = counts(holes) if kind == "csr" else holes
     monkeypatch.setattr("dsae.data._entrance._AT_ONCE", 9)

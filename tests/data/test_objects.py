@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.covering import each
 from tests.data.formats import IDS, LABELS, N_COLUMNS, N_ROWS, NAMES, ROWS, adata
 from torch.utils.data import (
     BatchSampler,
@@ -78,7 +79,7 @@ def everything(source):
     return rows, *found
 
 
-@pytest.mark.parametrize("kind", OBJECTS)
+@each(kind=OBJECTS)
 def test_objects_give_their_rows_labels_and_names(kind):
     source = as_source("fit", OBJECTS[kind]())
     rows, ids, labels = everything(source)
@@ -92,7 +93,7 @@ def test_objects_give_their_rows_labels_and_names(kind):
     assert [field.shape for field in source.parts["X"].fields] == ([(3, 4)] if kind == "torch images" else [])
 
 
-@pytest.mark.parametrize("kind", ["AnnData", "Hugging Face", "torch Dataset", "DataLoader", "TensorDataset"])
+@each(kind=["AnnData", "Hugging Face", "torch Dataset", "DataLoader", "TensorDataset"])
 def test_the_estimator_fits_and_transforms_them(kind):
     X = OBJECTS[kind]()
     settings = {"hidden_layer_sizes": (), "density": 0.5, "max_iter": 1, "random_state": 0}
@@ -105,24 +106,23 @@ def test_the_estimator_fits_and_transforms_them(kind):
             dsa.transform(X[:, ::-1])
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda d, at: Subset(d, at), lambda d, at: DataLoader(d, sampler=SubsetRandomSampler(at))]
-)
+@each(wrap=[lambda d, at: Subset(d, at), lambda d, at: DataLoader(d, sampler=SubsetRandomSampler(at))])
 def test_some_rows_of_a_data_set_are_only_these(wrap):
     at = [5, 2, 9]
     rows = everything(as_source("fit", wrap(Items(), at)))[0]
     np.testing.assert_array_equal(rows[np.argsort(rows[:, 1:].sum(1))], ROWS[at][np.argsort(ROWS[at][:, 1:].sum(1))])
 
 
-@pytest.mark.parametrize(
-    ("how", "n_rows"),
-    [
-        ({"batch_sampler": [[3, 1], [7]]}, 3),
-        ({"batch_sampler": BatchSampler(SubsetRandomSampler([1, 2]), 2, False)}, 2),
-        ({"batch_sampler": BatchSampler(RandomSampler(Items()), 2, True)}, N_ROWS),
-        ({"sampler": RandomSampler(Items(), num_samples=30)}, 30),
-        ({"sampler": RandomSampler(Items(), replacement=True, num_samples=N_ROWS + 1)}, N_ROWS + 1),
-    ],
+@each(
+    {
+        "how, n_rows": [
+            ({"batch_sampler": [[3, 1], [7]]}, 3),
+            ({"batch_sampler": BatchSampler(SubsetRandomSampler([1, 2]), 2, False)}, 2),
+            ({"batch_sampler": BatchSampler(RandomSampler(Items()), 2, True)}, N_ROWS),
+            ({"sampler": RandomSampler(Items(), num_samples=30)}, 30),
+            ({"sampler": RandomSampler(Items(), replacement=True, num_samples=N_ROWS + 1)}, N_ROWS + 1),
+        ]
+    }
 )
 def test_a_loader_gives_the_rows_of_its_sampler(how, n_rows):
     rows = everything(as_source("fit", DataLoader(Items(), **how)))[0]
@@ -131,15 +131,16 @@ def test_a_loader_gives_the_rows_of_its_sampler(how, n_rows):
         np.testing.assert_array_equal(rows[np.argsort(rows[:, 0])], ROWS[[7, 1, 3]])
 
 
-@pytest.mark.parametrize(
-    ("items", "message"),
-    [
-        (TensorDataset(*[torch.from_numpy(ROWS)] * 3), "got 3 parts for each item"),
-        (DataLoader(TensorDataset(*[torch.from_numpy(ROWS)] * 3)), "got 3 parts"),
-        ([(row, 0, i) for i, row in enumerate(ROWS)], "got 3 parts"),
-        (DataLoader(ROWS.tolist()), f"got {N_COLUMNS} parts"),
-        (DataLoader([{"x": row} for row in ROWS]), "got a mapping of x"),
-    ],
+@each(
+    {
+        "items, message": [
+            (TensorDataset(*[torch.from_numpy(ROWS)] * 3), "got 3 parts for each item"),
+            (DataLoader(TensorDataset(*[torch.from_numpy(ROWS)] * 3)), "got 3 parts"),
+            ([(row, 0, i) for i, row in enumerate(ROWS)], "got 3 parts"),
+            (DataLoader(ROWS.tolist()), f"got {N_COLUMNS} parts"),
+            (DataLoader([{"x": row} for row in ROWS]), "got a mapping of x"),
+        ]
+    }
 )
 def test_items_are_rows_with_or_without_a_label(items, message):
     X = Subset(items, range(N_ROWS)) if isinstance(items, list) else items

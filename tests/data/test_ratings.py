@@ -34,13 +34,14 @@ def test_users_with_the_same_groups_overlap_more():
     assert many[0] > 2 * many[1]
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"per_user": 600}, "n_items must be at least per_user and n_groups, 600 and 5; got 500"),
-        ({"n_groups": 0}, "n_groups must be a whole number of at least 1; got 0"),
-        ({"own": 2}, r"own must be a number in \[0, 1\]; got 2"),
-    ],
+@each(
+    {
+        "given, message": [
+            ({"per_user": 600}, "n_items must be at least per_user and n_groups, 600 and 5; got 500"),
+            ({"n_groups": 0}, "n_groups must be a whole number of at least 1; got 0"),
+            ({"own": 2}, r"own must be a number in \[0, 1\]; got 2"),
+        ]
+    }
 )
 def test_bad_numbers_are_refused(given, message):
     with pytest.raises(ValueError, match=message):

@@ -70,8 +70,7 @@ def test_every_source_is_a_source(sources):
         assert source.column_names == (["a", "b"] if kind in ("dense", "file") else None)
 
 
-@pytest.mark.parametrize(("kind", "seed"), CASES)
-@each({"batch_size, world": [(4, 1), (3, 2), (5, 3), (2, 4), (50, 20)]})
+@each({"kind, seed": CASES, "batch_size, world": [(4, 1), (3, 2), (5, 3), (2, 4), (50, 20)]})
 def test_workers_share_every_batch(sources, kind, seed, batch_size, world):
     """As many batches for each, some of them empty; together they are the batches of one worker."""
     alone = list(sources[kind].batches(batch_size, seed))
@@ -96,14 +95,14 @@ def test_an_uneven_number_of_rows_gives_two_workers_as_many_batches():
     assert sizes == [[128, 128, 128, 128, 1], [128, 128, 128, 128, 0]]
 
 
-@pytest.mark.parametrize(("kind", "seed"), CASES)
+@each({"kind, seed": CASES})
 def test_batches_are_a_function_of_their_arguments(sources, kind, seed):
     first, again = (joined(sources[kind].batches(4, seed)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, joined(sources[kind].batches(4, 4)))
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr", "file", "own"])
+@each(kind=["dense", "csr", "file", "own"])
 def test_a_sample_is_of_distinct_rows_and_repeats(sources, kind):
     first, again, other = (sources[kind].sample(5, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.numbers, again.numbers)
@@ -112,7 +111,7 @@ def test_a_sample_is_of_distinct_rows_and_repeats(sources, kind):
     np.testing.assert_array_equal(dense(first), ROWS[first.numbers])
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr", "file"])
+@each(kind=["dense", "csr", "file"])
 def test_a_split_is_of_all_rows_and_keeps_their_numbers(sources, kind):
     parts = sources[kind].split(0.3, seed=1)
     assert [len(part) for part in sources[kind].split(0.3, seed=1)] == [len(part) for part in parts]
@@ -205,7 +204,7 @@ def test_moments_are_the_columns_mean_and_deviation(density):
         assert mean.dtype == deviation.dtype == np.float32
 
 
-@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix])
+@each(make=[np.asarray, sp.csr_matrix])
 def test_checking_and_measuring_rows_takes_no_memory_that_grows_with_them(make, monkeypatch):
     monkeypatch.setattr(_check, "_AT_ONCE", 1 << 12)
     X = make(np.random.default_rng(0).random((4000, 250), dtype=np.float32))
@@ -232,8 +231,7 @@ def test_what_is_drawn_for_a_row_is_the_same_on_every_worker():
                 np.testing.assert_array_equal(draws(batch.numbers, seed=3, epoch=7), wanted[batch.numbers])
 
 
-@pytest.mark.parametrize(("rank", "world"), [(2, 2), (-1, 2), (0, 0)])
-@pytest.mark.parametrize("kind", ["dense", "csr", "file", "own"])
+@each({"rank, world": [(2, 2), (-1, 2), (0, 0)]}, kind=["dense", "csr", "file", "own"])
 def test_a_worker_is_one_of_its_world(sources, kind, rank, world):
     with pytest.raises(ValueError, match=rf"rank must be 0 to {world - 1}, one of {world} workers; got {rank}"):
         next(iter(sources[kind].batches(4, None, rank, world)))

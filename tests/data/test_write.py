@@ -47,8 +47,7 @@ NO_TABLES = [
 ]
 
 
-@each({"array, names, message": [*NO_TABLES, (ROWS[0], None, "got 1-D")]})
-@pytest.mark.parametrize("kind", KINDS)
+@each({"array, names, message": [*NO_TABLES, (ROWS[0], None, "got 1-D")]}, kind=KINDS)
 def test_what_is_no_table_with_names_is_not_written(tmp_path, kind, array, names, message):
     with pytest.raises(ValueError, match=rf"\[write\] .*x\.{kind} must .*{message}"):
         write_rows(tmp_path / f"x.{kind}", array, names)
@@ -67,8 +66,7 @@ def test_standard_output_stays_empty_where_rows_are_refused(monkeypatch):
     assert not sys.stdout.buffer.getvalue()
 
 
-@each({"array, names, message": NO_TABLES})
-@pytest.mark.parametrize("kind", KINDS)
+@each({"array, names, message": NO_TABLES}, kind=KINDS)
 def test_a_writer_takes_no_other_rows_than_it_has_names_for(tmp_path, kind, array, names, message):
     path = tmp_path / f"x.{kind}"
     write_rows(path, ROWS)
@@ -84,8 +82,7 @@ def _write_seven(path, n_rows, form):
             writer.write(form(piece))
 
 
-@each(n_rows=[5, 9, 14])
-@pytest.mark.parametrize(("kind", "form"), [*((kind, np.asarray) for kind in KINDS), ("npz", sp.csr_matrix)])
+@each({"kind, form": [*((kind, np.asarray) for kind in KINDS), ("npz", sp.csr_matrix)]}, n_rows=[5, 9, 14])
 def test_a_file_of_other_rows_than_promised_is_not_written(tmp_path, kind, form, n_rows):
     path = tmp_path / f"x.{kind}"
     write_rows(path, ROWS)
@@ -102,7 +99,7 @@ def _write_half(path):
         raise OSError("[read] gone")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each(kind=KINDS)
 def test_a_failed_reading_leaves_the_old_file(tmp_path, kind):
     path = tmp_path / f"x.{kind}"
     write_rows(path, ROWS)
@@ -119,29 +116,30 @@ import numpy as np
 from dsae.data import writing
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    with writing(sys.argv[1], 4000, ["a", "b", "c"]) as writer:
-        for seed in range(4):
-            writer.write(np.random.default_rng(seed).normal(size=(1000, 3)).astype(np.float32))
-except OSError as error:
-    sys.exit(str(error))
+for path in sys.argv[1:]:
+    try:
+        with writing(path, 4000, ["a", "b", "c"]) as writer:
+            for seed in range(4):
+                writer.write(np.random.default_rng(seed).normal(size=(1000, 3)).astype(np.float32))
+    except OSError as error:
+        print(error)
 """
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_disk_that_is_full_leaves_the_old_file(tmp_path, kind):
+def test_a_disk_that_is_full_leaves_the_old_file(tmp_path):
     """A limit on the size of files fails as a full disk does, in the midst of writing."""
-    path = tmp_path / f"x.{kind}"
-    write_rows(path, ROWS)
-    before = path.read_bytes()
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"[write] {path} cannot be written: "), done.stderr
-    assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    paths = [tmp_path / f"x.{kind}" for kind in KINDS]
+    for path in paths:
+        write_rows(path, ROWS)
+    before = {path: path.read_bytes() for path in paths}
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, *paths], capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    for path, line in zip(paths, lines, strict=True):
+        assert line.startswith(f"[write] {path} cannot be written: "), done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow", "feather", "h5ad"])
+@each(kind=["csv", "parquet", "arrow", "feather", "h5ad"])
 def test_ids_have_a_column_of_their_own(tmp_path, kind):
     with (
         pytest.raises(ValueError, match="ids need a column of their own; 'a' is one of the others"),
@@ -151,13 +149,14 @@ def test_ids_have_a_column_of_their_own(tmp_path, kind):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("names", "id_name", "message"),
-    [
-        (["a\0", "b"], "id", "h5ad holds no name with NUL or half a surrogate pair; got 'a.x00'"),
-        (["a", "\ud800"], "id", "h5ad holds no name with NUL or half a surrogate pair; got '.ud800'"),
-        (["a", "b"], "cell/id", "in .h5ad the column of ids has a name without '/'; got 'cell/id'"),
-    ],
+@each(
+    {
+        "names, id_name, message": [
+            (["a\0", "b"], "id", "h5ad holds no name with NUL or half a surrogate pair; got 'a.x00'"),
+            (["a", "\ud800"], "id", "h5ad holds no name with NUL or half a surrogate pair; got '.ud800'"),
+            (["a", "b"], "cell/id", "in .h5ad the column of ids has a name without '/'; got 'cell/id'"),
+        ]
+    }
 )
 def test_names_that_h5ad_cannot_hold_are_refused(tmp_path, names, id_name, message):
     with pytest.raises(ValueError, match=message), writing(tmp_path / "x.h5ad", 2, names, id_name):
@@ -165,7 +164,7 @@ def test_names_that_h5ad_cannot_hold_are_refused(tmp_path, names, id_name, messa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["csv", "h5ad"])
+@each(kind=["csv", "h5ad"])
 def test_an_id_that_is_missing_is_an_empty_text(tmp_path, kind):
     with writing(tmp_path / f"x.{kind}", 3, ["a", "b", "c"], "cell") as writer:
         writer.write(ROWS[:3], np.array(["u", None, "w"], dtype=object))
@@ -173,7 +172,7 @@ def test_an_id_that_is_missing_is_an_empty_text(tmp_path, kind):
     assert chunk.ids.tolist() == ["u", "", "w"]
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+@each(kind=["parquet", "arrow"])
 def test_columns_of_one_name_are_not_written(tmp_path, kind):
     with pytest.raises(ValueError, match=r"\[write\] columns must be named differently; got a, a"):
         write_rows(tmp_path / f"x.{kind}", ROWS[:, :2], ["a", "a"])
@@ -191,7 +190,7 @@ def test_only_ids_of_parquet_have_a_dictionary(tmp_path):
     assert found == {"cell": True, "a": False, "b": False, "c": False}
 
 
-@pytest.mark.parametrize("name", ["x.txt", "x.txt.gz", "x.npy.gz", "x.pq", "x.mtx", "x.safetensors"])
+@each(name=["x.txt", "x.txt.gz", "x.npy.gz", "x.pq", "x.mtx", "x.safetensors"])
 def test_what_is_only_read_is_not_written(tmp_path, name):
     """Not even under a name that would be read as another kind of text."""
     with pytest.raises(
@@ -200,7 +199,7 @@ def test_what_is_only_read_is_not_written(tmp_path, name):
         write_rows(tmp_path / name, ROWS)
 
 
-@pytest.mark.parametrize("name", ["x.tsv", "x.csv.gz", "x.tsv.gz", "x.csv.bz2", "x.csv.xz"])
+@each(name=["x.tsv", "x.csv.gz", "x.tsv.gz", "x.csv.bz2", "x.csv.xz"])
 def test_text_is_written_as_its_ending_says(tmp_path, name):
     opener = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}.get(name.rpartition(".")[2], open)
     write_rows(tmp_path / name, ROWS, ["a", "b", "c"])

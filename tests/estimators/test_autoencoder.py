@@ -12,6 +12,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tests.covering import each
 from tests.estimators.small import X, small
 
 import dsae
@@ -40,15 +41,13 @@ def test_the_readme_of_the_class():
     assert list(dsa.get_feature_names_out()) == [f"deepsparseautoencoder{i}" for i in range(4)]
 
 
-@pytest.mark.parametrize(
-    "same", [sp.csr_matrix(X), sp.csc_matrix(X), sp.coo_array(X), X.astype(np.float64), pd.DataFrame(X), X.tolist()]
-)
+@each(same=[sp.csr_matrix(X), sp.csc_matrix(X), sp.coo_array(X), X.astype(np.float64), pd.DataFrame(X), X.tolist()])
 def test_every_kind_of_input_is_the_same_data(same):
     dsa = small().fit(same)
     np.testing.assert_allclose(dsa.transform(same), small().fit(X).transform(X), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("n_columns", [5000])
+@each(n_columns=[5000])
 def test_a_sparse_matrix_is_never_densified_whole(n_columns, monkeypatch):
     wide = sp.random(300, n_columns, 0.01, format="csr", dtype=np.float32, random_state=0)
     seen = []
@@ -58,7 +57,7 @@ def test_a_sparse_matrix_is_never_densified_whole(n_columns, monkeypatch):
     assert 0 < max(seen) <= 32
 
 
-@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
+@each(code=CODE_ACTIVATIONS)
 def test_every_code_activation_trains(code):
     k = 2 if code in ("topk", "batchtopk", "jumprelu") else None
     dsa = small(code_activation=code, k=k, max_iter=60).fit(X)
@@ -127,7 +126,7 @@ def test_save_and_load(tmp_path):
     assert again.set_params(warm_start=True, max_iter=2).fit(named).n_iter_ == 17
 
 
-@pytest.mark.parametrize("kind", ["estimator", "runtime", "folder", "weights"])
+@each(kind=["estimator", "runtime", "folder", "weights"])
 def test_init_starts_from_a_model(kind, tmp_path):
     first = small(max_iter=40).fit(X)
     pairs = [(layer.to_dense(), layer.bias) for layer in first.runtime_.layers.values()]
@@ -156,8 +155,10 @@ def test_warm_start_goes_on():
     assert dsa.score(X) > before
 
 
-@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
-@pytest.mark.parametrize("extra", [{}, {"early_stopping": True}, {"l1": 0.05}, {"l2": 1e-4}, {"contractive": 0.1}])
+@each(
+    schedule=["joint", "stagewise"],
+    extra=[{}, {"early_stopping": True}, {"l1": 0.05}, {"l2": 1e-4}, {"contractive": 0.1}],
+)
 def test_settings_go_together(schedule, extra):
     dsa = small(schedule=schedule, max_iter=20, **extra).fit(X)
     assert dsa.density_ <= 0.303
@@ -198,7 +199,7 @@ def test_a_layer_of_the_user_s_own_trains_in_any_torch_module():
 METHODS = ["random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet"]
 
 
-@pytest.mark.parametrize(("shrink", "early_stopping"), [(shrink, i % 2 == 0) for i, shrink in enumerate(METHODS)])
+@each({"shrink, early_stopping": [(shrink, i % 2 == 0) for i, shrink in enumerate(METHODS)]})
 def test_l1_goes_with_every_method(shrink, early_stopping):
     dsa = small(shrink=shrink, l1=1e-6, max_iter=90, early_stopping=early_stopping).fit(X)
     assert dsa.density_ == pytest.approx(0.3, abs=0.08)
@@ -211,7 +212,7 @@ def test_strong_l1_with_early_stopping_stores_no_zeros():
     assert all((layer.values != 0).all() for layer in dsa.runtime_.layers.values())
 
 
-@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+@each(schedule=["joint", "stagewise"])
 def test_random_state_decides_everything(schedule):
     import torch
 
@@ -270,7 +271,7 @@ def test_init_from_a_model_with_another_code():
     assert small(init=first, max_iter=5).fit(X).score(X) > 0
 
 
-@pytest.mark.parametrize("shrink", ["tempered", "saliency", "random", "set", "rigl", "granet"])
+@each(shrink=["tempered", "saliency", "random", "set", "rigl", "granet"])
 def test_a_larger_density_than_before_is_reached_too(shrink):
     first = small(density=0.1, max_iter=2).fit(X)
     assert small(init=first, density=0.5, shrink=shrink).fit(X).density_ == pytest.approx(0.5, abs=0.005)
@@ -298,14 +299,14 @@ def test_saving_follows_a_link_and_is_readable_by_others(tmp_path):
     assert len({path.stat().st_mode for path in (tmp_path / "run1").iterdir()}) == 1
 
 
-@pytest.mark.parametrize("unit", [1e-8, 1e-4, 1e-2, 1e2, 1e6])
+@each(unit=[1e-8, 1e-4, 1e-2, 1e2, 1e6])
 def test_the_unit_of_the_data_does_not_matter(unit):
     assert small().fit(X * np.float32(unit)).score(X * np.float32(unit)) == pytest.approx(
         small().fit(X).score(X), abs=0.02
     )
 
 
-@pytest.mark.parametrize(("n_features", "rate"), [(16, 3e-3), (4096, 3e-3), (4097, 1.5e-3)])
+@each({"n_features, rate": [(16, 3e-3), (4096, 3e-3), (4097, 1.5e-3)]})
 def test_wide_rows_are_learned_in_smaller_steps_unless_told_otherwise(n_features, rate):
     dsa = DeepSparseAutoencoder(2, hidden_layer_sizes=(4,), max_iter=1, random_state=0)
     X = np.random.default_rng(0).random((20, n_features), dtype=np.float32)
@@ -313,8 +314,7 @@ def test_wide_rows_are_learned_in_smaller_steps_unless_told_otherwise(n_features
     assert dsa.set_params(learning_rate_init=0.01).fit(X).runtime_.model.training["learning_rate_init"] == 0.01
 
 
-@pytest.mark.parametrize("n_rows", [1, 5])
-@pytest.mark.parametrize("perfect", [False, True])
+@each(n_rows=[1, 5], perfect=[False, True])
 def test_score_of_equal_rows_is_that_of_r2_score(n_rows, perfect):
     X = np.random.default_rng(0).random((40, 6)).astype(np.float32)
     dsa = DeepSparseAutoencoder(3, hidden_layer_sizes=(), density=1.0, shrink="none", max_iter=1, random_state=0).fit(X)

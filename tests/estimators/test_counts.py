@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder
 
@@ -16,15 +17,16 @@ def fit(X, **settings):
     return DeepSparseAutoencoder(**(SMALL | settings)).fit(X)
 
 
-@pytest.mark.parametrize(
-    ("loss", "output", "transform"),
-    [
-        ("mse", "identity", "none"),
-        ("bce", "sigmoid", "none"),
-        ("poisson", "exp", "log1p"),
-        ("nb", "exp", "log1p"),
-        ("multinomial", "softmax", "log1p"),
-    ],
+@each(
+    {
+        "loss, output, transform": [
+            ("mse", "identity", "none"),
+            ("bce", "sigmoid", "none"),
+            ("poisson", "exp", "log1p"),
+            ("nb", "exp", "log1p"),
+            ("multinomial", "softmax", "log1p"),
+        ]
+    }
 )
 def test_output_and_transform_are_those_of_the_loss(loss, output, transform):
     config = fit(COUNTS / COUNTS.max() if loss in ("mse", "bce") else COUNTS, loss=loss).runtime_.config
@@ -47,7 +49,7 @@ def test_what_is_given_is_kept_and_wrong_pairs_are_refused():
         fit(COUNTS, loss="poisson", input_transform="log")
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_negative_counts_are_refused(kind):
     with pytest.raises(ValueError, match=r"loss='nb' needs X in \[0, inf\); got values from -1 to .* neither centred"):
         fit(kind(COUNTS - 1), loss="nb")
@@ -57,7 +59,7 @@ def test_negative_counts_are_refused(kind):
             verb(kind(COUNTS - 1))
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_fractions_are_taken_with_a_warning(kind):
     with pytest.warns(UserWarning, match=r"loss='poisson' is for counts; X holds fractions, such as 1\.\d+"):
         fit(kind(np.log1p(COUNTS)), loss="poisson")
@@ -66,7 +68,7 @@ def test_fractions_are_taken_with_a_warning(kind):
         fit(kind(COUNTS), loss="poisson")
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_rows_without_counts_are_counted(kind):
     rows = COUNTS.copy()
     rows[[3, 40]] = 0
@@ -77,14 +79,13 @@ def test_rows_without_counts_are_counted(kind):
     fit(kind(rows), loss="poisson")
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
-@pytest.mark.parametrize("loss", ["poisson", "nb", "multinomial"])
+@each(kind=[np.asarray, sp.csr_matrix], loss=["poisson", "nb", "multinomial"])
 def test_rows_without_any_count_are_refused(kind, loss):
     with pytest.raises(ValueError, match=rf"loss='{loss}' needs counts above 0 in X; all values are 0"):
         fit(kind(np.zeros_like(COUNTS)), loss=loss)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_rows_to_validate_on_are_counts_too(kind):
     dsa = DeepSparseAutoencoder(**SMALL, loss="multinomial")
     with pytest.raises(ValueError, match=r"loss='multinomial' needs validation in \[0, inf\); got values from -\d"):

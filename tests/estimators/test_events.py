@@ -23,7 +23,7 @@ def small(**changes):
     return DeepSparseAutoencoder(3, **settings | changes)
 
 
-@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+@each(schedule=["joint", "stagewise"])
 def test_hooks_hear_of_every_epoch_and_of_every_nth_step(schedule):
     epochs, steps = [], []
     dsa = small(schedule=schedule, max_iter=6).fit(X, on_epoch=epochs.append, on_step=steps.append, every=2)
@@ -60,7 +60,7 @@ def test_only_true_ends_the_training(answer):
         assert (dsa.n_iter_, dsa.interrupted_) == (2, False)
 
 
-@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+@each(schedule=["joint", "stagewise"])
 def test_a_model_stopped_above_its_density_says_so(schedule):
     dsa = small(schedule=schedule, max_iter=10)
     with pytest.warns(

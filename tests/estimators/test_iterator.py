@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.covering import each
 from tests.estimators.small import X, rows, small
 
 from dsae.data import make_sparse_features
@@ -63,15 +64,16 @@ def test_rows_to_validate_on_stop_it():
     assert "validation_loss" in dsa.history_[0]
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (lambda: small().fit(batches(X)), TypeError, "n_steps=10_000"),
-        (lambda: small().fit(X, n_steps=10), ValueError, "n_steps is for an iterator of batches; got ndarray"),
-        (lambda: small().fit(batches(X), n_steps=0), ValueError, "n_steps must be a whole number"),
-        (lambda: small(early_stopping=True).fit(batches(X), n_steps=10), ValueError, "Give validation="),
-        (lambda: small(checkpoint="there").fit(batches(X), n_steps=10), ValueError, "checkpoint must be None"),
-    ],
+@each(
+    {
+        "make, error, message": [
+            (lambda: small().fit(batches(X)), TypeError, "n_steps=10_000"),
+            (lambda: small().fit(X, n_steps=10), ValueError, "n_steps is for an iterator of batches; got ndarray"),
+            (lambda: small().fit(batches(X), n_steps=0), ValueError, "n_steps must be a whole number"),
+            (lambda: small(early_stopping=True).fit(batches(X), n_steps=10), ValueError, "Give validation="),
+            (lambda: small(checkpoint="there").fit(batches(X), n_steps=10), ValueError, "checkpoint must be None"),
+        ]
+    }
 )
 def test_what_cannot_be_is_said(make, error, message):
     with pytest.raises(error, match=message):

@@ -70,8 +70,7 @@ def test_every_training_takes_missing_values(rows, code, kind, schedule, density
     assert not np.isnan(found.data if sp.issparse(found) else found).any()
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr"])
-@pytest.mark.parametrize("transform", ["none", "log1p"])
+@each(kind=["dense", "csr"], transform=["none", "log1p"])
 def test_zeros_and_ones_with_holes(kind, transform):
     """Guesses are rates, and the mean that stands for a hole is one before the input transform."""
     rng = np.random.default_rng(0)

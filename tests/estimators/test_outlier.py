@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.metrics import roc_auc_score
+from tests.covering import each
 
 import dsae
 from dsae import DeepSparseAutoencoder, DSAOutlierDetector
@@ -61,7 +62,7 @@ def test_signs_are_scikit_learns(detector):
     np.testing.assert_array_equal(DSAOutlierDetector(random_state=0).fit_predict(X), detector.predict(X))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@each(seed=[0, 1])
 def test_errors_codes_and_neighbours_have_their_weights(seed):
     """Each is one on average over the rows of the fit, before it is weighed; only being far from others has an end."""
     detector = DSAOutlierDetector(n_estimators=2, random_state=seed).fit(X)
@@ -69,7 +70,7 @@ def test_errors_codes_and_neighbours_have_their_weights(seed):
     assert detector.explain(X).mean(axis=0) == pytest.approx(np.ones(6), rel=1e-6)
 
 
-@pytest.mark.parametrize("contamination", [0.02, 0.1, 0.5])
+@each(contamination=[0.02, 0.1, 0.5])
 def test_contamination_is_the_share_found(contamination):
     found = DSAOutlierDetector(n_estimators=2, contamination=contamination, random_state=0).fit_predict(X) == -1
     assert found.sum() == pytest.approx(contamination * len(X), abs=1)
@@ -156,7 +157,7 @@ def test_values_that_are_not_known_change_nothing_of_whole_rows(detector):
     np.testing.assert_array_equal(other.score_samples(X), detector.score_samples(X))
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_rows_are_judged_by_what_is_known_of_them(kind):
     detector = DSAOutlierDetector(missing="mask", random_state=0).fit(holed(X))
     rows = kind(holed(X, seed=1))
@@ -168,7 +169,7 @@ def test_rows_are_judged_by_what_is_known_of_them(kind):
         assert detector.predict(np.stack([X[0], np.full(6, np.nan)]))[1] == 1, "nothing is known against it"
 
 
-@pytest.mark.parametrize("own", [False, True])
+@each(own=[False, True])
 def test_sparse_rows_and_estimators_of_ones_own_take_what_is_not_known(own):
     estimator = DeepSparseAutoencoder(2, hidden_layer_sizes=(8,), density=0.5, max_iter=3) if own else None
     detector = DSAOutlierDetector(estimator, n_estimators=2, missing="mask", random_state=0)
@@ -197,7 +198,7 @@ def test_copies_of_a_row_are_its_neighbours_but_the_row_is_not():
         assert member._to_nearest(member.runtime.encode(member.squash(rows[:1]))) < 1e-6 * member.nearest
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_a_detector_comes_back_from_its_folder(kind, tmp_path):
     rows = pd.DataFrame(X).add_prefix("x") if kind is np.asarray else kind(np.maximum(X, 0))
     detector = DSAOutlierDetector(n_estimators=2, contamination=0.1, random_state=0).fit(rows)

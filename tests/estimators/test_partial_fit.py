@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 from tests.folders import put, stored
 
 from dsae import DeepSparseAutoencoder, load, store
@@ -91,7 +92,7 @@ def test_the_optimisers_state_counts(tmp_path):
         same(whole, without)
 
 
-@pytest.mark.parametrize("shrink", ["tempered", "set"])
+@each(shrink=["tempered", "set"])
 def test_it_learns_about_as_well_as_fit(shrink):
     data = rows(1500)
     once = small(shrink=shrink, max_iter=4, batch_size=16).fit(data).score(data)
@@ -215,7 +216,7 @@ def test_ever_fewer_edges_are_exchanged_but_never_none():
     assert shares == [300, 150, 30, 3]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@each(name=METHODS)
 def test_every_method_has_a_form_without_an_end(name):
     assert open_ended_method(name).drop is METHODS[name].drop
     assert open_ended_method(name).schedule.static == (name == "random")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 import dsae
 from dsae import DeepSparseAutoencoder, DSARecommender
@@ -155,7 +156,7 @@ BAD_PAIRS = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_PAIRS)
+@each(case=BAD_PAIRS)
 def test_bad_pairs_say_what_was_expected(case):
     given, message = BAD_PAIRS[case]
     with pytest.raises((ValueError, TypeError)) as error:
@@ -182,7 +183,7 @@ def test_new_users_give_what_all_users_would_have_given():
     assert in_parts.n_users_ == N_USERS
 
 
-@pytest.mark.parametrize("strengths", [1.0, 0.5])
+@each(strengths=[1.0, 0.5])
 def test_a_folder_does_what_the_estimator_did_and_goes_on(strengths, tmp_path):
     some, others = X[:200] * strengths, X[200:] * strengths
     model = DSARecommender(**SETTINGS).fit(some, items=NAMES)
@@ -247,7 +248,7 @@ def test_the_score_is_the_ndcg_of_what_is_found():
     assert model.score(seen, held_out) > 1.5 * ranking(popular, seen, held_out, k)[f"ndcg@{k}"]
 
 
-@pytest.mark.parametrize("deep", [False, True])
+@each(deep=[False, True])
 def test_rows_from_a_source_come_in_pieces(model, monkeypatch, deep):
     monkeypatch.setattr("dsae.estimators._fitted._ROWS_AT_ONCE", 64)
     if deep:
@@ -366,7 +367,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@each(case=BAD)
 def test_bad_calls_say_what_was_expected(case):
     call, message = BAD[case]
     fitted = DSARecommender(**SETTINGS).fit(X, items=NAMES)

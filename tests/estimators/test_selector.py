@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder, DSAFeatureSelector
 
@@ -26,7 +27,7 @@ def test_what_many_features_share_is_kept_and_noise_is_not():
     np.testing.assert_array_equal(selector.transform(X), X[:, selector.get_support()])
 
 
-@pytest.mark.parametrize("kind", ["estimator", "runtime", "folder"])
+@each(kind=["estimator", "runtime", "folder"])
 def test_a_fitted_model_is_used_as_it_is(dsa, kind, tmp_path):
     model = {"estimator": dsa, "runtime": dsa.runtime_, "folder": tmp_path / "model"}[kind]
     dsa.save(tmp_path / "model")
@@ -36,7 +37,7 @@ def test_a_fitted_model_is_used_as_it_is(dsa, kind, tmp_path):
     np.testing.assert_array_equal(selector.feature_importances_, dsa.feature_importances_)
 
 
-@pytest.mark.parametrize(("asked", "n"), [(None, 8), (5, 5), (np.int64(5), 5), (0.25, 4), (0.001, 1), (1.0, 16)])
+@each({"asked, n": [(None, 8), (5, 5), (np.int64(5), 5), (0.25, 4), (0.001, 1), (1.0, 16)]})
 def test_how_many_are_kept(dsa, asked, n):
     selector = DSAFeatureSelector(dsa, n_features_to_select=asked, prefit=True).fit(X)
     assert selector.n_features_ == selector.get_support().sum() == n

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder
 from dsae.data import ArraySource, StreamSource, open_rows, write_rows
@@ -36,7 +37,7 @@ def test_ordinary_data_are_no_reason_to_warn():
         assert fit(rows) == []
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_constant_features_are_counted_and_named(kind):
     assert fit(kind(with_columns(7, [2, 9]))) == [
         "[fit] 2 of 12 features are constant (columns 2, 9): they carry no information. Drop them, or check "
@@ -48,7 +49,7 @@ def test_constant_features_are_counted_and_named(kind):
     )
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_nameless_zeros_are_pixels_or_words(kind):
     assert fit(kind(with_columns(0, [0, 5]))) == []
 
@@ -78,7 +79,7 @@ def with_value(value, row=17, column=3):
     return rows
 
 
-@pytest.mark.parametrize("form", ["array", "csr", "frame", "file"])
+@each(form=["array", "csr", "frame", "file"])
 def test_a_row_that_outweighs_all_others_is_named(form, tmp_path):
     rows, name = with_value(1e6), 3
     given = {"array": np.asarray, "csr": sp.csr_matrix}.get(form, lambda rows: pd.DataFrame(rows, columns=NAMES))(rows)

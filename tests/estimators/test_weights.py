@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder, metrics
 from dsae.data import ArraySource, Batch, open_rows
@@ -27,7 +28,7 @@ def small(**changes):
 
 
 @KINDS
-@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+@each(verb=["fit", "partial_fit"])
 def test_a_row_of_weight_two_is_two_rows_and_one_of_zero_none(rows, verb):
     """Where all are in one batch: of several, a row would meet others."""
     weighted, repeated = (small(scale=True) for _ in range(2))
@@ -92,20 +93,21 @@ def test_rows_to_validate_on_are_to_give_what_the_others_are():
         small(loss="bce").fit(X, target=rates, validation=batch)
 
 
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        (np.where(X > 1, np.nan, X), "target must be finite; it holds NaN, first in row .* Impute or drop"),
-        ("a", "target must be rows, not the path of a file; got 'a'"),
-        (X[0], r"target must be 2-D"),
-    ],
+@each(
+    {
+        "target, message": [
+            (np.where(X > 1, np.nan, X), "target must be finite; it holds NaN, first in row .* Impute or drop"),
+            ("a", "target must be rows, not the path of a file; got 'a'"),
+            (X[0], r"target must be 2-D"),
+        ]
+    }
 )
 def test_what_is_wrong_with_a_target_is_said_of_it(target, message):
     with pytest.raises((TypeError, ValueError), match=message):
         small(missing="mask").fit(X, target=target)
 
 
-@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+@each(verb=["fit", "partial_fit"])
 def test_weights_and_targets_of_a_file_are_those_of_its_rows(tmp_path, verb):
     np.save(tmp_path / "x.npy", X)
     beside = {"sample_weight": WEIGHT, "target": X[:, ::-1]}
@@ -117,7 +119,7 @@ def test_weights_and_targets_of_a_file_are_those_of_its_rows(tmp_path, verb):
 
 
 @KINDS
-@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+@each(schedule=["joint", "stagewise"])
 def test_a_target_is_what_is_predicted(rows, schedule):
     """And `y` is not: pipelines pass labels there."""
     target = rows[:, np.arange(WIDTH)[::-1]]
@@ -139,7 +141,7 @@ def test_clean_rows_are_learned_from_noisy_ones():
 
 
 @KINDS
-@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+@each(verb=["fit", "partial_fit"])
 def test_outputs_start_at_the_mean_of_the_target(rows, verb):
     """However far it is from that of the rows."""
     target = rows.toarray() + 1000 * np.arange(1, WIDTH + 1) if sp.issparse(rows) else rows + 1000
@@ -168,31 +170,44 @@ def test_weights_are_routed_to_the_step_that_asks_for_them():
         )
 
 
-@pytest.mark.parametrize("verb", ["fit", "partial_fit", "score"])
-@pytest.mark.parametrize(
-    ("beside", "error", "message"),
-    [
-        (
-            {"sample_weight": np.ones(7)},
-            ValueError,
-            "sample_weight must have 120 numbers, one for each row of X; got shape",
-        ),
-        ({"sample_weight": -np.ones(N_ROWS)}, ValueError, "sample_weight must hold finite numbers of at least 0; got"),
-        ({"sample_weight": np.full(N_ROWS, np.nan)}, ValueError, "sample_weight must hold finite numbers of at least"),
-        (
-            {"sample_weight": np.zeros(N_ROWS)},
-            ValueError,
-            "sample_weight must be above 0 for some row; got zeros alone.",
-        ),
-        ({"sample_weight": ["heavy"] * N_ROWS}, TypeError, "sample_weight must hold numbers; got list."),
-        ({"target": X[:7]}, ValueError, "target must have the shape of X, (120, 12), and its features; got (7, 12)."),
-        (
-            {"target": X[:, :5]},
-            ValueError,
-            "target must have the shape of X, (120, 12), and its features; got (120, 5).",
-        ),
-        ({"target": np.full_like(X, np.nan)}, ValueError, "target must be finite"),
-    ],
+@each(
+    {
+        "beside, error, message": [
+            (
+                {"sample_weight": np.ones(7)},
+                ValueError,
+                "sample_weight must have 120 numbers, one for each row of X; got shape",
+            ),
+            (
+                {"sample_weight": -np.ones(N_ROWS)},
+                ValueError,
+                "sample_weight must hold finite numbers of at least 0; got",
+            ),
+            (
+                {"sample_weight": np.full(N_ROWS, np.nan)},
+                ValueError,
+                "sample_weight must hold finite numbers of at least",
+            ),
+            (
+                {"sample_weight": np.zeros(N_ROWS)},
+                ValueError,
+                "sample_weight must be above 0 for some row; got zeros alone.",
+            ),
+            ({"sample_weight": ["heavy"] * N_ROWS}, TypeError, "sample_weight must hold numbers; got list."),
+            (
+                {"target": X[:7]},
+                ValueError,
+                "target must have the shape of X, (120, 12), and its features; got (7, 12).",
+            ),
+            (
+                {"target": X[:, :5]},
+                ValueError,
+                "target must have the shape of X, (120, 12), and its features; got (120, 5).",
+            ),
+            ({"target": np.full_like(X, np.nan)}, ValueError, "target must be finite"),
+        ]
+    },
+    verb=["fit", "partial_fit", "score"],
 )
 def test_what_does_not_fit_the_rows_is_refused(verb, beside, error, message):
     dsa = small().fit(X)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae.interpret import atoms, normalize_atoms
 from dsae.runtime import Runtime
@@ -16,7 +17,7 @@ def test_atoms_of_a_linear_decoder_are_its_columns_wherever_taken(make_model):
     np.testing.assert_allclose(atoms(model, step=3.0), 3 * columns, atol=1e-5)
 
 
-@pytest.mark.parametrize("output", ["identity", "sigmoid"])
+@each(output=["identity", "sigmoid"])
 def test_atoms_of_a_deep_decoder_are_its_responses(make_model, output):
     model = make_model(hidden_layer_sizes=(9, 7), output_activation=output)
     runtime = Runtime(model)
@@ -44,8 +45,7 @@ def test_bad_arguments_are_refused(make_model):
         atoms(make_model(), step=np.zeros((1, 5)))
 
 
-@pytest.mark.parametrize("code", ["identity", "relu", "batchtopk", "jumprelu"])
-@pytest.mark.parametrize("kind", [Model, Runtime])
+@each(code=["identity", "relu", "batchtopk", "jumprelu"], kind=[Model, Runtime])
 def test_unit_atoms_leave_reconstructions_as_they_are(make_model, rng, code, kind):
     model = make_model(code_activation=code, k=2 if code == "batchtopk" else None, hidden_layer_sizes=())
     given = model if kind is Model else Runtime(model)
@@ -66,7 +66,7 @@ def test_unit_atoms_of_topk_are_exact_where_their_norms_were_equal(make_model, r
     np.testing.assert_allclose(Runtime(unit).reconstruct(X), Runtime(model).reconstruct(X), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"hidden_layer_sizes": (9,)}, {"code_activation": "sigmoid"}])
+@each(changes=[{"hidden_layer_sizes": (9,)}, {"code_activation": "sigmoid"}])
 def test_atoms_of_other_models_have_no_norm_of_their_own(make_model, changes):
     with pytest.raises(ValueError, match="normalize_atoms"):
         normalize_atoms(make_model(**changes))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae.interpret import top_examples
 from dsae.runtime import Runtime
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(batch_size=[1, 7, 100], kind=[np.asarray, sp.csr_matrix])
 def test_they_are_the_largest_codes(make_model, batch_size, kind):
     model = make_model(code_activation="relu")
     X = np.random.default_rng(0).normal(0, 1, (50, 12)).astype(np.float32)
@@ -20,7 +20,7 @@ def test_they_are_the_largest_codes(make_model, batch_size, kind):
     np.testing.assert_allclose(np.take_along_axis(codes.T, rows, 1), values, atol=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 100])
+@each(batch_size=[1, 3, 100])
 def test_ties_go_to_the_earlier_row(make_model, batch_size):
     rows, _ = top_examples(make_model(), np.ones((8, 12)), n_examples=5, batch_size=batch_size)
     np.testing.assert_array_equal(rows, np.tile(np.arange(5), (5, 1)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae.interpret import feature_importances
 from dsae.runtime import Runtime
@@ -9,8 +10,7 @@ from dsae.runtime import Runtime
 ARCHITECTURES = [{}, {"hidden_layer_sizes": (8,)}, {"hidden_layer_sizes": (9, 7), "decoder_layer_sizes": ()}]
 
 
-@pytest.mark.parametrize("method", ["strength", "path"])
-@pytest.mark.parametrize("config", ARCHITECTURES)
+@each(method=["strength", "path"], config=ARCHITECTURES)
 def test_importances_are_shares(make_model, method, config):
     importances = feature_importances(make_model(**config), method=method)
     assert importances.shape == (12,)
@@ -18,7 +18,7 @@ def test_importances_are_shares(make_model, method, config):
     assert importances.sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("config", ARCHITECTURES)
+@each(config=ARCHITECTURES)
 def test_methods_follow_their_formulas(make_model, config):
     model = make_model(**config)
     weights = [np.abs(layer.to_dense()) for name, layer in model.layers.items() if name.startswith("encoder")]

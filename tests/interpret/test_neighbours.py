@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
 from sklearn.metrics import pairwise_distances
 from tests.covering import each
@@ -17,9 +16,7 @@ CODES[[3, 40]] = 0
 QUERIES = RNG.normal(size=(33, 12)).astype(np.float32)
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@each(stored=[np.asarray, sp.csr_matrix])
-@each(asked=[np.asarray, sp.csr_matrix])
+@each(metric=["cosine", "euclidean"], stored=[np.asarray, sp.csr_matrix], asked=[np.asarray, sp.csr_matrix])
 def test_the_nearest_are_those_of_a_plain_sort(metric, stored, asked):
     rows, distances = CodeIndex(stored(CODES), metric=metric).nearest(asked(QUERIES), 7)
     expected = pairwise_distances(QUERIES.astype(np.float64), CODES.astype(np.float64), metric=metric)
@@ -41,7 +38,7 @@ def test_more_than_there_are_is_all():
     assert (np.sort(rows, axis=1) == np.arange(90)).all()
 
 
-@pytest.mark.parametrize("code", ["identity", "topk"])
+@each(code=["identity", "topk"])
 def test_with_a_model_rows_are_encoded(make_model, code):
     model = make_model(12, 6, code_activation=code, k=2 if code == "topk" else None)
     by_rows = CodeIndex(CODES, model=model).nearest(QUERIES, 4)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tests.arrays import LAYERS, floats, native
-from tests.covering import covering
+from tests.covering import each, pairs
 from tests.kernels import oracle
 from tests.kernels.test_kernels import close, topology
 
@@ -22,7 +22,7 @@ def packed(panels, parts, implementation=kernels):
     return lines
 
 
-@covering(layouts, width=[0, 1, 37], n_panels=[0, 1, 3])
+@pairs(layouts, width=[0, 1, 37], n_panels=[0, 1, 3])
 def test_lines_hold_the_nearest_numbers(rng, width, n_panels, lanes, parts):
     panels = floats(rng, n_panels, width, lanes)
     lines, back = packed(panels, parts), np.full_like(panels, np.nan)
@@ -45,7 +45,7 @@ def test_special_numbers_survive():
     assert back[0, 0, 7] == np.inf  # the nearest, for bfloat16 ends at 3.39e38
 
 
-@covering(LAYERS | layouts, bias=[True, False])
+@pairs(LAYERS | layouts, bias=[True, False])
 def test_products_are_those_of_the_rounded_numbers(rng, shape, density, lanes, parts, bias):
     t = topology(rng, shape, density)
     values, shift = floats(rng, t.nnz), floats(rng, shape[0]) if bias else None
@@ -63,7 +63,7 @@ def test_products_are_those_of_the_rounded_numbers(rng, shape, density, lanes, p
                 close(one, other)
 
 
-@covering(LAYERS | layouts)
+@pairs(LAYERS | layouts)
 def test_they_differ_from_float32_by_what_rounding_may(rng, shape, density, lanes, parts):
     """Each rounded factor by 2^-8 of its magnitude at most."""
     t = topology(rng, shape, density)
@@ -81,14 +81,15 @@ def test_they_differ_from_float32_by_what_rounding_may(rng, shape, density, lane
     assert (np.abs(half - exact) <= 2.0**-7 * magnitudes + 1e-4).all()
 
 
-@pytest.mark.parametrize(
-    ("shape", "message"),
-    [
-        ((1, 5, 16), "x to be panels"),
-        ((1, 5, 64), "y of 64 lanes or twice as many"),
-        ((2, 5, 32), "as many samples"),
-        ((1, 5, 32), None),
-    ],
+@each(
+    {
+        "shape, message": [
+            ((1, 5, 16), "x to be panels"),
+            ((1, 5, 64), "y of 64 lanes or twice as many"),
+            ((2, 5, 32), "as many samples"),
+            ((1, 5, 32), None),
+        ]
+    }
 )
 def test_lines_that_do_not_fit_are_refused(rng, shape, message):
     t = topology(rng, (3, 5), 0.5)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from tests.arrays import LAYERS, floats, native
-from tests.covering import covering
+from tests.covering import each, pairs
 from tests.kernels import oracle
 from tests.kernels.test_sparse_kernels import BOTH, close, csr, layer, sparse
 
@@ -21,7 +21,7 @@ def ties(rng, *shape):
 
 
 @native
-@covering(shape=SIZES, k=[1, 5, 40, 300], draw=[floats, ties, lambda rng, *shape: -np.abs(floats(rng, *shape))])
+@pairs(shape=SIZES, k=[1, 5, 40, 300], draw=[floats, ties, lambda rng, *shape: -np.abs(floats(rng, *shape))])
 def test_topk_takes_the_largest_where_positive_and_the_lower_of_equals(rng, shape, k, draw):
     z, k = draw(rng, *shape), min(k, shape[1])
     for got, expected in zip(kernels.code_topk(z, k), oracle.code_topk(z, k), strict=True):
@@ -29,14 +29,14 @@ def test_topk_takes_the_largest_where_positive_and_the_lower_of_equals(rng, shap
 
 
 @native
-@covering(shape=SIZES, k=[1, 5, 40, 300], draw=[floats, ties])
+@pairs(shape=SIZES, k=[1, 5, 40, 300], draw=[floats, ties])
 def test_the_kth_of_all(rng, shape, k, draw):
     z = draw(rng, *shape)
     assert kernels.kth_of_all(z, min(k, z.size)) == oracle.kth_of_all(z, min(k, z.size))
 
 
 @native
-@covering(shape=SIZES, margin=[0.0, 0.1], draw=[floats, ties])
+@pairs(shape=SIZES, margin=[0.0, 0.1], draw=[floats, ties])
 def test_above_takes_what_is_near_a_threshold_too(rng, shape, margin, draw):
     z, thresholds = draw(rng, *shape), floats(rng, shape[1])
     pairs = kernels.code_above(z, thresholds, margin), oracle.code_above(z, thresholds, margin)
@@ -45,7 +45,7 @@ def test_above_takes_what_is_near_a_threshold_too(rng, shape, margin, draw):
 
 
 @native
-@pytest.mark.parametrize("special", [np.nan, -np.nan, np.inf])
+@each(special=[np.nan, -np.nan, np.inf])
 def test_a_number_that_is_none_is_part_of_the_code(rng, special):
     """So that the loss is none either, and training ends with an error."""
     z = floats(rng, 5, 40)
@@ -54,7 +54,7 @@ def test_a_number_that_is_none_is_part_of_the_code(rng, special):
         assert 21 in indices[indptr[3] : indptr[4]]
 
 
-@covering(LAYERS, fill=[0.0, 0.05, 1.0])
+@pairs(LAYERS, fill=[0.0, 0.05, 1.0])
 def test_the_products_are_those_of_dense_matrices(rng, shape, density, fill):
     """M has a row for each latent."""
     m, values, M = layer(rng, shape, density)
@@ -76,7 +76,7 @@ def test_the_products_are_those_of_dense_matrices(rng, shape, density, fill):
         np.testing.assert_allclose(products, products[0], rtol=1e-3, atol=1e-2)
 
 
-@covering(shape=[(0, 3), (1, 1), (16, 33), (70, 48)])
+@pairs(shape=[(0, 3), (1, 1), (16, 33), (70, 48)])
 def test_a_matrix_is_turned(rng, shape):
     rows = floats(rng, *shape)
     for implementation in BOTH:
@@ -109,23 +109,27 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(rng):
 
 
 @native
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda z, i, v: kernels.code_topk(z, 0), "[code_topk] Expected k in [1, 3], the width of z; got 0."),
-        (lambda z, i, v: kernels.code_topk(z, 4), "[code_topk] Expected k in [1, 3], the width of z; got 4."),
-        (lambda z, i, v: kernels.kth_of_all(z, 7), "[kth_of_all] Expected k in [1, 6], the size of z; got 7."),
-        (lambda z, i, v: kernels.code_above(z, v, 0.0), "[code_above] Expected thresholds.size = 3, the width of z"),
-        (lambda z, i, v: kernels.turn(z, z), "[turn] Expected out.shape[0] = 3, the width of rows; got 2."),
-        (
-            lambda z, i, v: kernels.code_dots(i, i[1:], v, np.zeros(5, np.int32), i[:0], z, v),
-            "[code_dots] Expected y.shape[0] = 4, the rows of the code; got 2.",
-        ),
-        (
-            lambda z, i, v: kernels.code_outer(i, i[1:], i[:2], i[:1], v[:1], z, v, None),
-            "[code_outer] Expected latent_indptr.size = 3, the size of indptr; got 2.",
-        ),
-    ],
+@each(
+    {
+        "call, message": [
+            (lambda z, i, v: kernels.code_topk(z, 0), "[code_topk] Expected k in [1, 3], the width of z; got 0."),
+            (lambda z, i, v: kernels.code_topk(z, 4), "[code_topk] Expected k in [1, 3], the width of z; got 4."),
+            (lambda z, i, v: kernels.kth_of_all(z, 7), "[kth_of_all] Expected k in [1, 6], the size of z; got 7."),
+            (
+                lambda z, i, v: kernels.code_above(z, v, 0.0),
+                "[code_above] Expected thresholds.size = 3, the width of z",
+            ),
+            (lambda z, i, v: kernels.turn(z, z), "[turn] Expected out.shape[0] = 3, the width of rows; got 2."),
+            (
+                lambda z, i, v: kernels.code_dots(i, i[1:], v, np.zeros(5, np.int32), i[:0], z, v),
+                "[code_dots] Expected y.shape[0] = 4, the rows of the code; got 2.",
+            ),
+            (
+                lambda z, i, v: kernels.code_outer(i, i[1:], i[:2], i[:1], v[:1], z, v, None),
+                "[code_outer] Expected latent_indptr.size = 3, the size of indptr; got 2.",
+            ),
+        ]
+    }
 )
 def test_what_does_not_fit_is_refused(call, message):
     z, starts, values = np.zeros((2, 3), np.float32), np.arange(3, dtype=np.int32), np.zeros(2, np.float32)

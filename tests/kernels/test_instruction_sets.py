@@ -12,7 +12,9 @@ from tests.arrays import floats, native
 from dsae import kernels
 from dsae.topology import Topology
 
-LAWS = [Path(__file__).with_name(f"test_{name}.py") for name in ("bf16", "kernels", "network", "sparse_kernels")]
+LAWS = [
+    Path(__file__).with_name(f"test_{name}.py") for name in ("bf16", "codes", "kernels", "network", "sparse_kernels")
+]
 
 
 def python(code, **env):

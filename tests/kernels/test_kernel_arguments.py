@@ -1,12 +1,15 @@
 """The compiled kernels refuse what does not fit."""
 
+import ast
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.arrays import floats, native
 from tests.covering import each
 
+import dsae
 from dsae import kernels
 from dsae.topology import Topology
 
@@ -22,6 +25,7 @@ def arguments(rng):
     # groups of 4, 4, 4 and 1 rows
     blocks, in_blocks = {**w, "block_size": 4}, floats(rng, 4 * int(t.indptr[-2]) + n - int(t.indptr[-2]))
     z = floats(rng, 2, 13, 16)
+    lanes, lines = floats(rng, 2, 5, 32), [np.zeros((2, width, 32), np.uint16) for width in (5, 4)]
     return {
         "pack": {"rows": floats(rng, 20, 5), "panels": x},
         "unpack": {"panels": x, "rows": floats(rng, 20, 5)},
@@ -56,7 +60,34 @@ def arguments(rng):
         "draw_dead": {**w, "n_cols": 5, "n": 1, "seed": 0},
         "first_dead": {**w, "order": np.arange(5, dtype=np.int32), "lengths": np.full(4, 5, np.int32)},
         "activate": {"rows": floats(rng, 2, 4), "activation": 3, "k": 0, "thresholds": bias},
+        "log_sums": {**w, "values": values, "bias": bias, "x": x, "sums": floats(rng, 20)},
+        "window_edges": {**w, "n_cols": 5, "height": 2},
+        "turn": {"rows": floats(rng, 3, 5), "out": floats(rng, 5, 3)},
+        "code_topk": {"z": floats(rng, 3, 4), "k": 2},
+        "code_above": {"z": floats(rng, 3, 4), "thresholds": bias, "margin": 0.0},
+        "kth_of_all": {"z": floats(rng, 3, 4), "k": 2},
+        "code_dots": {**w, "values": values, "code_indptr": ones.indptr, "code_indices": ones.indices}
+        | {"y": floats(rng, 4, 5), "out": floats(rng, 4)},
+        "code_outer": {**w, "latent_indptr": ones.indptr, "latent_rows": ones.indices, "code_values": floats(rng, 4)}
+        | {"y": floats(rng, 4, 5), "dm": floats(rng, n), "sums": floats(rng, 4)},
+        "bf16_pack": {"panels": lanes, "lines": lines[0]},
+        "bf16_unpack": {"lines": lines[0], "panels": lanes},
+        "bf16_spmm": {**w, "values": values, "bias": bias, "x": lines[0], "y": floats(rng, 2, 4, 32)},
+        "bf16_sddmm": {**w, "dy": lines[1], "x": lines[0], "dw": values},
+        "bf16_backward": {**w, "values": values, "dy": lines[0], "x": lines[1]}
+        | {"dx": floats(rng, 2, 4, 32), "dw": floats(rng, n)},
     }
+
+
+@native
+def test_every_kernel_that_takes_arrays_one_by_one_is_here():
+    """Those that take several in a tuple have tests of their own."""
+    tree = ast.parse(Path(dsae.__file__).with_name("_kernels.pyi").read_text("utf-8"))
+    kernels_ = [f for f in tree.body if isinstance(f, ast.FunctionDef)]
+    taking = {f.name for f in kernels_ if any("NDArray" in ast.unparse(a.annotation) for a in f.args.args)}
+    assert taking - {"adam", "tiled_loss", "gram_loss", "gram_edges", "ridge"} == set(
+        arguments(np.random.default_rng(0))
+    )
 
 
 @native
@@ -72,7 +103,8 @@ def test_wrong_arrays_are_refused(rng, name):
         if array.size > 1:
             wrong.append(np.repeat(array, 2, axis=-1)[..., ::2])
         for other in wrong:
-            with pytest.raises(ValueError, match=rf"\[{name}\] Expected {key} to be a C-contiguous"):
+            said = key.replace("latent_rows", "latent indices").replace("_", ".")
+            with pytest.raises(ValueError, match=rf"\[{name}\] Expected {said} to be a C-contiguous"):
                 kernel(**{**right, key: other})
 
 
@@ -244,3 +276,32 @@ def test_adam_refuses_parameters_that_do_not_fit():
     for change, message in MISFITS:
         with pytest.raises(ValueError, match=re.escape(f"[adam] {message}")):
             kernels.adam([(*(ADAM | change).values(), 0.1, 1.0, 0.01, 0.0)], 0.9, 0.999, 1e-8)
+
+
+@native
+def test_ridge_refuses_what_does_not_fit():
+    t, given = Topology.full((3, 3)), np.ones(9, np.float32)
+    whole, out = (t.indptr, t.indices, given), (np.zeros(3, np.int32), np.zeros(6, np.int32), np.zeros(6, np.float32))
+    right = {
+        "columns": whole,
+        "rows": whole,
+        "sizes": np.array([1, 2], np.int32),
+        "scales": np.ones((2, 3), np.float32),
+    }
+    right |= {"l2": 1.0, "unseen": 1.0, "begin": 0, "outputs": out}
+    kernels.ridge(**right)
+    for change, message in [
+        ({"sizes": np.array([2, 2], np.int32)}, "Expected sizes to rise from at least 1; got others."),
+        ({"l2": 0.0}, "Expected l2 > 0; got 0"),
+        ({"unseen": -1.0}, "Expected unseen >= 0; got -1"),
+        ({"scales": np.ones((1, 3), np.float32)}, "Expected scales.shape[0] = 2, the number of stages; got 1."),
+        ({"scales": np.ones((2, 4), np.float32)}, "Expected scales.shape[1] = 3, the number of columns; got 4."),
+        ({"begin": 1}, "Expected columns that exist; got others."),
+        ({"columns": (*whole[:2], given[:8])}, "Expected columns' values.size = 9, the size of indices; got 8."),
+        (
+            {"outputs": (out[0], out[1][:5], out[2])},
+            "Expected indices.size = 6, that of counts times sizes[-1]; got 5.",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(f"[ridge] {message}")):
+            kernels.ridge(**(right | change))

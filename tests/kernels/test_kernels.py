@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import pytest
 from tests.arrays import LAYERS, floats, native
-from tests.covering import covering
+from tests.covering import each, pairs
 from tests.kernels import oracle as _numpy
 
 from dsae import kernels
@@ -34,7 +34,7 @@ def close(got, expected, name=""):
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4, err_msg=name)
 
 
-layers = covering(LAYERS)
+layers = pairs(LAYERS)
 
 
 def agree(name, t, arguments, outputs):
@@ -46,7 +46,7 @@ def agree(name, t, arguments, outputs):
         close(one, other, name)
 
 
-@covering(LAYERS, lanes=LANES)
+@pairs(LAYERS, lanes=LANES)
 def test_products_are_those_of_the_matrix_and_its_active_edges(rng, shape, density, lanes):
     t = topology(rng, shape, density)
     values, bias = floats(rng, t.nnz), floats(rng, shape[0])
@@ -75,7 +75,7 @@ def test_adjoint_law(rng, shape, density):
         np.testing.assert_allclose(products, products[0], rtol=1e-4, atol=1e-2)
 
 
-@covering(LAYERS, lanes=LANES, block_size=[4, 8])
+@pairs(LAYERS, lanes=LANES, block_size=[4, 8])
 def test_blocks_multiply_as_their_edges_do(rng, shape, density, lanes, block_size):
     t = topology(rng, shape, density, block_size)
     values, blocks = floats(rng, t.nnz), (t.indptr, t.indices, block_size)
@@ -95,7 +95,7 @@ def test_blocks_multiply_as_their_edges_do(rng, shape, density, lanes, block_siz
                 assert one is None or close(one, other) is None
 
 
-@covering(LAYERS, block_size=[1, 4, 8])
+@pairs(LAYERS, block_size=[1, 4, 8])
 def test_a_dense_matrix_holds_the_values(rng, shape, density, block_size):
     t = topology(rng, shape, density, block_size)
     values, matrix = floats(rng, t.nnz), np.full(shape, np.nan, np.float32)
@@ -108,7 +108,7 @@ def test_a_dense_matrix_holds_the_values(rng, shape, density, block_size):
     np.testing.assert_array_equal(back, values)
 
 
-@pytest.mark.parametrize("lanes", LANES)
+@each(lanes=LANES)
 def test_products_of_a_matrix_wider_than_the_cache(rng, lanes):
     """Such a matrix is visited block by block of its columns."""
     t, n_panels = topology(rng, (5, 9000), 0.05), 2
@@ -118,7 +118,7 @@ def test_products_of_a_matrix_wider_than_the_cache(rng, lanes):
     agree("backward", t, (values, x, y), (y, values))
 
 
-@pytest.mark.parametrize("width", [0, 1, 37])
+@each(width=[0, 1, 37])
 def test_sum_samples_is_the_sum(rng, width):
     for n_panels, lanes in itertools.product(BATCHES, LANES):
         panels, sums = floats(rng, n_panels, width, lanes), np.full(width, np.nan, np.float32)
@@ -126,7 +126,7 @@ def test_sum_samples_is_the_sum(rng, width):
         close(sums, panels.sum((0, 2)))
 
 
-@pytest.mark.parametrize("n_rows", [0, 1, 16, 33, 64, 130])
+@each(n_rows=[0, 1, 16, 33, 64, 130])
 def test_panels_hold_the_rows(rng, n_rows):
     for width, lanes in itertools.product([0, 1, 37], LANES):
         rows, count = floats(rng, n_rows, width), -(-n_rows // lanes)
@@ -232,7 +232,7 @@ def are_inactive(t, drawn, n):
     assert not np.isin(edges.flat, t.flat).any()
 
 
-@covering(LAYERS, implementation=[kernels, _numpy])
+@pairs(LAYERS, implementation=[kernels, _numpy])
 def test_as_many_inactive_edges_are_drawn_as_requested(rng, shape, density, implementation):
     t = topology(rng, shape, density)
     for share, seed in itertools.product((0.0, 0.001, 0.3, 1.0), (0, 7, 2**64 - 1)):
@@ -252,7 +252,7 @@ def test_the_first_dead_edges_are_the_same_everywhere(rng, shape, density):
         same_integers(got, _numpy.first_dead(t.indptr, t.indices, order, lengths))
 
 
-@pytest.mark.parametrize("n", [10, 5000, 200_000])
+@each(n=[10, 5000, 200_000])
 def test_inactive_edges_are_drawn_evenly_from_wide_rows(n):
     t = Topology.empty((2000, 30_000))
     for implementation in (kernels, _numpy):
@@ -261,7 +261,7 @@ def test_inactive_edges_are_drawn_evenly_from_wide_rows(n):
         assert abs(drawn[1].mean() / 30_000 - 0.5) < 5 * (12 * n) ** -0.5
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 100, 5000])
+@each(size=[0, 1, 2, 100, 5000])
 def test_the_smallest_are_the_same_everywhere(rng, size):
     special = [0.0, -0.0, 1.0, -1.0, np.nan, -np.nan, np.inf, -np.inf, 1e-42, 3e38]
     for share in (0.0, 0.3, 1.0):
@@ -306,7 +306,7 @@ def test_subnormals_are_flushed_inside_and_only_inside():
     assert (tiny * np.float32(1e-10)).any()
 
 
-@pytest.mark.parametrize("size", [2**62, 2**60])
+@each(size=[2**62, 2**60])
 def test_what_no_memory_holds_is_refused(size):
     with pytest.raises((MemoryError, ValueError)):
         kernels.empty(size)

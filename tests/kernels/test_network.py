@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from tests.arrays import floats, native
-from tests.covering import covering
+from tests.covering import each, pairs
 from tests.kernels import oracle as _numpy
 
 from dsae import kernels
@@ -27,7 +27,7 @@ def close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@each(activation=ACTIVATIONS)
 def test_activations_are_their_formulas(rng, activation):
     for width, n_rows, scale in itertools.product((1, 16, 37, 300), (0, 1, 19), (1, 100)):
         got = scale * floats(rng, n_rows, width)
@@ -38,7 +38,7 @@ def test_activations_are_their_formulas(rng, activation):
         np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-37)
 
 
-@pytest.mark.parametrize("activate", [kernels.activate, _numpy.activate])
+@each(activate=[kernels.activate, _numpy.activate])
 def test_topk_activation_gives_ties_to_the_lower_index(activate):
     for sign, k, expected in ((1, 2, [0, 2, 2, 0, 0]), (1, 9, [1, 2, 2, 2, 0]), (-1, 2, [0, 0, 0, 0, 1])):
         z = sign * np.array([[1, 2, 2, 2, -1]], np.float32)
@@ -58,7 +58,7 @@ def networks(rng, live, activation=ACTIVATIONS["relu"], block_size=1):
     return both
 
 
-@covering(share=[0.0, 0.02, 0.3, 1.0], live=[0.0, 0.1, 1.0], block_size=[1, 4, 8])
+@pairs(share=[0.0, 0.02, 0.3, 1.0], live=[0.0, 0.1, 1.0], block_size=[1, 4, 8])
 def test_network_takes_rows_and_csr_through_its_layers(rng, live, share, block_size):
     network, plain = networks(rng, live, block_size=block_size)
     for (begin, end), n_rows in itertools.product(((0, 3), (0, 1), (1, 3)), (0, 1, 2, 17, 64, 65, 1000)):
@@ -75,7 +75,7 @@ def test_network_takes_rows_and_csr_through_its_layers(rng, live, share, block_s
         close(from_csr, expected)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+@each(activation=ACTIVATIONS.values())
 def test_network_activates_rows_and_panels_alike(rng, activation):
     network, plain = networks(rng, 0.3, activation)
     for n_rows in (1, 40):
@@ -86,7 +86,7 @@ def test_network_activates_rows_and_panels_alike(rng, activation):
         close(got, expected)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@each(bad=[np.nan, np.inf, -np.inf])
 def test_network_says_where_numbers_are_not_finite(rng, bad):
     for n_rows, network in itertools.product((1, 17, 300), networks(rng, 0.3)):
         rows, out = floats(rng, n_rows, 50), np.empty((n_rows, 9), np.float32)
@@ -164,7 +164,7 @@ MISFITS = [
 
 
 @native
-@pytest.mark.parametrize("name", ["add", "run", "run_csr"])
+@each(name=["add", "run", "run_csr"])
 def test_network_refuses_what_does_not_fit(rng, name):
     right = network_calls(rng)
     network = kernels.Network()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from tests.arrays import LAYERS, floats, native
-from tests.covering import covering
+from tests.covering import each, pairs
 from tests.kernels import oracle as _numpy
 
 from dsae import kernels
@@ -16,7 +16,7 @@ from dsae.topology import Topology
 
 FILLS = [0.0, 0.1, 1.0]
 HEIGHTS = [1, 7, 100]
-layers = covering(LAYERS)
+layers = pairs(LAYERS)
 BOTH = (kernels, _numpy)
 
 
@@ -73,7 +73,7 @@ def test_their_gradient_is_added_to_what_is_there(rng, shape, density):
 
 
 @layers
-@pytest.mark.parametrize("shifted", [False, True])
+@each(shifted=[False, True])
 def test_the_gradient_by_input_is_that_of_all_edges(rng, shape, density, shifted):
     t, _, _ = layer(rng, shape, density)
     transposed, slots = t.transpose
@@ -106,7 +106,7 @@ def dense_loss(dense, bias, rows, target, loss):
     return (np.logaddexp(0, z) - target * z).sum(), 1 / (1 + np.exp(-z)) - target
 
 
-@covering(LAYERS, loss=["mse", "bce"])
+@pairs(LAYERS, loss=["mse", "bce"])
 def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, loss):
     """Whatever their height, on panels that are full and on such that are not."""
     t, values, dense = layer(rng, shape, density)
@@ -134,7 +134,7 @@ def test_tiles_give_the_loss_and_its_gradients(rng, shape, density, loss):
 
 
 @native
-@covering(LAYERS, loss=["mse", "bce"], known=[False, True], weighted=[False, True], n_rows=[1, 35, 128])
+@pairs(LAYERS, loss=["mse", "bce"], known=[False, True], weighted=[False, True], n_rows=[1, 35, 128])
 def test_weights_multiply_the_loss_of_every_number(rng, shape, density, loss, known, weighted, n_rows):
     """Of a number that the target does not hold its sample's; what weighs nothing may be anything."""
     t, values, dense = layer(rng, shape, density)
@@ -169,7 +169,7 @@ def test_weights_multiply_the_loss_of_every_number(rng, shape, density, loss, kn
 
 
 @native
-@pytest.mark.parametrize("loss", ["mse", "bce"])
+@each(loss=["mse", "bce"])
 def test_the_bits_do_not_depend_on_the_number_of_threads(rng, loss):
     torch = pytest.importorskip("torch")
     t, values, _ = layer(rng, (701, 203), 0.2)

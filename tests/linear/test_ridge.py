@@ -102,13 +102,14 @@ def test_equal_columns_are_no_trouble_at_a_tiny_ridge():
     assert np.abs(error).max() < 1e-3
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"n_inputs": 0}, "n_inputs must be a whole number of at least 1; got 0."),
-        ({"ridge": 0}, "ridge must be a number in (0, inf); got 0."),
-        ({"grown": 1.5}, "grown must be a number in [0, 1]; got 1.5."),
-    ],
+@each(
+    {
+        "given, message": [
+            ({"n_inputs": 0}, "n_inputs must be a whole number of at least 1; got 0."),
+            ({"ridge": 0}, "ridge must be a number in (0, inf); got 0."),
+            ({"grown": 1.5}, "grown must be a number in [0, 1]; got 1.5."),
+        ]
+    }
 )
 def test_bad_settings_are_refused(given, message):
     with pytest.raises(ValueError, match=re.escape(message)):

@@ -61,7 +61,7 @@ def test_the_metric_of_the_loss_is_measured(make_model):
     assert found["deviance_explained"] == pytest.approx(metrics.deviance_explained(counts, rebuilt))
 
 
-@pytest.mark.parametrize("names", [["fvu"], ["mse", "cosine"], ["mean_l0"], ["nnz", "fvu"]])
+@each(names=[["fvu"], ["mse", "cosine"], ["mean_l0"], ["nnz", "fvu"]])
 def test_only_what_is_asked_for_is_given_in_that_order(runtime, names):
     whole = evaluate(runtime, X)
     found = evaluate(runtime, X, metrics=names)
@@ -101,7 +101,7 @@ def test_what_cannot_be_measured_is_refused(name, message):
 LABELS = np.array(["a", "b", "b", "c", None] * 13, dtype=object)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix, ArraySource, lambda X: ArraySource(X, labels=LABELS)])
+@each(kind=[np.asarray, sp.csr_matrix, ArraySource, lambda X: ArraySource(X, labels=LABELS)])
 def test_errors_by_label_are_those_of_the_rows_with_it(runtime, kind):
     given = kind(X)
     travel = isinstance(given, ArraySource) and given.rows.labels is not None
@@ -122,13 +122,14 @@ def test_labels_that_are_missing_are_one(runtime):
     assert {label: errors["n_samples"] for label, errors in by_label.items()} == {2.0: 22, None: 43}
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (True, r"needs rows that have one label each; got rows without.*label_column"),
-        (LABELS[1:], r"by_label must hold one label for each of 65 rows; got shape \(64,\)"),
-        (LABELS[:, None], r"got shape \(65, 1\)"),
-    ],
+@each(
+    {
+        "labels, message": [
+            (True, r"needs rows that have one label each; got rows without.*label_column"),
+            (LABELS[1:], r"by_label must hold one label for each of 65 rows; got shape \(64,\)"),
+            (LABELS[:, None], r"got shape \(65, 1\)"),
+        ]
+    }
 )
 def test_there_is_one_label_per_row(runtime, labels, message):
     with pytest.raises(ValueError, match=rf"^\[evaluate\] .*{message}"):

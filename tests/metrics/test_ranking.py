@@ -32,8 +32,7 @@ def plain_ndcg(items, truth, k):
     return gain / ideal if wanted else np.nan
 
 
-@pytest.mark.parametrize("k", [1, 4, 10])
-@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix, sp.coo_matrix])
+@each(k=[1, 4, 10], form=[np.asarray, sp.csr_matrix, sp.coo_matrix])
 def test_recall_and_ndcg_are_their_definitions(k, form):
     rng = np.random.default_rng(1)
     truth = (rng.random((30, 12)) < 0.3).astype(np.float32)
@@ -87,27 +86,28 @@ def test_excluded_items_have_no_score():
     np.testing.assert_array_equal(np.isinf(scores), [[True, False, True], [False, False, True]])
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (
-            lambda: recall_at_k(np.zeros((2, 3), int), np.zeros((3, 4))),
-            ValueError,
-            "[recall_at_k] items must have 3 rows",
-        ),
-        (
-            lambda: ndcg_at_k(np.zeros((3, 3), int), np.zeros((3, 4)), 4),
-            ValueError,
-            "at least k=4 items; got shape (3, 3)",
-        ),
-        (lambda: recall_at_k(np.array([["a"]]), np.zeros((1, 4)), 1), TypeError, "Use names=False."),
-        (
-            lambda: ranking(None, np.eye(3), np.eye(4)),
-            ValueError,
-            "[ranking] held_out must have the shape of X, (3, 3)",
-        ),
-        (lambda: ranking(None, np.eye(3), np.zeros((3, 3))), ValueError, "[ranking] held_out must have items"),
-    ],
+@each(
+    {
+        "call, error, message": [
+            (
+                lambda: recall_at_k(np.zeros((2, 3), int), np.zeros((3, 4))),
+                ValueError,
+                "[recall_at_k] items must have 3 rows",
+            ),
+            (
+                lambda: ndcg_at_k(np.zeros((3, 3), int), np.zeros((3, 4)), 4),
+                ValueError,
+                "at least k=4 items; got shape (3, 3)",
+            ),
+            (lambda: recall_at_k(np.array([["a"]]), np.zeros((1, 4)), 1), TypeError, "Use names=False."),
+            (
+                lambda: ranking(None, np.eye(3), np.eye(4)),
+                ValueError,
+                "[ranking] held_out must have the shape of X, (3, 3)",
+            ),
+            (lambda: ranking(None, np.eye(3), np.zeros((3, 3))), ValueError, "[ranking] held_out must have items"),
+        ]
+    }
 )
 def test_bad_calls_say_what_was_expected(call, error, message):
     with pytest.raises(error) as caught:

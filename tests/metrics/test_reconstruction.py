@@ -26,8 +26,7 @@ def streamed(X, X_hat, batch):
     return errors.result()
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64])
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(batch=[1, 7, 64], kind=[np.asarray, sp.csr_matrix])
 def test_result_does_not_depend_on_batches_or_storage(pair, batch, kind):
     X, X_hat = pair
     whole = streamed(X, X_hat, len(X))

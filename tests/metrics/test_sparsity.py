@@ -18,7 +18,7 @@ def codes():
     return codes
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64])
+@each(batch=[1, 7, 64])
 def test_activity_does_not_depend_on_batches(codes, batch):
     whole, streamed = metrics.CodeActivity(), metrics.CodeActivity()
     whole.update(codes)

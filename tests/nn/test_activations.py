@@ -14,8 +14,7 @@ def make(name):
     return activation(name, WIDTH, K)
 
 
-@each(training=[True, False])
-@pytest.mark.parametrize("name", NAMES)
+@each(training=[True, False], name=NAMES)
 def test_rows_and_panels_agree(name, training):
     module = make(name).train(training)
     z = torch.randn(N_ROWS, WIDTH)

@@ -56,8 +56,7 @@ def test_one_layer_decoder_with_sigmoid_output():
         np.testing.assert_allclose(model(torch.tensor(x)), sigmoid(sigmoid(x @ W1.T) @ W2.T), rtol=1e-4)
 
 
-@each(density=[0.1, 0.3, 0.6, 1.0])
-@pytest.mark.parametrize("code", CODES)
+@each(density=[0.1, 0.3, 0.6, 1.0], code=CODES)
 def test_the_runtime_equals_the_model(code, density):
     model = Autoencoder(config(code, density))
     rng = np.random.default_rng(1)
@@ -79,7 +78,7 @@ def test_the_runtime_equals_the_model(code, density):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5 * scale)
 
 
-@pytest.mark.parametrize("code", CODES)
+@each(code=CODES)
 def test_layers_survive_the_way_out_and_back_whatever_the_centring(code):
     one, other = Autoencoder(config(code)), Autoencoder(config(code, 0.7))
     x = torch.randn(40, 20)
@@ -95,7 +94,7 @@ def test_layers_of_another_shape_are_refused():
         Autoencoder(config()).set_layers(Autoencoder(config(n_components=5)).to_layers())
 
 
-@pytest.mark.parametrize("density", [0.01, 0.2, {"encoder.0": 0.1, "decoder.1": 0.5}])
+@each(density=[0.01, 0.2, {"encoder.0": 0.1, "decoder.1": 0.5}])
 def test_layers_have_the_edges_that_the_density_asks(density):
     c = config(density=density)
     model = Autoencoder(c)
@@ -104,7 +103,7 @@ def test_layers_have_the_edges_that_the_density_asks(density):
         assert abs(model.nnz - density * 780) <= 4
 
 
-@pytest.mark.parametrize("loss", [name for name, loss in LOSSES.items() if not loss.counts])
+@each(loss=[name for name, loss in LOSSES.items() if not loss.counts])
 def test_losses_are_means_over_samples_and_features(loss):
     model = Autoencoder(config(output_activation="sigmoid"))
     x = torch.rand(9, 20)
@@ -125,15 +124,16 @@ def test_a_linear_output_is_compared_in_scaled_units():
     torch.testing.assert_close(model.trace(x).loss("mse"), wanted)
 
 
-@pytest.mark.parametrize(
-    ("code", "hidden", "output", "density"),
-    [
-        *((code, "relu", "identity", 0.3) for code in CODES),
-        ("topk", "sigmoid", "sigmoid", 1.0),
-        ("identity", "softmax", "relu", 0.6),
-        ("relu", "identity", "softmax", 0.1),
-        ("relu", "relu", "exp", 0.3),
-    ],
+@each(
+    {
+        "code, hidden, output, density": [
+            *((code, "relu", "identity", 0.3) for code in CODES),
+            ("topk", "sigmoid", "sigmoid", 1.0),
+            ("identity", "softmax", "relu", 0.6),
+            ("relu", "identity", "softmax", 0.1),
+            ("relu", "relu", "exp", 0.3),
+        ]
+    }
 )
 def test_the_dense_module_is_the_same_map_and_can_be_exported(code, hidden, output, density):
     settings = {"activation": hidden, "output_activation": output, "decoder_layer_sizes": (9, 11)}

@@ -1,9 +1,8 @@
 """Latents without a way from an input to an output cannot fire."""
 
 import numpy as np
-import pytest
 import torch
-from tests.covering import covering
+from tests.covering import each, pairs
 
 from dsae.config import AutoencoderConfig
 from dsae.nn import Autoencoder
@@ -27,14 +26,14 @@ def paths(layers):
     return product
 
 
-@covering(density=[0.02, 0.06, 0.3, 1.0], hidden=[(), (7,), (7, 5)], block_size=[1, 4], seed=[0, 1])
+@pairs(density=[0.02, 0.06, 0.3, 1.0], hidden=[(), (7,), (7, 5)], block_size=[1, 4], seed=[0, 1])
 def test_connected_are_those_with_a_path_on_both_sides(density, hidden, block_size, seed):
     made = model(density, hidden_layer_sizes=hidden, block_size=block_size, seed=seed)
     wanted = paths(made.encoder).any(axis=1) & paths(made.decoder).any(axis=0)
     np.testing.assert_array_equal(made.connected, wanted)
 
 
-@pytest.mark.parametrize("code", ["topk", "batchtopk", "jumprelu"])
+@each(code=["topk", "batchtopk", "jumprelu"])
 def test_latents_that_are_not_stay_off_whatever_comes(code):
     made, x = model(code=code), 100 * torch.randn(50, WIDTH, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -62,7 +62,7 @@ def test_rows_that_are_not_contiguous():
     torch.testing.assert_close(layer(x), layer.to_dense()(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("n_in", "n_out"), [(0, 3), (3, 0)])
+@each({"n_in, n_out": [(0, 3), (3, 0)]})
 def test_a_layer_without_weights(n_in, n_out):
     layer, x = SparseLinear(n_in, n_out), torch.randn(5, n_in)
     assert torch.equal(layer(x), layer.bias.expand(5, n_out))
@@ -77,7 +77,7 @@ def test_it_takes_what_a_linear_layer_takes():
         SparseLinear(4, 3, 0.5)
 
 
-@pytest.mark.parametrize("density", [0.1, 0.8])
+@each(density=[0.1, 0.8])
 def test_a_layer_on_another_device_is_planned_there(density):
     """torch's ``meta`` device stands for one that cannot share memory."""
     layer = SparseLinear(20, 10, device="meta", density=density)
@@ -125,7 +125,7 @@ def test_values_are_scaled_by_the_live_fan_in():
     assert 1 / 30 < layer.values[900:].abs().max() <= 1 / 3
 
 
-@pytest.mark.parametrize("density", [None, 0.25])
+@each(density=[None, 0.25])
 def test_from_dense_keeps_the_largest(density):
     linear = nn.Linear(8, 6)
     layer = SparseLinear.from_dense(linear, density)
@@ -136,7 +136,7 @@ def test_from_dense_keeps_the_largest(density):
     assert torch.equal(layer.bias, linear.bias)
 
 
-@pytest.mark.parametrize("block_size", [4, 8])
+@each(block_size=[4, 8])
 def test_from_dense_keeps_the_blocks_with_the_largest_sums(block_size):
     dense = nn.Linear(9, 16)
     layer = SparseLinear.from_dense(dense, 0.25, block_size=block_size)
@@ -171,8 +171,7 @@ def test_state_dict_carries_the_topology():
     assert torch.equal(one(x), other(x))
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
-@pytest.mark.parametrize("density", [0.1, 0.8])
+@each(copied=[copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))], density=[0.1, 0.8])
 def test_a_copy_is_equal_and_independent(density, copied):
     layer, x = SparseLinear(20, 10, density=density), torch.randn(3, 20)
     layer(x).sum().backward()  # what is cached on the way
@@ -219,8 +218,7 @@ def test_the_state_of_another_shape_is_refused(other):
         SparseLinear(20, 10, density=0.1, bias=False).load_state_dict(SparseLinear(*other, bias=False).state_dict())
 
 
-@each(dtype=[torch.float16, torch.bfloat16, torch.float64, torch.int64])
-@pytest.mark.parametrize("density", [0.1, 1.0])
+@each(dtype=[torch.float16, torch.bfloat16, torch.float64, torch.int64], density=[0.1, 1.0])
 def test_input_of_another_dtype_is_cast(dtype, density):
     layer, x = SparseLinear(20, 10, density=density), torch.randint(3, (4, 20))
     torch.testing.assert_close(layer(x.to(dtype)), layer(x.float()))
@@ -233,7 +231,7 @@ def test_a_weight_of_another_rank_is_refused():
         SparseLinear.from_dense(torch.ones(3))
 
 
-@pytest.mark.parametrize("density", [0.2, 0.8, 1.0])
+@each(density=[0.2, 0.8, 1.0])
 def test_autocast(density):
     layer = SparseLinear(20, 10, density=density)
     with torch.autocast("cpu", torch.bfloat16):
@@ -282,8 +280,7 @@ def test_torch_func_sees_the_dense_layer(density, dtype, bias):
     assert not bias or torch.equal(sparse["bias"], full["bias"])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("given", ["rows", "panels"])
+@each(dtype=[torch.float32, torch.float64], given=["rows", "panels"])
 def test_second_derivatives_raise_rather_than_vanish(dtype, given):
     layer = SparseLinear(6, 4, density=0.3, dtype=dtype)
     x = torch.randn(5, 6, dtype=dtype, requires_grad=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.covering import covering
+from tests.covering import pairs
 
 from dsae import ops
 from dsae.topology import Topology, random_topology
@@ -40,10 +40,10 @@ def in_pieces(parts, topology, height, by_gemm, tape=None):
     return ops.loss_by_rows(*weights, topology, measure, height, (parts["width"],), tape, by_gemm=by_gemm)
 
 
-@covering(height=[1, 4, N_ROWS, 100], by_gemm=[False, True], dtype=[torch.float32, torch.float64])
+@pairs(height=[1, 4, N_ROWS, 100], by_gemm=[False, True], dtype=[torch.float32, torch.float64])
 def test_pieces_give_the_loss_and_the_gradients_of_all_rows(parts, height, by_gemm, dtype):
     topology, given = parts
-    one, other = ({name: t.to(dtype).requires_grad_(name != "target") for name, t in given.items()} for _ in range(2))
+    one, other = ({k: t.to(dtype, copy=True).requires_grad_(k != "target") for k, t in given.items()} for _ in range(2))
     tape = ops.Tape()
     tape.recording = True
     z, expected = whole(one, topology)

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import each, pairs
 from tests.ops.test_sparse_rows import DENSITIES, layer
 from torch.nn import functional as F
 
@@ -28,7 +28,7 @@ def counted(n_rows, width, seed=0):
     return counts
 
 
-@covering(
+@pairs(
     shape=SHAPES,
     density=DENSITIES,
     loss=COUNTS,
@@ -77,8 +77,7 @@ def test_a_tiled_likelihood_is_that_of_the_whole_output(
 
 
 @native
-@pytest.mark.parametrize("n_rows", [1, 50, 130])
-@pytest.mark.parametrize("width", [1, 70, 3000])
+@each(n_rows=[1, 50, 130], width=[1, 70, 3000])
 def test_sums_of_exponentials_are_those_of_numpy_on_any_number_of_threads(width, n_rows):
     topology, values, bias = layer((width, 6), 0.5)
     h = 5 * torch.randn(n_rows, 6)
@@ -97,3 +96,12 @@ def test_sums_of_exponentials_are_those_of_numpy_on_any_number_of_threads(width,
     np.testing.assert_allclose(found[0], wanted, rtol=1e-5, atol=1e-5)
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
+
+
+def test_a_loss_that_couples_outputs_takes_no_weights_of_values_in_tiles():
+    topology, values, bias = layer((7, 3), 1.0)
+    plain = ops.SparseRows.of(sp.csr_matrix(counted(5, 7)))
+    target = replace(plain, known=np.ones(plain.values.size, np.float32))
+    assert float(ops.tiled_loss(values, bias, torch.randn(5, 3), topology, target, "poisson").detach()) > 0
+    with pytest.raises(ValueError, match=r"got 'multinomial' with weights of values\. Use loss_by_rows\."):
+        ops.tiled_loss(values, bias, torch.randn(5, 3), topology, target, "multinomial")

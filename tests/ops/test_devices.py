@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.covering import each
 
 from dsae import ops
 from dsae.config import loss_of
@@ -40,7 +41,7 @@ def test_products():
         assert there(x.coo(values), x.dense(values))  # meta has no sparse products
 
 
-@pytest.mark.parametrize("loss", ["mse", "bce"])
+@each(loss=["mse", "bce"])
 def test_losses_of_sparse_rows(loss):
     values, bias, h = numbers(TOPOLOGY.nnz), numbers(50), numbers(16, 20)
     transposed, needs = TOPOLOGY.transpose[0], ops._rows.Needs(True, True)

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import each, pairs
 
 from dsae import kernels, ops
 from dsae.config import LOSSES
@@ -61,7 +61,7 @@ def close(got, expected, tolerance):
         torch.testing.assert_close(one.double(), other.double(), rtol=0, atol=tolerance * max(largest, 1e-3))
 
 
-@covering(
+@pairs(
     shape=SHAPES,
     density=DENSITIES,
     n_rows=[1, 15, 200],
@@ -84,7 +84,7 @@ def test_it_is_the_dense_formula(shape, density, n_rows, fill, shift, unseen, pa
 
 
 @native
-@covering(shape=SHAPES, density=DENSITIES, n_rows=[1, 130], shift=[False, True], needs=[(True, True), (False, True)])
+@pairs(shape=SHAPES, density=DENSITIES, n_rows=[1, 130], shift=[False, True], needs=[(True, True), (False, True)])
 def test_it_is_the_tiled_loss(shape, density, n_rows, shift, needs):
     topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer(shape, density))
     aim, h = target(n_rows, shape[0], 0.05, shift), torch.randn(n_rows, shape[1])
@@ -95,7 +95,7 @@ def test_it_is_the_tiled_loss(shape, density, n_rows, shift, needs):
 
 
 @native
-@covering(shape=SHAPES, density=DENSITIES, n_rows=[1, 130], fill=[0.0, 0.05, 0.7], shift=[False, True])
+@pairs(shape=SHAPES, density=DENSITIES, n_rows=[1, 130], fill=[0.0, 0.05, 0.7], shift=[False, True])
 def test_gradients_of_any_edge_and_norms_are_those_of_the_whole_output(shape, density, n_rows, fill, shift):
     topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer(shape, density))
     aim, h = target(n_rows, shape[0], fill, shift), torch.randn(n_rows, shape[1])
@@ -127,7 +127,7 @@ def test_a_column_far_from_zero_loses_no_digits():
     close([_native.gram_sddmm(0.1 * values, 0 * bias, h, topology, aim, topology)], [dw], 1e-6)
 
 
-@covering(density=DENSITIES[1:], shift=[False, True], unseen=[1.0, 0.25])
+@pairs(density=DENSITIES[1:], shift=[False, True], unseen=[1.0, 0.25])
 def test_gradients_of_the_twin_are_exact(density, shift, unseen):
     topology, values, bias = layer((9, 5), density, torch.float64)
     h, aim = torch.randn(6, 5, dtype=torch.float64, requires_grad=True), target(6, 9, 0.3, shift)
@@ -143,7 +143,7 @@ def test_few_weights_an_output_take_it_and_many_do_not():
 
 
 @native
-@covering(density=[0.01, 1.0], loss=["mse", "bce"], by_gemm=[False, True])
+@pairs(density=[0.01, 1.0], loss=["mse", "bce"], by_gemm=[False, True])
 def test_a_tiled_loss_takes_it_where_it_pays_and_is_the_same(density, loss, by_gemm, monkeypatch):
     taken = []
     monkeypatch.setattr(
@@ -183,7 +183,7 @@ def test_weights_of_rows_are_beyond_it():
     assert not pays(topology, aim)
 
 
-@pytest.mark.parametrize("unseen", [-1.0, float("nan"), float("inf"), True, "1"])
+@each(unseen=[-1.0, float("nan"), float("inf"), True, "1"])
 def test_a_weight_is_a_number_from_zero_on(unseen):
     topology, values, bias = layer((5, 3), 1.0)
     with pytest.raises(ValueError, match=re.escape("unseen must be a number in [0, inf); got ")):
@@ -191,21 +191,22 @@ def test_a_weight_is_a_number_from_zero_on(unseen):
 
 
 @native
-@pytest.mark.parametrize(
-    ("place", "at", "wrong", "message"),
-    [
-        (0, 2, np.zeros(1, np.float32), "Expected values.size = "),
-        (0, 3, np.zeros(1, np.float32), "Expected bias.size = 5, the number of rows; got 1."),
-        (1, 0, np.zeros(1, np.int32), "Expected rows of windows.size = "),
-        (1, 2, np.zeros(1, np.int32), "Expected cuts.size = "),
-        (3, 0, np.zeros(2, np.int32), "Expected column indptr[-1] = "),
-        (3, 1, np.full(7, 6, np.int32), "Expected column indices in [0, 6); got one outside."),
-        (4, 1, np.full(7, 5, np.int32), "Expected sample indices in [0, 5); got one outside."),
-        (4, 2, np.zeros(1, np.float32), "Expected sample values.size = 7, the size of indices; got 1."),
-        (5, None, np.zeros(3, np.float32), "Expected shift.size = 5, the number of outputs; got 3."),
-        (8, 2, np.zeros((6, 4), np.float32), "Expected dx.shape[1] = 3, the width of x; got 4."),
-        (9, None, (np.zeros(3, np.float32),) * 2, "Expected known by column.size = 7, the size of indices; got 3."),
-    ],
+@each(
+    {
+        "place, at, wrong, message": [
+            (0, 2, np.zeros(1, np.float32), "Expected values.size = "),
+            (0, 3, np.zeros(1, np.float32), "Expected bias.size = 5, the number of rows; got 1."),
+            (1, 0, np.zeros(1, np.int32), "Expected rows of windows.size = "),
+            (1, 2, np.zeros(1, np.int32), "Expected cuts.size = "),
+            (3, 0, np.zeros(2, np.int32), "Expected column indptr[-1] = "),
+            (3, 1, np.full(7, 6, np.int32), "Expected column indices in [0, 6); got one outside."),
+            (4, 1, np.full(7, 5, np.int32), "Expected sample indices in [0, 5); got one outside."),
+            (4, 2, np.zeros(1, np.float32), "Expected sample values.size = 7, the size of indices; got 1."),
+            (5, None, np.zeros(3, np.float32), "Expected shift.size = 5, the number of outputs; got 3."),
+            (8, 2, np.zeros((6, 4), np.float32), "Expected dx.shape[1] = 3, the width of x; got 4."),
+            (9, None, (np.zeros(3, np.float32),) * 2, "Expected known by column.size = 7, the size of indices; got 3."),
+        ]
+    }
 )
 def test_the_kernel_refuses_what_does_not_fit(place, at, wrong, message):
     topology = Topology.full((5, 3))

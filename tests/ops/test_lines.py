@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import pairs
 
 from dsae import ops
 from dsae.nn import SparseLinear
@@ -30,9 +30,7 @@ def relative(got, expected):
     return ((got - expected).norm() / expected.norm()).item()
 
 
-@covering(
-    n_rows=[1, 16, 17, 64, 100], panels=[True, False], needs_input=[True, False], rounds=["all", "forward", "rest"]
-)
+@pairs(n_rows=[1, 16, 17, 64, 100], panels=[True, False], needs_input=[True, False], rounds=["all", "forward", "rest"])
 def test_products_differ_by_rounding_and_only_where_asked(n_rows, panels, needs_input, rounds):
     torch.manual_seed(0)
     layer, x = SparseLinear(70, 33, density=0.3), torch.randn(n_rows, 70)

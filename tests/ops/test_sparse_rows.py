@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from tests.covering import covering
+from tests.covering import covering, pairs
 from torch.nn import functional as F
 
 from dsae import ops
@@ -79,7 +79,7 @@ def test_native_equals_plain_torch(shape, density, fill):
             same(*zip(*pairs, strict=True))
 
 
-@covering(
+@pairs(
     shape=SHAPES,
     density=DENSITIES,
     kind=KINDS,
@@ -102,7 +102,7 @@ def test_a_tiled_loss_is_the_loss_of_the_whole_output(shape, density, kind, by_g
     same(torch.autograd.grad(3 * got, wanted), torch.autograd.grad(3 * expected, wanted))
 
 
-@covering(shape=SHAPES, density=DENSITIES, kind=KINDS, by_gemm=[False, True], known=[False, True], weight=[False, True])
+@pairs(shape=SHAPES, density=DENSITIES, kind=KINDS, by_gemm=[False, True], known=[False, True], weight=[False, True])
 def test_a_weighted_loss_is_that_of_the_whole_output(shape, density, kind, by_gemm, known, weight):
     """Of values that are not stored the weight is their row's; also of columns that are far from zero."""
     rng = np.random.default_rng(3)
@@ -132,7 +132,7 @@ def test_a_weighted_loss_is_that_of_the_whole_output(shape, density, kind, by_ge
     assert sum(parts) == pytest.approx(counts.sum().item(), abs=2)  # a part in which nothing counts has size 1
 
 
-@covering(density=DENSITIES, kind=KINDS)
+@pairs(density=DENSITIES, kind=KINDS)
 def test_gradients_of_the_twins_are_exact(density, kind):
     topology, values, bias = layer((9, 5), density, torch.float64)
     target, x = batch(6, 9, centred=kind == "mse")[0], batch(6, 5)[0]
@@ -155,7 +155,7 @@ def test_what_nobody_learns_gets_no_gradient():
     assert dh.abs().sum() > 0
 
 
-@covering(n=[1, 40], kind=KINDS)
+@pairs(n=[1, 40], kind=KINDS)
 def test_growth_of_the_outer_layers_is_that_of_the_dense_batch(kind, n, monkeypatch):
     """The tape holds neither the input nor the output's gradient, and growth finds the same edges."""
     monkeypatch.setattr("dsae.ops._grow._ALWAYS_SCORED", 100)

@@ -125,7 +125,7 @@ def test_growth_takes_the_largest_absent_gradients(shape, n, packed, dtype):
     torch.testing.assert_close(gradient[mask].sort(descending=True).values, best, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("n", [1, 50, 2000])
+@each(n=[1, 50, 2000])
 def test_growth_of_a_large_layer_takes_the_best_of_what_could_be_large(n, monkeypatch):
     monkeypatch.setattr("dsae.ops._grow._ALWAYS_SCORED", 100)
     topology, _, _, x = make((70, 129), 0.1, 20)
@@ -140,7 +140,7 @@ def test_growth_of_a_large_layer_takes_the_best_of_what_could_be_large(n, monkey
     assert torch.equal(mask, grow(x, dy, topology, n, seed=6)), "chance has no say"
 
 
-@pytest.mark.parametrize("value", [0.0, float("nan")])
+@each(value=[0.0, float("nan")])
 def test_growth_without_a_gradient_is_by_chance_and_as_much_as_asked_for(value):
     topology, _, _, x = make((70, 129), 0.1, 20)
     dy = torch.full((20, 70), value)

@@ -56,7 +56,7 @@ def test_block_mean_averages_blocks():
     np.testing.assert_allclose(_pixels.block_mean(matrix), matrix.reshape(64, 2, 64, 3).mean(axis=(1, 3)))
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (256, 384), (130, 3), (1, 300)])
+@each(shape=[(5, 7), (256, 384), (130, 3), (1, 300)])
 def test_weight_map_is_the_block_mean_of_the_dense_weights(make_model, shape):
     n_out, n_in = shape
     layer = make_model(n_features=n_in, n_components=n_out, live=0.3).layers["encoder.0"]

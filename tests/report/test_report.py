@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from tests.covering import covering, each
+from tests.covering import each, pairs
 
 from dsae import metrics
 from dsae.config import CODE_ACTIVATIONS, AutoencoderConfig
@@ -85,9 +85,7 @@ def page_of(model, X, **options):
     return html, page
 
 
-@pytest.mark.parametrize(
-    ("activation", "kind"), list(zip(CODE_ACTIVATIONS, itertools.cycle([np.asarray, sp.csr_matrix]), strict=False))
-)
+@each({"activation, kind": list(zip(CODE_ACTIVATIONS, itertools.cycle([np.asarray, sp.csr_matrix]), strict=False))})
 def test_every_kind_of_code_and_rows(make_model, activation, kind):
     k = 2 if activation in ("topk", "batchtopk", "jumprelu") else None
     model = make_model(hidden_layer_sizes=(8,), code_activation=activation, k=k, model={"history": history()})
@@ -171,7 +169,7 @@ def test_feature_names_come_from_the_model_unless_given(make_model):
 DEGENERATE = {"one row": rows(1), "zeros": np.zeros((3, 12)), "constant": np.ones((50, 12))}
 
 
-@covering(kind=DEGENERATE, live=[0.0, 0.4, 1.1], shape=[None, (3, 4)])
+@pairs(kind=DEGENERATE, live=[0.0, 0.4, 1.1], shape=[None, (3, 4)])
 def test_degenerate_rows_and_weights(make_model, kind, live, shape):
     X = DEGENERATE[kind]
     model = make_model(live=live, n_components=1, model={"history": history(1)})

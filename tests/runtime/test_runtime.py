@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from tests.covering import covering, each
+from tests.covering import covering, each, pairs
 
 import dsae
 from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS
@@ -76,8 +76,7 @@ def test_equals_the_formula_for_every_code(make_model, code, live, n_rows, block
     close(runtime.reconstruct(rows), by_formula(model, rows))
 
 
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@each(output=HIDDEN_ACTIVATIONS)
+@each(activation=HIDDEN_ACTIVATIONS, output=HIDDEN_ACTIVATIONS)
 def test_equals_the_formula_for_every_hidden_and_output_activation(make_model, activation, output):
     model = make_model(hidden_layer_sizes=(9,), activation=activation, output_activation=output)
     rows = some_rows(40)
@@ -85,7 +84,7 @@ def test_equals_the_formula_for_every_hidden_and_output_activation(make_model, a
     close(Runtime(model).reconstruct(rows[:1]), by_formula(model, rows[:1]))
 
 
-@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
+@each(code=CODE_ACTIVATIONS)
 def test_a_row_does_not_depend_on_its_batch(make_model, code):
     runtime = Runtime(make_model(hidden_layer_sizes=(9,), code_activation=code, **CODES[code]))
     rows = some_rows(1100)
@@ -96,7 +95,7 @@ def test_a_row_does_not_depend_on_its_batch(make_model, code):
     close(runtime.encode(rows[order]), codes[order])
 
 
-@pytest.mark.parametrize("n_rows", [1, 20, 1100])
+@each(n_rows=[1, 20, 1100])
 def test_every_form_of_the_rows_gives_the_same(make_model, n_rows):
     runtime = Runtime(make_model(hidden_layer_sizes=(9,)))
     rows = some_rows(n_rows)
@@ -217,7 +216,7 @@ def test_a_saved_model_computes_the_same(make_model, tmp_path):
     np.testing.assert_array_equal(loaded.reconstruct(some_rows(30)), runtime.reconstruct(some_rows(30)))
 
 
-@pytest.mark.parametrize("code", ["topk", "batchtopk", "jumprelu"])
+@each(code=["topk", "batchtopk", "jumprelu"])
 def test_codes_are_shortened_in_use(make_model, code):
     runtime = Runtime(make_model(20, 12, code_activation=code, k=6, live=0.8))
     X = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
@@ -248,8 +247,7 @@ def test_a_topk_code_is_lengthened_too(make_model):
     assert (longer.encode(X) != 0).sum(axis=1).max() > 2
 
 
-@pytest.mark.parametrize("code", ["relu", "topk", "jumprelu"])
-@each(form=[np.asarray, sp.csr_matrix])
+@each(code=["relu", "topk", "jumprelu"], form=[np.asarray, sp.csr_matrix])
 def test_sparse_codes_are_the_dense_ones_and_never_dense_as_a_whole(make_model, code, form, monkeypatch):
     runtime = Runtime(make_model(20, 12, code_activation=code, k=None if code == "relu" else 4))
     X = form(np.maximum(np.random.default_rng(0).normal(size=(100, 20)), 0).astype(np.float32))
@@ -262,7 +260,7 @@ def test_sparse_codes_are_the_dense_ones_and_never_dense_as_a_whole(make_model, 
     np.testing.assert_allclose(codes.toarray(), runtime.encode(X), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+@each(form=[np.asarray, sp.csr_matrix])
 def test_errors_by_row_and_by_value_agree(make_model, form, monkeypatch):
     monkeypatch.setattr("dsae.runtime._layers._VALUES_AT_ONCE", 9 * 20)
     runtime = Runtime(make_model(20, 5, hidden_layer_sizes=(8,)))
@@ -276,8 +274,7 @@ def test_errors_by_row_and_by_value_agree(make_model, form, monkeypatch):
     np.testing.assert_allclose(runtime.score_samples(form(X), scale=scale), -weighted, rtol=1e-4)
 
 
-@pytest.mark.parametrize("code", CODE_ACTIVATIONS)
-@each(form=[np.asarray, sp.csr_matrix, sp.coo_array, pd.DataFrame])
+@each(code=CODE_ACTIVATIONS, form=[np.asarray, sp.csr_matrix, sp.coo_array, pd.DataFrame])
 def test_float64_equals_the_formula_to_rounding(make_model, code, form):
     model = make_model(live=0.5, hidden_layer_sizes=(9,), code_activation=code, **CODES[code])
     runtime, rows = Runtime(model, dtype="float64"), some_rows(33).astype(np.float64) * np.pi
@@ -305,7 +302,7 @@ def with_missing(make_model, **config):
     return make_model(missing="mask", model={"inputs": inputs}, **config)
 
 
-@covering(kind=["dense", "csr"], dtype=[np.float32, np.float64], code=["identity", "topk", "batchtopk"])
+@pairs(kind=["dense", "csr"], dtype=[np.float32, np.float64], code=["identity", "topk", "batchtopk"])
 def test_the_mean_stands_for_what_is_not_known(make_model, rng, kind, dtype, code):
     model = with_missing(make_model, code_activation=code, **({} if code == "identity" else {"k": 2}))
     runtime, X = Runtime(model, dtype), rng.normal(size=(40, 12)).astype(np.float32)

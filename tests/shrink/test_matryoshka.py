@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import each, pairs
 
 from dsae import DeepSparseAutoencoder
 from dsae.config import AutoencoderConfig
@@ -25,7 +25,7 @@ def rows(n=50):
 
 
 @native
-@covering(
+@pairs(
     code=["topk", "batchtopk", "jumprelu", "relu", "identity"],
     density=[1.0, 0.4],
     decoder=[(), (9,)],
@@ -57,7 +57,7 @@ def test_it_is_the_loss_of_codes_whose_later_latents_are_zero(monkeypatch, code,
             torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-3, atol=1e-5 * scale + 1e-7)
 
 
-@pytest.mark.parametrize("code", ["topk", "batchtopk", "jumprelu", "identity"])
+@each(code=["topk", "batchtopk", "jumprelu", "identity"])
 def test_so_the_first_latents_reconstruct_better(code):
     X = make_sparse_features(1500, WIDTH, 30, n_trees=0, max_rate=0.3, random_state=0).X
     errors = []
@@ -78,7 +78,7 @@ def test_the_full_width_need_not_be_named():
     np.testing.assert_array_equal(*codes)
 
 
-@pytest.mark.parametrize("widths", [(24, 8), (8, 8), (0, 8), (8, LATENTS + 1), (8, 2.5)])
+@each(widths=[(24, 8), (8, 8), (0, 8), (8, LATENTS + 1), (8, 2.5)])
 def test_widths_rise_up_to_that_of_the_code(widths):
     with pytest.raises(ValueError, match="matryoshka"):
         DeepSparseAutoencoder(code_activation="topk", k=K, matryoshka=widths, **SETTINGS).fit(rows().numpy())

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.covering import covering
+from tests.covering import covering, each, pairs
 
 from dsae import ops
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
@@ -56,7 +56,7 @@ def test_density_promised_is_density_obtained(name, density, n_steps):
     assert {layer: module.nnz for layer, module in model.layers.items()} == target_nnz(model.config)
 
 
-@covering(name=NAMES, block_size=[4, 8], n_steps=[2, 40])
+@pairs(name=NAMES, block_size=[4, 8], n_steps=[2, 40])
 def test_blocks_come_to_their_density_within_one_block(name, block_size, n_steps):
     model = run(name, 0.2, n_steps=n_steps, block_size=block_size)
     for layer, wanted in target_nnz(model.config).items():
@@ -84,7 +84,7 @@ def test_a_seed_repeats_the_run_bit_for_bit(name):
     assert not torch.equal(one.layers["encoder.0"].values[:5], different.layers["encoder.0"].values[:5])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(name=NAMES)
 def test_methods_only_shrink_and_never_exceed_the_density_they_start_with(name):
     seen = []
     model = run(name, watch=lambda model, step: seen.append(model.nnz))
@@ -94,14 +94,14 @@ def test_methods_only_shrink_and_never_exceed_the_density_they_start_with(name):
     assert 0.8 * start < seen[0] <= 1.2 * start
 
 
-@pytest.mark.parametrize(("name", "changes"), [("random", False), ("set", True), ("rigl", True), ("granet", True)])
+@each({"name, changes": [("random", False), ("set", True), ("rigl", True), ("granet", True)]})
 def test_who_exchanges_edges(name, changes):
     edges = []
     run(name, watch=lambda model, step: edges.append(model.layers["encoder.0"].topology.indices))
     assert (not np.array_equal(edges[0], edges[-1])) == changes
 
 
-@pytest.mark.parametrize("name", ["saliency", "magnitude", "gradient", "tempered"])
+@each(name=["saliency", "magnitude", "gradient", "tempered"])
 def test_what_goes_has_the_smallest_score(name):
     model = Autoencoder(AutoencoderConfig(n_features=30, n_components=6))
     x = torch.randn(64, 30)
@@ -119,7 +119,7 @@ def test_what_goes_has_the_smallest_score(name):
     assert set(kept.tolist()) == set(score.topk(20).indices.tolist())
 
 
-@pytest.mark.parametrize("name", ["saliency", "tempered"])
+@each(name=["saliency", "tempered"])
 def test_a_running_mean_follows_its_edges(name):
     layer, score, mean = SparseLinear(6, 5, density=0.5), METHODS[name].drop(), 0
     for _ in range(2):
@@ -133,7 +133,7 @@ def test_a_running_mean_follows_its_edges(name):
     np.testing.assert_allclose(score.state_dict()["layer"], rewiring.move(mean.numpy()), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(name=NAMES)
 def test_the_optimisers_pass_tells_a_score_what_it_would_observe(name):
     """Until the topology is final; scores that need more than the gradient observe for themselves."""
     states, n_steps = [], 1000
@@ -174,7 +174,7 @@ def test_set_drops_the_weakest_and_grows_at_zero():
     assert (layer.values[torch.tensor(rewiring.source < 0)] == 0).all()
 
 
-@pytest.mark.parametrize("n_steps", [40, 400])
+@each(n_steps=[40, 400])
 def test_rigl_grows_by_the_gradient_in_runs_of_any_length(n_steps, monkeypatch):
     by_chance = []
     original = AbsentGradient.edges
@@ -189,7 +189,7 @@ def test_rigl_grows_by_the_gradient_in_runs_of_any_length(n_steps, monkeypatch):
     assert len(by_chance) > 40
 
 
-@pytest.mark.parametrize("density", [0.1, 0.6])
+@each(density=[0.1, 0.6])
 def test_the_tape_holds_the_gradient_of_the_loss(density):
     model = Autoencoder(AutoencoderConfig(n_features=30, n_components=6, density=density, code_activation="sigmoid"))
     layer = model.layers["encoder.0"]
@@ -206,7 +206,7 @@ def test_the_tape_holds_the_gradient_of_the_loss(density):
     torch.testing.assert_close(live, layer.values.grad, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("density", "share"), [(0.05, 0.5), (0.2, 0.5), (0.4, 0.8), (0.7, 1.0)])
+@each({"density, share": [(0.05, 0.5), (0.2, 0.5), (0.4, 0.8), (0.7, 1.0)]})
 def test_gradual_methods_start_with_half_of_the_weights_and_init_with_its_own(density, share):
     names = "encoder.0", "encoder.1", "decoder.0", "decoder.1"
     config = AutoencoderConfig(
@@ -222,7 +222,7 @@ def test_gradual_methods_start_with_half_of_the_weights_and_init_with_its_own(de
     assert start_model(config, train, generator, moments, dense).density == 1
 
 
-@pytest.mark.parametrize("name", METHODS)
+@each(name=METHODS)
 def test_wide_layers_have_the_final_edges_from_the_start_and_grow_by_the_gradient(name, monkeypatch):
     monkeypatch.setattr("dsae.shrink._rewire.LARGEST_DENSE_START", 100)
     monkeypatch.setattr("dsae.train._start.LARGEST_DENSE_START", 100)

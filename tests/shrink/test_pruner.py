@@ -108,7 +108,7 @@ def test_density_promised_is_density_obtained_and_stays(method, optimizer, densi
     assert set(map(id, training.optimizer.state)) <= held
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each(method=METHODS)
 def test_layers_of_blocks_come_to_their_density_within_one_block(method):
     layers = SparseLinear(12, 20, block_size=8), SparseLinear(20, 5, block_size=4)
     model = nn.Sequential(layers[0], nn.ReLU(), layers[1])
@@ -139,7 +139,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(method, optimizer, de
         assert torch.equal(one.values, other.values)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each(method=METHODS)
 def test_open_ended_it_has_its_density_from_the_start(method):
     training = Training("adam", density=0.2, method=method)
     assert training.counts == wanted(0.2)
@@ -149,7 +149,7 @@ def test_open_ended_it_has_its_density_from_the_start(method):
     assert training.pruner.finished == (method == "random")
 
 
-@pytest.mark.parametrize("method", ["random", "rigl", "tempered"])
+@each(method=["random", "rigl", "tempered"])
 def test_layers_that_are_too_sparse_grow_to_what_is_wanted(method):
     training = Training("adam", built=0.05, density=0.4, method=method, n_steps=N_STEPS)
     assert training.counts == wanted(0.4)
@@ -157,7 +157,7 @@ def test_layers_that_are_too_sparse_grow_to_what_is_wanted(method):
     assert training.counts == wanted(0.4)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@each(optimizer=OPTIMIZERS)
 def test_state_per_weight_moves_with_its_edge(optimizer):
     training = Training(optimizer, density=1.0, method="random")
     training.run(3)
@@ -201,17 +201,18 @@ def _model():
     return nn.Sequential(SparseLinear(4, 3), nn.Linear(3, 3))
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"density": 0}, r"density must be a number in \(0, 1\]; got 0"),
-        ({"density": {"0": 2.0}}, r"density\['0'\] must be a number in \(0, 1\]; got 2"),
-        ({"density": {"1": 0.5}}, "density names '1', which is no SparseLinear layer that learns"),
-        ({"density": {}}, "density must name a layer"),
-        ({"density": 0.5, "method": "rigel"}, "method must be one of .*; got 'rigel'. Did you mean 'rigl'"),
-        ({"density": 0.5, "n_steps": 0}, "n_steps must be a whole number"),
-        ({"density": 0.5, "schedule": Schedule(share=0.1)}, "n_steps must be the number of training steps"),
-    ],
+@each(
+    {
+        "settings, message": [
+            ({"density": 0}, r"density must be a number in \(0, 1\]; got 0"),
+            ({"density": {"0": 2.0}}, r"density\['0'\] must be a number in \(0, 1\]; got 2"),
+            ({"density": {"1": 0.5}}, "density names '1', which is no SparseLinear layer that learns"),
+            ({"density": {}}, "density must name a layer"),
+            ({"density": 0.5, "method": "rigel"}, "method must be one of .*; got 'rigel'. Did you mean 'rigl'"),
+            ({"density": 0.5, "n_steps": 0}, "n_steps must be a whole number"),
+            ({"density": 0.5, "schedule": Schedule(share=0.1)}, "n_steps must be the number of training steps"),
+        ]
+    }
 )
 def test_wrong_settings_are_refused(settings, message):
     model = _model()

@@ -52,9 +52,7 @@ def by_autograd(model, x, weight):
     return value, gradient
 
 
-@each(density=[1.0, 0.4])
-@each(hidden=[(), (9,)])
-@pytest.mark.parametrize("code", ["topk", "batchtopk", "jumprelu"])
+@each(density=[1.0, 0.4], hidden=[(), (9,)], code=["topk", "batchtopk", "jumprelu"])
 def test_value_and_gradient_are_those_of_the_dense_twin(code, hidden, density):
     model, x = model_with_dead(code, density, hidden_layer_sizes=hidden), rows()
     aux = AuxK(dead_after=N_ROWS, weight=0.3)
@@ -72,7 +70,7 @@ def test_value_and_gradient_are_those_of_the_dense_twin(code, hidden, density):
     torch.testing.assert_close(layer.values.grad, gradient.flatten()[at], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("density", [1.0, 0.4])
+@each(density=[1.0, 0.4])
 def test_the_gradient_reaches_the_encoder_of_dead_latents_and_of_no_others(density):
     model = model_with_dead(density=density).train()
     aux = AuxK(dead_after=N_ROWS)
@@ -90,8 +88,7 @@ def test_the_gradient_reaches_the_encoder_of_dead_latents_and_of_no_others(densi
     assert model.layers["decoder.0"].bias.grad is None
 
 
-@pytest.mark.parametrize("density", [1.0, 0.4])
-@pytest.mark.parametrize("hidden", [(), (9,)])
+@each(density=[1.0, 0.4], hidden=[(), (9,)])
 def test_of_a_wide_sparse_batch_the_first_rows_count(density, hidden, monkeypatch):
     model = model_with_dead(density=density, hidden_layer_sizes=hidden).eval()
     X = sp.random(N_ROWS, WIDTH, 0.3, "csr", np.float32, random_state=0)
@@ -124,7 +121,7 @@ def test_the_clock_counts_samples_and_stands_still_in_use():
     assert (aux.idle[DEAD] == 70).all()
 
 
-@pytest.mark.parametrize("x", [torch.zeros(5, WIDTH), torch.full((5, WIDTH), 1e-30), 1e12 * rows(5)])
+@each(x=[torch.zeros(5, WIDTH), torch.full((5, WIDTH), 1e-30), 1e12 * rows(5)])
 def test_it_is_finite_always(x):
     model = model_with_dead().train()
     with torch.no_grad():

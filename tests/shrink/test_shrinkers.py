@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.covering import each
 
 from dsae import shrink
 from dsae.config import AutoencoderConfig
@@ -27,7 +28,7 @@ def model_and_trace(code="sigmoid", n_rows=40, **changes):
     return model, model.trace(torch.randn(n_rows, 12))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each(kind=KINDS)
 def test_exactly_one_hook(kind):
     assert len({"penalty", "prox", "rewire"} & set(vars(kind))) == 1
 
@@ -51,7 +52,7 @@ def test_l1_is_the_proximal_operator():
     assert (layer.values == 0).any()
 
 
-@pytest.mark.parametrize("block_size", [4, 8])
+@each(block_size=[4, 8])
 def test_l1_of_blocks_is_the_group_lasso_and_whole_blocks_leave(block_size):
     config = AutoencoderConfig(n_features=13, n_components=5, density=0.6, block_size=block_size)
     model = Autoencoder(config, torch.Generator().manual_seed(0))
@@ -95,8 +96,7 @@ def test_l2_is_half_the_squared_norm():
     torch.testing.assert_close(L2(0.3).penalty(model, trace).detach(), 0.15 * norm)
 
 
-@pytest.mark.parametrize("hidden", [(), (9,)])
-@pytest.mark.parametrize("code", ["identity", "relu", "sigmoid", "softmax", "topk", "jumprelu"])
+@each(hidden=[(), (9,)], code=["identity", "relu", "sigmoid", "softmax", "topk", "jumprelu"])
 def test_contractive_estimates_the_jacobian_norm(code, hidden):
     model, _ = model_and_trace(code, hidden_layer_sizes=hidden, activation="sigmoid")
     x = torch.randn(1, 12)
@@ -134,7 +134,7 @@ def test_kl_penalty_is_ngs_formula():
     )
 
 
-@pytest.mark.parametrize("code", ["sigmoid", "softmax"])
+@each(code=["sigmoid", "softmax"])
 def test_target_rate_draws_the_code_to_its_rate(code):
     model, _ = model_and_trace(code)
     optimizer = torch.optim.Adam(model.parameters(), 0.05)
@@ -172,7 +172,7 @@ def test_target_l0_gives_the_first_batch_its_l0_and_charges_what_it_takes():
     assert shrinker.price == before
 
 
-@pytest.mark.parametrize("off", [-1.0, 1.0])
+@each(off=[-1.0, 1.0])
 def test_target_l0_is_reached_where_nothing_else_learns(off):
     torch.manual_seed(0)
     model, trace = model_and_trace("jumprelu", n_rows=400)

@@ -46,7 +46,7 @@ def failing_at(monkeypatch, module, name, n):
     return calls
 
 
-@pytest.mark.parametrize(("module", "name"), CALLS, ids=lambda value: getattr(value, "__name__", value))
+@each({"module, name": CALLS})
 def test_whichever_call_fails_one_whole_model_is_there(models, tmp_path, module, name):
     old, new = models
     store.write(tmp_path / "model", old)
@@ -159,7 +159,7 @@ def as_nobody():
             os.seteuid(0)
 
 
-@pytest.mark.parametrize("write", [store.write, lambda folder, model: store.check_target(folder)])
+@each(write=[store.write, lambda folder, model: store.check_target(folder)])
 def test_a_folder_that_may_not_be_written_is_named(models, write):
     with tempfile.TemporaryDirectory() as parent:  # pytest's own is closed to others
         model = store.write(Path(parent) / "model", models[0])
@@ -218,7 +218,7 @@ def test_what_a_killed_first_writer_left_is_written_over(models, tmp_path):
 FOREIGN = ['{"architectures": ["BertModel"], "model_type": "bert"}', '{"format": "dsae checkpoint"}', "[]", "{", ""]
 
 
-@pytest.mark.parametrize("text", FOREIGN)
+@each(text=FOREIGN)
 def test_the_configuration_of_another_program_is_not_written_over(models, tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     for write in (store.write, lambda folder, model: store.check_target(folder)):
@@ -271,7 +271,7 @@ def test_a_listing_that_lies_is_refused(models, tmp_path, edit, message):
         store.read(folder)
 
 
-@pytest.mark.parametrize("worth_a_thread", [0, 1 << 20])
+@each(worth_a_thread=[0, 1 << 20])
 def test_one_changed_byte_is_told(models, tmp_path, monkeypatch, worth_a_thread):
     monkeypatch.setattr(_commit, "_WORTH_A_THREAD", worth_a_thread)
     path = stored(store.write(tmp_path / "model", models[0]), "model.safetensors")

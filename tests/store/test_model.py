@@ -134,8 +134,7 @@ def test_a_target_that_cannot_be_written_is_named(make_model, tmp_path):
         store.write(tmp_path / "file" / "model", make_model())
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-@pytest.mark.parametrize("agreeing", [False, True])
+@each(name=["config.json", "model.safetensors"], agreeing=[False, True])
 def test_a_truncated_file_is_refused_by_name(make_model, tmp_path, name, agreeing):
     folder = store.write(tmp_path / "model", make_model(**SPARSE, model={"metrics": {"fvu": 0.5}}))
     path = folder / name if name == "config.json" else stored(folder, name)
@@ -319,7 +318,7 @@ def test_a_folder_of_format_version_1_is_read_and_written_over(tmp_path):
     assert {path.name for path in folder.iterdir()} == {*theirs, stored(folder, "model.safetensors").name}
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "metrics.json", "history.jsonl"])
+@each(name=["model.safetensors", "metrics.json", "history.jsonl"])
 def test_a_truncated_folder_of_version_1_is_refused_by_name(tmp_path, name):
     folder = shutil.copytree(Path(__file__).parent / "version_1", tmp_path / "model")
     (folder / name).write_bytes((folder / name).read_bytes()[:-3])

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from tests.covering import covering
+from tests.covering import each, pairs
 
 from dsae.topology import (
     Layer,
@@ -35,7 +35,7 @@ def mask_of(topology):
     return mask
 
 
-@covering(shape=SHAPES, density=DENSITIES, block_size=SIZES)
+@pairs(shape=SHAPES, density=DENSITIES, block_size=SIZES)
 def test_a_mask_comes_back(shape, density, block_size):
     topology, mask = make(shape, density, block_size)
     np.testing.assert_array_equal(mask_of(topology), mask)
@@ -56,7 +56,7 @@ def test_a_block_is_active_where_any_of_its_edges_is():
     )
 
 
-@covering(shape=SHAPES, block_size=SIZES)
+@pairs(shape=SHAPES, block_size=SIZES)
 def test_full_and_empty(shape, block_size):
     full, empty = Topology.full(shape, block_size), Topology.empty(shape, block_size)
     assert full.is_full
@@ -66,7 +66,7 @@ def test_full_and_empty(shape, block_size):
     assert Topology.full(shape).is_matrix
 
 
-@covering(shape=SHAPES, density=DENSITIES, block_size=SIZES)
+@pairs(shape=SHAPES, density=DENSITIES, block_size=SIZES)
 def test_edges_one_by_one_and_their_transpose_know_their_slots(shape, density, block_size):
     topology, mask = make(shape, density, block_size)
     edges, slots = topology.edges
@@ -79,7 +79,7 @@ def test_edges_one_by_one_and_their_transpose_know_their_slots(shape, density, b
     np.testing.assert_array_equal(topology.cols[slots], transposed.rows)
 
 
-@covering(shape=SHAPES, density=DENSITIES, block_size=SIZES, dropped=[0.0, 0.4, 1.0], grown=[0.0, 0.5])
+@pairs(shape=SHAPES, density=DENSITIES, block_size=SIZES, dropped=[0.0, 0.4, 1.0], grown=[0.0, 0.5])
 def test_rewiring_is_set_arithmetic(shape, density, block_size, dropped, grown):
     topology, mask = make(shape, density, block_size)
     rng = np.random.default_rng(1)
@@ -98,7 +98,7 @@ def test_rewiring_is_set_arithmetic(shape, density, block_size, dropped, grown):
     assert not moved[~kept].any()
 
 
-@covering(shape=[(40, 33), (45, 33), (3, 50)], block_size=[1, *SIZES], share=[0.0, 0.1, 0.5, 1.0])
+@pairs(shape=[(40, 33), (45, 33), (3, 50)], block_size=[1, *SIZES], share=[0.0, 0.1, 0.5, 1.0])
 def test_the_number_of_edges_is_right_to_one_block(shape, block_size, share):
     rng = np.random.default_rng(0)
     topology = random_topology(shape, 0.3, rng, block_size)
@@ -124,7 +124,7 @@ def test_the_weakest_blocks_have_the_smallest_sums():
     np.testing.assert_array_equal(weakest_blocks(single, scores, 30), weakest(scores, 30))
 
 
-@covering(shape=[(40, 60), (45, 33)], block_size=SIZES, share=[0.05, 0.5, 1.0])
+@pairs(shape=[(40, 60), (45, 33)], block_size=SIZES, share=[0.05, 0.5, 1.0])
 def test_promising_blocks_are_inactive_and_have_the_largest_sums_of_products(shape, block_size, share):
     topology, mask = make(shape, 0.3, block_size)
     rng = np.random.default_rng(2)
@@ -140,7 +140,7 @@ def test_promising_blocks_are_inactive_and_have_the_largest_sums_of_products(sha
         assert products[chosen].min() * 2 ** (2 / 64) >= products[inactive & ~chosen].max()
 
 
-@covering(shape=SHAPES, block_size=SIZES, into=[1, 4, 8])
+@pairs(shape=SHAPES, block_size=SIZES, into=[1, 4, 8])
 def test_a_layer_in_other_blocks_is_the_same_map(shape, block_size, into):
     topology, _ = make(shape, 0.3, block_size)
     rng = np.random.default_rng(3)
@@ -153,7 +153,7 @@ def test_a_layer_in_other_blocks_is_the_same_map(shape, block_size, into):
     np.testing.assert_array_equal(layer.to_dense(), expected)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda t: pickle.loads(pickle.dumps(t)), Topology.bare])
+@each(copied=[copy.deepcopy, copy.copy, lambda t: pickle.loads(pickle.dumps(t)), Topology.bare])
 def test_a_copy_keeps_its_blocks(copied):
     topology, mask = make((13, 9), 0.4, 4)
     other = copied(topology)
@@ -161,7 +161,7 @@ def test_a_copy_keeps_its_blocks(copied):
     np.testing.assert_array_equal(mask_of(other), mask)
 
 
-@pytest.mark.parametrize("block_size", [0, 2, 16, 4.5, True, "4"])
+@each(block_size=[0, 2, 16, 4.5, True, "4"])
 def test_other_sizes_are_refused(block_size):
     with pytest.raises(ValueError, match=r"block_size must be one of 1, 4 and 8; got "):
         Topology((4, 1), np.zeros(2, np.int32), np.zeros(0, np.int32), block_size)

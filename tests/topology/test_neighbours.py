@@ -38,7 +38,7 @@ def test_units_of_the_most_frequent_features_read_their_nearest():
         assert like[j, anchors[chosen]].min() >= np.sort(like[j, anchors])[-2] - 1e-6
 
 
-@pytest.mark.parametrize("n_units", [10, 60])
+@each(n_units=[10, 60])
 def test_no_path_leads_back(n_units):
     into, out = neighbour_edges(X, n_units, (300, 400), rng(), zero_diagonal=True)
     paths = sp.csr_matrix((np.ones(out.nnz), out.indices, out.indptr), shape=out.shape) @ sp.csr_matrix(
@@ -70,7 +70,7 @@ def test_training_starts_from_these_edges():
     assert dsa.density_ == pytest.approx(0.2, abs=0.01)
 
 
-@pytest.mark.parametrize("hidden", [(), (30,), (30, 25)])
+@each(hidden=[(), (30,), (30, 25)])
 def test_any_depth_and_method_keeps_the_density(hidden):
     given = SETTINGS | {"hidden_layer_sizes": hidden, "shrink": "rigl"}
     dsa = DeepSparseAutoencoder(10, init_topology="neighbours", **given).fit(X)
@@ -99,18 +99,19 @@ def test_sparse_weights_give_the_edges_to_start_from():
         np.testing.assert_array_equal(layer.topology.indices, matrix.indices)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"init_topology": "near"}, "init_topology must be one of random, neighbours; got 'near'"),
-        ({"zero_diagonal": True}, "zero_diagonal=True needs init_topology='neighbours' and shrink='random'"),
-        ({"zero_diagonal": "no"}, "zero_diagonal must be True or False; got 'no'"),
-        ({"init_topology": "neighbours", "block_size": 4}, "init_topology='neighbours' needs block_size=1; got 4"),
-        (
-            {"init_topology": "neighbours", "zero_diagonal": True, "hidden_layer_sizes": (8,)},
-            r"zero_diagonal=True needs hidden_layer_sizes=\(\); got \(8,\)",
-        ),
-    ],
+@each(
+    {
+        "given, message": [
+            ({"init_topology": "near"}, "init_topology must be one of random, neighbours; got 'near'"),
+            ({"zero_diagonal": True}, "zero_diagonal=True needs init_topology='neighbours' and shrink='random'"),
+            ({"zero_diagonal": "no"}, "zero_diagonal must be True or False; got 'no'"),
+            ({"init_topology": "neighbours", "block_size": 4}, "init_topology='neighbours' needs block_size=1; got 4"),
+            (
+                {"init_topology": "neighbours", "zero_diagonal": True, "hidden_layer_sizes": (8,)},
+                r"zero_diagonal=True needs hidden_layer_sizes=\(\); got \(8,\)",
+            ),
+        ]
+    }
 )
 def test_bad_settings_are_refused(given, message):
     with pytest.raises(ValueError, match=message):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from tests.arrays import LAYERS
-from tests.covering import covering, each
+from tests.covering import each, pairs
 
 from dsae.topology import Layer, Rewiring, Topology, erdos_renyi, inactive_edges, promising_edges, weakest
 
@@ -84,7 +84,7 @@ def test_the_transpose_is_the_masks_and_knows_its_slots(shape):
         assert topology.transpose[0] is transposed
 
 
-@covering(LAYERS)
+@pairs(LAYERS)
 def test_rewiring_is_set_arithmetic(shape, density):
     for dropped, grown in itertools.product((0.0, 0.4, 1.0), (0.0, 0.3, 1.0)):
         mask, rng = make_mask(shape, density), np.random.default_rng(2)
@@ -126,7 +126,7 @@ def dead_share(topology, share):
     return round(share * (topology.size - topology.nnz))
 
 
-@covering(WIDE)
+@pairs(WIDE)
 def test_drawn_edges_are_inactive_distinct_repeatable_and_as_many_as_requested(shape, density):
     for share in (0.0, 0.001, 0.3, 1.0):
         topology = Topology.from_mask(make_mask(shape, density))
@@ -147,7 +147,7 @@ def test_another_seed_draws_other_edges():
     assert 0 < (mask_of(one) & mask_of(other)).sum() < 250
 
 
-@covering(shape=[(6, 11), (3, 300), (50, 2)], n=[1, 5, 60])
+@pairs(shape=[(6, 11), (3, 300), (50, 2)], n=[1, 5, 60])
 def test_every_dead_edge_and_every_pair_of_them_is_equally_likely(shape, n):
     """Chi-squared over edges, over the pair of an edge and its next, and over the number in the first row."""
     rng = np.random.default_rng(0)
@@ -174,7 +174,7 @@ def is_chance(counts, mean, variance):
     return abs(spread - 1) < 5 * np.sqrt(3 / counts.size) and abs(counts.mean() - mean) < 5 * np.sqrt(variance)
 
 
-@covering(WIDE)
+@pairs(WIDE)
 def test_promising_edges_are_dead_and_have_the_largest_products(shape, density):
     for share in (0.0, 0.1, 0.5, 1.0):
         topology, rng = Topology.from_mask(make_mask(shape, density)), np.random.default_rng(5)

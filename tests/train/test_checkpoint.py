@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from tests.covering import pairwise
+from tests.covering import each, pairwise
 from tests.folders import change_state, put, stored
 from tests.train.runs import Killed, StoppedError, data, same, train
 
@@ -121,7 +121,7 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize("what", sorted(CHANGED))
+@each(what=sorted(CHANGED))
 def test_another_run_is_refused_by_what_differs(tmp_path, what):
     changed, message = CHANGED[what]
     with pytest.raises(StoppedError):
@@ -157,7 +157,7 @@ def test_another_number_of_threads_is_told(tmp_path, monkeypatch):
         train(Checkpoints(tmp_path / "run"))
 
 
-@pytest.mark.parametrize("name", ["thesis.tex", "checkpoint.json"])
+@each(name=["thesis.tex", "checkpoint.json"])
 def test_what_is_no_checkpoint_is_not_overwritten(tmp_path, name):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / name).write_text("{}")
@@ -207,7 +207,7 @@ TAMPERED = {
 }
 
 
-@pytest.mark.parametrize("what", TAMPERED)
+@each(what=TAMPERED)
 def test_a_tampered_checkpoint_is_refused_by_name(tmp_path, what):
     settings = {"early_stopping": True, "shrink": "set", "max_iter": 20}
     with pytest.raises(StoppedError):

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import covering, each, pairs
 from tests.train.runs import Killed, StoppedError, same, train
 
 from dsae import ops
@@ -97,8 +97,7 @@ def test_fifty_steps_from_the_oracles_state_have_its_gradients(
 
 
 @native
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("density", [1.0, 0.3])
+@each(code=CODES, density=[1.0, 0.3])
 def test_whether_zeros_are_left_out_is_decided_by_how_many_there_are(monkeypatch, code, density):
     config = AutoencoderConfig(WIDTH, LATENTS, code_activation=code, k=K, density=density)
     model = Autoencoder(config, torch.Generator().manual_seed(0)).train()
@@ -119,7 +118,7 @@ def dense_rows(z):
 
 
 @native
-@covering(code=CODES, density=[1.0, 0.3], n=[3, 17])
+@pairs(code=CODES, density=[1.0, 0.3], n=[3, 17])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, code, density, n):
     settings = {"n_components": 80, "hidden_layer_sizes": (), "code_activation": code, "k": 4, "density": density}
     whole = train(**settings)
@@ -129,7 +128,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, code, density, n):
 
 
 @native
-@covering(code=CODES, density=[1.0, 0.3], hidden=[(), (40,)])
+@pairs(code=CODES, density=[1.0, 0.3], hidden=[(), (40,)])
 def test_the_bits_do_not_depend_on_the_number_of_threads(code, density, hidden):
     settings = {"n_components": 2048, "hidden_layer_sizes": hidden, "code_activation": code, "k": 8}
     X = np.random.default_rng(0).normal(size=(600, 64)).astype(np.float32)
@@ -170,7 +169,7 @@ def test_torch_func_differentiates_all_of_it(monkeypatch, rng):
 
 
 @native
-@pytest.mark.parametrize("k", [4, 40])
+@each(k=[4, 40])
 def test_no_other_step_takes_a_code_whose_zeros_are_left_out(monkeypatch, k):
     """The stage that shrinks has no penalty on the code, so that the step by panels would take it."""
     chosen, choose = set(), _loop.step_for

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import covering, each, pairs
 from tests.train.runs import Killed, StoppedError, data, same, train
 
 from dsae import DeepSparseAutoencoder, ops
@@ -38,7 +38,7 @@ def seen(batch, epoch=0, **settings):
     return written_out(corruption(**settings).part(batch, epoch).x)
 
 
-@covering(
+@pairs(
     {"kind, noise": [("dense", 0.0), ("dense", 0.5), ("csr", 0.0)]}, mask=[0.0, 0.4, (0.1, 0.9)], rescale=[False, True]
 )
 def test_what_a_row_shows_depends_on_no_other_row(kind, noise, mask, rescale):
@@ -75,7 +75,7 @@ def test_a_sparse_row_hides_the_values_that_it_would_hide_written_out():
     np.testing.assert_array_equal(sparse, dense)
 
 
-@covering(kind=["dense", "csr"], mask=[0.3, (0.0, 0.8), (0.5, 0.5)])
+@pairs(kind=["dense", "csr"], mask=[0.3, (0.0, 0.8), (0.5, 0.5)])
 def test_the_share_of_hidden_values_is_the_one_asked_for(kind, mask):
     rows = np.ones((400, 500), np.float32)
     rows = sp.csr_matrix(rows * (RNG.random(rows.shape) < 0.05)) if kind == "csr" else rows
@@ -92,7 +92,7 @@ def test_the_share_of_hidden_values_is_the_one_asked_for(kind, mask):
         assert np.ptp(hidden) > 0.6 * (high - low)
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr"])
+@each(kind=["dense", "csr"])
 def test_the_target_is_the_whole_row(kind):
     given = corruption(mask=0.5).part(Batch.of(ROWS[kind]), 0)
     np.testing.assert_array_equal(written_out(given.target), written_out(ops.given_of(ROWS[kind]).x))
@@ -130,7 +130,7 @@ def test_noise_has_the_deviation_asked_for():
     assert abs(products.mean()) < 0.002
 
 
-@pytest.mark.parametrize("scale", [False, True])
+@each(scale=[False, True])
 def test_noise_is_in_units_of_the_datas_spread(scale):
     seen_by = []
 
@@ -147,7 +147,7 @@ def test_noise_is_in_units_of_the_datas_spread(scale):
     np.testing.assert_allclose(found, 0.5 * (deviation if scale else np.sqrt((deviation**2).mean())), rtol=0.15)
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr"])
+@each(kind=["dense", "csr"])
 def test_emphasis_weighs_what_is_hidden(monkeypatch, kind):
     monkeypatch.setattr(ops._rows, "DENSE_ABOVE", 2)
     rows = Batch.of(ROWS[kind])
@@ -205,7 +205,7 @@ def test_a_mask_goes_on_in_pieces_as_in_one_run(tmp_path):
     np.testing.assert_array_equal(whole.transform(DENSE), pieces.transform(DENSE))
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr"])
+@each(kind=["dense", "csr"])
 def test_validation_rows_are_whole(monkeypatch, kind):
     taken = {True: [], False: []}
     objective_of = _loop.objective_of
@@ -243,26 +243,30 @@ def test_without_noise_and_mask_rows_are_given_as_they_are():
         assert np.shares_memory(numbers, own)
 
 
-@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+@each(verb=["fit", "partial_fit"])
 def test_noise_on_sparse_rows_is_refused(verb):
     dsa = DeepSparseAutoencoder(4, noise=0.5)
     with pytest.raises(ValueError, match=re.escape(f"[{verb}] noise must be 0 for sparse rows") + ".*Use mask"):
         getattr(dsa, verb)(SPARSE)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"noise": -1}, "noise must be a number in [0, inf); got -1."),
-        ({"mask": 1.0}, "mask must be a number in [0, 1); got 1.0."),
-        ({"mask": (0.5, 0.2)}, "mask must be a share, or a pair (low, high) of them, the lower first; got (0.5, 0.2)."),
-        ({"mask": (0.1, 0.2, 0.3)}, "mask must be a share, or a pair (low, high) of them; got (0.1, 0.2, 0.3)."),
-        ({"mask": "half"}, "mask must be a number in [0, 1); got 'half'."),
-        ({"mask": (-0.1, 0.5)}, "every share in mask must be a number in [0, 1); got -0.1."),
-        ({"mask_rescale": "no"}, "mask_rescale must be True or False; got 'no'."),
-        ({"mask": 0.5, "emphasis": -2}, "emphasis must be a number in [0, inf); got -2."),
-        ({"emphasis": 2.0}, "emphasis weighs masked values and needs mask above 0; got emphasis=2.0."),
-    ],
+@each(
+    {
+        "settings, message": [
+            ({"noise": -1}, "noise must be a number in [0, inf); got -1."),
+            ({"mask": 1.0}, "mask must be a number in [0, 1); got 1.0."),
+            (
+                {"mask": (0.5, 0.2)},
+                "mask must be a share, or a pair (low, high) of them, the lower first; got (0.5, 0.2).",
+            ),
+            ({"mask": (0.1, 0.2, 0.3)}, "mask must be a share, or a pair (low, high) of them; got (0.1, 0.2, 0.3)."),
+            ({"mask": "half"}, "mask must be a number in [0, 1); got 'half'."),
+            ({"mask": (-0.1, 0.5)}, "every share in mask must be a number in [0, 1); got -0.1."),
+            ({"mask_rescale": "no"}, "mask_rescale must be True or False; got 'no'."),
+            ({"mask": 0.5, "emphasis": -2}, "emphasis must be a number in [0, inf); got -2."),
+            ({"emphasis": 2.0}, "emphasis weighs masked values and needs mask above 0; got emphasis=2.0."),
+        ]
+    }
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(ValueError, match=re.escape(message)):

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 from scipy import stats
 from sklearn.metrics import mean_poisson_deviance
-from tests.covering import covering
+from tests.covering import covering, each
 
 import dsae
 from dsae import DeepSparseAutoencoder, metrics, nn
@@ -40,7 +40,7 @@ def beside(loss, n_rows=6, width=5):
     return z, counts, totals, offset, extras
 
 
-@pytest.mark.parametrize("loss", COUNTS)
+@each(loss=COUNTS)
 def test_numpy_and_torch_have_one_likelihood_and_its_gradients(loss):
     z, counts, totals, offset, extras = beside(loss)
     record, half = LOSSES[loss], nn.LOSSES[loss]
@@ -74,7 +74,7 @@ def test_losses_are_the_likelihoods_of_scipy():
     assert LOSSES["multinomial"].tile(z, counts, offset)[0] == pytest.approx(surprise - perfect)
 
 
-@pytest.mark.parametrize("loss", COUNTS)
+@each(loss=COUNTS)
 def test_a_perfect_reconstruction_has_deviance_0_and_any_other_more(loss):
     extras = {extra.name: np.zeros(5) for extra in LOSSES[loss].extras}
     counts = RNG.poisson(2.0, (20, 5)) + 1.0
@@ -82,7 +82,7 @@ def test_a_perfect_reconstruction_has_deviance_0_and_any_other_more(loss):
     assert (LOSSES[loss].unit(counts, counts * 1.1, **extras) > 0).all()
 
 
-@pytest.mark.parametrize("loss", [name for name in COUNTS if LOSSES[name].link == "exp"])
+@each(loss=[name for name in COUNTS if LOSSES[name].link == "exp"])
 def test_rates_are_bounded_and_gradients_lead_back(loss):
     counts, totals = torch.ones(1, 3), torch.full((1, 1), 3.0)
     extras = {extra.name: torch.zeros(3) for extra in LOSSES[loss].extras}
@@ -116,15 +116,14 @@ def test_a_loss_of_counts_simply_works(loss, kind, shrink, schedule, early_stopp
         assert dsa.score(kind(X)) > 0.05
 
 
-@pytest.mark.parametrize("loss", COUNTS)
+@each(loss=COUNTS)
 def test_rows_and_csr_train_alike(loss, monkeypatch):
     monkeypatch.setattr("dsae.ops._rows.DENSE_ABOVE", 2)  # so that CSR batches stay sparse
     dense, sparse = fitted(X, loss, max_iter=6), fitted(sp.csr_matrix(X), loss, max_iter=6)
     np.testing.assert_allclose(*([row["loss"] for row in dsa.history_] for dsa in (dense, sparse)), rtol=1e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("loss", COUNTS)
+@each(kind=KINDS, loss=COUNTS)
 def test_the_folder_has_all_that_the_runtime_needs(tmp_path, loss, kind):
     rows = kind(X)
     dsa = fitted(rows, loss)
@@ -157,7 +156,7 @@ def dsa_module(dsa):
     return model.eval()
 
 
-@pytest.mark.parametrize("loss", COUNTS)
+@each(loss=COUNTS)
 def test_training_starts_from_the_shares_of_all_rows(loss):
     """Where nothing has been learned, all that is explained are totals: nothing of the deviance."""
     dsa = fitted(X, loss, learning_rate_init=1e-9, max_iter=1)
@@ -188,7 +187,7 @@ def test_dispersion_is_learned():
     assert size[:6].max() < size[6:].min()
 
 
-@pytest.mark.parametrize("name", ["none", "log1p", "lognormalize"])
+@each(name=["none", "log1p", "lognormalize"])
 def test_a_transform_is_the_same_everywhere(name):
     rows = np.vstack([X[:5], np.zeros((1, N_FEATURES), np.float32)])
     config = dsae.config.AutoencoderConfig(N_FEATURES, 3, output_activation="exp", input_transform=name, input_total=50)
@@ -213,7 +212,7 @@ def test_lognormalize_brings_rows_to_the_mean_total_of_training():
     assert dsa.runtime_.config.input_total == pytest.approx(X.sum(1).mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", COUNTS)
+@each(loss=COUNTS)
 def test_learning_in_pieces_goes_on_from_a_folder(tmp_path, loss):
     whole = DeepSparseAutoencoder(loss=loss, input_transform="lognormalize", **SETTINGS).partial_fit(X[:100])
     again = DeepSparseAutoencoder.load(whole.save(tmp_path / "model")).set_params(random_state=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import covering, each, pairs
 from tests.train.runs import Killed, StoppedError, same, train
 
 from dsae import kernels, ops
@@ -93,7 +93,7 @@ class Moved(DenseStep):
         return losses
 
 
-@covering(density=[1.0, 0.4], shrink=["tempered", "magnitude", "gradient", "none"], l1=[0.0, 0.2])
+@pairs(density=[1.0, 0.4], shrink=["tempered", "magnitude", "gradient", "none"], l1=[0.0, 0.2])
 def test_equal_gradients_move_weights_and_edges_alike_bit_for_bit(monkeypatch, density, shrink, l1):
     models = [trained(step, monkeypatch, density, shrink=shrink, l1=l1)[0] for step in (Moved, AutogradStep)]
     for one, other in zip(*(model.layers.values() for model in models), strict=True):
@@ -102,9 +102,7 @@ def test_equal_gradients_move_weights_and_edges_alike_bit_for_bit(monkeypatch, d
         assert torch.equal(one.bias, other.bias)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"shrink": "saliency"}, {"contractive": 0.1}, {"code": "relu", "target_rate": 0.1}]
-)
+@each(settings=[{"shrink": "saliency"}, {"contractive": 0.1}, {"code": "relu", "target_rate": 0.1}])
 def test_what_is_not_covered_is_left_to_autograd(monkeypatch, settings):
     seen = []
 
@@ -142,7 +140,7 @@ def test_the_table_knows_sizes_instruction_sets_and_caches():
         assert dense_above(1 << 21, isa, 1 << 20, 4) > large
 
 
-@pytest.mark.parametrize("step", [20, 30, 34])
+@each(step=[20, 30, 34])
 def test_a_score_that_is_no_longer_wanted_ends_alike_after_a_restart(tmp_path, monkeypatch, step):
     """Saliency keeps a network from dense steps until the last rewiring, also where that changes nothing."""
     monkeypatch.setattr("dsae.train._choose.dense_above", lambda *a: 0.5)

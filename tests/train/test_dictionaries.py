@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.covering import covering
+from tests.covering import covering, each
 from tests.train.runs import Killed, StoppedError, same, train
 
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
@@ -48,7 +48,7 @@ def test_no_latent_fires_that_has_no_input_or_no_atom(code, shrink, density, l1,
     assert not firing(model)[:, empty].any()
 
 
-@pytest.mark.parametrize("code", CODES)
+@each(code=CODES)
 def test_nor_in_training_without_an_end(code):
     config, how = configs(code, 0.05)
     model = None
@@ -112,7 +112,7 @@ def test_training_rows_have_the_asked_number_of_latents(tmp_path, way, code, den
     assert l0(model) == pytest.approx(K, rel=0.02)
 
 
-@pytest.mark.parametrize("code", ["batchtopk", "jumprelu"])
+@each(code=["batchtopk", "jumprelu"])
 def test_where_rows_offer_less_all_of_it_lives(code):
     config = AutoencoderConfig(WIDTH, LATENTS, code_activation=code, k=LATENTS, density=1.0)
     model = fit_rows(X, config, TrainConfig(shrink="none", max_iter=3, batch_size=50)).model
@@ -130,8 +130,7 @@ def test_a_factor_of_many_batches_is_that_of_all_rows_at_once(monkeypatch):
     assert l0(model, rows) == pytest.approx(K, rel=0.02)
 
 
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("density", [1.0, 0.3])
+@each(code=CODES, density=[1.0, 0.3])
 def test_history_and_steps_tell_error_and_activity(code, density):
     steps, epochs = [], []
 
@@ -150,8 +149,8 @@ def test_history_and_steps_tell_error_and_activity(code, density):
     assert epochs == history
     variance = X.var(axis=0).mean()
     unit = history[0]["loss"] / history[0]["fvu"] / variance  # losses are in the model's own unit
-    for rows, each in ((history, 1), (steps, len(steps) // len(history))):
-        assert len(rows) == len(history) * each
+    for rows, times in ((history, 1), (steps, len(steps) // len(history))):
+        assert len(rows) == len(history) * times
         assert all(row["loss"] / row["fvu"] == pytest.approx(unit * variance, rel=1e-5) for row in rows)
         assert all(0 <= row["dead"] <= 1 for row in rows)
         assert all(("threshold" in row) == (code != "topk") for row in rows)
@@ -172,7 +171,7 @@ def test_dead_are_those_that_fire_in_no_row_of_an_epoch():
     assert result.history[-1]["dead"] == pytest.approx((~firing(start).any(axis=0)).mean())
 
 
-@pytest.mark.parametrize("shrink", ["tempered", "set"])
+@each(shrink=["tempered", "set"])
 def test_any_code_has_error_and_activity(shrink):
     for code, widths in itertools.product(["identity", "relu", "sigmoid"], [(), (9,)]):
         _, history = train(code_activation=code, hidden_layer_sizes=widths, shrink=shrink, n_components=5, max_iter=3)

@@ -5,6 +5,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from tests.covering import each
 
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource
@@ -35,7 +36,7 @@ def train(schedule="joint", config=CONFIG, validation=None, X=None, **settings):
     return model, history
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@each(dtype=[torch.float32, torch.float64])
 def test_swapping_a_parameter_moves_adams_moments_with_their_edges(dtype):
     layer = SparseLinear(6, 5, density=0.5).to(dtype)
     optimizer = torch.optim.Adam(layer.parameters(), 0.1)
@@ -67,8 +68,7 @@ def test_swapping_a_parameter_moves_adams_moments_with_their_edges(dtype):
     assert (layer.values[grown] != 0).any()
 
 
-@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
-@pytest.mark.parametrize("shrink", [name for name in SHRINK if name != "none"])
+@each(schedule=["joint", "stagewise"], shrink=[name for name in SHRINK if name != "none"])
 def test_training_lowers_the_loss_and_reaches_the_density(shrink, schedule):
     model, history = train(schedule, shrink=shrink, max_iter=30)
     spread = data().var(axis=0).mean()
@@ -188,7 +188,7 @@ def test_a_second_ctrl_c_raises():
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("verbose", [0, 1])
+@each(verbose=[0, 1])
 def test_silent_without_a_terminal(capfd, verbose):
     X = data()
     model = Autoencoder(CONFIG)
@@ -206,7 +206,7 @@ def test_a_terminal_sees_one_line(capsys, monkeypatch):
     assert "density" in shown
 
 
-@pytest.mark.parametrize("shrink", ["tempered", "random"])
+@each(shrink=["tempered", "random"])
 def test_training_ends_on_a_plateau_of_its_own_loss_but_not_before_the_last_rewiring(shrink):
     settings = {"shrink": shrink, "learning_rate_init": 1e-12, "max_iter": 12, "n_iter_no_change": 2, "tol": 0.01}
     model, history = train(**settings)

@@ -1,10 +1,9 @@
 """A step on rows with NaN is one on filled rows, in which what was not known weighs nothing."""
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
 import torch
-from tests.covering import covering
+from tests.covering import each, pairs
 
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import Batch
@@ -37,7 +36,7 @@ def written_out(given):
     return x.numpy(), aim.numpy(), torch.ones_like(aim).numpy() if known is None else known.numpy()
 
 
-@covering(kind=["dense", "csr"], mask=[0.0, (0.0, 0.8)], weighted=[False, True])
+@pairs(kind=["dense", "csr"], mask=[0.0, (0.0, 0.8)], weighted=[False, True])
 def test_the_mean_is_seen_and_weighs_nothing(kind, mask, weighted):
     more = {"weight": np.linspace(0.5, 2, 30).astype(np.float32)} if weighted else {}
     X, given = batch(kind, **more)
@@ -56,7 +55,7 @@ def test_the_mean_is_seen_and_weighs_nothing(kind, mask, weighted):
         assert (X[changed] != 0).all(), "what is not stored is never hidden"
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr"])
+@each(kind=["dense", "csr"])
 def test_holes_of_a_target_weigh_nothing(kind):
     X, given = batch(kind)
     target = np.roll(X, 1, axis=0)

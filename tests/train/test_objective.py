@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.covering import each
 from torch.nn import functional as F
 
 from dsae import ops
@@ -36,8 +37,7 @@ def objective(model, loss, name, rows, weight=None):
     return value.item(), decoder
 
 
-@pytest.mark.parametrize("rows", [X, sp.csr_matrix(X)], ids=["dense", "csr"])
-@pytest.mark.parametrize("loss", ["mse", "bce"])
+@each(rows=[X, sp.csr_matrix(X)], loss=["mse", "bce"])
 def test_the_first_layer_has_the_loss_of_the_data(loss, rows):
     one = model(loss)
     value, decoder = objective(one, loss, "encoder.0", rows)
@@ -48,8 +48,7 @@ def test_the_first_layer_has_the_loss_of_the_data(loss, rows):
     assert value == pytest.approx(wanted.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["encoder.0", "encoder.1"])
-@pytest.mark.parametrize("rows", [X, sp.csr_matrix(X)], ids=["dense", "csr"])
+@each(name=["encoder.0", "encoder.1"], rows=[X, sp.csr_matrix(X)])
 def test_a_row_of_weight_two_is_two_rows(rows, name):
     weight = np.arange(40) % 3
     twice = rows[np.repeat(np.arange(40), weight)]
@@ -57,8 +56,7 @@ def test_a_row_of_weight_two_is_two_rows(rows, name):
     assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
-@pytest.mark.parametrize("rows", [X, sp.csr_matrix(X)], ids=["dense", "csr"])
-@pytest.mark.parametrize("loss", ["mse", "bce"])
+@each(rows=[X, sp.csr_matrix(X)], loss=["mse", "bce"])
 def test_an_inner_layer_has_the_squared_error_of_its_input(loss, rows):
     one = model(loss)
     value, decoder = objective(one, loss, "encoder.1", rows)

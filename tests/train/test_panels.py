@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import covering, each, pairs
 from tests.train.runs import data, same, train
 
 from dsae import kernels
@@ -75,7 +75,7 @@ def test_fifty_steps_have_the_gradients_of_autograd(
     assert Checked.steps >= (10 if shrink == "rigl" else 50)  # before rigl grows, autograd keeps what it needs
 
 
-@pytest.mark.parametrize(("block_size", "kind"), [(1, DenseStep), (8, PanelStep)])
+@each({"block_size, kind": [(1, DenseStep), (8, PanelStep)]})
 def test_blocks_take_the_native_step_where_single_weights_take_matrices(monkeypatch, block_size, kind):
     chosen, step_for = [], _loop.step_for
 
@@ -156,8 +156,7 @@ def summed(step, x, **given):
     return step.gradients(x=x, **(arguments | given))
 
 
-@pytest.mark.parametrize("block_size", [1, 8])
-@pytest.mark.parametrize("private_bytes", [None, 0], ids=["by panels", "by layer"])
+@each(block_size=[1, 8], private_bytes=[None, 0])
 def test_threads_change_no_bit(private_bytes, block_size):
     found = []
     for threads in (1, 2, 3):
@@ -172,7 +171,7 @@ def test_threads_change_no_bit(private_bytes, block_size):
             np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("block_size", [1, 4])
+@each(block_size=[1, 4])
 def test_by_panels_and_by_layer_agree(block_size):
     found = []
     for private_bytes in (None, 0):
@@ -182,7 +181,7 @@ def test_by_panels_and_by_layer_agree(block_size):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
-@covering(private_bytes=[None, 0], activated=[True, False], n_rows=[300, 64, 5], block_size=[1, 4, 8])
+@pairs(private_bytes=[None, 0], activated=[True, False], n_rows=[300, 64, 5], block_size=[1, 4, 8])
 def test_halves_make_the_whole(private_bytes, activated, n_rows, block_size):
     model, step, grads = model_and_step(private_bytes, code_activation="sigmoid", block_size=block_size)
     x = batch(n_rows)
@@ -201,7 +200,7 @@ def test_halves_make_the_whole(private_bytes, activated, n_rows, block_size):
     assert model.config.n_components == 8
 
 
-@covering(target=[False, True], known=[False, True], weights=[False, True], loss=["mse", "bce"], n_rows=[300, 7])
+@pairs(target=[False, True], known=[False, True], weights=[False, True], loss=["mse", "bce"], n_rows=[300, 7])
 def test_targets_known_values_and_weights_are_those_of_the_formula(target, known, weights, loss, n_rows):
     model, step, grads = model_and_step(output_activation="sigmoid" if loss == "bce" else "identity")
     rng = np.random.default_rng(5)
@@ -227,7 +226,7 @@ def test_targets_known_values_and_weights_are_those_of_the_formula(target, known
             np.testing.assert_allclose(own / size, grad / size, atol=1e-5)
 
 
-@pytest.mark.parametrize("private_bytes", [None, 0])
+@each(private_bytes=[None, 0])
 def test_layers_are_told_when_they_are_finished_the_last_first(private_bytes):
     _, step, grads = model_and_step(private_bytes)
     told = []
@@ -254,17 +253,18 @@ def test_what_a_callback_raises_arrives():
         summed(step, batch(), finished=finished)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"first": 3, "last": 9}, r"layers within \[0, 6\)"),
-        ({"loss": 99}, "a loss below"),
-        ({"n_rows": 3}, "n_rows"),
-        ({"known": np.ones((3, 40), np.float32)}, "known"),
-        ({"weights": np.ones(3, np.float32)}, "weights"),
-        ({"x": batch()[:, :30].copy()}, "the width of the first layer"),
-        ({"x": batch(0), "n_rows": 0}, "at least one row"),
-    ],
+@each(
+    {
+        "given, message": [
+            ({"first": 3, "last": 9}, r"layers within \[0, 6\)"),
+            ({"loss": 99}, "a loss below"),
+            ({"n_rows": 3}, "n_rows"),
+            ({"known": np.ones((3, 40), np.float32)}, "known"),
+            ({"weights": np.ones(3, np.float32)}, "weights"),
+            ({"x": batch()[:, :30].copy()}, "the width of the first layer"),
+            ({"x": batch(0), "n_rows": 0}, "at least one row"),
+        ]
+    }
 )
 def test_what_does_not_fit_is_refused(given, message):
     _, step, _ = model_and_step()

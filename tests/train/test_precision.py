@@ -2,6 +2,7 @@
 
 import pytest
 from tests.arrays import native
+from tests.covering import each
 from tests.train.runs import Killed, StoppedError, data, same, train
 
 from dsae import kernels
@@ -21,7 +22,7 @@ def rounds_wherever_it_may(monkeypatch):
     monkeypatch.setattr(_lines, "_PAYS", {kernels.isa(): (1, 1, 1)})
 
 
-@pytest.mark.parametrize("more", STEPS)
+@each(more=STEPS)
 def test_auto_rounds_and_float32_does_not(monkeypatch, more):
     rounded, exact = train(**SETTINGS, **more), train(**SETTINGS, **more, precision="float32")
     losses = [history[-1]["loss"] for _, history in (rounded, exact)]
@@ -35,8 +36,7 @@ def test_blocks_stay_float32():
     same(train(**SETTINGS, block_size=4), train(**SETTINGS, block_size=4, precision="float32"))
 
 
-@pytest.mark.parametrize("more", STEPS)
-@pytest.mark.parametrize("step", [1, 13])
+@each(more=STEPS, step=[1, 13])
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, step, more):
     whole = train(**SETTINGS, **more)
     with pytest.raises(StoppedError):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.covering import each
 
 import dsae
 from dsae import DeepSparseAutoencoder, config, metrics, nn, ops
@@ -78,7 +79,7 @@ def test_both_halves_have_the_same_entries():
         assert {loss.metric, loss.score_metric} <= set(metrics.METRICS)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_a_new_activation_trains_and_is_used(tables, kind, tmp_path):
     rows = kind(X)
     dsa = DeepSparseAutoencoder(6, activation="tanh", code_activation="cut", sparse_output=True, **SMALL).fit(rows)
@@ -93,7 +94,7 @@ def test_a_new_activation_trains_and_is_used(tables, kind, tmp_path):
     assert metrics.evaluate(loaded, rows)["fvu"] < 1
 
 
-@pytest.mark.parametrize("table", ["activation", "loss"])
+@each(table=["activation", "loss"])
 def test_a_forward_kernel_alone_changes_no_gradient(tables, monkeypatch, table):
     """The native step knows derivatives by name: what is new goes through autograd, whatever kernel it names."""
     records, name = (ACTIVATIONS, "tanh") if table == "activation" else (LOSSES, "mae")
@@ -109,8 +110,7 @@ def test_a_dictionary_gets_a_linear_encoder(tables):
     assert DeepSparseAutoencoder(6, code_activation="cut", max_iter=1).fit(X).runtime_.config.hidden_layer_sizes == ()
 
 
-@pytest.mark.parametrize("density", [0.3, 1.0])
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(density=[0.3, 1.0], kind=[np.asarray, sp.csr_matrix])
 def test_a_new_loss_trains_alike_on_rows_and_tiles(tables, kind, density):
     settings = SMALL | {"density": density, "shrink": "random" if density < 1 else "none", "loss": "mae"}
     dsa = DeepSparseAutoencoder(6, **settings).fit(X)
@@ -119,7 +119,7 @@ def test_a_new_loss_trains_alike_on_rows_and_tiles(tables, kind, density):
     assert other.history_[-1]["loss"] == pytest.approx(dsa.history_[-1]["loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("loss", ["mse", "bce", "mae"])
+@each(loss=["mse", "bce", "mae"])
 def test_the_numpy_twin_is_the_torch_twin(tables, loss):
     z, target = RNG.normal(size=(2, 5, 4)).astype(np.float32)
     target = np.clip(target, 0, 1)
@@ -139,7 +139,7 @@ def test_a_loss_starts_the_output_where_it_says(tables):
     np.testing.assert_allclose(bias, X.mean(0) + 0.5, atol=1e-3)  # 0.5 in the model's own unit, around the mean
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@each(kind=[np.asarray, sp.csr_matrix])
 def test_what_a_loss_trains_is_updated_saved_and_goes_on(tables, kind, tmp_path):
     rows, start = kind(X), np.log(X.std(0))
     dsa = DeepSparseAutoencoder(6, loss="gaussian", warm_start=True, **SMALL).fit(rows)
@@ -185,7 +185,7 @@ def test_a_loss_that_couples_outputs_is_not_tiled(monkeypatch):
         ops.tiled_loss(w, torch.zeros(12), torch.zeros(200, 12), dsae.topology.Topology.full((12, 12)), x, "softmax")
 
 
-@pytest.mark.parametrize(("low", "high", "bounds"), [(0.5, np.inf, r"\[0.5, inf\)"), (-np.inf, 0.5, r"\(-inf, 0.5\]")])
+@each({"low, high, bounds": [(0.5, np.inf, r"\[0.5, inf\)"), (-np.inf, 0.5, r"\(-inf, 0.5\]")]})
 def test_a_loss_refuses_values_outside_its_bounds(monkeypatch, low, high, bounds):
     monkeypatch.setitem(LOSSES, "mse", Loss("mse", link="identity", tile=absolute, kernel=0, low=low, high=high))
     with pytest.raises(ValueError, match=rf"loss='mse' needs X in {bounds}; got values from 0 to"):

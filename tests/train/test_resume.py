@@ -1,12 +1,8 @@
 """An estimator whose fit was stopped goes on as if it had not been."""
 
 import itertools
-import random
-import signal
 import subprocess
 import sys
-import textwrap
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -72,37 +68,54 @@ def test_checkpoint_every_is_minutes(monkeypatch):
 
 
 RUN = """
-import os, signal, sys
+import os, random, signal, sys, time
 import numpy as np
 from dsae import DeepSparseAutoencoder
-sync, left = os.fsync, [int(sys.argv[4])]
-def die(file):
-    left[0] -= 1
-    left[0] or os.kill(os.getpid(), signal.SIGKILL)
-    sync(file)
-os.fsync = die
-X = np.load(sys.argv[1])
-dsa = DeepSparseAutoencoder(
-    4, hidden_layer_sizes=(9,), density=0.3, max_iter=15, batch_size=20, random_state=0, checkpoint=sys.argv[2],
-    checkpoint_every=0,
-)
-dsa.fit(X).save(sys.argv[3])
+
+data, folder, model = sys.argv[1:]
+
+def go():
+    DeepSparseAutoencoder(
+        4, hidden_layer_sizes=(9,), density=0.3, max_iter=6, batch_size=20, random_state=0, checkpoint=folder,
+        checkpoint_every=0,
+    ).fit(np.load(data)).save(model)
+
+def killed(before, kill):
+    child = os.fork()
+    if not child:
+        before()
+        go()
+        os._exit(0)
+    kill(child)
+    return os.waitpid(child, 0)[1] == signal.SIGKILL
+
+def once_it_has_begun(child):
+    while not os.path.exists(folder) and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        time.sleep(0.001)
+    time.sleep(random.Random(0).random() * 0.1)
+    os.kill(child, signal.SIGKILL)
+
+def die_in_the_fourth_write():
+    sync, left = os.fsync, [4]
+    def die(file):
+        left[0] -= 1
+        left[0] or os.kill(os.getpid(), signal.SIGKILL)
+        sync(file)
+    os.fsync = die
+
+DeepSparseAutoencoder(2, max_iter=1).fit(np.load(data))  # what it imports is there for all children
+killed(lambda: None, once_it_has_begun)
+assert killed(die_in_the_fourth_write, lambda child: None)
+assert os.path.exists(folder)
+go()
 """
 
 
 def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_weights(tmp_path):
     np.save(tmp_path / "x.npy", data())
-    args = [sys.executable, "-c", textwrap.dedent(RUN), tmp_path / "x.npy"]
-    small().set_params(max_iter=15).fit(data()).save(tmp_path / "whole")
-    process = subprocess.Popen([*args, tmp_path / "run", tmp_path / "model", "0"])
-    while not (tmp_path / "run").exists() and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(random.Random(0).random() * 0.1)
-    process.kill()
-    process.wait()
-    in_the_midst_of_a_write = subprocess.run([*args, tmp_path / "run", tmp_path / "model", "4"])
-    assert in_the_midst_of_a_write.returncode == -signal.SIGKILL
-    subprocess.run([*args, tmp_path / "run", tmp_path / "model", "0"], check=True)
+    small().fit(data()).save(tmp_path / "whole")
+    args = [sys.executable, "-c", RUN, tmp_path / "x.npy", tmp_path / "run", tmp_path / "model"]
+    subprocess.run(args, check=True)
     one, other = store.read(tmp_path / "whole"), store.read(tmp_path / "model")
     same((one, one.history), (other, other.history))
     assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "whole", "model"}

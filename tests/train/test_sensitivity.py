@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.datasets import make_classification
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder
 from dsae.config import AutoencoderConfig
@@ -51,9 +52,8 @@ def test_the_relevant_features_of_madelon_come_first(seed):
     assert (np.argsort(-dsa.feature_importances_)[:20] < 20).sum() >= 18
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
+@each(
+    settings=[
         {},
         {"scale": False},
         {"shrink": "set"},
@@ -62,8 +62,7 @@ def test_the_relevant_features_of_madelon_come_first(seed):
         {"early_stopping": True},
         {"max_iter": 1},
         *({"code_activation": code, "k": 2} for code in ("topk", "batchtopk", "jumprelu")),
-    ],
-    ids=str,
+    ]
 )
 def test_importances_are_shares_and_a_constant_counts_nothing(settings):
     importances = fitted(**settings).feature_importances_
@@ -73,7 +72,7 @@ def test_importances_are_shares_and_a_constant_counts_nothing(settings):
     assert importances[19] == 0
 
 
-@pytest.mark.parametrize("settings", [{}, {"shrink": "magnitude"}, {"density": 1.0, "shrink": "none"}], ids=str)
+@each(settings=[{}, {"shrink": "magnitude"}, {"density": 1.0, "shrink": "none"}])
 def test_what_is_reconstructed_comes_before_noise(settings):
     importances = fitted(**settings).feature_importances_
     assert importances[:10].mean() > 2 * importances[10:19].mean()
@@ -113,8 +112,7 @@ def test_a_warm_start_goes_on_from_what_was_gathered_and_init_does_not():
     np.testing.assert_allclose(again, 0.8 * before + 0.2 * afresh, atol=1e-5)
 
 
-@pytest.mark.parametrize("scale", [False, True])
-@pytest.mark.parametrize("density", [0.1, 1.0])
+@each(scale=[False, True], density=[0.1, 1.0])
 def test_inputs_that_jump_seldom_do_not_outdo_those_that_always_move(scale, density):
     rng = np.random.default_rng(0)
     moving = rng.random((2000, 4)) @ rng.random((4, 20)) + 0.1 * rng.random((2000, 20))
@@ -131,7 +129,7 @@ def test_inputs_that_jump_seldom_do_not_outdo_those_that_always_move(scale, dens
     assert (most_important(dsa.feature_importances_, 20) < 20).all()
 
 
-@pytest.mark.parametrize("output", ["identity", "sigmoid"])
+@each(output=["identity", "sigmoid"])
 def test_it_is_the_usual_move_times_the_column_norm_of_the_jacobian(output):
     config = AutoencoderConfig(n_features=6, n_components=4, activation="sigmoid", output_activation=output)
     model = Autoencoder(config, torch.Generator().manual_seed(0))

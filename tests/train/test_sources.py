@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder, DSAOutlierDetector
 from dsae.data import ArraySource, open_rows, writing
@@ -26,8 +27,7 @@ def path(rows, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("schedule", ["joint", "stagewise"])
+@each(early_stopping=[False, True], schedule=["joint", "stagewise"])
 def test_a_stream_trains_as_well_as_memory(rows, path, schedule, early_stopping):
     settings = SETTINGS | {"schedule": schedule, "early_stopping": early_stopping}
     scores = [DeepSparseAutoencoder(**settings).fit(X).score(X) for X in (rows, open_rows(path))]
@@ -65,7 +65,7 @@ def test_errors_of_a_stream_are_those_of_its_rows(rows, path):
         np.testing.assert_array_equal(found, dsa.reconstruction_error(rows, per_feature=per_feature))
 
 
-@pytest.mark.parametrize("take", [lambda m, X: m.runtime_.encode(X), lambda m, X: DSAOutlierDetector().fit(X)])
+@each(take=[lambda m, X: m.runtime_.encode(X), lambda m, X: DSAOutlierDetector().fit(X)])
 def test_who_takes_no_stream_says_what_to_give(rows, path, take):
     dsa = DeepSparseAutoencoder(**SETTINGS).fit(rows)
     with pytest.raises(TypeError, match=r"X must be rows in memory; got .*x\.parquet.*Give X\.read\(\)"):
@@ -101,7 +101,7 @@ def test_a_file_that_changes_ends_the_training(rows, tmp_path, monkeypatch):
         DeepSparseAutoencoder(**SETTINGS).fit(open_rows(tmp_path / "x.npy"))
 
 
-@pytest.mark.parametrize("given", [{}, {"early_stopping": True}, {"loss": "bce", "output_activation": "sigmoid"}])
+@each(given=[{}, {"early_stopping": True}, {"loss": "bce", "output_activation": "sigmoid"}])
 def test_a_source_in_memory_is_its_rows(rows, given):
     rows = (rows - rows.min()) / np.ptp(rows)
     fits = [DeepSparseAutoencoder(**SETTINGS | given).fit(X) for X in (rows, ArraySource(rows))]

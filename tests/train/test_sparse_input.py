@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from tests.covering import covering, pairwise
+from tests.covering import pairs, pairwise
 
 from dsae import DeepSparseAutoencoder
 from dsae.config import SHRINK
@@ -54,7 +54,7 @@ def test_a_code_that_jumps_at_its_threshold_learns_nearly_as_on_the_same_array()
     np.testing.assert_allclose(*losses, rtol=5e-3)
 
 
-@covering(shrink=["tempered", "rigl"], schedule=["joint", "stagewise"], loss=["mse", "bce"])
+@pairs(shrink=["tempered", "rigl"], schedule=["joint", "stagewise"], loss=["mse", "bce"])
 def test_no_batch_is_written_out(shrink, schedule, loss, monkeypatch):
     """But in the probe of the importance, which has a few rows at a time."""
 

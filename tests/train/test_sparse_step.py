@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import covering, each
 from tests.train.runs import Killed, StoppedError, same, train
 
 from dsae.config import LOSSES
@@ -105,16 +105,17 @@ def test_equal_gradients_move_weights_and_edges_alike(monkeypatch, shrink, l1, b
         np.testing.assert_allclose(one.bias, other.bias, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("settings", "kind"),
-    [
-        ({}, SparseStep),
-        ({"shrink": "saliency"}, AutogradStep),
-        ({"contractive": 0.1}, AutogradStep),
-        ({"code_activation": "jumprelu", "k": 2}, AutogradStep),
-        ({"output_activation": "relu"}, AutogradStep),
-        ({"density": 1.0, "shrink": "none"}, AutogradStep),
-    ],
+@each(
+    {
+        "settings, kind": [
+            ({}, SparseStep),
+            ({"shrink": "saliency"}, AutogradStep),
+            ({"contractive": 0.1}, AutogradStep),
+            ({"code_activation": "jumprelu", "k": 2}, AutogradStep),
+            ({"output_activation": "relu"}, AutogradStep),
+            ({"density": 1.0, "shrink": "none"}, AutogradStep),
+        ]
+    }
 )
 def test_what_is_not_covered_is_left_to_autograd(monkeypatch, settings, kind):
     chosen, step_for = [], _loop.sparse_step_for
@@ -148,7 +149,7 @@ def test_batches_that_are_hardly_sparse_have_steps_of_their_own(monkeypatch):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-@pytest.mark.parametrize("n", [3, 9, 14])
+@each(n=[3, 9, 14])
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, n):
     settings = {"rows": X, "max_iter": 5, "batch_size": 30, "shrink": "tempered"}
     whole = train(**settings)

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import covering, each, pairs
 from tests.train.runs import data, train
 from torch.nn import functional as F
 
@@ -44,7 +44,7 @@ def formula(z, target, known, weight, loss):
     return (counts * each(z.double(), target.double(), reduction="none")).sum() / counts.sum()
 
 
-@covering(
+@pairs(
     {"loss, output": OUTPUTS},
     target=[False, True],
     known=[False, True],
@@ -154,8 +154,7 @@ def checked(monkeypatch, kind, loss, output, target, known, weight, batch_size, 
     assert Checked.steps == 4 * -(-N_ROWS // batch_size)
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr"])
-@pytest.mark.parametrize("density", [0.3, 1.0])
+@each(kind=["dense", "csr"], density=[0.3, 1.0])
 def test_rows_and_values_of_weight_zero_count_for_nothing(monkeypatch, kind, density):
     """Whatever the target holds there."""
     monkeypatch.setattr(ops._rows, "DENSE_ABOVE", 2)
@@ -191,7 +190,7 @@ def test_a_batch_in_which_nothing_counts_moves_nothing():
 
 
 @native
-@pytest.mark.parametrize("kind", [PanelStep, DenseStep, AutogradStep])
+@each(kind=[PanelStep, DenseStep, AutogradStep])
 def test_an_epochs_loss_is_the_mean_by_weights(monkeypatch, kind):
     """Over batches of different worth, as if there were one, where nothing is learned."""
     monkeypatch.setattr(_loop, "step_for", kind)

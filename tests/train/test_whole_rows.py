@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from tests.covering import covering
+from tests.covering import covering, each, pairs
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import dsae
@@ -84,8 +84,7 @@ def test_sparse_rows_train_as_dense_ones(monkeypatch, loss, rows_at_once, shrink
         assert dense.history_[-1]["loss"] < dense.history_[0]["loss"]
 
 
-@pytest.mark.parametrize("kind", [sp.csr_matrix.toarray, sp.csr_matrix])
-@pytest.mark.parametrize("loss", ["scaled", "shared"])
+@each(kind=[sp.csr_matrix.toarray, sp.csr_matrix], loss=["scaled", "shared"])
 def test_a_reconstruction_has_the_totals_of_its_row(tmp_path, loss, kind):
     rows = kind(X)
     dsa = fitted(rows, loss, max_iter=60)
@@ -103,9 +102,7 @@ def test_a_reconstruction_has_the_totals_of_its_row(tmp_path, loss, kind):
     assert metrics.evaluate(runtime, rows, metrics=["mse"])["mse"] == pytest.approx(found["mse"], rel=1e-5)
 
 
-@covering(
-    loss=["coupled", "poisson", "multinomial"], known=[False, True], weight=[False, True], rows_at_once=[1, 7, 1000]
-)
+@pairs(loss=["coupled", "poisson", "multinomial"], known=[False, True], weight=[False, True], rows_at_once=[1, 7, 1000])
 def test_weights_are_those_of_the_rows_written_out(monkeypatch, loss, known, weight, rows_at_once):
     monkeypatch.setattr("dsae.nn._trace._VALUES_AT_ONCE", rows_at_once * N_FEATURES)
     link, generator = LOSSES[loss].link, torch.Generator().manual_seed(0)
@@ -116,9 +113,7 @@ def test_weights_are_those_of_the_rows_written_out(monkeypatch, loss, known, wei
     written_out = np.where(X.toarray() != 0, places.toarray(), 1).astype(np.float32)
     gradients = []
     for rows, beside in ((X, places), (X.toarray(), written_out)):
-        # A multinomial compares a row as a whole: its values have no weights (and `emphasis` is refused).
-        of_values = beside if known and loss != "multinomial" else None
-        given = ops.given_of(rows, known=of_values, weight=of_rows)
+        given = ops.given_of(rows, known=beside if known else None, weight=of_rows)
         model.zero_grad()
         value = model.trace(given).loss(loss)
         value.backward()
@@ -141,7 +136,7 @@ class Largest(TorchDispatchMode):
         return found
 
 
-@pytest.mark.parametrize("loss", ["coupled", "scaled", "shared"])
+@each(loss=["coupled", "scaled", "shared"])
 def test_memory_is_that_of_a_few_rows(monkeypatch, loss):
     def largest(rows_at_once):
         monkeypatch.setattr("dsae.nn._trace._VALUES_AT_ONCE", rows_at_once * N_FEATURES)

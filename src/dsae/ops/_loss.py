@@ -63,16 +63,28 @@ def tiled_loss(
     Raises
     ------
     ValueError
-        If the loss is unknown, or needs more of a row than a tile of its outputs.
+        If the loss is unknown, or needs more of a row than a tile of its outputs, see `tiled`.
     """
     record = loss_of(loss)
-    if not record.tiled:
-        raise ValueError(f"[tiled_loss] loss must be one that can be computed for a few outputs alone; got {loss!r}.")
+    if not tiled(record, target):
+        raise ValueError(
+            f"[tiled_loss] loss must be one that can be computed for a few outputs alone; got {loss!r}"
+            f"{' with weights of values' if record.tiled else ''}. Use loss_by_rows."
+        )
     needs = Needs(values.requires_grad or bias.requires_grad, tensor_of(x).requires_grad)
     needs = needs if torch.is_grad_enabled() else Needs(False, False)
     compute = _fastest(values, topology, target, loss, by_gemm)
     settings = (topology, target, record, tape, compute, isinstance(x, Panels))
     return _TiledLoss.apply(values, bias, tensor_of(x), settings, needs, *extras)  # type: ignore[return-value]
+
+
+def tiled(loss: Loss, target: SparseRows) -> bool:
+    """Whether a loss can be computed for a few outputs at a time.
+
+    A multinomial is then a Poisson whose exposure brings a row's rates to its total, which has the same gradients only
+    where all values of a row weigh the same.
+    """
+    return loss.tiled and not (loss.couples_outputs and target.known is not None)
 
 
 def output_gradients(
