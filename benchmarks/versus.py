@@ -24,7 +24,7 @@ PARTS = ("layer", "step", "rows", "stream", "wide")
 _OURS = ("dsae", "set", "rigl")
 # What a child runs: its checkout's suite, with only dsae's own calls timed and shorter turns.
 _CHILD = f"""
-import json, sys
+import json, sys, time
 import torch
 from importlib import import_module
 import suite.timing as timing
@@ -33,11 +33,18 @@ part, threads, share = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 torch.set_num_threads(threads)
 torch.manual_seed(0)
 
+def warm(call):
+    # The system spreads the threads of a new process over the cores only after some milliseconds of work.
+    until = time.perf_counter() + 0.1
+    while time.perf_counter() < until:
+        call()
+    return call
+
 def ours(timed):
     def alone(calls, seconds, *args, **options):
         chosen = {{k: f for k, f in calls.items() if k.startswith({_OURS!r})}}
         # One after the other: what only one checkout has must not take the other's lines out of the cache.
-        return {{k: timed({{k: f}}, share * seconds, *args, **options)[k] for k, f in chosen.items()}}
+        return {{k: timed({{k: warm(f)}}, share * seconds, *args, **options)[k] for k, f in chosen.items()}}
     return alone
 
 timing.turns, timing.bursts = ours(timing.turns), ours(timing.bursts)
