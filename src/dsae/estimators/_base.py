@@ -6,7 +6,7 @@ import inspect
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_feature_names, _get_feature_names, c
 from dsae.config import did_you_mean
 from dsae.data import ArraySource, Source, check_source
 
+ROWS_AT_ONCE = 4096  # of a source; the runtime takes smaller chunks of these
 _SHOWN = 5  # any few
 
 
@@ -125,6 +126,11 @@ def listed(names: list[str]) -> str:
     """The first names of a list, and the number of the others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
+
+
+def pieces(source: Source) -> Iterator[Any]:
+    """The rows of a source in order, a few thousand at a time."""
+    return (batch.rows for batch in source.batches(ROWS_AT_ONCE))
 
 
 def refuse_unknown(verb: str, given: Mapping[str, Any]) -> None:

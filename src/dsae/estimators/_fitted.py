@@ -19,18 +19,17 @@ from sklearn.utils.validation import check_is_fitted
 from dsae import store
 from dsae.config import loss_of
 from dsae.data import ArraySource, Source, as_source, stacked, with_beside
-from dsae.estimators._base import DSAEstimator, refuse_frames, refuse_unknown
+from dsae.estimators._base import ROWS_AT_ONCE, DSAEstimator, pieces, refuse_frames, refuse_unknown
+from dsae.estimators._recommend import RecommendMixin
 from dsae.interpret import feature_importances, normalize_atoms
-from dsae.metrics import Recommendations, evaluate
+from dsae.metrics import evaluate
 from dsae.runtime import Runtime
 
 if TYPE_CHECKING:
     from dsae.features import TableRows
 
-_ROWS_AT_ONCE = 4096  # of a source; the runtime takes smaller chunks of these
 
-
-class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
+class FittedAutoencoder(RecommendMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
     """The verbs of an estimator whose ``runtime_`` holds a trained model."""
 
     runtime_: Runtime
@@ -77,16 +76,16 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         source = self._checked("impute", X, finite=False)
         if isinstance(source, ArraySource):
             return self.runtime_.impute(X)
-        starts = range(0, len(source), _ROWS_AT_ONCE)
-        pieces = zip(_pieces(source), starts, strict=True)
-        return stacked([self.runtime_.impute(rows, first_row=start) for rows, start in pieces])
+        starts = range(0, len(source), ROWS_AT_ONCE)
+        parts = zip(pieces(source), starts, strict=True)
+        return stacked([self.runtime_.impute(rows, first_row=start) for rows, start in parts])
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> np.ndarray:
         """Mean squared error of each row, ``[n_samples]``, or the error of every value, ``[n_samples, n_features]``.
 
         See `dsae.Runtime.reconstruction_error`.
         """
-        parts = zip(count(0, _ROWS_AT_ONCE), self._batches("reconstruction_error", X), strict=False)
+        parts = zip(count(0, ROWS_AT_ONCE), self._batches("reconstruction_error", X), strict=False)
         how = {"per_feature": per_feature}
         return np.concatenate([self.runtime_.reconstruction_error(rows, **how, first_row=i) for i, rows in parts])
 
@@ -96,26 +95,8 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         ``scale``, such as the standard deviation of every feature, makes errors comparable between features; see
         `dsae.Runtime.score_samples`.
         """
-        parts = zip(count(0, _ROWS_AT_ONCE), self._batches("score_samples", X), strict=False)
+        parts = zip(count(0, ROWS_AT_ONCE), self._batches("score_samples", X), strict=False)
         return np.concatenate([self.runtime_.score_samples(rows, scale=scale, first_row=i) for i, rows in parts])
-
-    def recommend(
-        self,
-        X: Any,
-        n: int = 20,
-        *,
-        exclude_seen: bool = True,
-        exclude: Any = None,
-        names: bool = True,
-        fill: bool = False,
-    ) -> Recommendations:
-        """The ``n`` features with the largest reconstruction for each row, as ``(items, scores)``.
-
-        Where rows are users and features items, these are the items that a user may like; see
-        `dsae.Runtime.recommend`. `DSARecommender` is the estimator made for it.
-        """
-        given = {"exclude_seen": exclude_seen, "names": names, "fill": fill}
-        return recommend_in_pieces(self.runtime_, self._checked("recommend", X, finite=False), n, exclude, **given)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, target: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect.
@@ -145,10 +126,13 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         self._check_source(verb, X, source)
         return source
 
+    def _asked(self, X: Any, exclude: Any) -> tuple[Source, Any]:
+        return self._checked("recommend", X, finite=False), exclude
+
     def _batches(self, verb: str, X: Any) -> Iterator[Any]:
         """Rows in memory as one batch; those of another source in order, in chunks."""
         source = self._checked(verb, X, finite=False)  # the runtime checks as it computes
-        return iter([source.X]) if isinstance(source, ArraySource) else _pieces(source)
+        return iter([source.X]) if isinstance(source, ArraySource) else pieces(source)
 
     def normalize_atoms(self) -> Any:
         """Give every atom unit norm, for export: codes are then in the units of the data, and latents comparable.
@@ -212,22 +196,3 @@ class FittedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEs
         tags.input_tags.allow_nan = self.missing == "mask"
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def _pieces(source: Source) -> Iterator[Any]:
-    return (batch.rows for batch in source.batches(_ROWS_AT_ONCE))
-
-
-def recommend_in_pieces(runtime: Runtime, source: Source, n: int, exclude: Any, **given: Any) -> Recommendations:
-    """`dsae.Runtime.recommend` for the rows of a source, each piece of them with its own rows of ``exclude``."""
-    if isinstance(source, ArraySource):
-        return runtime.recommend(source.X, n, exclude=exclude, **given)
-    others: Any = None if exclude is None else sp.csr_matrix(exclude)
-    parts, start = [], 0
-    for rows in _pieces(source):
-        some = others if others is None or others.shape[0] == 1 else others[start : start + rows.shape[0]]
-        parts.append(runtime.recommend(rows, n, exclude=some, **given))
-        start += rows.shape[0]
-    if others is not None and others.shape[0] not in (1, start):
-        raise ValueError(f"[recommend] exclude must have {start} rows, as many as X, or one; got {others.shape[0]}.")
-    return Recommendations(*(np.concatenate(part) for part in zip(*parts, strict=True)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae.config import AutoencoderConfig, did_you_mean, in_range, positive_int
-from dsae.data import ArraySource, Source, as_source, in_memory
-from dsae.estimators._base import DSAEstimator, column_names, listed, refuse_unknown
-from dsae.estimators._fitted import recommend_in_pieces
+from dsae.config import AutoencoderConfig, in_range, positive_int
+from dsae.data import ArraySource, in_memory
+from dsae.estimators._base import column_names, refuse_unknown
+from dsae.estimators._items import TakesItems
 from dsae.estimators._training import fitted_attributes
-from dsae.estimators._users import (
-    as_arrays,
-    as_matrix,
-    checked_names,
-    is_list,
-    strengths,
-    without_a_fifth,
-)
+from dsae.estimators._users import as_arrays, as_matrix, checked_names, strengths, without_a_fifth
 from dsae.linear import sparse_ridge
 from dsae.metrics import Recommendations, ranking
 from dsae.runtime import Runtime
@@ -39,13 +31,14 @@ _PLACES = 20
 _KEY = "recommender"
 
 
-class DSARecommender(DSAEstimator):
+class DSARecommender(TakesItems):
     """Recommends items to users from the items that they have, by one sparse layer from items to items.
 
     An item's score is a weighted sum over at most ``n_neighbours`` other items, the user's being 1 and all else 0. No
     item counts for itself. The neighbours are chosen by the data, and their weights are those of ridge regression, in
     closed form: a linear autoencoder without a path from an item to itself, as EASE (Steck 2019) and SLIM (Ning &
     Karypis 2011), of which only the weights that matter exist. There is nothing to train, hence no epochs and no torch.
+    Items that no weight joins to those of a user come in the order of their popularity.
 
     Rows are users, columns items; what counts is which items a user has. Values above 0 are taken as strengths, so
     ratings from 1 to 5 had better be made 0 and 1 first: ``X >= 4``.
@@ -171,52 +164,6 @@ class DSARecommender(DSAEstimator):
         self.fit_time_ += time.perf_counter() - begun
         return self
 
-    def recommend(
-        self,
-        X: Any,
-        n: int = 20,
-        *,
-        exclude_seen: bool = True,
-        exclude: Any = None,
-        names: bool = True,
-        fill: bool = False,
-    ) -> Recommendations:
-        """The ``n`` best items for each user; see `dsae.Runtime.recommend`.
-
-        Parameters
-        ----------
-        X : scipy sparse, array-like or DataFrame, shape (n_users, n_items), or a list of lists of items
-            The items that users have. These users need not be among those of `fit`. Where items have names, lists of
-            lists hold names, also if these are numbers; else columns, unless all lists have ``n_items`` numbers, which
-            are rows.
-        n : int
-            Items per user.
-        exclude_seen : bool
-            Whether a user's own items are left out.
-        exclude : as X, of n_users or of one, optional
-            More items to leave out, for each user or for all, such as those that are out of stock.
-        names : bool
-            Whether items are given by name where they have names; else they are columns.
-        fill : bool
-            Whether users with fewer than ``n`` items left get those, and then column -1 (name ``""``) with score NaN.
-
-        Returns
-        -------
-        Recommendations
-            ``(items, scores)``, each of shape ``(n_users, n)``, the best first. Items that nothing speaks for come in
-            the order of their popularity.
-
-        Raises
-        ------
-        ValueError
-            If ``X`` is invalid or negative, or a user has fewer than ``n`` items left and ``fill`` is false.
-        """
-        source = self._source("recommend", X)
-        if isinstance(exclude, (list, tuple)) and self._are_items("recommend", exclude, "exclude"):
-            exclude = self.rows(exclude, "recommend")
-        given = {"exclude_seen": exclude_seen, "names": names, "fill": fill}
-        return recommend_in_pieces(self.runtime_, source, n, exclude, **given)
-
     def similar_items(self, items: Any, n: int = 10, *, names: bool = True) -> Recommendations:
         """What is recommended to a user who has one item alone.
 
@@ -251,39 +198,6 @@ class DSARecommender(DSAEstimator):
                 f"[similar_items] n must be at most {self.n_features_in_ - 1}, the other items; got {n}. Ask for fewer."
             )
         return self.runtime_.recommend(rows, n, names=names)
-
-    def rows(self, users: Iterable[Iterable[Any]], verb: str = "rows") -> sp.csr_matrix:
-        """Rows as `recommend` takes them, from lists of items.
-
-        Parameters
-        ----------
-        users : iterable of iterables of str or int
-            The items of each user: names where the model has them (5 is the item ``"5"``), else columns.
-        verb : str
-            Named in messages.
-
-        Returns
-        -------
-        csr_matrix of float32, shape (n_users, n_items)
-
-        Raises
-        ------
-        ValueError
-            If an item is unknown.
-        """
-        check_is_fitted(self)
-        users = [users] if isinstance(users, str) else list(users)
-        for items in users:
-            if isinstance(items, str) or not isinstance(items, Iterable):
-                raise TypeError(
-                    f"[{verb}] Users must be a list with a list of items for each; got {items!r} in place of a list. "
-                    f"Give [[{items!r}]] for one user of that item."
-                )
-        columns = [np.unique(self._columns(verb, list(items))) for items in users]
-        indptr = np.cumsum([0, *(found.size for found in columns)])
-        indices = np.concatenate([np.zeros(0, np.int64), *columns]).astype(np.int32)
-        shape = (len(columns), self.n_features_in_)
-        return sp.csr_matrix((np.ones(indices.size, np.float32), indices, indptr.astype(np.int32)), shape=shape)
 
     def score(self, X: Any, y: Any = None, **unknown: Any) -> float:
         """NDCG of the first 20 recommendations, the mean over users; see `dsae.metrics.ndcg_at_k`.
@@ -382,65 +296,6 @@ class DSARecommender(DSAEstimator):
         vars(self).update({name: own[name] for name in kept if name in own})
         weights = model.layers["decoder.0"].topology
         self.density_, self.nnz_, self.n_users_, self._users = weights.density, weights.nnz, n_users, users
-
-    def _source(self, verb: str, X: Any) -> Source:
-        check_is_fitted(self)
-        if isinstance(X, (list, tuple)) and self._are_items(verb, X):
-            X = self.rows(X, verb)
-        source = as_source(verb, X, missing=None)
-        self._check_source(verb, X, source)
-        return source
-
-    def _are_items(self, verb: str, users: Any, what: str = "X") -> bool:
-        """Whether nested lists hold the items of users, rather than rows of numbers.
-
-        Rows of numbers may not pass for items 0 and 1: they repeat them, or hold fractions.
-        """
-        if any(isinstance(user, str) for user in users):
-            return True  # which `rows` refuses
-        if not users or not all(map(is_list, users)):
-            return False
-        named = self.runtime_.model.feature_names is not None
-        if not named and all(len(user) == self.n_features_in_ for user in users):
-            return any(isinstance(item, str) for user in users for item in user)
-        for user in users:
-            numbers = [float(item) for item in user if isinstance(item, Real)]
-            if len(set(numbers)) < len(numbers) or not all(number.is_integer() for number in numbers):
-                raise ValueError(
-                    f"[{verb}] {what} must be rows of {self.n_features_in_} numbers, or lists of different items; got "
-                    f"a list of {len(user)} numbers that repeat or are no whole numbers. Give np.asarray({what}) for "
-                    "rows, and each item once."
-                )
-        return True
-
-    def _check_source(self, verb: str, X: Any, source: Source) -> None:
-        """As in any estimator, but that a matrix without names is no reason for a warning: CSR cannot have any."""
-        if source.column_names is None and not hasattr(X, "columns"):
-            self._check_width(source)
-        else:
-            super()._check_source(verb, X, source)
-
-    def _columns(self, verb: str, items: list[Any]) -> np.ndarray:
-        names, n = self.runtime_.model.feature_names, self.n_features_in_
-        places = self._places if names is not None else {}
-        if names is None:
-            whole = [hasattr(item, "__index__") and not isinstance(item, (bool, np.bool_)) for item in items]
-            found = [int(item) if usable else -1 for item, usable in zip(items, whole, strict=True)]
-        else:
-            found = [places.get(str(item), -1) for item in items]
-        unknown = [item for item, at in zip(items, found, strict=True) if not 0 <= at < n]
-        if unknown:
-            known = f"columns from 0 to {n - 1}" if names is None else f"one of its {n} names"
-            hint = "" if names is None else did_you_mean(unknown[0], names)
-            raise ValueError(
-                f"[{verb}] Items must be the model's, {known}; got {listed([repr(item) for item in unknown])}."
-                f"{hint} Leave out what is new, or fit again."
-            )
-        return np.asarray(found, np.int64)
-
-    @property
-    def _places(self) -> dict[str, int]:
-        return {name: j for j, name in enumerate(self.runtime_.model.feature_names or ())}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from dsae.config import in_range, one_of, positive_int
+from dsae.features._coding import Coder, with_moments
 from dsae.features._describe import Choices, described
 from dsae.features._filled import filled
 from dsae.features._frames import as_given, as_table
 from dsae.features._schema import MISSING, Column, Schema
-from dsae.features._values import decoded, numbers, plain, texts
 
 _FORMAT, _VERSION = "dsae table", 1
 _LONGEST_JSON = 1 << 28
@@ -107,9 +107,9 @@ class TableRows(TransformerMixin, BaseEstimator):
         """
         choices = self._choices()
         table, container, dtypes = as_table("fit", X)
-        columns = [replace(column, dtype=dtypes.get(column.name)) for column in described(table, choices)]
-        columns = _with_moments(columns, table)
-        schema = Schema(tuple(columns), container, self.missing)
+        columns = tuple(replace(column, dtype=dtypes.get(column.name)) for column in described(table, choices))
+        columns = with_moments(columns, table)
+        schema = Schema(columns, container, self.missing)
         if not schema.n_features:
             raise ValueError(
                 f"[fit] The table must have columns whose values differ; got n_samples = {table.num_rows}, and no use "
@@ -144,14 +144,10 @@ class TableRows(TransformerMixin, BaseEstimator):
 
     def _transformed(self, table: Any, container: str) -> np.ndarray:
         self._check_columns(table, container)
-        out = np.zeros((table.num_rows, self.schema_.n_features), np.float32)
-        known = {column.name: plain(table.column(column.name)) for column, _ in self._used}
         try:
-            self._fill_measured(out, known)
+            return self._coder.rows(table)
         except ValueError as error:
             raise ValueError(f"[transform] {error}") from None
-        self._fill_classes(out, known)
-        return out
 
     def inverse_transform(self, X: Any) -> Any:
         """The table that rows of numbers mean, in what held the one of `fit`, with the types of its columns.
@@ -241,10 +237,7 @@ class TableRows(TransformerMixin, BaseEstimator):
                 f"[inverse_transform] X must have {self.schema_.n_features} columns, as transform gives them; got "
                 f"shape {rows.shape}."
             )
-        if self._scaled:
-            rows[:, self._scaled] = self._scaler.inverse_transform(rows[:, self._scaled])
-        found = {column.name: decoded(column, rows[:, span]) for column, span in self.schema_.spans}
-        return pa.table(found)
+        return pa.table(self._coder.columns(rows))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the features: a column's own, or ``column=class``."""
@@ -314,11 +307,7 @@ class TableRows(TransformerMixin, BaseEstimator):
         vars(self).pop("feature_names_in_", None)
         if schema.container != "array":
             self.feature_names_in_ = np.array([column.name for column in schema.columns], dtype=object)
-        self._used = [(column, span) for column, span in schema.spans if column.features]
-        self._scaled = [span.start for column, span in self._used if column.is_measured]
-        self._scaler = _scaler([column for column, _ in self._used if column.is_measured])
-        self._coded = [(column, span) for column, span in self._used if column.kind == "class"]
-        self._encoder = _encoder([column for column, _ in self._coded])
+        self._coder = Coder(schema)
 
     def _check_columns(self, table: Any, container: str) -> None:
         if container == "array" and self.schema_.container == "array" and table.num_columns != self.n_features_in_:
@@ -326,44 +315,11 @@ class TableRows(TransformerMixin, BaseEstimator):
                 f"X has {table.num_columns} features, but TableRows is expecting {self.n_features_in_} features as "
                 "input."
             )
-        missing = [column.name for column, _ in self._used if column.name not in table.column_names]
+        missing = [column.name for column, _ in self._coder.used if column.name not in table.column_names]
         if missing:
             raise ValueError(
                 f"[transform] The table must have the columns of fit; it lacks {', '.join(map(repr, missing[:5]))}."
             )
-
-    def _fill_measured(self, out: np.ndarray, known: dict[str, Any]) -> None:
-        plainly = [(column, span) for column, span in self._used if column.kind != "class"]
-        values = {column.name: numbers(column, known[column.name]) for column, _ in plainly}
-        infinite = next((name for name, found in values.items() if np.isinf(found).any()), None)
-        if infinite is not None:
-            raise ValueError(f"column {infinite!r} must hold finite numbers; it holds infinity.")
-        if self._scaled:
-            table = np.column_stack([values[column.name] for column, _ in plainly if column.is_measured])
-            out[:, self._scaled] = self._scaler.transform(table)
-        for column, span in plainly:
-            if column.kind == "boolean":
-                out[:, span.start] = values[column.name]
-            if self.schema_.missing == "fill":
-                usual = column.mean if column.kind == "boolean" else 0  # numbers are centred
-                out[np.isnan(out[:, span.start]), span.start] = usual
-
-    def _fill_classes(self, out: np.ndarray, known: dict[str, Any]) -> None:
-        if not self._coded:
-            return
-        found = [texts(known[column.name]) for column, _ in self._coded]
-        missing = [np.array([value is None for value in values]) for values in found]
-        table = np.empty((len(out), len(found)), dtype=object)
-        for j, ((column, _), values) in enumerate(zip(self._coded, found, strict=True)):
-            labels = set(column.labels)
-            rare = column.all_labels[-1] if column.joined else ""
-            table[:, j] = [value if value in labels else rare for value in values]
-        coded, start = self._encoder.transform(table), 0
-        for (_, span), unknown in zip(self._coded, missing, strict=True):
-            width = span.stop - span.start
-            out[:, span] = coded[:, start : start + width]
-            out[unknown, span] = np.nan if self.schema_.missing == "mask" else 0
-            start += width
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -374,34 +330,5 @@ class TableRows(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _with_moments(columns: list[Column], table: Any) -> list[Column]:
-    """The columns, with means and scales; the scale is 0 where all values are equal."""
-    known = [column for column in columns if column.is_measured or column.kind == "boolean"]
-    if not known:
-        return columns
-    values = np.column_stack([numbers(column, plain(table.column(column.name))) for column in known])
-    scaler = StandardScaler().fit(values)
-    varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
-    scales = np.where(varies & [column.is_measured for column in known], np.sqrt(np.asarray(scaler.var_)), 0)
-    moments = zip(np.asarray(scaler.mean_).tolist(), scales.tolist(), strict=True)
-    found = {column.name: replace(column, mean=m, scale=s) for column, (m, s) in zip(known, moments, strict=True)}
-    return [found.get(column.name, column) for column in columns]
-
-
-def _scaler(columns: list[Column]) -> StandardScaler:
-    scaler: Any = StandardScaler()
-    scaler.mean_ = np.array([column.mean for column in columns])
-    scaler.scale_ = np.array([column.scale for column in columns])
-    scaler.n_features_in_ = len(columns)
-    return scaler
-
-
-def _encoder(columns: list[Column]) -> OneHotEncoder:
-    labels = [np.array(column.all_labels, dtype=object) for column in columns]
-    settings: dict[str, Any] = {"categories": labels, "handle_unknown": "ignore", "dtype": np.float32}
-    encoder = OneHotEncoder(**settings, sparse_output=False)
-    return encoder.fit(np.array([[some[0] for some in labels]], dtype=object)) if labels else encoder
-
-
-def _reasons(columns: list[Column]) -> str:
+def _reasons(columns: Sequence[Column]) -> str:
     return ", ".join(f"{column.name!r} ({column.why or 'always the same'})" for column in columns)
