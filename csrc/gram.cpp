@@ -1,72 +1,19 @@
-// The squared error of W x + bias over all outputs, and its gradients, without a look at the target's zeros (Vincent,
-// de Brebisson & Bouthillier 2015). With C = X^T X and s the sum of the rows of X, every output i with its weights w_i,
-// one number c_i for all samples and t where the target is not zero gives
-//   loss   w_i C w_i + 2 c_i w_i s + n c_i^2, less 2 t (w_i x + c_i) - t^2 for each number of the target,
-//   dw_i   C w_i + c_i s less t x,     dx   G x + sum c_i w_i less t w_i,     G = sum w_i w_i^T:
-// e^2 multiply-adds for e weights, and e for each number of the target, instead of e for each sample. Where numbers
-// that the target does not hold weigh `unseen` instead of 1, all sums over samples do, and a seen number adds the rest.
+// The squared error and its gradients by Gram matrices; gram.hpp has the sums.
 //
 // A hidden unit owns its row of G, so that it has one order, whatever the number of threads. Outputs come in windows
 // that are made dense matrices: the row of a unit then is a sum of such rows, vector by vector. Where outputs have so
-// few weights that this is more work than their pairs, it is a sum over these. A column that lives in most samples
-// takes each of them less its shift: c_i and t would be two large numbers whose difference is the residual.
-#include "matmul.hpp"
-#include "pool.hpp"
+// few weights that this is more work than their pairs, it is a sum over these.
+#include "gram.hpp"
 
 namespace dsae::DSAE_LEVEL {
 namespace {
 
-constexpr int64_t kSumRows = 256;  // outputs whose losses are summed together
 constexpr int64_t kSumEdges = 1024;
 constexpr int64_t kAhead = 6;    // numbers of a sample whose outputs are asked for early
 constexpr int64_t kLine = 16;    // numbers
-constexpr int64_t kMirror = 32;  // squares of a symmetric matrix that stay in L1
 constexpr int kVectors = 8;      // of a row of G, held in registers
 
-struct Gram {
-  const GramLayer& layer;
-  const Rows<const float> x;
-  const GramTarget& target;
-  const float unseen, factor;
-  const GramGradients& to;
-  float *const c, *const g, *const product, *const sums, *const pulled, *const constants;
-  // The lower triangle of G, and for every thread a window; rows of whole vectors.
-  float *const lower, *const windows;
-  const int64_t stride;
-  int32_t* const crowded;
-  double* const losses;
-  int64_t n_crowded = 0;
-
-  const float* sample(int64_t b) const { return x.data + b * x.width; }
-  bool is_crowded(int64_t row) const {
-    const int32_t* const at = target.columns.indptr + row;
-    return target.shift && 2 * int64_t{at[1] - at[0]} > x.count;
-  }
-
-  void start() {
-    for (int64_t row = 0; row < layer.w.n_rows; ++row) {
-      const bool each = is_crowded(row);
-      if (each) crowded[n_crowded++] = static_cast<int32_t>(row);
-      constants[row] = layer.bias[row] + (target.shift && !each ? target.shift[row] : 0);
-    }
-    for (int64_t k = 0; k < x.width; ++k) sums[k] = 0;
-    for (int64_t b = 0; b < x.count; ++b)
-      for (int64_t k = 0; k < x.width; ++k) sums[k] += sample(b)[k];
-    lower_product({x.data, 1, x.width}, x, c);
-  }
-
-  // The symmetric matrix of a lower triangle, which may be its own.
-  void mirror(const float* from, int64_t from_stride, float* square) const {
-    const int64_t h = x.width;
-    parallel_range((h + kMirror - 1) / kMirror, h * h, [&](int64_t begin, int64_t end) {
-      for (int64_t top = begin * kMirror; top < end * kMirror && top < h; top += kMirror)
-        for (int64_t left = 0; left < h; left += kMirror)
-          for (int64_t row = top; row < top + kMirror && row < h; ++row)
-            for (int64_t at = left; at < left + kMirror && at < h; ++at)
-              square[row * h + at] = from[row < at ? at * from_stride + row : row * from_stride + at];
-    });
-  }
-
+struct GramLoss : Gram {
   // The lower triangle of G, and sum c_i w_i. Row j has j + 1 columns: threads share the square root of the rows.
   void hidden() const {
     const int64_t h = x.width, nnz = layer.w.indptr[layer.w.n_rows], mean = nnz / (layer.w.n_rows + 1) + 1;
@@ -168,42 +115,6 @@ struct Gram {
     for (int64_t q = 0; q < count; ++q) dw[q] *= unseen * factor;
   }
 
-  // One number of the target, `seen` or not, and what its output is without it.
-  struct Number {
-    float value, weight;
-  };
-
-  float dot(int64_t row, const float* h) const {
-    float sum = 0;
-    for (int64_t i = layer.w.indptr[row]; i < layer.w.indptr[row + 1]; ++i)
-      sum += layer.values[i] * h[layer.w.indices[i]];
-    return sum;
-  }
-
-  // What the number takes from the output's gradient. All samples have the weight `unseen` already.
-  float taken(Number t, float z) const { return t.weight * t.value - (t.weight - unseen) * z; }
-
-  static float weight_of(const float* known, int64_t at) { return known ? known[at] : 1.0f; }
-
-  // body(sample, number) for what column `row` holds, all samples of a crowded one.
-  template <class Body>
-  void numbers_of(int64_t row, const Body& body) const {
-    const Csr& t = target.columns;
-    const int64_t stop = t.indptr[row + 1];
-    int64_t at = t.indptr[row];
-    if (!is_crowded(row)) {
-      for (; at < stop; ++at) body(t.indices[at], Number{target.by_column[at], weight_of(target.known_by_column, at)});
-      return;
-    }
-    const float shift = target.shift[row];
-    for (int64_t b = 0; b < x.count; ++b) {
-      const bool seen = at < stop && t.indices[at] == b;
-      body(b,
-           seen ? Number{target.by_column[at] - shift, weight_of(target.known_by_column, at)} : Number{-shift, unseen});
-      at += seen;
-    }
-  }
-
   // An output's bias, and its part of the loss; `linear` is w_i s.
   double output(int64_t row, double linear) const {
     const Csr& w = layer.w;
@@ -245,39 +156,6 @@ struct Gram {
         loss += output(row, places[w.indptr[row + 1] - start] - places[w.indptr[row] - start]);
     }
     return loss;
-  }
-
-  // The gradient of an output at any of its edges, those of `edges`, and its norm over the samples.
-  void inactive(const Csr& edges, int64_t row, float* dw, float* norms) const {
-    const Csr& w = layer.w;
-    const auto pull = [&](int64_t k) {
-      float sum = constants[row] * sums[k];
-      for (int64_t i = w.indptr[row]; i < w.indptr[row + 1]; ++i)
-        sum += layer.values[i] * c[w.indices[i] * x.width + k];
-      return sum;
-    };
-    const double constant = constants[row];
-    double square = x.count * constant * constant;
-    if (norms)
-      for (int64_t i = w.indptr[row]; i < w.indptr[row + 1]; ++i)
-        square += double{layer.values[i]} * (pull(w.indices[i]) + constant * sums[w.indices[i]]);
-    const int64_t first = edges.indptr ? edges.indptr[row] : 0, last = edges.indptr ? edges.indptr[row + 1] : 0;
-    for (int64_t edge = first; edge < last; ++edge) dw[edge] = factor * pull(edges.indices[edge]);
-    numbers_of(row, [&](int64_t b, Number t) {
-      const float* const h = sample(b);
-      if (norms) square += t.value * (t.value - 2 * (dot(row, h) + constant));
-      for (int64_t edge = first; edge < last; ++edge) dw[edge] -= factor * t.value * h[edges.indices[edge]];
-    });
-    if (norms) norms[row] = factor * static_cast<float>(__builtin_sqrt(square > 0 ? square : 0));
-  }
-
-  void inactive(const Csr& edges, float* dw, float* norms) const {
-    const Csr& w = layer.w;
-    const int64_t mean = w.indptr[w.n_rows] / (w.n_rows + 1) + 1;
-    parallel_range(w.n_rows, ((edges.indptr ? edges.indptr[w.n_rows] : w.indptr[w.n_rows]) + w.n_rows) * mean,
-                   [&](int64_t begin, int64_t end) {
-                     for (int64_t row = begin; row < end; ++row) inactive(edges, row, dw, norms);
-                   });
   }
 
   double outputs() const {
@@ -364,49 +242,16 @@ struct Gram {
 
 }  // namespace
 
-namespace {
-
-template <class Body>
-void with_gram(const GramLayer& layer, Rows<const float> x, const GramTarget& target, float unseen, float factor,
-               const GramGradients& to, const Body& body) {
-  const int64_t h = x.width, m = layer.w.n_rows, chunks = (m + kSumRows - 1) / kSumRows;
-  const int64_t stride = (h + kWidth - 1) / kWidth * kWidth;
-  const int64_t window = layer.dense ? max_threads() * layer.height * stride : 0;
-  const size_t vectors = (h * stride + window) * sizeof(float);
-  const size_t bytes = vectors + chunks * sizeof(double) + (2 * h * h + x.count * h + 2 * h + 2 * m) * sizeof(float);
-  float* const lower = static_cast<float*>(allocate(bytes));
-  double* const losses = reinterpret_cast<double*>(lower + h * stride + window);
-  float* const c = reinterpret_cast<float*>(losses + chunks);
-  float *const g = c + h * h, *const product = g + h * h, *const sums = product + x.count * h;
-  float *const pulled = sums + h, *const constants = pulled + h;
-  int32_t* const crowded = reinterpret_cast<int32_t*>(constants + m);
-  Gram gram = {layer,  x,       target, unseen, factor,    to,    c,
-               g,      product, sums,   pulled, constants, lower, lower + h * stride,
-               stride, crowded, losses};
-  gram.start();
-  body(gram);
-  release(lower, bytes);
-}
-
-}  // namespace
-
 double gram_loss(const GramLayer& layer, Rows<const float> x, const GramTarget& target, float unseen, float factor,
                  const GramGradients& to) {
   double loss = 0;
   with_gram(layer, x, target, unseen, factor, to, [&](const Gram& gram) {
-    gram.hidden();
-    loss = gram.outputs();
-    if (to.dx.data) gram.samples();
+    const GramLoss of{gram};
+    of.hidden();
+    loss = of.outputs();
+    if (to.dx.data) of.samples();
   });
   return loss;
-}
-
-void gram_edges(const GramLayer& layer, Rows<const float> x, const GramTarget& target, const Csr& edges, float factor,
-                float* dw, float* norms) {
-  with_gram(layer, x, target, 1, factor, {}, [&](const Gram& gram) {
-    gram.mirror(gram.c, x.width, gram.c);
-    gram.inactive(edges, dw, norms);
-  });
 }
 
 }  // namespace dsae::DSAE_LEVEL

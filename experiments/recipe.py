@@ -102,7 +102,7 @@ class Recipe:
 
     def _narrow(self, data, job: dict) -> dict:
         from dsae.config import AutoencoderConfig
-        from dsae.nn._autoencoder import target_nnz
+        from dsae.nn import target_nnz
 
         config = AutoencoderConfig(n_features=data.train.shape[1], density=job["density"], **self.widths)
         biases = sum(n_out for n_out, _ in config.layer_shapes.values())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dsae.nn import _linear
+from dsae.nn import _executor
 from suite.contestants import BF16, DENSE, OURS, Problem, check, contestants, problem
 from suite.timing import Settings, progress, turns
 
@@ -29,7 +29,7 @@ def measure(settings: Settings) -> dict[str, Any]:
                 check(calls)
                 ms = turns(calls, settings.pick(2.0, 0.1), least=settings.pick(5, 3))
                 rows.append({"n_in": n_in, "n_out": n_out, "batch": batch, "density": density, "ms": ms})
-    return {"dense_above": _linear.DENSE_ABOVE, "rows": rows}
+    return {"dense_above": _executor.DENSE_ABOVE, "rows": rows}
 
 
 def _calls(p: Problem) -> dict[str, Callable[[], Any]]:
@@ -50,9 +50,9 @@ def _under(threshold: float, call: Callable[[], Any]) -> Callable[[], Any]:
 @contextmanager
 def dense_above(density: float) -> Iterator[None]:
     """Layers denser than this, and only they, run as dense matrix products."""
-    usual = _linear.DENSE_ABOVE
-    _linear.DENSE_ABOVE = density
+    usual = _executor.DENSE_ABOVE
+    _executor.DENSE_ABOVE = density
     try:
         yield
     finally:
-        _linear.DENSE_ABOVE = usual
+        _executor.DENSE_ABOVE = usual

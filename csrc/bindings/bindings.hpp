@@ -16,4 +16,5 @@ void bind_codes(nb::module_& m);
 void bind_topology(nb::module_& m);
 void bind_network(nb::module_& m);
 void bind_ridge(nb::module_& m);
+void bind_sparse_rows(nb::module_& m);
 void bind_step(nb::module_& m);

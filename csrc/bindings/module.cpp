@@ -25,6 +25,7 @@ NB_MODULE(_kernels, m) {
       "empty", [](size_t size) { return array(std::make_unique<Owned<float>>(size)); }, "size"_a,
       "An uninitialised float32 vector on a cache line.");
   bind_layers(m);
+  bind_sparse_rows(m);
   bind_codes(m);
   bind_gram(m);
   bind_products(m);

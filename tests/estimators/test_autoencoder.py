@@ -19,7 +19,7 @@ import dsae
 from dsae import DeepSparseAutoencoder
 from dsae.config import CODE_ACTIVATIONS
 from dsae.nn import SparseLinear
-from dsae.nn._autoencoder import target_nnz
+from dsae.nn import target_nnz
 from dsae.runtime import Runtime
 from dsae.topology import Layer
 

@@ -13,7 +13,7 @@ from tests.folders import put, stored
 from dsae import DeepSparseAutoencoder, load, store
 from dsae.config import CODE_ACTIVATIONS, SHRINK
 from dsae.data import open_rows
-from dsae.nn._autoencoder import target_nnz
+from dsae.nn import target_nnz
 from dsae.shrink import METHODS, Clock, OpenEnded, open_ended_method
 from dsae.store import state_from_bytes, state_to_bytes
 

@@ -5,7 +5,7 @@ from tests.covering import each
 
 from dsae.config import CODE_ACTIVATIONS, LOSSES, AutoencoderConfig
 from dsae.nn import Autoencoder, SparseLinear
-from dsae.nn._autoencoder import target_nnz
+from dsae.nn import target_nnz
 from dsae.runtime import Runtime
 from dsae.store import Model
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from dsae import ops
 from dsae.nn import SparseLinear
-from dsae.nn._linear import DENSE_ABOVE
+from dsae.nn._executor import DENSE_ABOVE
 from dsae.topology import Topology
 
 DENSITIES = [0.02, 0.1, 0.3, 0.6, 1.0]
@@ -109,9 +109,9 @@ def test_both_executors_have_the_same_gradients(monkeypatch):
     x = torch.randn(50, 40, requires_grad=True)
     weight = torch.randn(50, 30)
     gradients = []
-    monkeypatch.setattr("dsae.nn._linear.SMALL", 0)
+    monkeypatch.setattr("dsae.nn._executor.SMALL", 0)
     for crossover in (DENSE_ABOVE, 0.0):
-        monkeypatch.setattr("dsae.nn._linear.DENSE_ABOVE", crossover)
+        monkeypatch.setattr("dsae.nn._executor.DENSE_ABOVE", crossover)
         gradients.append(torch.autograd.grad((layer(x) * weight).sum(), (x, layer.values, layer.bias)))
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)

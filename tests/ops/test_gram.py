@@ -12,7 +12,7 @@ from tests.covering import each, pairs
 
 from dsae import kernels, ops
 from dsae.config import LOSSES
-from dsae.ops import _native, _torch
+from dsae.ops import _gram, _native, _torch
 from dsae.ops._gram import pays
 from dsae.ops._rows import Needs, SparseRows
 from dsae.topology import Topology, random_topology
@@ -88,7 +88,7 @@ def test_it_is_the_dense_formula(shape, density, n_rows, fill, shift, unseen, pa
 def test_it_is_the_tiled_loss(shape, density, n_rows, shift, needs):
     topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer(shape, density))
     aim, h = target(n_rows, shape[0], 0.05, shift), torch.randn(n_rows, shape[1])
-    got = _native.gram_loss(values, bias, h, topology, aim, 1.0, Needs(*needs))
+    got = _gram.gram_loss(values, bias, h, topology, aim, 1.0, Needs(*needs))
     tiled = _native.tiled_loss(values, bias, _torch.pack(h), topology, aim, LOSSES["mse"], Needs(True, True))
     assert tiled.input is not None
     close(got, tiled._replace(input=_torch.unpack(tiled.input, n_rows)), 1e-5)
@@ -104,8 +104,8 @@ def test_gradients_of_any_edge_and_norms_are_those_of_the_whole_output(shape, de
     dy = 2 / max(1, residual.numel()) * residual.double()
     edges = random_topology(shape, 0.5, np.random.default_rng(2)) if shape[0] else Topology.empty(shape)
     at = torch.from_numpy((dy.T @ h.double()).numpy()[edges.rows, edges.indices])
-    close([_native.gram_sddmm(*given, edges)], [at], 1e-5)
-    close([_native.gram_norms(*given)], [dy.norm(dim=0)], 1e-3)  # a root of a difference
+    close([_gram.gram_sddmm(*given, edges)], [at], 1e-5)
+    close([_gram.gram_norms(*given)], [dy.norm(dim=0)], 1e-3)  # a root of a difference
 
 
 @native
@@ -119,12 +119,12 @@ def test_a_column_far_from_zero_loses_no_digits():
     aim.values[:] = np.round(aim.values * 64) / 64
     X[-1, 3] = 0
     h = torch.randn(64, 8)
-    got = _native.gram_loss(0.1 * values, 0 * bias, h, topology, aim, 1.0, Needs(True, True))
+    got = _gram.gram_loss(0.1 * values, 0 * bias, h, topology, aim, 1.0, Needs(True, True))
     wide = [t.double().requires_grad_(True) for t in (0.1 * values, 0 * bias, h)]
     expected = dense_formula(ops.dense(wide[0], topology), wide[1], wide[2], aim, 1.0)
     dw, db, dh = torch.autograd.grad(expected, wide)
     close(got[1:4], (dw, db, dh), 1e-6)
-    close([_native.gram_sddmm(0.1 * values, 0 * bias, h, topology, aim, topology)], [dw], 1e-6)
+    close([_gram.gram_sddmm(0.1 * values, 0 * bias, h, topology, aim, topology)], [dw], 1e-6)
 
 
 @pairs(density=DENSITIES[1:], shift=[False, True], unseen=[1.0, 0.25])
@@ -147,7 +147,7 @@ def test_few_weights_an_output_take_it_and_many_do_not():
 def test_a_tiled_loss_takes_it_where_it_pays_and_is_the_same(density, loss, by_gemm, monkeypatch):
     taken = []
     monkeypatch.setattr(
-        _native, "gram_loss", lambda *given, original=_native.gram_loss: taken.append(1) or original(*given)
+        _gram, "gram_loss", lambda *given, original=_gram.gram_loss: taken.append(1) or original(*given)
     )
     topology, values, bias = layer((2000, 128), density)
     aim, h = target(256, 2000, 0.01, loss == "mse"), torch.randn(256, 128, requires_grad=True)
@@ -168,7 +168,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads():
     try:
         for n in (1, 2, 3, 7):
             kernels.set_threads(n)
-            found = _native.gram_loss(values, bias, h, topology, aim, 0.7, Needs(True, True))
+            found = _gram.gram_loss(values, bias, h, topology, aim, 0.7, Needs(True, True))
             results.add(b"".join(part.numpy().tobytes() for part in found[:4] if part is not None))
     finally:
         kernels.set_threads(before)

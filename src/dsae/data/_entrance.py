@@ -11,14 +11,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data._batch import TABLE, Batch, Part, Rows, check_worker, share
+from dsae.data._beside import with_beside
 from dsae.data._centring import check_moments
 from dsae.data._check import check_finite, in_pieces, named, names_of, plain_rows
-from dsae.data._errors import called
 from dsae.data._kinds import as_numbers
 from dsae.data._known import Known
 from dsae.data._names import check_names, ids_of
 from dsae.data._objects import source_of
 from dsae.data._reader import Reader
+from dsae.data._rows import check_rows
 from dsae.data._source import ArraySource, Source
 from dsae.data._statistics import Farthest, Statistics
 from dsae.data._stream import StreamSource
@@ -88,63 +89,6 @@ def as_source(
     return ArraySource(rows, names if len(names) == rows.shape[1] and all(isinstance(n, str) for n in names) else None)
 
 
-def with_beside(verb: str, source: Source, target: Any = None, weight: Any = None) -> Source:
-    """A source whose rows have a target and weights.
-
-    Parameters
-    ----------
-    verb : str
-        Named in messages.
-    source : Source
-        Of `as_source`.
-    target : array-like or scipy sparse, shape (n_samples, n_features), optional
-        What is to be predicted from the rows, in place of the rows themselves.
-    weight : array-like, shape (n_samples,), optional
-        How much each row counts; at least 0, and not all 0.
-
-    Raises
-    ------
-    ValueError
-        If they are not as many as the rows, or not what they should be.
-    TypeError
-        If they are given beside a source of the user's own, whose rows need not have numbers that last.
-    """
-    if target is None and weight is None:
-        return source
-    if not isinstance(source, (ArraySource, StreamSource)):
-        raise TypeError(
-            f"[{verb}] Rows in memory or in files can be given a target and sample_weight; got {named(source)}. Let "
-            "its batches be dsae.data.Batch, which holds both."
-        )
-    n = len(source)
-    if target is not None:
-        with called("target"):
-            target = check_rows(verb, target, training=True, missing=None)  # NaN is refused with any setting
-        if target.shape != source.shape:
-            raise ValueError(
-                f"[{verb}] target must have the shape of X, {source.shape}, and its features; got {target.shape}."
-            )
-    if weight is not None:
-        weight = _checked_weight(verb, weight, n)
-    return source.beside(target, weight)
-
-
-def _checked_weight(verb: str, weight: Any, n: int) -> np.ndarray:
-    try:
-        found = np.ascontiguousarray(weight, np.float32)
-    except (TypeError, ValueError):
-        raise TypeError(f"[{verb}] sample_weight must hold numbers; got {type(weight).__name__}.") from None
-    if found.shape != (n,):
-        raise ValueError(
-            f"[{verb}] sample_weight must have {n} numbers, one for each row of X; got shape {found.shape}."
-        )
-    if not (np.isfinite(found).all() and (found >= 0).all()):
-        raise ValueError(f"[{verb}] sample_weight must hold finite numbers of at least 0; got {found.min()}.")
-    if not found.any():
-        raise ValueError(f"[{verb}] sample_weight must be above 0 for some row; got zeros alone.")
-    return found
-
-
 def in_memory(verb: str, X: Any, *, training: bool = False, missing: str | None = "error") -> ArraySource:
     """`as_source` for verbs that need all rows at once; an object of another library is read into memory.
 
@@ -161,64 +105,6 @@ def in_memory(verb: str, X: Any, *, training: bool = False, missing: str | None 
     if gives_batches(X):
         raise in_pieces(verb, X)
     return source.load()  # pyright: ignore
-
-
-def check_rows(
-    verb: str,
-    X: Any,
-    n_features: int | None = None,
-    what: str = "the model's input width",
-    *,
-    training: bool = False,
-    finite: bool = True,
-    missing: str | None = "error",
-) -> Rows:
-    """``X`` as float32 rows, dense C-contiguous or CSR; an error says what to do.
-
-    Parameters
-    ----------
-    verb : str
-        Named in the message.
-    X : array-like, DataFrame, scipy sparse or an object of another library, shape (n_samples, n_features)
-        Rows of an object of another library are read into memory; see `source_of`.
-    n_features : int, optional
-        Number of columns required.
-    what : str
-        What that width is, for the message.
-    training : bool
-        Whether a model is to be trained on them: features must then be centred where float32 cannot tell their values
-        from their mean.
-    finite : bool
-        Whether NaN and infinity are refused here, rather than by a caller that sees every value anyway.
-    missing : {"error", "mask"}, optional
-        With ``"mask"`` NaN (stored NaN in a sparse matrix, what is masked, pandas' NA) is a value that is not known,
-        and only infinity is refused. None where no such setting could help, for the message.
-
-    Raises
-    ------
-    ValueError
-        If ``X`` is not 2-D, has no row or column, has another width, holds NaN or infinity (also after the cast to
-        float32), or text.
-    TypeError
-        If ``X`` holds objects that are no numbers, is a path, or is read in pieces.
-    """
-    columns = None if n_features is None else (n_features, what)
-    rows = plain_rows(verb, rows_of(verb, X, training), columns, training=training)
-    if finite:
-        check_finite(verb, rows, missing)
-    return rows
-
-
-def rows_of(verb: str, X: Any, training: bool = False) -> Any:
-    """The rows in an object of another library, in memory; anything else comes back as it is. See `source_of`."""
-    if type(X) is np.ndarray or sp.issparse(X):
-        return X
-    if isinstance(X, (Batch, ArraySource)):
-        return X.rows if isinstance(X, Batch) else X.X
-    source = source_of(verb, X, training)
-    if source is X:
-        return X
-    return source.X if isinstance(source, ArraySource) else source.read()
 
 
 def named_rows(

@@ -16,10 +16,12 @@ from dsae.nn import _codes
 from dsae.nn._activations import activation
 from dsae.nn._connected import connected, switch
 from dsae.nn._dense import DenseAutoencoder, transformed_rows
+from dsae.nn._density import target_nnz
+from dsae.nn._fold import fold, to_layer
 from dsae.nn._linear import SparseLinear
 from dsae.nn._trace import Trace, activated
 from dsae.ops import Code, Given, Panels, PreCode, SparseRows
-from dsae.topology import Layer, Topology, erdos_renyi
+from dsae.topology import Layer, Topology
 
 # The first reconstruction is nearly the mean. Test MSE of 784-512-128-32 after 6 epochs on 20000 MNIST images, for
 # 1, 0.1, 0.01: dense 0.0200, 0.0136, 0.0135; density 0.05 0.0262, 0.0212, 0.0210.
@@ -329,7 +331,7 @@ class Autoencoder(nn.Module):
 
     def to_layers(self) -> dict[str, Layer]:
         """The weights in plain arrays, centring and scaling folded into the first and the last layer."""
-        arrays = {name: _to_layer(layer) for name, layer in self.layers.items()}
+        arrays = {name: to_layer(layer) for name, layer in self.layers.items()}
         return fold(arrays, self.config, self.mean.double().cpu().numpy(), self.scale.double().cpu().numpy())
 
     @torch.no_grad()
@@ -353,39 +355,3 @@ class Autoencoder(nn.Module):
             layer.bias.copy_(torch.tensor(bias))  # type: ignore[union-attr]
         if threshold is not None:
             self.activations[len(self.encoder) - 1].set_threshold(torch.tensor(threshold))  # type: ignore[operator]
-
-
-def target_nnz(config: AutoencoderConfig) -> dict[str, int]:
-    """Number of active weights that the configuration requires of each layer, at least those of one block."""
-    shapes = config.layer_shapes
-    if isinstance(config.density, Mapping):
-        asked = {name: config.density.get(name, 1.0) for name in shapes}
-        wanted = {name: round(asked[name] * n_out * n_in) for name, (n_out, n_in) in shapes.items()}
-    else:
-        wanted = dict(zip(shapes, erdos_renyi(list(shapes.values()), config.density), strict=True))
-    return {name: max(count, min(config.block_size, shapes[name][0])) for name, count in wanted.items()}
-
-
-def _to_layer(layer: SparseLinear) -> Layer:
-    values = layer.values.detach().float().cpu().numpy().copy()
-    return Layer(layer.topology.bare(), values, layer.bias.detach().float().cpu().numpy().copy())  # type: ignore[union-attr]
-
-
-def fold(
-    layers: Mapping[str, Layer], config: AutoencoderConfig, mean: np.ndarray, scale: np.ndarray
-) -> dict[str, Layer]:
-    """Layers for input ``x`` from layers for input ``(x - mean) / scale``, with the output transformed back."""
-    folded = dict(layers)
-    first, last = next(iter(layers)), list(layers)[-1]
-    topology, values, bias = layers[first]
-    scaled = values / scale[topology.cols]
-    shift = np.bincount(topology.rows, scaled * mean[topology.cols], minlength=topology.shape[0])
-    folded[first] = Layer(topology, scaled.astype(np.float32), (bias - shift).astype(np.float32))
-    if config.output.linear:
-        topology, values, bias = layers[last]
-        folded[last] = Layer(
-            topology,
-            (values * scale[topology.rows]).astype(np.float32),
-            (bias * scale + mean).astype(np.float32),
-        )
-    return folded

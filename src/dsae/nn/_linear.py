@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dsae import ops
 from dsae.config import in_range, true_or_false, valid_block_size
+from dsae.nn._executor import dense_affine, executor_of, no_autocast
 from dsae.topology import Rewiring, Topology, random_topology, weakest_blocks
-
-# Above this density a dense matrix product beats the sparse kernels; docs/design/kernels.md says why.
-DENSE_ABOVE = 0.5
-# But not in layers of so few possible weights, unless they are full: of 32 x 256 the kernels took half to two thirds.
-SMALL = 1 << 15
-BLOCKS_DENSE_ABOVE = 0.9  # the same of layers with blocks; docs/design/blocks.md
-# On other devices one always does, as long as such a matrix (1 GiB in float32) is worth its memory.
-DENSE_BELOW = 1 << 28
 
 
 class SparseLinear(nn.Module):
@@ -179,11 +169,7 @@ class SparseLinear(nn.Module):
     @property
     def executor(self) -> str:
         """``"dense"`` where a matrix product on scattered values is faster, else ``"sparse"``."""
-        topology = self.topology
-        above = DENSE_ABOVE if topology.block_size == 1 else BLOCKS_DENSE_ABOVE
-        if topology.is_full or (topology.density > above and topology.size > SMALL):
-            return "dense"
-        return "dense" if self.values.device.type != "cpu" and topology.size <= DENSE_BELOW else "sparse"
+        return executor_of(self.topology, self.values.device)
 
     @property
     def lines(self) -> ops.Lines | None:
@@ -256,23 +242,12 @@ class SparseLinear(nn.Module):
             if ops.tensor_of(x).dtype != values.dtype:
                 x = ops.on_features(lambda t: t.to(values.dtype), x)
             if self.executor == "dense":
-                with _no_autocast(values.device.type):
-                    return self._dense_affine(x, bias, tape)
+                with no_autocast(values.device.type):
+                    return dense_affine(ops.dense(values, self.topology), bias, x, tape)
         if ops.is_native(values):  # autocast does not know the kernels
             return ops.linear(values, bias, x, self.topology, tape, self.lines)
-        with _no_autocast(values.device.type):
+        with no_autocast(values.device.type):
             return ops.linear(values, bias, x, self.topology, tape)
-
-    def _dense_affine(self, x: Tensor | ops.Panels, bias: Tensor | None, tape: ops.Tape | None) -> Tensor | ops.Panels:
-        weight = ops.dense(self.values, self.topology)
-        if isinstance(x, ops.Panels):
-            y, like = _panel_affine(weight, bias, x.tensor), partial(ops.Panels, n_rows=x.n_rows)
-        else:
-            y, like = F.linear(x, weight, bias), _itself
-        if tape is not None and tape.recording and y.requires_grad:
-            tape.x = like(ops.tensor_of(x).detach())
-            y.register_hook(lambda dy: setattr(tape, "dy", like(dy)))
-        return like(y)
 
     def _set_topology(self, topology: Topology) -> None:
         self._topology = topology
@@ -330,20 +305,6 @@ def _empty(nnz: int, device: torch.device | str | int | None, dtype: torch.dtype
     if device.type == "cpu" and dtype == torch.float32:
         return ops.empty(nnz)
     return torch.empty(nnz, device=device, dtype=dtype)
-
-
-def _no_autocast(device_type: str) -> contextlib.AbstractContextManager[Any]:
-    if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return contextlib.nullcontext()
-
-
-def _itself(t: Tensor) -> Tensor:
-    return t
-
-
-def _panel_affine(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    return weight @ x if bias is None else weight @ x + bias[:, None]
 
 
 def move_values(values: Tensor, rewiring: Rewiring) -> Tensor:

@@ -18,7 +18,7 @@ from torch.autograd import Function
 from dsae import kernels
 from dsae.ops import _native
 from dsae.ops._autograd import Tape, first_derivatives
-from dsae.ops._native import _array
+from dsae.ops._native import array
 from dsae.ops._rows import Panels, SparseRows
 from dsae.topology import Topology
 
@@ -48,7 +48,7 @@ class Code:
 
     def fired(self) -> np.ndarray:
         """The latents that are not zero in every row, with repeats."""
-        return self.pattern.indices[_array(self.values) != 0]
+        return self.pattern.indices[array(self.values) != 0]
 
     def first(self, n: int) -> Code:
         """The first ``n`` rows."""
@@ -98,18 +98,18 @@ class PreCode:
 
 def topk_of(z: Tensor, k: int) -> Topology:
     """The latents among the ``k`` largest of each row that are positive; ties go to the lower."""
-    return Topology((z.shape[0], z.shape[1]), *kernels.code_topk(_array(z), k))
+    return Topology((z.shape[0], z.shape[1]), *kernels.code_topk(array(z), k))
 
 
 def kth_of_all(z: Tensor, k: int) -> float:
     """The ``k``-th largest of all numbers, 0 if that is not positive."""
-    return kernels.kth_of_all(_array(z), k)
+    return kernels.kth_of_all(array(z), k)
 
 
 def above(z: Tensor, threshold: Tensor, margin: float = 0.0) -> Topology:
     """Where ``z`` is above its latent's threshold (one number, or one each) less ``margin``."""
-    bounds = _array(threshold.expand(z.shape[1]))
-    return Topology((z.shape[0], z.shape[1]), *kernels.code_above(_array(z), bounds, margin))
+    bounds = array(threshold.expand(z.shape[1]))
+    return Topology((z.shape[0], z.shape[1]), *kernels.code_above(array(z), bounds, margin))
 
 
 class _Spread(Function):
@@ -202,7 +202,7 @@ class _Read(Function):
         elif any(ctx.needs_input_grad[:2]):
             d_values, d_bias = _outer(layer, pattern, dz, rows, bias=True)
         if ctx.needs_input_grad[2]:
-            dx = _combine(layer, _array(values), None, pattern, dz)
+            dx = _combine(layer, array(values), None, pattern, dz)
             dx = dx if place.n_rows is None else _native.pack(dx, x.shape[2])
         return d_values, d_bias, dx, None
 
@@ -247,7 +247,7 @@ class _Decode(Function):
         d_values = d_code = None
         if ctx.needs_input_grad[2]:
             d_code = kernels.aligned((pattern.nnz,))
-            kernels.code_dots(atoms.indptr, atoms.indices, moved, pattern.indptr, pattern.indices, _array(dy), d_code)
+            kernels.code_dots(atoms.indptr, atoms.indices, moved, pattern.indptr, pattern.indices, array(dy), d_code)
             d_code = torch.from_numpy(d_code)
         if ctx.needs_input_grad[0]:
             d_values = _in_order(_outer(atoms, pattern, code, dy)[0], topology)
@@ -263,9 +263,9 @@ def _by_latent(values: Tensor, topology: Topology) -> tuple[Topology, np.ndarray
     transposed, slots = topology.transpose
     moved = kernels.aligned((topology.nnz,))
     if topology.is_matrix:
-        kernels.turn(_array(values).reshape(topology.shape), moved.reshape(transposed.shape))
+        kernels.turn(array(values).reshape(topology.shape), moved.reshape(transposed.shape))
     else:
-        kernels.gather(_array(values), slots, moved)
+        kernels.gather(array(values), slots, moved)
     return transposed, moved
 
 
@@ -274,17 +274,17 @@ def _in_order(moved: Tensor, topology: Topology) -> Tensor:
     transposed, slots = topology.transpose
     values = kernels.aligned((topology.nnz,))
     if topology.is_matrix:
-        kernels.turn(_array(moved).reshape(transposed.shape), values.reshape(topology.shape))
+        kernels.turn(array(moved).reshape(transposed.shape), values.reshape(topology.shape))
     else:
-        kernels.scatter(_array(moved), slots, values)
+        kernels.scatter(array(moved), slots, values)
     return torch.from_numpy(values)
 
 
 def _combine(latents: Topology, values: np.ndarray, bias: Tensor | None, pattern: Topology, code: Tensor) -> Tensor:
     """Of every row, the sum of its latents' weights."""
     y = kernels.aligned((pattern.shape[0], latents.shape[1]))
-    start = np.zeros(latents.shape[1], np.float32) if bias is None else _array(bias)
-    kernels.csr_spmm(latents.indptr, latents.indices, values, start, pattern.indptr, pattern.indices, _array(code), y)
+    start = np.zeros(latents.shape[1], np.float32) if bias is None else array(bias)
+    kernels.csr_spmm(latents.indptr, latents.indices, values, start, pattern.indptr, pattern.indices, array(code), y)
     return torch.from_numpy(y)
 
 
@@ -295,6 +295,6 @@ def _outer(
     by_latent, slots = pattern.transpose
     dm, sums = kernels.aligned((latents.nnz,)), kernels.aligned((latents.shape[0],)) if bias else None
     kernels.code_outer(
-        latents.indptr, latents.indices, by_latent.indptr, by_latent.indices, _array(code)[slots], _array(y), dm, sums
+        latents.indptr, latents.indices, by_latent.indptr, by_latent.indices, array(code)[slots], array(y), dm, sums
     )
     return torch.from_numpy(dm), None if sums is None else torch.from_numpy(sums)

@@ -1,4 +1,4 @@
-"""When the squared error against sparse rows is taken from Gram matrices instead of all outputs.
+"""The squared error against sparse rows from Gram matrices instead of all outputs, and when this pays.
 
 Vincent, de Brebisson & Bouthillier (2015), "Efficient exact gradient update for training deep networks with very large
 sparse targets": where the output is linear, the sums over all outputs need only ``W^T W``, ``X^T X`` and the numbers of
@@ -8,8 +8,12 @@ the target that are not zero. The result is exact.
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from dsae.ops._rows import SparseRows
+from dsae import kernels
+from dsae.ops._native import array
+from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
 # Nanoseconds of one thread, Zen 4 under load (docs/design/sparse_input.md): of the tiled loss for each sample's edge
@@ -52,3 +56,68 @@ def window(topology: Topology) -> tuple[int, bool]:
 def _pairs(topology: Topology) -> int:
     """Pairs of weights of one output, summed over the outputs."""
     return topology.cached("pairs", lambda: int(np.square(topology.fan_in, dtype=np.int64).sum()))
+
+
+def gram_loss(
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, unseen: float, needs: Needs
+) -> Gradients:
+    """The mean squared error of ``W x + bias`` for rows ``x`` and its gradients, by Gram matrices."""
+    size, n_out = target.size, target.shape[1]
+    dw, dbias = kernels.aligned((topology.nnz,)), kernels.aligned((n_out,))
+    dx = kernels.aligned(tuple(x.shape)) if needs.input else None
+    by_column = target.known_by_column
+    total = kernels.gram_loss(
+        (topology.indptr, topology.indices, array(values), array(bias)),
+        _windows(topology),
+        array(x),
+        target.columns,
+        (target.pattern.indptr, target.pattern.indices, target.values),
+        target.shift,
+        unseen,
+        2 / size,
+        (dw, dbias, dx),
+        None if by_column is None or target.known is None else (by_column, target.known),
+    )
+    mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
+    if not any(needs):
+        return Gradients(mean, None, None, None)
+    by_input = None if dx is None else torch.from_numpy(dx)
+    return Gradients(mean, torch.from_numpy(dw), torch.from_numpy(dbias), by_input)
+
+
+def gram_norms(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows) -> Tensor:
+    """Norm over the samples of the mean squared error's gradient at each output."""
+    norms = kernels.aligned((topology.shape[0],))
+    _gram_edges(values, bias, x, topology, target, None, norms)
+    return torch.from_numpy(norms)
+
+
+def gram_sddmm(
+    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, edges: Topology
+) -> Tensor:
+    """The mean squared error's gradient at ``edges``, active or not, ``[edges.nnz]``."""
+    dw = kernels.aligned((edges.nnz,))
+    _gram_edges(values, bias, x, topology, target, (edges.indptr, edges.indices, dw), None)
+    return torch.from_numpy(dw)
+
+
+def _gram_edges(values, bias, x, topology, target, edges, norms) -> None:
+    kernels.gram_edges(
+        (topology.indptr, topology.indices, array(values), array(bias)),
+        array(x),
+        target.columns,
+        (target.pattern.indptr, target.pattern.indices, target.values),
+        target.shift,
+        2 / max(1, target.shape[0] * target.shape[1]),
+        edges,
+        norms,
+    )
+
+
+def _windows(topology: Topology) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
+    height, dense = window(topology)
+
+    def make() -> tuple[np.ndarray, ...]:
+        return kernels.window_edges(topology.indptr, topology.indices, topology.shape[1], height)
+
+    return *topology.cached("windows", make), height, dense

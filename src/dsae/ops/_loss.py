@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from dsae.config import Loss, in_range, loss_of
-from dsae.ops import _native, _torch
+from dsae.ops import _gram, _native, _torch
 from dsae.ops._autograd import LazyGradient, Tape, _backend, dense, first_derivatives, is_native
 from dsae.ops._gram import pays
 from dsae.ops._rows import Gradients, Needs, Panels, SparseRows, tensor_of
@@ -274,7 +274,8 @@ def _by_gram(
 ) -> Gradients:
     backend = _backend(values)
     rows = backend.unpack(x, target.shape[0]) if packed else x
-    found = backend.gram_loss(values, bias, rows, topology, target, unseen, needs)
+    by_gram = _gram.gram_loss if is_native(values) else _torch.gram_loss
+    found = by_gram(values, bias, rows, topology, target, unseen, needs)
     dx = found.input
     return found._replace(input=backend.pack(dx, x.shape[2]) if packed and dx is not None else dx)
 
@@ -328,8 +329,8 @@ def _lazy_gram(
 ) -> LazyGradient:
     rows = _native.unpack(x, target.shape[0])
     return LazyGradient(
-        lambda: _native.gram_norms(values, bias, rows, topology, target),
-        lambda edges: _native.gram_sddmm(values, bias, rows, topology, target, edges),
+        lambda: _gram.gram_norms(values, bias, rows, topology, target),
+        lambda edges: _gram.gram_sddmm(values, bias, rows, topology, target, edges),
     )
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from dsae import kernels
 from dsae.config import Loss
-from dsae.ops._gram import window
 from dsae.ops._losses import offset_of
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 _TILE_BYTES = 4 << 20
 
 
-def _array(tensor: Tensor) -> np.ndarray:
+def array(tensor: Tensor) -> np.ndarray:
+    """The numbers of a tensor as the kernels take them, copied only if they are not contiguous."""
     tensor = tensor.detach() if tensor.requires_grad else tensor
     return (tensor if tensor.is_contiguous() else tensor.contiguous()).numpy()
 
@@ -37,28 +37,28 @@ def empty(*shape: int) -> Tensor:
 def pack(rows: Tensor, lanes: int | None = None) -> Tensor:
     """Rows ``[b, f]`` as panels ``[p, f, lanes]``."""
     panels = kernels.empty_panels(rows.shape[0], rows.shape[1], lanes)
-    kernels.pack(_array(rows), panels)
+    kernels.pack(array(rows), panels)
     return torch.from_numpy(panels)
 
 
 def unpack(panels: Tensor, n_rows: int) -> Tensor:
     """The first ``n_rows`` samples of panels as rows ``[n_rows, f]``."""
     rows = kernels.aligned((n_rows, panels.shape[1]))
-    kernels.unpack(_array(panels), rows)
+    kernels.unpack(array(panels), rows)
     return torch.from_numpy(rows)
 
 
 def sum_samples(panels: Tensor) -> Tensor:
     """Every feature's sum over all samples, ``[f]``."""
     sums = kernels.aligned((panels.shape[1],))
-    kernels.sum_samples(_array(panels), sums)
+    kernels.sum_samples(array(panels), sums)
     return torch.from_numpy(sums)
 
 
 def spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> Tensor:
     """``W x + bias`` for panels ``x``."""
     y = kernels.aligned((x.shape[0], topology.shape[0], x.shape[2]))
-    operands = _array(values), None if bias is None else _array(bias), _array(x), y
+    operands = array(values), None if bias is None else array(bias), array(x), y
     if topology.block_size == 1:
         kernels.spmm(topology.indptr, topology.indices, *operands)
     else:
@@ -69,29 +69,29 @@ def spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> 
 def bf16_pack(panels: Tensor) -> Tensor:
     """Panels rounded to bfloat16, uint16 ``[p, f, lanes]`` in the kernels' order."""
     lines = kernels.aligned((*panels.shape[:2], panels.shape[2] // 2)).view(np.uint16)
-    kernels.bf16_pack(_array(panels), lines)
+    kernels.bf16_pack(array(panels), lines)
     return torch.from_numpy(lines)
 
 
 def bf16_unpack(lines: Tensor) -> Tensor:
     """The numbers that lines of 16 bits hold, as panels."""
     panels = kernels.aligned(tuple(lines.shape))
-    kernels.bf16_unpack(_array(lines), panels)
+    kernels.bf16_unpack(array(lines), panels)
     return torch.from_numpy(panels)
 
 
 def bf16_spmm(values: Tensor, bias: Tensor | None, x: Tensor, topology: Topology) -> Tensor:
     """`spmm` of lines of 16 bits; panels of float32."""
     y = kernels.aligned((x.shape[0], topology.shape[0], x.shape[2]))
-    bias_array = None if bias is None else _array(bias)
-    kernels.bf16_spmm(topology.indptr, topology.indices, _array(values), bias_array, _array(x), y)
+    bias_array = None if bias is None else array(bias)
+    kernels.bf16_spmm(topology.indptr, topology.indices, array(values), bias_array, array(x), y)
     return torch.from_numpy(y)
 
 
 def bf16_sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
     """`sddmm` of lines of 16 bits."""
     dw = kernels.aligned((topology.nnz,))
-    kernels.bf16_sddmm(topology.indptr, topology.indices, _array(dy), _array(x), dw)
+    kernels.bf16_sddmm(topology.indptr, topology.indices, array(dy), array(x), dw)
     return torch.from_numpy(dw)
 
 
@@ -99,11 +99,11 @@ def spmm_transposed(values: Tensor, dy: Tensor, topology: Topology) -> Tensor:
     """``W^T dy``: the same product on the cached transpose, its values refreshed; blocks need none."""
     if topology.block_size > 1:
         dx = kernels.aligned((dy.shape[0], topology.shape[1], dy.shape[2]))
-        _block_backward(topology, _array(values), dy, None, dx, None)
+        _block_backward(topology, array(values), dy, None, dx, None)
         return torch.from_numpy(dx)
     transposed, slots = topology.transpose
     moved = kernels.aligned(slots.shape)
-    kernels.gather(_array(values), slots, moved)
+    kernels.gather(array(values), slots, moved)
     return spmm(torch.from_numpy(moved), None, dy, transposed)
 
 
@@ -111,9 +111,9 @@ def sddmm(dy: Tensor, x: Tensor, topology: Topology) -> Tensor:
     """``<dy, x>`` at the active edges, ``[nnz]``."""
     dw = kernels.aligned((topology.nnz,))
     if topology.block_size > 1:
-        _block_backward(topology, None, dy, _array(x), None, dw)
+        _block_backward(topology, None, dy, array(x), None, dw)
         return torch.from_numpy(dw)
-    kernels.sddmm(topology.indptr, topology.indices, _array(dy), _array(x), dw)
+    kernels.sddmm(topology.indptr, topology.indices, array(dy), array(x), dw)
     return torch.from_numpy(dw)
 
 
@@ -121,13 +121,13 @@ def backward(values: Tensor, dy: Tensor, x: Tensor, topology: Topology) -> tuple
     """`sddmm` and `spmm_transposed` in one pass over the edges, ``[nnz]`` and ``[p, f, lanes]``; also of 16 bits."""
     if topology.block_size > 1:
         dw, dx = kernels.aligned((topology.nnz,)), kernels.aligned(tuple(x.shape))
-        _block_backward(topology, _array(values), dy, _array(x), dx, dw)
+        _block_backward(topology, array(values), dy, array(x), dx, dw)
         return torch.from_numpy(dw), torch.from_numpy(dx)
     transposed, slots = topology.transpose
     moved, dw, dx = (kernels.aligned(shape) for shape in (slots.shape, slots.shape, x.shape))
-    kernels.gather(_array(values), slots, moved)
+    kernels.gather(array(values), slots, moved)
     product = kernels.bf16_backward if x.dtype == torch.uint16 else kernels.backward
-    product(transposed.indptr, transposed.indices, moved, _array(dy), _array(x), dx, dw)
+    product(transposed.indptr, transposed.indices, moved, array(dy), array(x), dx, dw)
     in_order = moved  # the transposed values are no longer needed
     kernels.scatter(dw, slots, in_order)
     return torch.from_numpy(in_order), torch.from_numpy(dx)
@@ -142,20 +142,20 @@ def _block_backward(
     dw: np.ndarray | None,
 ) -> None:
     blocks = topology.indptr, topology.indices, topology.block_size
-    kernels.block_backward(*blocks, values, _array(dy), x, dx, dw)
+    kernels.block_backward(*blocks, values, array(dy), x, dx, dw)
 
 
 def spread(values: Tensor, topology: Topology) -> Tensor:
     """``values`` in a dense matrix ``[out_features, in_features]``."""
     matrix = kernels.aligned(topology.shape)
-    kernels.to_dense(topology.indptr, topology.indices, _array(values), matrix, topology.block_size)
+    kernels.to_dense(topology.indptr, topology.indices, array(values), matrix, topology.block_size)
     return torch.from_numpy(matrix)
 
 
 def collect(matrix: Tensor, topology: Topology, out: Tensor | None = None) -> Tensor:
     """Values of a dense matrix at the active edges, ``[nnz]``."""
     out = empty(topology.nnz) if out is None else out
-    kernels.from_dense(topology.indptr, topology.indices, _array(matrix), _array(out), topology.block_size)
+    kernels.from_dense(topology.indptr, topology.indices, array(matrix), array(out), topology.block_size)
     return out
 
 
@@ -191,17 +191,17 @@ def _starts(p: AdamParameter) -> np.ndarray | None:
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
-    return _array(tensor).reshape(-1)
+    return array(tensor).reshape(-1)
 
 
 def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Topology) -> Tensor:
     """``W x + bias`` for sparse rows, ``[n_rows, out_features]``."""
     transposed, slots = topology.transpose
-    numbers, start = _array(values), np.zeros(topology.shape[0], np.float32)
+    numbers, start = array(values), np.zeros(topology.shape[0], np.float32)
     if x.shift is not None:
         single, own = topology.edges
         kernels.spmv(single.indptr, single.indices, numbers[own], x.shift, start)
-    start = np.negative(start) if bias is None else _array(bias) - start
+    start = np.negative(start) if bias is None else array(bias) - start
     moved, y = kernels.aligned(slots.shape), kernels.aligned((x.shape[0], topology.shape[0]))
     kernels.gather_live(transposed.indptr, numbers, slots, x.columns[0], moved)
     pattern = x.pattern
@@ -212,7 +212,7 @@ def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Top
 def csr_linear_by_input(values: Tensor, bias: Tensor, x: SparseRows, topology: Topology) -> Tensor:
     """`csr_linear` of values that `by_input` has laid out: what a stored number meets lies side by side."""
     transposed, _ = topology.transpose
-    columns, start = (transposed.indptr, transposed.indices, _array(values)), _array(bias)
+    columns, start = (transposed.indptr, transposed.indices, array(values)), array(bias)
     if x.shift is not None:
         all_inputs = topology.cached("inputs", lambda: np.arange(topology.shape[1], dtype=np.int32))
         ends, shifted = np.array([0, all_inputs.size], np.int32), kernels.aligned((1, topology.shape[0]))
@@ -226,21 +226,21 @@ def csr_linear_by_input(values: Tensor, bias: Tensor, x: SparseRows, topology: T
 def csr_sddmm_by_input(dy: Tensor, x: SparseRows, topology: Topology, out: Tensor) -> Tensor:
     """`csr_sddmm` into ``out``, laid out as by `by_input`."""
     transposed, _ = topology.transpose
-    sums = None if x.shift is None else (_array(-dy.sum(0)), x.shift)
-    kernels.csr_gradient(transposed.indptr, transposed.indices, *x.columns, _array(dy), sums, _array(out))
+    sums = None if x.shift is None else (array(-dy.sum(0)), x.shift)
+    kernels.csr_gradient(transposed.indptr, transposed.indices, *x.columns, array(dy), sums, array(out))
     return out
 
 
 def by_input(values: Tensor, topology: Topology) -> Tensor:
     """Numbers of edges, ``[nnz]``, in the order of the transpose: input by input."""
     out = empty(topology.nnz)
-    kernels.gather(_array(values), topology.transpose[1], _array(out))
+    kernels.gather(array(values), topology.transpose[1], array(out))
     return out
 
 
 def from_input(numbers: Tensor, topology: Topology, out: Tensor) -> Tensor:
     """The reverse of `by_input`, into ``out``."""
-    kernels.scatter(_array(numbers), topology.transpose[1], _array(out))
+    kernels.scatter(array(numbers), topology.transpose[1], array(out))
     return out
 
 
@@ -250,8 +250,8 @@ def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
     if x.shift is None:
         dw = np.zeros(topology.nnz, np.float32)
     else:
-        dw = _sampled_outer(topology, _array(-dy.sum(0)), x.shift)
-    kernels.csr_sddmm(transposed.indptr, transposed.indices, slots, *x.columns, _array(dy), dw)
+        dw = _sampled_outer(topology, array(-dy.sum(0)), x.shift)
+    kernels.csr_sddmm(transposed.indptr, transposed.indices, slots, *x.columns, array(dy), dw)
     return torch.from_numpy(dw)
 
 
@@ -282,7 +282,7 @@ def tiled_loss(
     height = max(1, min(n_out, _TILE_BYTES // max(1, 4 * count * lanes)))
     tile = kernels.aligned((count, height, lanes))
     size = target.size
-    numbers, transpose, gradients = _array(values), None, None
+    numbers, transpose, gradients = array(values), None, None
     if needs.layer or needs.input:
         dw, dbias = kernels.aligned((topology.nnz,)), kernels.aligned((n_out,))
         dx = kernels.aligned(tuple(x.shape)) if needs.input else None
@@ -292,11 +292,11 @@ def tiled_loss(
         moved = kernels.aligned(slots.shape)
         kernels.gather(numbers, slots, moved)
         transpose = (transposed.indptr, transposed.indices, moved)
-    dispersion = (_array(extras[0]), kernels.aligned((n_out,))) if extras else None
+    dispersion = (array(extras[0]), kernels.aligned((n_out,))) if extras else None
     total = kernels.tiled_loss(
-        (topology.indptr, topology.indices, numbers, _array(bias)),
+        (topology.indptr, topology.indices, numbers, array(bias)),
         transpose,
-        _array(x),
+        array(x),
         (*target.columns, target.shift),
         loss.kernel,  # pyright: ignore[reportArgumentType]
         n_rows,
@@ -316,76 +316,11 @@ def tiled_loss(
 
 
 def _log_totals(target: SparseRows, loss: Loss) -> np.ndarray | None:
-    return _array(offset_of(target.totals(torch.empty(0)))).ravel() if loss.exposure else None
+    return array(offset_of(target.totals(torch.empty(0)))).ravel() if loss.exposure else None
 
 
 def _offset(numbers: np.ndarray, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows) -> np.ndarray:
     """Logarithms of the rows' totals less those of the sums of ``exp(W x + bias)``, in a pass over all outputs."""
     sums = kernels.aligned((target.shape[0],))
-    kernels.log_sums(topology.indptr, topology.indices, numbers, _array(bias), _array(x), sums)
-    return _array(offset_of(target.totals(x))).ravel() - sums
-
-
-def gram_loss(
-    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, unseen: float, needs: Needs
-) -> Gradients:
-    """The mean squared error of ``W x + bias`` for rows ``x`` and its gradients, by Gram matrices."""
-    size, n_out = target.size, target.shape[1]
-    dw, dbias = kernels.aligned((topology.nnz,)), kernels.aligned((n_out,))
-    dx = kernels.aligned(tuple(x.shape)) if needs.input else None
-    by_column = target.known_by_column
-    total = kernels.gram_loss(
-        (topology.indptr, topology.indices, _array(values), _array(bias)),
-        _windows(topology),
-        _array(x),
-        target.columns,
-        (target.pattern.indptr, target.pattern.indices, target.values),
-        target.shift,
-        unseen,
-        2 / size,
-        (dw, dbias, dx),
-        None if by_column is None or target.known is None else (by_column, target.known),
-    )
-    mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
-    if not any(needs):
-        return Gradients(mean, None, None, None)
-    by_input = None if dx is None else torch.from_numpy(dx)
-    return Gradients(mean, torch.from_numpy(dw), torch.from_numpy(dbias), by_input)
-
-
-def gram_norms(values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows) -> Tensor:
-    """Norm over the samples of the mean squared error's gradient at each output."""
-    norms = kernels.aligned((topology.shape[0],))
-    _gram_edges(values, bias, x, topology, target, None, norms)
-    return torch.from_numpy(norms)
-
-
-def gram_sddmm(
-    values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, edges: Topology
-) -> Tensor:
-    """The mean squared error's gradient at ``edges``, active or not, ``[edges.nnz]``."""
-    dw = kernels.aligned((edges.nnz,))
-    _gram_edges(values, bias, x, topology, target, (edges.indptr, edges.indices, dw), None)
-    return torch.from_numpy(dw)
-
-
-def _gram_edges(values, bias, x, topology, target, edges, norms) -> None:
-    kernels.gram_edges(
-        (topology.indptr, topology.indices, _array(values), _array(bias)),
-        _array(x),
-        target.columns,
-        (target.pattern.indptr, target.pattern.indices, target.values),
-        target.shift,
-        2 / max(1, target.shape[0] * target.shape[1]),
-        edges,
-        norms,
-    )
-
-
-def _windows(topology: Topology) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
-    height, dense = window(topology)
-
-    def make() -> tuple[np.ndarray, ...]:
-        return kernels.window_edges(topology.indptr, topology.indices, topology.shape[1], height)
-
-    return *topology.cached("windows", make), height, dense
+    kernels.log_sums(topology.indptr, topology.indices, numbers, array(bias), array(x), sums)
+    return array(offset_of(target.totals(x))).ravel() - sums

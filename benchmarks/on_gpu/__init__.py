@@ -1,0 +1,1 @@
+"""The parts of gpu.py: what is checked, what is timed, and what is printed of both."""

@@ -1,0 +1,37 @@
+"""Layers as plain arrays, with the centring and scaling of the data folded into the outer ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dsae.config import AutoencoderConfig
+from dsae.nn._linear import SparseLinear
+from dsae.topology import Layer
+
+
+def to_layer(layer: SparseLinear) -> Layer:
+    """A copy of its weights, for input as the layer takes it."""
+    values = layer.values.detach().float().cpu().numpy().copy()
+    return Layer(layer.topology.bare(), values, layer.bias.detach().float().cpu().numpy().copy())  # type: ignore[union-attr]
+
+
+def fold(
+    layers: Mapping[str, Layer], config: AutoencoderConfig, mean: np.ndarray, scale: np.ndarray
+) -> dict[str, Layer]:
+    """Layers for input ``x`` from layers for input ``(x - mean) / scale``, with the output transformed back."""
+    folded = dict(layers)
+    first, last = next(iter(layers)), list(layers)[-1]
+    topology, values, bias = layers[first]
+    scaled = values / scale[topology.cols]
+    shift = np.bincount(topology.rows, scaled * mean[topology.cols], minlength=topology.shape[0])
+    folded[first] = Layer(topology, scaled.astype(np.float32), (bias - shift).astype(np.float32))
+    if config.output.linear:
+        topology, values, bias = layers[last]
+        folded[last] = Layer(
+            topology,
+            (values * scale[topology.rows]).astype(np.float32),
+            (bias * scale + mean).astype(np.float32),
+        )
+    return folded
