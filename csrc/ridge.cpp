@@ -1,8 +1,8 @@
 // Ridge regression of every column of a sparse matrix on a few others, which it chooses: column j gets the inputs S, j
 // not among them, and the weights w that minimise |x_j - X_S w|^2 + l2 |w|^2, rows without j weighing `unseen` each.
 //
-// Inputs come in stages: each takes those columns i whose products with what is left, x_i (x_j - X_S w), are the
-// largest once scaled, and then all weights anew. Before the first stage everything is left, and the products are those
+// Inputs come in stages: each adds the columns i whose products with the residual, x_i (x_j - X_S w), are the largest
+// once scaled, and then solves for all weights again. Before the first stage everything is left, and the products are those
 // of the columns themselves, counts of what two items share. This is orthogonal matching pursuit (Pati et al. 1993)
 // with many columns a stage, and the growth of RigL with the exact solution between.
 //

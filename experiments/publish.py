@@ -14,7 +14,7 @@ from experiments.run import RESULTS, ROOT, TABLES, TASKS
 
 HEAD = """# Results
 
-<!-- Written by `python -m experiments.publish` from experiments/results; `make results` runs everything anew. -->
+<!-- Written by `python -m experiments.publish` from experiments/results; `make results` reruns everything. -->
 
 How small the error of a sparse autoencoder is, at which density and in what time: against its dense twin, between the
 methods of choosing weights, and against published tables. `make results` repeats all of it (some hours on two
@@ -25,7 +25,7 @@ that `DSAE_DATA` names. Wins and losses are both reported.
 
 TASK_HEAD = """# Tasks
 
-<!-- Written by `python -m experiments.publish` from experiments/results; `make tasks` runs everything anew. -->
+<!-- Written by `python -m experiments.publish` from experiments/results; `make tasks` reruns everything. -->
 
 What people use an autoencoder for, against the tools that they would use instead, on the same rows in the same run.
 Settings are chosen on validation rows; every table names them and shows the figures of the defaults, too. Figures are

@@ -85,7 +85,7 @@ METHODS = {CHOSEN: _from_lsa, DEFAULTS: _default, LSA: _lsa, NMF_: _nmf}
 
 
 def judged(codes: np.ndarray, queries: np.ndarray, y: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
-    """How well classes are told by a linear probe, by the nearest by cosine, and how far up rows of one class are."""
+    """Accuracy of a linear probe and of a vote of the nearest rows by cosine, and mean average precision of a class."""
     scaler = StandardScaler().fit(codes)
     probe = LogisticRegression(C=0.1, max_iter=200).fit(scaler.transform(codes), y)
     votes, precisions = [], []

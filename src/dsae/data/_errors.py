@@ -55,15 +55,15 @@ def called(name: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         message = str(error)
-        told = message.replace("] X ", f"] {name} ", 1)
-        if told == message or type(error) not in (TypeError, ValueError):
+        renamed = message.replace("] X ", f"] {name} ", 1)
+        if renamed == message or type(error) not in (TypeError, ValueError):
             raise
-        raise type(error)(told) from error.__cause__
+        raise type(error)(renamed) from error.__cause__
 
 
 @contextlib.contextmanager
 def explained(name: str, format: str) -> Iterator[None]:
-    """Say which file is damaged, or needs more memory than there is; any other error is told the file in a note."""
+    """Say which file is damaged, or needs more memory than there is; any other error gets a note that names the file."""
     try:
         yield
     except MemoryError as error:

@@ -25,8 +25,8 @@ def make_ratings(
 ) -> sp.csr_matrix:
     """Which items users have: most from two groups that a user likes, the others from any.
 
-    In a group the item of rank ``r`` is drawn in proportion to ``1 / r``. Groups are equally popular, and a user's two
-    are drawn anew for each user, so that users overlap without being copies of a few kinds.
+    In a group the item of rank ``r`` is drawn in proportion to ``1 / r``. Groups are equally popular, and every
+    user draws two of their own, so that users overlap without being copies of a few kinds.
 
     Parameters
     ----------

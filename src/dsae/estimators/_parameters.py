@@ -81,7 +81,7 @@ def _chosen(parameters: Mapping[str, Any], names: tuple[str, ...], shape: tuple[
 
 
 def _rate(parameters: Mapping[str, Any], n_features: int) -> float:
-    """That of a dictionary without hidden layers, or that of any other network; what is invalid is told later."""
+    """That of a dictionary without hidden layers, or that of any other network; invalid values are reported later."""
     code, density = parameters["code_activation"], parameters["density"]
     hidden = [parameters["hidden_layer_sizes"], parameters["decoder_layer_sizes"]]
     deep = any(not isinstance(sizes, str) and sizes is not None and np.size(sizes) for sizes in hidden)

@@ -116,7 +116,7 @@ class NetworkGradients:
         dx : Tensor, optional
             Panels for the gradient of ``x``, where that is panels.
         finished : callable, optional
-            Is told the number of a layer as soon as all its gradients are there, the last layer first.
+            Called with the number of a layer as soon as all its gradients are there, the last layer first.
         offset : Tensor, shape (n_rows,), optional
             Logarithms of the rows' totals, for a loss with exposure.
         dispersion : pair of Tensor, shape (n_outputs,), optional

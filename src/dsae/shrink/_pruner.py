@@ -60,7 +60,7 @@ class Pruner:
     Notes
     -----
     `rewire` replaces ``layer.values`` by a new parameter and tells the optimizer; whatever else holds the old one (an
-    average of the weights, a wrapper for several processes) is not told. With several forward passes per step, growth
+    average of the weights, a wrapper for several processes) is not notified. With several forward passes per step, growth
     by gradient uses that of the last one.
 
     Examples

@@ -57,7 +57,7 @@ def fit_rows(
     validation : the same as ``X``, optional
         Rows whose loss ends training early, in the place of a random share of ``X``.
     events : Events, optional
-        Is told of steps and epochs, and may end the training.
+        Notified of steps and epochs; may end the training.
     importance : bool
         Whether to measure that of the inputs after every epoch, which costs as much as two steps.
 

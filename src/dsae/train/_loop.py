@@ -75,7 +75,7 @@ def fit(
     checkpoints : Checkpoints, optional
         Where all that the run depends on is written now and then, and where an earlier run is taken up.
     events : Events, optional
-        Is told of steps and epochs, and may end the training.
+        Notified of steps and epochs; may end the training.
     trained : callable, optional
         Makes what ``events`` may ask for, the model so far.
     variance : float, optional
@@ -139,7 +139,7 @@ def learn(
     state : mapping, optional
         What the pass before gave back.
     events : Events, optional
-        Is told of steps.
+        Notified of steps.
     variance : float, optional
     deviation : ndarray, optional
         As in `fit`.

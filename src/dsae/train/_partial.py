@@ -54,7 +54,7 @@ def learn_rows(
     device : {"auto", "cpu", "cuda"}
         As in `fit_rows`.
     events : Events, optional
-        Is told of steps, and of the pass as of an epoch.
+        Notified of steps, and of the whole pass as one epoch.
 
     Returns
     -------

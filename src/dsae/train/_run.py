@@ -70,7 +70,7 @@ class Run:
         return {str(i): shrinker for i, shrinker in enumerate(unique)}
 
     def after_step(self, learner: Learner, loss: float, rate: float) -> None:
-        """Tell of a step, where it is one of those that are told."""
+        """Report a step to the events, if it is one of those that are reported."""
         planned = len(self.history) * self.steps_per_epoch + learner.sums.n_batches
         step = planned if learner.n_steps else learner.step  # passes that have no end may be of any length
         if self.events is not None and step % self.events.every == 0:
