@@ -58,6 +58,7 @@ class MatrixReader(SpanReader):
             check_shape(self.name, self._shape)
             self.n_rows, self.n_features = self._shape[0], int(np.prod(self._shape[1:]))
             check_real(self.name, (X["data"] if self._sparse else X).dtype)
+            # A stored value takes two numbers, itself and its column.
             self._width = max(1, 2 * self._n_stored(X) // self.n_rows) if self._sparse else self.n_features
             block = 1 if self._sparse else X.block
             # whole packed blocks, so that each is unpacked once
@@ -102,7 +103,7 @@ class MatrixReader(SpanReader):
         with library():
             rows = sp.csr_matrix(parts, shape=(stop - start, self.n_features))
             rows.check_format(full_check=True)
-        rows.sum_duplicates()
+        rows.sum_duplicates()  # also sorts the columns, which writers need not do
         return rows
 
     def _ids(self, start: int, stop: int) -> np.ndarray | None:
@@ -123,6 +124,7 @@ def open_anndata(path: Path, options: ReadOptions) -> Reader:
         encoding = X.attribute("encoding-type")
         if encoding == "dataframe":
             reader = _of_frame(path, X, file, ids, labels)
+        # Columns cannot be read by spans of rows.
         elif encoding == "csc_matrix" and not X.is_array:
             parts = tuple(X[part].read() for part in ("data", "indices", "indptr"))
             with library():
@@ -206,7 +208,7 @@ def _column(name: str, file: Node, column: str) -> str:
 
 def _last(at: str | None) -> str | None:
     name = None if at is None else at.rsplit("/", 1)[1]
-    return "" if name == "_index" else name
+    return "" if name == "_index" else name  # anndata's name for an index without one
 
 
 def open_hdf5(path: Path, options: ReadOptions) -> Reader:

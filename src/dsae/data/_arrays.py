@@ -118,6 +118,7 @@ def read_market(path: Path) -> Rows:
     with library():
         n_rows, n_columns, n_entries, layout, field, _ = scipy.io.mminfo(str(path))
     size = path.stat().st_size * (_MOST_INFLATION if path.suffix != ".mtx" else 1)
+    # Bytes that the entries take at least: a row, a blank, a column and the end of a line.
     least = n_entries if layout == "array" else 4 * n_entries
     if max(least, max(n_rows, n_columns) - _LEAST_ROWS_PROMISED) > size or max(n_rows, n_columns) >= 2**31:
         raise DamagedError(f"it promises {n_rows} {n_columns} {n_entries} in {path.stat().st_size} bytes")
@@ -148,9 +149,10 @@ class SvmlightReader(MemoryReader):
         checked(self._raw)
         with np.errstate(over="ignore"):
             few = self._raw.astype(np.float32)
+        # Double precision is kept only where float32 loses something, for `exact` to see.
         self._raw = few if np.array_equal(few.data, self._raw.data) else self._raw
         self._given, self._low = options.n_features, int(self._raw.indices.min()) if self._raw.nnz else 1
-        rows = self._shifted(path, *self._frame([self]))
+        rows = self._shifted(path, *self._frame([self]))  # by this file alone; `align` does it again for a folder
         super().__init__(path, rows, labels=labels, label_name="label")
 
     def align(self, files: Sequence[Reader]) -> None:
@@ -181,6 +183,7 @@ class SafetensorsReader(SpanReader):
         with library(), self._opened() as file:
             parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
             found = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in parts.items()}
+        # A bias or a scale beside the rows is no candidate.
         tables = [key for key, (shape, _) in found.items() if len(shape) > 1]
         self._key = named(self.name, tables if options.key is None else found, options.key)
         shape, kind = found[self._key]
@@ -208,7 +211,7 @@ def open_safetensors(path: Path, options: ReadOptions) -> Reader:
 
     with library():
         (found,) = (part for key, part in safetensors.deserialize(path.read_bytes()) if key == reader._key)
-    halves = np.frombuffer(found["data"], "<u2").astype("<u4") << 16
+    halves = np.frombuffer(found["data"], "<u2").astype("<u4") << 16  # a bfloat16 is the upper half of a float32
     return MemoryReader(path, halves.view("<f4").reshape(found["shape"]))
 
 

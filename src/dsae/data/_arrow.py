@@ -32,6 +32,7 @@ class ArrowReader(Reader):
         schema, n_rows = self._file.schema, self._file.n_rows
         if not 0 <= n_rows <= _MOST_ROWS_PER_BYTE * path.stat().st_size:
             raise DamagedError(f"{n_rows} rows in {path.stat().st_size} bytes")
+        # Arrow finds columns by name.
         if len(set(schema.names)) != len(schema.names):
             raise ValueError(f"[read] {self.name} must name every column differently; got {', '.join(schema.names)}.")
         check_shape(self.name, (n_rows, len(schema.names)))
@@ -128,11 +129,13 @@ def kind_of(kind: Any) -> str:
 
     if types.is_dictionary(kind):
         found = kind_of(kind.value_type)
+        # A column is dictionary-encoded because its values repeat, which row ids do not.
         return "number" if found == "whole" else found
     if isinstance(kind, _extension()):
         return kind_of(kind.storage_type)
     if types.is_integer(kind):
         return "whole"
+    # A column of nulls alone has the type null: its numbers are all missing.
     if types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind) or types.is_null(kind):
         return "number"
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
@@ -154,6 +157,7 @@ def dense(batch: Any) -> np.ndarray:
     """
     import pyarrow as pa
 
+    # Only a record batch can become a tensor.
     if isinstance(batch, pa.Table):
         (batch,) = batch.combine_chunks().to_batches()
     try:

@@ -188,7 +188,7 @@ def check_worker(rank: int, world: int) -> None:
 
 def share(batch: Batch, rank: int, world: int) -> Batch:
     """The share of worker ``rank`` of ``world`` in a batch of all: every ``world``-th row, perhaps none."""
-    return batch if world == 1 else batch[rank::world]
+    return batch if world == 1 else batch[rank::world]  # so that shares differ by one row at most
 
 
 def stacked(pieces: Sequence[Any]) -> Any:

@@ -30,6 +30,7 @@ def check_centred(verb: str, rows: Any, names: Sequence[Any] | None = None) -> N
     ValueError
         That names the first such feature.
     """
+    # Types of 16 bits and less fit into float32, and what is float32 already has lost what it lost.
     if rows.dtype.kind not in "fiu" or rows.dtype.itemsize < 4 or rows.dtype == np.float32:
         return
     for column in _suspects(rows).tolist():
@@ -104,6 +105,7 @@ def _suspects(rows: Any) -> np.ndarray:
     """Columns of whose values half seem to be near one another and far from zero."""
     n, width = rows.shape
     if sp.issparse(rows):
+        # A column with a zero in it lies near zero, where float32 is precise.
         full = np.flatnonzero(np.bincount(rows.indices, minlength=width) == n)
         return full[_near(rows[_spread(n, full.size)][:, full].toarray())] if full.size else full
     return np.flatnonzero(_near(rows[_spread(n, width)]))

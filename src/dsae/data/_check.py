@@ -88,7 +88,7 @@ def _cast(verb: str, rows: Any) -> Rows:
     if rows.dtype == np.float32 and (sp.issparse(rows) or (type(rows) is np.ndarray and rows.flags.c_contiguous)):
         return rows
     try:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # too large a value becomes infinity, which is refused with its row
             if not sp.issparse(rows):
                 return np.ascontiguousarray(rows, dtype=np.float32)
             rows.data = np.ascontiguousarray(rows.data, dtype=np.float32)  # pyright: ignore

@@ -150,6 +150,7 @@ def _names_rows(name: str, column: str, values: Sequence[Any]) -> bool:
                 "exclude."
             )
     odd = [value for value in texts if _VALUE_LIKE.fullmatch(value)]
+    # Single ids may look like a quantity or a month; a column is one if most of its texts are.
     if 2 * len(odd) > len(texts):
         raise ValueError(
             f"[read] {name} column {column!r} must be numbers or names of rows; got dates, quantities or answers such "
@@ -182,7 +183,7 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return "_" not in text
+    return "_" not in text  # Python reads 10_000 as a number, Arrow does not
 
 
 def _warn_of_ids(name: str, whole: Sequence[str], sample: Mapping[str, Sequence[Any]]) -> None:
@@ -190,6 +191,7 @@ def _warn_of_ids(name: str, whole: Sequence[str], sample: Mapping[str, Sequence[
         values = sample[column]
         if len(values) < _FEWEST_ROWS_TO_WARN or any(value is None for value in values):
             continue
+        # In ascending order alone: counts and codes that happen to be different are features.
         if (np.diff(np.asarray(values, np.float64)) > 0).all():
             warnings.warn(
                 f"[read] {name} column {column!r} holds different whole numbers in ascending order, as row ids do, and "

@@ -66,6 +66,7 @@ def sniffed(name: str, top: Sequence[bytes], preferred: str, decimal: str) -> st
     ValueError
         If a comma may be either this or the decimal point.
     """
+    # Any few; all lines are checked when they are read.
     lines = [record.decode("utf-8", "replace") for record in top[:20]]
     one_name = "," not in lines[0] and not is_number(lines[0].strip())
     if decimal == "." and one_name and len(lines) > 1 and all(map(_COMMAS.fullmatch, lines[1:])):
@@ -73,7 +74,7 @@ def sniffed(name: str, top: Sequence[bytes], preferred: str, decimal: str) -> st
             f"[read] {name} has one name, {lines[0].strip()!r}, above rows such as {lines[1].strip()!r}. Give "
             "decimal=',' (--decimal) if each is one number, or delimiter=',' (--delimiter) if the first are row ids."
         )
-    preferred = ";" if preferred == decimal else preferred
+    preferred = ";" if preferred == decimal else preferred  # as spreadsheets of countries with a decimal comma write it
     best, found = -1.0, preferred
     for delimiter in dict.fromkeys((preferred, ",", "\t", ";", "|", BLANK)):
         try:
@@ -114,4 +115,4 @@ def is_number(field: str) -> bool:
         float(field)
     except ValueError:
         return field in ("True", "False", "true", "false")
-    return "_" not in field
+    return "_" not in field  # Arrow does not read 10_000 as a number

@@ -58,6 +58,7 @@ class Draws:
     def values(self, n_features: int) -> np.ndarray:
         """One number in 0..65535 for each value of dense rows, uint16 ``[n_rows, n_features]``."""
         words = self._words(_VALUES, -(-n_features // 4))
+        # So that the same numbers come in either byte order.
         return words.astype("<u8", copy=False).view("<u2")[:, :n_features]
 
     def stored(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -68,6 +69,7 @@ class Draws:
     def normals(self, n_features: int) -> np.ndarray:
         """One standard normal number for each value, float32 ``[n_rows, n_features]`` (Box & Muller 1958)."""
         words = self._words(_NORMALS, -(-n_features // 2)).astype("<u8", copy=False).view("<u4")
+        # Half a step from 0, whose logarithm is infinite.
         uniform = (words.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
         radius, angle = np.sqrt(-2 * np.log(uniform[:, ::2])), uniform[:, 1::2] * np.float32(2 * np.pi)
         return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :n_features]
@@ -78,6 +80,7 @@ class Draws:
 
 
 def _keys(numbers: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    # + 1, or row 0 would draw 0 with seed 0.
     start = ((seed + 1) * _GOLDEN + _mixed_int(epoch)) % 2**64
     return _mixed(np.asarray(numbers).astype(np.uint64) + np.uint64(start))
 

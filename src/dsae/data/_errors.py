@@ -32,8 +32,10 @@ def library() -> Iterator[None]:
     except (DamagedError, ImportError, MemoryError):
         raise
     except Exception as error:
+        # h5py and zarr raise OSError for damaged content, too, but only the system gives a number.
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        # On one line, however long the library is about it.
         raise DamagedError(" ".join(str(error).split())[:200] or type(error).__name__) from error
 
 
@@ -63,7 +65,7 @@ def called(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained(name: str, format: str) -> Iterator[None]:
-    """Say which file is damaged, or needs more memory than there is; any other error gets a note that names the file."""
+    """Say which file is damaged or needs more memory than there is; any other error gets a note that names the file."""
     try:
         yield
     except MemoryError as error:

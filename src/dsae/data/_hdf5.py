@@ -133,4 +133,5 @@ def as_texts(array: np.ndarray) -> np.ndarray:
 
 def as_text(value: Any) -> str:
     """Bytes or a text as a text."""
+    # A name with a damaged letter still names its row.
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

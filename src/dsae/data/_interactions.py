@@ -72,7 +72,7 @@ def interactions(users: Any, items_of: Any, strengths: Any = None, *, items: Any
         columns, met = np.asarray(items), _places(columns, np.asarray(items))[met]
     X = sp.csr_matrix((values, (at, met)), shape=(rows.size, columns.size), dtype=np.float32)  # adds up repeats
     if strengths is None:
-        X.data[:] = 1
+        X.data[:] = 1  # a pair that comes twice is one item
     return Interactions(X, rows, columns)
 
 

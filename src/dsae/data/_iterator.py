@@ -90,6 +90,7 @@ class IteratorSource:
             rows = given.rows if isinstance(given, Batch) else given
             if len(np.shape(rows)) == 2 and not np.shape(rows)[0]:
                 continue
+            # The first batch says how wide rows are, and whether they must be centred.
             batch = Batch.of(check_rows(self._verb, rows, width, "as the first batch has", training=width is None))
             return self._beside(batch, given) if isinstance(given, Batch) else batch
         return None
@@ -192,6 +193,7 @@ class IteratorSource:
     def _keep(self, batch: Batch) -> None:
         self._kept.append(batch)
         self._n_kept, self._bytes_kept = self._n_kept + batch.n_rows, self._bytes_kept + n_bytes(batch.rows)
+        # One batch stays, however large, so that there is something to measure.
         while len(self._kept) > 1 and (self._n_kept > _KEPT or self._bytes_kept > _KEPT_BYTES):
             old = self._kept.popleft()
             self._n_kept, self._bytes_kept = self._n_kept - old.n_rows, self._bytes_kept - n_bytes(old.rows)

@@ -52,7 +52,7 @@ def _of_tensor(X: Any) -> Any:
         X = X.float()  # numpy has no bfloat16
     layout = str(X.layout).removeprefix("torch.")
     if layout == "strided":
-        return X.numpy(force=True)
+        return X.numpy(force=True)  # force: also of tensors with a conjugate or a negative bit set
     if X.ndim != 2 or X.dense_dim():
         return X.to_dense().numpy()
     if layout in ("sparse_bsr", "sparse_bsc"):
@@ -118,6 +118,7 @@ def _csr(verb: str, X: Any) -> Any:
         X = X.tocsr()
         _check_compressed(verb, X)  # a LIL matrix may hold any index
     X = X.tocsr()
+    # Types of up to 16 bits fit into float32 without loss.
     wide = X.dtype.itemsize > 2 and X.dtype != np.float32
     rows = sp.csr_matrix(X.shape, dtype=np.float32)  # its constructor would choose the width of indices itself
     rows.data = np.ascontiguousarray(X.data[:nnz], np.float64 if wide else np.float32)  # duplicates add up as numbers
@@ -130,6 +131,7 @@ def _csr(verb: str, X: Any) -> Any:
 
 
 def _dense(verb: str, X: Any) -> np.ndarray:
+    # numpy would drop the masks of the rows of a list.
     if isinstance(X, (list, tuple)) and any(map(np.ma.isMaskedArray, X)):
         X = np.ma.stack(X)
     if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
@@ -162,6 +164,7 @@ def _check_dtype(verb: str, X: Any, dtype: np.dtype) -> None:
     if dtype.kind in "mM":
         found.append(f"of dtype {dtype}")
     if dtype.kind == "O":
+        # Objects may be numbers, dates or both: only looking at them tells.
         found += (f"such as {value!r}" for value in np.asarray(X, object).flat if isinstance(value, _TIMES))
     if found:
         raise TypeError(
@@ -185,7 +188,7 @@ def _is_time(kind: Any) -> bool:
 
 def _with_nan(X: Any) -> np.ndarray:
     """A masked array with NaN for what is masked; whole numbers and booleans become float64."""
-    found = np.array(X.data, dtype=np.float64 if X.dtype.kind in "biu" else X.dtype)
+    found = np.array(X.data, dtype=np.float64 if X.dtype.kind in "biu" else X.dtype)  # whole numbers have no NaN
     if found.dtype.kind in "fO":
         found[np.ma.getmaskarray(X)] = np.nan
     return found

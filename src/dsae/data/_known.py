@@ -68,5 +68,6 @@ class Known:
     def _see_sparse(self, rows: Rows) -> None:
         np.fmin.at(self.low, rows.indices, rows.data)
         np.fmax.at(self.high, rows.indices, rows.data)
+        # Columns with a value that is not stored.
         zeros = np.bincount(rows.indices, minlength=rows.shape[1]) < rows.shape[0]
         self.low[zeros], self.high[zeros] = np.fmin(self.low[zeros], 0), np.fmax(self.high[zeros], 0)

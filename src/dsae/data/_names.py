@@ -47,9 +47,10 @@ def read_names(path: str | Path) -> list[str]:
     ['earth', 'moon']
     """
     file, column = Path(path), None
-    if not file.exists() and ":" in file.name:
+    if not file.exists() and ":" in file.name:  # a file may have a colon in its name
         file, column = file.with_name(file.name.rpartition(":")[0]), file.name.rpartition(":")[2]
     try:
+        # Programs of Windows begin UTF-8 files with a mark, which is no part of the first name.
         with opened_text(file, "utf-8-sig") as opened:
             text = opened.read(_LONGEST)
     except FileNotFoundError:
@@ -64,7 +65,7 @@ def read_names(path: str | Path) -> list[str]:
     if {".csv", ".tsv"} & set(endings):
         return _of_columns(file, text, "\t" if ".tsv" in endings else ",", column)
     names = [line.strip() for line in text.splitlines()]
-    names = names[: len(names) - (names[-1:] == [""])]
+    names = names[: len(names) - (names[-1:] == [""])]  # the end of the last line begins no name
     return _checked(file, names, [f"line {i}" for i in range(1, len(names) + 1)])
 
 
@@ -73,6 +74,7 @@ def _of_json(file: Path, text: str) -> list[str]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"[read] {file} must be JSON; it is not ({error}).") from None
+    # A vocabulary, as `CountVectorizer.vocabulary_` has it, but in any order.
     if isinstance(content, dict) and sorted(map(str, content.values())) == sorted(map(str, range(len(content)))):
         content = sorted(content, key=content.__getitem__)
     if not isinstance(content, list) or not all(isinstance(name, str) for name in content):

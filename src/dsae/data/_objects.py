@@ -49,6 +49,7 @@ def source_of(verb: str, X: Any, training: bool = False) -> Any:
     ValueError
         If they are not rows of numbers.
     """
+    # By the name of its module, so that a library is never imported to ask it.
     library = type(X).__module__.partition(".")[0]
     if library == "anndata":
         return _of_anndata(verb, X, training)
@@ -133,6 +134,7 @@ def _order(loader: Any, data: Any) -> Sequence[int]:
     if loader.batch_sampler is not None:
         default = type(loader.batch_sampler) is data.BatchSampler
         sampler = loader.batch_sampler.sampler if default else chain.from_iterable(loader.batch_sampler)
+    # In any order: the estimator shuffles anyway. With replacement, rows would be missing.
     all_rows = isinstance(sampler, data.SequentialSampler) or (
         isinstance(sampler, data.RandomSampler) and not sampler.replacement
     )
@@ -203,6 +205,7 @@ def _row(item: Any) -> np.ndarray:
 
 
 def _label(item: Any) -> Any:
+    # A label of several numbers is named by its text.
     return _array(item[1]).item() if np.ndim(_array(item[1])) == 0 else str(item[1])
 
 
@@ -228,5 +231,5 @@ def _array(values: Any) -> np.ndarray:
     """A tensor on any device as an array."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-        values = values.float() if "bfloat16" in str(values.dtype) else values
+        values = values.float() if "bfloat16" in str(values.dtype) else values  # numpy has no bfloat16
     return np.asarray(values)

@@ -198,6 +198,7 @@ def open_reader(path: str | Path, options: ReadOptions) -> Reader:
     """The reader of a file or folder; see `open_rows`."""
     if str(path) == "-":
         return _from_stdin(options)
+    # Only behind the ending of a format that holds several arrays: other names may have colons.
     split = re.fullmatch(rf"(?P<file>.*({_WITH_KEY})):(?P<key>.+)", str(path), re.IGNORECASE | re.DOTALL)
     if split is not None:
         path, options = split["file"], replace(options, key=split["key"])
@@ -221,6 +222,7 @@ def _open_file(path: Path, options: ReadOptions) -> Reader:
             f"[read] {path} must end in {', '.join(ENDINGS)}, or be a folder of such files; got "
             f"{path.suffix or 'no ending'!r}."
         )
+    # A pipe would be read to its end by the first look at it.
     if path.exists() and not (path.is_file() or (path.is_dir() and kind.name == "zarr")):
         raise ValueError(f"[read] {path} must be a file; it is a folder, a pipe or a device.")
     _check_options(path, kind, options)
@@ -252,6 +254,7 @@ def _open_folder(path: Path, options: ReadOptions) -> Reader:
             reader = selected(open_tenx(path, options), options)
         reader.format = "tenx"
         return reader
+    # .csv and .csv.gz are one format.
     kinds = {getattr(format_of(file), "name", file.suffix.lower() or "no ending") for file in files}
     if len(kinds) > 1:
         raise ValueError(f"[read] {path} must hold files of one kind; got {', '.join(sorted(kinds))}. Move the others.")
@@ -266,6 +269,7 @@ def _from_stdin(options: ReadOptions) -> Reader:
     """Standard input in a temporary file, which ends in what its first bytes say."""
     begin = sys.stdin.buffer.read(16)
     kind = next((k for k in FORMATS.values() if k.magic and begin.startswith(k.magic)), FORMATS["csv"])
+    # A file, since rows are read several times and from any place.
     with tempfile.NamedTemporaryFile(suffix=kind.endings[0], delete=False) as file:
         file.write(begin)
         shutil.copyfileobj(sys.stdin.buffer, file)
@@ -276,6 +280,6 @@ def _from_stdin(options: ReadOptions) -> Reader:
         if isinstance(error, (ValueError, OSError)):
             raise type(error)(str(error).replace(file.name, _STDIN)) from None
         raise
-    weakref.finalize(reader, os.unlink, file.name)
+    weakref.finalize(reader, os.unlink, file.name)  # as long as the reader lives: it opens the file for every part
     reader.name = _STDIN
     return reader

@@ -58,6 +58,7 @@ def _produce(items: Iterator[Any], ready: queue.Queue[Any], stopped: threading.E
             ready.put(item)
             if stopped.is_set():
                 break
+    # Also KeyboardInterrupt and SystemExit: the consumer would wait for ever for a thread that is gone.
     except BaseException as error:
         last = _Failure(error)
     if not stopped.is_set():

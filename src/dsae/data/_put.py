@@ -34,6 +34,7 @@ def put(X: Any, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> An
     >>> put(np.array([[1.0, np.nan]]), np.array([0]), np.array([1]), np.array([2.5], np.float32))
     array([[1. , 2.5]])
     """
+    # What was not imported cannot have made X.
     pandas, polars, torch = (sys.modules.get(name) for name in ("pandas", "polars", "torch"))
     if isinstance(X, Batch):
         X = X.rows
@@ -90,6 +91,7 @@ def _sparse(X: Any, values: np.ndarray) -> Any:
         out.sum_duplicates()
         places = out.tocoo()
     at = np.flatnonzero(np.isnan(out.data))
+    # Values come row by row, as `unknown` lists them; CSC and COO hold them in another order.
     out.data[at[np.lexsort((places.col[at], places.row[at]))]] = values
     return out if out.format == X.format else out.asformat(X.format)
 

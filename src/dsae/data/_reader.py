@@ -144,7 +144,7 @@ class Reader(ABC):
 
     def exact(self, columns: np.ndarray) -> Iterator[Rows]:
         """Values of some columns before the cast to float32, from chunks spread over the file."""
-        step = -(-self.n_parts // _CHUNKS_LOOKED_AT)
+        step = -(-self.n_parts // _CHUNKS_LOOKED_AT)  # spread over the file, since rows may be sorted
         with explained(self.name, self.format):
             for part in range(0, self.n_parts, step):
                 for rows in islice(self._exact(part), max(1, _CHUNKS_LOOKED_AT // self.n_parts)):

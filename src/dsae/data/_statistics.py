@@ -133,7 +133,8 @@ def n_bytes(rows: Any) -> int:
 def extremes(rows: Rows) -> tuple[float, float]:
     """The smallest and the largest value that is known; infinity and minus infinity where none is."""
     values = rows.data if sp.issparse(rows) else rows
-    zero = () if values.size == math.prod(rows.shape) else (0.0,)
+    zero = () if values.size == math.prod(rows.shape) else (0.0,)  # what is not stored is zero
+    # fmin and fmax pass over NaN, min and max would return it.
     low = np.fmin.reduce(values, axis=None, initial=np.inf)
     high = np.fmax.reduce(values, axis=None, initial=-np.inf)
     return min(float(low), *zero, np.inf), max(float(high), *zero, -np.inf)

@@ -88,7 +88,7 @@ class StreamSource:
     def _n_kept(self) -> int:
         if self._keep is None:
             return len(self.reader)
-        step = 1 << 20
+        step = 1 << 20  # row numbers at a time, 8 MiB
         spans = (np.arange(start, min(start + step, len(self.reader))) for start in range(0, len(self.reader), step))
         return sum(int(self._keep(span).sum()) for span in spans)
 
@@ -144,6 +144,7 @@ class StreamSource:
 
     @cached_property
     def _parts(self) -> Mapping[str, Part]:
+        # Only the kind of the rows is looked at: whether NaN is refused is decided where they are used.
         first = next(self.reader.read(0, ids=False, missing="mask")).rows
         fields, start = [], 0
         for name, shape in self.reader.fields.items():
@@ -172,6 +173,7 @@ class StreamSource:
         rank, world : int
         """
         check_worker(rank, world)
+        # An epoch of training has no use for ids, and text takes time to read.
         pieces = self._in_order(ids=True) if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
         # Many batches at a time: waking a thread for each of them takes a millisecond on a busy machine.
         with closing(prefetched(pieces, 1 if seed is not None else _CHUNKS_AHEAD, self._count)) as ahead:
@@ -190,6 +192,7 @@ class StreamSource:
             if self._keep is None:
                 yield batch
                 continue
+            # By row number, not by a counter: the rows of an epoch come in another order each time.
             mine = self._keep(batch.numbers)
             if mine.any():
                 yield batch[mine]
@@ -216,7 +219,7 @@ class StreamSource:
         """Chunks of all parts in random order, a few parts at a time."""
         parts = iter(rng.permutation(self.reader.n_parts).tolist())
         part_bytes = 4 * self.n_features * min(_ROWS_HELD_OF_A_PART, len(self.reader) // self.reader.n_parts + 1)
-        n_open = min(_MOST_PARTS_OPEN, max(1, _OPEN_BYTES // part_bytes))
+        n_open = min(_MOST_PARTS_OPEN, max(1, _OPEN_BYTES // part_bytes))  # fewer where their row groups are large
         opened = [self._opened(part) for part in islice(parts, n_open)]
         while opened:
             at = int(rng.integers(len(opened)))
@@ -256,7 +259,7 @@ class StreamSource:
 
     def known(self) -> Known:
         """What is known of rows in which NaN stands for what is not, by the same pass."""
-        return self._statistics.known or self.with_missing("mask").known()
+        return self._statistics.known or self.with_missing("mask").known()  # a pass that refuses NaN has not counted it
 
     def min(self) -> float:
         """The smallest value."""

@@ -168,6 +168,7 @@ def _frame(n: int, width: int, rng: np.random.Generator) -> np.ndarray:
 def _factors(n: int, rank: int, scale: float, rng: np.random.Generator) -> np.ndarray:
     loadings = scale * rng.normal(size=(n, rank))
     norms = np.linalg.norm(loadings, axis=1, keepdims=True)
+    # A factor explains at most 0.95^2 of a deviate: what is left, `own` below, stays real.
     return (loadings * np.minimum(1, 0.95 / np.maximum(norms, 1e-9))).astype(np.float32)
 
 
@@ -209,6 +210,7 @@ def _children(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of every firing parent one child or none: children divide up 0..1 by their rates, and one draw falls on one."""
     born = np.flatnonzero(parents >= 0)
+    # Siblings side by side, so that sums of their shares are spans.
     born = born[np.argsort(parents[born], kind="stable")]
     edges = np.cumsum(rates[born] / rates[parents[born]])
     first = np.searchsorted(parents[born], np.arange(rates.size))

@@ -135,6 +135,7 @@ def table_source(
     missing: str = "error",
 ) -> StreamSource:
     """A source of the rows of numbers that ``convert`` makes of the tables that `read_tables` has read."""
+    # By file, as a folder of codes has a file for each.
     readers = [TableReader(source, table, convert(table)) for source, table in tables]
     is_folder = str(path) != "-" and Path(path).is_dir()
     return StreamSource(FolderReader(Path(path), readers) if is_folder else readers[0], missing=missing)

@@ -46,6 +46,7 @@ class TextReader(Reader):
         packed = path.suffix.lower() in _OPENERS
         self._in_order = packed or not self._utf8
         ending = Path(path.stem if packed else path.name).suffix.lower()
+        # Where numpy.savetxt writes # before names; in a .csv it may begin one.
         self._comments = ending in (".txt", ".dat")
         self._delimiter = options.delimiter or ""
         top = self._top()
@@ -108,6 +109,7 @@ class TextReader(Reader):
             )
 
     def _choose(self, sample: Sequence[bytes]) -> None:
+        # Columns of one name are told apart by their place behind \0, which no line of text holds.
         keys = [name if name not in self._names[:i] else f"{name}\0{i}" for i, name in enumerate(self._names)]
         table = self._parsed(0, sample, None)
         kinds = {key: kind_of(table.column(i).type) for i, key in enumerate(keys)}
@@ -137,7 +139,7 @@ class TextReader(Reader):
                 lines = from_library(iter(file)) if self._in_order else iter(file)
             held, quotes = [], Quotes(self._delimiter)
             for line in lines:
-                if position == 0 and not held and line.startswith(_BOM):
+                if position == 0 and not held and line.startswith(_BOM):  # with which programs of Windows begin UTF-8
                     position, line = len(_BOM), line[len(_BOM) :]
                 if held or b'"' in line:
                     held.append(line)
@@ -161,6 +163,7 @@ class TextReader(Reader):
             ) from None
 
     def _is_row(self, record: bytes) -> bool:
+        # Tabs alone are a row of empty cells where tabs split.
         blank = not record.strip(b"\r\n") or (record.isspace() and self._delimiter.encode() not in record)
         return not (blank or (self._comments and record.startswith(b"#")))
 
@@ -204,7 +207,7 @@ class TextReader(Reader):
             yield self._chunk(start, block, len(block), ids)
 
     def _exact(self, part: int) -> Iterator[Any]:
-        exact = copy(self)
+        exact = copy(self)  # the index of blocks is shared
         exact._precision = "float64"
         return super(TextReader, exact)._exact(part)
 
@@ -245,6 +248,7 @@ class TextReader(Reader):
         try:
             return pyarrow.csv.read_csv(
                 pa.py_buffer(content),
+                # One block, since Arrow takes the types of columns from the first.
                 pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(content) + 1),
                 pyarrow.csv.ParseOptions(delimiter=" " if self._delimiter == BLANK else self._delimiter),
                 self._conversion(wanted),
@@ -268,7 +272,7 @@ class TextReader(Reader):
             },
             include_columns=None if wanted is None else [str(i) for i in wanted],
             null_values=MISSING,
-            strings_can_be_null=False,
+            strings_can_be_null=False,  # an id may be called NA
             decimal_point=self._options.decimal,
         )
 

@@ -31,6 +31,7 @@ def entering_moments(source: Source, transform: str, total: float) -> tuple[np.n
         return source.moments()
     found, mean = Statistics(source.n_features), source.moments()[0]
     for rows in _pieces(source):
+        # As training has it: the mean stands for what is not known.
         found.update(Batch.of(transformed(filled(rows, mean), transform, total)))
     return found.moments()
 

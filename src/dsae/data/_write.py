@@ -180,7 +180,7 @@ def _ending(path: str | Path) -> str:
 def _packed(path: str | Path, file: BinaryIO) -> contextlib.AbstractContextManager[Any]:
     """An open file, compressed according to the ending of its name."""
     if _ending(path) == ".gz":
-        return gzip.GzipFile("", "wb", fileobj=file, mtime=0)
+        return gzip.GzipFile("", "wb", fileobj=file, mtime=0)  # no time and no name: equal rows make equal files
     packer = {".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}.get(_ending(path))
     return contextlib.nullcontext(file) if packer is None else packer(file, "wb")
 
@@ -194,9 +194,10 @@ def _target(path: str | Path, kind: Format, beside: str | Path | None) -> Iterat
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path))  # through a link, which stays one
     if target.exists() and not target.is_file():
         raise ValueError(f"[write] {path} exists and is not a file; choose another path.")
+    # Beside the target, where a rename stays within one file system, and hidden from readers of the folder.
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         if beside is not None:

@@ -34,6 +34,7 @@ class Writer(Protocol):
 
 def _kind(rows: Rows) -> str:
     """Of the numbers in a file: float64 for rows that are wider than float32."""
+    # 32-bit integers do not fit into float32.
     return "<f8" if rows.dtype.itemsize > 4 or rows.dtype in (np.int32, np.uint32) else "<f4"
 
 

@@ -29,6 +29,7 @@ class DSAEstimator(BaseEstimator):
 
     def __new__(cls, *args: Any, **params: Any) -> Any:
         """Refuse an unknown parameter and suggest the intended one; `__init__` does the rest."""
+        # Before `__init__`, where Python refuses an unknown argument without a suggestion.
         known = inspect.signature(cls.__init__).parameters
         for name in params:
             if name not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
@@ -73,13 +74,13 @@ class DSAEstimator(BaseEstimator):
     def _check_columns(self, X: Any) -> None:
         """Refuse other columns than those of `fit`."""
         check_is_fitted(self)
-        if not _repeated_names(X):
+        if not _repeated_names(X):  # which cannot be compared; `fit` has warned of them
             _check_feature_names(self, X, reset=False)
         self._check_width(X)
 
     def _check_width(self, X: Any) -> None:
         shape = getattr(X, "shape", ())
-        if len(shape) == 2 and shape[1] not in (0, self.n_features_in_):
+        if len(shape) == 2 and shape[1] not in (0, self.n_features_in_):  # no columns at all get a message of their own
             raise ValueError(
                 f"X has {shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "
                 "input."

@@ -47,6 +47,7 @@ class TakesItems(RecommendMixin, DSAEstimator):
                     f"[{verb}] Users must be a list with a list of items for each; got {items!r} in place of a list. "
                     f"Give [[{items!r}]] for one user of that item."
                 )
+        # An item that is given twice counts once.
         columns = [np.unique(self._columns(verb, list(items))) for items in users]
         indptr = np.cumsum([0, *(found.size for found in columns)])
         indices = np.concatenate([np.zeros(0, np.int64), *columns]).astype(np.int32)
@@ -78,6 +79,7 @@ class TakesItems(RecommendMixin, DSAEstimator):
             return False
         named = self.runtime_.model.feature_names is not None
         if not named and all(len(user) == self.n_features_in_ for user in users):
+            # Else as many numbers as items are rows.
             return any(isinstance(item, str) for user in users for item in user)
         for user in users:
             numbers = [float(item) for item in user if isinstance(item, Real)]

@@ -61,6 +61,7 @@ def trained(rows: np.ndarray, plan: Plan, rng: np.random.Generator, missing: str
     for member, layers in enumerate(topologies):
         for i, topology in enumerate(layers):
             at = member, topology.cols, topology.rows
+            # As torch.nn.Linear starts, by the inputs that a unit has.
             bound = 1 / np.sqrt(topology.fan_in[topology.rows])
             numbers.weights[i][at] = rng.uniform(-bound, bound)
             edges.weights[i][at] = 1
@@ -107,11 +108,12 @@ def _descend(numbers: _Numbers, edges: _Numbers, rows: np.ndarray, plan: Plan, r
     for step in range(1, _STEPS + 1):
         batch = rows[np.stack([sample[rng.integers(0, sample.size, _BATCH)] for sample in plan.samples])]
         _differentiate(numbers, gradient, batch, rng.random(batch.shape, np.float32) >= masks)
-        np.multiply(gradient.flat, edges.flat, out=gradient.flat)
+        np.multiply(gradient.flat, edges.flat, out=gradient.flat)  # inactive weights get no moments, and so stay 0
         mean += np.float32(1 - _BETA) * (gradient.flat - mean)
         np.square(gradient.flat, out=change)
         square += np.float32(1 - _BETA_SQUARE) * (change - square)
         np.divide(mean, np.sqrt(square, out=change) + np.float32(_EPS), out=change)
+        # Both corrections of Adam's moments in one factor.
         rate = _RATE * (1 - (step - 1) / _STEPS) * np.sqrt(1 - _BETA_SQUARE**step) / (1 - _BETA**step)
         np.subtract(numbers.flat, np.float32(rate) * change, out=numbers.flat)
 
@@ -127,7 +129,7 @@ def _differentiate(numbers: _Numbers, gradient: _Numbers, target: np.ndarray, se
         y += bias
         if relu:
             np.maximum(y, 0, out=y)
-    scale = 2 / np.maximum(known.sum(axis=(1, 2), keepdims=True), 1)
+    scale = 2 / np.maximum(known.sum(axis=(1, 2), keepdims=True), 1)  # each member has a mean of its own
     dy = (y - target) * known * scale.astype(np.float32)
     for i in reversed(range(len(_RELU))):
         np.matmul(entering[i].transpose(0, 2, 1), dy, out=gradient.weights[i])

@@ -213,6 +213,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         widths = np.linspace(1, max(2, min(n_features // 2, HIDDEN)), -(-n // 2)).round().astype(int)
         widths = np.repeat(widths, 2)[:n].tolist()
         sizes = rng.permutation(np.geomspace(*_SAMPLE, n).round().astype(int))
+        # Sorted: rows are then read in the order of memory.
         samples = [np.sort(rng.permutation(n_samples)[:size]) for size in sizes]
         density = max(_DENSITY, min(1.0, _EDGES / n_features))
         if self.estimator is None and squash is not None:

@@ -50,6 +50,7 @@ def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderCon
         # at use nothing is rescaled
         given |= {"mask": given["mask"] or HIDDEN, "mask_rescale": False}
     automatic = given["max_iter"] == "auto"
+    # All other settings are checked first.
     settings: dict[str, Any] = {**given, "max_iter": 1 if automatic else given["max_iter"]}
     train = TrainConfig(**settings)
     chosen = _chosen(_by_loss(parameters, LOSSES[train.loss]), MODEL_FIELDS, rows.shape)
@@ -109,7 +110,7 @@ def _input_total(transform: Any, parameters: Mapping[str, Any], rows: Any) -> fl
     if transform not in TRANSFORMS or not TRANSFORMS[transform].by_total:
         return 0.0
     kept = parameters.get("input_total", 0.0)
-    return kept or float(rows.moments()[0].sum(dtype=float)) or 1.0
+    return kept or float(rows.moments()[0].sum(dtype=float)) or 1.0  # rows without a count are refused later
 
 
 def _only_auto(name: str, value: str, else_: str) -> None:

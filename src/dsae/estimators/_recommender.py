@@ -27,7 +27,7 @@ from dsae.topology import Layer, Topology
 
 _POWERS = (0.5, 0.5)  # of an item's count, where inputs are chosen (docs/design/recommender.md)
 _POPULARITY = 1e-6  # of an item's share of the users: decides where nothing else does
-_PLACES = 20
+_PLACES = 20  # as many as `recommend` gives
 _KEY = "recommender"
 
 
@@ -223,10 +223,11 @@ class DSARecommender(TakesItems):
         source = self._source("score", X)
         source = source if isinstance(source, ArraySource) else source.load()  # pyright: ignore
         rows = strengths("score", source.X, warned=True)
-        if y is None or np.ndim(y) == 1:
+        if y is None or np.ndim(y) == 1:  # labels, as a search over parameters passes them
             rows, held_out = without_a_fifth(rows, check_random_state(self.random_state))
         else:
             held_out = sp.csr_matrix(y)
+        # No more places than the user with the most items has others left.
         left = self.n_features_in_ - int(np.diff(rows.indptr).max())
         k = min(_PLACES, max(1, left))
         return ranking(self.runtime_, rows, held_out, k)[f"ndcg@{k}"]
@@ -269,6 +270,7 @@ class DSARecommender(TakesItems):
         most = min(self.n_neighbours, max(1, n - 1))
         weights = sparse_ridge(users, most, self.ridge, grown=self.grown, powers=_POWERS, unseen=self.unseen)
         counts = np.bincount(users.indices, minlength=n)
+        # Dividing the weights of an item divides its scores.
         values = weights.values * (np.maximum(counts, 1.0) ** -self.discount).astype(np.float32)[weights.topology.rows]
         itself = Topology((n, n), np.arange(n + 1), np.arange(n))
         given = {name: float(getattr(self, name)) for name in ("ridge", "unseen", "discount", "grown")}

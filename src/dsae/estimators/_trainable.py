@@ -143,17 +143,20 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         events = FitEvents(self, X, train_config.max_iter, lambda result: fitted_attributes(described(result)), *hooks)
         held_out = None if validation is None else validation_rows(validation, source, names, self.missing, loss)
         checkpoints = self._checkpoints(train)
+        # A resumed run has the seed of the one that was stopped, even where none was set.
         seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
         settings = (start, seed, self.verbose, checkpoints, self.device)
         result = train.fit_rows(
             source, model_config, train_config, *settings, held_out, events, self._measures_importance
         )
         self._adopt(described(result), result.interrupted)
+        # With the time before an interruption.
         self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
         self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
         advise_on_steps(source)
         advise_on_model(source, self.runtime_)
         events.finish()
+        # Checkpoints that were passed are for the caller to remove, after saving the model.
         if checkpoints is not None and checkpoints is not self.checkpoint and not result.interrupted:
             checkpoints.remove()
         return self
@@ -239,6 +242,7 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
     def _described(self, config: TrainConfig) -> dict[str, Any]:
         """What a model folder keeps of the parameters of training."""
         seed = self.random_state
+        # A RandomState has moved on, and cannot be written.
         given = isinstance(seed, Integral) and not isinstance(seed, bool)
         return {**asdict(config), **({"random_state": int(seed)} if given else {})}
 
@@ -252,7 +256,7 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         return checkpoints.seed(self._seed()) if self.random_state is None else self._seed()
 
     def _adopt(self, model: store.Model, interrupted: bool = False) -> None:
-        vars(self).pop("feature_names_in_", None)
+        vars(self).pop("feature_names_in_", None)  # the rows of an earlier fit may have had names
         vars(self).update(fitted_attributes(model), interrupted_=interrupted)
 
     def _parameters(self, goes_on: bool) -> dict[str, Any]:
@@ -278,6 +282,7 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
                     "estimator has learned: pass init=dsa.runtime_ instead."
                 )
             init = init.runtime_
+        # Importances belong to the rows of the other model.
         return replace(starting_model(init, config), importance=None)
 
     def _seed(self) -> int:

@@ -145,6 +145,7 @@ def fitted_attributes(model: store.Model) -> dict[str, Any]:
 def final_metrics(history: list[dict[str, Any]], seconds: float) -> dict[str, float]:
     """What the model folder says of a fit: its time, and error and activity in the epoch whose weights were kept."""
     rows = [row for row in history if "validation_loss" in row] or history[-1:]
+    # Without validation the last epoch: all of them count as 0.
     kept = min(reversed(rows), key=lambda row: row.get("validation_loss", 0.0), default={})
     names = ("loss", "validation_loss", "fvu", "l0", "dead", "threshold")
     return {"fit_seconds": seconds} | {name: float(kept[name]) for name in names if name in kept}

@@ -54,7 +54,7 @@ def without_a_fifth(rows: sp.csr_matrix, random: np.random.RandomState) -> tuple
     """Rows without a fifth of their items, and these; one item alone is not hidden."""
     counts = np.diff(rows.indptr)
     owners = np.repeat(np.arange(counts.size), counts)
-    order = np.lexsort((random.random_sample(owners.size), owners))
+    order = np.lexsort((random.random_sample(owners.size), owners))  # a random order of each user's items
     place = np.empty(owners.size, np.int64)
     place[order] = np.arange(owners.size) - rows.indptr[owners]
     hide = place < np.where(counts > 1, np.ceil(counts / _HIDDEN), 0)[owners]

@@ -22,11 +22,12 @@ _LOOKED_AT = 50  # different texts, before all of them are read as dates
 _COVERED = 0.5  # share of the rows that classes must cover: else the text names things rather than kinds of things
 _CATEGORIES_KEPT = 1000  # of a column; any such number does
 _IDS = "different in every row"
-_TRUTHS = (("false", "true"), ("no", "yes"))
+_TRUTHS = (("false", "true"), ("no", "yes"))  # what is false comes first, as 0 before 1
 _NAMES_ROWS = re.compile(
     r"|unnamed: 0|__index_level_0__|((.*[\W_])?(ids?|index|names?|row\W?names?|rows?|keys?))", re.IGNORECASE
 )
-_FEWEST_ROWS_TO_TELL_IDS = 10
+_FEWEST_ROWS_TO_TELL_IDS = 10  # in fewer, values are often different by chance
+# Groups of letters or digits: looked at before some 60 formats.
 _DATE_LIKE = re.compile(r"\W*\w{1,9}([\W_]+\w{1,9}){1,5}")
 
 
@@ -127,7 +128,7 @@ def _text(name: str, values: pa.Array, choices: Choices) -> Column:
             return Column(name, "boolean", labels=tuple(written[label] for label in pair))
     format = _date_format(found, list(counts))
     if format is not None:
-        whole = format in DATE_FORMATS[: len(DATE_FORMATS) // 3]
+        whole = format in DATE_FORMATS[: len(DATE_FORMATS) // 3]  # of the first third, which have no time of day
         return Column(name, "date", whole=whole, format=format)
     if len(counts) == len(values) >= _FEWEST_ROWS_TO_TELL_IDS:
         return Column(name, "left out", why=_IDS)

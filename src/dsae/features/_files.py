@@ -51,6 +51,7 @@ def fit_table(path: str | Path, **options: Any) -> tuple[TableRows, StreamSource
     reading = {name: options.pop(name) for name in _OF_FILES if name in options}
     named = tuple(options[name] for name in _OF_ROWS if options.get(name) is not None)
     tables = read_tables(path, **reading, texts=named)
+    # Permissive: a column may hold whole numbers in one file and fractions in another.
     rows = TableRows(**options).fit(pa.concat_tables([table for _, table in tables], promote_options="permissive"))
     has_empty = False
 

@@ -79,6 +79,7 @@ def numbers(column: Column, values: pa.Array) -> np.ndarray:
             return _days(column, values)
         if column.kind == "boolean" and (is_text(values.type) or pa.types.is_boolean(values.type)):
             return _truths(column, texts(values))
+        # Unsafe: what decimals and large integers lose does not matter to a model.
         return np.array(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
     except (pa.ArrowException, ValueError) as error:
         what = {"date": "dates", "boolean": "true or false"}.get(column.kind, "numbers")
@@ -191,8 +192,8 @@ def _numbers(column: Column, values: np.ndarray, missing: Any) -> pa.Array:
         values = np.clip(np.rint(values), max(low, -_INT64), min(high, _INT64))
         return pa.array(values.astype(dtype), kind, mask=missing)
     if pa.types.is_decimal(kind):
-        most = 10.0 ** (kind.precision - kind.scale) * (1 - 1e-15)
-        values = np.round(np.clip(values, -most, most), min(kind.scale, 15))
+        most = 10.0 ** (kind.precision - kind.scale) * (1 - 1e-15)  # below the first number with a digit too many
+        values = np.round(np.clip(values, -most, most), min(kind.scale, 15))  # float64 has no more digits
         return pa.array(values, pa.float64(), mask=missing).cast(kind, safe=False)
     if pa.types.is_boolean(kind):
         return pa.array(values > 0.5, mask=missing)
@@ -212,7 +213,7 @@ def _dates(column: Column, values: np.ndarray, missing: Any) -> pa.Array:
         return pa.array(np.rint(days).astype(np.int32), mask=missing).cast(kind)
     per_day = _PER_DAY[getattr(kind, "unit", "ms")]
     if pa.types.is_time(kind):
-        days = np.clip(days, 0, 1 - 1 / per_day)
+        days = np.clip(days, 0, 1 - 1 / per_day)  # the last tick before midnight
     ticks = np.clip(np.rint(days * per_day), -_INT64, _INT64).astype(np.int64)
     if pa.types.is_time32(kind):
         return pa.array(ticks.astype(np.int32), mask=missing).cast(kind)

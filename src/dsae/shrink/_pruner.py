@@ -59,9 +59,9 @@ class Pruner:
 
     Notes
     -----
-    `rewire` replaces ``layer.values`` by a new parameter and tells the optimizer; whatever else holds the old one (an
-    average of the weights, a wrapper for several processes) is not notified. With several forward passes per step, growth
-    by gradient uses that of the last one.
+    `rewire` replaces ``layer.values`` by a new parameter and updates the optimizer, but nothing else that holds the old
+    one (an average of the weights, a wrapper for several processes). With several forward passes per step, growth by
+    gradient uses that of the last one.
 
     Examples
     --------
