@@ -52,6 +52,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             hint = did_you_mean(cmd_name, COMMANDS)
             raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
+        # Only the module of the command that runs, so that most of them start without torch.
         return getattr(import_module(f"dsae.cli.{COMMANDS[cmd_name]}"), cmd_name.replace("-", "_"))
 
 
@@ -107,7 +108,7 @@ def _explain(error: Exception) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     click.echo(f"dsae: {_one_line(error)}", err=True)
-    misuse = (ValueError, TypeError, FileNotFoundError, click.ClickException)
+    misuse = (ValueError, TypeError, FileNotFoundError, click.ClickException)  # what the caller can mend
     return MISUSED if isinstance(error, misuse) else FAILED
 
 

@@ -74,7 +74,7 @@ def compare(
             f"--image-shape {image_shape[0]}x{image_shape[1]} does not hold the {source.n_features} columns of {train}."
         )
     X, X_test = source.load(), None if tested is None else tested.load()
-    folder = made(output)
+    folder = made(output)  # before the training, which would be lost without it
     comparison = run(X, X_test, **parameters)
     write_study(folder, comparison, feature_names=source.column_names, image_shape=image_shape, schema=schema)
     print_study(comparison, as_json)

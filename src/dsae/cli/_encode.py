@@ -205,6 +205,7 @@ def transform(
     from dsae.data import writing
 
     for part, target in targets(source, output, kind):
+        # A copy of the data with the codes in it, for the next step in scanpy.
         copied = beside and part.format == "h5ad" and kind in (None, "h5ad") and str(target).lower().endswith(".h5ad")
         like = part.path if copied else None
         with writing(target, len(part), names, part.id_name, kind, sparse, like) as writer:

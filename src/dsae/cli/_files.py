@@ -50,7 +50,7 @@ def file_options(command: Callable) -> Callable:
     def run(**given: Any) -> Any:
         reading = {name: given.pop(name) for name in _GIVEN}
         reading = {name: value for name, value in reading.items() if value is not None}
-        if reading.get("delimiter") in ("\\t", "tab"):
+        if reading.get("delimiter") in ("\\t", "tab"):  # shells pass no tabs
             reading["delimiter"] = "\t"
         if "feature_names" in reading:
             from dsae.data import read_names
@@ -121,6 +121,7 @@ def other_rows(
     if schema is not None:
         from dsae.features import open_table
 
+        # The table says which columns it takes.
         options = {name: options[name] for name in options if name not in ("columns", "exclude")}
         return open_table(path, schema, missing=source.missing, **options)
     found = open_rows(path, n_features=source.n_features, missing=source.missing, **options)

@@ -87,7 +87,7 @@ def fit(
     runtime = Runtime(replace(dsa.runtime_.model, table=schema))
     runtime.model.metrics["fit_seconds"] = plain(seconds)
     runtime.save(output)  # evaluation may fail, or be interrupted
-    if dsa.checkpoint is not None and not interrupted:
+    if dsa.checkpoint is not None and not interrupted:  # not before the model is on disk
         dsa.checkpoint.remove()
     results = _measured(runtime, {"train": rows, **others}, output)
     runtime.model.metrics.update(plain(results))

@@ -118,6 +118,7 @@ def parameters() -> list[Parameter]:
     The source is parsed rather than imported: importing it would load numpy and scikit-learn, and help should be fast.
     """
     file, name = _ESTIMATOR
+    # Read, not imported: the estimator would import scikit-learn for every --help.
     module = ast.parse(files("dsae").joinpath("estimators", file).read_text(encoding="utf-8"))
     cls = next(node for node in module.body if isinstance(node, ast.ClassDef) and node.name == name)
     init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")

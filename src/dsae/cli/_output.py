@@ -51,7 +51,7 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _padded(field: str, width: int, column: int) -> str:
-    return field.rjust(width) if column and field[:1].isdigit() else field.ljust(width)
+    return field.rjust(width) if column and field[:1].isdigit() else field.ljust(width)  # the first column holds names
 
 
 def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[StreamSource, str | Path]]:

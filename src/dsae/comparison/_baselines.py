@@ -29,7 +29,7 @@ class LinearModel:
     def __init__(self, mean: np.ndarray, scale: np.ndarray, components: np.ndarray) -> None:
         self.mean, self.scale, self.components = mean, scale, components
         self.config = AutoencoderConfig(mean.size, components.shape[0])
-        self._weights = (components / scale).T.copy()
+        self._weights = (components / scale).T.copy()  # contiguous, as the product wants it
         self._bias = -mean @ self._weights
 
     @classmethod
@@ -114,7 +114,7 @@ def narrow_widths(
         def width(w: int) -> int:
             return max(min(least, w), round(factor * w), 1)
 
-        if not hidden and not decoder:
+        if not hidden and not decoder:  # then only a narrower code is smaller
             return (), max(1, round(factor * code)), ()
         return tuple(map(width, hidden)), code, tuple(map(width, decoder))
 

@@ -54,6 +54,7 @@ def automatic_widths(shape: tuple[int, int], n_components: int, code_activation:
     ((256,), (64,))
     """
     n_samples, n_features = shape
+    # A dictionary reads its inputs itself, and a code as wide as the data needs nothing in between.
     if activation_of(code_activation).sparse or n_components >= n_features:
         return ()
     return (1024, 256) if n_features <= _WIDE else (max(2 * n_components, min(256, n_samples // 25)),)
@@ -139,5 +140,5 @@ def automatic_rate(n_features: int, code_activation: str = "identity", density: 
     """
     rate = 3e-3
     if activation_of(code_activation).sparse:
-        rate = round(0.01 * math.sqrt(density), 5)
+        rate = round(0.01 * math.sqrt(density), 5)  # docs/design/codes.md
     return rate if n_features <= _WIDE else rate / 2

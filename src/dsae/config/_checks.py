@@ -56,7 +56,7 @@ def true_or_false(name: str, value: Any) -> None:
 
 def whole_number(name: str, value: Any, below: int) -> int:
     """``value``, which must be a whole number in ``0..below - 1``, read from an untrusted file."""
-    if type(value) is not int or not 0 <= value < below:
+    if type(value) is not int or not 0 <= value < below:  # True is an int, too
         raise ValueError(f"{name} must be a whole number in 0..{below - 1}; got {value!r}.")
     return value
 

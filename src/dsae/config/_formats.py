@@ -78,7 +78,8 @@ _TABLE = (
     _text("tsv", (".tsv",), "TsvWriter"),
     _arrow("parquet", (".parquet", ".pq"), b"PAR1", "ParquetWriter"),
     _arrow("arrow", (".arrow", ".ipc"), b"ARROW1"),
-    _arrow("feather", (".feather",), None),
+    _arrow("feather", (".feather",), None),  # begins as arrow does, which standard input is taken for
+    # Scipy unpacks gz and bz2, but not xz.
     Format("mtx", _packed(".mtx")[:3], "_arrays:open_market", magic=b"%%MatrixMarket"),
     Format("svmlight", _packed(".svm", ".libsvm", ".svmlight"), "_arrays:SvmlightReader", frozenset({"n_features"})),
     Format(

@@ -142,7 +142,7 @@ def _poisson(
     z: np.ndarray, target: np.ndarray, offset: np.ndarray, largest: float = LARGEST_LOG_RATE
 ) -> tuple[float, np.ndarray]:
     """Half the deviance of counts whose rates are ``exp(z + offset)``."""
-    rate = np.exp(np.minimum(z, largest) + offset)
+    rate = np.exp(np.minimum(z, largest) + offset)  # bounded before the offset, as the activation exp is
     return float((rate - target * (z + offset) + special.xlogy(target, target) - target).sum()), rate - target
 
 
@@ -175,7 +175,7 @@ def _shares(mean: np.ndarray) -> np.ndarray:
     mean = mean.astype(np.float64)
     seen = mean[mean > 0]
     if not seen.size:
-        return np.full(mean.shape, -math.log(mean.size), np.float32)
+        return np.full(mean.shape, -math.log(mean.size), np.float32)  # all alike
     return np.log(np.where(mean > 0, mean, 0.1 * seen.min()) / seen.sum()).astype(np.float32)
 
 
@@ -206,7 +206,7 @@ def _unit_deviance_nb(x: np.ndarray, rate: np.ndarray, log_dispersion: np.ndarra
 
 
 LARGEST_LOG_DISPERSION = 7.0  # beyond a thousand a negative binomial of usual counts is a Poisson
-SMALLEST_RATE = 1e-7
+SMALLEST_RATE = 1e-7  # a count of 1 where none was expected costs 30, not infinity
 _COUNTS: dict[str, Any] = {
     "needs_link": True,
     "low": 0.0,

@@ -83,7 +83,7 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         positive_int("n_features", self.n_features)
         positive_int("n_components", self.n_components)
-        set_ = object.__setattr__
+        set_ = object.__setattr__  # the dataclass is frozen
         set_(self, "n_features", int(self.n_features))
         set_(self, "n_components", int(self.n_components))
         set_(self, "hidden_layer_sizes", _widths("hidden_layer_sizes", self.hidden_layer_sizes))

@@ -73,4 +73,4 @@ def transformed(rows: Any, name: str, total: float) -> Any:
 
 def _factors(rows: Any, total: float) -> np.ndarray:
     totals = np.asarray(rows.sum(axis=1, dtype=np.float64)).ravel()
-    return total / np.where(totals > 0, totals, 1.0)
+    return total / np.where(totals > 0, totals, 1.0)  # a row of zeros stays one

@@ -14,6 +14,7 @@ from dsae.store import Model
 from dsae.topology import Layer
 
 _Kind = TypeVar("_Kind", Model, Runtime)
+# Activations f with f(c z) = c f(z) for c > 0, thresholds scaled with them.
 _SCALABLE = ("identity", "relu", "topk", "batchtopk", "jumprelu")
 
 

@@ -66,5 +66,5 @@ def top_examples(model: Model | Runtime, X: Any, *, n_examples: int = 20, batch_
 
 
 def _strongest(rows: np.ndarray, codes: np.ndarray, n_examples: int) -> TopExamples:
-    order = np.argsort(-codes, axis=1, kind="stable")[:, :n_examples]
+    order = np.argsort(-codes, axis=1, kind="stable")[:, :n_examples]  # earlier rows come first
     return TopExamples(np.take_along_axis(rows, order, 1), np.take_along_axis(codes, order, 1))

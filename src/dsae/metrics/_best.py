@@ -72,7 +72,7 @@ def best_items(
 def _filled(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """As `largest`, with column -1 and score NaN in places that no item is left for."""
     items, best = largest(scores, min(n, scores.shape[1]))
-    gone = ~np.isfinite(best)
+    gone = ~np.isfinite(best)  # scores of what is excluded are minus infinity
     items[gone], best[gone] = -1, np.nan
     beyond = ((0, 0), (0, n - items.shape[1]))
     return np.pad(items, beyond, constant_values=-1), np.pad(best, beyond, constant_values=np.nan)
@@ -80,7 +80,7 @@ def _filled(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _seen(rows: Rows) -> Any:
     seen: Any = sp.csr_matrix(rows, copy=True)
-    seen.data[np.isnan(seen.data)] = 0
+    seen.data[np.isnan(seen.data)] = 0  # an item that is not known to be there is not seen
     return seen
 
 

@@ -96,6 +96,7 @@ def evaluate(
         codes = model.encode(rows) if from_codes else None
         if from_codes:
             X_hat = model.decode(codes)
+            # A decoder gives shares or rates.
             X_hat = exposed(X_hat, model.filled(rows)) if has_exposure(getattr(model, "loss", "mse")) else X_hat
         else:
             X_hat = getattr(model, "reconstruct", model)(rows)

@@ -49,7 +49,7 @@ class ByLabel:
             return
         places: dict[Any, list[int]] = {}
         for i, label in enumerate(labels.tolist()):
-            missing = isinstance(label, float) and math.isnan(label)
+            missing = isinstance(label, float) and math.isnan(label)  # NaN is no key: it differs from itself
             places.setdefault(None if missing else label, []).append(i)
         if len(self._errors.keys() | places.keys()) > _MOST:
             self._errors = None

@@ -126,7 +126,7 @@ def ndcg_at_k(items: np.ndarray, held_out: Any, k: int = 20) -> np.ndarray:
     """
     hits, wanted = _hits("ndcg_at_k", items, held_out, k)
     gains = 1 / np.log2(np.arange(2, k + 2))
-    ideal = np.concatenate([[np.nan], np.cumsum(gains)])[wanted]
+    ideal = np.concatenate([[np.nan], np.cumsum(gains)])[wanted]  # NaN for a row without items to find
     return hits @ gains / ideal
 
 

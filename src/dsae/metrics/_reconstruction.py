@@ -75,7 +75,7 @@ class Reconstruction:
             known = ~np.isnan(x)
             whole = bool(known.all())
             if not whole:
-                x, x_hat = np.where(known, x, 0), np.where(known, x_hat, 0)
+                x, x_hat = np.where(known, x, 0), np.where(known, x_hat, 0)  # so that both count nothing
             for name, per_row in self._per_row.items():
                 found = per_row(x, x_hat)
                 self._sums[name] += float(found.sum() if own is None else found @ own)
@@ -95,7 +95,7 @@ class Reconstruction:
         n_new = np.full(x.shape[1], float(x.shape[0])) if counts is None else counts.sum(axis=0)
         total = np.where(n + n_new > 0, n + n_new, 1)
         mean = x.mean(axis=0) if counts is None else (counts * x).sum(axis=0) / np.where(n_new > 0, n_new, 1)
-        step, apart = mean - self._mean, np.square(x - mean)
+        step, apart = mean - self._mean, np.square(x - mean)  # merged as by Chan, Golub & LeVeque (1979)
         self._spread += float((apart if counts is None else counts * apart).sum())
         self._spread += float((n * n_new / total) @ np.square(step))
         self._mean, self._known = self._mean + step * (n_new / total), n + n_new

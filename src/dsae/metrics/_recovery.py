@@ -55,7 +55,7 @@ def recovery(codes, atoms, true_codes, true_atoms) -> dict[str, float]:
     hits = _counts(found.multiply(sp.csc_matrix(truth)[:, match]))
     precision = _ratio(hits, _counts(found))
     recall = _ratio(hits, _counts(truth)[match])
-    pairs = linear_sum_assignment(similar, maximize=True)
+    pairs = linear_sum_assignment(similar, maximize=True)  # each true atom once, as MCC has it
     return {
         "f1": float(_ratio(2 * precision * recall, precision + recall).mean()),
         "precision": float(precision.mean()),

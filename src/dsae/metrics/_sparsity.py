@@ -131,6 +131,7 @@ class CodeActivity:
         }
 
     def _quantile(self, q: float) -> int:
+        # A histogram holds all of them in one number per latent.
         return int(np.searchsorted(np.cumsum(self._l0), q * self.n_samples))
 
 

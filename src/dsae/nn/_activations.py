@@ -164,6 +164,7 @@ class BatchTopK(SparseActivation):
         if not self.training:
             return z * (z > self.threshold)
         n_rows = n_rows or (z.shape[0] if z.ndim == 2 else z.shape[0] * z.shape[2])
+        # Without the lanes of the last panel that hold no row.
         candidates = z.detach() if z.ndim == 2 else z.detach().transpose(1, 2).reshape(-1, z.shape[1])[:n_rows]
         kept = candidates.flatten().topk(min(self.k * n_rows, candidates.numel()), sorted=False).values
         smallest = kept.min().clamp(min=0)
@@ -182,6 +183,7 @@ class BatchTopK(SparseActivation):
             return ops.above(z, self.threshold)
         smallest = np.float32(ops.kth_of_all(z, min(self.k * z.shape[0], z.numel())))
         self._follow(self.threshold.new_tensor(smallest))
+        # `above` is strict, and the smallest itself belongs to the code.
         below = np.nextafter(smallest, np.float32(-1)) if smallest > 0 else smallest
         return ops.above(z, self.threshold.new_tensor(below))
 
@@ -193,6 +195,7 @@ class BatchTopK(SparseActivation):
     @torch.no_grad()
     def _follow(self, smallest: Tensor) -> None:
         self.n_updates += 1
+        # A mean at first, then one that forgets over 100 batches.
         self.threshold += (smallest - self.threshold) / self.n_updates.clamp(max=100)
 
     def extra_repr(self) -> str:

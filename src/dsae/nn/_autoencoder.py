@@ -347,7 +347,7 @@ class Autoencoder(nn.Module):
         if given != self.config.layer_shapes:
             raise ValueError(f"[Autoencoder] layers must be {self.config.layer_shapes}; got {given}.")
         mean, scale = self.mean.double().cpu().numpy(), self.scale.double().cpu().numpy()
-        own = fold(layers, self.config, -mean / scale, 1 / scale)
+        own = fold(layers, self.config, -mean / scale, 1 / scale)  # the centring that undoes the centring
         for name, layer in self.layers.items():
             topology, values, bias = own[name]
             layer.adopt(topology)

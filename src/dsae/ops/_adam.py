@@ -145,4 +145,5 @@ def rates_by_input(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
 def _group_rates(topology: Topology) -> np.ndarray:
     n_slots = np.diff(topology.starts)
     scale = reference(topology) * topology.block_size
+    # Never more than at the mean fan-in (docs/design/shrinking.md).
     return scale / np.maximum(n_slots, max(topology.nnz, 1) / max(n_slots.size, 1))

@@ -249,6 +249,7 @@ def linear(
         raise ValueError(
             f"[linear] Expected rows [batch, {topology.shape[1]}], or Panels of them; got shape {tuple(x.shape)}."
         )
+    # `torch.func` traces plain products.
     if isinstance(x, Tensor) and transformed():
         return F.linear(x, dense(values, topology), bias)
     if isinstance(x, SparseRows):

@@ -108,6 +108,7 @@ class _LossByRows(Function):
                 _add_gradients(loss, leaves, found, piece)
         ctx.gradients = found
         if plan.tape is not None and plan.tape.recording and any(plan.needs):
+            # Copies: the optimiser moves the values in place before a rewiring asks for gradients.
             kept = [t.detach().clone() for t in inputs]
             plan.tape.x = Panels(_backend(x).pack(kept[0]), x.shape[0])
             plan.tape.dy = _lazy_gradient(plan, *kept)

@@ -90,7 +90,7 @@ class PreCode:
         """The first ``n`` rows."""
 
         def at(pattern: Topology) -> Tensor:
-            rest = np.full(self.shape[0] - n, pattern.nnz, np.int32)
+            rest = np.full(self.shape[0] - n, pattern.nnz, np.int32)  # rows behind the first n without an entry
             return self.at(Topology(self.shape, np.concatenate([pattern.indptr, rest]), pattern.indices))
 
         return replace(self, z=self.z[:n], near=self.near.first(n), at=at)
@@ -255,6 +255,7 @@ class _Decode(Function):
 
 
 def _record(tape: Tape, x: Tensor | SparseRows, dy: Tensor) -> None:
+    # Dead latents, which AuxK reads, are a second reading of the same pre-activations.
     tape.x, tape.dy = x, dy if tape.dy is None else tape.dy + dy  # type: ignore[operator]
 
 

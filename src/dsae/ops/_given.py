@@ -129,5 +129,5 @@ def _written_out(known: Any) -> np.ndarray:
     if not sp.issparse(known):
         return np.ascontiguousarray(known, np.float32)
     beside = known.copy()
-    beside.data = known.data - np.float32(1)
+    beside.data = known.data - np.float32(1)  # what is not stored is 0 here, and 1 again below
     return beside.toarray() + np.float32(1)

@@ -10,7 +10,7 @@ from dsae.ops._autograd import LazyGradient, _backend, pack, unpack
 from dsae.ops._rows import Panels, SparseRows, tensor_of
 from dsae.topology import Topology, inactive_edges, promising_edges, weakest_blocks
 
-_ALWAYS_SCORED = 1 << 15
+_ALWAYS_SCORED = 1 << 15  # candidates beside the active edges: all of a small layer
 
 
 def absent_gradient_topk(
@@ -50,6 +50,7 @@ def absent_gradient_topk(
     if not n:
         return Topology.empty(topology.shape, topology.block_size)
     candidates = promising_edges(topology, _norms(dy), _norms(x), topology.nnz + n + _ALWAYS_SCORED)
+    # Where inputs or outputs have no gradient at all, edges are drawn.
     if candidates.nnz <= n:
         return candidates.joined(inactive_edges(topology.joined(candidates), n - candidates.nnz, rng))
     score = _gradient(x, dy, candidates).abs().float().cpu().numpy()

@@ -187,6 +187,7 @@ class _TiledLoss(Function):
         if tape is not None and tape.recording and any(needs):
             kept = x.detach() if packed else _backend(x).pack(x)
             tape.x = Panels(kept, target.shape[0])
+            # Copies: the optimiser moves them before a rewiring asks.
             layer = values.detach().clone(), bias.detach().clone()
             single = topology.block_size == 1 and is_native(values)
             by_gram = loss.name == "mse" and single and not target.weighted and pays(topology, target)

@@ -145,7 +145,7 @@ def _negative_binomial_tile(
     size, mean = _dispersion(log_dispersion), _rate(z, offset)
     summed, off = _weighted(_surprise(z, target, offset, size), weights).sum(), (target - mean) / (size + mean)
     by_size = size.digamma() - (target + size).digamma() + (mean / size).log1p() + off
-    inside = log_dispersion.abs() < LARGEST_LOG_DISPERSION
+    inside = log_dispersion.abs() < LARGEST_LOG_DISPERSION  # beyond the bounds the gradient is that of clamp: 0
     return summed, _weighted(-size * off, weights), _weighted(by_size * size, weights).sum(0) * inside
 
 

@@ -187,6 +187,7 @@ def _starts(p: AdamParameter) -> np.ndarray | None:
     """Where the rows begin that share a rate."""
     if p.topology is None or p.rates is not None:
         return None
+    # A masked layer has the values of the whole matrix.
     return p.topology.starts if p.mask is None else p.topology.row_starts
 
 
@@ -200,6 +201,7 @@ def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Top
     numbers, start = array(values), np.zeros(topology.shape[0], np.float32)
     if x.shift is not None:
         single, own = topology.edges
+        # W (x - shift) = W x - W shift, of which the latter is the same for all rows.
         kernels.spmv(single.indptr, single.indices, numbers[own], x.shift, start)
     start = np.negative(start) if bias is None else array(bias) - start
     moved, y = kernels.aligned(slots.shape), kernels.aligned((x.shape[0], topology.shape[0]))
@@ -215,6 +217,7 @@ def csr_linear_by_input(values: Tensor, bias: Tensor, x: SparseRows, topology: T
     columns, start = (transposed.indptr, transposed.indices, array(values)), array(bias)
     if x.shift is not None:
         all_inputs = topology.cached("inputs", lambda: np.arange(topology.shape[1], dtype=np.int32))
+        # The shift goes through as one more sparse row, which holds every input.
         ends, shifted = np.array([0, all_inputs.size], np.int32), kernels.aligned((1, topology.shape[0]))
         kernels.csr_spmm(*columns, np.zeros_like(start), ends, all_inputs, x.shift, shifted)
         start = start - shifted[0]

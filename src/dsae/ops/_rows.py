@@ -81,7 +81,7 @@ class SparseRows:
     @classmethod
     def of(cls, X: sp.csr_matrix) -> SparseRows:
         """The rows of a scipy matrix."""
-        if not X.has_canonical_format:
+        if not X.has_canonical_format:  # a copy, since the matrix is the caller's
             X = X.copy()
             X.sum_duplicates()
         return cls(Topology(X.shape, X.indptr, X.indices), X.data)  # type: ignore[arg-type]
@@ -186,7 +186,7 @@ class SparseRows:
         at = np.repeat(np.arange(end - begin), np.diff(indptr[begin : end + 1]))
         if like.device.type == "cpu":
             rows = torch.zeros(self.shape[0], end - begin, dtype=torch.float32, device="cpu")
-            rows.numpy()[samples[chosen], at] = values[chosen]
+            rows.numpy()[samples[chosen], at] = values[chosen]  # torch would want both indices in 64 bits
             rows = rows.to(like)
         else:
             where = np.stack([samples[chosen], at]).astype(np.int64)
@@ -200,6 +200,7 @@ class SparseRows:
         sums, squares = self._powers()
         if self.shift is not None:
             shift = self.shift.astype(np.float64)
+            # In float64: with a large shift the three terms nearly cancel.
             squares = squares - 2 * shift * sums + self.shape[0] * shift**2
         return np.sqrt(np.maximum(squares, 0)).astype(np.float32)
 

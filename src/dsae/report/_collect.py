@@ -107,7 +107,7 @@ def _run(runtime: Runtime, rows: Any, labels: Any) -> tuple[Samples, dict[str, A
     config = runtime.config
     n, n_features = rows.shape
     threshold = metrics.firing_threshold(config.code_activation, config.n_components)
-    kept = np.unique(np.linspace(0, n - 1, min(n, _ROWS_KEPT)).astype(int))
+    kept = np.unique(np.linspace(0, n - 1, min(n, _ROWS_KEPT)).astype(int))  # spread over the data, which may be sorted
     row_errors, codes = np.empty(n), np.empty((kept.size, config.n_components), np.float32)
     feature_errors, n_known = np.zeros(n_features), np.zeros(n_features, np.int64)
     fired = np.zeros(config.n_components, np.int64)
@@ -195,7 +195,7 @@ def _history(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     rows = [row for row in history if "epoch" in row]
     if not rows:
         return None
-    stages = [
+    stages = [  # where the name changes: charts mark these epochs
         {"name": str(row.get("stage", "")), "x": row["epoch"]}
         for before, row in zip([{}, *rows], rows, strict=False)
         if row.get("stage") != before.get("stage")

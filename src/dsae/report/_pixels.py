@@ -47,7 +47,7 @@ def find_image_shape(rows: Rows, image_shape: Any, named: bool) -> tuple[int, in
     side = round(n_features**0.5)
     if sp.issparse(rows) or named or side * side != n_features or n_features < _SMALLEST_IMAGE:
         return None
-    return (side, side) if _is_smooth(np.asarray(rows[:500], dtype=np.float64), side) else None
+    return (side, side) if _is_smooth(np.asarray(rows[:500], dtype=np.float64), side) else None  # enough to tell
 
 
 def _is_smooth(rows: np.ndarray, side: int) -> bool:

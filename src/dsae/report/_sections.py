@@ -53,6 +53,7 @@ def training(data: dict[str, Any]) -> str:
     ]
     error = [line for line in error if any(value is not None for value in line["y"])]
     values = [v for line in error for v in line["y"] if v is not None]
+    # Below that a straight axis is easier to read.
     log = bool(values) and min(values) > 0 and max(values) > 20 * min(values)
     density = [{**epochs, "name": "all layers", "y": history["density"], "style": "c1"}]
     others = list(history["densities"].items())[:_LINES] if len(history["densities"]) > 1 else []

@@ -136,7 +136,7 @@ class TargetL0(Shrinker):
             # which latents are near their thresholds was found before these move
             z = trace.pre_code.z if isinstance(trace.pre_code, ops.PreCode) else trace.rows(trace.pre_code)
             self._begin(jump, z.detach())
-        excess = jump.l0(z) / self.k - 1
+        excess = jump.l0(z) / self.k - 1  # relative to k, so that the rates serve any k
         if model.training:
             self._follow(jump, min(max(excess.item(), -1.0), 1.0))
         scale = trace.variance
@@ -147,6 +147,7 @@ class TargetL0(Shrinker):
         """One factor for all thresholds gives the first batch its L0; learning it would take thousands of steps."""
         self._begun = True
         ratio = (z / jump.threshold).flatten()
+        # The k latents of each row that reach farthest above their thresholds, on average over the batch, stay above.
         factor = ratio.topk(min(self.k * z.shape[0], ratio.numel()), sorted=False).values.min()
         jump.log_threshold.add_(factor.clamp(min=1e-3).log())
 

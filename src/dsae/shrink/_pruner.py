@@ -201,7 +201,7 @@ class Pruner:
                 rewiring = topology.rewire(
                     np.zeros(topology.n_blocks, bool), inactive_edges(topology, final - layer.nnz, rng)
                 )
-            elif layer.nnz > most:
+            elif layer.nnz > most:  # a trained layer keeps its largest weights
                 magnitude = layer.values.detach().abs().float().cpu().numpy()
                 rewiring = topology.rewire(weakest_blocks(topology, magnitude, layer.nnz - round(most)))
             else:

@@ -66,6 +66,7 @@ class AuxK(Shrinker):
         scale, few = trace.variance, trace.subsample()
         with torch.no_grad():  # keeps the subsample out of the layers' tapes, too
             residual = few.target - few.rows(few.output)
+        # Where nothing is left to explain, the ratio would explode.
         left = residual.square().mean().clamp(min=1e-6 * scale)
         error = (few.rows(self._added(model, few, dead)) - residual).square().mean()
         return self.weight * scale * (error / left.clamp(min=torch.finfo(left.dtype).tiny))

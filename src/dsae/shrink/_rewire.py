@@ -70,6 +70,7 @@ def rewire_by(name: str, final: Mapping[str, int], sizes: Mapping[str, int], see
     """What brings layers of ``sizes`` possible weights to their ``final`` edges: one shrinker for each method."""
     methods: dict[Method, dict[str, int]] = {}
     for layer, nnz in final.items():
+        # Layers of one method share one shrinker, and one stream of random numbers.
         methods.setdefault(method_for(name, sizes[layer]), {})[layer] = nnz
     return tuple(Rewire(method, of, seed) for method, of in methods.items())
 

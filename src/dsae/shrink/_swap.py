@@ -24,6 +24,7 @@ def swap_parameter(optimizer: torch.optim.Optimizer, layer: SparseLinear, rewiri
     old = layer.values
     layer.rewire(rewiring)
     for group in optimizer.param_groups:
+        # In its place: torch's state dicts count parameters.
         group["params"] = [layer.values if p is old else p for p in group["params"]]
     state = optimizer.state.pop(old, None)
     if state is not None:
@@ -31,7 +32,7 @@ def swap_parameter(optimizer: torch.optim.Optimizer, layer: SparseLinear, rewiri
 
 
 def _moved(key: str, value: object, old: Tensor, rewiring: Rewiring) -> object:
-    if not isinstance(value, Tensor) or value.shape != old.shape:
+    if not isinstance(value, Tensor) or value.shape != old.shape:  # a count of steps, say
         return value
     moved = move_values(value, rewiring)
     if key in _SQUARES and value.numel():

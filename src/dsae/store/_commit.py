@@ -143,10 +143,11 @@ def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Ite
                 paths.append(target / _stored_name(name, listed[name]["sha256"], token))
                 paths[-1].parent.mkdir(exist_ok=True)
                 _fill(paths[-1], data)
+            # Their names must be on disk before the head that lists them.
             for parent in {path.parent for path in paths}:
                 _sync(parent)
             _fill(draft, _dumps({**content, "commit": token, "files": listed}).encode())
-            _check_there(paths)
+            _check_there(paths)  # a writer that slept for an hour
             os.replace(draft, target / head)
         except BaseException:
             kept = _listed(target, head) or ()  # an interrupt may come right after the replacement
@@ -172,6 +173,7 @@ def committed(folder: str | Path, head: str, read: Callable[[Committed], T]) -> 
         try:
             return read(found)
         except (ValueError, OSError):
+            # No other commit came: the fault is in the folder.
             if Committed(Path(folder), head).content == found.content:
                 raise
     raise OSError(f"[load] {folder} changed each time it was read; wait until it is written, or copy it.")
@@ -305,7 +307,7 @@ def _ours(target: Path) -> Iterator[tuple[Path, str, float]]:
     with contextlib.suppress(OSError):
         for path in target.rglob("*"):
             found = _OURS.fullmatch(path.name)
-            if found and path.is_file() and not path.is_symlink():
+            if found and path.is_file() and not path.is_symlink():  # what a link points to is not ours to remove
                 yield path, found["token"] or found["draft"], path.stat().st_mtime
 
 
@@ -334,7 +336,7 @@ def _fill(path: Path, data: bytes) -> None:
 
 def _sync(folder: Path) -> None:
     """Sync a folder: its entries must be on disk, too."""
-    if os.name == "posix":
+    if os.name == "posix":  # Windows opens no folders
         file = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(file)

@@ -112,7 +112,7 @@ def write(folder: str | Path, model: Model) -> Path:
     for path in stale:  # not before the commit: until then they are the model
         with contextlib.suppress(OSError):
             path.unlink()
-    write_beside(target / "README.md", _card(model))
+    write_beside(target / "README.md", _card(model))  # for people alone: no commit lists it, and none is lost with it
     return target
 
 

@@ -66,7 +66,7 @@ def state_from_bytes(data: bytes, path: Path) -> State:
     if not isinstance(state, dict):
         raise ValueError(f"{path} must hold a mapping; got {type(state).__name__}.")
     for name, array in arrays.items():
-        if not np.isfinite(array).all():
+        if not np.isfinite(array).all():  # training would go on from NaN without a word
             raise ValueError(f"{path}: {name} must be finite.")
         _put(state, name, array, path)
     return state

@@ -40,7 +40,7 @@ def tensors_of(model: Model) -> dict[str, np.ndarray]:
     for name, (topology, values, bias) in model.layers.items():
         tensors[f"{name}.values"] = np.ascontiguousarray(values, np.float32)
         tensors[f"{name}.bias"] = np.ascontiguousarray(bias, np.float32)
-        if not topology.is_full:
+        if not topology.is_full:  # the indices of a full layer are known
             small = topology.shape[1] <= _UINT16_WIDTH
             tensors[f"{name}.indices"] = topology.indices.astype(np.uint16 if small else np.int32)
             tensors[f"{name}.indptr"] = topology.indptr.astype(np.int32)

@@ -59,7 +59,7 @@ def inactive_edges(topology: Topology, n: int, rng: np.random.Generator) -> Topo
 
 def _inactive_blocks(topology: Topology, n: int, rng: np.random.Generator) -> Topology:
     n = min(n, topology.n_possible_blocks - topology.n_blocks)
-    seed = int(rng.integers(2**63))
+    seed = int(rng.integers(2**63))  # the kernel draws for itself, the same on every machine
     return topology.like(*kernels.draw_dead(topology.indptr, topology.indices, topology.shape[1], n, seed))
 
 
@@ -122,6 +122,7 @@ def weakest_blocks(topology: Topology, scores: np.ndarray, n: int) -> np.ndarray
     wide = topology.n_wide_blocks
     if wide == topology.n_blocks:
         return weakest(sums, min(round(n / size), wide))
+    # Blocks of the narrow group have fewer edges, so that a number of blocks is no number of edges.
     order = np.argsort(sums, kind="stable")
     edges = np.concatenate([[0], np.cumsum(np.where(order < wide, size, topology.narrow))])
     chosen = np.zeros(topology.n_blocks, dtype=bool)

@@ -42,6 +42,7 @@ class Layer(NamedTuple):
         blocks = Topology.from_groups(edges, block_size)
         filled, order = blocks.edges
         in_order = np.zeros(blocks.nnz, np.float32)
+        # Both rise, and every edge is in a block.
         in_order[np.searchsorted(filled.flat, edges.flat)] = self.values[slots]
         values = np.empty_like(in_order)
         values[order] = in_order

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from dsae.topology._choose import inactive_edges
 from dsae.topology._topology import Topology
 
-_UNITS_AT_ONCE = 1000
+_UNITS_AT_ONCE = 1000  # so that their products with all features fit in memory
 
 
 def neighbour_edges(
@@ -41,6 +41,7 @@ def neighbour_edges(
     X.data[np.isnan(X.data)] = 0  # not known
     n = X.shape[1]
     squares = np.asarray(X.multiply(X).sum(axis=0)).ravel()
+    # In turn again where there are more units than features.
     anchors = np.argsort(-squares, kind="stable")[np.arange(n_units) % n]
     scale = 1 / np.sqrt(np.maximum(squares, 1e-30))
     into = _nearest(X, anchors, X, scale, counts[0], None)
