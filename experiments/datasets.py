@@ -98,25 +98,13 @@ def _cells() -> Data:
 
 def _cell_counts() -> Data:
     """The same as counts."""
-    file = _file("singlecell_bladder.npz")
-    if file is None:
-        raise FileNotFoundError(
-            "The gene counts (2,100 mouse bladder cells, Han et al. 2018, as selected by scDeepCluster) have no "
-            "download that scikit-learn knows: put singlecell_bladder.npz into a folder and name it in DSAE_DATA."
-        )
-    z = np.load(file)
+    z = _held("singlecell_bladder.npz", "2,100 mouse bladder cells, Han et al. 2018, as selected by scDeepCluster")
     return _split(_csr(z, "x").astype(np.float32), z["y"].astype(int))
 
 
 def _citeulike() -> Ratings:
     """5,551 users and 16,980 articles of citeulike-a (Wang, Chen & Li 2013), each user's articles in three parts."""
-    file = _file("citeulike.npz")
-    if file is None:
-        raise FileNotFoundError(
-            "The articles of citeulike-a have no download that scikit-learn knows: put citeulike.npz, with x_train, "
-            "x_valid and x_test in CSR form, into a folder and name it in DSAE_DATA."
-        )
-    z = np.load(file)
+    z = _held("citeulike.npz", "articles of citeulike-a; x_train, x_valid and x_test in CSR form")
     return Ratings(*(sp.csr_matrix(_csr(z, f"x_{part}"), dtype=np.float32) for part in ("train", "valid", "test")))
 
 
@@ -128,13 +116,7 @@ def _digits() -> Data:
 
 def _cardio() -> Data:
     """Fetal heart rates, 21 features of 1,831 recordings, standardised; a fifth held out, stratified by anomaly."""
-    file = _file("adbench/cardio.npz")
-    if file is None:
-        raise FileNotFoundError(
-            "The table cardio (UCI's cardiotocography, as in ADBench) has no download that scikit-learn knows: put "
-            "cardio.npz of ADBench into a folder adbench and name what it is in by DSAE_DATA."
-        )
-    z = np.load(file)
+    z = _held("adbench/cardio.npz", "UCI's cardiotocography, as in ADBench")
     X = z["X"].astype(np.float32)
     return _split((X - X.mean(axis=0)) / X.std(axis=0), z["y"].astype(int))
 
@@ -152,14 +134,18 @@ def anomalies(name: str) -> tuple[np.ndarray, np.ndarray]:
     FileNotFoundError
         If ``DSAE_DATA`` has no such table.
     """
-    file = _file(f"adbench/{name}.npz")
+    z = _held(f"adbench/{name}.npz", "a table of ADBench, from ODDS and UCI")
+    return z["X"].astype(np.float64), z["y"].astype(int)
+
+
+def _held(name: str, what: str) -> Any:
+    """The arrays of a file that scikit-learn cannot download."""
+    file = _file(name)
     if file is None:
         raise FileNotFoundError(
-            f"The table {name} of ADBench (ODDS and UCI) has no download that scikit-learn knows: put "
-            f"adbench/{name}.npz into a folder and name it in DSAE_DATA."
+            f"{name} ({what}) has no download that scikit-learn knows: put it into a folder and name that in DSAE_DATA."
         )
-    z = np.load(file)
-    return z["X"].astype(np.float64), z["y"].astype(int)
+    return np.load(file)
 
 
 def _file(name: str) -> Path | None:

@@ -75,7 +75,7 @@ class Reconstruction:
             known = ~np.isnan(x)
             whole = bool(known.all())
             if not whole:
-                x, x_hat = np.where(known, x, 0), np.where(known, x_hat, 0)  # so that both count nothing
+                x, x_hat = np.where(known, x, 0), np.where(known, x_hat, 0)  # so that they differ by nothing
             for name, per_row in self._per_row.items():
                 found = per_row(x, x_hat)
                 self._sums[name] += float(found.sum() if own is None else found @ own)
