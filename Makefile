@@ -101,7 +101,7 @@ bench: $(BENCH)/.installed $(BENCH)-dictionary/.installed
 	$(BENCH)/bin/python benchmarks/run.py --resume $(PARTS)
 	$(BENCH)/bin/python benchmarks/publish.py
 
-# docs/results.md from scratch, some hours; a stopped run goes on where it was. `make results-methods` does one table.
+# docs/results.md from scratch, some hours; a stopped run continues where it was. `make results-methods` does one table.
 # DSAE_DATA=folder reads the data sets from files instead of downloading them.
 results: $(STAMP)
 	$(BIN)/python -m experiments.run

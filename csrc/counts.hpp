@@ -1,4 +1,4 @@
-// Likelihoods of counts, on one output's samples: a loss for every lane, and its derivative in the place of z.
+// Likelihoods of counts, on one output's samples: a loss for every lane, and its derivative in place of z.
 #pragma once
 
 #include "exponential.hpp"

@@ -39,7 +39,7 @@ struct Best {
   }
 
  private:
-  // Puts a key in the place of the smallest.
+  // Puts a key in place of the smallest.
   void sink(int64_t key) {
     int64_t at = 0;
     for (int64_t child = 1; child < size; child = 2 * at + 1) {
@@ -200,7 +200,7 @@ struct Work {
     });
   }
 
-  // Rows of the Cholesky factor from `first` on, in the place of those of the matrix.
+  // Rows of the Cholesky factor from `first` on, in place of those of the matrix.
   void factorise(int64_t first) {
     for (int64_t p = first; p < size; ++p) weights[p] = factor[p * room + p];
     for (int64_t k = 0; k < size; ++k) {

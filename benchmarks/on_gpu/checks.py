@@ -115,7 +115,7 @@ def check_fits(report: Report) -> None:
 
 
 def check_resume(report: Report) -> None:
-    """A model goes on learning on the device from what was saved on the CPU, and back."""
+    """A model continues learning on the device from what was saved on the CPU, and back."""
     from dsae import DeepSparseAutoencoder
 
     X = np.random.default_rng(0).random((1200, 30), dtype=np.float32)

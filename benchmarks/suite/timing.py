@@ -50,7 +50,7 @@ def turns(
     ----------
     calls : dict of str to callable
     seconds : float
-        Rounds go on until so much time has passed, at least ``least`` and at most ``most`` of them.
+        Rounds continue until so much time has passed, at least ``least`` and at most ``most`` of them.
     before : dict of str to callable, optional
         Untimed call that precedes a timed one; by default a short call is preceded by itself.
 

@@ -222,7 +222,7 @@ def test_standard_input_may_hold_a_table(tmp_path, monkeypatch):
 
 def test_an_option_that_says_nothing_to_a_format_is_refused(path):
     write(path)
-    with pytest.raises(ValueError, match=r"layer says nothing to \.\w+; leave layer='counts' out"):
+    with pytest.raises(ValueError, match=r"layer has no meaning for \.\w+; leave layer='counts' out"):
         open_rows(path, layer="counts")
 
 

@@ -239,5 +239,5 @@ def test_standard_output_carries_a_sparse_matrix(monkeypatch):
 def test_an_array_has_no_column_of_ids(tmp_path, monkeypatch, place):
     np.savez(tmp_path / "x.npz", X=ROWS)
     monkeypatch.setattr("sys.stdin", Standard((tmp_path / "x.npz").read_bytes()))
-    with pytest.raises(ValueError, match=r"id_column says nothing to \.npz; leave id_column='cell' out"):
+    with pytest.raises(ValueError, match=r"id_column has no meaning for \.npz; leave id_column='cell' out"):
         open_rows(place if place == "-" else tmp_path / place, "cell")

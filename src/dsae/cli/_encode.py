@@ -78,7 +78,7 @@ def reconstruct(model: str, data: str, output: str, kind: str | None, reading: d
 
 @_transformation
 def impute(model: str, data: str, output: str, kind: str | None, reading: dict[str, Any]) -> None:
-    """The rows in DATA with guesses in the place of empty cells and NaN; MODEL must be fitted with --missing mask.
+    """The rows in DATA with guesses in place of empty cells and NaN; MODEL must be fitted with --missing mask.
 
     What is known is written as the same number.
     """

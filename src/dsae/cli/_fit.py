@@ -28,7 +28,7 @@ _KEPT = ("mse", "fvu")  # metrics saved with the model
 @click.option(
     "--validation",
     metavar="FILE",
-    help="Rows to stop early on, in the place of a random share of DATA: of other groups, or of a later time.",
+    help="Rows to stop early on, in place of a random share of DATA: of other groups, or of a later time.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
 @table_option

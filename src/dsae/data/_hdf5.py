@@ -92,20 +92,20 @@ class Node:
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """An array, or rows of it."""
         if not self.shape:
-            raise DamagedError("a single value in the place of an array")
+            raise DamagedError("a single value in place of an array")
         with library():
             return np.asarray(self._item[start:stop])
 
     def _check_array(self) -> None:
         if not self.is_array:
-            raise DamagedError("a group in the place of an array")
+            raise DamagedError("a group in place of an array")
 
 
 def length(data: Node) -> int:
     """Values of a column of a frame."""
     array = data if data.is_array else data["codes" if "codes" in data else "values"]
     if not array.shape:
-        raise DamagedError("a single value in the place of a column")
+        raise DamagedError("a single value in place of a column")
     return array.shape[0]
 
 

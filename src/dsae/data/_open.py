@@ -175,7 +175,7 @@ def read_rows(path: str | Path, id_column: str | None = None, **options: Any) ->
 
 
 def options_for(path: str | Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options of `open_rows` that say something to the format of ``path``.
+    """Those of the options of `open_rows` that have a meaning for the format of ``path``.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def _check_options(path: Path, kind: Format, options: ReadOptions) -> None:
         raise ValueError(f"[read] {path}: columns must be named once each; got {', '.join(options.columns)}.")
     for name, value in options.given().items():
         if name not in kind.takes and name not in _ALWAYS_TAKEN:
-            raise ValueError(f"[read] {path}: {name} says nothing to .{kind.name}; leave {name}={value!r} out.")
+            raise ValueError(f"[read] {path}: {name} has no meaning for .{kind.name}; leave {name}={value!r} out.")
 
 
 def _open_folder(path: Path, options: ReadOptions) -> Reader:

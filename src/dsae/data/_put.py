@@ -1,4 +1,4 @@
-"""Numbers in the place of values that are not known, in rows of any kind, all else as it was."""
+"""Numbers in place of values that are not known, in rows of any kind, all else as it was."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def unknown(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def filled(rows: Rows, values: np.ndarray) -> Rows:
-    """Rows, dense or CSR, with ``values [n_features]`` in the place of NaN; these rows themselves if there is none."""
+    """Rows, dense or CSR, with ``values [n_features]`` in place of NaN; these rows themselves if there is none."""
     given = rows.data if sp.issparse(rows) else rows
     missing = np.isnan(given)
     if not missing.any():

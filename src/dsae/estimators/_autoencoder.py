@@ -81,7 +81,7 @@ class DeepSparseAutoencoder(TrainableAutoencoder):
     init_topology : {"random", "neighbours"}
         Where edges start. With ``neighbours`` each unit of the first and of the last hidden layer stands for a feature,
         the most frequent first, and reads and writes those that occur with it: for rows that are mostly zeros, such as
-        ratings (`dsae.topology.neighbour_edges`). Methods that change the topology go on from there.
+        ratings (`dsae.topology.neighbour_edges`). Methods that change the topology continue from there.
     zero_diagonal : bool
         Whether no path leads from a feature to itself, so that each is predicted from others. It needs
         ``hidden_layer_sizes=()``, ``init_topology="neighbours"`` and ``shrink="random"``; the density may be lower than

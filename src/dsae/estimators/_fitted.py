@@ -61,7 +61,7 @@ class FittedAutoencoder(RecommendMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         return self.runtime_.decode(X)
 
     def impute(self, X: Any) -> Any:
-        """Rows with the model's guesses in the place of values that are not known; needs ``missing="mask"``.
+        """Rows with the model's guesses in place of values that are not known; needs ``missing="mask"``.
 
         Parameters
         ----------
@@ -137,8 +137,8 @@ class FittedAutoencoder(RecommendMixin, ClassNamePrefixFeaturesOutMixin, Transfo
     def normalize_atoms(self) -> Any:
         """Give every atom unit norm, for export: codes are then in the units of the data, and latents comparable.
 
-        Reconstructions stay the same; see `dsae.interpret.normalize_atoms` for topk codes. `partial_fit` goes on with
-        a new Adam.
+        Reconstructions stay the same; see `dsae.interpret.normalize_atoms` for topk codes. `partial_fit` continues
+        with a new Adam.
 
         Returns
         -------

@@ -38,7 +38,7 @@ HIDDEN = (0.0, 0.8)
 def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderConfig, TrainConfig]:
     """The architecture and the training settings that ``parameters`` mean for ``rows``.
 
-    A model that goes on has an ``input_total`` among them, which is kept.
+    A model whose training continues has an ``input_total`` among them, which is kept.
 
     Raises
     ------

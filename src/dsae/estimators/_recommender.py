@@ -41,7 +41,7 @@ class DSARecommender(TakesItems):
     Items that no weight joins to those of a user come in the order of their popularity.
 
     Rows are users, columns items; what counts is which items a user has. Values above 0 are taken as strengths, so
-    ratings from 1 to 5 had better be made 0 and 1 first: ``X >= 4``.
+    turn ratings from 1 to 5 into 0 and 1 first: ``X >= 4``.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ class DSARecommender(TakesItems):
         return ranking(self.runtime_, rows, held_out, k)[f"ndcg@{k}"]
 
     def save(self, folder: str | Path) -> Path:
-        """Write a model folder, with the users' rows, from which `partial_fit` goes on; see docs/format.md."""
+        """Write a model folder, with the users' rows, from which `partial_fit` continues; see docs/format.md."""
         check_is_fitted(self)
         kept = None if self._users is None else {"users": as_arrays(self._users)}
         return store.write(folder, replace(self.runtime_.model, learning=kept))

@@ -84,7 +84,7 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
             rows, and so overestimates the quality on new groups and later times. A `dsae.data.Batch` has weights and
             a target of its own, which it must have where ``X`` has one.
         n_steps : int, optional
-            For an iterator of batches in the place of ``X``, such as the activations of a model that runs: train for
+            For an iterator of batches in place of ``X``, such as the activations of a model that runs: train for
             so many steps of ``batch_size`` rows, each seen once, in the order in which they come. ``history_`` then
             has a row for each of up to 50 rounds, which ``max_iter`` does not change.
         on_epoch : callable, optional

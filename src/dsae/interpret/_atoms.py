@@ -91,7 +91,7 @@ def normalize_atoms(model: _Kind) -> _Kind:
     Returns
     -------
     Model or Runtime
-        Of the same kind, without the state from which `partial_fit` goes on.
+        Of the same kind, without the state from which `partial_fit` continues.
 
     Raises
     ------

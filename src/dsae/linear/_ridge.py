@@ -33,7 +33,7 @@ def sparse_ridge(
     features with the largest ``(X^T X)_ij / c_i^power``, ``c_i`` being ``(X^T X)_ii``. A share of them, ``grown``,
     comes in a second stage: those with the largest products with what the first ones leave,
     ``|x_i (x_j - X_S w)| / c_i^power``, after which all weights are solved for again. That is the growth of RigL (Evci
-    et al. 2020) with the exact solution in the place of steps, and orthogonal matching pursuit (Pati et al. 1993) in
+    et al. 2020) with the exact solution in place of steps, and orthogonal matching pursuit (Pati et al. 1993) in
     two stages.
 
     Parameters

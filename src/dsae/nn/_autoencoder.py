@@ -182,7 +182,7 @@ class Autoencoder(nn.Module):
         x : Tensor, SparseRows or Given
             Rows that are their own target, or a batch with target and weights.
         shortcut : SparseLinear, optional
-            Reconstructs from the first layer's output, in the place of all layers behind it.
+            Reconstructs from the first layer's output, in place of all layers behind it.
         transformed : Tensor, optional
             ``x`` after the input transform, where gradients by that are wanted.
         """
@@ -254,7 +254,7 @@ class Autoencoder(nn.Module):
     def set_moments(self, mean: Tensor, scale: Tensor, stand_in: Tensor | None = None) -> None:
         """Centre (and scale) transformed inputs from now on; a linear output is taken back.
 
-        ``stand_in``, by default ``mean``, is in the place of values not known before the transform.
+        ``stand_in``, by default ``mean``, is in place of values not known before the transform.
         """
         self.mean.copy_(mean)
         self.scale.copy_(scale)

@@ -46,7 +46,7 @@ class Layers:
         return self.model.training.get("loss", "mse")
 
     def filled(self, rows: Rows) -> Rows:
-        """Rows with the mean of their feature in the place of NaN, if the model takes it: what encoding sees."""
+        """Rows with the mean of their feature in place of NaN, if the model takes it: what encoding sees."""
         return rows if self.model.inputs is None else filled(rows, self.model.inputs.mean)
 
     @cached_property

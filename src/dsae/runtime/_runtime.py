@@ -140,9 +140,9 @@ class Runtime(Codec):
         return -means.astype(np.float32)
 
     def impute(self, X: Any, *, first_row: int = 0) -> Any:
-        """Rows with the model's guesses in the place of values that are not known.
+        """Rows with the model's guesses in place of values that are not known.
 
-        One pass: what is known is encoded with the features' means in the place of the rest, and decoded. (Repeating
+        One pass: what is known is encoded with the features' means in place of the rest, and decoded. (Repeating
         this with the guesses as input runs away from the data.) A guess is never outside the range of the feature in
         training, and a row of which nothing is known gets the features' means.
 

@@ -84,7 +84,7 @@ class AuxK(Shrinker):
         return {} if self.idle is None else {"idle": self.idle}
 
     def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
-        """The clocks go on."""
+        """The clocks continue."""
         self.idle = None
         if "idle" in state:
             code = [layer for name, layer in layers.items() if name.startswith("encoder")][-1]

@@ -1,4 +1,4 @@
-"""What makes an edge worth keeping, and a inactive edge worth growing."""
+"""What makes an edge worth keeping, and an inactive edge worth growing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Magnitude:
         """Look at one step's weights and gradients."""
 
     def fuse(self, layers: Mapping[str, SparseLinear]) -> dict[str, Fused]:
-        """What the optimiser's pass may do in the place of `observe`; nothing where it cannot."""
+        """What the optimiser's pass may do in place of `observe`; nothing where it cannot."""
         return {}
 
     def score(self, name: str, layer: SparseLinear) -> Tensor:
@@ -42,7 +42,7 @@ class Magnitude:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
-        """Go on from there."""
+        """Continue from there."""
 
 
 class Gradient(Magnitude):
@@ -92,7 +92,7 @@ class Saliency(Magnitude):
         return dict(self._mean)
 
     def load_state_dict(self, state: Mapping[str, Any], layers: Mapping[str, SparseLinear]) -> None:
-        """The running means go on."""
+        """The running means continue."""
         self._mean = {name: restored(mean, layers[name].values, f"the mean of {name}") for name, mean in state.items()}
 
 
