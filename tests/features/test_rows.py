@@ -102,6 +102,12 @@ def test_a_class_that_was_not_seen_is_a_rare_one_or_none():
     assert TableRows().fit(few).transform(more)[-1, :2].tolist() == [0, 0]
 
 
+def test_a_class_that_was_not_seen_is_not_the_empty_text():
+    rows = TableRows().fit(pd.DataFrame({"colour": ["", "red"] * 20}))
+    found = rows.transform(pd.DataFrame({"colour": ["blue", "", "red"]}))
+    np.testing.assert_array_equal(found, [[0, 0], [1, 0], [0, 1]])
+
+
 def test_columns_are_found_by_name_and_may_come_in_another_order():
     table = mixed()
     rows = TableRows().fit(table)

@@ -80,7 +80,7 @@ class Coder:
         table = np.empty((len(out), len(found)), dtype=object)
         for j, ((column, _), values) in enumerate(zip(self._coded, found, strict=True)):
             labels = set(column.labels)
-            rare = column.all_labels[-1] if column.joined else ""  # a class of no name, so that the encoder gives zeros
+            rare = column.all_labels[-1] if column.joined else None  # no class, for which the encoder has zeros
             table[:, j] = [value if value in labels else rare for value in values]
         coded, start = self._encoder.transform(table), 0
         for (_, span), unknown in zip(self._coded, missing, strict=True):
