@@ -1,7 +1,7 @@
 """Run the experiments behind docs/results.md and docs/tasks.md: python -m experiments.run [TABLES] [--afresh].
 
-A table is a list of runs. Every finished run is a line in build/results, so that an interrupted table continues where it
-stopped. The seeds whose runs are all done are written to experiments/results, from which
+A table is a list of runs. Every finished run is a line in build/results, so that an interrupted table continues where
+it stopped. The seeds whose runs are all done are written to experiments/results, from which
 `python -m experiments.publish` makes the page.
 """
 

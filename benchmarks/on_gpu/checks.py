@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from on_gpu.report import Report, as_array, random_csr
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from on_gpu.report import Report, as_array, random_csr
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from on_gpu.report import Report, as_array, random_csr
 
 LAYERS = [(1024, 1024), (4096, 4096), (16384, 4096)]
 DENSITIES = [0.01, 0.05, 0.2]

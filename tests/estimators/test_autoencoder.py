@@ -18,8 +18,7 @@ from tests.estimators.small import X, small
 import dsae
 from dsae import DeepSparseAutoencoder
 from dsae.config import CODE_ACTIVATIONS
-from dsae.nn import SparseLinear
-from dsae.nn import target_nnz
+from dsae.nn import SparseLinear, target_nnz
 from dsae.runtime import Runtime
 from dsae.topology import Layer
 

@@ -4,8 +4,7 @@ import torch
 from tests.covering import each
 
 from dsae.config import CODE_ACTIVATIONS, LOSSES, AutoencoderConfig
-from dsae.nn import Autoencoder, SparseLinear
-from dsae.nn import target_nnz
+from dsae.nn import Autoencoder, SparseLinear, target_nnz
 from dsae.runtime import Runtime
 from dsae.store import Model
 

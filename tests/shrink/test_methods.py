@@ -9,8 +9,7 @@ from tests.covering import covering, each, pairs
 
 from dsae import ops
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
-from dsae.nn import Autoencoder, SparseLinear
-from dsae.nn import target_nnz
+from dsae.nn import Autoencoder, SparseLinear, target_nnz
 from dsae.shrink import METHODS, Clock, Contractive, Rewire, rewire_by
 from dsae.shrink._scores import AbsentGradient, Saliency, Tempered
 from dsae.topology import inactive_edges

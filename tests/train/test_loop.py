@@ -9,8 +9,7 @@ from tests.covering import each
 
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource
-from dsae.nn import Autoencoder, SparseLinear
-from dsae.nn import target_nnz
+from dsae.nn import Autoencoder, SparseLinear, target_nnz
 from dsae.shrink import Shrinker
 from dsae.topology import inactive_edges
 from dsae.train import Stage, fit, joint, stagewise, start_model, swap_parameter

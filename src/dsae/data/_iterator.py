@@ -13,8 +13,8 @@ import scipy.sparse as sp
 
 from dsae.config import positive_int
 from dsae.data._batch import TABLE, Batch, Part, Rows, check_worker, share
-from dsae.data._rows import check_rows
 from dsae.data._known import Known
+from dsae.data._rows import check_rows
 from dsae.data._source import ArraySource
 from dsae.data._statistics import Farthest, Statistics, n_bytes
 
