@@ -250,7 +250,7 @@ def test_the_score_is_the_ndcg_of_what_is_found():
 
 @each(deep=[False, True])
 def test_rows_from_a_source_come_in_pieces(model, monkeypatch, deep):
-    monkeypatch.setattr("dsae.estimators._fitted._ROWS_AT_ONCE", 64)
+    monkeypatch.setattr("dsae.estimators._base.ROWS_AT_ONCE", 64)
     if deep:
         model = DeepSparseAutoencoder(4, hidden_layer_sizes=(), max_iter=1, density=0.5, random_state=0).fit(X)
 
