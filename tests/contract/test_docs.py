@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -193,13 +194,18 @@ def test_the_reference_has_every_public_name(path):
 
 def used_elsewhere(package):
     """Names that other packages of dsae import from this one."""
-    home = HOME.joinpath(*package.split("."))
-    used = set()
+    home, last = HOME.joinpath(*package.split(".")), package.rpartition(".")[2]
+    return {name for path, owner, name in used_names() if owner in (package, last) and home not in path.parents}
+
+
+@cache
+def used_names():
+    """``(file, package, name)`` of every import, and ``(file, object, attribute)``."""
+    found = []
     for path in (HOME / "dsae").rglob("*.py"):
-        if home not in path.parents:
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.ImportFrom) and node.module == package:
-                    used |= {alias.name for alias in node.names}
-                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                    used |= {node.attr} if node.value.id == package.rpartition(".")[2] else set()
-    return used
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                found += [(path, node.module, alias.name) for alias in node.names]
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                found.append((path, node.value.id, node.attr))
+    return found

@@ -20,7 +20,7 @@ assert not kernels.NATIVE and not hasattr(kernels, "spmm")
 X = np.load(sys.argv[1])
 for rows in (X, sp.csr_matrix(X)):
     for settings in ({"shrink": "rigl"}, {"shrink": "set", "l1": 0.1}, {"code_activation": "topk", "k": 2}):
-        dsa = DeepSparseAutoencoder(3, hidden_layer_sizes=(8,), density=0.3, max_iter=8, random_state=0, **settings)
+        dsa = DeepSparseAutoencoder(3, hidden_layer_sizes=(8,), density=0.3, max_iter=4, random_state=0, **settings)
         dsa.fit(rows).partial_fit(rows)
         assert np.isfinite(dsa.inverse_transform(dsa.transform(rows))).all()
         assert abs(dsa.density_ - 0.3) < 0.02

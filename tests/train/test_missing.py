@@ -65,11 +65,17 @@ def test_holes_of_a_target_weigh_nothing(kind):
     np.testing.assert_array_equal(aim[known > 0], target[known > 0])
 
 
-def test_weights_of_values_count_beside_holes():
-    X, given = batch("dense")
+@each(kind=["dense", "csr"])
+def test_weights_of_values_count_beside_holes(kind):
+    X, given = batch(kind)
     weights = np.random.default_rng(1).random(X.shape).astype(np.float32)
-    told = Batch(given.parts, given.numbers, known=weights)
-    np.testing.assert_array_equal(written_out(corruption().whole(told))[2], np.where(np.isnan(X), 0, weights))
+    known = weights
+    if kind == "csr":
+        weights = np.where(X != 0, weights, 1)
+        known = given.rows.copy()
+        known.data = weights[X != 0]
+    told = Batch(given.parts, given.numbers, known=known)
+    np.testing.assert_allclose(written_out(corruption().whole(told))[2], np.where(np.isnan(X), 0, weights), atol=1e-6)
 
 
 def test_whole_rows_are_left_alone():
