@@ -38,6 +38,12 @@ def test_units_of_the_most_frequent_features_read_their_nearest():
         assert like[j, anchors[chosen]].min() >= np.sort(like[j, anchors])[-2] - 1e-6
 
 
+def test_edges_that_do_not_come_out_even_are_spread():
+    into, out = neighbour_edges(X, 10, (53, 134), rng())
+    assert set(into.fan_in) == {5, 6}
+    assert set(out.fan_in) == {2, 3}
+
+
 @each(n_units=[10, 60])
 def test_no_path_leads_back(n_units):
     into, out = neighbour_edges(X, n_units, (300, 400), rng(), zero_diagonal=True)
