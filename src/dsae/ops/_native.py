@@ -250,8 +250,8 @@ def from_input(numbers: Tensor, topology: Topology, out: Tensor) -> Tensor:
 def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:
     """``<dy, x>`` at the active edges for sparse rows ``x``, ``[nnz]``."""
     transposed, slots = topology.transpose
-    shifted = x.shift is not None
-    dw = _sampled_outer(topology, array(-dy.sum(0)), x.shift) if shifted else np.zeros(topology.nnz, np.float32)
+    shift = x.shift
+    dw = np.zeros(topology.nnz, np.float32) if shift is None else _sampled_outer(topology, array(-dy.sum(0)), shift)
     kernels.csr_sddmm(transposed.indptr, transposed.indices, slots, *x.columns, array(dy), dw)
     return torch.from_numpy(dw)
 
