@@ -66,7 +66,8 @@ def test_signs_are_scikit_learns(detector):
 def test_errors_codes_and_neighbours_have_their_weights(seed):
     """Each is one on average over the rows of the fit, before it is weighed; only being far from others has an end."""
     detector = DSAOutlierDetector(n_estimators=2, random_state=seed).fit(X)
-    assert -6 * (1 + 1e-6) <= detector.score_samples(X).mean() < -5.5
+    distances = np.mean([usual.distances(X) for usual in detector._usual], axis=0)
+    assert 5.5 < distances.mean() <= 6 * (1 + 1e-6)
     assert detector.explain(X).mean(axis=0) == pytest.approx(np.ones(6), rel=1e-6)
 
 

@@ -108,7 +108,7 @@ def test_sparse_weights_give_the_edges_to_start_from():
 @each(
     {
         "given, message": [
-            ({"init_topology": "near"}, "init_topology must be one of random, neighbours; got 'near'"),
+            ({"init_topology": "near"}, "init_topology must be one of random, neighbours, principal; got 'near'"),
             ({"zero_diagonal": True}, "zero_diagonal=True needs init_topology='neighbours' and shrink='random'"),
             ({"zero_diagonal": "no"}, "zero_diagonal must be True or False; got 'no'"),
             ({"init_topology": "neighbours", "block_size": 4}, "init_topology='neighbours' needs block_size=1; got 4"),

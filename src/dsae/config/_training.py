@@ -12,7 +12,7 @@ from dsae.config._losses import LOSSES
 
 SHRINK = ("random", "gradient", "saliency", "magnitude", "tempered", "set", "rigl", "granet", "none")
 SCHEDULES = ("joint", "stagewise")
-INIT_TOPOLOGIES = ("random", "neighbours")
+INIT_TOPOLOGIES = ("random", "neighbours", "principal")
 PRECISIONS = ("auto", "float32")
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -78,10 +78,13 @@ class DeepSparseAutoencoder(TrainableAutoencoder):
     init : DeepSparseAutoencoder, Runtime, str, Path or sequence, optional
         Model to start from. A fitted model, a model folder, or one ``(weight [out, in], bias [out])`` per layer from
         the input to the output. What a scipy sparse weight stores are its edges, zeros among them.
-    init_topology : {"random", "neighbours"}
+    init_topology : {"random", "neighbours", "principal"}
         Where edges start. With ``neighbours`` each unit of the first and of the last hidden layer stands for a feature,
         the most frequent first, and reads and writes those that occur with it: for rows that are mostly zeros, such as
-        ratings (`dsae.topology.neighbour_edges`). Methods that change the topology continue from there.
+        ratings (`dsae.topology.neighbour_edges`). With ``principal`` a linear code starts as the largest weights along
+        the principal directions of the rows, turned so that few weights hold them (`dsae.linear.principal_layers`),
+        values among them: what LSA or PCA find is learned already. It needs ``hidden_layer_sizes=()``, which "auto"
+        then means. Methods that change the topology continue from there.
     zero_diagonal : bool
         Whether no path leads from a feature to itself, so that each is predicted from others. It needs
         ``hidden_layer_sizes=()``, ``init_topology="neighbours"`` and ``shrink="random"``; the density may be lower than

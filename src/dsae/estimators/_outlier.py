@@ -19,8 +19,9 @@ from dsae.estimators import _outlier_folder
 from dsae.estimators._autoencoder import DeepSparseAutoencoder
 from dsae.estimators._base import DSAEstimator, column_names, refuse_unknown, warn
 from dsae.estimators._members import HIDDEN, Plan, trained
+from dsae.estimators._rarity import Rarity
 from dsae.estimators._training import check_known
-from dsae.estimators._usual import Squash, Usual
+from dsae.estimators._usual import Squash, Usual, pieces
 from dsae.estimators._warnings import advise_on_data
 from dsae.runtime import Runtime
 from dsae.store import Model
@@ -54,6 +55,11 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
 
     Each is divided by its mean over the rows of `fit`, the last is at most 5 then, and they weigh 2, 1 and 3. The
     distance of a row is the mean over the autoencoders, so that of a usual row is about 6.
+
+    Outliers that are many and alike are learned by the autoencoders and have each other as neighbours. So a row's
+    distance is at least how rare its values are, feature by feature: minus the mean logarithm of the shares of their
+    bins in histograms of the same subsets (HBOS, Goldstein & Dengel 2012), brought to the mean and the standard
+    deviation that distances have over the rows of `fit`. Not of a sparse matrix, in which most values are one.
 
     Features are standardised and their tails compressed by ``sign(x) log(1 + |x|)``, so that single extreme values
     dominate neither training nor distance. A sparse matrix is used unchanged.
@@ -119,11 +125,20 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         check_known(source, names, self.missing)
         advise_on_data(source, names, weight=False)
         squash = None if sp.issparse(rows) else Squash.fitted(rows)
+        random = check_random_state(self.random_state)
+        rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max, size=4))
         # the members are too small for more threads, whose sums would differ, too
         with threadpool_limits(1, "blas"):
-            members = [Usual.of(m.model, squash, rows, m.sample, m.whole) for m in self._members(rows, squash)]
-        self._adopt([usual for usual, _ in members], names)
-        self.offset_ = _offset(np.mean([distances for _, distances in members], axis=0), self.contamination)
+            given = self._members(rows, squash, rng)
+            members = [Usual.of(m.model, squash, rows, m.sample, m.whole) for m in given]
+            distances = np.mean([distances for _, distances in members], axis=0)
+            rarity = None
+            if squash is not None:
+                known = squash(rows)
+                rarity = Rarity.of(known, [m.sample for m in given], rng).in_units_of(distances, known)
+                distances = np.maximum(distances, rarity(known))
+        self._adopt([usual for usual, _ in members], rarity, names)
+        self.offset_ = _offset(distances, self.contamination)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -162,7 +177,9 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         names = getattr(self, "feature_names_in_", None)
         kept = {name: getattr(self, name) for name in ("n_estimators", "contamination", "missing")}
         names = None if names is None else [str(name) for name in names]
-        return _outlier_folder.write(folder, _outlier_folder.Detector(kept, self._usual, float(self.offset_), names))
+        return _outlier_folder.write(
+            folder, _outlier_folder.Detector(kept, self._usual, self._rarity, float(self.offset_), names)
+        )
 
     @classmethod
     def load(cls, folder: str | Path) -> DSAOutlierDetector:
@@ -181,12 +198,12 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
             detector._check_parameters()
         except ValueError as error:
             raise ValueError(f"[load] {folder}: {error}") from None
-        detector._adopt(found.members, found.feature_names)
+        detector._adopt(found.members, found.rarity, found.feature_names)
         detector.offset_ = found.offset
         return detector
 
-    def _adopt(self, members: list[Usual], names: list[str] | None) -> None:
-        self._usual = members
+    def _adopt(self, members: list[Usual], rarity: Rarity | None, names: list[str] | None) -> None:
+        self._usual, self._rarity = members, rarity
         self.estimators_ = [Runtime(usual.runtime.model) for usual in members]
         self.n_features_in_ = members[0].runtime.config.n_features
         vars(self).pop("feature_names_in_", None)
@@ -205,9 +222,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         else:
             in_range("contamination", self.contamination, 0, 0.5, open_low=True)
 
-    def _members(self, rows: Rows, squash: Squash | None) -> list[_Member]:
-        random = check_random_state(self.random_state)
-        rng = np.random.default_rng(random.randint(np.iinfo(np.int32).max, size=4))
+    def _members(self, rows: Rows, squash: Squash | None, rng: np.random.Generator) -> list[_Member]:
         (n_samples, n_features), n = rows.shape, int(self.n_estimators)
         # spread evenly, so that seeds differ little, and each width once for whole rows and once for holed ones
         widths = np.linspace(1, max(2, min(n_features // 2, HIDDEN)), -(-n // 2)).round().astype(int)
@@ -246,7 +261,11 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
 
     def _scores(self, rows: Rows) -> np.ndarray:
         with threadpool_limits(1, "blas"):
-            return -np.mean([usual.distances(rows) for usual in self._usual], axis=0)
+            distances = np.mean([usual.distances(rows) for usual in self._usual], axis=0)
+            squash = self._usual[0].squash
+            if self._rarity is None or squash is None:
+                return -distances
+            return -np.maximum(distances, np.concatenate([self._rarity(squash(some)) for some in pieces(rows)]))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dsae.config import AutoencoderConfig, plain
+from dsae.estimators._rarity import Rarity
 from dsae.estimators._usual import Squash, Usual
 from dsae.runtime import Runtime
 from dsae.store import (
@@ -35,12 +36,14 @@ class Detector(NamedTuple):
     parameters : dict
         Of the estimator, as JSON can hold them.
     members : list of Usual
+    rarity : Rarity, optional
     offset : float
     feature_names : list of str, optional
     """
 
     parameters: dict[str, Any]
     members: list[Usual]
+    rarity: Rarity | None
     offset: float
     feature_names: list[str] | None
 
@@ -77,6 +80,8 @@ def _described(usual: Usual) -> dict[str, Any]:
 def _files(detector: Detector) -> Iterator[tuple[str, bytes]]:
     squash = detector.members[0].squash
     usual: dict[str, Any] = {} if squash is None else {"squash": squash._asdict()}
+    if detector.rarity is not None:
+        usual["rarity"] = {name: np.ascontiguousarray(array) for name, array in detector.rarity._asdict().items()}
     for i, member in enumerate(detector.members):
         usual[f"{i}"] = {name: np.ascontiguousarray(getattr(member, name)) for name in _ARRAYS}
         yield f"members/{i}.safetensors", weights_to_bytes(member.runtime.model)
@@ -113,7 +118,17 @@ def _read(found: Committed) -> Detector:
     usual = found.read("usual.safetensors", state_from_bytes)
     squash = None if "squash" not in usual else Squash(**_arrays(path, usual["squash"], Squash._fields))
     members = [_member(found, i, each, usual.get(str(i)), squash) for i, each in enumerate(described)]
-    return Detector(parameters, members, offset, content.get("feature_names"))
+    rarity = _rarity(path, usual, members[0]) if squash is not None else None
+    return Detector(parameters, members, rarity, offset, content.get("feature_names"))
+
+
+def _rarity(path: Path, usual: dict[str, Any], member: Usual) -> Rarity:
+    rarity = Rarity(**_arrays(path, usual.get("rarity"), Rarity._fields))
+    n_features, shape = member.runtime.config.n_features, rarity.surprise.shape
+    fits = len(shape) == 3 and shape[0] > 0 and shape[1] == n_features and shape[2] > 0 and rarity.unit.shape == (3,)
+    if not (fits and rarity.low.shape == rarity.width.shape == shape[:2] and (rarity.width > 0).all()):
+        raise ValueError(f"{path}: the histograms must have its models' {n_features} features, and bins above 0.")
+    return rarity
 
 
 def _member(found: Committed, number: int, described: dict[str, Any], usual: Any, squash: Squash | None) -> Usual:

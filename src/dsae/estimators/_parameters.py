@@ -72,7 +72,8 @@ def _chosen(parameters: Mapping[str, Any], names: tuple[str, ...], shape: tuple[
         _only_auto("hidden_layer_sizes", given["hidden_layer_sizes"], "widths such as (256, 64)")
         # with holes, a code as wide as the data is no identity
         width = min(given["n_components"], shape[1] - 1) if parameters["missing"] == "mask" else given["n_components"]
-        given["hidden_layer_sizes"] = automatic_widths(shape, width, given["code_activation"])
+        principal = parameters["init_topology"] == "principal"
+        given["hidden_layer_sizes"] = () if principal else automatic_widths(shape, width, given["code_activation"])
     if isinstance(given.get("max_iter"), str):
         _only_auto("max_iter", given["max_iter"], "a number of epochs")
     if isinstance(given.get("learning_rate_init"), str):

@@ -37,6 +37,13 @@ class Squash(NamedTuple):
         return (_pulled_in((rows - self.mean) / self.deviation) - self.squashed_mean) / self.squashed_deviation
 
 
+def pieces(rows: Rows) -> Iterator[Any]:
+    """Some rows at a time; none of no rows."""
+    step = max(1, _VALUES_AT_ONCE // rows.shape[1])
+    for start in range(0, rows.shape[0], step):
+        yield rows[start : start + step]
+
+
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, deviation = ArraySource(rows).moments()
     return mean, np.where(deviation > 1e-6 * np.abs(mean), deviation, np.maximum(np.abs(mean), 1)).astype(np.float32)
@@ -169,9 +176,7 @@ class Usual(NamedTuple):
 
     def _run(self, rows: Rows) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Squared errors, NaN where a value is not known, reconstructions and codes, some rows at a time."""
-        step = max(1, _VALUES_AT_ONCE // rows.shape[1])
-        for start in range(0, rows.shape[0], step):
-            some = rows[start : start + step]
+        for some in pieces(rows):
             x: Any = some if self.squash is None else self.squash(some)
             codes = self.runtime.encode(x)
             made = self.runtime.decode(codes)

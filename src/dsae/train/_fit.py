@@ -130,7 +130,8 @@ def variance_of(model: Autoencoder, deviation: np.ndarray, config: TrainConfig) 
 
 def _scale(mean: np.ndarray, deviation: np.ndarray, config: TrainConfig) -> np.ndarray:
     if not config.scale:
-        return np.full_like(mean, _common_unit(deviation))
+        # rates are exp(z): their logarithms need no unit, and another one for the input would part encoder and decoder
+        return np.full_like(mean, 1.0 if LOSSES[config.loss].counts else _common_unit(deviation))
     varies = deviation > 1e-6 * np.abs(mean)  # below that it is rounding
     usual = np.median(deviation[varies]) if varies.any() else 1
     return np.where(varies, deviation, usual).astype(np.float32)

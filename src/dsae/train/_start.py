@@ -9,15 +9,17 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from dsae.config import LARGEST_DENSE_START, LOSSES, AutoencoderConfig, Loss, TrainConfig
-from dsae.data import Source
+from dsae.config import LARGEST_DENSE_START, LOSSES, AutoencoderConfig, Loss, TrainConfig, transformed
+from dsae.data import ArraySource, Source, filled
+from dsae.linear import principal_layers
 from dsae.nn import Autoencoder, target_nnz
 from dsae.shrink import METHODS, method_for
 from dsae.store import Inputs
 from dsae.topology import Layer, Topology, inactive_edges, neighbour_edges, weakest_blocks
 
 _ROW_NORM = 0.1  # of a dictionary's latents (docs/design/codes.md)
-_ROWS = 1 << 16  # enough to tell which features occur together
+# Enough to tell which features occur together, and of how many values, dense ones or stored.
+_ROWS, _VALUES = 1 << 16, 1 << 24
 
 
 def start_model(
@@ -54,11 +56,16 @@ def start_model(
     start = start_nnz(config, train, fresh=init is None)
     sizes = {name: n_out * n_in for name, (n_out, n_in) in config.layer_shapes.items()}
     initial = {name: count / sizes[name] for name, count in start.items()}
-    topologies = None
+    topologies, first = None, {}
     if init is None and near is not None and train.init_topology == "neighbours":
         topologies = _near(config, train, start, near, generator.initial_seed())
+    if init is None and near is not None and train.init_topology == "principal":
+        first = _principal(config, start, near, moments, generator.initial_seed())
+        topologies = {name: layer.topology for name, layer in first.items()}
     model = Autoencoder(config.replace(density=initial), generator, topologies)
     model.config = config
+    for name, layer in first.items():
+        model.layers[name].values.data.copy_(torch.from_numpy(layer.values))
     stand_in = None if target is None else torch.from_numpy(target)
     model.set_moments(torch.from_numpy(moments[0]), torch.from_numpy(moments[1]), stand_in)
     if init is not None:
@@ -108,6 +115,38 @@ def _near(
     if shapes[last][1] != shapes[first][0]:
         out = neighbour_edges(rows, shapes[last][1], wanted, rng)[1]
     return {first: into, last: out}
+
+
+def _principal(
+    config: AutoencoderConfig, counts: Mapping[str, int], source: Source, moments: Any, seed: int
+) -> dict[str, Layer]:
+    """Both layers along the principal directions of the rows as they enter."""
+    if config.hidden_layer_sizes or config.decoder_widths[1:-1] or config.code_activation != "identity":
+        raise ValueError(
+            "init_topology='principal' needs hidden_layer_sizes=() and code_activation='identity'; got "
+            f"{config.hidden_layer_sizes} and {config.code_activation!r}."
+        )
+    if config.block_size > 1 or config.n_components > config.n_features:
+        raise ValueError(
+            "init_topology='principal' needs block_size=1 and at most as many components as features; got "
+            f"{config.block_size} and {config.n_components} of {config.n_features}."
+        )
+    rng = np.random.default_rng(seed)
+    rows = filled(source.sample(_n_rows(source), rng).rows, source.moments()[0])
+    rows = transformed(rows, config.input_transform, config.input_total)
+    names = list(config.layer_shapes)
+    layers = principal_layers(rows, moments, config.n_components, (counts[names[0]], counts[names[1]]), rng)
+    if not config.output.linear:  # a logarithm of rates has no unit
+        topology, values, bias = layers[1]
+        layers = layers[0], Layer(topology, values * moments[1][topology.rows], bias)
+    return dict(zip(names, layers, strict=True))
+
+
+def _n_rows(source: Source) -> int:
+    stored = source.n_features
+    if isinstance(source, ArraySource) and sp.issparse(source.X):
+        stored = max(1, source.X.nnz // len(source))
+    return max(1, min(_ROWS, len(source), _VALUES // stored))
 
 
 def _densest(config: AutoencoderConfig, densest: float) -> dict[str, int]:
