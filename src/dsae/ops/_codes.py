@@ -17,7 +17,7 @@ from torch.autograd import Function
 
 from dsae import kernels
 from dsae.ops import _native
-from dsae.ops._autograd import Tape, first_derivatives
+from dsae.ops._autograd import Tape, dense, first_derivatives
 from dsae.ops._native import array
 from dsae.ops._rows import Panels, SparseRows
 from dsae.topology import Topology
@@ -44,7 +44,7 @@ class Code:
 
     def rows(self) -> Tensor:
         """All numbers, ``[n_rows, n_latents]``."""
-        return _Spread.apply(self.values, self.pattern)  # type: ignore[return-value]
+        return dense(self.values, self.pattern)
 
     def fired(self) -> np.ndarray:
         """The latents that are not zero in every row, with repeats."""
@@ -110,18 +110,6 @@ def above(z: Tensor, threshold: Tensor, margin: float = 0.0) -> Topology:
     """Where ``z`` is above its latent's threshold (one number, or one each) less ``margin``."""
     bounds = array(threshold.expand(z.shape[1]))
     return Topology((z.shape[0], z.shape[1]), *kernels.code_above(array(z), bounds, margin))
-
-
-class _Spread(Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, pattern: Topology) -> Tensor:
-        ctx.pattern = pattern
-        return _native.spread(values, pattern)
-
-    @staticmethod
-    @first_derivatives
-    def backward(ctx: Any, d_rows: Tensor) -> tuple[Tensor, None]:
-        return _native.collect(d_rows, ctx.pattern), None
 
 
 class _Place(NamedTuple):
@@ -197,8 +185,8 @@ class _Read(Function):
             _record(place.tape, rows if place.x is None else place.x, _native.spread(dz, pattern))
         d_values = d_bias = dx = None
         if any(ctx.needs_input_grad[:2]) and place.x is not None:
-            dense = _native.spread(dz, pattern)
-            d_values, d_bias = _native.csr_sddmm(dense, place.x, layer), dense.sum(0)
+            spread = _native.spread(dz, pattern)
+            d_values, d_bias = _native.csr_sddmm(spread, place.x, layer), spread.sum(0)
         elif any(ctx.needs_input_grad[:2]):
             d_values, d_bias = _outer(layer, pattern, dz, rows, bias=True)
         if ctx.needs_input_grad[2]:
