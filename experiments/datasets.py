@@ -108,6 +108,19 @@ def _citeulike() -> Ratings:
     return Ratings(*(sp.csr_matrix(_csr(z, f"x_{part}"), dtype=np.float32) for part in ("train", "valid", "test")))
 
 
+def _fsdd() -> tuple[np.ndarray, ...]:
+    """2,700 and 300 recordings of ten spoken digits as log-mel rows of 32 x 40, split by take, and their classes."""
+    file = _file("fsdd.npz")
+    if file is None:
+        raise FileNotFoundError(
+            "The Free Spoken Digit Dataset (log-mel rows) has no download that scikit-learn knows: put fsdd.npz, with "
+            "x_train, y_train, x_test and y_test, into a folder and name it in DSAE_DATA."
+        )
+    z = np.load(file)
+    rows = [z[f"x_{part}"].astype(np.float32).reshape(len(z[f"x_{part}"]), -1) for part in ("train", "test")]
+    return rows[0], z["y_train"].astype(int), rows[1], z["y_test"].astype(int)
+
+
 def _digits() -> Data:
     """scikit-learn's 8 x 8 digits in 0..1, a fifth held out."""
     X, y = load_digits(return_X_y=True)
@@ -171,4 +184,5 @@ _SETS: dict[str, Callable[[], Any]] = {
     "digits": _digits,
     "cardio": _cardio,
     "citeulike": _citeulike,
+    "fsdd": _fsdd,
 }

@@ -33,6 +33,7 @@ TABLES = (
     "selection",
     "codes",
     "defaults",
+    "joint",
 )
 # The page of tasks: each table has `verdicts(rows)`, too.
 TASKS: tuple[str, ...] = ("recommender", "cells", "outliers", "text", "dictionaries", "tables", "imputation")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dsae.estimators import DSAFeatureSelector as DSAFeatureSelector
     from dsae.estimators import DSAOutlierDetector as DSAOutlierDetector
     from dsae.estimators import DSARecommender as DSARecommender
+    from dsae.estimators import MultimodalAutoencoder as MultimodalAutoencoder
     from dsae.nn import Autoencoder as Autoencoder
     from dsae.nn import SparseLinear as SparseLinear
     from dsae.runtime import Runtime as Runtime
@@ -27,6 +28,7 @@ _HOMES = {
     "DSAOutlierDetector": "dsae.estimators",
     "DSARecommender": "dsae.estimators",
     "DeepSparseAutoencoder": "dsae.estimators",
+    "MultimodalAutoencoder": "dsae.estimators",
     "Runtime": "dsae.runtime",
     "SparseLinear": "dsae.nn",
     "Topology": "dsae.topology",

@@ -27,6 +27,7 @@ COMMANDS = {
     "decode": "_encode",
     "reconstruct": "_encode",
     "impute": "_encode",
+    "translate": "_encode",
     "evaluate": "_encode",
     "score": "_rank",
     "neighbours": "_rank",

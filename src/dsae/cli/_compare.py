@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._encode import load_model
+from dsae.cli._encode import is_joint, load_model
 from dsae.cli._files import file_options, other_rows, source_for, table_option, training_rows
 from dsae.cli._options import fit_options, settings
+from dsae.cli._several import NAMES as SEVERAL
+from dsae.cli._several import compare_several, refuse_several, report_several, several_options
 
 if TYPE_CHECKING:
     from dsae.comparison import Comparison
@@ -48,6 +50,7 @@ _image_shape = click.option(
 @table_option
 @file_options
 @_image_shape
+@several_options
 @fit_options
 def compare(
     train: str,
@@ -65,9 +68,16 @@ def compare(
     Writes model/, comparison.json and report.html into the folder.
     """
     from dsae.comparison import compare as run
+    from dsae.data import gives_parts
 
+    several = {name: given.pop(name) for name in SEVERAL}
     parameters = settings(config, given)
     source, schema = training_rows(train, reading, table, parameters)
+    if gives_parts(source):
+        tested = None if test is None else training_rows(test, reading, False, {})[0]
+        compare_several(source, tested, made(output), parameters, several, as_json)
+        return
+    refuse_several(several)
     tested = None if test is None else other_rows(test, reading, source, "compare", "as many as TRAIN", schema)
     if image_shape and image_shape[0] * image_shape[1] != source.n_features:
         raise ValueError(
@@ -91,7 +101,10 @@ def report(model: str, data: str, output: str, reading: dict[str, Any], image_sh
     """Write one HTML file about MODEL and its results on the rows in DATA."""
     from dsae.report import collect, render, write_report
 
-    runtime = load_model(model)
+    runtime = load_model(model, several=True)
+    if is_joint(runtime):
+        report_several(runtime, data, output, reading)
+        return
     rows = source_for(runtime, "report", data, reading).load()
     if output == "-":
         click.echo(render(collect(runtime.model, rows, image_shape=image_shape)))

@@ -10,6 +10,7 @@ import click
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
 from dsae.cli._output import show, show_table, targets, text
+from dsae.cli._several import encode_several, evaluate_several, translate_several
 from dsae.config import WRITTEN
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ def encode(
     model: str, data: str, output: str, kind: str | None, reading: dict[str, Any], k: int | None, sparse: bool
 ) -> None:
     """Codes of the rows in DATA, a file or a folder of files."""
-    runtime = load_model(model)
+    runtime = load_model(model, several=True)
+    if is_joint(runtime):
+        if k is not None or sparse:
+            raise ValueError("--k and --sparse are for models of one modality; leave them out.")
+        encode_several(runtime, data, output, kind, reading)
+        return
     names = [f"dsa{i}" for i in range(runtime.config.n_components)]
 
     def codes(rows: Any) -> Any:
@@ -109,7 +115,10 @@ def evaluate(model: str, data: str, as_json: bool, reading: dict[str, Any]) -> N
     """How well MODEL reconstructs DATA, as a whole and by label where there are labels, and what it costs."""
     from dsae import metrics
 
-    runtime = load_model(model)
+    runtime = load_model(model, several=True)
+    if is_joint(runtime):
+        evaluate_several(runtime, data, as_json, reading)
+        return
     source = source_for(runtime, "evaluate", data, reading)
     labelled = source.reader.label_name is not None
     facts = metrics.evaluate(runtime, source, timed=True, by_label=labelled)
@@ -124,11 +133,43 @@ def evaluate(model: str, data: str, as_json: bool, reading: dict[str, Any]) -> N
         show_table([{"label": label, **errors} for label, errors in named], as_json)
 
 
-def load_model(model: str) -> Runtime:
-    """`dsae.load`, imported when needed."""
+@_transformation
+@click.option("--to", required=True, metavar="NAME", help="Modality to make.")
+def translate(model: str, data: str, output: str, kind: str | None, reading: dict[str, Any], to: str) -> None:
+    """Another modality of what is in DATA: prepared rows, a picture, a sound, a text, or a folder of them.
+
+    MODEL has several modalities. What is made are files where the modality has an encoder (-o names a file, or a folder
+    for several), else rows.
+    """
+    runtime = load_model(model, several=True)
+    if not is_joint(runtime):
+        raise ValueError(f"{model} must have several modalities; it has one. Use dsae reconstruct.")
+    translate_several(runtime, data, to, output, kind, reading)
+
+
+def load_model(model: str, several: bool = False) -> Any:
+    """`dsae.load`, imported when needed; of several modalities only where a command takes them.
+
+    Raises
+    ------
+    ValueError
+        If the model has several, and the command takes one.
+    """
     from dsae.runtime import load
 
-    return load(model)
+    runtime = load(model)
+    if is_joint(runtime) and not several:
+        first = runtime.names[0]
+        raise ValueError(
+            f"{model} holds a model of several modalities, for dsae encode, translate, evaluate, report and info; "
+            f"other commands take one of its subfolders, such as {model}/{first}."
+        )
+    return runtime
+
+
+def is_joint(runtime: Any) -> bool:
+    """Whether a model has several modalities."""
+    return hasattr(runtime, "modalities")
 
 
 def feature_names(

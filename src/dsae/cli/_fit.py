@@ -11,6 +11,8 @@ import click
 from dsae.cli._files import file_options, other_rows, table_option, training_rows
 from dsae.cli._options import fit_options, settings
 from dsae.cli._output import show
+from dsae.cli._several import NAMES as SEVERAL
+from dsae.cli._several import fit_several, refuse_several, several_options
 from dsae.config import plain
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _KEPT = ("mse", "fvu")  # metrics saved with the model
     help="Write the state of the run to MODEL.checkpoint this often.",
 )
 @click.option("--resume", is_flag=True, help="Continue from MODEL.checkpoint, with the same data and parameters.")
+@several_options
 @fit_options
 def fit(
     data: str,
@@ -56,6 +59,8 @@ def fit(
 ) -> None:
     """Train a deep sparse autoencoder on the rows in DATA, a file or a folder of files.
 
+    Of rows of several modalities, as dsae prepare writes them, MODEL has one code (MultimodalAutoencoder).
+
     Up to 256 MiB of float32 are read into memory; larger data are read again in every epoch, in chunks.
 
     With --table, classes and dates become numbers, columns of free text are left out, and what is made of MODEL is a
@@ -68,13 +73,22 @@ def fit(
     MODEL is written before it is evaluated, and again with the results.
     """
     from dsae import store
+    from dsae.data import gives_parts
     from dsae.runtime import Runtime
 
+    several = {name: given.pop(name) for name in SEVERAL}
     parameters = settings(config, given)
-    store.check_target(output)  # what is in the way must not cost a training
     source, schema = training_rows(data, reading, table, parameters)
+    joint = gives_parts(source)
+    (store.check_joint_target if joint else store.check_target)(output)  # what is in the way must not cost a training
     if resume or checkpoint_every is not None:
         parameters |= _kept(output, checkpoint_every, resume)
+    if joint:
+        files = {"test": test, "validation": validation}
+        opened = {name: training_rows(file, reading, False, {})[0] for name, file in files.items() if file is not None}
+        fit_several(source, opened, output, parameters, several, as_json)
+        return
+    refuse_several(several)
     # before training, so that a bad file of test rows costs no model
     others = {
         name: _at_hand(other_rows(file, reading, source, "evaluate", "as many as DATA", schema))

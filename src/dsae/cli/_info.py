@@ -11,7 +11,7 @@ import click
 from dsae.cli._output import columns, show, text
 
 if TYPE_CHECKING:
-    from dsae.store import Model
+    from dsae.store import JointModel, Model
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
@@ -26,7 +26,7 @@ def info(model: str | None, as_json: bool) -> None:
         return
     from dsae import store
 
-    facts = describe(store.read(model))
+    facts = describe_joint(store.read_joint(model)) if store.is_joint(model) else describe(store.read(model))
     if as_json:
         show(facts, as_json)
         return
@@ -55,6 +55,28 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def describe_joint(model: JointModel) -> dict[str, Any]:
+    """Size, metrics and layers of a model of several modalities."""
+    config = model.config
+    described = {name: describe(of) for name, of in model.models.items()}
+    layers = [
+        {"layer": f"{name}.{layer['layer']}", **{key: value for key, value in layer.items() if key != "layer"}}
+        for name, of in described.items()
+        for layer in of["layers"]
+    ]
+    return {
+        **{name: of.n_features for name, of in config.modalities.items()},
+        "n_components": config.n_components,
+        "modality_dropout": config.modality_dropout,
+        "density": model.density,
+        "nnz": model.nnz,
+        **{key: sum(of[key] for of in described.values()) for key in ("bytes_in_memory", "bytes_if_dense")},
+        "epochs": len(model.history),
+        **model.metrics,
+        "layers": layers,
+    }
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -10,3 +10,6 @@ from dsae.comparison._compare import SPARSE as SPARSE
 from dsae.comparison._compare import Compared as Compared
 from dsae.comparison._compare import Comparison as Comparison
 from dsae.comparison._compare import compare as compare
+from dsae.comparison._joint import JointComparison as JointComparison
+from dsae.comparison._joint import LinearJoint as LinearJoint
+from dsae.comparison._joint import compare_joint as compare_joint

@@ -27,6 +27,8 @@ from dsae.config._formats import FORMATS as FORMATS
 from dsae.config._formats import WRITTEN as WRITTEN
 from dsae.config._formats import Format as Format
 from dsae.config._formats import format_of as format_of
+from dsae.config._joint import JointConfig as JointConfig
+from dsae.config._joint import check_modality as check_modality
 from dsae.config._losses import LARGEST_LOG_DISPERSION as LARGEST_LOG_DISPERSION
 from dsae.config._losses import LOSSES as LOSSES
 from dsae.config._losses import Extra as Extra

@@ -105,6 +105,11 @@ class Autoencoder(nn.Module):
         return self.nnz / sum(layer.topology.size for layer in self.layers.values())
 
     @property
+    def final_nnz(self) -> dict[str, int]:
+        """Active weights that the configuration asks of each layer."""
+        return target_nnz(self.config)
+
+    @property
     def code_by_entries(self) -> bool:
         """Whether training leaves out the code's zeros, as far as can be told before: see `docs/design/codes.md`."""
         return _codes.by_entries(self.encoder[-1], self.activations[len(self.encoder) - 1])  # type: ignore[arg-type]

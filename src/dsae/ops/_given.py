@@ -51,6 +51,11 @@ class Given:
         return self.x if self.target is None else self.target
 
     @property
+    def kind(self) -> type:
+        """What decides how steps on such a batch are computed: whether its rows are dense or sparse."""
+        return type(self.x)
+
+    @property
     def n_rows(self) -> int:
         """Rows in the batch."""
         return self.x.shape[0]

@@ -291,14 +291,3 @@ def _checked_scale(scale: Any, n_features: int) -> np.ndarray:
             f"got shape {values.shape}."
         )
     return np.where(values > 0, values, 1.0)
-
-
-def load(folder: str | Path) -> Runtime:
-    """The model in ``folder``, ready to use without torch.
-
-    Raises
-    ------
-    ValueError
-        If the folder is not a whole model of a known format.
-    """
-    return Runtime(store.read(folder))

@@ -190,8 +190,9 @@ def check_writable(folder: str | Path) -> None:
             target.rmdir()
 
 
-def write_beside(path: Path, text: str) -> None:
-    """Replace a file that no commit lists."""
+def write_beside(path: Path, content: str | Mapping[str, Any]) -> None:
+    """Replace a file that no commit lists, by a text or by JSON."""
+    text = content if isinstance(content, str) else _dumps(content)
     with _named(path.parent):
         draft = _draft_of(path.parent, secrets.token_hex(4))
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,11 @@ from dsae.topology import Layer
 FORMAT_VERSION = 2  # of docs/format.md; 1 had a file for each thing
 _HEAD, _FORMAT = "config.json", "dsae"
 _DETECTOR = "detector.json"  # the head of a folder that DSAOutlierDetector.save writes
-_WEIGHTS = "model.safetensors"
+WEIGHTS = "model.safetensors"
 _LEARNING = "learning.safetensors"
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
 _HEADER_KEYS_2 = (*_HEADER_KEYS, "table", "metrics", "history", "commit", "files")
-_FILES_1 = (_WEIGHTS, "history.jsonl", "metrics.json", "learning.json", _LEARNING)
+_FILES_1 = (WEIGHTS, "history.jsonl", "metrics.json", "learning.json", _LEARNING)
 
 
 @dataclass(frozen=True)
@@ -100,20 +100,27 @@ def write(folder: str | Path, model: Model) -> Path:
     OSError
         If the folder cannot be written.
     """
-    for name, (_, values, bias) in model.layers.items():
-        if not (np.isfinite(values).all() and np.isfinite(bias).all()):
-            raise ValueError(f"[save] The weights of {name} must be finite; the model diverged and cannot be saved.")
+    check_finite(model)
     if (model.config.missing == "mask") != (model.inputs is not None):
         raise ValueError('[save] A model with missing="mask", and no other, must have inputs: what stands for NaN.')
     target = Path(os.path.realpath(folder))  # a link to a model stays a link
     _check_replaceable(target)
     stale = [target / name for name in _FILES_1] if _is_version_1(target) else []
-    commit(target, _HEAD, _header(model), _files(model))
+    commit(target, _HEAD, header_of(model), _files(model))
     for path in stale:  # not before the commit: until then they are the model
         with contextlib.suppress(OSError):
             path.unlink()
     write_beside(target / "README.md", _card(model))  # for people alone: no commit lists it, and none is lost with it
     return target
+
+
+def check_finite(model: Model, whose: str = "") -> None:
+    """Raise unless the weights can be read again."""
+    for name, (_, values, bias) in model.layers.items():
+        if not (np.isfinite(values).all() and np.isfinite(bias).all()):
+            raise ValueError(
+                f"[save] The weights of {whose}{name} must be finite; the model diverged and cannot be saved."
+            )
 
 
 def check_target(folder: str | Path) -> None:
@@ -123,6 +130,10 @@ def check_target(folder: str | Path) -> None:
 
 
 def _check_replaceable(target: Path) -> None:
+    from dsae.store._joint import is_modality
+
+    if is_modality(target):
+        raise ValueError(f"[save] {target} is part of the joint model in {target.parent}; choose another path.")
     if target.exists() and not holds_only(target, _HEAD, _FORMAT):
         raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
 
@@ -133,7 +144,7 @@ def _is_version_1(target: Path) -> bool:
     return False
 
 
-def _header(model: Model) -> dict[str, Any]:
+def header_of(model: Model) -> dict[str, Any]:
     table = {} if model.table is None else {"table": model.table.to_dict()}
     return {
         "format": _FORMAT,
@@ -148,7 +159,7 @@ def _header(model: Model) -> dict[str, Any]:
 
 
 def _files(model: Model) -> Iterator[tuple[str, bytes]]:
-    yield _WEIGHTS, tensors_to_bytes(tensors_of(model))
+    yield WEIGHTS, tensors_to_bytes(tensors_of(model))
     if model.learning is not None:
         yield _LEARNING, state_to_bytes(model.learning)
 
@@ -196,9 +207,19 @@ def read(folder: str | Path, learning: bool = False) -> Model:
     OSError
         If it cannot be read.
     """
+    from dsae.store._joint import is_joint, read_modality  # which is made of these models
+
     path = Path(folder)
+    part = read_modality(path)
+    if part is not None:
+        return part
     try:
         if not (path / _HEAD).is_file():
+            if is_joint(path):
+                raise ValueError(
+                    f"{path} must hold one autoencoder; it holds a joint model of several. Read it with dsae.load or "
+                    f"MultimodalAutoencoder.load, or one of its subfolders."
+                )
             if (path / _DETECTOR).is_file():
                 raise ValueError(
                     f"{path} must hold an autoencoder or a recommender; it holds an outlier detector. Read it in "
@@ -213,33 +234,51 @@ def read(folder: str | Path, learning: bool = False) -> Model:
 
 
 def _read(found: Committed, learning: bool) -> Model:
-    header, head = found.content, found.head
     version = _version(found)
-    config = _read_config(head, header, _HEADER_KEYS if version == 1 else _HEADER_KEYS_2)
-    if version == 1:
-        path, history, metrics = found.folder / _WEIGHTS, *_read_version_1(found.folder)
-        if not path.is_file():
-            raise ValueError(f"{path} is missing; the folder was not copied whole.")
-        weights = read_weights(path.read_bytes(), path, config)
-    else:
-        path, history, metrics = found.path(_WEIGHTS), header.get("history"), header.get("metrics")
-        weights = found.read(_WEIGHTS, lambda data, path: read_weights(data, path, config))
+    if version > 1:
+        return model_of(found, found.content, WEIGHTS, learning)
+    header, head, path = found.content, found.head, found.folder / WEIGHTS
+    history, metrics = _read_version_1(found.folder)
+    config = _read_config(head, header, _HEADER_KEYS)
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; the folder was not copied whole.")
+    weights = read_weights(path.read_bytes(), path, config)
+    return _assembled(head, path, {**header, "history": history, "metrics": metrics}, config, weights)
+
+
+def model_of(found: Committed, header: dict[str, Any], file: str, learning: bool = False) -> Model:
+    """The model that ``header`` describes, whose weights are in ``file`` of a commit.
+
+    Raises
+    ------
+    ValueError
+        If the two are not whole, or contradict each other.
+    """
+    config = _read_config(found.head, header, _HEADER_KEYS_2)
+    weights = found.read(file, lambda data, path: read_weights(data, path, config))
+    model = _assembled(found.head, found.path(file), header, config, weights)
+    if learning and _LEARNING in found.listed:
+        return replace(model, learning=found.read(_LEARNING, state_from_bytes))
+    return model
+
+
+def _assembled(
+    head: Path, path: Path, header: dict[str, Any], config: AutoencoderConfig, weights: tuple[Any, ...]
+) -> Model:
     training = header.get("training") or {}
     layers, threshold, importance, inputs, extras = weights
     check_extras(path, extras, training.get("loss"))
-    has_learning = learning and version > 1 and _LEARNING in found.listed
     return Model(
         config=config,
         layers=layers,
         threshold=threshold,
         training=training,
         feature_names=header.get("feature_names"),
-        history=_rows(head, history),
-        metrics=_mapping(head, "metrics", metrics),
+        history=_rows(head, header.get("history")),
+        metrics=_mapping(head, "metrics", header.get("metrics")),
         importance=importance,
         inputs=inputs,
         extras=extras,
-        learning=found.read(_LEARNING, state_from_bytes) if has_learning else None,
         table=_table(head, header.get("table"), header.get("feature_names")),
     )
 

@@ -5,6 +5,8 @@ from dsae.train._checkpoint import Checkpoints as Checkpoints
 from dsae.train._events import Events as Events
 from dsae.train._events import TrainingResult as TrainingResult
 from dsae.train._fit import fit_rows as fit_rows
+from dsae.train._joint import fit_joint as fit_joint
+from dsae.train._joint_partial import learn_joint as learn_joint
 from dsae.train._loop import fit as fit
 from dsae.train._optim import SparseAdam as SparseAdam
 from dsae.train._partial import learn_rows as learn_rows

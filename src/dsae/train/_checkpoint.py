@@ -17,9 +17,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae import ops
-from dsae.config import AutoencoderConfig, TrainConfig
-from dsae.data import Source
-from dsae.store import Committed, Model, commit, committed, holds_only, state_from_bytes, state_to_bytes
+from dsae.config import AutoencoderConfig, JointConfig, TrainConfig
+from dsae.data import JointSource, Source
+from dsae.store import Committed, JointModel, Model, commit, committed, holds_only, state_from_bytes, state_to_bytes
 
 _HEAD, _STATE, _FORMAT = "checkpoint.json", "state.safetensors", "dsae checkpoint"
 _VERSION = 2
@@ -164,17 +164,32 @@ def fingerprint(source: Source, moments: tuple[np.ndarray, np.ndarray]) -> dict[
     return {"n_samples": len(source), "n_features": source.n_features, "sha256": _sha256(*moments, *parts)}
 
 
+def joint_fingerprint(source: JointSource, moments: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """The same of rows of several modalities, with which rows have each."""
+    batch = next(iter(source.batches(_SAMPLE, seed=0)))
+    rows = [part for some in batch.parts.values() for part in (_arrays(some) if sp.issparse(some) else (some,))]
+    kept = [np.concatenate(pair) for pair in moments.values()]
+    has = [source.has(name) for name in source.parts]
+    return {"n_samples": len(source), "n_features": source.n_features, "sha256": _sha256(*kept, *has, *rows)}
+
+
 def identity(
-    model: AutoencoderConfig, training: TrainConfig, seed: int, start: Model | None, data: dict[str, Any]
+    model: AutoencoderConfig | JointConfig,
+    training: TrainConfig,
+    seed: int,
+    start: Model | JointModel | None,
+    data: dict[str, Any],
 ) -> dict[str, Any]:
     """What must be the same for a run to go on."""
     settings = dataclasses.asdict(training)
     return {"model": model.to_dict(), "training": settings, "seed": seed, "start": _digest(start), "data": data}
 
 
-def _digest(start: Model | None) -> str | None:
+def _digest(start: Model | JointModel | None) -> str | None:
     if start is None:
         return None
+    if isinstance(start, JointModel):
+        return "".join(_digest(model) or "" for model in start.models.values()) + _sha256(*start.weight.values())
     arrays = [a for topology, *rest in start.layers.values() for a in (topology.indptr, topology.indices, *rest)]
     optional = (start.threshold, start.importance, *start.extras.values())
     return _sha256(*arrays, *(array for array in optional if array is not None))

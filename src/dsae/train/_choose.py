@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dsae.train import _dense, _sparse
 from dsae.train._dense import DenseStep
+from dsae.train._joint_step import JointStep
 from dsae.train._learner import Learner
 from dsae.train._panels import PanelStep
 from dsae.train._run import Run
@@ -49,6 +50,11 @@ def sparse_step_for(run: Run, learner: Learner) -> Step:
     size, nnz = (sum(getattr(topology, what) for topology in inner) for what in ("size", "nnz"))
     dense = nnz > dense_above(size, run.isa, run.l2, model.config.block_size) * size
     return AutogradStep(run, learner) if dense else SparseStep(run, learner)
+
+
+def joint_step_for(run: Run, learner: Learner) -> Step:
+    """The same for batches of several modalities."""
+    return JointStep(run, learner) if JointStep.covers(learner) else AutogradStep(run, learner)
 
 
 def dense_above(size: int, isa: str, l2: int, block_size: int = 1) -> float:

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import torch
 
 from dsae import ops
-from dsae.config import DEVICES, AutoencoderConfig, one_of
+from dsae.config import DEVICES, AutoencoderConfig, JointConfig, one_of
 
 # Launching the kernels of a step takes a GPU longer than the step of a smaller network takes a few cores.
 _PAYS_ABOVE = 1 << 20
 _default_dtype = ops.Shared(torch.get_default_dtype, torch.set_default_dtype)
 
 
-def device_of(name: str, config: AutoencoderConfig) -> torch.device:
+def device_of(name: str, config: AutoencoderConfig | JointConfig) -> torch.device:
     """The device that ``name`` means: ``auto`` is cuda where there is one and the network has 2^20 possible weights.
 
     Raises

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dsae.store import Model
-
 
 class Events(Protocol):
     """Hears of a training.
@@ -39,7 +37,7 @@ class TrainingResult:
 
     Parameters
     ----------
-    model : Model
+    model : Model or JointModel
         Weights and importance: centring and scaling are folded in.
     history : list of dict
         One JSON-able row per epoch.
@@ -47,6 +45,6 @@ class TrainingResult:
         Whether Ctrl-C or SIGTERM ended it early.
     """
 
-    model: Model
+    model: Any
     history: list[dict[str, Any]]
     interrupted: bool = False

@@ -28,11 +28,24 @@ class Sums:
     worth: float = 0.0  # of the rows: their number, where all weigh 1
     objective: float = 0.0
     seconds: float = 0.0
+    parts: dict[str, list[float]] = field(default_factory=dict)  # loss and rows of each modality, if there are several
 
     def add(self, loss: float, objective: float, n_rows: int, worth: float) -> None:
         """One batch more: its mean loss, without and with the penalties."""
         self.n_batches, self.n_rows, self.worth = self.n_batches + 1, self.n_rows + n_rows, self.worth + worth
         self.loss, self.objective = self.loss + loss * worth, self.objective + objective * worth
+
+    def add_parts(self, losses: Mapping[str, float], given: Any) -> None:
+        """The mean losses of the modalities that the batch had."""
+        for name, loss in losses.items():
+            n = given.parts[name].n_rows
+            total, n_rows = self.parts.get(name, (0.0, 0))
+            self.parts[name] = [total + loss * n, n_rows + n]
+
+    @property
+    def mean_parts(self) -> dict[str, float]:
+        """Mean loss of each modality over the rows that have it."""
+        return {name: total / max(n_rows, 1) for name, (total, n_rows) in self.parts.items()}
 
     @property
     def mean_loss(self) -> float:
@@ -52,7 +65,8 @@ class Sums:
         if not n_batches <= n_rows or (n_batches > 0) != (seconds > 0):
             raise ValueError(f"{n_batches} batches, {n_rows} rows and {seconds} seconds do not fit together")
         sums = (float(state["loss"]), float(state["worth"]), float(state["objective"]))
-        return cls(n_batches, n_rows, *sums, seconds)
+        parts = {str(name): [float(number) for number in pair] for name, pair in state.get("parts", {}).items()}
+        return cls(n_batches, n_rows, *sums, seconds, parts)
 
 
 @dataclass

@@ -17,12 +17,12 @@ from torch import nn
 from dsae import ops
 from dsae.config import TrainConfig
 from dsae.data import IteratorSource, Source
-from dsae.nn import Autoencoder, SparseLinear, as_arrays, as_tensors
+from dsae.nn import Autoencoder, JointGiven, SparseLinear, as_arrays, as_tensors
 from dsae.shrink import Clock, DropZeros, swap_parameter
 from dsae.store import Model
 from dsae.train._activity import Activity
 from dsae.train._checkpoint import Checkpoints, restoring
-from dsae.train._choose import sparse_step_for, step_for
+from dsae.train._choose import joint_step_for, sparse_step_for, step_for
 from dsae.train._device import plain_torch
 from dsae.train._events import Events
 from dsae.train._interrupt import Interrupt
@@ -121,7 +121,7 @@ def learn(
     config: TrainConfig,
     seed: int,
     history: list[dict[str, Any]],
-    observer: Sensitivity,
+    observer: Sensitivity | None,
     verbose: int = 0,
     state: Mapping[str, Any] | None = None,
     events: Events | None = None,
@@ -160,7 +160,8 @@ def learn(
         learner = _first_or_next(run, stage, state)
         with run.rounding():
             row = _run_epoch(run, learner)
-        row = {**row, **observer.see(model), **row}  # of a dictionary the steps know more
+        if observer is not None:
+            row = {**row, **observer.see(model), **row}  # of a dictionary the steps know more
         history.append(row)
         progress.epoch(stage.name, row)
         if run.stopping:
@@ -171,7 +172,8 @@ def learn(
 
 
 def _activity(model: Autoencoder, window: int) -> Activity | None:
-    return Activity(model.config.n_components, window) if model.config.code.sparse else None
+    followed = isinstance(model, Autoencoder) and model.config.code.sparse
+    return Activity(model.config.n_components, window) if followed else None
 
 
 def _first_or_next(run: Run, stage: Stage, state: Mapping[str, Any] | None) -> Learner:
@@ -241,6 +243,7 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
         learner.step += 1
         loss, objective = _train_step(run, learner, given)
         sums.add(loss, objective, given.n_rows, given.rows_worth)
+        sums.add_parts(run.part_losses, given)
         sums.seconds = time.perf_counter() - begun
         run.progress.step()
         run.after_step(learner, loss, _rate(run.config.learning_rate_init, _clock(run, learner)))
@@ -296,14 +299,15 @@ def _train_step(run: Run, learner: Learner, given: ops.Given) -> tuple[float, fl
 
 def _stepper(run: Run, learner: Learner, given: ops.Given) -> Step:
     """The learner's for batches of this kind, but autograd where a layer's input and output gradient are to be kept."""
-    kind = type(given.x)
+    kind = given.kind
     if any(layer.tape.recording for layer in learner.layers.values()):
         learner.settle()
         learner.stepper = None
         return AutogradStep(run, learner)
     if learner.stepper is None or learner.taken is not kind:  # by the batch alone: a restart chooses the same
         learner.settle()
-        learner.stepper = sparse_step_for(run, learner) if kind is ops.SparseRows else step_for(run, learner)
+        chosen = {ops.SparseRows: sparse_step_for, JointGiven: joint_step_for}.get(kind, step_for)
+        learner.stepper = chosen(run, learner)
         learner.taken = kind
     if not learner.stepper.takes(given):
         learner.settle()
@@ -313,12 +317,14 @@ def _stepper(run: Run, learner: Learner, given: ops.Given) -> Step:
 
 
 def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> list[nn.Parameter]:
-    model.requires_grad_(False)
-    for name, activation in zip(model.layers, model.activations, strict=True):
-        if name in stage.layers:
-            model.layers[name].requires_grad_(True)
-            activation.requires_grad_(True)
-    model.extras.requires_grad_(list(model.layers)[-1] in stage.layers)
+    whole = set(stage.layers) == set(model.layers)
+    model.requires_grad_(whole)
+    if not whole:
+        for name, activation in zip(model.layers, model.activations, strict=True):
+            if name in stage.layers:
+                model.layers[name].requires_grad_(True)
+                activation.requires_grad_(True)
+        model.extras.requires_grad_(list(model.layers)[-1] in stage.layers)
     parameters = [p for p in model.parameters() if p.requires_grad]
     return parameters if extra is None else [*parameters, *extra.parameters()]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.nn import Autoencoder, SparseLinear
+from dsae.nn import Autoencoder, JointTrace, SparseLinear
 from dsae.train._run import Run
 from dsae.train._stages import Stage
 
@@ -20,6 +20,8 @@ def objective_of(run: Run, stage: Stage, extra: SparseLinear | None, given: ops.
     if run.activity is not None and run.model.training:
         run.activity.see(trace)
     loss = trace.loss(run.config.loss)
+    if isinstance(trace, JointTrace):
+        run.part_losses = {name: found.item() for name, found in trace.losses.items()}
     return loss, loss + sum(shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from dsae import ops
 from dsae.config import TrainConfig, whole_number
 from dsae.data import Source
-from dsae.nn import Autoencoder, as_arrays, as_tensors, target_nnz
+from dsae.nn import Autoencoder, Joint, as_arrays, as_tensors
 from dsae.shrink import Shrinker
 from dsae.store import Model
 from dsae.train._activity import Activity
@@ -22,6 +22,7 @@ from dsae.train._checkpoint import Checkpoints
 from dsae.train._corrupt import Corruption
 from dsae.train._events import Events, TrainingResult
 from dsae.train._interrupt import Interrupt
+from dsae.train._joint_batch import JointCorruption
 from dsae.train._learner import Learner
 from dsae.train._progress import ProgressLine
 from dsae.train._sensitivity import Sensitivity
@@ -55,10 +56,13 @@ class Run:
     l2: int = field(default_factory=ops.l2_bytes)
     variance: float | None = None
     activity: Activity | None = None
+    part_losses: dict[str, float] = field(default_factory=dict)
 
     @cached_property
-    def corruption(self) -> Corruption:
+    def corruption(self) -> Any:
         """What training steps do not see of the rows; asked for when the model has its centring."""
+        if isinstance(self.model, Joint):
+            return JointCorruption.of(self.model, self.config, self.seed, self.deviation)
         noisy = self.deviation is None and self.config.noise
         deviation = self.source.moments()[1] if noisy else self.deviation
         return Corruption.of(self.model, self.config, self.seed, deviation)
@@ -81,7 +85,8 @@ class Run:
     def measured(self, learner: Learner, loss: float) -> dict[str, float]:
         """Error and activity of an epoch, as far as its steps tell."""
         activity = {} if self.activity is None else self.activity.of_epoch()
-        return self._error(learner, loss) | activity
+        parts = learner.sums.mean_parts
+        return self._error(learner, loss) | activity | ({"losses": parts} if parts else {})
 
     def _error(self, learner: Learner, loss: float) -> dict[str, float]:
         found, threshold = {}, self.model.mean_threshold
@@ -110,7 +115,7 @@ class Run:
     def excess(self) -> str:
         """What to tell of an end before the last rewiring; nothing where the network has the density asked for."""
         shapes, reached = self.model.config.layer_shapes, self.model.density
-        asked = sum(target_nnz(self.model.config).values()) / sum(n_out * n_in for n_out, n_in in shapes.values())
+        asked = sum(self.model.final_nnz.values()) / sum(n_out * n_in for n_out, n_in in shapes.values())
         if reached <= asked:
             return ""
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.config import AutoencoderConfig, JointConfig, TrainConfig
 from dsae.shrink import (
     L1,
     L2,
@@ -90,15 +90,24 @@ def stagewise(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, 
     )
 
 
-def open_ended(model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> Stage:
+def side_by_side(model: JointConfig, train: TrainConfig, final: Mapping[str, int], seed: int) -> tuple[Stage, ...]:
+    """One stage that trains the networks of several modalities."""
+    shrinkers = (*_topology(model, train, final, seed), *_bounds(train, seed), *_rate(train))
+    return (Stage("joint", train.max_iter, tuple(model.layer_shapes), shrinkers=shrinkers),)
+
+
+def open_ended(
+    model: AutoencoderConfig | JointConfig, train: TrainConfig, final: Mapping[str, int], seed: int
+) -> Stage:
     """A single stage without a planned end; see `dsae.shrink.open_ended_method`."""
     topology = () if train.shrink == "none" else (Rewire(open_ended_method(train.shrink), final, seed),)
-    shrinkers = (*topology, *_bounds(train, seed), *_code(model, train.target_rate))
+    code = _rate(train) if isinstance(model, JointConfig) else _code(model, train.target_rate)
+    shrinkers = (*topology, *_bounds(train, seed), *code)
     return Stage("partial", 1, tuple(model.layer_shapes), shrinkers=shrinkers)
 
 
 def _topology(
-    model: AutoencoderConfig, train: TrainConfig, final: Mapping[str, int], seed: int
+    model: AutoencoderConfig | JointConfig, train: TrainConfig, final: Mapping[str, int], seed: int
 ) -> tuple[Shrinker, ...]:
     return (
         ()
@@ -120,6 +129,10 @@ def _bounds(train: TrainConfig, seed: int) -> tuple[Shrinker, ...]:
     if train.matryoshka:
         found.append(Matryoshka(train.matryoshka, train.loss))
     return tuple(found)
+
+
+def _rate(train: TrainConfig) -> tuple[Shrinker, ...]:
+    return () if train.target_rate is None else (TargetRate(train.target_rate),)
 
 
 def _code(model: AutoencoderConfig, rate: float | None) -> tuple[Shrinker, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dsae import ops
+from dsae.nn import Joint
 from dsae.train._learner import Learner
 from dsae.train._objective import objective_of
 from dsae.train._run import Run
@@ -51,6 +52,8 @@ class AutogradStep:
         ops.share_products(given.n_rows * sum(layer.in_features * layer.out_features for layer in by_matrix))
         loss, objective = objective_of(run, learner.stage, learner.extra, given)
         objective.backward()
+        if isinstance(run.model, Joint):
+            run.model.fill_gradients()
         return loss.item(), objective.item()
 
     def update(self) -> None:

@@ -1,0 +1,569 @@
+"""The estimator of several modalities."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from dsae import store
+from dsae.config import TrainConfig, in_range, loss_of, one_of, plain, true_or_false
+from dsae.data import JointSource, called
+from dsae.estimators._base import DSAEstimator, refuse_unknown
+from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
+from dsae.estimators._modalities import Modalities, configure_joint, labels_of, rows_at_hand
+from dsae.estimators._training import appended, final_metrics, trainer
+from dsae.metrics import Reconstruction, coherence
+from dsae.report import JointTable, joint_table
+from dsae.runtime import JointRuntime
+
+_ROWS_OF_A_JUDGE = 10_000
+
+
+class MultimodalAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
+    """Sparse autoencoders of several modalities with one code: images, texts, sounds, tables, counts.
+
+    Each modality has a sparse network of its own. The code of a row is ``f(sum_m w_m z_m / sum_m w_m)`` over what it
+    has, ``z_m`` being the code of modality ``m`` before its activation and ``w_m`` a positive number for each modality
+    and latent, which is learned. Every decoder reads that code, so whatever a row has is encoded, rebuilt, and
+    translated into what it lacks. Rows that lack something are normal, in training, too (docs/design/joint.md).
+
+    Rows are given by modality, ``{"image": images, "text": texts}``: arrays, data frames, scipy sparse matrices, which
+    stay sparse, sources, MuData, AnnData with obsm, or lists of paths, bytes, arrays and texts where the modality has
+    an encoder. A row lacks a modality if its key is absent, its entry is None, or all of it is NaN. Zero is a value.
+
+    Parameters
+    ----------
+    modalities : dict of str to encoder or None, optional
+        What makes rows of each modality, such as ``{"image": ImageRows((28, 28)), "table": None}`` with the
+        transformers of `dsae.features`; None for rows of numbers. By default those of the first rows, all of numbers.
+    n_components : int
+        Width of the code.
+    hidden_layer_sizes : sequence of int, "auto", or dict of them by modality
+        Widths of the encoders' hidden layers; "auto" is one layer as wide as the rows, at most 512.
+    decoder_layer_sizes : sequence of int, optional, or dict by modality
+        By default the encoder's, mirrored.
+    activation : str or dict by modality
+    code_activation : {"identity", "relu", "sigmoid", "softmax", "topk"}
+        Of the joint code.
+    output_activation : str or dict by modality
+        ``auto`` is the one that belongs to the loss.
+    loss : str or dict by modality
+        As in `DeepSparseAutoencoder`: ``mse``, ``bce``, or a likelihood of counts.
+    density : float or dict by modality
+        Share of the weights that are active when training ends.
+    block_size, shrink, l1, l2, target_rate, k
+        As in `DeepSparseAutoencoder`.
+    modality_dropout : float
+        Share of the rows, in [0, 1], of which a training step encodes a random part of what they have. The loss is over
+        all that they have, so the model learns to conclude from one modality to the others.
+    weights : dict of str to float, optional
+        How much each modality's loss counts; 1 by default. A loss is divided by its size where rows are predicted by
+        their mean, and each modality is centred and scaled to unit root mean square, so none outweighs the others by
+        its width or unit.
+    max_iter : int or "auto"
+    batch_size : int
+    learning_rate_init : float or "auto"
+    early_stopping : bool
+    validation_fraction : float
+    n_iter_no_change : int
+    tol : float
+        As in `DeepSparseAutoencoder`.
+    scale : bool
+        Whether every feature is scaled to unit variance, rather than all of a modality by one number.
+    noise, mask, mask_rescale, emphasis, precision, device
+        As in `DeepSparseAutoencoder`; noise is in units of each modality's spread.
+    random_state : int, RandomState or None
+    verbose : int
+    warm_start : bool
+    checkpoint : str, Path or dsae.train.Checkpoints, optional
+    checkpoint_every : float
+        As in `DeepSparseAutoencoder`.
+
+    Attributes
+    ----------
+    runtime_ : dsae.runtime.JointRuntime
+        The trained model; ``runtime_.modalities`` has the model of each modality.
+    modalities_ : tuple of str
+    encoders_ : dict of str to encoder
+        The fitted ones.
+    density_, nnz_ : float, int
+        Share and number of the active weights of all networks.
+    n_iter_ : int
+    history_ : list of dict
+        One row per epoch: ``loss``, ``losses`` by modality (of a squared error the unexplained share of the variance),
+        ``density``, ``learning_rate``, ``seconds``.
+    fit_time_ : float
+    interrupted_ : bool
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> images, labels = load_digits(return_X_y=True)
+    >>> names = np.eye(10)[labels]
+    >>> mm = MultimodalAutoencoder(n_components=16, density=0.2, max_iter=5, random_state=0)
+    >>> mm = mm.fit({"image": images, "name": names})
+    >>> mm.transform({"image": images[:3]}).shape, mm.translate({"name": names[:2]}, to="image").shape
+    ((3, 16), (2, 64))
+    """
+
+    runtime_: JointRuntime
+    history_: list[dict[str, Any]]
+
+    def __init__(
+        self,
+        modalities: Any = None,
+        n_components: int = 64,
+        *,
+        hidden_layer_sizes: Any = "auto",
+        decoder_layer_sizes: Any = None,
+        activation: Any = "relu",
+        code_activation: str = "identity",
+        output_activation: Any = "auto",
+        loss: Any = "mse",
+        density: Any = 0.05,
+        block_size: int = 1,
+        shrink: str = "tempered",
+        l1: float = 0.0,
+        l2: float = 0.0,
+        target_rate: float | None = None,
+        k: int | None = None,
+        modality_dropout: float = 0.5,
+        weights: Mapping[str, float] | None = None,
+        max_iter: int | str = "auto",
+        batch_size: int = 256,
+        learning_rate_init: float | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        scale: bool = False,
+        noise: float = 0.0,
+        mask: float | Sequence[float] = 0.0,
+        mask_rescale: bool = True,
+        emphasis: float = 1.0,
+        precision: str = "auto",
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+        checkpoint: Any = None,
+        checkpoint_every: float = 10.0,
+    ) -> None:
+        self._assign(locals())
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        on_epoch: Callable[[dict[str, Any]], Any] | None = None,
+        on_step: Callable[[dict[str, Any]], Any] | None = None,
+        every: int = 100,
+        **unknown: Any,
+    ) -> MultimodalAutoencoder:
+        """Train on rows of all modalities.
+
+        Parameters
+        ----------
+        X : dict of str to rows, MuData, AnnData with obsm, or JointSource
+            Every modality is in some rows, and every row has one.
+        y : ignored
+        validation : the same as ``X``, optional
+            Rows for early stopping instead of a random share of ``X``; implies ``early_stopping``.
+        on_epoch, on_step, every
+            As in `DeepSparseAutoencoder.fit`.
+        **unknown
+            Refused.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is invalid, modalities differ in length, one is unknown or in fewer than 16 rows, a row has
+            none, or holds NaN beside numbers.
+        FloatingPointError
+            If the loss is no longer a number.
+
+        Warns
+        -----
+        UserWarning
+            About two modalities that no row has both of.
+        """
+        refuse_unknown("fit", unknown)
+        begun = time.perf_counter()
+        train = trainer()
+        modalities = Modalities(self.modalities)
+        source = modalities.training_rows("fit", X)
+        true_or_false("warm_start", self.warm_start)
+        goes_on = self.warm_start and hasattr(self, "runtime_")
+        config, settings = configure_joint(self.get_params(deep=False), source)
+        earlier = self.history_ if goes_on else []
+        start = self._start(config) if goes_on else None
+        described = self._describe(settings, source, modalities, earlier)
+        hooks = (on_epoch, on_step, every)
+        events = FitEvents(self, X, settings.max_iter, lambda result: _attributes(described(result)), *hooks)
+        held_out = None
+        if validation is not None:
+            with called("validation"):
+                held_out = modalities.rows_like("fit", validation, source)
+        checkpoints = self._checkpoints(train)
+        seed = self._seed()
+        if checkpoints is not None and self.random_state is None:
+            seed = checkpoints.seed(seed)
+        result = train.fit_joint(
+            source, config, settings, start, seed, self.verbose, checkpoints, self.device, held_out, events
+        )
+        self._adopt(described(result), result.interrupted)
+        self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
+        self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
+        events.finish()
+        if checkpoints is not None and checkpoints is not self.checkpoint and not result.interrupted:
+            checkpoints.remove()
+        return self
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        on_epoch: Callable[[dict[str, Any]], Any] | None = None,
+        on_step: Callable[[dict[str, Any]], Any] | None = None,
+        every: int = 100,
+        **unknown: Any,
+    ) -> MultimodalAutoencoder:
+        """Learn from more rows, each seen once, continuing from the current model.
+
+        As `DeepSparseAutoencoder.partial_fit`: the first call sets modalities, encoders, widths, means and scales, so
+        give it representative rows of all modalities. Later rows may have any of them.
+
+        Parameters
+        ----------
+        X : the same as for `fit`
+        y : ignored
+        on_epoch, on_step, every
+            As in `DeepSparseAutoencoder.partial_fit`.
+        **unknown
+            Refused.
+
+        Returns
+        -------
+        self
+        """
+        refuse_unknown("partial_fit", unknown)
+        begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
+        train = trainer()
+        modalities = Modalities(self.modalities)
+        if fitted:
+            start: store.JointModel | None = self.runtime_.model
+            source = self.runtime_.source("partial_fit", X)
+            config, settings = self.runtime_.config, self._settings()
+        else:
+            start, source = None, modalities.training_rows("partial_fit", X)
+            config, settings = configure_joint(self.get_params(deep=False), source)
+        how = (start, self._seed(), self.verbose, self.device, Hooks(on_epoch, on_step, every))
+        result = train.learn_joint(source, config, settings, *how)
+        if start is None:
+            model = self._describe(settings, source, modalities, [])(result)
+        else:
+            kept = {
+                name: replace(of, layers=result.model.models[name].layers, extras=result.model.models[name].extras)
+                for name, of in start.models.items()
+            }
+            model = replace(
+                result.model, models=kept, encoders=start.encoders, totals=start.totals, training=start.training
+            )
+        self._adopt(model, result.interrupted)
+        self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
+        self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
+        return self
+
+    def _settings(self) -> TrainConfig:
+        """Those of training alone, as the parameters now are; what depends on the data is as it was."""
+        names = tuple(choice.name for choice in fields(TrainConfig))
+        given = self.get_params(deep=False)
+        kept = {name: value for name, value in self.runtime_.model.training.items() if name in names}
+        own = {name: given[name] for name in names if name in given and name != "loss" and given[name] != "auto"}
+        settings: dict[str, Any] = kept | own
+        return TrainConfig(**settings)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Joint codes of rows, float32 ``[n_samples, n_components]``, from whatever modalities they have."""
+        check_is_fitted(self)
+        return self.runtime_.codes(self.runtime_.source("transform", X))
+
+    def inverse_transform(self, X: Any, to: str | None = None) -> Any:
+        """Rows from codes.
+
+        Parameters
+        ----------
+        X : array-like or csr_matrix, shape (n_samples, n_components)
+        to : str, optional
+            The modality; by default a dict of all.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_features of the modality), or dict of them
+        """
+        check_is_fitted(self)
+        if to is not None:
+            return self.runtime_.decode(X, to)
+        return {name: self.runtime_.decode(X, name) for name in self.runtime_.names}
+
+    def reconstruct(self, X: Any) -> dict[str, np.ndarray]:
+        """All modalities from the joint code of what there is, ``[n_samples, n_features]`` each."""
+        check_is_fitted(self)
+        return self.runtime_.reconstruct(X)
+
+    def translate(self, X: Any, to: str) -> np.ndarray:
+        """Rows of the modality ``to`` from whatever other modalities rows have."""
+        check_is_fitted(self)
+        return self.runtime_.translate(X, to)
+
+    def render(self, name: str, rows: Any) -> Any:
+        """Pictures, sounds, texts or a table of rows of a modality, by its encoder's ``inverse_transform``."""
+        check_is_fitted(self)
+        return self.runtime_.render(name, rows)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean over the modalities of ``X`` of the share of their variance (or deviance) that is explained.
+
+        Each is rebuilt from all that the rows have, and measured on those that have it; 1 is perfect.
+        """
+        check_is_fitted(self)
+        source = self.runtime_.source("score", X)
+        losses = {name: loss_of(self.runtime_.modalities[name].loss) for name in source.parts}
+        errors = {name: Reconstruction(metrics=[loss.score_metric]) for name, loss in losses.items()}
+        for batch in source.batches(1024):
+            has = batch.present or {}
+            codes = self.runtime_.join(self.runtime_.latents(batch.parts), has)
+            for name, found in errors.items():
+                at = has.get(name, np.ones(batch.n_rows, bool))
+                if at.any():
+                    rows = batch.parts[name][at]
+                    found.update(rows, self.runtime_.decode(codes[at], name, totals=rows))
+        return float(np.mean([loss.score(errors[name].result()[loss.score_metric]) for name, loss in losses.items()]))
+
+    def fvu_table(self, X: Any) -> dict[str, dict[str, float]]:
+        """The unexplained share of the variance of every modality, made from every set of modalities.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            ``table["image+text"]["audio"]`` is the error of audio made from images and texts; 1 is that of the mean.
+        """
+        check_is_fitted(self)
+        return self.runtime_.fvu_table(X)
+
+    def table(self, X: Any, n: int = 6, seed: int = 0) -> JointTable:
+        """A picture of inputs and outputs: some rows, and what is made of each modality alone and of all together.
+
+        Parameters
+        ----------
+        X : the same as for `transform`
+        n : int
+            Rows, drawn by ``seed``.
+        seed : int
+
+        Returns
+        -------
+        dsae.report.JointTable
+            A notebook shows it; ``save(path)`` writes a page.
+        """
+        check_is_fitted(self)
+        return joint_table(self.runtime_, self.runtime_.source("table", X), n, seed)
+
+    def coherence(
+        self, X: Any, y: Any, *, judges: Mapping[str, Callable[[Any], np.ndarray]] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """How often what is made of a row is of the row's class.
+
+        Parameters
+        ----------
+        X : the same as for `transform`
+        y : array-like, shape (n_samples,)
+            Classes of the rows.
+        judges : dict of str to callable, optional
+            From rows of a modality to their classes; by default those of `judges` for the rows of ``X``.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            ``matrix["image"]["text"]`` is the share of images from which a text of the right class is made;
+            ``matrix["real"]`` how often the judges are right about the rows themselves.
+        """
+        check_is_fitted(self)
+        source = self.runtime_.source("coherence", X)
+        labels = labels_of(y, len(source), "coherence")
+        if judges is None:
+            judges = {name: _judge(source, name, labels) for name in source.parts}
+        for name in judges:
+            one_of("[coherence] every modality in judges", name, self.runtime_.names)
+        found = coherence(self.runtime_, source, labels, judges)
+        real = {}
+        for name in source.parts:
+            if name in judges:
+                own, rows = labels[source.has(name)], rows_at_hand(source, name)
+                real[name] = float(np.mean(np.asarray(judges[name](rows)) == own))
+        return {**found, "real": real}
+
+    def judges(self, X: Any, y: Any) -> dict[str, Callable[[Any], np.ndarray]]:
+        """Classifiers of real rows of each modality, for `coherence`.
+
+        Parameters
+        ----------
+        X : the same as for `transform`
+        y : array-like, shape (n_samples,)
+            Classes of the rows.
+
+        Returns
+        -------
+        dict of str to callable
+            Logistic regressions of up to 10,000 rows: from rows to their classes.
+        """
+        check_is_fitted(self)
+        source = self.runtime_.source("judges", X)
+        labels = labels_of(y, len(source), "judges")
+        return {name: _judge(source, name, labels) for name in source.parts}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model folder, atomically; see docs/format.md. `dsae.load` reads it without torch."""
+        check_is_fitted(self)
+        return store.write_joint(folder, self.runtime_.model)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> MultimodalAutoencoder:
+        """The fitted estimator of a joint model's folder, for use or for more training.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds no joint model.
+        OSError
+            If it cannot be read.
+        """
+        return cls.of(store.read_joint(folder, learning=True))
+
+    @classmethod
+    def of(cls, model: store.JointModel) -> MultimodalAutoencoder:
+        """The fitted estimator of a joint model."""
+        known = set(cls._get_param_names())
+        given = {name: value for name, value in model.training.items() if name in known}
+        estimator = cls(**_described_architecture(model), **given)
+        estimator._adopt(model)
+        estimator.modalities = {name: estimator.encoders_.get(name) for name in model.config.names}
+        return estimator
+
+    def _adopt(self, model: store.JointModel, interrupted: bool = False) -> None:
+        vars(self).update(_attributes(model), interrupted_=interrupted)
+
+    def _start(self, config: Any) -> store.JointModel:
+        """The model of the fit before, if it has the layers of ``config``."""
+        model = self.runtime_.model
+        if model.config.layer_shapes != config.layer_shapes:
+            raise ValueError(
+                f"[fit] warm_start needs the layers of the fit before, {model.config.layer_shapes}; got "
+                f"{config.layer_shapes}. Give the same widths, or set warm_start=False."
+            )
+        return model
+
+    def _describe(
+        self, settings: Any, source: JointSource, modalities: Modalities, earlier: list[dict[str, Any]]
+    ) -> Callable[[Any], store.JointModel]:
+        """What makes the model that is kept of a training's result."""
+        training = {name: value for name, value in asdict(settings).items() if name != "loss"}
+        seed = self.random_state
+        if isinstance(seed, Integral) and not isinstance(seed, bool):
+            training["random_state"] = int(seed)
+        encoders = {name: encoder.to_json() for name, encoder in modalities.encoders.items()}
+        names = {name: part.column_names for name, part in source.parts.items()}
+
+        def described(result: Any) -> store.JointModel:
+            model: store.JointModel = result.model
+            models, totals = {}, {}
+            for name, of in model.models.items():
+                loss = (model.config.losses or {})[name]
+                own = {**training, "loss": loss}
+                columns = names[name]
+                feature_names = None if columns is None else list(columns)
+                models[name] = replace(of, training=plain(own), feature_names=feature_names)
+                if loss_of(loss).exposure:
+                    totals[name] = float(source.of(name).moments()[0].sum(dtype=np.float64))
+            return replace(
+                model,
+                models=models,
+                totals=totals,
+                encoders=encoders,
+                training=plain(training),
+                history=appended(earlier, result.history),
+            )
+
+        return described
+
+    def _checkpoints(self, train: Any) -> Any:
+        if self.checkpoint is None or isinstance(self.checkpoint, train.Checkpoints):
+            return self.checkpoint
+        in_range("checkpoint_every", self.checkpoint_every, 0)
+        return train.Checkpoints(self.checkpoint, self.checkpoint_every)
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.runtime_.config.n_components
+
+
+def _attributes(model: store.JointModel) -> dict[str, Any]:
+    runtime = JointRuntime(model)
+    return {
+        "runtime_": runtime,
+        "modalities_": model.config.names,
+        "encoders_": runtime.encoders if model.encoders else {},
+        "density_": model.density,
+        "nnz_": model.nnz,
+        "history_": model.history,
+        "n_iter_": len(model.history),
+    }
+
+
+def _described_architecture(model: store.JointModel) -> dict[str, Any]:
+    """The parameters that a model's configuration answers to."""
+    config = model.config
+    of = config.modalities
+    first = of[config.names[0]]
+    by_modality = ("hidden_layer_sizes", "decoder_layer_sizes", "activation", "output_activation", "density")
+    return {
+        "n_components": config.n_components,
+        "code_activation": config.code_activation,
+        "k": config.k,
+        "block_size": first.block_size,
+        "loss": dict(config.losses or {}),
+        "weights": dict(config.weights or {}),
+        "modality_dropout": config.modality_dropout,
+        **{name: {each: getattr(own, name) for each, own in of.items()} for name in by_modality},
+    }
+
+
+def _judge(source: JointSource, name: str, labels: np.ndarray) -> Callable[[Any], np.ndarray]:
+    """A classifier of real rows, standardised by one number so that its penalty suits any unit."""
+    rows, own = source.of(name), labels[source.has(name)]
+    some = np.sort(np.random.default_rng(0).permutation(len(rows))[:_ROWS_OF_A_JUDGE])
+    X = rows_at_hand(source, name)
+    unit = float(np.sqrt(np.mean(np.square(rows.moments()[1])))) or 1.0
+    fitted = LogisticRegression(max_iter=1000).fit(X[some] / unit, own[some])
+    return lambda made: fitted.predict(made / np.float32(unit))

@@ -1,0 +1,92 @@
+"""Training of a joint model that continues as more data arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from dsae.config import JointConfig, TrainConfig, whole_number
+from dsae.data import JointSource
+from dsae.nn import Autoencoder, Joint, joint_nnz
+from dsae.store import JointModel
+from dsae.train._checkpoint import restoring
+from dsae.train._device import device_of, plain_torch
+from dsae.train._events import Events, TrainingResult
+from dsae.train._joint import JointStart, as_model, linear
+from dsae.train._loop import REMEDY, learn
+from dsae.train._stages import open_ended
+
+_DECIDES = ("shrink", "l1", "l2", "target_rate")
+
+
+@plain_torch()
+def learn_joint(
+    source: JointSource,
+    model_config: JointConfig,
+    config: TrainConfig,
+    start: JointModel | None = None,
+    seed: int = 0,
+    verbose: int = 0,
+    device: str = "auto",
+    events: Events | None = None,
+) -> TrainingResult:
+    """Take rows of several modalities into a joint model, once each; see `learn_rows`.
+
+    Returns
+    -------
+    TrainingResult
+        Its model has `JointModel.learning`, from which the next rows go on.
+    """
+    settings = {name: getattr(config, name) for name in _DECIDES}
+    if start is None or start.learning is None or start.config != model_config:
+        at = _begun(source, model_config, config, start, seed)
+    else:
+        with restoring("[partial_fit] What the model goes on from is damaged", REMEDY):
+            at = _taken_up(start, start.learning, settings)
+    model = at.model.to(device_of(device, model_config))
+    stage = open_ended(model_config, config, joint_nnz(model_config), at.seed)
+    history = [] if start is None else list(start.history)
+    beside = (None, verbose, at.state, events, None, at.deviations)
+    state, interrupted = learn(model, source, stage, config, at.seed, history, *beside)
+    kept = {"seed": at.seed, "settings": settings, "factors": model.factors, "deviations": at.deviations}
+    result = TrainingResult(replace(as_model(model), history=history, learning={**state, **kept}), history, interrupted)
+    if events is not None:
+        events.on_epoch(history[-1], lambda: result)
+    return result
+
+
+@dataclass(frozen=True)
+class _At:
+    """Where a model is before it sees more rows."""
+
+    model: Joint
+    seed: int
+    deviations: dict[str, np.ndarray]
+    state: Mapping[str, Any] | None
+
+
+def _begun(source: JointSource, config: JointConfig, train: TrainConfig, start: JointModel | None, seed: int) -> _At:
+    at_once = train if train.shrink == "none" else replace(train, shrink="random")  # at the final density
+    begun = JointStart.of(source, config, at_once, start, seed)
+    return _At(begun.model, seed, begun.deviations, None)
+
+
+def _taken_up(start: JointModel, learning: Mapping[str, Any], settings: Mapping[str, Any]) -> _At:
+    seed, config = whole_number("seed", learning["seed"], 2**31), start.config
+    deviations = dict(learning["deviations"])
+    factors = {name: float(learning["factors"][name]) for name in config.names}
+    if not all(np.isfinite(factor) and factor > 0 for factor in factors.values()):
+        raise ValueError("factors must be positive")
+    models = {}
+    for name, of in config.modalities.items():
+        if deviations[name].dtype != np.float32 or deviations[name].shape != (of.n_features,):
+            raise ValueError(f"deviation of {name} must be float32 of shape ({of.n_features},)")
+        models[name] = Autoencoder(linear(of), torch.Generator().manual_seed(seed))
+        models[name].set_layers(start.models[name].layers)
+        models[name].set_extras(start.models[name].extras)
+    same = learning["settings"] == settings
+    return _At(Joint(config, models, factors), seed, deviations, learning if same else {**learning, "shrinkers": None})

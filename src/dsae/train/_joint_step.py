@@ -1,0 +1,180 @@
+"""Steps of a joint model, one modality after another: only codes and their gradients meet."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from dsae import ops
+from dsae.config import ACTIVATIONS, Loss, loss_of
+from dsae.nn import Autoencoder, Joint, JointGiven, JointTrace
+from dsae.shrink import L1, L2, DropZeros, Rewire, TargetRate
+from dsae.train._learner import Learner
+from dsae.train._run import Run
+from dsae.train._step import AutogradStep
+
+_COVERED = (Rewire, L1, DropZeros, L2, TargetRate)
+
+
+class Part(Protocol):
+    """The network of one modality in a step."""
+
+    def encode(self, given: ops.Given) -> Tensor:
+        """Codes before they are joined, ``[n_rows, n_components]``."""
+        ...
+
+    def loss(self, given: ops.Given, code: Tensor, factor: float) -> tuple[float, Tensor]:
+        """The mean loss from joint codes, and ``factor`` times its gradient by them; the decoder keeps its own."""
+        ...
+
+    def backward(self, d: Tensor) -> None:
+        """The encoder's gradients, from that of what `encode` gave."""
+        ...
+
+
+class PanelPart:
+    """By `dsae.ops.NetworkGradients`, in two halves."""
+
+    def __init__(self, model: Autoencoder, loss: Loss) -> None:
+        self._model, self._loss, self._n = model, loss, len(model.encoder)
+        config, layers = model.config, []
+        for name, layer in model.layers.items():
+            assert layer.bias is not None
+            record = ACTIVATIONS[config.activations[name]]
+            layers.append(ops.StepLayer(layer.topology, layer.values, layer.bias, record, 0, layer.lines))
+        self._network = ops.NetworkGradients(layers)
+        self._parameters = [p for layer in model.layers.values() for p in (layer.values, layer.bias)]
+        self._entered: Any = None
+        self._code: ops.Panels | None = None
+
+    @staticmethod
+    def covers(model: Autoencoder, loss: Loss) -> bool:
+        """Whether it computes such a network and loss."""
+        kinds = [ACTIVATIONS[kind].name for kind in model.config.activations.values()]
+        return (
+            len(model.layers) <= ops.MOST_LAYERS
+            and all(ops.is_native(p) for p in model.parameters())
+            and set(model.extras) <= {"log_dispersion"}
+            and all(kind in ops.DIFFERENTIATED for kind in kinds)
+            and loss.name in ops.COMPARED
+        )
+
+    def encode(self, given: ops.Given) -> Tensor:
+        for parameter, grad in zip(self._parameters, self._network.grads, strict=True):
+            parameter.grad = grad  # type: ignore[union-attr]
+        self._entered = self._model.transformed(given.x)  # the network reads it once more on the way back
+        self._code = self._network.forward(self._entered, self._n, (self._model.mean, self._model.scale))
+        return ops.unpack(self._code)
+
+    def loss(self, given: ops.Given, code: Tensor, factor: float) -> tuple[float, Tensor]:
+        model, loss, size = self._model, self._loss, given.size
+        entering, how = ops.pack(code, self._code.lanes), {}  # type: ignore[union-attr]
+        d = torch.empty_like(entering.tensor)
+        if loss.exposure:
+            how["offset"] = ops.offset_of(given.aim.sum(1))  # type: ignore[union-attr]
+        for extra in model.extras.values():
+            extra.grad = torch.empty_like(extra) if extra.grad is None else extra.grad
+            how["dispersion"] = extra, extra.grad
+        summed = self._network.loss(
+            entering,
+            loss,
+            factor * loss.factor / size,
+            first=self._n,
+            target=model.aim(given),  # type: ignore[arg-type]
+            known=given.known,  # type: ignore[arg-type]
+            weight=given.weight,
+            dx=d,
+            **how,
+        )
+        return summed / size, ops.unpack(ops.Panels(d, code.shape[0]))
+
+    def backward(self, d: Tensor) -> None:
+        assert self._code is not None
+        self._network.backward(self._code, ops.pack(d, self._code.lanes).tensor)
+        self._entered = self._code = None
+
+
+class AutogradPart:
+    """Any network and any rows, by torch's autograd."""
+
+    def __init__(self, joint: Joint, name: str) -> None:
+        self._joint, self._name = joint, name
+        self._z: Tensor | None = None
+
+    def encode(self, given: ops.Given) -> Tensor:
+        with torch.enable_grad():
+            self._z = self._joint.encode_part(self._name, given)
+        return self._z.detach()
+
+    def loss(self, given: ops.Given, code: Tensor, factor: float) -> tuple[float, Tensor]:
+        code = code.detach().requires_grad_()
+        with torch.enable_grad():
+            alone = JointGiven({self._name: given}, {}, {}, given.n_rows)
+            found = JointTrace(self._joint, alone, code).losses[self._name]
+            (factor * found).backward()
+        assert code.grad is not None
+        return found.item(), code.grad
+
+    def backward(self, d: Tensor) -> None:
+        assert self._z is not None
+        self._z.backward(d)
+        self._z = None
+
+
+class JointStep(AutogradStep):
+    """Encoders, the joint code, decoders with their losses, and back: each network by the fastest way that it has.
+
+    `AutogradStep` is its oracle.
+    """
+
+    def __init__(self, run: Run, learner: Learner) -> None:
+        super().__init__(run, learner)
+        self._joint: Joint = run.model  # type: ignore[assignment]
+        self._on_weights = [s for s in learner.stage.shrinkers if isinstance(s, L2)]
+        self._on_code = [s for s in learner.stage.shrinkers if isinstance(s, TargetRate)]
+        self._panels: dict[str, PanelPart | None] = {}
+
+    @staticmethod
+    def covers(learner: Learner) -> bool:
+        """Whether nothing asks for more than codes and weights."""
+        return all(isinstance(shrinker, _COVERED) for shrinker in learner.stage.shrinkers)
+
+    def _part(self, name: str, given: ops.Given) -> Part:
+        model = self._joint.of(name)
+        if name not in self._panels:
+            loss = loss_of((self._joint.config.losses or {})[name])
+            by_matrix = all(layer.executor == "dense" for layer in model.layers.values())
+            self._panels[name] = PanelPart(model, loss) if not by_matrix and PanelPart.covers(model, loss) else None
+        found = self._panels[name]
+        dense = isinstance(given.x, Tensor) and isinstance(given.aim, Tensor)
+        return found if found is not None and dense else AutogradPart(self._joint, name)
+
+    def gradients(self, given: JointGiven) -> tuple[float, float]:  # type: ignore[override]
+        """Into ``grad`` of the parameters."""
+        model, penalty = self._joint, 0.0
+        self._learner.optimizer.forget()
+        ops.share_products(0)
+        parts = {name: self._part(name, part) for name, part in given.parts.items()}
+        codes = {name: part.encode(given.parts[name]).requires_grad_() for name, part in parts.items()}
+        with torch.enable_grad():
+            code = model.join(codes, given)
+            on_code = [shrinker.on_code(model.config, code) for shrinker in self._on_code]  # type: ignore[arg-type]
+        d = torch.zeros_like(code)
+        losses = {}
+        for name, part in parts.items():
+            where, factor = given.rows.get(name), model.factors[name] / len(parts)
+            mine = code.detach() if where is None else code.detach()[where]
+            losses[name], d_mine = part.loss(given.parts[name], mine, factor)
+            d = d.add_(d_mine) if where is None else d.index_add_(0, where, d_mine)
+        torch.autograd.backward([code, *on_code], [d, *(torch.ones_like(found) for found in on_code)])
+        for name, part in parts.items():
+            part.backward(codes[name].grad)  # type: ignore[arg-type]
+        model.fill_gradients()
+        penalty += sum(found.item() for found in on_code)
+        for shrinker in self._on_weights:
+            penalty += shrinker.add_gradient(model)  # type: ignore[arg-type]
+        self._run.part_losses = losses
+        loss = sum(model.factors[name] * found for name, found in losses.items()) / len(losses)
+        return loss, loss + penalty

@@ -1,0 +1,173 @@
+"""Commands on models of several modalities, from files to files."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from dsae import load
+from dsae.data import open_rows
+
+Image = pytest.importorskip("PIL.Image")
+WORDS = ("bright", "dark", "left", "right")
+QUICK = ("--n-components", 4, "--hidden-layer-sizes", 12, "--density", 0.5, "--max-iter", 30, "--verbose", 0)
+
+
+def picture(kind, rng):
+    """Half of it is light: all, none, the left or the right."""
+    light = np.zeros((8, 8))
+    light[:, {0: slice(0, 8), 1: slice(0, 0), 2: slice(0, 4), 3: slice(4, 8)}[kind]] = 200
+    file = io.BytesIO()
+    Image.fromarray((light + rng.integers(0, 40, (8, 8))).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Rows of pictures and words, of which some lack one; and the folder they were made of."""
+    from dsae.features import ImageRows, TextRows, prepare
+
+    folder, rng = tmp_path_factory.mktemp("joint"), np.random.default_rng(0)
+    given = folder / "given"
+    given.mkdir()
+    with open(given / "metadata.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["id", "image_file_name", "text", "label"])
+        for i in range(160):
+            kind = i % 4
+            (given / f"{i}.png").write_bytes(picture(kind, rng))
+            table.writerow(
+                [f"row-{i}", "" if i % 9 == 4 else f"{i}.png", "" if i % 9 == 0 else WORDS[kind], WORDS[kind]]
+            )
+    encoders = {"image": ImageRows((8, 8)), "text": TextRows(weights="counts")}
+    prepare(given, folder / "rows", encoders)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(prepared):
+    from dsae import cli
+
+    path = prepared / "model"
+    assert cli.run(list(map(str, ("fit", prepared / "rows", "-o", path, *QUICK)))) == 0
+    return path
+
+
+def test_a_fit_writes_a_model_of_all_modalities(dsae, prepared, tmp_path):
+    losses = ("--modality-losses", "text=multinomial", "--modality-weights", "image=2", "--modality-dropout", 0.3)
+    rows, out = prepared / "rows", tmp_path / "model"
+    done = dsae("fit", rows, "-o", out, "--test", rows, "--json", *losses, *QUICK, "--max-iter", 2)
+    assert done.code == 0, done.err
+    facts = json.loads(done.text)
+    assert facts["density"] == pytest.approx(0.5, abs=0.02)
+    assert {"train_score", "test_score", "loss_image", "loss_text"} <= set(facts)
+    config = load(out).config
+    assert (config.losses["text"], config.weights["image"], config.modality_dropout) == ("multinomial", 2.0, 0.3)
+    assert load(out).model.encoders.keys() == {"image", "text"}
+
+
+def test_codes_are_those_of_the_rows(dsae, prepared, model, tmp_path):
+    done = dsae("encode", model, prepared / "rows", "-o", tmp_path / "codes.csv")
+    assert done.code == 0, done.err
+    written = open_rows(tmp_path / "codes.csv")
+    found = written.load()
+    np.testing.assert_allclose(found.X, load(model).encode(open_rows(prepared / "rows")), rtol=1e-4, atol=1e-5)
+    assert found.rows.ids[:2].tolist() == ["row-0", "row-1"]
+
+
+def test_pictures_become_words_and_words_pictures(dsae, prepared, model, tmp_path):
+    rng = np.random.default_rng(5)
+    (tmp_path / "one.png").write_bytes(picture(2, rng))
+    done = dsae("translate", model, tmp_path / "one.png", "--to", "text", "-o", tmp_path / "one.txt")
+    assert done.code == 0, done.err
+    assert (tmp_path / "one.txt").read_text().split()[0] == "left"
+    words = tmp_path / "words"
+    words.mkdir()
+    for i, word in enumerate(WORDS):
+        (words / f"{i}.txt").write_text(word)
+    done = dsae("translate", model, words, "--to", "image", "-o", tmp_path / "made")
+    assert done.code == 0, done.err
+    made = [np.asarray(Image.open(tmp_path / "made" / f"{i}.png"), float) for i in range(4)]
+    assert made[2][:, :4].mean() > made[2][:, 4:].mean() + 50
+    assert made[0].mean() > made[1].mean() + 50
+
+
+def test_an_evaluation_tells_what_was_made_from_what(dsae, prepared, model):
+    done = dsae("evaluate", model, prepared / "rows", "--json")
+    assert done.code == 0, done.err
+    facts = json.loads(done.text)
+    assert set(facts["fvu"]) == {"image", "text", "image+text"}
+    assert facts["coherence"]["image"]["text"] > 0.9
+    shown = dsae("evaluate", model, prepared / "rows").text
+    assert "> image" in shown
+    assert "coherence" in shown
+
+
+def test_a_report_shows_pictures_and_words(dsae, prepared, model, tmp_path):
+    done = dsae("report", model, prepared / "rows", "-o", tmp_path / "report.html")
+    assert done.code == 0, done.err
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png") >= 6
+    assert "bright" in page
+    assert "<script" not in page
+
+
+def test_a_comparison_has_the_dense_twin_and_linear_maps(dsae, prepared, tmp_path):
+    out = tmp_path / "study"
+    done = dsae("compare", prepared / "rows", "-o", out, "--json", *QUICK, "--max-iter", 2)
+    assert done.code == 0, done.err
+    assert set(json.loads(done.text)["errors"]) == {"DSA", "dense twin", "single models", "PCA + least squares"}
+    assert (out / "report.html").is_file()
+    assert load(out / "model").names == ("image", "text")
+
+
+def test_info_describes_all_networks(dsae, model):
+    done = dsae("info", model)
+    assert done.code == 0, done.err
+    assert "image.encoder.0" in done.text
+    done = dsae("info", model / "image", "--json")
+    assert json.loads(done.text)["n_features"] == 64
+
+
+@pytest.mark.parametrize("command", ["decode", "reconstruct", "impute", "score", "select"])
+def test_other_commands_take_one_modality(dsae, model, prepared, command):
+    done = dsae(command, model, prepared / "rows")
+    assert done.code == 2
+    assert f"such as {model}/image" in done.err
+
+
+REFUSED = {
+    "no such modality": (("translate", "MODEL", "ROWS", "--to", "imge"), "Did you mean 'image'"),
+    "one modality": (("translate", "MODEL/image", "ROWS", "--to", "text"), "must have several modalities"),
+    "k": (("encode", "MODEL", "ROWS", "--k", "2"), "for models of one modality"),
+    "schedule": (("fit", "ROWS", "-o", "NEW", "--schedule", "stagewise"), "--schedule is for models of one modality"),
+    "dropout": (("fit", "ROWS", "-o", "NEW", "--modality-dropout", "2"), "0<=x<=1"),
+    "weights": (("fit", "ROWS", "-o", "NEW", "--modality-weights", "image=x"), "NAME=NUMBER"),
+    "in the way": (("fit", "ROWS", "-o", "ROWS"), "is not the folder of a joint model"),
+}
+
+
+@pytest.mark.parametrize(("args", "message"), REFUSED.values(), ids=REFUSED)
+def test_wrong_usage_is_told_in_a_line(dsae, model, prepared, tmp_path, args, message):
+    places = {"MODEL": model, "MODEL/image": model / "image", "ROWS": prepared / "rows", "NEW": tmp_path / "new"}
+    done = dsae(*(places.get(arg, arg) for arg in args))
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_options_of_several_modalities_need_some(dsae, data, tmp_path):
+    done = dsae("fit", data, "-o", tmp_path / "new", "--modality-dropout", 0.5)
+    assert done.code == 2
+    assert "is for rows of several modalities" in done.err
+
+
+def test_rows_of_other_encoders_are_refused(dsae, model, prepared, tmp_path):
+    from dsae.features import ImageRows, prepare
+
+    prepare(prepared / "given", tmp_path / "other", {"image": ImageRows((6, 6))}, exclude=("text",))
+    done = dsae("encode", model, tmp_path / "other")
+    assert done.code == 2
+    assert "another encoder of 'image'" in done.err

@@ -1,0 +1,46 @@
+"""A model of several modalities beside its baselines."""
+
+import json
+
+import numpy as np
+import pytest
+from tests.estimators.test_multimodal import CLASSES, views
+
+from dsae.comparison import LinearJoint, compare_joint
+from dsae.data import JointSource
+
+NAMES = ["DSA", "dense twin", "single models", "PCA + least squares"]
+
+
+@pytest.fixture(scope="module")
+def compared():
+    settings = {"n_components": 4, "hidden_layer_sizes": (12,), "density": 0.4, "max_iter": 6, "batch_size": 32}
+    return compare_joint(views(), views(1), CLASSES, verbose=0, random_state=0, **settings)
+
+
+def test_all_models_are_measured_on_the_same_rows(compared):
+    assert list(compared.sizes) == NAMES
+    assert compared.sizes["dense twin"]["density"] == 1
+    assert compared.sizes["DSA"]["nnz"] < compared.sizes["dense twin"]["nnz"]
+    pairs = {(given, to) for given, row in compared.errors["DSA"].items() for to in row}
+    assert len(pairs) == 21
+    assert set(compared.errors["single models"]["image"]) == {"image"}
+    assert set(compared.coherence) == {"DSA", "dense twin", "PCA + least squares"}
+    written = json.loads(compared.to_json())
+    assert set(written) == {"errors", "sizes", "coherence", "notes"}
+    table = compared.to_table()
+    assert table.row_count == 3 + 21 + 12
+
+
+def test_the_linear_map_is_exact_where_the_truth_is_linear():
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(400, 3))
+    rows = {
+        name: (factors @ rng.normal(size=(3, width)) + 5).astype(np.float32) for name, width in (("a", 9), ("b", 6))
+    }
+    has = {"b": rng.random(400) < 0.7}
+    model = LinearJoint.fit(JointSource(rows, has), 3)
+    made = model.decode(model.join(model.latents({"a": rows["a"]})), "b")
+    assert np.mean((made - rows["b"]) ** 2) < 0.02 * rows["b"].var()  # covariances of some rows and of all are mixed
+    exact = LinearJoint.fit(JointSource(rows), 3)
+    np.testing.assert_allclose(exact.decode(exact.join(exact.latents({"a": rows["a"]})), "b"), rows["b"], atol=1e-3)

@@ -1,0 +1,242 @@
+"""The estimator of several modalities."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer
+
+import dsae
+from dsae import MultimodalAutoencoder, store
+from dsae.features import TableRows
+
+CLASSES = np.arange(240) % 4
+
+
+def views(seed=0, classes=CLASSES):
+    """Rows of four classes, seen in three ways."""
+    rng = np.random.default_rng(seed)
+    prototypes = np.random.default_rng(9)
+    image, sound, word = (prototypes.normal(size=(4, width)) for width in (20, 15, 8))
+    n = len(classes)
+    return {
+        "image": (image[classes] + 0.2 * rng.normal(size=(n, 20))).astype(np.float32),
+        "sound": (30 + 10 * sound[classes] + 2 * rng.normal(size=(n, 15))).astype(np.float32),
+        "word": sp.csr_matrix(np.maximum(word[classes], 0).astype(np.float32)),
+    }
+
+
+def small(modalities=None, **changes):
+    settings = {"n_components": 6, "hidden_layer_sizes": (16,), "density": 0.4, "max_iter": 40, "batch_size": 32}
+    return MultimodalAutoencoder(modalities, **settings | {"learning_rate_init": 0.01, "random_state": 0} | changes)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return small().fit(views())
+
+
+def test_every_modality_is_made_from_every_other(fitted):
+    X = views(1)
+    matrix = fitted.coherence(X, CLASSES)
+    assert set(matrix) == {"image", "sound", "word", "image+sound+word", "real"}
+    assert min(min(row.values()) for row in matrix.values()) > 0.9
+    table = fitted.fvu_table(X)
+    assert len(table) == 7
+    assert max(row[to] for given, row in table.items() for to in row) < 0.7
+    assert table["image+sound+word"]["sound"] <= table["word"]["sound"]
+    assert fitted.score(X) > 0.6
+
+
+def test_codes_do_not_need_all_modalities_nor_all_rows(fitted):
+    X = views(1)
+    image = fitted.transform({"image": X["image"]})
+    both = fitted.transform({"image": X["image"], "sound": X["sound"]})
+    holed = X["sound"].copy()
+    holed[::2] = np.nan
+    some = fitted.transform({"image": X["image"], "sound": holed})
+    np.testing.assert_allclose(some[::2], image[::2], atol=1e-6)
+    np.testing.assert_allclose(some[1::2], both[1::2], atol=1e-6)
+
+
+def test_a_model_trained_on_holes_learns_from_what_there_is():
+    X, rng = views(), np.random.default_rng(0)
+    holes = {name: rng.random(len(CLASSES)) < 0.5 for name in X}
+    holes["image"] &= ~(holes["sound"] & holes["word"])
+    words = [None if hole else row for row, hole in zip(X["word"], holes["word"], strict=True)]
+    given = {"image": X["image"], "sound": np.where(holes["sound"][:, None], np.nan, X["sound"]), "word": words}
+    given["image"] = np.where(holes["image"][:, None], np.nan, X["image"])
+    mm = small().fit(given)
+    assert min(mm.coherence(views(1), CLASSES)["image"].values()) > 0.8
+    np.testing.assert_allclose(mm.runtime_.modalities["sound"].reconstruct(X["sound"]).mean(), 30, atol=5)
+
+
+def test_sparse_rows_and_dense_ones_give_one_model():
+    X = views()
+    one, other = small(max_iter=3).fit(X), small(max_iter=3).fit({**X, "word": X["word"].toarray()})
+    np.testing.assert_allclose(one.transform(X), other.transform(X), atol=1e-3)
+
+
+def test_a_fit_repeats_by_its_seed(fitted):
+    again = small().fit(views())
+    np.testing.assert_array_equal(again.transform(views()), fitted.transform(views()))
+    assert (small(random_state=1, max_iter=2).fit(views()).transform(views()) != fitted.transform(views())).any()
+
+
+def test_settings_by_modality_are_kept_by_a_folder(tmp_path):
+    X = views()
+    X["word"] = X["word"].astype(bool).astype(np.float32)
+    mm = small(
+        hidden_layer_sizes={"image": (12, 8)},
+        density={"image": 0.3, "sound": 0.5, "word": 1.0},
+        loss={"word": "bce"},
+        weights={"sound": 2.0},
+        max_iter=2,
+    ).fit(X)
+    of = mm.runtime_.config.modalities
+    assert of["image"].hidden_layer_sizes == (12, 8)
+    assert of["sound"].hidden_layer_sizes == (15,)  # by itself as wide as the rows
+    assert of["word"].output_activation == "sigmoid"
+    mm.save(tmp_path / "model")
+    again = MultimodalAutoencoder.load(tmp_path / "model")
+    assert again.loss == {"image": "mse", "sound": "mse", "word": "bce"}
+    assert again.density == {"image": 0.3, "sound": 0.5, "word": 1.0}
+    assert again.weights == {"image": 1.0, "sound": 2.0, "word": 1.0}
+    np.testing.assert_array_equal(again.transform(X), mm.transform(X))
+    np.testing.assert_array_equal(dsae.load(tmp_path / "model").encode(X), mm.transform(X))
+    image = dsae.load(tmp_path / "model" / "image")
+    np.testing.assert_array_equal(image.encode(X["image"]), mm.transform({"image": X["image"]}))
+    again.fit(X)
+
+
+def test_tables_come_back_as_tables(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"age": 20.0 + 10 * CLASSES + rng.normal(size=240), "kind": np.array(list("abcd"))[CLASSES]})
+    mm = small({"table": TableRows(), "image": None}, max_iter=60).fit({"table": table, "image": views()["image"]})
+    made = mm.translate({"image": views(1)["image"]}, to="table")
+    assert (mm.render("table", made)["kind"].to_numpy() == table["kind"].to_numpy()).mean() > 0.9
+    mm.save(tmp_path / "model")
+    loaded = dsae.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.encode({"table": table}), mm.transform({"table": table}))
+
+
+def test_counts_get_the_totals_of_their_rows():
+    texts = [["red apple", "green pear", "blue sea", "grey stone"][c] + " and" * (c + 1) for c in CLASSES]
+    counts = CountVectorizer().fit_transform(texts).astype(np.float32)
+    mm = small(loss={"text": "multinomial"}).fit({"text": counts, "image": views()["image"]})
+    made = mm.reconstruct({"image": views(1)["image"]})["text"]
+    np.testing.assert_allclose(made.sum(1), counts.sum() / 240, rtol=1e-4)
+    assert mm.score({"text": counts, "image": views()["image"]}) > 0.5
+    assert np.argmax(made[0]) == np.argmax(counts[0].toarray())
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path):
+    whole = small(max_iter=4).fit(views())
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    settings = {"max_iter": 4, "checkpoint": tmp_path / "run", "checkpoint_every": 0}
+    with pytest.raises(KeyboardInterrupt):
+        small(**settings).fit(views(), on_epoch=stop)
+    assert (tmp_path / "run").is_dir()
+    again = small(**settings).fit(views())
+    np.testing.assert_array_equal(again.transform(views()), whole.transform(views()))
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_stops_by_rows_of_its_own():
+    mm = small(early_stopping=True, n_iter_no_change=2, max_iter=60).fit(views())
+    assert "validation_loss" in mm.history_[0]
+    given = {"image": views(3)["image"]}
+    mm = small(early_stopping=True, max_iter=3).fit(views(), validation=given)
+    assert "validation_loss" in mm.history_[0]
+
+
+def test_more_rows_may_lack_what_the_first_had(tmp_path):
+    X = views()
+    mm = small()
+    for start in range(0, 240, 60):
+        mm.partial_fit({name: rows[start : start + 60] for name, rows in X.items()})
+    mm.partial_fit({"image": X["image"], "word": X["word"]})
+    assert mm.n_iter_ == 5
+    mm.save(tmp_path / "model")
+    again = MultimodalAutoencoder.load(tmp_path / "model").partial_fit(X)
+    np.testing.assert_array_equal(again.transform(X), mm.partial_fit(X).transform(X))
+
+
+def test_a_fit_goes_on_from_the_last(fitted):
+    mm = small(warm_start=True, max_iter=3).fit(views())
+    first = mm.history_[0]["loss"]
+    mm.fit(views())
+    assert mm.n_iter_ == 6
+    assert mm.history_[3]["loss"] < first
+
+
+def test_scikit_learns_habits():
+    mm = small({"image": None, "table": TableRows()})
+    assert "TableRows()" in repr(mm)
+    assert clone(mm).get_params()["n_components"] == 6
+    with pytest.raises(NotFittedError):
+        mm.transform(views())
+    with pytest.raises(TypeError, match="Did you mean 'density'"):
+        MultimodalAutoencoder(densty=0.1)
+    fitted = small(max_iter=1).fit(views())
+    assert fitted.get_feature_names_out()[0] == "multimodalautoencoder0"
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.transform(views()), fitted.transform(views()))
+
+
+def few(n):
+    rows = views()["image"].copy()
+    rows[n:] = np.nan
+    return rows
+
+
+def halves(first):
+    rows = views()["image" if first else "sound"].copy()
+    rows[first::2] = np.nan
+    return rows
+
+
+REFUSED = {
+    "few": ({}, {"image": few(9), "word": views()["word"]}, r"'image' is in 9 of 240"),
+    "unknown loss": ({"loss": {"imge": "bce"}}, views(), "Did you mean 'image'"),
+    "loss": ({"loss": {"sound": "bce"}}, views(), r"needs X\['sound'\] in \[0, 1\]"),
+    "weights": ({"weights": {"image": 0}}, views(), r"weights\['image'\] must be"),
+    "dropout": ({"modality_dropout": 1.5}, views(), "modality_dropout must be"),
+    "thresholds": ({"code_activation": "jumprelu"}, views(), "must have no thresholds"),
+    "modality": ({"modalities": {"image": None, "audio": None}}, views(), "does not know"),
+    "absent": ({"modalities": {"image": None, "audio": None}}, {"image": views()["image"]}, "must have the modality"),
+    "density": ({"density": {"image": 2}}, views(), r"density must be"),
+}
+
+
+@pytest.mark.parametrize(("settings", "X", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_fitted_is_told_in_a_line(settings, X, message):
+    with pytest.raises(ValueError, match=message) as found:
+        small(max_iter=1, **settings).fit(X)
+    assert "\n" not in str(found.value)
+
+
+def test_modalities_must_be_named():
+    with pytest.raises(TypeError, match="a dict of names and encoders"):
+        small("image").fit(views())
+    with pytest.raises(TypeError, match="must be a transformer"):
+        small({"image": 3}).fit(views())
+
+
+def test_two_modalities_that_never_meet_are_told():
+    with pytest.warns(UserWarning, match="No row has both 'one' and 'other'"):
+        small(max_iter=1).fit({"one": halves(1), "other": halves(0)})
+
+
+def test_a_folder_of_something_else_is_no_joint_model(tmp_path):
+    with pytest.raises(ValueError, match="not the folder of a joint model"):
+        MultimodalAutoencoder.load(tmp_path)
+    with pytest.raises(ValueError, match="not the folder of a joint model"):
+        store.read_joint(tmp_path)

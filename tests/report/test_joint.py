@@ -1,0 +1,61 @@
+"""The page of a joint model."""
+
+import re
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from dsae import MultimodalAutoencoder
+from dsae.data import Field, JointSource, Part
+from dsae.features import TableRows
+from dsae.report import joint_table, write_joint_report
+
+IMAGE = np.outer(np.linspace(0, 1, 8), np.linspace(0, 1, 8)).ravel()
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(0)
+    size = rng.random((60, 1))
+    rows = {
+        "image": (size * IMAGE + 0.01 * rng.random((60, 64))).astype(np.float32),
+        "numbers": sp.csr_matrix((size * np.eye(1, 12)).astype(np.float32)),
+    }
+    parts = {"image": Part("dense", 64, None, (Field("image", 0, 64, (8, 8)),))}
+    source = JointSource(rows, {"image": np.arange(60) != 7}, parts=parts)
+    return MultimodalAutoencoder(n_components=2, density=0.5, max_iter=3, random_state=0).fit(source), source
+
+
+def test_every_row_is_shown_with_what_is_made_of_it(fitted):
+    mm, rows = fitted
+    table = mm.table(rows, n=60)
+    assert table.html.count("<h3>") == 60
+    # given, from each alone, from both; the row without an image has no line for it
+    assert table.html.count("<tr>") == 59 * 5 + 3
+    pictures = len(re.findall("data:image/png", table.html))
+    assert pictures == 59 * 4 + 1
+    assert table._repr_html_() == table.html
+
+
+def test_a_page_is_one_file_without_scripts(fitted, tmp_path):
+    mm, rows = fitted
+    source = mm.runtime_.source("report", rows)
+    page = write_joint_report(tmp_path / "page.html", mm.runtime_, source, coherence={"image": {"numbers": 0.5}})
+    text = page.read_text()
+    assert "<script" not in text
+    assert "http" not in text.replace("http://www.w3.org", "")
+    assert "50 %" in text
+    assert "Training" in text
+    saved = mm.table(rows).save(tmp_path / "table.html")
+    assert saved.read_text().startswith("<!doctype html>")
+
+
+def test_names_from_elsewhere_are_only_text(tmp_path):
+    import pandas as pd
+
+    evil = "<script>alert(1)</script>"
+    frame = pd.DataFrame({evil: np.arange(40.0), "b": np.arange(40.0) % 3})
+    X = {"table": frame, "other": np.random.default_rng(0).random((40, 3))}
+    mm = MultimodalAutoencoder({"table": TableRows(), "other": None}, n_components=2, density=0.5, max_iter=1).fit(X)
+    assert "<script" not in joint_table(mm.runtime_, mm.runtime_.source("table", X)).html

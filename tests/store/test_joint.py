@@ -1,0 +1,152 @@
+"""The folder of a joint model: whole, or one modality at a time."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import dsae
+from dsae import store
+from dsae.config import JointConfig
+
+WIDTHS = {"image": 12, "text": 7}
+
+
+@pytest.fixture
+def joint(make_model):
+    models = {
+        name: make_model(width, 5, seed=i, hidden_layer_sizes=(6,), code_activation="relu")
+        for i, (name, width) in enumerate(WIDTHS.items())
+    }
+    config = JointConfig({name: model.config for name, model in models.items()}, weights={"text": 2})
+    weight = {name: np.full(5, 1 + i, np.float32) for i, name in enumerate(WIDTHS)}
+    return store.JointModel(config, models, weight, history=[{"loss": 1.0}], metrics={"fit_seconds": 2.0})
+
+
+def test_what_was_written_is_read(joint, tmp_path):
+    store.write_joint(tmp_path / "model", joint)
+    again = store.read_joint(tmp_path / "model")
+    assert again.config == joint.config
+    assert (again.history, again.metrics) == (joint.history, joint.metrics)
+    for name in WIDTHS:
+        np.testing.assert_array_equal(again.weight[name], joint.weight[name])
+        for layer, (topology, values, _) in again.models[name].layers.items():
+            np.testing.assert_array_equal(values, joint.models[name].layers[layer].values)
+            np.testing.assert_array_equal(topology.indices, joint.models[name].layers[layer].topology.indices)
+
+
+def test_a_modality_is_an_ordinary_model_where_it_lies_and_where_it_is_copied_to(joint, tmp_path, rng):
+    folder = store.write_joint(tmp_path / "model", joint)
+    shutil.copytree(folder / "image", tmp_path / "alone")
+    X = rng.random((3, 12)).astype(np.float32)
+    wanted = dsae.load(folder).encode({"image": X})
+    for place in (folder / "image", tmp_path / "alone"):
+        np.testing.assert_array_equal(dsae.load(place).encode(X), wanted)
+
+
+def test_a_modality_is_read_as_the_whole_was_committed(joint, tmp_path):
+    """A writer that was killed between the commit and the heads of the subfolders leaves old heads there."""
+    folder = store.write_joint(tmp_path / "model", joint)
+    old = (folder / "image" / "config.json").read_text()
+    store.write_joint(folder, joint)
+    (folder / "image" / "config.json").write_text(old)
+    assert dsae.load(folder / "image").model.nnz == joint.models["image"].nnz
+    (folder / "image" / "config.json").unlink()
+    assert dsae.load(folder / "image").model.nnz == joint.models["image"].nnz
+
+
+def test_a_writer_that_fails_leaves_the_old_model(joint, tmp_path, monkeypatch):
+    folder = store.write_joint(tmp_path / "model", joint)
+    before = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", full)
+        with pytest.raises(OSError, match="No space"):
+            store.write_joint(folder, joint)
+    after = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_saving_again_leaves_no_file_behind(joint, tmp_path):
+    folder = store.write_joint(tmp_path / "model", joint)
+    n_files = len(list(folder.rglob("*")))
+    store.write_joint(folder, joint)
+    assert len(list(folder.rglob("*"))) == n_files
+
+
+def test_nothing_else_is_written_over(joint, make_model, tmp_path):
+    folder = store.write_joint(tmp_path / "model", joint)
+    for target in (folder, folder / "image"):
+        with pytest.raises(ValueError, match=r"not a model folder|part of the joint model"):
+            store.write(target, make_model())
+    store.write(tmp_path / "other", make_model())
+    with pytest.raises(ValueError, match="not the folder of a joint model"):
+        store.write_joint(tmp_path / "other", joint)
+    with pytest.raises(ValueError, match="it holds a joint model"):
+        store.read(folder)
+
+
+def changed(folder, **changes):
+    head = folder / "joint.json"
+    content = json.loads(head.read_text())
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        at = content
+        for key in way:
+            at = at[key]
+        at[last] = value
+    head.write_text(json.dumps(content))
+
+
+DAMAGE = {
+    "format": {"format": "dsae"},
+    "version": {"format_version": 2},
+    "no config": {"joint": None},
+    "unknown setting": {"joint__evil": 1},
+    "weights": {"joint__weights": {"image": -1, "text": 1}},
+    "dropout": {"joint__modality_dropout": 2},
+    "name": {"joint__modalities": {"../x": {"n_features": 12, "n_components": 5}}},
+    "other code": {"joint__modalities__text__n_components": 4},
+    "header": {"modalities__image__model__n_features": 13},
+    "no header": {"modalities__image": None},
+    "encoders": {"encoders": {"image": 3}},
+    "an encoder of nothing": {"encoders": {"sound": "{}"}},
+    "totals": {"totals": {"image": float("nan")}},
+    "history": {"history": [1]},
+}
+
+
+@pytest.mark.parametrize("changes", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_head_is_told_in_a_line(joint, tmp_path, changes):
+    folder = store.write_joint(tmp_path / "model", joint)
+    changed(folder, **changes)
+    with pytest.raises(ValueError, match=r"^\[load\]") as found:
+        store.read_joint(folder)
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("weight", [np.zeros(5), np.full(5, np.nan), np.ones(4), None], ids=str)
+def test_weights_are_positive_numbers(joint, tmp_path, weight):
+    from dataclasses import replace
+
+    bad = {"image": joint.weight["image"]} if weight is None else {**joint.weight, "text": weight.astype(np.float32)}
+    folder = store.write_joint(tmp_path / "model", replace(joint, weight=bad))
+    with pytest.raises(ValueError, match=r"must hold"):
+        store.read_joint(folder)
+
+
+def test_a_file_that_was_cut_is_told(joint, tmp_path):
+    folder = store.write_joint(tmp_path / "model", joint)
+    (path,) = (folder / "text").glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match="truncated or corrupt"):
+        store.read_joint(folder)
+    (path,) = folder.glob("joint-*.safetensors")
+    save_file({name: -value for name, value in load_file(path).items()}, path)
+    with pytest.raises(ValueError, match=r"\[load\]"):
+        store.read_joint(folder)
