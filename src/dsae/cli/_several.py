@@ -266,7 +266,7 @@ def compare_several(
     from dsae.comparison import compare_joint
     from dsae.report import write_joint_report
 
-    given = estimator_of(parameters, several).get_params(deep=False)
+    given: dict[str, Any] = estimator_of(parameters, several).get_params(deep=False)
     if test is None:
         source, test = source.split(0.2, int(given["random_state"] or 0))
     compared = compare_joint(source, test, _labels(test), **given)

@@ -362,7 +362,7 @@ def _listed(verb: str, name: str, values: list[Any]) -> tuple[Any, np.ndarray]:
             f"[{verb}] X[{name!r}] must hold rows of numbers; got {type(there[0]).__name__}. Give the modality an "
             "encoder, such as dsae.features.TextRows or ImageRows."
         )
-    rows = sp.vstack(there, format="csr") if sp.issparse(there[0]) else np.asarray(there)
+    rows: Any = sp.vstack(there, format="csr") if sp.issparse(there[0]) else np.asarray(there)
     if has.all():
         return rows, has
     where = np.zeros(has.size, np.int64)

@@ -465,7 +465,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         given = {name: value for name, value in model.training.items() if name in known}
         estimator = cls(**_described_architecture(model), **given)
         estimator._adopt(model)
-        estimator.modalities = {name: estimator.encoders_.get(name) for name in model.config.names}
+        estimator.set_params(modalities={name: estimator.encoders_.get(name) for name in model.config.names})
         return estimator
 
     def _adopt(self, model: store.JointModel, interrupted: bool = False) -> None:

@@ -149,7 +149,7 @@ def joint_table(runtime: JointRuntime, source: JointSource, n: int = _SHOWN, see
     blocks = []
     for i in range(batch.n_rows):
         one = batch[i : i + 1]
-        there = [name for name in names if one.present is None or bool(one.present.get(name, [True])[0])]
+        there = [name for name in names if one.present is None or bool(np.all(one.present.get(name, True)))]
         latents = runtime.latents({name: one.parts[name] for name in there})
         rows = {name: _dense(one.parts[name]) for name in there}
         lines = [("given", {name: pictures.cell(name, row) for name, row in rows.items()})]

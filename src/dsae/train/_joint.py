@@ -74,7 +74,7 @@ def fit_joint(
         return as_model(model)
 
     how = (validation, verbose, None, checkpoints, events, trained, None, begun.deviations)
-    told = fit(model, training, stages, config, seed, *how)
+    told = fit(model, training, stages, config, seed, *how)  # type: ignore[arg-type]
     return TrainingResult(trained(), *told)
 
 

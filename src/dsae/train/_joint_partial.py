@@ -51,7 +51,7 @@ def learn_joint(
     stage = open_ended(model_config, config, joint_nnz(model_config), at.seed)
     history = [] if start is None else list(start.history)
     beside = (None, verbose, at.state, events, None, at.deviations)
-    state, interrupted = learn(model, source, stage, config, at.seed, history, *beside)
+    state, interrupted = learn(model, source, stage, config, at.seed, history, *beside)  # type: ignore
     kept = {"seed": at.seed, "settings": settings, "factors": model.factors, "deviations": at.deviations}
     result = TrainingResult(replace(as_model(model), history=history, learning={**state, **kept}), history, interrupted)
     if events is not None:

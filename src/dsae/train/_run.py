@@ -51,7 +51,7 @@ class Run:
     stopping: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
-    deviation: np.ndarray | None = None
+    deviation: Any = None  # of every feature; by modality, if there are several
     isa: str = field(default_factory=ops.isa)
     l2: int = field(default_factory=ops.l2_bytes)
     variance: float | None = None
@@ -82,7 +82,7 @@ class Run:
             activity = {} if self.activity is None else self.activity.of_batch()
             self.events.on_step(row | {"loss": loss, "learning_rate": rate} | self._error(learner, loss) | activity)
 
-    def measured(self, learner: Learner, loss: float) -> dict[str, float]:
+    def measured(self, learner: Learner, loss: float) -> dict[str, Any]:
         """Error and activity of an epoch, as far as its steps tell."""
         activity = {} if self.activity is None else self.activity.of_epoch()
         parts = learner.sums.mean_parts
