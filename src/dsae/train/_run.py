@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from dsae import ops
 from dsae.config import TrainConfig, whole_number
 from dsae.data import Source
