@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dsae.runtime import Runtime
 
 
-def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+def names_between_commas(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
     return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
 
 
@@ -22,9 +22,14 @@ _OPTIONS = (
     click.option("--id-column", metavar="NAME", help="Column that names the rows; by default the one of unique texts."),
     click.option("--label-column", metavar="NAME", help="Column of labels, which is no feature."),
     click.option(
-        "--columns", metavar="NAMES", callback=_names, help="Features, between commas; by default all others."
+        "--columns",
+        metavar="NAMES",
+        callback=names_between_commas,
+        help="Features, between commas; by default all others.",
     ),
-    click.option("--exclude", metavar="NAMES", callback=_names, help="Columns to leave out, between commas."),
+    click.option(
+        "--exclude", metavar="NAMES", callback=names_between_commas, help="Columns to leave out, between commas."
+    ),
     click.option("--delimiter", help="Between the fields of a text file; by default it is recognised."),
     click.option("--decimal", help="Decimal point of a text file.  [default: .]"),
     click.option("--encoding", help="Of a text file.  [default: utf-8]"),

@@ -68,7 +68,7 @@ def _text(name: str, endings: tuple[str, ...], writer: str) -> Format:
 def _arrow(name: str, endings: tuple[str, ...], magic: bytes | None, writer: str = "ArrowWriter") -> Format:
     how: dict = {"writer": f"_writers:{writer}", "needs": "pyarrow", "extra": "tables", "magic": magic}
     how["table"] = "_tables:ArrowTable"
-    return Format(name, endings, "_arrow:ArrowReader", _COLUMNS, **how)
+    return Format(name, endings, "_modalities:open_arrow", _COLUMNS, **how)
 
 
 _TABLE = (

@@ -25,6 +25,9 @@ from dsae.data._joint import gives_parts as gives_parts
 from dsae.data._joint import never_together as never_together
 from dsae.data._kinds import as_numbers as as_numbers
 from dsae.data._known import Known as Known
+from dsae.data._modalities import ModalityStream as ModalityStream
+from dsae.data._modality_columns import Modality as Modality
+from dsae.data._modality_writer import ModalityWriter as ModalityWriter
 from dsae.data._names import ids_of as ids_of
 from dsae.data._names import read_names as read_names
 from dsae.data._objects import source_of as source_of

@@ -26,9 +26,9 @@ class ArrowReader(Reader):
     A row group is read page by page; a record batch comes into memory whole. Arrow's stream format is one part.
     """
 
-    def __init__(self, path: Path, options: ReadOptions) -> None:
+    def __init__(self, path: Path, options: ReadOptions, file: Any = None) -> None:
         super().__init__(path)
-        self._file = _opened(path)
+        self._file = opened(path) if file is None else file
         schema, n_rows = self._file.schema, self._file.n_rows
         if not 0 <= n_rows <= _MOST_ROWS_PER_BYTE * path.stat().st_size:
             raise DamagedError(f"{n_rows} rows in {path.stat().st_size} bytes")
@@ -59,11 +59,7 @@ class ArrowReader(Reader):
         return pa.Table.from_batches(batches)
 
     def _batches(self, part: int, columns: Sequence[str], n_rows: int) -> Iterator[Any]:
-        """Record batches, found sound."""
-        for batch in from_library(self._file.batches(part, columns, n_rows)):
-            with library():
-                batch.validate(full=True)
-            yield batch
+        return sound(self._file.batches(part, columns, n_rows))
 
     def __len__(self) -> int:
         return self._file.n_rows
@@ -81,6 +77,14 @@ class ArrowReader(Reader):
             if batch.num_rows:
                 yield chunk_of(self.name, start, batch, choice, self.n_features, ids)
             start += batch.num_rows
+
+
+def sound(batches: Iterator[Any]) -> Iterator[Any]:
+    """Record batches, checked."""
+    for batch in from_library(batches):
+        with library():
+            batch.validate(full=True)
+        yield batch
 
 
 def chosen(name: str, schema: Any, first: Any, options: ReadOptions) -> Choice:
@@ -218,7 +222,8 @@ def _index_of(schema: Any) -> list[str]:
     return [name for name in schema.names if name == PANDAS_INDEX[2] or name in listed]
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> Any:
+    """A file of Parquet or Arrow, as a schema, numbers of rows and parts, and batches."""
     with open(path, "rb") as file:
         begin = file.read(4)
     if begin[:3] == b"PAR":

@@ -19,6 +19,7 @@ from dsae.data._arrays import is_tenx, open_tenx
 from dsae.data._batch import Rows
 from dsae.data._errors import ChangedError, explained
 from dsae.data._folder import FolderReader
+from dsae.data._modalities import stream_of
 from dsae.data._names import check_names
 from dsae.data._packages import check_package, resolved
 from dsae.data._reader import Reader, ReadOptions
@@ -28,7 +29,8 @@ from dsae.data._stream import StreamSource
 _STDIN = "standard input"
 _WITH_KEY = "|".join(re.escape(ending) for kind in FORMATS.values() if "key" in kind.takes for ending in kind.endings)
 _ALWAYS_TAKEN = ("n_features", "whole", "texts")
-_NO_ROWS = ("dataset_info.json", "state.json")  # beside the files of a Hugging Face data set
+# Beside the files of a Hugging Face data set, and of those of `dsae prepare`.
+_NO_ROWS = ("dataset_info.json", "state.json", "encoders.json", "problems.txt")
 
 
 def open_rows(
@@ -142,7 +144,7 @@ def open_rows(
                 "columns of the file."
             )
         reader.column_names = check_names(feature_names, reader.n_features, f"feature_names of {reader.name}")
-    return StreamSource(reader, missing=missing)
+    return stream_of(reader, missing)
 
 
 def read_rows(path: str | Path, id_column: str | None = None, **options: Any) -> tuple[Rows, list[str] | None]:

@@ -79,7 +79,7 @@ class StreamSource:
 
     def _with(self, **changed: Any) -> StreamSource:
         own = {"keep": self._keep, "missing": self.missing, "target": self._target, "weight": self._weight}
-        return StreamSource(self.reader, **(own | changed))
+        return type(self)(self.reader, **(own | changed))
 
     def __len__(self) -> int:
         return self._n_kept
@@ -188,7 +188,7 @@ class StreamSource:
             own = slice(start, start + rows.shape[0])
             beside = {"target": self._target, "weight": self._weight}
             beside = {name: None if values is None else values[own] for name, values in beside.items()}
-            batch = Batch.of(rows, np.arange(own.start, own.stop), ids=ids, labels=labels, **beside)
+            batch = self._batch(rows, np.arange(own.start, own.stop), ids=ids, labels=labels, **beside)
             if self._keep is None:
                 yield batch
                 continue
@@ -196,6 +196,9 @@ class StreamSource:
             mine = self._keep(batch.numbers)
             if mine.any():
                 yield batch[mine]
+
+    def _batch(self, rows: Any, numbers: np.ndarray, **more: Any) -> Batch:
+        return Batch.of(rows, numbers, **more)
 
     def _in_order(self, ids: bool = False) -> Iterator[Batch]:
         return self._kept(self.reader.chunks(ids, self.missing))
@@ -207,10 +210,10 @@ class StreamSource:
         full = _POOL_BYTES if 4 * len(self) * self.n_features <= _POOL_BYTES else _POOL_BYTES // 8
         for batch in self._kept(self._scattered(rng)):
             pool.append(batch)
-            size, n_rows = size + n_bytes(batch.rows), n_rows + batch.n_rows
+            size, n_rows = size + _bytes_of(batch), n_rows + batch.n_rows
             if size >= full and n_rows >= _LEAST_BATCHES_IN_POOL * batch_size:
                 yield _half_of(pool, rng.permutation(n_rows))
-                size, n_rows = n_bytes(pool[0].rows), pool[0].n_rows
+                size, n_rows = _bytes_of(pool[0]), pool[0].n_rows
                 full = min(2 * full, _POOL_BYTES)
         if pool:
             yield Batch.stack(pool)[rng.permutation(n_rows)]
@@ -304,6 +307,10 @@ class StreamSource:
     def is_small(self) -> bool:
         """Whether the rows are better read once, into memory, than in every epoch."""
         return self.reader.in_memory or 4 * len(self) * self.n_features <= _SMALL
+
+
+def _bytes_of(batch: Batch) -> int:
+    return sum(map(n_bytes, batch.parts.values()))
 
 
 def _half_of(pool: list[Batch], order: np.ndarray) -> Batch:

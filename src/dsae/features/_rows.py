@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +15,8 @@ from dsae.features._coding import Coder, with_moments
 from dsae.features._describe import Choices, described
 from dsae.features._filled import filled
 from dsae.features._frames import as_given, as_table
+from dsae.features._json import read_kind, to_json
 from dsae.features._schema import MISSING, Column, Schema
-
-_FORMAT, _VERSION = "dsae table", 1
-_LONGEST_JSON = 1 << 28
 
 
 class TableRows(TransformerMixin, BaseEstimator):
@@ -245,11 +242,34 @@ class TableRows(TransformerMixin, BaseEstimator):
         _check_feature_names_in(self, input_features)
         return np.array(self.schema_.feature_names, dtype=object)
 
+    def present(self, X: Any) -> np.ndarray:
+        """Which rows of a table have a value in any column that becomes a feature, bool ``[n_samples]``."""
+        return np.asarray(~np.isnan(self.transform(X)).all(axis=1))
+
+    @property
+    def field(self) -> tuple[int, ...]:
+        """Number of features."""
+        check_is_fitted(self)
+        return (self.schema_.n_features,)
+
+    @property
+    def n_features(self) -> int:
+        """Width of a row."""
+        return self.field[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What it has learned, as JSON can hold it."""
+        check_is_fitted(self)
+        return {"kind": "table", **self.schema_.to_dict()}
+
     def to_json(self) -> str:
         """What it has learned, as text for `from_json`."""
-        check_is_fitted(self)
-        content = {"format": _FORMAT, "format_version": _VERSION, **self.schema_.to_dict()}
-        return json.dumps(content, ensure_ascii=False, indent=1)
+        return to_json(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> TableRows:
+        """The reverse of `to_dict` without its kind, from an untrusted file."""
+        return cls.of(Schema.from_dict(content))
 
     @classmethod
     def from_json(cls, text: str) -> TableRows:
@@ -260,17 +280,7 @@ class TableRows(TransformerMixin, BaseEstimator):
         ValueError
             If the text is something else.
         """
-        if len(text) > _LONGEST_JSON:
-            raise ValueError(f"[from_json] The text must be shorter than {_LONGEST_JSON} characters; got {len(text)}.")
-        try:
-            content = json.loads(text)
-            if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
-                raise ValueError("it does not describe a table.")
-            if content.pop("format_version", None) != _VERSION:
-                raise ValueError("it comes from another version of dsae.")
-            return cls.of(Schema.from_dict(content))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"[from_json] The text must be what to_json has written; {error}") from None
+        return read_kind(text, "table")
 
     @classmethod
     def of(cls, schema: Schema) -> TableRows:

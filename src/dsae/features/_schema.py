@@ -32,6 +32,7 @@ _ARROW = re.compile(
 )
 NULLABLE = re.compile(r"(string|boolean|U?[Ii]nt(8|16|32|64)|[Ff]loat(16|32|64))(\[(python|pyarrow)\])?")
 """Dtypes of pandas that are lost in Arrow."""
+_LARGEST = 1e300  # of means and scales: their product with a value of a row is still a number
 _SURROGATES = re.compile(r"[\ud800-\udfff]")  # halves of characters, which JSON may hold and Arrow may not
 _FROM_JSON: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
@@ -157,12 +158,13 @@ def _of_type(name: str, kind: str, value: Any) -> Any:
     if any(_SURROGATES.search(text) for text in (value if type(value) is tuple else [value]) if type(text) is str):
         raise ValueError(f"{name} of a column must be whole characters; got {value!r:.60}.")
     number: Any = value
-    return float(number) if kind == "float" and abs(number) < 1e300 else number
+    return float(number) if kind == "float" and abs(number) < _LARGEST else number
 
 
 def _fault(column: Column) -> str:
     """What contradicts the rest of a column, or an empty string."""
-    if not (type(column.mean) is type(column.scale) is float and math.isfinite(column.mean + column.scale)):
+    measured = type(column.mean) is type(column.scale) is float
+    if not measured or not max(abs(column.mean), abs(column.scale)) < _LARGEST or math.isnan(column.scale):
         return "must have a finite mean and scale"
     if column.scale < 0 or type(column.joined) is not int or column.joined < 0:
         return f"must have a scale and a number of joined classes of at least 0; got {column.scale}, {column.joined}"

@@ -1,0 +1,316 @@
+"""Folders as people keep them become rows; what cannot be read is named, counted and listed, and loses nothing."""
+
+import io
+import json
+import os
+import tarfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.covering import covering, each
+from tests.features.media import chirp, encoded, picture, tone, wav
+
+from dsae.data import Batch, open_rows
+from dsae.features import AudioRows, ImageRows, TextRows, encoders_from_json, prepare
+
+pytest.importorskip("PIL")
+pytest.importorskip("soundfile")
+SOUND = AudioRows(8000, 0.25, 8)
+ENCODERS = {"image": ImageRows(6), "audio": SOUND}
+
+
+def put(folder, files):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def image(seed):
+    return encoded(picture(6, 6, seed=seed))
+
+
+def sound(hertz):
+    return wav(tone(hertz, 0.25))
+
+
+def loaded(folder):
+    """All rows; those of one modality alone are a plain table."""
+    batch = Batch.stack(list(open_rows(folder).chunks()))
+    if list(batch.parts) != ["X"]:
+        return batch
+    (name,) = encoders_from_json((folder / "encoders.json").read_text("utf-8"))
+    return Batch({name: batch.rows}, batch.numbers, {name: np.ones(len(batch), bool)}, batch.ids, batch.labels)
+
+
+def images_of(batch):
+    return [np.rint(row * 255).astype(int).tolist() for row in batch.parts["image"]]
+
+
+def expected_images(seeds):
+    return [picture(6, 6, seed=seed).reshape(-1).astype(int).tolist() for seed in seeds]
+
+
+@each({"nested": [False, True]})
+def test_files_with_equal_names_are_a_row(nested, tmp_path):
+    names = ("images/{}.png", "sound/{}.wav", "words/{}.txt") if nested else ("{}.png", "{}.wav", "{}.txt")
+    files = {}
+    for i in (2, 10, 1):
+        files |= {names[0].format(i): image(i), names[1].format(i): sound(200 + 40 * i)}
+    files[names[2].format(10)] = "ten"
+    files[names[2].format(11)] = ""
+    folder = put(tmp_path / f"in{nested}", files)
+    done = prepare(folder, tmp_path / f"out{nested}", ENCODERS)
+    assert (done.n_rows, done.present) == (4, {"audio": 3, "image": 3, "text": 2})
+    batch = loaded(tmp_path / f"out{nested}")
+    assert batch.ids.tolist() == ["1", "2", "10", "11"]
+    assert batch.labels is None
+    assert images_of(batch)[:3] == expected_images((1, 2, 10))
+    assert batch.present["text"].tolist() == [False, False, True, True]
+    assert batch.parts["text"].getnnz(axis=1).tolist() == [0, 0, 1, 0]
+    np.testing.assert_allclose(batch.parts["audio"][0], SOUND.transform([sound(240)])[0], atol=0.01)
+
+
+def test_subfolders_of_one_kind_are_classes(tmp_path):
+    folder = put(tmp_path / "in", {f"{animal}/{i}.png": image(i) for animal in ("cat", "dog") for i in (1, 2)})
+    put(folder, {"cat/1.wav": sound(300), "readme.md": "x", ".DS_Store": "x"})
+    done = prepare(folder, tmp_path / "out", ENCODERS)
+    batch = loaded(tmp_path / "out")
+    assert batch.ids.tolist() == ["cat/1", "cat/2", "dog/1", "dog/2"]
+    assert batch.labels.tolist() == ["cat", "cat", "dog", "dog"]
+    assert batch.present["audio"].tolist() == [True, False, False, False]
+    assert done.notes == ["1 files are neither pictures, sounds nor texts and are left out: 'readme.md'"]
+
+
+def test_classes_within_modalities(tmp_path):
+    files = {
+        f"{kind}/{c}/{i}.{end}": make(i)
+        for c in "ab"
+        for i in (1, 2)
+        for kind, end, make in (("pics", "png", image), ("waves", "wav", lambda i: sound(300 + i)))
+    }
+    prepare(put(tmp_path / "in", files), tmp_path / "out", ENCODERS)
+    batch = loaded(tmp_path / "out")
+    assert sorted(batch.parts) == ["audio", "image"]
+    assert batch.labels.tolist() == ["a", "a", "b", "b"]
+
+
+METADATA = pd.DataFrame(
+    {
+        "id": ["p", "q", "r"],
+        "image_file_name": ["a.png", "b.png", None],
+        "audio_file_name": ["s/x.wav", None, "s/x.wav"],
+        "caption": ["a cat", None, "a dog"],
+        "age": [3.0, 4.0, 8.0],
+        "label": ["x", "y", "x"],
+    }
+)
+
+
+@each(kind=["csv", "jsonl", "parquet"])
+def test_a_table_names_the_files(kind, tmp_path):
+    folder = put(tmp_path / kind, {"a.png": image(1), "b.png": image(2), "s/x.wav": sound(300), "more.png": image(3)})
+    path = folder / f"metadata.{kind}"
+    {
+        "csv": lambda: METADATA.to_csv(path, index=False),
+        "jsonl": lambda: METADATA.to_json(path, orient="records", lines=True),
+        "parquet": lambda: METADATA.to_parquet(path),
+    }[kind]()
+    done = prepare(folder, tmp_path / f"{kind}.out", ENCODERS)
+    batch = loaded(tmp_path / f"{kind}.out")
+    assert (batch.ids.tolist(), batch.labels.tolist()) == (["p", "q", "r"], ["x", "y", "x"])
+    assert {name: has.tolist() for name, has in batch.present.items()} == {
+        "image": [True, True, False],
+        "audio": [True, False, True],
+        "caption": [True, False, True],
+        "table": [True, True, True],
+    }
+    assert images_of(batch)[:2] == expected_images((1, 2))
+    assert done.encoders["caption"].vocabulary_ == ["a", "cat", "dog"]
+    assert done.encoders["table"].get_feature_names_out().tolist() == ["age"]
+    assert done.notes == [f"1 files are not in metadata.{kind} and are left out: 'more.png'"]
+
+
+def test_one_column_of_files_and_no_ids(tmp_path):
+    folder = put(tmp_path / "in", {"x/a.png": image(1), "x/b.png": image(2)})
+    pd.DataFrame({"file_name": ["x/b.png", "x/a.png"], "text": ["7", "8"]}).to_csv(folder / "metadata.csv", index=False)
+    prepare(folder, tmp_path / "out", ENCODERS | {"text": TextRows("counts")})
+    batch = loaded(tmp_path / "out")
+    assert sorted(batch.parts) == ["image", "text"]
+    assert batch.ids.tolist() == ["b", "a"]
+    assert images_of(batch) == expected_images((2, 1))
+
+
+def tar(path, members):
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_archives_of_webdataset(tmp_path):
+    (tmp_path / "in").mkdir()
+    tar(
+        tmp_path / "in" / "0.tar",
+        {"1.png": image(1), "1.wav": sound(300), "1.cls": b"7", "2.png": image(2), "2.cls": b"8"},
+    )
+    tar(tmp_path / "in" / "1.tar", {"3.txt": b"three", "3.cls": b"9", "3.json": b"{}"})
+    done = prepare(tmp_path / "in", tmp_path / "out", ENCODERS)
+    batch = loaded(tmp_path / "out")
+    assert (batch.ids.tolist(), batch.labels.tolist()) == (["1", "2", "3"], ["7", "8", "9"])
+    assert done.present == {"image": 2, "audio": 1, "text": 1}
+    assert images_of(batch)[:2] == expected_images((1, 2))
+    assert len(done.notes) == 1
+    assert "'3.json'" in done.notes[0]
+    tar(tmp_path / "odd.tar", {"1.png": image(1), "2.png": image(2), "1.wav": sound(300)})
+    with pytest.raises(ValueError, match=r"must hold the members of a row beside each other; '1.wav' comes after"):
+        prepare(tmp_path / "odd.tar", tmp_path / "no")
+    (tmp_path / "cut.tar").write_bytes((tmp_path / "odd.tar").read_bytes()[:600])
+    with pytest.raises(ValueError, match=r"cut.tar .*(cut short|truncated or corrupt)"):
+        prepare(tmp_path / "cut.tar", tmp_path / "no")
+
+
+def damaged(tmp_path, name):
+    folder = put(tmp_path / name, {f"{i}.png": image(i) for i in range(4)} | {f"{i}.wav": sound(300) for i in range(4)})
+    put(folder, {"1.png": image(1)[:60], "2.wav": wav(np.zeros(100)), "3.txt": b"\xff\xfe", "0.txt": "zero"})
+    (folder / "4.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "secret.png").write_bytes(image(9))
+    return folder
+
+
+def test_what_cannot_be_read_is_refused_by_name_and_nothing_is_written(tmp_path):
+    folder = damaged(tmp_path, "in")
+    with pytest.raises(ValueError, match=r"^\[prepare\] .*\.(png|wav|txt) ") as caught:
+        prepare(folder, tmp_path / "out", ENCODERS)
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "secret.png"]
+
+
+@each({"on_error, ids": [("missing", ["0", "1", "2", "3"]), ("skip", ["0"])]})
+def test_or_it_is_missing_or_skipped_counted_and_listed(on_error, ids, tmp_path):
+    (tmp_path / on_error).mkdir()
+    folder = damaged(tmp_path / on_error, "in")
+    out = tmp_path / on_error / "out"
+    done = prepare(folder, out, ENCODERS, on_error=on_error)
+    batch = loaded(out)
+    assert batch.ids.tolist() == ids
+    assert len(done.problems) == 4
+    assert done.n_dropped == 5 - len(ids)
+    text = (out / "problems.txt").read_text("utf-8")
+    assert text.splitlines() == done.problems
+    for name, why in {"1.png": "truncated", "2.wav": "silent", "3.txt": "UTF-8", "4.png": "leads out of it"}.items():
+        assert any(name in line and why in line for line in done.problems), name
+    if on_error == "missing":
+        assert batch.present["image"].tolist() == [True, False, True, True]
+        assert batch.present["audio"].tolist() == [True, True, False, True]
+        assert batch.present["text"].tolist() == [True, False, False, False]
+        assert images_of(batch)[2] == expected_images([2])[0]
+
+
+@each({"name": ["../x.png", "/etc/passwd.png", "a/../../x.png", "C:\\x.png", "..\\x.png", "link.png", "gone.png"]})
+def test_a_path_that_leaves_the_folder_is_never_read(name, tmp_path):
+    folder = tmp_path / "in"
+    if not folder.exists():
+        put(tmp_path, {"x.png": image(5), "in/a.png": image(1)})
+        (folder / "link.png").symlink_to(tmp_path / "x.png")
+    pd.DataFrame({"file_name": ["a.png", name]}).to_csv(folder / "metadata.csv", index=False)
+    with pytest.raises(ValueError, match=r"^\[prepare\] .*(within the folder|does not exist)"):
+        prepare(folder, tmp_path / "out", ENCODERS)
+    done = prepare(folder, tmp_path / "out", ENCODERS, on_error="missing")
+    assert (done.n_rows, done.n_dropped, len(done.problems)) == (1, 1, 1)
+    for file in (tmp_path / "out").iterdir():
+        file.unlink()
+    (tmp_path / "out").rmdir()
+
+
+@each(
+    {
+        "rows, message": [
+            ([{"file_name": "a.png", "id": "x"}, {"file_name": "a.png", "id": "x"}], r"rows 0 and 1, .* are both 'x'"),
+            ([{"file_name": "a.png", "id": "x"}, {"file_name": "a.png", "id": None}], r"must name every row; row 1"),
+            ([{"file_name": "a.png"}, {"file_name": "s.wav"}], r"must name files of one kind .*; got audio and image"),
+            ([{"file_name": "a.exe"}], r"must name files of one kind .*; got files of another kind"),
+            ([{"file_name": None}], r"got nothing"),
+            ([{"../x_file_name": "a.png"}], r"a modality must have a name that a folder may have"),
+        ]
+    }
+)
+def test_a_table_that_contradicts_itself_is_refused(rows, message, tmp_path):
+    folder = put(tmp_path / "in", {"a.png": image(1), "s.wav": sound(300)})
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(ValueError, match=message):
+        prepare(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@each(
+    {
+        "files, message": [
+            ({"x.exe": "x"}, r"must hold pictures, sounds or texts \(.txt\); it holds 'x.exe'"),
+            ({}, r"must hold pictures, sounds or texts"),
+            ({"train/metadata.csv": "x"}, r"Prepare train by itself"),
+            ({"metadata.csv": "a\n1\n", "metadata.jsonl": "{}"}, r"must have one table of files"),
+            ({"metadata.jsonl": "{]"}, r"must hold an object of JSON in each line; line 1"),
+            ({"metadata.jsonl": '{"a": [1]}'}, r"plain values in each line; line 1"),
+            ({"metadata.csv": "id,label\n1,2\n"}, r"must have rows, and columns of files"),
+        ]
+    }
+)
+def test_a_folder_without_rows_is_refused(files, message, tmp_path):
+    folder = tmp_path / str(abs(hash(message)))
+    folder.mkdir()
+    with pytest.raises(ValueError, match=message):
+        prepare(put(folder, files), tmp_path / "out")
+
+
+def test_other_rows_take_the_encoders_of_training(tmp_path):
+    texts = {"1.txt": "red apple", "2.txt": "green pear"}
+    prepare(put(tmp_path / "train", texts), tmp_path / "rows")
+    encoders = encoders_from_json((tmp_path / "rows" / "encoders.json").read_text("utf-8"))
+    prepare(put(tmp_path / "test", {"3.txt": "red pear tree"}), tmp_path / "more", encoders)
+    batch = loaded(tmp_path / "more")
+    assert encoders["text"].inverse_transform(batch.parts["text"]) == [["pear", "red"]]
+    assert (tmp_path / "more" / "encoders.json").read_text() == (tmp_path / "rows" / "encoders.json").read_text()
+
+
+def test_the_output_must_be_new_and_encoders_must_fit(tmp_path):
+    folder = put(tmp_path / "in", {"1.png": image(1)})
+    with pytest.raises(ValueError, match=r"There is no modality 'sound'; the folder has image"):
+        prepare(folder, tmp_path / "out", {"sound": SOUND})
+    with pytest.raises(ValueError, match=r"'image' must have image rows as its encoder; got audio rows"):
+        prepare(folder, tmp_path / "out", {"image": SOUND})
+    prepare(folder, tmp_path / "out", {"image": ImageRows(6)})
+    with pytest.raises(FileExistsError, match=r"exists already; choose another folder"):
+        prepare(folder, tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match=r"does not exist"):
+        prepare(tmp_path / "nowhere", tmp_path / "out2")
+
+
+def test_progress_is_told(tmp_path):
+    told = []
+    folder = put(tmp_path / "in", {f"{i}.txt": f"word{i}" for i in range(300)})
+    prepare(folder, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    assert told == [(256, 300), (300, 300)]
+
+
+def test_long_sounds_are_told_of(tmp_path):
+    folder = put(tmp_path / "in", {"1.wav": wav(chirp(0.5)), "2.wav": sound(300)})
+    done = prepare(folder, tmp_path / "out", {"audio": SOUND})
+    assert done.notes == ["1 of 2 sounds are longer than 0.25 s; their centre is kept, and 33.3% of all sound is cut."]
+
+
+@covering(n=(0, 3), kind=("image", "audio", "text"), by="kind")
+def test_hostile_names_are_shown_on_one_line(n, kind, tmp_path):
+    end = {"image": "png", "audio": "wav", "text": "txt"}[kind]
+    good = {"image": image(1), "audio": sound(300), "text": b"x"}[kind]
+    folder = put(tmp_path / f"{n}", {f"good{i}.{end}": good for i in range(n)})
+    bad = folder / f"a\nb\x1b[31m.{end}" if os.name == "posix" else folder / f"a.{end}"
+    folder.mkdir(exist_ok=True)
+    bad.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ValueError, match=r"^\[prepare\] ") as caught:
+        prepare(folder, tmp_path / f"{n}.out")
+    assert str(caught.value).isprintable()
