@@ -30,6 +30,7 @@ COMMANDS = {
     "impute": "_encode",
     "translate": "_encode",
     "evaluate": "_encode",
+    "fit-outliers": "_outliers",
     "score": "_rank",
     "neighbours": "_rank",
     "select": "_rank",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsae.cli._beside import target_of, target_option
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
 from dsae.cli._output import show, show_table, targets, text
@@ -70,7 +71,7 @@ def decode(model: str, data: str, output: str, kind: str | None, reading: dict[s
     if source.format == "h5ad" and not placed and source.n_features != runtime.config.n_components:
         source = open_rows(data, obsm=CODES, **reading)  # written by encode into a copy of its data
     check_source("decode", source, runtime.config.n_components, what="the code's width")
-    transform_back(runtime, source, runtime.decode, output, kind, names=feature_names(runtime, given=names))
+    transform_back(runtime, source, runtime.decode, output, kind, names=output_names(runtime, given=names))
 
 
 @_transformation
@@ -78,7 +79,7 @@ def reconstruct(model: str, data: str, output: str, kind: str | None, reading: d
     """The rows in DATA, encoded and decoded."""
     runtime = load_model(model)
     source = source_for(runtime, "reconstruct", data, reading)
-    names = feature_names(runtime, source)
+    names = output_names(runtime, source)
     transform_back(runtime, source, runtime.reconstruct, output, kind, names=names)
 
 
@@ -109,17 +110,23 @@ def impute(model: str, data: str, output: str, kind: str | None, reading: dict[s
 @click.command()
 @click.argument("model")
 @click.argument("data")
+@target_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @file_options
-def evaluate(model: str, data: str, as_json: bool, reading: dict[str, Any]) -> None:
+def evaluate(model: str, data: str, target: str | None, as_json: bool, reading: dict[str, Any]) -> None:
     """How well MODEL reconstructs DATA, as a whole and by label where there are labels, and what it costs."""
     from dsae import metrics
+    from dsae.data import with_beside
 
     runtime = load_model(model, several=True)
     if is_joint(runtime):
+        if target is not None:
+            raise ValueError("--target is for models of one table; this one has several modalities. Leave it out.")
         evaluate_several(runtime, data, as_json, reading)
         return
-    source = source_for(runtime, "evaluate", data, reading)
+    source: Any = source_for(runtime, "evaluate", data, reading)
+    if target is not None:
+        source = with_beside("evaluate", source, target_of(source, target, reading))
     labelled = source.reader.label_name is not None
     facts = metrics.evaluate(runtime, source, timed=True, by_label=labelled)
     if as_json:
@@ -187,6 +194,14 @@ def feature_names(
         raise ValueError(f"--feature-names must hold {n_features} names, one per feature; got {len(given)}.")
     own = None if source is None else source.column_names
     return list(given or model.feature_names or own or [f"x{i}" for i in range(n_features)])
+
+
+def output_names(runtime: Runtime, source: StreamSource | None = None, given: Sequence[str] | None = None) -> list[str]:
+    """Names of the columns of a reconstruction: `feature_names`, but of a target that has other columns."""
+    config, model = runtime.config, runtime.model
+    if config.n_outputs is None and model.target_names is None:
+        return feature_names(runtime, source, given)
+    return list(model.output_names or [f"y{i}" for i in range(config.output_width)])
 
 
 def transform_back(

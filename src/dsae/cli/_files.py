@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -73,7 +73,33 @@ table_option = click.option(
 )
 
 
-def source_for(runtime: Runtime, verb: str, path: str, reading: dict[str, Any]) -> StreamSource:
+class Wanted(NamedTuple):
+    """The rows that a model takes.
+
+    Attributes
+    ----------
+    n_features : int
+    names : list of str, optional
+        Of the columns.
+    missing : {"error", "mask"}
+        Whether NaN is refused.
+    table : Schema, optional
+        Of the table whose rows they are.
+    """
+
+    n_features: int
+    names: list[str] | None
+    missing: str
+    table: Schema | None
+
+
+def wanted_by(runtime: Runtime) -> Wanted:
+    """The rows that an autoencoder or a recommender takes."""
+    model = runtime.model
+    return Wanted(runtime.config.n_features, model.feature_names, runtime.missing, model.table)
+
+
+def source_for(model: Runtime | Wanted, verb: str, path: str, reading: dict[str, Any]) -> StreamSource:
     """Rows of a file or folder, of the width and with the names that the model was fitted with.
 
     Raises
@@ -83,12 +109,13 @@ def source_for(runtime: Runtime, verb: str, path: str, reading: dict[str, Any]) 
     """
     from dsae.data import check_source, open_rows
 
-    if runtime.model.table is not None:
+    wanted = model if isinstance(model, Wanted) else wanted_by(model)
+    if wanted.table is not None:
         from dsae.features import open_table
 
-        return open_table(path, runtime.model.table, missing=runtime.missing, **reading)
-    source = open_rows(path, n_features=runtime.config.n_features, missing=runtime.missing, **reading)
-    check_source(verb, source, runtime.config.n_features, runtime.model.feature_names)
+        return open_table(path, wanted.table, missing=wanted.missing, **reading)
+    source = open_rows(path, n_features=wanted.n_features, missing=wanted.missing, **reading)
+    check_source(verb, source, wanted.n_features, wanted.names)
     return source
 
 

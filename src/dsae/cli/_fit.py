@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsae.cli._beside import target_of, target_option, weight_option, weights_of
 from dsae.cli._files import file_options, other_rows, table_option, training_rows
 from dsae.cli._options import fit_options, settings
 from dsae.cli._output import show
@@ -32,6 +33,8 @@ _KEPT = ("mse", "fvu")  # metrics saved with the model
     metavar="FILE",
     help="Rows to stop early on, in place of a random share of DATA: of other groups, or of a later time.",
 )
+@target_option
+@weight_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
 @table_option
 @file_options
@@ -49,6 +52,8 @@ def fit(
     output: str,
     test: str | None,
     validation: str | None,
+    target: str | None,
+    sample_weight: str | None,
     as_json: bool,
     table: bool,
     reading: dict[str, Any],
@@ -73,17 +78,22 @@ def fit(
     MODEL is written before it is evaluated, and again with the results.
     """
     from dsae import store
-    from dsae.data import gives_parts
+    from dsae.data import gives_parts, with_beside
     from dsae.runtime import Runtime
 
     several = {name: given.pop(name) for name in SEVERAL}
     parameters = settings(config, given)
+    if target is not None:
+        _check_alone(table, test, validation)
+    weights = None if sample_weight is None else weights_of(sample_weight, data, reading)
     source, schema = training_rows(data, reading, table, parameters)
     joint = gives_parts(source)
     (store.check_joint_target if joint else store.check_target)(output)  # what is in the way must not cost a training
     if resume or checkpoint_every is not None:
         parameters |= _kept(output, checkpoint_every, resume)
     if joint:
+        if target is not None or weights is not None:
+            raise ValueError("--target and --sample-weight are for rows of one table; DATA has several modalities.")
         files = {"test": test, "validation": validation}
         opened = {name: training_rows(file, reading, False, {})[0] for name, file in files.items() if file is not None}
         fit_several(source, opened, output, parameters, several, as_json)
@@ -96,14 +106,15 @@ def fit(
         if file is not None
     }
     rows = _at_hand(source)
-    dsa = _fitted(rows, others.get("validation"), parameters)
+    aim = None if target is None else target_of(rows, target, reading)
+    dsa = _fitted(rows, others.get("validation"), parameters, {"target": aim, "sample_weight": weights})
     seconds, interrupted = dsa.fit_time_, dsa.interrupted_
     runtime = Runtime(replace(dsa.runtime_.model, table=schema))
     runtime.model.metrics["fit_seconds"] = plain(seconds)
     runtime.save(output)  # evaluation may fail, or be interrupted
     if dsa.checkpoint is not None and not interrupted:  # not before the model is on disk
         dsa.checkpoint.remove()
-    results = _measured(runtime, {"train": rows, **others}, output)
+    results = _measured(runtime, {"train": with_beside("fit", rows, aim, weights), **others}, output)
     runtime.model.metrics.update(plain(results))
     runtime.save(output)
     model = runtime.model
@@ -113,6 +124,18 @@ def fit(
         if "checkpoint" in parameters:
             click.echo("dsae: continue with the same command and --resume", err=True)
         raise click.Abort
+
+
+def _check_alone(table: bool, test: str | None, validation: str | None) -> None:
+    """Refuse what a target does not go with."""
+    if table:
+        raise ValueError("--target does not go with --table: encode the table with dsae.features.TableRows in Python.")
+    for name, file in (("--test", test), ("--validation", validation)):
+        if file is not None:
+            raise ValueError(
+                f"{name} does not go with --target: its rows would need one, too. Use dsae evaluate MODEL {file} "
+                "--target FILE afterwards, or --early-stopping, which holds out rows of DATA."
+            )
 
 
 def _kept(output: str, every: float | None, resume: bool) -> dict[str, Any]:
@@ -146,7 +169,9 @@ def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, 
         raise
 
 
-def _fitted(rows: Source, validation: Source | None, parameters: dict[str, Any]) -> DeepSparseAutoencoder:
+def _fitted(
+    rows: Source, validation: Source | None, parameters: dict[str, Any], beside: dict[str, Any]
+) -> DeepSparseAutoencoder:
     from dsae.estimators import DeepSparseAutoencoder
 
     if "checkpoint" in parameters:
@@ -154,4 +179,4 @@ def _fitted(rows: Source, validation: Source | None, parameters: dict[str, Any])
 
         every = parameters.get("checkpoint_every", 10.0)
         parameters = {**parameters, "checkpoint": Checkpoints(parameters["checkpoint"], every)}
-    return DeepSparseAutoencoder(**parameters).fit(rows, validation=validation)
+    return DeepSparseAutoencoder(**parameters).fit(rows, validation=validation, **beside)

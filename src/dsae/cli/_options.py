@@ -41,7 +41,9 @@ class OneOf(click.Choice):
             self.fail(error.message + did_you_mean(value, self.choices), param, ctx)
 
 
-class _Auto(_Typed):
+class Auto(_Typed):
+    """A number, or ``auto``."""
+
     def __init__(self, number: click.ParamType) -> None:
         super().__init__(f"{number.name.upper()}|auto")
         self.number = number
@@ -100,8 +102,8 @@ _TYPES: dict[str, Any] = {
     "str": str,
     "Sequence[int] | str": _Widths("WIDTH,...|auto"),
     "Sequence[int] | None": _Widths("WIDTH,..."),
-    "int | str": _Auto(click.INT),
-    "float | str": _Auto(click.FLOAT),
+    "int | str": Auto(click.INT),
+    "float | str": Auto(click.FLOAT),
     "float | Sequence[float]": _Shares("SHARE|LOW,HIGH"),
     "float | Mapping[str, float]": _Density("SHARE|LAYER=SHARE,..."),
 }

@@ -28,7 +28,7 @@ def show_table(table: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(plain(table), indent=2))
     else:
-        cells = [[f"{v}" if isinstance(v, int) else text(v) for v in row.values()] for row in table]
+        cells = [[f"{v}" if type(v) is int else text(v) for v in row.values()] for row in table]
         click.echo(columns([[name.replace("_", " ") for name in table[0]], *cells]))
 
 

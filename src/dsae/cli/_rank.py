@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from dsae.cli._encode import feature_names, load_model, stays_sparse, transform
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
+from dsae.cli._outliers import Scorer, scorer
 from dsae.cli._output import show_table, targets
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from dsae.data import StreamSource
     from dsae.features import Schema
-    from dsae.runtime import Runtime
 
 _output = click.option(
     "-o", "--output", default="-", metavar="FILE", help='File to write; by default "-", csv to stdout.'
@@ -28,7 +27,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Machine-readable."
 @click.command()
 @click.argument("model")
 @click.argument("data")
-@click.option("--per-feature", is_flag=True, help="Squared error of every value instead.")
+@click.option("--per-feature", is_flag=True, help="Error of every value instead; of a detector relative to the usual.")
 @click.option("-n", "--lowest", type=click.IntRange(1), metavar="N", help="Show only the N most unusual rows, and why.")
 @_output
 @file_options
@@ -42,38 +41,42 @@ def score(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Score the rows in DATA: minus the mean squared error of each, so that low scores are unusual."""
-    runtime = load_model(model)
-    source = source_for(runtime, "score", data, reading)
+    """Score the rows in DATA: minus the mean squared error of each, so that low scores are unusual.
+
+    Of an outlier detector (fit-outliers), scores are its own, and a second column says which rows are outliers.
+    """
+    how = scorer(model)
+    source = source_for(how.wanted, "score", data, reading)
+    names = list(how.wanted.names or source.column_names or [f"x{i}" for i in range(how.wanted.n_features)])
     if lowest is not None:
         if per_feature or output != "-":
             raise ValueError("[score] -n shows a table and goes with neither --per-feature nor -o; leave one out.")
-        show_table(_most_unusual(runtime, source, lowest), as_json)
+        show_table(_most_unusual(how, source, names, lowest), as_json)
     elif per_feature:
-        errors = partial(runtime.reconstruction_error, per_feature=True)
-        transform(source, errors, feature_names(runtime, source), output)
+        transform(source, how.errors, names, output)
     else:
-        transform(source, lambda rows: runtime.score_samples(rows)[:, None], ["score"], output)
+        transform(source, lambda rows: how.scores(rows, 0), how.score_names, output)
 
 
-def _most_unusual(runtime: Runtime, source: StreamSource, n_rows: int) -> list[dict[str, Any]]:
+def _most_unusual(how: Scorer, source: StreamSource, names: list[str], n_rows: int) -> list[dict[str, Any]]:
     """The rows with the lowest scores, and the feature with the largest error in each: one pass for each task."""
     import numpy as np
 
-    scores = np.concatenate(
-        [runtime.score_samples(chunk.rows, first_row=int(chunk.numbers[0])) for chunk in source.chunks()]
-    )
+    judged = np.concatenate([how.scores(chunk.rows, int(chunk.numbers[0])) for chunk in source.chunks()])
+    scores, outlying = judged[:, 0], judged[:, 1:] > 0
     found = scores.argsort(kind="stable")[:n_rows]  # of equal scores the first rows, in any chunks
-    names, facts = feature_names(runtime, source), {}
+    facts = {}
     for batch in source.chunks():
         few = batch[np.isin(batch.numbers, found)]
         if not few.n_rows:
             continue
-        errors = np.nan_to_num(runtime.reconstruction_error(few.rows, per_feature=True))  # 0 where nothing is known
+        errors = np.nan_to_num(how.errors(few.rows))  # 0 where nothing is known
         found_here = zip(few.numbers.tolist(), errors.argmax(axis=1), _share_of_largest(errors), strict=True)
         for at, (i, worst, share) in enumerate(found_here):
             named = {} if few.ids is None else {"id": str(few.ids[at])}
-            facts[i] = {"row": i, **named, "score": float(scores[i]), "feature": names[worst], "share": share}
+            is_outlier = {"outlier": bool(outlying[i, 0])} if outlying.size else {}
+            told = {"score": float(scores[i]), **is_outlier, "feature": names[worst], "share": share}
+            facts[i] = {"row": i, **named, **told}
     return [facts[i] for i in found.tolist()]
 
 

@@ -32,7 +32,7 @@ class AutoencoderConfig:
     Parameters
     ----------
     n_features : int
-        Width of the input and of the reconstruction.
+        Width of the input, and of the output unless ``n_outputs`` is another.
     n_components : int
         Width of the code.
     hidden_layer_sizes : tuple of int
@@ -59,6 +59,8 @@ class AutoencoderConfig:
         so a transform needs an output that is not linear.
     input_total : float
         What ``lognormalize`` brings every row's total to; 0 with the others.
+    n_outputs : int, optional
+        Width of the output where the model predicts other rows than those it sees; None where it is ``n_features``.
 
     Examples
     --------
@@ -79,6 +81,7 @@ class AutoencoderConfig:
     missing: str = choice("error", MISSING)
     input_transform: str = choice("none", TRANSFORMS)
     input_total: float = 0.0
+    n_outputs: int | None = None
 
     def __post_init__(self) -> None:
         positive_int("n_features", self.n_features)
@@ -89,6 +92,9 @@ class AutoencoderConfig:
         set_(self, "hidden_layer_sizes", _widths("hidden_layer_sizes", self.hidden_layer_sizes))
         if self.decoder_layer_sizes is not None:
             set_(self, "decoder_layer_sizes", _widths("decoder_layer_sizes", self.decoder_layer_sizes))
+        if self.n_outputs is not None:
+            positive_int("n_outputs", self.n_outputs)
+            set_(self, "n_outputs", None if self.n_outputs == self.n_features else int(self.n_outputs))
         check_choices(self)
         set_(self, "block_size", valid_block_size(self.block_size))
         self._check_k()
@@ -146,6 +152,11 @@ class AutoencoderConfig:
         return ACTIVATIONS[self.output_activation]
 
     @property
+    def output_width(self) -> int:
+        """Width of the output."""
+        return self.n_features if self.n_outputs is None else self.n_outputs
+
+    @property
     def encoder_widths(self) -> tuple[int, ...]:
         """Widths from the input to the code, both included."""
         return (self.n_features, *self.hidden_layer_sizes, self.n_components)
@@ -154,7 +165,7 @@ class AutoencoderConfig:
     def decoder_widths(self) -> tuple[int, ...]:
         """Widths from the code to the output, both included."""
         hidden = self.hidden_layer_sizes[::-1] if self.decoder_layer_sizes is None else self.decoder_layer_sizes
-        return (self.n_components, *hidden, self.n_features)
+        return (self.n_components, *hidden, self.output_width)
 
     @property
     def layer_shapes(self) -> dict[str, tuple[int, int]]:

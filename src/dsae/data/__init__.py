@@ -1,5 +1,6 @@
 """Rows of data as users have them, and batches of them as models take them."""
 
+from dsae.data._aims import aims_of as aims_of
 from dsae.data._batch import Batch as Batch
 from dsae.data._batch import Field as Field
 from dsae.data._batch import Part as Part

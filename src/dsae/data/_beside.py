@@ -22,7 +22,7 @@ def with_beside(verb: str, source: Source, target: Any = None, weight: Any = Non
         Named in messages.
     source : Source
         Of `as_source`.
-    target : array-like or scipy sparse, shape (n_samples, n_features), optional
+    target : array-like or scipy sparse, shape (n_samples, n_outputs), optional
         What is to be predicted from the rows, in place of the rows themselves.
     weight : array-like, shape (n_samples,), optional
         How much each row counts; at least 0, and not all 0.
@@ -45,9 +45,10 @@ def with_beside(verb: str, source: Source, target: Any = None, weight: Any = Non
     if target is not None:
         with called("target"):
             target = check_rows(verb, target, training=True, missing=None)  # NaN is refused with any setting
-        if target.shape != source.shape:
+        if target.shape[0] != n:
             raise ValueError(
-                f"[{verb}] target must have the shape of X, {source.shape}, and its features; got {target.shape}."
+                f"[{verb}] target must have {n} rows, one for each row of X; got shape {target.shape}. Give both in "
+                "the same order."
             )
     if weight is not None:
         weight = _checked_weight(verb, weight, n)

@@ -238,6 +238,16 @@ class Adapted:
         for rows in islice(self.source.batches(_AT_ONCE, seed=None), _BATCHES_LOOKED_AT):
             yield as_numbers(self._verb, rows.rows if isinstance(rows, Batch) else rows)[:, columns]
 
+    def target_moments(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and standard deviation of what is predicted, by a pass; None where the rows are their own target."""
+        first = next(self.batches(1)).target
+        if first is None:
+            return None
+        found = Statistics(first.shape[1])
+        for batch in self.batches(_AT_ONCE):
+            found.update(Batch.of(batch.target, batch.numbers, weight=batch.weight))
+        return found.moments()
+
     def farthest(self) -> Farthest | None:
         """From the pass for the moments, if the source has none."""
         return None if hasattr(self.source, "moments") else self._statistics.farthest()

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from dsae.config import positive_int
 from dsae.data._batch import TABLE, Batch, Part, Rows, check_worker, share
+from dsae.data._errors import called
 from dsae.data._known import Known
 from dsae.data._rows import check_rows
 from dsae.data._source import ArraySource
@@ -65,6 +66,7 @@ class IteratorSource:
         self._verb, self._batches, self.n_steps, self._batch_size = verb, iter(batches), int(n_steps), batch_size
         self.n_rounds = min(_ROUNDS, max(1, self.n_steps // _STEPS))
         self.n_given, self.ended, self._n_rows = 0, False, 0
+        self._n_outputs: int | None = None
         self._waiting: deque[Batch] = deque()
         self._kept: deque[Batch] = deque()
         self._n_waiting = self._n_kept = self._bytes_kept = 0
@@ -99,7 +101,9 @@ class IteratorSource:
         """With the target and the weights that were given, checked."""
         target, weight = given.target, given.weight
         if target is not None:
-            target = check_rows(self._verb, target, batch.rows.shape[1], "as the rows beside it")
+            with called("target"):
+                target = check_rows(self._verb, target, self._n_outputs, "as the first target has")
+            self._n_outputs = target.shape[1]
         if weight is not None:
             weight = np.asarray(weight, dtype=np.float32)
         for name, values in (("target", target), ("weight", weight)):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -141,14 +142,15 @@ def table_source(
     return StreamSource(FolderReader(Path(path), readers) if is_folder else readers[0], missing=missing)
 
 
-def write_table(path: str | Path, table: pa.Table, format: str | None = None) -> None:
+def write_table(path: str | Path, tables: pa.Table | Iterable[pa.Table], format: str | None = None) -> None:
     """Write a table of columns of any type, by a sibling file and a rename.
 
     Parameters
     ----------
     path : str or Path
         Ends in csv, tsv, parquet, arrow or feather, text also compressed; ``-`` is standard output.
-    table : pyarrow.Table
+    tables : pyarrow.Table, or iterable of it
+        Whole, or at least one piece of the same columns after another. The first is there before the file is opened.
     format : str, optional
         By default what ``path`` ends in, and csv for standard output.
 
@@ -159,30 +161,32 @@ def write_table(path: str | Path, table: pa.Table, format: str | None = None) ->
     OSError
         If the file cannot be written; what was there before is left as it was.
     """
+    pieces = iter([tables] if hasattr(tables, "schema") else tables)
+    first = next(pieces)
     with packed_target(path, format, ("csv", "tsv", "parquet", "arrow", "feather")) as (kind, file):
         if kind in ("csv", "tsv"):
-            _write_text(file, table, "," if kind == "csv" else "\t")
-        elif kind == "parquet":
-            import pyarrow.parquet
+            _write_text(file, first.column_names, chain([first], pieces), "," if kind == "csv" else "\t")
+            return
+        import pyarrow as pa
+        import pyarrow.parquet
 
-            pyarrow.parquet.write_table(table, file)
-        else:
-            import pyarrow as pa
-
-            with pa.ipc.new_file(file, table.schema) as writer:
+        open_writer: Any = pyarrow.parquet.ParquetWriter if kind == "parquet" else pa.ipc.new_file
+        with open_writer(file, first.schema) as writer:
+            for table in chain([first], pieces):
                 writer.write_table(table)
 
 
-def _write_text(file: Any, table: pa.Table, delimiter: str) -> None:
+def _write_text(file: Any, names: Sequence[str], tables: Iterable[pa.Table], delimiter: str) -> None:
     def write(lines: Any) -> None:
         text = io.StringIO()
         csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(lines)
         file.write(text.getvalue().encode())
 
-    write([table.column_names])
-    for start in range(0, table.num_rows, _CSV_ROWS_AT_ONCE):
-        columns = table.slice(start, _CSV_ROWS_AT_ONCE).columns
-        write(zip(*map(_written, columns), strict=True))
+    write([names])
+    for table in tables:
+        for start in range(0, table.num_rows, _CSV_ROWS_AT_ONCE):
+            columns = table.slice(start, _CSV_ROWS_AT_ONCE).columns
+            write(zip(*map(_written, columns), strict=True))
 
 
 def _written(column: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dsae import store
+from dsae.estimators._kept import GIVEN, given_back
 from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS
 from dsae.estimators._trainable import TrainableAutoencoder
 
@@ -237,12 +238,13 @@ class DeepSparseAutoencoder(TrainableAutoencoder):
     def load(cls, folder: str | Path) -> Self:
         """The fitted estimator of a model folder, for use or for more training.
 
-        ``random_state`` is kept where it was a number.
+        Parameters are as they were given, sequences as tuples; ``init``, ``checkpoint`` and a random generator are not
+        kept.
 
         Raises
         ------
         ValueError
-            If the folder holds no model, or that of a recommender.
+            If the folder holds no model, that of a recommender, or parameters that there are not.
         OSError
             If it cannot be read.
         """
@@ -252,9 +254,19 @@ class DeepSparseAutoencoder(TrainableAutoencoder):
                 f"[load] {folder} must hold an autoencoder; it holds a recommender. Read it with DSARecommender.load, "
                 "or with dsae.load."
             )
-        given = {name: getattr(model.config, name) for name in MODEL_FIELDS}
-        given |= {name: value for name, value in model.training.items() if name in (*TRAIN_FIELDS, "random_state")}
-        given["matryoshka"] = given.get("matryoshka") or None  # no widths are an empty list in a file
-        estimator = cls(**given)
+        estimator = cls(**_parameters_of(folder, model))
         estimator._adopt(model)
         return estimator
+
+
+def _parameters_of(folder: str | Path, model: store.Model) -> dict[str, Any]:
+    """The parameters of an estimator in a model folder; of a model that no estimator has saved, those of its layers."""
+    if GIVEN in model.training:
+        try:
+            return given_back(DeepSparseAutoencoder, model.training[GIVEN])
+        except ValueError as error:
+            raise ValueError(f"[load] {folder}: {error}") from None
+    given = {name: getattr(model.config, name) for name in MODEL_FIELDS}
+    given |= {name: value for name, value in model.training.items() if name in TRAIN_FIELDS}
+    given["matryoshka"] = given.get("matryoshka") or None  # no widths are an empty list in a file
+    return given

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
 from dsae.config import loss_of
-from dsae.data import ArraySource, Source, as_source, stacked, with_beside
+from dsae.data import ArraySource, Source, aims_of, as_source, stacked, with_beside
 from dsae.estimators._base import ROWS_AT_ONCE, DSAEstimator, pieces, refuse_frames, refuse_unknown
 from dsae.estimators._recommend import RecommendMixin
 from dsae.interpret import feature_importances, normalize_atoms
@@ -80,28 +80,30 @@ class FittedAutoencoder(RecommendMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         parts = zip(pieces(source), starts, strict=True)
         return stacked([self.runtime_.impute(rows, first_row=start) for rows, start in parts])
 
-    def reconstruction_error(self, X: Any, per_feature: bool = False) -> np.ndarray:
+    def reconstruction_error(self, X: Any, per_feature: bool = False, *, target: Any = None) -> np.ndarray:
         """Mean squared error of each row, ``[n_samples]``, or the error of every value, ``[n_samples, n_features]``.
 
-        See `dsae.Runtime.reconstruction_error`.
+        From ``target`` where that is given; see `dsae.Runtime.reconstruction_error`.
         """
-        parts = zip(count(0, ROWS_AT_ONCE), self._batches("reconstruction_error", X), strict=False)
-        how = {"per_feature": per_feature}
-        return np.concatenate([self.runtime_.reconstruction_error(rows, **how, first_row=i) for i, rows in parts])
+        parts = self._beside("reconstruction_error", X, target)
+        return np.concatenate(
+            [self.runtime_.reconstruction_error(rows, per_feature=per_feature, **beside) for rows, beside in parts]
+        )
 
-    def score_samples(self, X: Any, scale: Any = None) -> np.ndarray:
+    def score_samples(self, X: Any, scale: Any = None, *, target: Any = None) -> np.ndarray:
         """Score of each row, ``[n_samples]``: minus its mean squared error; higher is more normal.
 
-        ``scale``, such as the standard deviation of every feature, makes errors comparable between features; see
-        `dsae.Runtime.score_samples`.
+        ``scale``, such as the standard deviation of every feature, makes errors comparable between features; ``target``
+        is what reconstructions are compared with in place of ``X``; see `dsae.Runtime.score_samples`.
         """
-        parts = zip(count(0, ROWS_AT_ONCE), self._batches("score_samples", X), strict=False)
-        return np.concatenate([self.runtime_.score_samples(rows, scale=scale, first_row=i) for i, rows in parts])
+        parts = self._beside("score_samples", X, target)
+        return np.concatenate([self.runtime_.score_samples(rows, scale=scale, **beside) for rows, beside in parts])
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, target: Any = None, **unknown: Any) -> float:
         """``1 - FVU``: the share of the variance of ``X`` that its reconstruction explains; 1 is perfect.
 
-        With ``target``, the share of that. Rows count by ``sample_weight``, as in `fit`.
+        With ``target``, the share of that, which a model that predicts other columns needs. Rows count by
+        ``sample_weight``, as in `fit`.
 
         As in `sklearn.metrics.r2_score`, it is 1 for equal rows that are reconstructed exactly, 0 for other equal rows,
         and NaN, with a warning, for a single row.
@@ -111,6 +113,7 @@ class FittedAutoencoder(RecommendMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         loss, beside = loss_of(self.runtime_.loss), {}
         if isinstance(source, ArraySource):
             beside = {"target": source.rows.target, "sample_weight": source.rows.weight}
+            aims_of("score", self.runtime_.config, source.X, source.rows.target)
         rows = source.X if isinstance(source, ArraySource) else source
         errors = evaluate(self.runtime_.reconstruct, rows, metrics=["n_samples", loss.score_metric], **beside)
         if errors["n_samples"] < 2:
@@ -128,6 +131,15 @@ class FittedAutoencoder(RecommendMixin, ClassNamePrefixFeaturesOutMixin, Transfo
 
     def _asked(self, X: Any, exclude: Any) -> tuple[Source, Any]:
         return self._checked("recommend", X, finite=False), exclude
+
+    def _beside(self, verb: str, X: Any, target: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """The same rows, with their first number and their part of a target that is given."""
+        source = self._checked(verb, X, finite=False)
+        if isinstance(source, ArraySource):
+            return iter([(source.X, {"first_row": 0, "target": target})])
+        batches = with_beside(verb, source, target).batches(ROWS_AT_ONCE)
+        numbered = zip(count(0, ROWS_AT_ONCE), batches, strict=False)
+        return ((b.rows, {"first_row": i, "target": None if target is None else b.target}) for i, b in numbered)
 
     def _batches(self, verb: str, X: Any) -> Iterator[Any]:
         """Rows in memory as one batch; those of another source in order, in chunks."""

@@ -18,11 +18,13 @@ from dsae.data import Rows, check_rows, in_memory
 from dsae.estimators import _outlier_folder
 from dsae.estimators._autoencoder import DeepSparseAutoencoder
 from dsae.estimators._base import DSAEstimator, column_names, refuse_unknown, warn
+from dsae.estimators._kept import given_back, kept
 from dsae.estimators._members import HIDDEN, Plan, trained
 from dsae.estimators._rarity import Rarity
 from dsae.estimators._training import check_known
 from dsae.estimators._usual import Squash, Usual, pieces
 from dsae.estimators._warnings import advise_on_data
+from dsae.features import TableRows
 from dsae.runtime import Runtime
 from dsae.store import Model
 
@@ -89,6 +91,8 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
     offset_ : float
         ``decision_function(X) = score_samples(X) - offset_``.
     n_features_in_ : int
+    table_ : TableRows or None
+        Of a detector that was loaded, what makes rows of the table that it was fitted to.
 
     Examples
     --------
@@ -98,6 +102,8 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
     >>> int(detector.score_samples(X).argmin()), int(detector.predict(X)[7])
     (7, -1)
     """
+
+    table_: TableRows | None
 
     def __init__(
         self,
@@ -163,27 +169,45 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         with threadpool_limits(1, "blas"):
             return np.median([usual.errors(rows) for usual in self._usual if usual.whole], axis=0)
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, table: TableRows | None = None) -> Path:
         """Write the fitted detector to a folder of its own, atomically; see docs/format.md.
+
+        Parameters
+        ----------
+        folder : str or Path
+        table : TableRows, optional
+            What made the rows that it was fitted to: `dsae score` then takes the table itself, and so does a detector
+            that is loaded, by ``detector.table_.transform(table)``.
 
         Raises
         ------
         ValueError
-            If something that is not a detector is in the way.
+            If ``table`` gives rows of another width, or something that is not a detector is in the way.
         OSError
             If the folder cannot be written.
         """
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", None)
-        kept = {name: getattr(self, name) for name in ("n_estimators", "contamination", "missing")}
+        parameters = kept(given := self.get_params(deep=False))
+        if given["estimator"] is not None:
+            parameters["estimator"] = kept(given["estimator"].get_params(deep=False))
         names = None if names is None else [str(name) for name in names]
-        return _outlier_folder.write(
-            folder, _outlier_folder.Detector(kept, self._usual, self._rarity, float(self.offset_), names)
-        )
+        table = self.table_ if table is None else table
+        if table is not None:
+            names = list(table.get_feature_names_out())
+            if len(names) != self.n_features_in_:
+                raise ValueError(
+                    f"[save] table must give {self.n_features_in_} columns, those of fit; got {len(names)}."
+                )
+        schema, offset = None if table is None else table.schema_, float(self.offset_)
+        found = _outlier_folder.Detector(parameters, self._usual, self._rarity, offset, names, schema)
+        return _outlier_folder.write(folder, found)
 
     @classmethod
     def load(cls, folder: str | Path) -> DSAOutlierDetector:
-        """The fitted detector in a folder: it scores as the one that was saved. ``estimator`` is not kept.
+        """The fitted detector in a folder: it scores as the one that was saved, and has its parameters.
+
+        Of ``estimator`` these are the parameters; a random generator is not kept.
 
         Raises
         ------
@@ -193,17 +217,21 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
             If it cannot be read.
         """
         found = _outlier_folder.read(folder)
-        detector = cls(**found.parameters)
         try:
+            given = given_back(cls, found.parameters)
+            if given.get("estimator") is not None:
+                given["estimator"] = DeepSparseAutoencoder(**given_back(DeepSparseAutoencoder, given["estimator"]))
+            detector = cls(**given)
             detector._check_parameters()
         except ValueError as error:
             raise ValueError(f"[load] {folder}: {error}") from None
         detector._adopt(found.members, found.rarity, found.feature_names)
         detector.offset_ = found.offset
+        detector.table_ = None if found.table is None else TableRows.of(found.table)
         return detector
 
     def _adopt(self, members: list[Usual], rarity: Rarity | None, names: list[str] | None) -> None:
-        self._usual, self._rarity = members, rarity
+        self._usual, self._rarity, self.table_ = members, rarity, None
         self.estimators_ = [Runtime(usual.runtime.model) for usual in members]
         self.n_features_in_ = members[0].runtime.config.n_features
         vars(self).pop("feature_names_in_", None)

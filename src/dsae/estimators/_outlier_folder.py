@@ -12,12 +12,13 @@ import numpy as np
 from dsae.config import AutoencoderConfig, plain
 from dsae.estimators._rarity import Rarity
 from dsae.estimators._usual import Squash, Usual
+from dsae.features import Schema
 from dsae.runtime import Runtime
 from dsae.store import (
     Committed,
+    check_target,
     commit,
     committed,
-    holds_only,
     model_from_bytes,
     state_from_bytes,
     state_to_bytes,
@@ -39,6 +40,8 @@ class Detector(NamedTuple):
     rarity : Rarity, optional
     offset : float
     feature_names : list of str, optional
+    table : Schema, optional
+        Of the table whose rows it was fitted to.
     """
 
     parameters: dict[str, Any]
@@ -46,6 +49,7 @@ class Detector(NamedTuple):
     rarity: Rarity | None
     offset: float
     feature_names: list[str] | None
+    table: Schema | None = None
 
 
 def write(folder: str | Path, detector: Detector) -> Path:
@@ -59,13 +63,13 @@ def write(folder: str | Path, detector: Detector) -> Path:
         If the folder cannot be written.
     """
     target = Path(os.path.realpath(folder))
-    if target.exists() and not holds_only(target, _HEAD, _FORMAT):
-        raise ValueError(f"[save] {target} exists and is not a detector's folder; choose another path or remove it.")
+    check_target(target, detector=True)
     content = {
         "format": _FORMAT,
         "format_version": _VERSION,
         "parameters": plain(detector.parameters),
         "feature_names": detector.feature_names,
+        **({} if detector.table is None else {"table": detector.table.to_dict()}),
         "offset": detector.offset,
         "members": [_described(usual) for usual in detector.members],
     }
@@ -119,7 +123,10 @@ def _read(found: Committed) -> Detector:
     squash = None if "squash" not in usual else Squash(**_arrays(path, usual["squash"], Squash._fields))
     members = [_member(found, i, each, usual.get(str(i)), squash) for i, each in enumerate(described)]
     rarity = _rarity(path, usual, members[0]) if squash is not None else None
-    return Detector(parameters, members, rarity, offset, content.get("feature_names"))
+    table = None if content.get("table") is None else Schema.from_dict(content["table"])
+    if table is not None and len(table.feature_names) != members[0].runtime.config.n_features:
+        raise ValueError(f"{path}: table must give the features of the members.")
+    return Detector(parameters, members, rarity, offset, content.get("feature_names"), table)
 
 
 def _rarity(path: Path, usual: dict[str, Any], member: Usual) -> Rarity:

@@ -27,7 +27,7 @@ from dsae.config import (
 )
 from dsae.data import ArraySource, Rows
 
-_OF_THE_DATA = ("n_features", "input_total")
+_OF_THE_DATA = ("n_features", "input_total", "n_outputs")
 MODEL_FIELDS = tuple(field.name for field in fields(AutoencoderConfig) if field.name not in _OF_THE_DATA)
 TRAIN_FIELDS = tuple(field.name for field in fields(TrainConfig))
 
@@ -55,13 +55,14 @@ def configure(parameters: Mapping[str, Any], rows: Rows) -> tuple[AutoencoderCon
     train = TrainConfig(**settings)
     chosen = _chosen(_by_loss(parameters, LOSSES[train.loss]), MODEL_FIELDS, rows.shape)
     total = _input_total(chosen["input_transform"], parameters, rows)
-    model = AutoencoderConfig(n_features=rows.shape[1], input_total=total, **chosen)
+    model = AutoencoderConfig(n_features=rows.shape[1], input_total=total, n_outputs=n_outputs(rows), **chosen)
     if automatic:
         n_epochs = automatic_epochs(model, rows.shape[0], _stored(rows), train.batch_size)
         train = replace(train, max_iter=n_epochs)
     true_or_false("warm_start", parameters["warm_start"])
     _check_density(model, train, parameters["density"])
     _check_loss(model, train, rows)
+    _check_outputs(model, train)
     _check_code(model, train, parameters["sparse_output"])
     return model, train
 
@@ -117,6 +118,23 @@ def _input_total(transform: Any, parameters: Mapping[str, Any], rows: Any) -> fl
 def _only_auto(name: str, value: str, else_: str) -> None:
     if value != "auto":
         raise ValueError(f"{name} must be {else_}, or 'auto'; got {value!r}.{did_you_mean(value, ('auto',))}")
+
+
+def n_outputs(rows: Any) -> int | None:
+    """Columns of what is predicted, if that is not the rows themselves and known before their batches."""
+    if hasattr(rows, "target"):
+        return None if rows.target is None else rows.target.shape[1]
+    aimed = rows.target_moments() if hasattr(rows, "target_moments") else None
+    return None if aimed is None else aimed[0].size
+
+
+def _check_outputs(model: AutoencoderConfig, train: TrainConfig) -> None:
+    if model.n_outputs is None or train.init_topology == "random":
+        return
+    raise ValueError(
+        f"[fit] init_topology={train.init_topology!r} needs a target of the features of X, {model.n_features}; got "
+        f"{model.n_outputs} columns. Leave it at 'random'."
+    )
 
 
 def _check_density(model: AutoencoderConfig, train: TrainConfig, given: Any) -> None:

@@ -18,6 +18,7 @@ from dsae.config import AutoencoderConfig, in_range, positive_int
 from dsae.data import ArraySource, in_memory
 from dsae.estimators._base import column_names, refuse_unknown
 from dsae.estimators._items import TakesItems
+from dsae.estimators._kept import given_back, kept
 from dsae.estimators._training import fitted_attributes
 from dsae.estimators._users import as_arrays, as_matrix, checked_names, strengths, without_a_fifth
 from dsae.linear import sparse_ridge
@@ -252,7 +253,10 @@ class DSARecommender(TakesItems):
         if not isinstance(given, dict):
             raise ValueError(f"[load] {folder} must hold a DSARecommender; got another model. Read it with dsae.load.")
         n_users = given.get("n_users")
-        estimator = cls(**{name: value for name, value in given.items() if name != "n_users"})
+        try:
+            estimator = cls(**given_back(cls, {name: value for name, value in given.items() if name != "n_users"}))
+        except ValueError as error:
+            raise ValueError(f"[load] {folder}: {error}") from None
         users = None if model.learning is None else as_matrix(model.learning, model.config.n_features)
         estimator._adopt(replace(model, learning=None), users, int(n_users or 0))
         estimator.fit_time_ = float(model.metrics.get("fit_seconds", 0.0))
@@ -273,7 +277,6 @@ class DSARecommender(TakesItems):
         # Dividing the weights of an item divides its scores.
         values = weights.values * (np.maximum(counts, 1.0) ** -self.discount).astype(np.float32)[weights.topology.rows]
         itself = Topology((n, n), np.arange(n + 1), np.arange(n))
-        given = {name: float(getattr(self, name)) for name in ("ridge", "unseen", "discount", "grown")}
         model = store.Model(
             AutoencoderConfig(n_features=n, n_components=n),
             {
@@ -284,7 +287,7 @@ class DSARecommender(TakesItems):
             },
             training={
                 "loss": "mse",
-                _KEY: {"n_neighbours": int(self.n_neighbours), **given, "n_users": users.shape[0]},
+                _KEY: {**kept(self.get_params(deep=False)), "n_users": users.shape[0]},
             },
             feature_names=names,
             metrics={"fit_seconds": time.perf_counter() - begun},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from numbers import Integral
 from types import ModuleType
 from typing import Any, Self
 
@@ -19,12 +18,15 @@ from dsae.data import with_beside
 from dsae.estimators._base import column_names, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
 from dsae.estimators._fitted import FittedAutoencoder
+from dsae.estimators._kept import GIVEN, kept
 from dsae.estimators._parameters import configure
 from dsae.estimators._training import (
     appended,
     check_known,
+    check_outputs,
     final_metrics,
     fitted_attributes,
+    names_of_target,
     rows_or_rounds,
     starting_model,
     trainer,
@@ -74,10 +76,12 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         sample_weight : array-like, shape (n_samples,), optional
             How much each row counts in the loss, the mean and the spread: a row of weight 2 as two rows would in the
             same batch. Numbers of at least 0; only their ratios matter.
-        target : array-like, DataFrame or scipy sparse, shape (n_samples, n_features), optional
+        target : array-like, DataFrame or scipy sparse, shape (n_samples, n_outputs), optional
             What is to be predicted from the rows, in place of the rows themselves: the clean rows of noisy ones, or
-            what a layer makes of its input (a transcoder). It is in the columns of ``X``. Not for
-            likelihoods of counts.
+            what a layer makes of its input (a transcoder). Its columns may be others than those of ``X``, and any
+            number; it is centred and scaled by itself. `inverse_transform` then gives its columns, `score` needs a
+            target, and `impute` and `recommend` are refused if it has another number of columns. Not for likelihoods
+            of counts.
         validation : the same as ``X``, optional
             Rows for early stopping instead of a random share of ``X``; implies ``early_stopping``. Pass them if rows
             come in groups (patients, documents, users) or in time: a random share contains neighbours of the training
@@ -124,7 +128,7 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         given = self._parameters(self.warm_start and hasattr(self, "runtime_"))
         source, given = rows_or_rounds(X, n_steps, given)
         source = with_beside("fit", source, target, sample_weight)
-        names = column_names(X, source)
+        names, target_names = column_names(X, source), names_of_target(target)
         check_known(source, names, self.missing)
         model_config, train_config = configure(given, source)
         # counts enter the network as logarithms, where no row or feature outweighs the others
@@ -137,7 +141,8 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
 
         def described(result: Any) -> store.Model:
             history = appended(earlier, result.history)
-            return replace(result.model, training=training, feature_names=names, history=history)
+            told = {"feature_names": names, "target_names": target_names, "history": history}
+            return replace(result.model, training=training, **told)
 
         hooks = (on_epoch, on_step, every)
         events = FitEvents(self, X, train_config.max_iter, lambda result: fitted_attributes(described(result)), *hooks)
@@ -228,23 +233,25 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
             self._check_source("partial_fit", X, source)
         else:
             check_known(source, column_names(X, source), self.missing, "partial_fit")
+        if fitted:
+            check_outputs("partial_fit", self.runtime_.config, source)
         model_config, train_config = configure(self._parameters(fitted), source)
         start = self.runtime_.model if fitted else self._start_from(model_config)
         settings = (start, self._seed(), self.verbose, self.device, Hooks(on_epoch, on_step, every))
         result = train.learn_rows(source, model_config, train_config, *settings)
         training = self._described(train_config)
-        names = self.runtime_.model.feature_names if fitted else column_names(X, source)
-        self._adopt(replace(result.model, training=training, feature_names=names), result.interrupted)
+        names, targets = column_names(X, source), names_of_target(target)
+        if fitted:
+            names, targets = self.runtime_.model.feature_names, self.runtime_.model.target_names
+        told = {"feature_names": names, "target_names": targets}
+        self._adopt(replace(result.model, training=training, **told), result.interrupted)
         self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
         self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
         return self
 
     def _described(self, config: TrainConfig) -> dict[str, Any]:
-        """What a model folder keeps of the parameters of training."""
-        seed = self.random_state
-        # A RandomState has moved on, and cannot be written.
-        given = isinstance(seed, Integral) and not isinstance(seed, bool)
-        return {**asdict(config), **({"random_state": int(seed)} if given else {})}
+        """What a model folder keeps of the parameters: those of training as they were chosen, and all as given."""
+        return {**asdict(config), GIVEN: kept(self.get_params(deep=False))}
 
     def _checkpoints(self, train: ModuleType) -> Any:
         if self.checkpoint is None or isinstance(self.checkpoint, train.Checkpoints):

@@ -12,9 +12,9 @@ import numpy as np
 
 from dsae import store
 from dsae.config import MISSING, AutoencoderConfig, Loss, one_of, positive_int
-from dsae.data import IteratorSource, Source, as_source, called, gives_batches
+from dsae.data import ArraySource, IteratorSource, Source, as_source, called, gives_batches
 from dsae.estimators._base import column_names, warn
-from dsae.estimators._parameters import check_values
+from dsae.estimators._parameters import check_values, n_outputs
 from dsae.estimators._warnings import advise_on_counts
 from dsae.runtime import Runtime
 
@@ -116,6 +116,28 @@ def _check_targets(training: Source, validation: Source) -> None:
             "[fit] validation must have no target where X has none; got rows with one. Give target= for X, too, or the "
             "rows of validation alone."
         )
+    if own and n_outputs(training) != n_outputs(validation):
+        raise ValueError(
+            f"[fit] The target of validation must have {n_outputs(training)} columns, as that of X; got "
+            f"{n_outputs(validation)}."
+        )
+
+
+def check_outputs(verb: str, config: AutoencoderConfig, source: Source) -> None:
+    """Refuse rows that are to give another number of columns than the model does."""
+    given = n_outputs(source) or source.n_features
+    if given != config.output_width:
+        raise ValueError(
+            f"[{verb}] target must have {config.output_width} columns, as before; got {given}. Give the same columns, "
+            "or train a new model."
+        )
+
+
+def names_of_target(target: Any) -> list[str] | None:
+    """Names of the columns of a target, where it has some."""
+    if target is None:
+        return None
+    return column_names(target, target if isinstance(target, ArraySource) else None)
 
 
 def starting_model(init: Any, config: AutoencoderConfig) -> store.Model:

@@ -44,6 +44,7 @@ def atoms(
     Returns
     -------
     ndarray of float32, shape (n_latents, n_features)
+        Or as wide as what the model predicts, where that has other columns.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def atoms(
     start = _per_latent("base", 0.0 if base is None else base, width)
     steps = _per_latent("step", step, width)
     if not chosen.size:
-        return np.zeros((0, runtime.config.n_features), np.float32)
+        return np.zeros((0, runtime.config.output_width), np.float32)
     # One latent a row moves; what a nonlinear decoder gives for both codes is subtracted, so this holds for any depth.
     codes = np.repeat(start[None, :], chosen.size, axis=0)
     codes[np.arange(chosen.size), chosen] += steps[chosen]

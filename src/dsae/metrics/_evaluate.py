@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dsae.config import exposed, has_exposure, loss_of, one_of
-from dsae.data import Batch, as_numbers, as_source, gives_batches, source_of
+from dsae.data import Batch, aims_of, as_numbers, as_source, gives_batches, source_of
 from dsae.metrics._cost import sizes
 from dsae.metrics._labels import ByLabel
 from dsae.metrics._reconstruction import Reconstruction
@@ -101,7 +101,7 @@ def evaluate(
         else:
             X_hat = getattr(model, "reconstruct", model)(rows)
         seconds += time.perf_counter() - begun
-        aim = rows if batch.target is None else batch.target
+        aim = _aim(batch, getattr(model, "config", None))
         errors.update(aim, X_hat, batch.weight)
         if from_codes:
             activity.update(codes)
@@ -132,6 +132,13 @@ def _chosen(model: Any, metrics: Iterable[str] | None) -> list[str]:
             what = "is measured by dsae.compare alone" if METRICS[name].source == "comparison" else "needs a Runtime"
             raise ValueError(f"[evaluate] The metric {name!r} {what}; got {type(model).__name__}.")
     return names
+
+
+def _aim(batch: Batch, config: Any) -> Any:
+    """What the reconstruction of a batch is compared with."""
+    if config is None:
+        return batch.rows if batch.target is None else batch.target
+    return aims_of("evaluate", config, batch.rows, batch.target)
 
 
 def _threshold(model: Any) -> float:

@@ -17,7 +17,7 @@ from dsae.nn._activations import activation
 from dsae.nn._connected import connected, switch
 from dsae.nn._dense import DenseAutoencoder, transformed_rows
 from dsae.nn._density import target_nnz
-from dsae.nn._fold import fold, to_layer
+from dsae.nn._fold import Moments, fold, to_layer
 from dsae.nn._linear import SparseLinear
 from dsae.nn._trace import Trace, activated
 from dsae.ops import Code, Given, Panels, PreCode, SparseRows
@@ -50,6 +50,8 @@ class Autoencoder(nn.Module):
     mean: Tensor
     scale: Tensor
     stand_in: Tensor
+    target_mean: Tensor
+    target_scale: Tensor
 
     def __init__(
         self,
@@ -86,6 +88,8 @@ class Autoencoder(nn.Module):
         self.extras = nn.ParameterDict()
         self.register_buffer("mean", torch.zeros(config.n_features))
         self.register_buffer("scale", torch.ones(config.n_features))
+        self.register_buffer("target_mean", torch.zeros(config.output_width))
+        self.register_buffer("target_scale", torch.ones(config.output_width))
         self.register_buffer("stand_in", torch.zeros(config.n_features), persistent=False)
         self._connected: tuple[tuple[Topology, ...], np.ndarray] | None = None
 
@@ -236,8 +240,10 @@ class Autoencoder(nn.Module):
         """
         if not self.config.output.linear:
             aim = given.aim
+        elif given.target is None:
+            aim = self.centred(given.x) if centred is None else centred
         else:
-            aim = centred if given.target is None and centred is not None else self.centred(given.aim)
+            aim = _standardised(given.target, self.target_mean, self.target_scale)
         return given.with_weights(aim) if given.weighted and isinstance(aim, SparseRows) else aim
 
     def _encoded(
@@ -256,14 +262,25 @@ class Autoencoder(nn.Module):
         ((pre_code, code),) = self.steps(names[-1:], hidden[-1] if hidden else entered)
         return entered, (*hidden, code), pre_code
 
-    def set_moments(self, mean: Tensor, scale: Tensor, stand_in: Tensor | None = None) -> None:
+    def set_moments(
+        self,
+        mean: Tensor,
+        scale: Tensor,
+        stand_in: Tensor | None = None,
+        target: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         """Centre (and scale) transformed inputs from now on; a linear output is taken back.
 
-        ``stand_in``, by default ``mean``, is in place of values not known before the transform.
+        ``stand_in``, by default ``mean``, is in place of values not known before the transform. ``target`` are the mean
+        and the scale of what is predicted, where that is not the input.
         """
         self.mean.copy_(mean)
         self.scale.copy_(scale)
         self.stand_in.copy_(mean if stand_in is None else stand_in)
+        if target is not None or self.config.n_outputs is None:
+            target_mean, target_scale = target or (mean, scale)
+            self.target_mean.copy_(target_mean)
+            self.target_scale.copy_(target_scale)
 
     def centred(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
         """``(x - mean) / scale`` of transformed rows."""
@@ -277,12 +294,10 @@ class Autoencoder(nn.Module):
         return x.transformed(record, total) if isinstance(x, SparseRows) else transformed_rows(x, record, total)
 
     def _less_mean(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
-        if isinstance(x, SparseRows):
-            return x.centred(self.mean, self.scale)
-        return (x - self.mean).div_(self.scale)
+        return _standardised(x, self.mean, self.scale)
 
     def _restored(self, output: Tensor) -> Tensor:
-        return output * self.scale + self.mean if self.config.output.linear else output
+        return output * self.target_scale + self.target_mean if self.config.output.linear else output
 
     def threshold(self) -> np.ndarray | None:
         """Threshold per latent below which its code is zero; None for codes without thresholds."""
@@ -330,14 +345,14 @@ class Autoencoder(nn.Module):
             self.activations,
             len(self.encoder),
             (self.mean, self.scale),
-            config.output.linear,
+            (self.target_mean, self.target_scale) if config.output.linear else None,
             (TRANSFORMS[config.input_transform], config.input_total),
         ).train(self.training)
 
     def to_layers(self) -> dict[str, Layer]:
         """The weights in plain arrays, centring and scaling folded into the first and the last layer."""
         arrays = {name: to_layer(layer) for name, layer in self.layers.items()}
-        return fold(arrays, self.config, self.mean.double().cpu().numpy(), self.scale.double().cpu().numpy())
+        return fold(arrays, self.config, *self._moments)
 
     @torch.no_grad()
     def set_layers(self, layers: Mapping[str, Layer], threshold: np.ndarray | None = None) -> None:
@@ -351,8 +366,8 @@ class Autoencoder(nn.Module):
         given = {name: layer.topology.shape for name, layer in layers.items()}
         if given != self.config.layer_shapes:
             raise ValueError(f"[Autoencoder] layers must be {self.config.layer_shapes}; got {given}.")
-        mean, scale = self.mean.double().cpu().numpy(), self.scale.double().cpu().numpy()
-        own = fold(layers, self.config, -mean / scale, 1 / scale)  # the centring that undoes the centring
+        # the centring that undoes the centring
+        own = fold(layers, self.config, *((-mean / scale, 1 / scale) for mean, scale in self._moments))
         for name, layer in self.layers.items():
             topology, values, bias = own[name]
             layer.adopt(topology)
@@ -360,3 +375,16 @@ class Autoencoder(nn.Module):
             layer.bias.copy_(torch.tensor(bias))  # type: ignore[union-attr]
         if threshold is not None:
             self.activations[len(self.encoder) - 1].set_threshold(torch.tensor(threshold))  # type: ignore[operator]
+
+    @property
+    def _moments(self) -> tuple[Moments, Moments]:
+        """Mean and scale of the input, and of the output, in float64."""
+        held = (self.mean, self.scale), (self.target_mean, self.target_scale)
+        into, out = ((mean.double().cpu().numpy(), scale.double().cpu().numpy()) for mean, scale in held)
+        return into, out
+
+
+def _standardised(rows: Tensor | SparseRows, mean: Tensor, scale: Tensor) -> Tensor | SparseRows:
+    if isinstance(rows, SparseRows):
+        return rows.centred(mean, scale)
+    return (rows - mean).div_(scale)

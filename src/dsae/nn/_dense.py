@@ -16,6 +16,8 @@ class DenseAutoencoder(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    target_mean: Tensor
+    target_scale: Tensor
 
     def __init__(
         self,
@@ -23,7 +25,7 @@ class DenseAutoencoder(nn.Module):
         activations: Iterable[nn.Module],
         n_encoder: int,
         moments: tuple[Tensor, Tensor],
-        restores: bool,
+        restored: tuple[Tensor, Tensor] | None,
         transform: tuple[Transform, float],
     ) -> None:
         super().__init__()
@@ -31,7 +33,10 @@ class DenseAutoencoder(nn.Module):
         self.encoder, self.decoder = nn.Sequential(*steps[:n_encoder]), nn.Sequential(*steps[n_encoder:])
         self.register_buffer("mean", moments[0].detach().clone())
         self.register_buffer("scale", moments[1].detach().clone())
-        self.restores, self.transform = restores, transform
+        self.restores, self.transform = restored is not None, transform
+        mean, scale = restored or moments
+        self.register_buffer("target_mean", mean.detach().clone())
+        self.register_buffer("target_scale", scale.detach().clone())
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes ``[batch, n_components]`` of rows ``[batch, n_features]``."""
@@ -40,7 +45,7 @@ class DenseAutoencoder(nn.Module):
     def decode(self, code: Tensor) -> Tensor:
         """Rows ``[batch, n_features]`` from codes ``[batch, n_components]``."""
         output = self.decoder(code)
-        return output * self.scale + self.mean if self.restores else output
+        return output * self.target_scale + self.target_mean if self.restores else output
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct rows ``[batch, n_features]``."""

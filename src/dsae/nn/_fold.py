@@ -10,6 +10,8 @@ from dsae.config import AutoencoderConfig
 from dsae.nn._linear import SparseLinear
 from dsae.topology import Layer
 
+Moments = tuple[np.ndarray, np.ndarray]
+
 
 def to_layer(layer: SparseLinear) -> Layer:
     """A copy of its weights, for input as the layer takes it."""
@@ -17,17 +19,19 @@ def to_layer(layer: SparseLinear) -> Layer:
     return Layer(layer.topology.bare(), values, layer.bias.detach().float().cpu().numpy().copy())  # type: ignore[union-attr]
 
 
-def fold(
-    layers: Mapping[str, Layer], config: AutoencoderConfig, mean: np.ndarray, scale: np.ndarray
-) -> dict[str, Layer]:
-    """Layers for input ``x`` from layers for input ``(x - mean) / scale``, with the output transformed back."""
-    folded = dict(layers)
+def fold(layers: Mapping[str, Layer], config: AutoencoderConfig, into: Moments, out: Moments) -> dict[str, Layer]:
+    """Layers for input ``x`` from layers for input ``(x - mean) / scale``, with the output transformed back.
+
+    ``into`` and ``out`` are mean and scale of the input and of the output.
+    """
+    folded, (mean, scale) = dict(layers), into
     first, last = next(iter(layers)), list(layers)[-1]
     topology, values, bias = layers[first]
     scaled = values / scale[topology.cols]
     shift = np.bincount(topology.rows, scaled * mean[topology.cols], minlength=topology.shape[0])
     folded[first] = Layer(topology, scaled.astype(np.float32), (bias - shift).astype(np.float32))
     if config.output.linear:
+        mean, scale = out
         topology, values, bias = layers[last]
         folded[last] = Layer(
             topology,

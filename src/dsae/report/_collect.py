@@ -61,6 +61,12 @@ def collect(
         damaged.
     """
     _check_history(model.history)
+    if model.config.n_outputs is not None:
+        raise ValueError(
+            f"[write_report] The model must reconstruct the {model.config.n_features} columns that it sees; it was "
+            f"fitted to a target of {model.config.n_outputs} others. Measure it with dsae.metrics.evaluate(model, X, "
+            "target=Y)."
+        )
     runtime = Runtime(model)
     source = in_memory("write_report", X, missing=runtime.missing)
     rows: Any = check_rows("write_report", source.X, model.config.n_features, finite=False)
@@ -77,7 +83,7 @@ def collect(
             "n_components": model.config.n_components,
             "image_shape": shape,
             "model": _model(model),
-            "training": model.training,
+            "training": {name: value for name, value in model.training.items() if name != "given"},  # as it was chosen
             "labels": _labels(errors.pop("by_label", None)),
             "metrics": errors,
             "history": _history(model.history),

@@ -54,14 +54,16 @@ class Codec(Layers):
     def decode(self, codes: Any) -> np.ndarray:
         """Rows from codes, the reverse of `encode`: ``[n_samples, n_features]`` of the runtime's dtype.
 
-        Codes that are mostly zeros, in an array or a scipy CSR matrix, cost only the columns of their non-zeros.
+        Codes that are mostly zeros, in an array or a scipy CSR matrix, cost only the columns of their non-zeros. A
+        model that was fitted to a target gives the columns of that.
         """
         return self._run("decode", codes, self._n_encoder, len(self.layers), "the code's width")
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """``decode(encode(X))``, ``[n_samples, n_features]`` of the runtime's dtype.
 
-        For a loss with exposure (`dsae.config.Loss`), times the totals of the rows.
+        For a loss with exposure (`dsae.config.Loss`), times the totals of the rows. A model that was fitted to a target
+        gives what it predicts of that, ``[n_samples, n_outputs]``.
         """
         if has_exposure(self.loss):
             X = self.filled(check_rows("reconstruct", X, self.config.n_features, missing=self.missing))

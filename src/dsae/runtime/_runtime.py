@@ -13,10 +13,10 @@ import scipy.sparse as sp
 
 from dsae import store
 from dsae.config import LOSSES
-from dsae.data import check_not_negative, check_rows, put, rows_of, unknown
+from dsae.data import aims_of, check_not_negative, check_rows, put, rows_of, unknown
 from dsae.metrics import Recommendations, best_items
 from dsae.runtime._codec import Codec
-from dsae.runtime._layers import chunks, numbered_chunks
+from dsae.runtime._layers import numbered_chunks
 
 if TYPE_CHECKING:
     from dsae.features import TableRows
@@ -61,7 +61,9 @@ class Runtime(Codec):
 
         return None if self.model.table is None else TableRows.of(self.model.table)
 
-    def reconstruction_error(self, X: Any, *, per_feature: bool = False, first_row: int = 0) -> np.ndarray:
+    def reconstruction_error(
+        self, X: Any, *, per_feature: bool = False, first_row: int = 0, target: Any = None
+    ) -> np.ndarray:
         """How far rows are from their reconstructions.
 
         The squared difference; for the likelihoods of counts the deviance, that of a negative binomial at the
@@ -74,6 +76,8 @@ class Runtime(Codec):
             Whether to return an error for each feature: which of them make a row unusual.
         first_row : int
             Number of the first of these rows in the data, for the warning.
+        target : array-like, DataFrame or scipy sparse, shape (n_samples, n_outputs), optional
+            What reconstructions are compared with, in place of ``X``; needed where it has other columns.
 
         Returns
         -------
@@ -84,21 +88,21 @@ class Runtime(Codec):
         Raises
         ------
         ValueError
-            If ``X`` is not finite rows of the model's width.
+            If ``X`` is not finite rows of the model's width, or ``target`` not as many of that of its output.
 
         Warns
         -----
         UserWarning
             If there are rows of which nothing is known: their means are NaN.
         """
-        errors = self._errors("reconstruction_error", X)
+        errors = self._errors("reconstruction_error", X, target)
         if per_feature:
             return np.concatenate([chunk.astype(np.float32) for chunk in errors])
         means = np.concatenate([_mean(chunk) for chunk in errors])
         _warn_of_blank("reconstruction_error", means, first_row)
         return means.astype(np.float32)
 
-    def score_samples(self, X: Any, *, scale: Any = None, first_row: int = 0) -> np.ndarray:
+    def score_samples(self, X: Any, *, scale: Any = None, first_row: int = 0, target: Any = None) -> np.ndarray:
         """How usual rows are: minus their mean error. Higher is more normal, as scikit-learn has it.
 
         The error is that of `reconstruction_error`.
@@ -111,6 +115,8 @@ class Runtime(Codec):
             not outweigh the others. 0 counts as 1. For squared errors only.
         first_row : int
             Number of the first of these rows in the data, for the warning.
+        target : array-like, DataFrame or scipy sparse, shape (n_samples, n_outputs), optional
+            As in `reconstruction_error`.
 
         Returns
         -------
@@ -133,8 +139,8 @@ class Runtime(Codec):
                 f"[score_samples] scale is for squared errors; this model was trained with loss={self.loss!r}, whose "
                 "deviances have no unit. Leave it out."
             )
-        weights = 1 / np.square(_checked_scale(scale, self.config.n_features))
-        errors = self._errors("score_samples", X)
+        weights = 1 / np.square(_checked_scale(scale, self.config.output_width))
+        errors = self._errors("score_samples", X, target)
         means = np.concatenate([_mean(chunk * weights) for chunk in errors])
         _warn_of_blank("score_samples", means, first_row)
         return -means.astype(np.float32)
@@ -162,13 +168,15 @@ class Runtime(Codec):
         Raises
         ------
         ValueError
-            If the model was not trained with ``missing="mask"``, or ``X`` is not rows of its width, NaN aside.
+            If the model was not trained with ``missing="mask"`` or predicts other columns, or ``X`` is not rows of its
+            width, NaN aside.
 
         Warns
         -----
         UserWarning
             If there are rows of which nothing is known.
         """
+        self._check_own("impute")
         inputs = self.model.inputs
         if inputs is None:
             raise ValueError(
@@ -233,8 +241,9 @@ class Runtime(Codec):
         ------
         ValueError
             If ``X`` is not finite rows of the model's width, or negative for a recommender, or a row has fewer than
-            ``n`` items left and ``fill`` is false.
+            ``n`` items left and ``fill`` is false, or the model predicts other columns.
         """
+        self._check_own("recommend")
         rows = check_rows("recommend", X, self.config.n_features, missing=self.missing)
         if "recommender" in self.model.training:  # of other models, features may be negative
             check_not_negative("recommend", rows)
@@ -247,11 +256,21 @@ class Runtime(Codec):
         """Write the model folder; see `dsae.store.write`."""
         return store.write(folder, self.model)
 
-    def _errors(self, verb: str, X: Any) -> Iterator[np.ndarray]:
-        """Float64 ``[rows, n_features]``, a few rows at a time."""
+    def _check_own(self, verb: str) -> None:
+        config = self.config
+        if config.n_outputs is not None:
+            raise ValueError(
+                f"[{verb}] The model must reconstruct the {config.n_features} columns that it sees; it was fitted to a "
+                f"target of {config.n_outputs} others. Fit a model without a target."
+            )
+
+    def _errors(self, verb: str, X: Any, target: Any = None) -> Iterator[np.ndarray]:
+        """Float64 ``[rows, n_outputs]``, a few rows at a time."""
         given = check_rows(verb, X, self.config.n_features, missing=self.missing)
-        for chunk in chunks(given, self.config.n_features):
-            rows, rebuilt = chunk.toarray() if sp.issparse(chunk) else chunk, self.reconstruct(chunk)
+        aims = aims_of(verb, self.config, given, target)
+        for start, chunk in numbered_chunks(given, max(self.config.n_features, self.config.output_width)):
+            aim, rebuilt = aims[start : start + chunk.shape[0]], self.reconstruct(chunk)
+            rows = aim.toarray() if sp.issparse(aim) else aim
             if self._unit is None:
                 yield np.square(np.subtract(rows, rebuilt, dtype=np.float64))
             else:

@@ -1,4 +1,4 @@
-"""Terms of the loss, which is a mean over samples and features: sums over units are divided by n_features."""
+"""Terms of the loss, which is a mean over samples and outputs: sums over units are divided by the number of these."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class L2(Shrinker):
 
 
 class Contractive(Shrinker):
-    """strength * |J|_F^2 / n_features, J the Jacobian of the encoder (Rifai et al. 2011, eq. 2 and 3).
+    """strength * |J|_F^2 / n_outputs, J the Jacobian of the encoder (Rifai et al. 2011, eq. 2 and 3).
 
     For any depth, |J|_F^2 is the mean of |J u|^2 over u ~ N(0, 1) (Hutchinson); each sample draws one u, and J u is
     one more pass through the encoder. u is as wide as the data, also where these are sparse; of these, rows that make
@@ -50,7 +50,7 @@ class Contractive(Shrinker):
 
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
         """An unbiased estimate over the batch."""
-        return self.strength * self.squared_norm(model, trace) / model.config.n_features
+        return self.strength * self.squared_norm(model, trace) / model.config.output_width
 
     def squared_norm(self, model: Autoencoder, trace: Trace) -> Tensor:
         """Estimate of the mean over samples of |J|_F^2."""
@@ -98,7 +98,7 @@ class TargetRate(Shrinker):
     def on_code(self, config: AutoencoderConfig, code: Tensor) -> Tensor:
         """The same from a code ``[n_rows, n_components]`` alone."""
         excess = self._entropy_excess(code) if config.code.by_row else self._divergence(code)
-        return 2 * self.beta * excess / config.n_features
+        return 2 * self.beta * excess / config.output_width
 
     def _divergence(self, code: Tensor) -> Tensor:
         mean, rate = code.mean(0).clamp(_EPS, 1 - _EPS), self.rate

@@ -12,6 +12,7 @@ from dsae.store._joint import write_joint as write_joint
 from dsae.store._model import FORMAT_VERSION as FORMAT_VERSION
 from dsae.store._model import Model as Model
 from dsae.store._model import check_target as check_target
+from dsae.store._model import holds_detector as holds_detector
 from dsae.store._model import model_from_bytes as model_from_bytes
 from dsae.store._model import read as read
 from dsae.store._model import write as write

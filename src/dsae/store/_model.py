@@ -29,11 +29,12 @@ from dsae.topology import Layer
 
 FORMAT_VERSION = 2  # of docs/format.md; 1 had a file for each thing
 _HEAD, _FORMAT = "config.json", "dsae"
-_DETECTOR = "detector.json"  # the head of a folder that DSAOutlierDetector.save writes
+# the head of a folder that DSAOutlierDetector.save writes, and its format
+_DETECTOR, _DETECTOR_FORMAT = "detector.json", "dsae outlier detector"
 WEIGHTS = "model.safetensors"
 _LEARNING = "learning.safetensors"
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
-_HEADER_KEYS_2 = (*_HEADER_KEYS, "table", "metrics", "history", "commit", "files")
+_HEADER_KEYS_2 = (*_HEADER_KEYS, "target_names", "table", "metrics", "history", "commit", "files")
 _FILES_1 = (WEIGHTS, "history.jsonl", "metrics.json", "learning.json", _LEARNING)
 
 
@@ -64,6 +65,8 @@ class Model:
         The state from which `partial_fit` continues, such as Adam's moments: dicts of arrays and JSON.
     table : dsae.features.Schema, optional
         The columns of the table whose rows its features are.
+    target_names : list of str, optional
+        Of the columns that it predicts, where those are not its features.
     """
 
     config: AutoencoderConfig
@@ -78,6 +81,14 @@ class Model:
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     learning: dict[str, Any] | None = None
     table: Schema | None = None
+    target_names: list[str] | None = None
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """Names of the columns of a reconstruction, where they are known."""
+        if self.target_names is not None or self.config.n_outputs is not None:
+            return self.target_names
+        return self.feature_names
 
     @property
     def nnz(self) -> int:
@@ -123,10 +134,26 @@ def check_finite(model: Model, whose: str = "") -> None:
             )
 
 
-def check_target(folder: str | Path) -> None:
-    """Raise what `write` would raise before its first file, so that no training is lost to a folder in the way."""
-    _check_replaceable(Path(os.path.realpath(folder)))
+def check_target(folder: str | Path, *, detector: bool = False) -> None:
+    """Raise what `write` would raise before its first file, so that no training is lost to a folder in the way.
+
+    Parameters
+    ----------
+    folder : str or Path
+    detector : bool
+        Whether it is to hold an outlier detector, and no model.
+    """
+    target = Path(os.path.realpath(folder))
+    if detector and target.exists() and not holds_only(target, _DETECTOR, _DETECTOR_FORMAT):
+        raise ValueError(f"[save] {target} exists and is not a detector's folder; choose another path or remove it.")
+    if not detector:
+        _check_replaceable(target)
     check_writable(folder)
+
+
+def holds_detector(folder: str | Path) -> bool:
+    """Whether a folder holds an outlier detector, which `read` refuses."""
+    return (Path(folder) / _DETECTOR).is_file() and not (Path(folder) / _HEAD).is_file()
 
 
 def _check_replaceable(target: Path) -> None:
@@ -146,12 +173,14 @@ def _is_version_1(target: Path) -> bool:
 
 def header_of(model: Model) -> dict[str, Any]:
     table = {} if model.table is None else {"table": model.table.to_dict()}
+    target = {} if model.target_names is None else {"target_names": model.target_names}
     return {
         "format": _FORMAT,
         "format_version": FORMAT_VERSION,
         "model": model.config.to_dict(),
         "training": model.training,
         "feature_names": model.feature_names,
+        **target,
         **table,
         "metrics": model.metrics,
         "history": model.history,
@@ -220,10 +249,10 @@ def read(folder: str | Path, learning: bool = False) -> Model:
                     f"{path} must hold one autoencoder; it holds a joint model of several. Read it with dsae.load or "
                     f"MultimodalAutoencoder.load, or one of its subfolders."
                 )
-            if (path / _DETECTOR).is_file():
+            if holds_detector(path):
                 raise ValueError(
-                    f"{path} must hold an autoencoder or a recommender; it holds an outlier detector. Read it in "
-                    "Python with DSAOutlierDetector.load."
+                    f"{path} must hold an autoencoder or a recommender; it holds an outlier detector. Use it with dsae "
+                    "score, or in Python with DSAOutlierDetector.load."
                 )
             raise ValueError(f"{path} is not a model folder: it has no {_HEAD}.")
         return committed(path, _HEAD, lambda found: _read(found, learning))
@@ -280,6 +309,7 @@ def _assembled(
         inputs=inputs,
         extras=extras,
         table=_table(head, header.get("table"), header.get("feature_names")),
+        target_names=header.get("target_names"),
     )
 
 
@@ -334,12 +364,16 @@ def _read_config(path: Path, header: dict[str, Any], keys: tuple[str, ...]) -> A
         raise ValueError(f"{path}: {error}") from None
     if not isinstance(header.get("training") or {}, dict):
         raise ValueError(f"{path}: training must be a mapping.")
-    names = header.get("feature_names")
-    if names is not None and not (
-        isinstance(names, list) and len(names) == config.n_features and all(isinstance(n, str) for n in names)
-    ):
-        raise ValueError(f"{path} must name {config.n_features} features.")
+    _check_names(path, header.get("feature_names"), config.n_features, "features")
+    _check_names(path, header.get("target_names"), config.output_width, "columns of the target")
     return config
+
+
+def _check_names(path: Path, names: Any, n: int, what: str) -> None:
+    if names is not None and not (
+        isinstance(names, list) and len(names) == n and all(isinstance(name, str) for name in names)
+    ):
+        raise ValueError(f"{path} must name {n} {what}.")
 
 
 def _table(path: Path, content: Any, names: list[str] | None) -> Schema | None:

@@ -81,7 +81,7 @@ def read_weights(
     importance = take("input.importance", ("float32",), config.n_features) if "input.importance" in unread else None
     inputs = _read_inputs(path, config, take) if config.missing == "mask" else None
     names = [key.removeprefix("loss.") for key in unread if key.startswith("loss.")]
-    extras = {name: take(f"loss.{name}", ("float32",), config.n_features) for name in names}
+    extras = {name: take(f"loss.{name}", ("float32",), config.output_width) for name in names}
     # What is not known may be what an attacker wants carried along, or a newer format: neither is ignored.
     if unread:
         raise ValueError(f"{path} holds tensors that the format does not know: {', '.join(sorted(unread))}.")

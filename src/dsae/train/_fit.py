@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
-from dsae.data import ArraySource, IteratorSource, Source, StreamSource, as_source, entering_moments
+from dsae.data import Source, as_source, entering_moments
 from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
 from dsae.train._calibrate import calibrate
@@ -19,7 +19,7 @@ from dsae.train._events import Events, TrainingResult
 from dsae.train._loop import fit
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import joint, stagewise
-from dsae.train._start import inputs_of, start_at_target, start_extras, start_model
+from dsae.train._start import inputs_of, start_extras, start_model
 
 _PLANS = {"joint": joint, "stagewise": stagewise}
 
@@ -86,10 +86,9 @@ def fit_rows(
     mean, deviation = training.moments()
     entering = entering_moments(training, model_config.input_transform, model_config.input_total)
     moments = entering[0], _scale(*entering, config)
-    model = start_model(model_config, config, generator, moments, layers, threshold, mean, training)
     aimed = target_moments(training)
-    if aimed is not None and start is None:
-        start_at_target(model, LOSSES[config.loss], aimed[0])
+    output = None if aimed is None else (aimed[0], _scale(*aimed, config))
+    model = start_model(model_config, config, generator, moments, layers, threshold, mean, training, output)
     start_extras(model, LOSSES[config.loss], aimed or (mean, deviation), {} if start is None else start.extras)
     model = model.to(at)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
@@ -116,15 +115,14 @@ def fit_rows(
 
 def target_moments(source: Source) -> tuple[np.ndarray, np.ndarray] | None:
     """Mean and deviation of what is predicted, if it is not the rows themselves and more than its batches is known."""
-    known = isinstance(source, (ArraySource, StreamSource, IteratorSource))
-    return source.target_moments() if known else None
+    return source.target_moments() if hasattr(source, "target_moments") else None  # pyright: ignore
 
 
 def variance_of(model: Autoencoder, deviation: np.ndarray, config: TrainConfig) -> float | None:
     """Mean variance of the features in the units of a squared error; None for other losses."""
     if config.loss != "mse":
         return None
-    units = model.scale.cpu().numpy() if model.config.output.linear else 1.0
+    units = model.target_scale.cpu().numpy() if model.config.output.linear else 1.0
     return float(np.mean(np.square(deviation / units, dtype=np.float64)))
 
 

@@ -22,7 +22,7 @@ from dsae.train._fit import _scale, target_moments, variance_of
 from dsae.train._loop import REMEDY, learn
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._stages import open_ended
-from dsae.train._start import inputs_of, start_at_target, start_extras, start_model
+from dsae.train._start import inputs_of, start_extras, start_model
 
 _ENOUGH = 256  # rows; the mean number of latents of fewer says less than what training has seen
 _DECIDES = ("shrink", "l1", "l2", "contractive", "matryoshka", "target_rate")
@@ -82,7 +82,7 @@ def learn_rows(
         source, at.deviation, config.batch_size, at.seed, None if start is None else start.importance
     )
     history = [] if start is None else list(start.history)
-    beside = (observer, verbose, at.state, events, variance_of(at.model, at.deviation, config), at.deviation)
+    beside = (observer, verbose, at.state, events, variance_of(at.model, at.aimed, config), at.deviation)
     state, interrupted = learn(at.model, source, stage, config, at.seed, history, *beside)
     if len(source) >= _ENOUGH:  # the state, which later rows go on from, keeps the thresholds of training
         calibrate(at.model, source, config.batch_size, at.seed)
@@ -97,7 +97,7 @@ def learn_rows(
         importance=observer.importance,
         extras=at.model.to_extras(),
         inputs=seen,
-        learning={**state, "seed": at.seed, "settings": settings, "deviation": at.deviation},
+        learning={**state, "seed": at.seed, "settings": settings, "deviation": at.deviation, "aimed": at.aimed},
     )
     result = TrainingResult(model, history, interrupted)
     if events is not None:
@@ -112,6 +112,7 @@ class _At:
     model: Autoencoder
     seed: int
     deviation: np.ndarray
+    aimed: np.ndarray  # deviation of what is predicted
     state: Mapping[str, Any] | None
 
 
@@ -125,22 +126,23 @@ def _begun(source: Source, model_config: AutoencoderConfig, config: TrainConfig,
     entering = entering_moments(source, model_config.input_transform, model_config.input_total)
     moments = (entering[0], _scale(*entering, config))
     generator = torch.Generator().manual_seed(seed)
-    model = start_model(model_config, at_once, generator, moments, layers, threshold, mean, source)
     aimed = target_moments(source)
-    if aimed is not None and start is None:
-        start_at_target(model, LOSSES[config.loss], aimed[0])
+    output = None if aimed is None else (aimed[0], _scale(*aimed, config))
+    model = start_model(model_config, at_once, generator, moments, layers, threshold, mean, source, output)
     start_extras(model, LOSSES[config.loss], aimed or (mean, deviation), {} if start is None else start.extras)
-    return _At(model, seed, deviation, None)
+    return _At(model, seed, deviation, deviation if aimed is None else aimed[1], None)
 
 
 def _taken_up(start: Model, learning: Mapping[str, Any], settings: Mapping[str, Any]) -> _At:
-    seed, deviation = whole_number("seed", learning["seed"], 2**31), learning["deviation"]
-    if deviation.dtype != np.float32 or deviation.shape != (start.config.n_features,):
-        raise ValueError(f"deviation must be float32 of shape ({start.config.n_features},)")
+    seed, config = whole_number("seed", learning["seed"], 2**31), start.config
+    for name, width in (("deviation", config.n_features), ("aimed", config.output_width)):
+        if learning[name].dtype != np.float32 or learning[name].shape != (width,):
+            raise ValueError(f"{name} must be float32 of shape ({width},)")
     model = Autoencoder(start.config, torch.Generator().manual_seed(seed))
     model.set_layers(start.layers)
     model.set_extras(start.extras)
     if start.inputs is not None:
         model.stand_in.copy_(torch.from_numpy(start.inputs.mean))
     same = learning["settings"] == settings
-    return _At(model, seed, deviation, learning if same else {**learning, "shrinkers": None})
+    state = learning if same else {**learning, "shrinkers": None}
+    return _At(model, seed, learning["deviation"], learning["aimed"], state)

@@ -153,7 +153,7 @@ class Sensitivity:
         output = trace.rows(trace.output)
         signs = torch.from_numpy(self._signs(tuple(output.shape))).to(output)
         if not model.config.output.linear:
-            signs /= model.scale
+            signs /= model.target_scale
         (gradient,) = torch.autograd.grad(output, entering, signs)
         return gradient * model.scale
 

@@ -31,6 +31,7 @@ def start_model(
     threshold: np.ndarray | None = None,
     target: np.ndarray | None = None,
     near: Source | None = None,
+    output: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Autoencoder:
     """A model that is ready to train.
 
@@ -52,6 +53,8 @@ def start_model(
         start at it, and it stands for values not known.
     near : Source, optional
         Rows by which edges start, where the settings say so.
+    output : tuple of ndarray, shape (n_outputs,), optional
+        Mean and scale of what is predicted, where that is not the rows themselves: outputs start at this mean.
     """
     start = start_nnz(config, train, fresh=init is None)
     sizes = {name: n_out * n_in for name, (n_out, n_in) in config.layer_shapes.items()}
@@ -67,14 +70,15 @@ def start_model(
     for name, layer in first.items():
         model.layers[name].values.data.copy_(torch.from_numpy(layer.values))
     stand_in = None if target is None else torch.from_numpy(target)
-    model.set_moments(torch.from_numpy(moments[0]), torch.from_numpy(moments[1]), stand_in)
+    aimed = None if output is None else (torch.from_numpy(output[0]), torch.from_numpy(output[1]))
+    model.set_moments(torch.from_numpy(moments[0]), torch.from_numpy(moments[1]), stand_in, aimed)
     if init is not None:
         final, rng = target_nnz(config), np.random.default_rng(generator.initial_seed())
         given = {name: layer.in_blocks(config.block_size) for name, layer in init.items()}
         fitted = {name: _grown(_largest(given[name], start[name]), final[name], rng) for name in given}
         model.set_layers(fitted, threshold)
     else:
-        _start_output(model, LOSSES[train.loss], model.mean if target is None else torch.from_numpy(target))
+        _start_output(model, LOSSES[train.loss], model.stand_in if aimed is None else aimed[0])
         if config.code.sparse and len(model.layers) == 2:
             _start_dictionary(model, np.random.default_rng(generator.initial_seed()))
     model.switch_unconnected()
@@ -187,15 +191,6 @@ def _start_output(model: Autoencoder, loss: Loss, mean: torch.Tensor) -> None:
         bias = model.activations[-1].start(mean)  # type: ignore[operator]
     if bias is not None:
         list(model.layers.values())[-1].bias.copy_(bias)  # type: ignore[union-attr]
-
-
-@torch.no_grad()
-def start_at_target(model: Autoencoder, loss: Loss, mean: np.ndarray) -> None:
-    """First outputs are the means of what is predicted, which is not the rows themselves."""
-    wanted = torch.from_numpy(mean)
-    _start_output(model, loss, wanted)
-    if loss.start is None and model.config.output.linear and model.config.input_transform == "none":
-        list(model.layers.values())[-1].bias.copy_((wanted - model.mean) / model.scale)  # type: ignore[union-attr]
 
 
 @torch.no_grad()
