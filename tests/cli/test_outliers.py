@@ -34,7 +34,7 @@ def detector(dsae, plane, tmp_path):
 
 
 def test_a_detector_by_command_is_a_detector(dsae, plane, detector, tmp_path):
-    wanted = DSAOutlierDetector(n_estimators=4, random_state=0).fit(pd.DataFrame(plane, columns=NAMES))
+    wanted = DSAOutlierDetector(n_estimators=4, random_state=0).fit(plane)
     table = list(csv.DictReader(io.StringIO(dsae("score", detector, tmp_path / "plane.csv").text)))
     np.testing.assert_allclose([float(line["score"]) for line in table], wanted.score_samples(plane), rtol=1e-6)
     assert [float(line["outlier"]) for line in table] == (wanted.predict(plane) < 0).astype(float).tolist()

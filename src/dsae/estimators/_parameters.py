@@ -129,12 +129,18 @@ def n_outputs(rows: Any) -> int | None:
 
 
 def _check_outputs(model: AutoencoderConfig, train: TrainConfig) -> None:
-    if model.n_outputs is None or train.init_topology == "random":
+    if model.n_outputs is None:
         return
-    raise ValueError(
-        f"[fit] init_topology={train.init_topology!r} needs a target of the features of X, {model.n_features}; got "
-        f"{model.n_outputs} columns. Leave it at 'random'."
-    )
+    if train.init_topology != "random":
+        raise ValueError(
+            f"[fit] init_topology={train.init_topology!r} needs a target of the features of X, {model.n_features}; got "
+            f"{model.n_outputs} columns. Leave it at 'random'."
+        )
+    if train.schedule == "stagewise" and not model.output.linear:
+        raise ValueError(
+            f"[fit] schedule='stagewise' needs output_activation='identity' where the target has other columns than X; "
+            f"got {model.output_activation!r}. Use schedule='joint'."
+        )
 
 
 def _check_density(model: AutoencoderConfig, train: TrainConfig, given: Any) -> None:

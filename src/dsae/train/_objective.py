@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -29,8 +31,10 @@ def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, given: ops
     """The data's loss of the first layer; of an inner one the squared error of its input, which is no data."""
     names = model.names("encoder")
     at = names.index(name)
-    if at == 0:
+    if at == 0 and model.config.n_outputs is None:
         return model.trace(given, decoder).loss(loss)
+    if at == 0:  # a target of other columns is not what its input can be rebuilt as
+        return model.trace(replace(given, target=None, known=None), decoder).loss("mse")
     with torch.no_grad():
         z = model.steps(names[:at], model.enter(model.centred(given.x)))[-1][1]
     ((_, h),) = model.steps([name], z)
