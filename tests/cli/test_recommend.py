@@ -182,7 +182,7 @@ def test_unknown_items_are_refused_or_left_out(dsae, fitted, tmp_path):
         (["--rating-column", "stars"], "--user-column must be given, too"),
         (["--user-column", "woh", "--item-column", "what"], "has no column 'woh'. Did you mean 'who'?"),
         ([*LONG, "--id-column", "who"], "--id-column does not go with --user-column and --item-column"),
-        ([*LONG, "--rating-column", "when"], "strengths must be numbers"),
+        ([*LONG, "--rating-column", "when"], "--rating-column must hold numbers; 'when' of"),
     ],
 )
 def test_what_names_no_pairs_is_refused(dsae, pairs, options, message, tmp_path):

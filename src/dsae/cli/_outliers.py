@@ -78,8 +78,8 @@ def scorer(model: str) -> Scorer:
         from dsae.estimators import DSAOutlierDetector
 
         detector = DSAOutlierDetector.load(model)
-        names = getattr(detector, "feature_names_in_", None)
         schema = None if detector.table_ is None else detector.table_.schema_
+        names = getattr(detector, "feature_names_in_", None) if schema is None else schema.feature_names
         wanted = Wanted(detector.n_features_in_, None if names is None else list(names), detector.missing, schema)
 
         def judged(rows: Any, first_row: int) -> np.ndarray:

@@ -47,7 +47,7 @@ def pairs_of(user: str | None, item: str | None, rating: str | None) -> Pairs | 
         return Pairs(user, item, rating)
     if user is None and item is None and rating is None:
         return None
-    lacking = "--item-column" if item is None else "--user-column"
+    lacking = "--user-column" if user is None else "--item-column"
     raise ValueError(
         f"{lacking} must be given, too: a table with a line for each item of a user has a column of users and one of "
         "items."
@@ -84,6 +84,8 @@ def user_rows(
             )
     tables = [table for _, table in read_tables(path, **reading, texts=pairs[:2])]
     users, wanted, ratings = (None if name is None else _column(path, tables, name) for name in pairs)
+    if ratings is not None and ratings.dtype.kind not in "iufb":
+        raise ValueError(f"--rating-column must hold numbers; {pairs.rating!r} of {path} holds {ratings[0]!r}, say.")
     if items is not None and skip:
         users, wanted, ratings = _of_known(path, items, users, wanted, ratings)
     found = interactions(users, wanted, ratings, items=items)

@@ -225,7 +225,8 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
             detector._check_parameters()
         except ValueError as error:
             raise ValueError(f"[load] {folder}: {error}") from None
-        detector._adopt(found.members, found.rarity, found.feature_names)
+        # rows of a table come from `table_`, as an array
+        detector._adopt(found.members, found.rarity, found.feature_names if found.table is None else None)
         detector.offset_ = found.offset
         detector.table_ = None if found.table is None else TableRows.of(found.table)
         return detector
