@@ -17,7 +17,7 @@ NAMES = ["alpha", "beta", "gamma", "delta"]
 @pytest.fixture
 def plane(rows, tmp_path):
     rows = np.stack([rows[:, 0], rows[:, 1], rows[:, 0] + rows[:, 1], rows[:, 0] - rows[:, 1]], axis=1)
-    rows[7, 2] += 9
+    rows[7, 2] += 60
     write_rows(tmp_path / "plane.csv", rows, NAMES)
     return rows
 

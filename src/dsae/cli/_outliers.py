@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from dsae.cli._encode import load_model
 from dsae.cli._files import Wanted, file_options, table_option, training_rows, wanted_by
 from dsae.cli._options import Auto, OneOf
 from dsae.cli._output import show
@@ -87,9 +88,7 @@ def scorer(model: str) -> Scorer:
             return np.column_stack([scores, scores < detector.offset_])
 
         return Scorer(wanted, ["score", "outlier"], judged, detector.explain)
-    from dsae.runtime import load
-
-    runtime = load(model)
+    runtime = load_model(model)
 
     def scored(rows: Any, first_row: int) -> np.ndarray:
         return runtime.score_samples(rows, first_row=first_row)[:, None]
