@@ -16,10 +16,14 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: demo test check numerical docs sanitize format stub wheel wheel-test bench results tasks clean formats fuzz
+.PHONY: demo demo-joint test check numerical docs sanitize format stub wheel wheel-test bench results tasks clean formats fuzz
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
+
+# Pictures, sounds and words of digits in one code; open demo-joint/report.html to see and hear translations.
+demo-joint: $(STAMP)
+	$(BIN)/dsae demo-joint -o demo-joint
 
 test check: export OMP_NUM_THREADS ?= 1
 
@@ -144,4 +148,4 @@ $(STAMP): $(NATIVE) $(MODULES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) build demo
+	rm -rf $(VENV) $(BENCH) build demo demo-joint

@@ -22,6 +22,7 @@ SUCCESS, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130  # as shells have them; 130
 
 COMMANDS = {
     "demo": "_demo",
+    "demo-joint": "_demo_joint",
     "prepare": "_prepare",
     "fit": "_fit",
     "encode": "_encode",

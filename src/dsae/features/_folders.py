@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dsae.config import did_you_mean, listed
+from dsae.config import check_modality, did_you_mean, listed
 from dsae.data import read_tables
 from dsae.features._items import BadItemError
-from dsae.features._json import check_modality
 from dsae.features._kinds import files_in, in_order, inside, kind_of, some
 from dsae.features._tars import is_tar, tar_rows
 from dsae.features._values import is_text

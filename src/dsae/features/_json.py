@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from dsae.config import known_keys, one_of
+from dsae.config import check_modality, known_keys, one_of
 
 KINDS = {
     "audio": ("_audio", "AudioRows"),
@@ -18,7 +18,6 @@ KINDS = {
 """Module and class of each kind of rows."""
 _FORMAT, _SEVERAL, _VERSION = "dsae rows", "dsae encoders", 1
 _LONGEST_JSON = 1 << 28
-_LONGEST_NAME = 200
 
 
 def from_json(text: str) -> Any:
@@ -72,15 +71,6 @@ def encoders_of(content: Mapping[str, Any]) -> dict[str, Any]:
     for name in named:
         check_modality(name)
     return {name: _of_kind(encoder) for name, encoder in named.items()}
-
-
-def check_modality(name: Any) -> None:
-    """Raise unless a modality may be called so: its name becomes that of a folder and of a column."""
-    plain = isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_NAME
-    if not plain or name[0] in "._ " or set(name) & set('/\\:*?"<>|') or name in ("id", "label"):
-        raise ValueError(
-            f"a modality must have a name that a folder may have, other than id and label; got {name!r:.60}."
-        )
 
 
 def to_json(encoder: Any) -> str:
