@@ -9,9 +9,9 @@ namespace dsae::DSAE_LEVEL {
 namespace {
 
 constexpr int64_t kSumEdges = 1024;
-constexpr int64_t kAhead = 6;    // numbers of a sample whose outputs are asked for early
-constexpr int64_t kLine = 16;    // numbers
-constexpr int kVectors = 8;      // of a row of G, held in registers
+constexpr int64_t kAhead = 6;  // numbers of a sample whose outputs are asked for early
+constexpr int64_t kLine = 16;  // numbers
+constexpr int kVectors = 8;    // of a row of G, held in registers
 
 struct GramLoss : Gram {
   // The lower triangle of G, and sum c_i w_i. Row j has j + 1 columns: threads share the square root of the rows.

@@ -17,7 +17,7 @@ namespace dsae::DSAE_LEVEL {
 namespace {
 
 constexpr int64_t kSumRows = 256;  // outputs whose losses are summed together
-constexpr int64_t kMirror = 32;  // squares of a symmetric matrix that stay in L1
+constexpr int64_t kMirror = 32;    // squares of a symmetric matrix that stay in L1
 
 // What all sums are made of: C and s, the constants c, and the numbers of the target.
 struct Gram {

@@ -123,13 +123,14 @@ struct Tiles {
   float loss_of(float* y, const PanelTarget& numbers, int64_t row, int64_t left, float* by_dispersion) const {
     const float shift = target.shift ? target.shift[row] : 0;
     const int64_t used = left < L ? left : L;
-    if (kind < kPoisson && !target.known && !target.weights) return line_loss<L>(kind, y, numbers, shift, used);
+    const bool of_counts = is_of_counts(kind);
+    if (!of_counts && !target.known && !target.weights) return line_loss<L>(kind, y, numbers, shift, used);
     float weights[L] = {}, offset[L] = {};
     for (int64_t lane = 0; lane < used; ++lane) {
       weights[lane] = target.weights ? target.weights[numbers.first_sample + lane] : 1.0f;
       offset[lane] = target.offset ? target.offset[numbers.first_sample + lane] : 0.0f;
     }
-    if (kind != kNegativeBinomial && kind >= kPoisson && !target.known)
+    if (of_counts && kind != kNegativeBinomial && !target.known)
       return rates<L>(largest_log_rate(kind), y, numbers, weights, offset);
     const float log_dispersion = layer.log_dispersion ? layer.log_dispersion[row] : 0.0f;
     return weighted<L>(kind, y, numbers, shift, weights, {offset, log_dispersion, by_dispersion});
