@@ -34,6 +34,8 @@ TABLES = (
     "codes",
     "defaults",
     "joint",
+    "generation",
+    "repair",
 )
 # The page of tasks: each table has `verdicts(rows)`, too.
 TASKS: tuple[str, ...] = ("recommender", "cells", "outliers", "text", "dictionaries", "tables", "imputation")

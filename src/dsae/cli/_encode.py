@@ -107,28 +107,63 @@ def impute(model: str, data: str, output: str, kind: str | None, reading: dict[s
     transform(source, whole, feature_names(runtime, source), output, kind, sparse, exact=True)
 
 
+@_transformation
+def denoise(model: str, data: str, output: str, kind: str | None, reading: dict[str, Any]) -> None:
+    """Clean rows from the noisy ones in DATA; MODEL must be fitted with --noise or --mask."""
+    runtime = load_model(model)
+    source = source_for(runtime, "denoise", data, reading)
+    names = output_names(runtime, source)
+    transform_back(runtime, source, runtime.denoise, output, kind, names=names)
+
+
 @click.command()
 @click.argument("model")
 @click.argument("data")
+@click.option(
+    "--labels",
+    metavar="FILE",
+    help="A label for each row, .npy or a line each: adds the error of each label, and how well codes tell labels.",
+)
+@click.option("--generation", is_flag=True, help="Also compare rows that MODEL makes with those in DATA.")
+@click.option("--train", metavar="FILE", help="Rows that MODEL was fitted to, for the novelty of what it makes.")
 @target_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @file_options
-def evaluate(model: str, data: str, target: str | None, as_json: bool, reading: dict[str, Any]) -> None:
+def evaluate(
+    model: str,
+    data: str,
+    labels: str | None,
+    generation: bool,
+    train: str | None,
+    target: str | None,
+    as_json: bool,
+    reading: dict[str, Any],
+) -> None:
     """How well MODEL reconstructs DATA, as a whole and by label where there are labels, and what it costs."""
     from dsae import metrics
+    from dsae.cli._sample import generated, probed, read_labels
     from dsae.data import with_beside
 
     runtime = load_model(model, several=True)
     if is_joint(runtime):
-        if target is not None:
-            raise ValueError("--target is for models of one table; this one has several modalities. Leave it out.")
+        if target or labels or generation or train:
+            raise ValueError(
+                "--target, --labels, --generation and --train are for models of one table; this one has several "
+                "modalities. Leave them out."
+            )
         evaluate_several(runtime, data, as_json, reading)
         return
-    source: Any = source_for(runtime, "evaluate", data, reading)
-    if target is not None:
-        source = with_beside("evaluate", source, target_of(source, target, reading))
-    labelled = source.reader.label_name is not None
+    rows = source_for(runtime, "evaluate", data, reading)
+    source: Any = rows if target is None else with_beside("evaluate", rows, target_of(rows, target, reading))
+    given = None if labels is None else read_labels(labels)
+    labelled = rows.reader.label_name is not None if given is None else given
     facts = metrics.evaluate(runtime, source, timed=True, by_label=labelled)
+    if given is not None:
+        facts |= probed(runtime, rows, given)
+    if generation:
+        facts |= generated(runtime, rows, train, reading)
+    elif train is not None:
+        raise ValueError("[evaluate] --train is for --generation; give both, or neither.")
     if as_json:
         show(facts, as_json)
         return

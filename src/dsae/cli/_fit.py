@@ -10,8 +10,9 @@ import click
 
 from dsae.cli._beside import target_of, target_option, weight_option, weights_of
 from dsae.cli._files import file_options, other_rows, table_option, training_rows
-from dsae.cli._options import fit_options, settings
+from dsae.cli._options import OneOf, fit_options, settings
 from dsae.cli._output import show
+from dsae.cli._sample import KINDS, check_sampler, with_sampler
 from dsae.cli._several import NAMES as SEVERAL
 from dsae.cli._several import fit_several, refuse_several, several_options
 from dsae.config import plain
@@ -35,6 +36,7 @@ _KEPT = ("mse", "fvu")  # metrics saved with the model
 )
 @target_option
 @weight_option
+@click.option("--sampler", type=OneOf(KINDS), help="Also learn to make new rows, for dsae sample.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable summary.")
 @table_option
 @file_options
@@ -54,6 +56,7 @@ def fit(
     validation: str | None,
     target: str | None,
     sample_weight: str | None,
+    sampler: str | None,
     as_json: bool,
     table: bool,
     reading: dict[str, Any],
@@ -86,6 +89,7 @@ def fit(
     if target is not None:
         _check_alone(table, test, validation)
     weights = None if sample_weight is None else weights_of(sample_weight, data, reading)
+    check_sampler(sampler, parameters)
     source, schema = training_rows(data, reading, table, parameters)
     joint = gives_parts(source)
     (store.check_joint_target if joint else store.check_target)(output)  # what is in the way must not cost a training
@@ -94,6 +98,8 @@ def fit(
     if joint:
         if target is not None or weights is not None:
             raise ValueError("--target and --sample-weight are for rows of one table; DATA has several modalities.")
+        if sampler is not None:
+            raise ValueError(f"[fit] --sampler must be left out for several modalities; got {sampler!r}.")
         files = {"test": test, "validation": validation}
         opened = {name: training_rows(file, reading, False, {})[0] for name, file in files.items() if file is not None}
         fit_several(source, opened, output, parameters, several, as_json)
@@ -114,6 +120,8 @@ def fit(
     runtime.save(output)  # evaluation may fail, or be interrupted
     if dsa.checkpoint is not None and not interrupted:  # not before the model is on disk
         dsa.checkpoint.remove()
+    if sampler is not None and not interrupted:
+        runtime = with_sampler(runtime, dsa, rows, sampler)
     results = _measured(runtime, {"train": with_beside("fit", rows, aim, weights), **others}, output)
     runtime.model.metrics.update(plain(results))
     runtime.save(output)

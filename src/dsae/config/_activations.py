@@ -78,6 +78,11 @@ class Activation:
     rate: bool = False
     fires_above: Callable[[int], float] = lambda width: 0.0
 
+    @property
+    def independent(self) -> bool:
+        """Whether units vary freely: not those of a dictionary, which are mostly zero, nor of a softmax: sum 1."""
+        return not (self.sparse or self.by_row)
+
 
 def _identity(rows: np.ndarray, k: int, thresholds: Any) -> None:
     pass

@@ -9,10 +9,11 @@ from typing import Any, Self
 from dsae import store
 from dsae.estimators._kept import GIVEN, given_back
 from dsae.estimators._parameters import MODEL_FIELDS, TRAIN_FIELDS
+from dsae.estimators._samples import SamplingMixin
 from dsae.estimators._trainable import TrainableAutoencoder
 
 
-class DeepSparseAutoencoder(TrainableAutoencoder):
+class DeepSparseAutoencoder(SamplingMixin, TrainableAutoencoder):
     """An autoencoder of any depth whose zero weights are never stored, read or multiplied.
 
     Parameters

@@ -137,7 +137,7 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         advise_on_counts(source, loss)
         start = self._start_from(model_config)
         earlier = self.history_ if self.warm_start and hasattr(self, "runtime_") else []
-        training = self._described(train_config)
+        training = self._described(train_config, source)
 
         def described(result: Any) -> store.Model:
             history = appended(earlier, result.history)
@@ -239,7 +239,7 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         start = self.runtime_.model if fitted else self._start_from(model_config)
         settings = (start, self._seed(), self.verbose, self.device, Hooks(on_epoch, on_step, every))
         result = train.learn_rows(source, model_config, train_config, *settings)
-        training = self._described(train_config)
+        training = self._described(train_config, source)
         names, targets = column_names(X, source), names_of_target(target)
         if fitted:
             names, targets = self.runtime_.model.feature_names, self.runtime_.model.target_names
@@ -249,9 +249,10 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
         return self
 
-    def _described(self, config: TrainConfig) -> dict[str, Any]:
-        """What a model folder keeps of the parameters: those of training as they were chosen, and all as given."""
-        return {**asdict(config), GIVEN: kept(self.get_params(deep=False))}
+    def _described(self, config: TrainConfig, source: Any) -> dict[str, Any]:
+        """What a model folder keeps: parameters as they were chosen, all as given, whether there was a target."""
+        described = {**asdict(config), GIVEN: kept(self.get_params(deep=False))}
+        return described | ({} if getattr(source, "target", None) is None else {"target": True})
 
     def _checkpoints(self, train: ModuleType) -> Any:
         if self.checkpoint is None or isinstance(self.checkpoint, train.Checkpoints):

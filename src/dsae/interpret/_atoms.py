@@ -127,7 +127,7 @@ def normalize_atoms(model: _Kind) -> _Kind:
     encoder = Layer(topology, (values * norms[topology.rows]).astype(np.float32), (bias * norms).astype(np.float32))
     threshold = None if model.threshold is None else (model.threshold * norms).astype(np.float32)
     layers = {**model.layers, into: encoder, out: decoder}
-    return replace(model, layers=layers, threshold=threshold, learning=None)
+    return replace(model, layers=layers, threshold=threshold, learning=None, sampler=None)
 
 
 def _per_latent(name: str, value, width: int) -> np.ndarray:

@@ -9,9 +9,11 @@ from dsae.metrics._cost import parameters as parameters
 from dsae.metrics._cost import seconds_per_call as seconds_per_call
 from dsae.metrics._cost import sizes as sizes
 from dsae.metrics._evaluate import evaluate as evaluate
+from dsae.metrics._generation import generation as generation
 from dsae.metrics._joint import coherence as coherence
 from dsae.metrics._joint import fvu_table as fvu_table
 from dsae.metrics._joint import subsets as subsets
+from dsae.metrics._probe import probe as probe
 from dsae.metrics._ranking import Recommendations as Recommendations
 from dsae.metrics._ranking import largest as largest
 from dsae.metrics._ranking import ndcg_at_k as ndcg_at_k

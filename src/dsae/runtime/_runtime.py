@@ -15,14 +15,14 @@ from dsae import store
 from dsae.config import LOSSES
 from dsae.data import aims_of, check_not_negative, check_rows, put, rows_of, unknown
 from dsae.metrics import Recommendations, best_items
-from dsae.runtime._codec import Codec
 from dsae.runtime._layers import numbered_chunks
+from dsae.runtime._made import Making
 
 if TYPE_CHECKING:
     from dsae.features import TableRows
 
 
-class Runtime(Codec):
+class Runtime(Making):
     """Encodes, decodes and reconstructs without importing torch. Threads may share one.
 
     Parameters

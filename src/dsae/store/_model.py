@@ -13,6 +13,7 @@ import numpy as np
 
 from dsae.config import AutoencoderConfig, known_keys
 from dsae.features import Schema
+from dsae.sampling import Sampler, sampler_of, state_of
 from dsae.store._commit import (
     Committed,
     check_writable,
@@ -33,6 +34,7 @@ _HEAD, _FORMAT = "config.json", "dsae"
 _DETECTOR, _DETECTOR_FORMAT = "detector.json", "dsae outlier detector"
 WEIGHTS = "model.safetensors"
 _LEARNING = "learning.safetensors"
+_SAMPLER = "sampler.safetensors"
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
 _HEADER_KEYS_2 = (*_HEADER_KEYS, "target_names", "table", "metrics", "history", "commit", "files")
 _FILES_1 = (WEIGHTS, "history.jsonl", "metrics.json", "learning.json", _LEARNING)
@@ -67,6 +69,8 @@ class Model:
         The columns of the table whose rows its features are.
     target_names : list of str, optional
         Of the columns that it predicts, where those are not its features.
+    sampler : dsae.sampling.Sampler, optional
+        What draws new codes. It belongs to these weights: whoever changes the code leaves it out.
     """
 
     config: AutoencoderConfig
@@ -82,6 +86,7 @@ class Model:
     learning: dict[str, Any] | None = None
     table: Schema | None = None
     target_names: list[str] | None = None
+    sampler: Sampler | None = None
 
     @property
     def output_names(self) -> list[str] | None:
@@ -191,6 +196,8 @@ def _files(model: Model) -> Iterator[tuple[str, bytes]]:
     yield WEIGHTS, tensors_to_bytes(tensors_of(model))
     if model.learning is not None:
         yield _LEARNING, state_to_bytes(model.learning)
+    if model.sampler is not None:
+        yield _SAMPLER, state_to_bytes(state_of(model.sampler))
 
 
 def _card(model: Model) -> str:
@@ -286,6 +293,8 @@ def model_of(found: Committed, header: dict[str, Any], file: str, learning: bool
     config = _read_config(found.head, header, _HEADER_KEYS_2)
     weights = found.read(file, lambda data, path: read_weights(data, path, config))
     model = _assembled(found.head, found.path(file), header, config, weights)
+    if file == WEIGHTS and _SAMPLER in found.listed:  # of one model; a joint one may have its own
+        model = replace(model, sampler=_read_sampler(found, config.n_components))
     if learning and _LEARNING in found.listed:
         return replace(model, learning=found.read(_LEARNING, state_from_bytes))
     return model
@@ -311,6 +320,10 @@ def _assembled(
         table=_table(head, header.get("table"), header.get("feature_names")),
         target_names=header.get("target_names"),
     )
+
+
+def _read_sampler(found: Committed, n_components: int) -> Sampler:
+    return found.read(_SAMPLER, lambda data, path: sampler_of(state_from_bytes(data, path), path, n_components))
 
 
 def model_from_bytes(data: bytes, path: Path, config: AutoencoderConfig) -> Model:
