@@ -72,8 +72,7 @@ class JointRuntime:
         """What makes rows of pictures, sounds, texts or tables, by modality; see `dsae.features`."""
         from dsae import features  # scikit-learn, which rows of numbers do without
 
-        read = getattr(features, "from_json", None) or features.TableRows.from_json
-        return {name: read(text) for name, text in self.model.encoders.items()}
+        return {name: features.from_json(text) for name, text in self.model.encoders.items()}
 
     def source(self, verb: str, X: Any, *, blank: bool = False) -> JointSource:
         """Rows of some of the modalities, checked; see `dsae.data.as_joint`."""
