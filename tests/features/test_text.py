@@ -94,6 +94,8 @@ def test_a_bad_file_is_named_and_loses_nothing(content, message, tmp_path):
     lenient = TextRows(on_error="missing").fit(["two", path])
     assert lenient.encode(["two", path]).present.tolist() == [True, False]
     with pytest.warns(UserWarning, match="1 of 2 texts could not be read"):
+        assert lenient.transform_present(["two", path])[1].tolist() == [True, False]
+    with pytest.warns(UserWarning, match="1 of 2 texts could not be read"):
         lenient.transform(["two", path])
     with pytest.raises(ValueError, match=r"^\[transform\] text 1, counted from 0, must be a string"):
         TextRows().fit(TEXTS).transform(["two", 3])

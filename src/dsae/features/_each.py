@@ -81,6 +81,10 @@ class ItemRows(TransformerMixin, BaseEstimator, ABC):
         UserWarning
             Of items that could not be read with ``on_error="missing"``, and of what was left out of others.
         """
+        return self.transform_present(X)[0]
+
+    def transform_present(self, X: Any) -> tuple[Any, np.ndarray]:
+        """`transform`, and which of the items are there and could be read, bool ``[n_samples]``."""
         found = self._encoded("transform", X)
         if found.problems:
             told = "; ".join(problem.message for problem in found.problems[:_TOLD])
@@ -89,11 +93,11 @@ class ItemRows(TransformerMixin, BaseEstimator, ABC):
                 f"[transform] {len(found.problems)} of {len(found.present)} {self.noun}s could not be read and count "
                 f"as missing: {told}{more}",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         for note in found.notes:
-            warnings.warn(f"[transform] {note}", UserWarning, stacklevel=2)
-        return found.rows
+            warnings.warn(f"[transform] {note}", UserWarning, stacklevel=3)
+        return found.rows, found.present
 
     def encode(self, X: Any) -> Encoded:
         """`transform`, with what could not be read beside the rows instead of in a warning.

@@ -243,6 +243,8 @@ def encoded(encoder: Any, values: Any, width: int | None = None) -> Any:
     if rows or hasattr(values, "batches"):
         return values
     items = list(values) if isinstance(values, _ENTRIES) else values
+    if hasattr(encoder, "transform_present"):  # of items that could not be read, too
+        return encoder.transform_present(items)
     made = encoder.transform(items)
     has = encoder.present(items) if hasattr(encoder, "present") else None
     return made, has
