@@ -170,6 +170,29 @@ def test_rows_are_judged_by_what_is_known_of_them(kind):
         assert detector.predict(np.stack([X[0], np.full(6, np.nan)]))[1] == 1, "nothing is known against it"
 
 
+def test_an_error_is_the_mean_of_those_that_are_known():
+    """And the usual one, 1, where none is."""
+    detector = DSAOutlierDetector(n_estimators=2, missing="mask", random_state=0).fit(holed(X))
+    for member in detector._usual:
+        errors = np.where(np.isnan(holed(X, seed=1)), np.nan, 3 * member.error)
+        errors[0] = np.nan
+        np.testing.assert_allclose(member._mean(errors), [1, *[3] * (len(X) - 1)], rtol=1e-9)
+
+
+def test_features_are_judged_by_the_half_that_was_trained_on_whole_rows():
+    detector = DSAOutlierDetector(n_estimators=4, random_state=0).fit(X)
+    one, other = (member.errors(X) for member in detector._usual if member.whole)
+    np.testing.assert_allclose(detector.explain(X), (one + other) / 2, rtol=1e-9)
+
+
+def test_codes_are_as_far_from_each_other_as_what_a_linear_decoder_makes_of_them():
+    linear = DeepSparseAutoencoder(2, hidden_layer_sizes=(), density=1.0, shrink="none", max_iter=3)
+    (member,) = DSAOutlierDetector(linear, n_estimators=1, random_state=0).fit(X)._usual
+    codes = member.runtime.encode(member.squash(X))
+    moved, made = (rows[1:] - rows[0] for rows in (codes @ member.metric, member.runtime.decode(codes)))
+    np.testing.assert_allclose(np.square(moved).sum(1), np.square(made).sum(1), rtol=1e-6)
+
+
 @each(own=[False, True])
 def test_sparse_rows_and_estimators_of_ones_own_take_what_is_not_known(own):
     estimator = DeepSparseAutoencoder(2, hidden_layer_sizes=(8,), density=0.5, max_iter=3) if own else None
