@@ -181,7 +181,7 @@ def test_an_error_is_the_mean_of_those_that_are_known():
 
 def test_features_are_judged_by_the_half_that_was_trained_on_whole_rows():
     detector = DSAOutlierDetector(n_estimators=4, random_state=0).fit(X)
-    one, other = (member.errors(X) for member in detector._usual if member.whole)
+    one, other = (member.errors(X.astype(np.float32)) for member in detector._usual if member.whole)
     np.testing.assert_allclose(detector.explain(X), (one + other) / 2, rtol=1e-9)
 
 
