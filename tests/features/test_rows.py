@@ -90,7 +90,13 @@ def test_rare_classes_share_a_feature(kind, n_classes, missing):
     names = [name for name in rows.get_feature_names_out() if name != "x"]
     rare = ["kind=(other)"] if len(common) < len(counts) else []
     assert sorted(names) == sorted([*(f"kind={label}" for label in common), *rare])
-    back = rows.inverse_transform(rows.transform(table))["kind"].astype(object)
+    back = rows.inverse_transform(rows.transform(table))["kind"]
+    if kind == "categories":
+        own = column.cat.categories.tolist()
+        assert back.cat.categories.tolist() == [*own, *(["(other)"] if rare else [])]
+        of_common = rows.inverse_transform(rows.transform(table[column.isin(common)]))["kind"]
+        assert of_common.cat.categories.tolist() == own, "only where a value needs it is there a category more"
+    back = back.astype(object)
     expected = column.astype(object).where(column.isna() | column.isin(common), "(other)")
     assert back.where(back.notna(), None).tolist() == expected.where(expected.notna(), None).tolist()
 
