@@ -39,6 +39,11 @@ def test_more_weights_never_have_more_epochs(n_features):
     assert found[0] > found[-1]
 
 
+def test_large_data_have_ten_epochs_where_there_is_time():
+    narrow = AutoencoderConfig(n_features=3000, n_components=4, hidden_layer_sizes=(32,), density=0.05)
+    assert automatic_epochs(narrow, 120_000, 3000, 256) == 10
+
+
 def test_small_data_have_a_hundred_epochs_and_a_step_is_never_left_out():
     assert automatic_epochs(model(100, 6), 100, 6, 256) == 100
     assert automatic_epochs(model(10**9, 10_000), 10**9, 10_000, 256) == 1

@@ -9,6 +9,7 @@ from tests.covering import each
 import dsae
 from dsae import DeepSparseAutoencoder, DSARecommender
 from dsae.data import ArraySource, interactions
+from dsae.estimators._users import without_a_fifth
 from dsae.linear import sparse_ridge
 from dsae.metrics import ndcg_at_k, ranking
 from dsae.runtime import Runtime
@@ -233,6 +234,22 @@ def test_items_that_nobody_has_come_last_and_users_without_items_teach_nothing()
     items, scores = model.recommend(wider[:1], N_ITEMS + 2, exclude_seen=False, names=False)
     assert (scores[items >= N_ITEMS] == 0).all()
     assert model.similar_items([N_ITEMS], 3, names=False).scores.max() < 1e-5
+
+
+def test_a_user_of_nearly_all_items_leaves_few_places_to_score():
+    seen = np.zeros((2, N_ITEMS))
+    seen[0, :-3], seen[1, :5] = 1, 1
+    held_out = np.roll(np.eye(2, N_ITEMS), -1, axis=1)
+    model = DSARecommender(**SETTINGS).fit(X)
+    found = ndcg_at_k(model.recommend(seen, 3, names=False).items, held_out, 3).mean()
+    assert model.score(seen, held_out) == pytest.approx(found)
+
+
+def test_a_fifth_of_the_items_of_a_user_is_hidden_but_never_the_only_one():
+    rows = sp.csr_matrix(np.tri(12, dtype=np.float32))
+    seen, held_out = without_a_fifth(rows, np.random.RandomState(0))
+    assert np.diff(held_out.indptr).tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3]
+    np.testing.assert_array_equal((seen + held_out).toarray(), rows.toarray())
 
 
 def test_the_score_is_the_ndcg_of_what_is_found():
