@@ -1,11 +1,13 @@
 // A first layer on a batch of sparse rows: what is not zero in the batch costs its column's edges, the rest nothing.
 #include "level.hpp"
 #include "parallel.hpp"
+#include "pool.hpp"
 
 namespace dsae::DSAE_LEVEL {
 namespace {
 
 constexpr int64_t kBlock = 256;  // outputs whose sums stay in L1
+constexpr int64_t kMostParts = 16, kPartEdges = 1 << 15;
 
 inline bool live(const Csr& xt, int64_t column) { return xt.indptr[column] < xt.indptr[column + 1]; }
 
@@ -96,22 +98,28 @@ inline void add_columns(const Column& c, Rows<const float> dy, float* __restrict
 
 void csr_gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const float* left,
                   const float* right, float* dw) {
-  const auto work = [&](int64_t c) {
-    return int64_t{1 + xt.indptr[c + 1] - xt.indptr[c]} * (wt.indptr[c + 1] - wt.indptr[c]);
+  // Threads own columns, of as many edges and numbers of the batch together.
+  const int64_t mean = wt.indptr[wt.n_rows] / (wt.n_rows + 1) + 1;
+  const auto work = [&](int64_t c) { return wt.indptr[c] + mean * xt.indptr[c]; };
+  const auto column_at = [&](int64_t wanted) {
+    int64_t low = 0, high = wt.n_rows;
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      if (work(middle) < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   };
-  int64_t total = 0;
-  for (int64_t c = 0; c < xt.n_rows; ++c) total += work(c);
+  const int64_t total = work(wt.n_rows);
   parallel(total, [&](int thread, int n) {
-    const int64_t begin = total * thread / n, end = total * (thread + 1) / n;
-    int64_t done = 0;
-    for (int64_t c = 0; done < end && c < xt.n_rows; ++c) {
-      const int64_t now = work(c), at = xt.indptr[c], first = wt.indptr[c], size = wt.indptr[c + 1] - first;
-      if (now && done >= begin) {
-        const int32_t* const rows = wt.indices + first;
-        for (int64_t e = 0; e < size; ++e) dw[first + e] = right ? left[rows[e]] * right[c] : 0;
-        add_columns({xt.indices + at, rows, nullptr, x_values + at, xt.indptr[c + 1] - at, size}, dy, dw + first);
-      }
-      done += now;
+    const int64_t begin = column_at(total * thread / n),
+                  end = thread + 1 == n ? wt.n_rows : column_at(total * (thread + 1) / n);
+    for (int64_t c = begin; c < end; ++c) {
+      const int64_t at = xt.indptr[c], first = wt.indptr[c], size = wt.indptr[c + 1] - first,
+                    count = xt.indptr[c + 1] - at;
+      const int32_t* const rows = wt.indices + first;
+      for (int64_t e = 0; e < size; ++e) dw[first + e] = right ? left[rows[e]] * right[c] : 0;
+      if (count && size) add_columns({xt.indices + at, rows, nullptr, x_values + at, count, size}, dy, dw + first);
     }
   });
 }
@@ -122,6 +130,29 @@ void gather_live(const Csr& wt, const float* values, const int32_t* slots, const
       if (live(xt, c))
         for (int64_t edge = wt.indptr[c]; edge < wt.indptr[c + 1]; ++edge) out[edge] = values[slots[edge]];
   });
+}
+
+// Parts have sums of their own, as many as the edges and not as there are threads.
+void edge_sums(const Edges& edges, const float* values, const float* x, int64_t n_rows, float* y) {
+  const int64_t wanted = edges.count / (kPartEdges + 16 * n_rows) + 1,
+                n_parts = wanted < kMostParts ? wanted : kMostParts;
+  const size_t bytes = n_parts * n_rows * sizeof(float);
+  float* const sums = static_cast<float*>(allocate(bytes));
+  const auto add = [&](int64_t part) {
+    float* const own = sums + part * n_rows;
+    for (int64_t row = 0; row < n_rows; ++row) own[row] = 0;
+    for (int64_t e = edges.count * part / n_parts; e < edges.count * (part + 1) / n_parts; ++e)
+      own[edges.rows[e]] += values[e] * x[edges.columns[e]];
+  };
+  const int useful = parts_for(edges.count);
+  in_parts(useful < n_parts ? useful : static_cast<int>(n_parts), [&](int thread, int n) {
+    for (int64_t part = n_parts * thread / n; part < n_parts * (thread + 1) / n; ++part) add(part);
+  });
+  for (int64_t row = 0; row < n_rows; ++row) {
+    y[row] = 0;
+    for (int64_t part = 0; part < n_parts; ++part) y[row] += sums[part * n_rows + row];
+  }
+  release(sums, bytes);
 }
 
 void sampled_outer(const Csr& w, const float* left, const float* right, float* dw) {

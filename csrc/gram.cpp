@@ -1,39 +1,79 @@
 // The squared error and its gradients by Gram matrices; gram.hpp has the sums.
 //
-// A hidden unit owns its row of G, so that it has one order, whatever the number of threads. Outputs come in windows
-// that are made dense matrices: the row of a unit then is a sum of such rows, vector by vector. Where outputs have so
-// few weights that this is more work than their pairs, it is a sum over these.
+// The pairs of an output's weights, which C w_i needs, make G as well: a pair adds to one number of it. Outputs are cut
+// into parts with a G of their own, as many as the layer and not as there are threads, and these are added in order.
+// Where outputs have many weights G comes from windows of outputs that are made dense matrices: the row of a hidden
+// unit, which one thread owns, is a sum of such rows, vector by vector.
 #include "gram.hpp"
 
 namespace dsae::DSAE_LEVEL {
 namespace {
 
-constexpr int64_t kSumEdges = 1024;
 constexpr int64_t kAhead = 6;  // numbers of a sample whose outputs are asked for early
 constexpr int64_t kLine = 16;  // numbers
 constexpr int kVectors = 8;    // of a row of G, held in registers
+constexpr int kMostParts = 16;
+
+// A G of its own: the lower triangle without its diagonal, this, and the sum c_i w_i.
+struct Part {
+  float *lower, *diagonal, *pulled;
+};
 
 struct GramLoss : Gram {
+  int64_t part_size() const { return (x.width + 2) * stride; }
+  Part part(int i) const {
+    float* const at = lower + i * part_size();
+    return {at, at + x.width * stride, at + (x.width + 1) * stride};
+  }
+
+  // C w + c s of an output, at its edges, and w s; all hold `scale`.
+  template <bool Pairs>
+  double pull(int64_t row, const Part& g) const {
+    const int64_t first = layer.w.indptr[row], count = layer.w.indptr[row + 1] - first;
+    const int32_t* __restrict indices = layer.w.indices + first;
+    const float* __restrict values = layer.values + first;
+    float* __restrict dw = to.dw + first;
+    const float constant = constants[row];
+    double linear = 0;
+    for (int64_t q = 0; q < count; ++q) {
+      const int64_t k = indices[q];
+      const float* __restrict own = c + k * x.width;
+      float* __restrict grown = Pairs ? g.lower + k * stride : nullptr;
+      const float value = values[q];
+      float sum = constant * sums[k] + own[k] * value;
+      for (int64_t p = 0; p < q; ++p) {
+        const int64_t at = indices[p];
+        const float both = own[at], other = values[p];
+        sum += both * other;
+        dw[p] += both * value;
+        if constexpr (Pairs) grown[at] += other * value;
+      }
+      dw[q] = sum;
+      linear += double{value} * sums[k];
+      if constexpr (Pairs) {
+        g.diagonal[k] += value * value;
+        g.pulled[k] += value * constant;
+      }
+    }
+    return linear;
+  }
+
   // The lower triangle of G, and sum c_i w_i. Row j has j + 1 columns: threads share the square root of the rows.
-  void hidden() const {
-    const int64_t h = x.width, nnz = layer.w.indptr[layer.w.n_rows], mean = nnz / (layer.w.n_rows + 1) + 1;
-    parallel(nnz * (layer.dense ? h / kWidth + 1 : mean), [&](int thread, int n) {
+  void by_windows() const {
+    const int64_t h = x.width;
+    parallel(layer.w.indptr[layer.w.n_rows] * (h / kWidth + 1), [&](int thread, int n) {
       const int64_t first = share(thread, n), last = share(thread + 1, n);
       float* const window = windows + thread * layer.height * stride;
-      for (int64_t i = 0; layer.dense && i < layer.height * stride; ++i) window[i] = 0;
+      for (int64_t i = 0; i < layer.height * stride; ++i) window[i] = 0;
       for (int64_t j = first; j < last; ++j) {
         pulled[j] = 0;
         for (int64_t k = 0; k < stride; ++k) lower[j * stride + k] = 0;
       }
       for (int64_t i = 0; i < layer.n_windows(); ++i) {
         const int64_t begin = i * layer.height;
-        if (layer.dense) fill(window, begin, true);
-        for (int64_t j = first; j < last; ++j) {
-          const int32_t* const cut = layer.cuts + i * h + j;
-          if (layer.dense) unit_of_window(j, cut, window - begin * stride);
-          else unit_of_pairs(j, cut);
-        }
-        if (layer.dense) fill(window, begin, false);
+        fill(window, begin, true);
+        for (int64_t j = first; j < last; ++j) unit_of_window(j, layer.cuts + i * h + j, window - begin * stride);
+        fill(window, begin, false);
       }
     });
     mirror(lower, stride, g);
@@ -81,81 +121,47 @@ struct GramLoss : Gram {
     for (int n = 0; n < V; ++n) store(to + n * kWidth, sum[n]);
   }
 
-  void unit_of_pairs(int64_t j, const int32_t* cut) const {
-    float* const row = lower + j * stride;
-    float pull = pulled[j], own = 0;
-    for (int64_t edge = cut[0]; edge < cut[1]; ++edge) {
-      const int64_t output = layer.rows[edge], slot = layer.slots[edge];
-      const float value = layer.values[slot];
-      for (int64_t i = layer.w.indptr[output]; i < slot; ++i) row[layer.w.indices[i]] += value * layer.values[i];
-      own += value * value;
-      pull += value * constants[output];
-    }
-    pulled[j] = pull;
-    row[j] += own;
-  }
-
-  // C w + c s of an output, at its edges.
-  void pull(int64_t row) const {
-    const int64_t first = layer.w.indptr[row], count = layer.w.indptr[row + 1] - first;
-    const int32_t* __restrict indices = layer.w.indices + first;
-    const float* __restrict values = layer.values + first;
-    float* __restrict dw = to.dw + first;
-    for (int64_t q = 0; q < count; ++q) {
-      const float* const own = c + indices[q] * x.width;
-      const float value = values[q];
-      float sum = constants[row] * sums[indices[q]] + own[indices[q]] * value;
-      for (int64_t p = 0; p < q; ++p) {
-        const float both = own[indices[p]];
-        sum += both * values[p];
-        dw[p] += both * value;
-      }
-      dw[q] = sum;
-    }
-    for (int64_t q = 0; q < count; ++q) dw[q] *= unseen * factor;
-  }
-
-  // An output's bias, and its part of the loss; `linear` is w_i s.
-  double output(int64_t row, double linear) const {
+  // An output's bias, and its part of the loss.
+  template <bool Pairs>
+  double output(int64_t row, const Part& g) const {
     const Csr& w = layer.w;
     const int64_t first = w.indptr[row], last = w.indptr[row + 1];
-    const double constant = constants[row];
-    double loss = unseen * constant * (2 * linear + x.count * constant);
-    double dbias = unseen * (linear + x.count * constant);
-    pull(row);
+    const double linear = pull<Pairs>(row, g), constant = constants[row];
+    double loss = constant * (2 * linear / factor + unseen * x.count * constant), taken_away = 0;
     numbers_of(row, [&](int64_t b, Number t) {
       const float* const h = sample(b);
+      if (is_plain(t)) {
+        const float taken = t.weight * t.value, change = factor * taken;
+        float z = 0;
+        for (int64_t i = first; i < last; ++i) {
+          const float number = h[w.indices[i]];
+          z += layer.values[i] * number;
+          to.dw[i] -= change * number;
+        }
+        loss += double{taken} * (t.value - 2 * (z + constant));
+        taken_away += taken;
+        return;
+      }
       const double z = dot(row, h) + constant, rest = t.weight - unseen;
       const float residual = taken(t, static_cast<float>(z));
       loss += (rest * z - 2.0 * t.weight * t.value) * z + double{t.weight} * t.value * t.value;
-      dbias -= residual;
+      taken_away += residual;
       for (int64_t i = first; i < last; ++i) to.dw[i] -= factor * residual * h[w.indices[i]];
     });
-    to.dbias[row] = static_cast<float>(factor * dbias);
+    to.dbias[row] = static_cast<float>(linear + scale * (x.count * constant) - factor * taken_away);
     return loss;
   }
 
-  // Outputs begin to end. Rows of one or two weights are too short for loops of their own: one sum runs over the edges
-  // of all, in double, and a row is the difference of two places.
-  double sum_of(int64_t begin, int64_t end) const {
-    const Csr& w = layer.w;
-    double places[kSumEdges + 1], loss = 0;
-    for (int64_t row = begin; row < end;) {
-      const int64_t start = w.indptr[row], stop = w.indptr[end];
-      const int64_t last = start + kSumEdges < stop ? start + kSumEdges : stop;
-      places[0] = 0;
-      for (int64_t i = start; i < last; ++i)
-        places[i - start + 1] = places[i - start] + double{layer.values[i]} * sums[w.indices[i]];
-      if (w.indptr[row + 1] > last) {
-        double linear = places[kSumEdges];
-        for (int64_t i = last; i < w.indptr[row + 1]; ++i) linear += double{layer.values[i]} * sums[w.indices[i]];
-        loss += output(row++, linear);
-        continue;
-      }
-      for (; row < end && w.indptr[row + 1] <= last; ++row)
-        loss += output(row, places[w.indptr[row + 1] - start] - places[w.indptr[row] - start]);
+  template <bool Pairs>
+  void outputs_of(int64_t first, int64_t last, const Part& g) const {
+    if constexpr (Pairs)
+      for (int64_t i = 0; i < part_size(); ++i) g.lower[i] = 0;
+    for (int64_t chunk = first; chunk < last; ++chunk) {
+      const int64_t begin = chunk * kSumRows, stop = begin + kSumRows;
+      double loss = 0;
+      for (int64_t row = begin; row < stop && row < layer.w.n_rows; ++row) loss += output<Pairs>(row, g);
+      losses[chunk] = loss;
     }
-    return loss;
   }
 
   double outputs() const {
@@ -175,22 +181,41 @@ struct GramLoss : Gram {
       return low;
     };
     const int64_t all = work(chunks);
-    parallel(all, [&](int thread, int n) {
-      const int64_t end = thread + 1 == n ? chunks : chunk_at(all * (thread + 1) / n);
-      for (int64_t chunk = chunk_at(all * thread / n); chunk < end; ++chunk) {
-        const int64_t begin = chunk * kSumRows, stop = begin + kSumRows;
-        losses[chunk] = sum_of(begin, stop < w.n_rows ? stop : w.n_rows);
-      }
+    const auto cut = [&](int part, int n) { return part == n ? chunks : chunk_at(all * part / n); };
+    const int useful = parts_for(all), n_threads = n_parts && n_parts < useful ? n_parts : useful;
+    in_parts(n_threads, [&](int thread, int n) {
+      if (!n_parts) return outputs_of<false>(cut(thread, n), cut(thread + 1, n), {});
+      for (int i = n_parts * thread / n; i < n_parts * (thread + 1) / n; ++i)
+        outputs_of<true>(cut(i, n_parts), cut(i + 1, n_parts), part(i));
     });
+    if (n_parts) add_parts();
     double loss = 0;
     for (int64_t row = 0; row < x.width; ++row) {
       const float *const own = c + row * x.width, *const other = lower + row * stride;
       for (int64_t k = 0; k < row; ++k) loss += 2 * double{own[k]} * other[k];
       loss += double{own[row]} * other[row];
     }
-    loss *= unseen;
+    loss /= factor;
     for (int64_t chunk = 0; chunk < chunks; ++chunk) loss += losses[chunk];
     return loss;
+  }
+
+  // Into the first, in their order.
+  void add_parts() const {
+    parallel_range(part_size(), part_size() * n_parts, [&](int64_t begin, int64_t end) {
+      for (int i = 1; i < n_parts; ++i) {
+        const float* const from = lower + i * part_size();
+        int64_t at = begin;
+        for (; at + kWidth <= end; at += kWidth) store(lower + at, load(lower + at) + load(from + at));
+        for (; at < end; ++at) lower[at] += from[at];
+      }
+    });
+    const Part whole = part(0);
+    for (int64_t k = 0; k < x.width; ++k) {
+      whole.lower[k * stride + k] = whole.diagonal[k];
+      pulled[k] = whole.pulled[k];
+    }
+    mirror(lower, stride, g);
   }
 
   void fetch(int64_t row) const {
@@ -203,7 +228,7 @@ struct GramLoss : Gram {
 
   // Adds what a number takes from a sample's gradient.
   void take(int64_t row, Number t, const float* h, float* dx) const {
-    const float z = t.weight == unseen ? 0 : dot(row, h) + constants[row], residual = factor * taken(t, z);
+    const float z = is_plain(t) ? 0 : dot(row, h) + constants[row], residual = factor * taken(t, z);
     for (int64_t i = layer.w.indptr[row]; i < layer.w.indptr[row + 1]; ++i)
       dx[layer.w.indices[i]] -= residual * layer.values[i];
   }
@@ -219,7 +244,7 @@ struct GramLoss : Gram {
         if (middle < all * thread / n || middle >= all * (thread + 1) / n) continue;
         const float *const from = product + b * x.width, *const h = sample(b);
         float* const dx = to.dx.data + b * x.width;
-        for (int64_t k = 0; k < x.width; ++k) dx[k] = unseen * factor * (from[k] + pulled[k]);
+        for (int64_t k = 0; k < x.width; ++k) dx[k] = scale * (from[k] + pulled[k]);
         int64_t other = 0;
         const auto skipped_before = [&](int64_t row) {
           for (; other < n_crowded && crowded[other] < row; ++other)
@@ -240,16 +265,25 @@ struct GramLoss : Gram {
   }
 };
 
+// How many parts of the outputs have a G of their own: as many as take a tenth of the time that they save two threads.
+int parts_of(const GramLayer& layer, int64_t width) {
+  if (layer.rows) return 0;
+  const int64_t nnz = layer.w.indptr[layer.w.n_rows], mean = nnz / (layer.w.n_rows + 1) + 1;
+  const int64_t n = (2 * layer.w.n_rows + nnz * mean / 2) / (width * width + 1) + 1;
+  return n < kMostParts ? static_cast<int>(n) : kMostParts;
+}
+
 }  // namespace
 
 double gram_loss(const GramLayer& layer, Rows<const float> x, const GramTarget& target, float unseen, float factor,
                  const GramGradients& to) {
   double loss = 0;
-  with_gram(layer, x, target, unseen, factor, to, [&](const Gram& gram) {
-    const GramLoss of{gram};
-    of.hidden();
-    loss = of.outputs();
-    if (to.dx.data) of.samples();
+  const int n_parts = parts_of(layer, x.width);
+  with_gram(layer, x, target, unseen, factor, unseen * factor, n_parts, to, [&](const Gram& gram) {
+    const GramLoss sums = {gram};
+    if (!n_parts) sums.by_windows();
+    loss = sums.outputs();
+    if (to.dx.data) sums.samples();
   });
   return loss;
 }

@@ -25,13 +25,16 @@ struct Gram {
   const Rows<const float> x;
   const GramTarget& target;
   const float unseen, factor;
+  const float scale;  // of C and s, which hold it
   const GramGradients& to;
   float *const c, *const g, *const product, *const sums, *const pulled, *const constants;
-  // The lower triangle of G, and for every thread a window; rows of whole vectors.
+  // The lower triangle of G, rows of whole vectors, and for every thread a window. Without windows, the triangles of
+  // all parts of the outputs one after another, each with its diagonal and its sum c_i w_i.
   float *const lower, *const windows;
   const int64_t stride;
   int32_t* const crowded;
   double* const losses;
+  const int n_parts;
   int64_t n_crowded = 0;
 
   const float* sample(int64_t b) const { return x.data + b * x.width; }
@@ -50,6 +53,10 @@ struct Gram {
     for (int64_t b = 0; b < x.count; ++b)
       for (int64_t k = 0; k < x.width; ++k) sums[k] += sample(b)[k];
     lower_product({x.data, 1, x.width}, x, c);
+    for (int64_t k = 0; k < x.width; ++k) {
+      sums[k] *= scale;
+      for (int64_t i = 0; i <= k; ++i) c[k * x.width + i] *= scale;
+    }
   }
 
   // The symmetric matrix of a lower triangle, which may be its own.
@@ -68,6 +75,9 @@ struct Gram {
   struct Number {
     float value, weight;
   };
+
+  // Of a target that holds it with the weight of all others, so that what it takes does not depend on the output.
+  bool is_plain(Number t) const { return t.weight == unseen; }
 
   float dot(int64_t row, const float* h) const {
     float sum = 0;
@@ -103,21 +113,23 @@ struct Gram {
 
 template <class Body>
 void with_gram(const GramLayer& layer, Rows<const float> x, const GramTarget& target, float unseen, float factor,
-               const GramGradients& to, const Body& body) {
+               float scale, int n_parts, const GramGradients& to, const Body& body) {
   const int64_t h = x.width, m = layer.w.n_rows, chunks = (m + kSumRows - 1) / kSumRows;
   const int64_t stride = (h + kWidth - 1) / kWidth * kWidth;
-  const int64_t window = layer.dense ? max_threads() * layer.height * stride : 0;
-  const size_t vectors = (h * stride + window) * sizeof(float);
+  const int64_t window = layer.rows ? max_threads() * layer.height * stride : 0;
+  const int64_t triangles = n_parts ? n_parts * (h + 2) * stride : h * stride;
+  const size_t vectors = (triangles + window) * sizeof(float);
   const size_t bytes = vectors + chunks * sizeof(double) + (2 * h * h + x.count * h + 2 * h + 2 * m) * sizeof(float);
   float* const lower = static_cast<float*>(allocate(bytes));
-  double* const losses = reinterpret_cast<double*>(lower + h * stride + window);
+  double* const losses = reinterpret_cast<double*>(lower + triangles + window);
   float* const c = reinterpret_cast<float*>(losses + chunks);
   float *const g = c + h * h, *const product = g + h * h, *const sums = product + x.count * h;
   float *const pulled = sums + h, *const constants = pulled + h;
   int32_t* const crowded = reinterpret_cast<int32_t*>(constants + m);
-  Gram gram = {layer,  x,       target, unseen, factor,    to,    c,
-               g,      product, sums,   pulled, constants, lower, lower + h * stride,
-               stride, crowded, losses};
+  Gram gram = {layer,  x,       target,    unseen, factor,
+               scale,  to,      c,         g,      product,
+               sums,   pulled,  constants, lower,  lower + triangles,
+               stride, crowded, losses,    n_parts};
   gram.start();
   body(gram);
   release(lower, bytes);

@@ -43,7 +43,7 @@ struct GramEdges : Gram {
 
 void gram_edges(const GramLayer& layer, Rows<const float> x, const GramTarget& target, const Csr& edges, float factor,
                 float* dw, float* norms) {
-  with_gram(layer, x, target, 1, factor, {}, [&](const Gram& gram) {
+  with_gram(layer, x, target, 1, factor, 1, 0, {}, [&](const Gram& gram) {
     gram.mirror(gram.c, x.width, gram.c);
     GramEdges{gram}.inactive(edges, dw, norms);
   });

@@ -98,6 +98,12 @@ using CsrGradient = void(const Csr& wt, const Csr& xt, const float* x_values, Ro
                          const float* right, float* dw);
 // out[edge] = values[slots[edge]] for the edges of `wt` in columns that live in `xt`.
 using GatherLive = void(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out);
+// y[rows[e]] += values[e] * x[columns[e]] from zero on, for edges in any order; y has `n_rows` numbers.
+struct Edges {
+  const int32_t *rows, *columns;
+  int64_t count;
+};
+using EdgeSums = void(const Edges&, const float* values, const float* x, int64_t n_rows, float* y);
 // dw[edge] = left[row] * right[column].
 using SampledOuter = void(const Csr& w, const float* left, const float* right, float* dw);
 
@@ -149,14 +155,13 @@ struct GramTarget {
   Csr rows;
   const float *by_row, *shift, *known_by_column, *known_by_row;
 };
-// With its edges by column, as windows.hpp has them: windows of `height` outputs, which are made `dense` matrices of
-// rows * columns numbers for the sum of their squares, or not.
+// Where outputs have many weights, with its edges by column, as windows.hpp has them: windows of `height` outputs,
+// which are made dense matrices for the sum of their squares. Null where that is made of the pairs of weights.
 struct GramLayer {
   Csr w;
   const float *values, *bias;
   const int32_t *rows, *slots, *cuts;
   int64_t height;
-  bool dense;
 
   int64_t n_windows() const { return (w.n_rows + height - 1) / height; }
 };
@@ -165,7 +170,8 @@ struct GramGradients {
   Rows<float> dx;  // not made without a place
 };
 // The squared error of W x + bias over all samples and outputs, from the Gram matrices of x and of W: gram.cpp. Numbers
-// that the target does not hold have the weight `unseen`; gradients are multiplied by `factor`, 2 for those of the sum.
+// that the target does not hold have the weight `unseen`; gradients are multiplied by `factor`, which is not 0, 2 for
+// those of the sum.
 using GramLoss = double(const GramLayer&, Rows<const float> x, const GramTarget&, float unseen, float factor,
                         const GramGradients&);
 // Of the same squared error, the gradient at `edges` of the outputs, active or not, unless they are null, and every
@@ -248,6 +254,7 @@ struct ActivationKind {
   X(CsrSddmm, csr_sddmm)           \
   X(CsrGradient, csr_gradient)     \
   X(GatherLive, gather_live)       \
+  X(EdgeSums, edge_sums)           \
   X(SampledOuter, sampled_outer)   \
   X(CodeTopk, code_topk)           \
   X(KthOfAll, kth_of_all)          \

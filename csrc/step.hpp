@@ -16,8 +16,7 @@ struct StepLayer {
   const float *values, *bias;
   Csr wt;  // the transpose: its edges come from `slots`; blocks need none
   const int32_t* slots;
-  int activation;     // in the table of activate.cpp
-  int64_t k;          // of activations that need it
+  int activation;     // in the table of activate.cpp, one of those in step_lines.hpp
   float *dw, *dbias;  // where the gradients go
   int rounded = 0;    // products that read lines of 16 bits: a sum of kForward, kBackward, kSampled
 };
@@ -27,7 +26,7 @@ struct StepBatch {
   Rows<const float> rows;        // without data where `x` has it
   const float *mean, *scale;     // of the rows' features; null where they stay as they are
   const float* x;                // panels
-  int loss;                      // in the table of step.cpp; negative where there is none
+  int loss;                      // in the table of compare.hpp; negative where there is none
   float factor;                  // multiplies the loss' gradients
   const float* target;           // rows; null where it is what enters the first layer
   bool as_given;                 // the target is the rows before they are centred

@@ -47,7 +47,7 @@ std::pair<dsae::Csr, const float*> part(const Call& call, const std::string& of,
 
 using Three = std::tuple<In, In, In>;
 using Four = std::tuple<In, In, In, In>;
-using Windows = std::tuple<In, In, In, int64_t, bool>;
+using Windows = std::optional<std::tuple<In, In, In, int64_t>>;
 
 // What both calls are given of a layer, its input and a target.
 struct Given {
@@ -67,8 +67,7 @@ struct Given {
              nullptr,
              nullptr,
              nullptr,
-             1,
-             false};
+             1};
     call.trusted("indices", w.indices, indices.size(), x.width);
     const auto by_column = part(call, "column ", columns, w.n_rows, "the number of outputs", x.count);
     const auto by_sample = part(call, "sample ", samples, x.count, "the number of samples", w.n_rows);
@@ -94,17 +93,20 @@ double gram_loss(const Four& layer, const Windows& windows, const In& x, const T
     given.target.known_by_column = call.vector<const float>("known by column", by_column, "the size of indices", size);
     given.target.known_by_row = call.vector<const float>("known by sample", by_row, "the size of indices", size);
   }
-  const auto& [rows, slots, cuts, height, dense] = windows;
+  if (!(factor > 0)) call.fail("a factor above 0", std::to_string(factor));
   const int64_t nnz = std::get<1>(layer).size(), n_rows = given.layer.w.n_rows, width = given.x.width;
-  if (height < 1) call.fail("windows of at least one output", std::to_string(height));
-  given.layer.rows = call.vector<const int32_t>("rows of windows", rows, "the size of indices", nnz);
-  given.layer.slots = call.vector<const int32_t>("slots", slots, "the size of indices", nnz);
-  given.layer.cuts = call.data<int32_t>("cuts", cuts, 1);
-  given.layer.height = height, given.layer.dense = dense;
-  call.equal("cuts.size", cuts.size(), "windows * the width of x + 1", given.layer.n_windows() * width + 1);
-  call.trusted("rows of windows", given.layer.rows, nnz, n_rows);
-  call.trusted("slots", given.layer.slots, nnz, nnz);
-  call.trusted("cuts", given.layer.cuts, cuts.size(), nnz + 1);
+  if (windows) {
+    const auto& [rows, slots, cuts, height] = *windows;
+    if (height < 1) call.fail("windows of at least one output", std::to_string(height));
+    given.layer.rows = call.vector<const int32_t>("rows of windows", rows, "the size of indices", nnz);
+    given.layer.slots = call.vector<const int32_t>("slots", slots, "the size of indices", nnz);
+    given.layer.cuts = call.data<int32_t>("cuts", cuts, 1);
+    given.layer.height = height;
+    call.equal("cuts.size", cuts.size(), "windows * the width of x + 1", given.layer.n_windows() * width + 1);
+    call.trusted("rows of windows", given.layer.rows, nnz, n_rows);
+    call.trusted("slots", given.layer.slots, nnz, nnz);
+    call.trusted("cuts", given.layer.cuts, cuts.size(), nnz + 1);
+  }
   const auto& [dw, dbias, dx] = gradients;
   dsae::GramGradients out = {call.vector<float>("dw", dw, "the size of indices", nnz),
                              call.vector<float>("dbias", dbias, "the number of outputs", n_rows),
@@ -144,12 +146,12 @@ void gram_edges(const Four& layer, const In& x, const Three& columns, const Thre
 void bind_gram(nb::module_& m) {
   m.def("window_edges", &window_edges, "indptr"_a.noconvert(), "indices"_a.noconvert(), "n_cols"_a, "height"_a,
         "Edges by windows of ``height`` rows, within a window by column: ``rows, slots, cuts``.");
-  m.def("gram_loss", &gram_loss, "layer"_a.noconvert(), "windows"_a.noconvert(), "x"_a.noconvert(),
+  m.def("gram_loss", &gram_loss, "layer"_a.noconvert(), "windows"_a.noconvert().none(), "x"_a.noconvert(),
         "columns"_a.noconvert(), "samples"_a.noconvert(), "shift"_a.noconvert().none(), "unseen"_a, "factor"_a,
         "gradients"_a.noconvert(), "known"_a.noconvert().none() = nb::none(),
         "Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its "
-        "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives, the "
-        "height and whether windows are made dense, "
+        "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives and the "
+        "height where the layer's Gram matrix is to come from dense windows instead of pairs of weights, "
         "``columns`` and ``samples`` are the\ntarget's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, "
         "dbias, dx or None)``; numbers that the target\ndoes not hold have the weight ``unseen``, the others 1 or that "
         "of "

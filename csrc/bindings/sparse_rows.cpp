@@ -31,6 +31,19 @@ void sampled_outer(const In& indptr, const In& indices, const In& left, const In
   kernels->sampled_outer(w, rows, columns, to);
 }
 
+void edge_sums(const In& rows, const In& columns, const In& values, const In& x, const Out& y) {
+  const Call call{"edge_sums"};
+  const int64_t size = values.size();
+  const dsae::Edges edges = {call.vector<const int32_t>("rows", rows, "the size of values", size),
+                             call.vector<const int32_t>("columns", columns, "the size of values", size), size};
+  const auto numbers = call.data<float>("values", values, 1), from = call.data<float>("x", x, 1);
+  const auto to = call.data<float>("y", y, 1);
+  call.trusted("rows", edges.rows, size, y.size());
+  call.trusted("columns", edges.columns, size, x.size());
+  nb::gil_scoped_release release;
+  kernels->edge_sums(edges, numbers, from, static_cast<int64_t>(y.size()), to);
+}
+
 // A batch by samples or by columns.
 dsae::Csr batch(const Call& call, const std::string& of, const In& indptr, const In& indices, int64_t size) {
   const auto x = call.csr(indptr, indices, of);
@@ -191,6 +204,8 @@ void bind_sparse_rows(nb::module_& m) {
         "y"_a.noconvert(), "``y = W x`` for one vector.");
   m.def("sampled_outer", &sampled_outer, "indptr"_a.noconvert(), "indices"_a.noconvert(), "left"_a.noconvert(),
         "right"_a.noconvert(), "dw"_a.noconvert(), "``dw[slot] = left[row] * right[column]`` at the edges.");
+  m.def("edge_sums", &edge_sums, "rows"_a.noconvert(), "columns"_a.noconvert(), "values"_a.noconvert(),
+        "x"_a.noconvert(), "y"_a.noconvert(), "``y = W x`` for one vector, of edges ``(rows, columns)`` in any order.");
   m.def("gather_live", &gather_live, "indptr"_a.noconvert(), "values"_a.noconvert(), "slots"_a.noconvert(),
         "x_indptr"_a.noconvert(), "out"_a.noconvert(),
         "``out[i] = values[slots[i]]`` in the rows of ``indptr`` that are not empty in ``x_indptr``.");

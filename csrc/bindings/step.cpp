@@ -143,8 +143,7 @@ class Step {
   // A layer as (indptr, indices, values, bias), its transpose as (indptr, indices, slots) unless it has blocks, its
   // gradients as (dw, dbias).
   void add(const std::tuple<In, In, In, In>& layer, const std::optional<std::tuple<In, In, In>>& transpose,
-           const std::tuple<Out, Out>& gradients, int64_t n_in, int activation, int64_t k, int block_size,
-           int rounded) {
+           const std::tuple<Out, Out>& gradients, int64_t n_in, int activation, int block_size, int rounded) {
     const Call call{"Step"};
     const auto& [indptr, indices, values, bias] = layer;
     const auto& [dw, dbias] = gradients;
@@ -154,8 +153,8 @@ class Step {
     if (n == dsae::kMostStepLayers) call.fail("at most 256 layers", "one more");
     if (n) call.equal("n_in", n_in, "what the layer before gives", layers_.back().w.n_rows);
     if (activation < 0 || activation >= kernels->n_activations || kernels->activations[activation].needs_thresholds ||
-        (kernels->activations[activation].needs_k && k <= 0))
-      call.fail("an activation without thresholds, with its k", std::to_string(activation));
+        kernels->activations[activation].needs_k)
+      call.fail("an activation without thresholds and without k", std::to_string(activation));
     call.inside("indices", w.groups.indices, indices.size(), n_in);
     dsae::Csr wt = {nullptr, nullptr, 0};
     const int32_t* at = nullptr;
@@ -171,7 +170,7 @@ class Step {
       for (const In& array : {t_indptr, t_indices, slots}) alive_.push_back(nb::cast(array));
     }
     layers_.push_back({w, n_in, call.vector<const float>("values", values, "the number of weights", nnz),
-                       call.vector<const float>("bias", bias, "the number of rows", w.n_rows), wt, at, activation, k,
+                       call.vector<const float>("bias", bias, "the number of rows", w.n_rows), wt, at, activation,
                        call.vector<float>("dw", dw, "the number of weights", nnz),
                        call.vector<float>("dbias", dbias, "the number of rows", w.n_rows), rounded});
     for (const In& array : {indptr, indices, values, bias}) alive_.push_back(nb::cast(array));
@@ -258,7 +257,7 @@ void bind_step(nb::module_& m) {
   nb::class_<Step>(m, "Step", "Layers in a row that are trained: their gradients go into arrays given with each.")
       .def(nb::init<int64_t>(), "private_bytes"_a = kPrivateBytes,
            "At most so many bytes of gradients lie beside those given, so that panels can go through alone.")
-      .def("add", &Step::add, "layer"_a, "transpose"_a.none(), "gradients"_a, "n_in"_a, "activation"_a, "k"_a,
+      .def("add", &Step::add, "layer"_a, "transpose"_a.none(), "gradients"_a, "n_in"_a, "activation"_a,
            "block_size"_a = 1, "rounded"_a = 0,
            "Put a layer ``(indptr, indices, values, bias)`` behind the others, with its transpose ``(indptr, indices, "
            "slots)``, which blocks need not have, and the places of its gradients ``(dw, dbias)``; ``rounded`` sums 1, "

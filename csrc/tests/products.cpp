@@ -139,6 +139,12 @@ void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, 
       d_values[e] += dz[s * n_out + m.rows[e]] * hidden[at(s, m.indices[e])];
       dx[at(s, m.indices[e])] += dz[s * n_out + m.rows[e]] * values[e];
     }
+  const Floats vector = floats(n_in);
+  std::vector<double> product(n_out);
+  for (int64_t e = 0; e < m.nnz(); ++e) product[m.rows[e]] += double{values[e]} * vector[m.indices[e]];
+  run("sums of edges " + where, product, [&](float* out) {
+    kernels.edge_sums({m.rows.data(), m.indices.data(), m.nnz()}, values.data(), vector.data(), n_out, out);
+  });
   for (int threads = 1; threads <= 3; ++threads) {
     dsae::set_max_threads(threads);
     Floats moved(m.nnz(), NAN), got(n_samples * n_out, NAN), gradient(m.nnz());

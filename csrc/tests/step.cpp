@@ -84,7 +84,6 @@ void test_step(const dsae::Kernels& k, int64_t n_rows, int lanes, int64_t n_grou
                        i == 0   ? kRelu
                        : i == 1 ? kSigmoid
                                 : 0,
-                       0,
                        dw,
                        dw + l.w.nnz(),
                        rounded});

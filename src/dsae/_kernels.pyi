@@ -133,6 +133,15 @@ def sampled_outer(
 ) -> None:
     """``dw[slot] = left[row] * right[column]`` at the edges."""
 
+def edge_sums(
+    rows: Annotated[NDArray, dict(device="cpu", writable=False)],
+    columns: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    x: Annotated[NDArray, dict(device="cpu", writable=False)],
+    y: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``y = W x`` for one vector, of edges ``(rows, columns)`` in any order."""
+
 def gather_live(
     indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
     values: Annotated[NDArray, dict(device="cpu", writable=False)],
@@ -313,8 +322,8 @@ def gram_loss(
         Annotated[NDArray, dict(device="cpu", writable=False)],
         Annotated[NDArray, dict(device="cpu", writable=False)],
         int,
-        bool,
-    ],
+    ]
+    | None,
     x: Annotated[NDArray, dict(device="cpu", writable=False)],
     columns: tuple[
         Annotated[NDArray, dict(device="cpu", writable=False)],
@@ -342,7 +351,7 @@ def gram_loss(
     """
     Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its gradients.
 
-    ``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives, the height and whether windows are made dense, ``columns`` and ``samples`` are the
+    ``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives and the height where the layer's Gram matrix is to come from dense windows instead of pairs of weights, ``columns`` and ``samples`` are the
     target's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, dbias, dx or None)``; numbers that the target
     does not hold have the weight ``unseen``, the others 1 or that of ``known``, by column and by sample.
     """
@@ -646,7 +655,6 @@ class Step:
         gradients: tuple[Annotated[NDArray, dict(device="cpu")], Annotated[NDArray, dict(device="cpu")]],
         n_in: int,
         activation: int,
-        k: int,
         block_size: int = 1,
         rounded: int = 0,
     ) -> None:

@@ -133,6 +133,11 @@ def sampled_outer(indptr, indices, left, right, dw) -> None:
     dw[:] = left[_rows(indptr)] * right[indices]
 
 
+def edge_sums(rows, columns, values, x, y) -> None:
+    """``y = W x`` for one vector, of edges ``(rows, columns)`` in any order."""
+    y[:] = np.bincount(rows, values.astype(np.float64) * x[columns], y.size)
+
+
 def gather_live(indptr, values, slots, x_indptr, out) -> None:
     """``out[i] = values[slots[i]]`` in the rows of ``indptr`` that are not empty in ``x_indptr``."""
     live = np.repeat(np.diff(x_indptr) > 0, np.diff(indptr))

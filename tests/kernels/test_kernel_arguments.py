@@ -42,6 +42,13 @@ def arguments(rng):
         "from_dense": {**w, "matrix": floats(rng, 4, 5), "values": values},
         "spmv": {**w, "values": values, "x": floats(rng, 5), "y": floats(rng, 4)},
         "sampled_outer": {**w, "left": bias, "right": floats(rng, 5), "dw": values},
+        "edge_sums": {
+            "rows": slots,
+            "columns": slots,
+            "values": values,
+            "x": floats(rng, n),
+            "y": floats(rng, n),
+        },
         "gather_live": {
             "indptr": t.indptr,
             "values": values,
@@ -173,6 +180,11 @@ DISAGREEMENTS = [
     ),
     ("spmv", {"y": np.zeros(3, np.float32)}, "Expected y.size = 4, the number of rows; got 3."),
     ("sampled_outer", {"left": np.zeros(3, np.float32)}, "Expected left.size = 4, the number of rows; got 3."),
+    (
+        "edge_sums",
+        {"rows": np.zeros(3, np.int64)},
+        "Expected rows to be a C-contiguous 1-D int32 array; got 1-D int64.",
+    ),
     ("gather_live", {"x_indptr": np.zeros(4, np.int32)}, "Expected x_indptr.size = 5, the size of indptr; got 4."),
     ("csr_spmm", {"x_indices": np.full(4, 4, np.int32)}, "Expected x_indices in [0, 4); got one outside."),
     (

@@ -213,7 +213,7 @@ def test_the_kernel_refuses_what_does_not_fit(place, at, wrong, message):
     X = sp.csr_matrix((np.ones(7, np.float32), [0, 2, 4, 1, 0, 3, 2], [0, 3, 4, 4, 6, 7, 7]), shape=(6, 5))
     aim = SparseRows.of(X)
     f = lambda *shape: np.zeros(shape, np.float32)  # noqa: E731
-    windows = (*kernels.window_edges(topology.indptr, topology.indices, 3, 2), 2, True)
+    windows = (*kernels.window_edges(topology.indptr, topology.indices, 3, 2), 2)
     samples = (aim.pattern.indptr, aim.pattern.indices, aim.values)
     right = [(topology.indptr, topology.indices, f(15), f(5)), windows, f(6, 3), aim.columns, samples, f(5), 1.0, 1.0]
     right += [(f(15), f(5), f(6, 3)), None]

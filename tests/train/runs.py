@@ -1,9 +1,13 @@
 """Short runs of training, stopped where a test wants, and what makes two of them the same."""
 
+import contextlib
+import copy
+
 import numpy as np
 
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.train import Checkpoints, fit_rows
+from dsae.train._between import ON_CODE
 
 TIMES = ("seconds", "samples_per_second")
 
@@ -45,6 +49,26 @@ def train(checkpoints=None, rows=None, start=None, validation=None, **settings):
     how = TrainConfig(**how)
     result = fit_rows(rows, config, how, start, seed=3, checkpoints=checkpoints, validation=validation)
     return result.model, result.history
+
+
+@contextlib.contextmanager
+def undone(run, learner):
+    """A step in between leaves nothing in what activations and penalties on the code remember."""
+    shrinkers = [shrinker for shrinker in learner.stage.shrinkers if isinstance(shrinker, ON_CODE)]
+    held = [shrinker.state_dict() for shrinker in shrinkers], run.model.activations.state_dict()
+    held = copy.deepcopy((*held, None if run.activity is None else run.activity.state_dict()))
+    yield
+    for shrinker, state in zip(shrinkers, held[0], strict=True):
+        shrinker.load_state_dict(state, run.model.layers)
+    run.model.activations.load_state_dict(held[1])
+    if run.activity is not None:
+        run.activity.load_state_dict(held[2])
+
+
+def parameters_of(run):
+    """Of the layers, of the loss, and the code's thresholds."""
+    layers = [p for layer in run.model.layers.values() for p in (layer.values, layer.bias)]
+    return [*layers, *run.model.activations.parameters()], list(run.model.extras.values())
 
 
 def same(one, other):

@@ -17,6 +17,8 @@ from dsae.ops._autograd import linear as linear
 from dsae.ops._autograd import pack as pack
 from dsae.ops._autograd import transformed as transformed
 from dsae.ops._autograd import unpack as unpack
+from dsae.ops._by_hand import HAND_WRITTEN as HAND_WRITTEN
+from dsae.ops._by_hand import ByHand as ByHand
 from dsae.ops._by_rows import loss_by_rows as loss_by_rows
 from dsae.ops._codes import Code as Code
 from dsae.ops._codes import PreCode as PreCode
@@ -53,6 +55,7 @@ from dsae.ops._rows import SparseRows as SparseRows
 from dsae.ops._rows import on_features as on_features
 from dsae.ops._rows import rows_of as rows_of
 from dsae.ops._rows import tensor_of as tensor_of
+from dsae.ops._sparse_tower import SparseTower as SparseTower
 from dsae.ops._step import COMPARED as COMPARED
 from dsae.ops._step import DIFFERENTIATED as DIFFERENTIATED
 from dsae.ops._step import MOST_LAYERS as MOST_LAYERS
@@ -62,3 +65,4 @@ from dsae.ops._threads import Shared as Shared
 from dsae.ops._threads import most_threads as most_threads
 from dsae.ops._threads import share_products as share_products
 from dsae.ops._threads import sparing_threads as sparing_threads
+from dsae.ops._tower import Tower as Tower

@@ -21,11 +21,9 @@ from dsae.topology import Topology
 # edges of an output; and, with dense windows or without, for a pair of an output's weights, an edge, an edge's column.
 _TILED = (0.125, 0.76)
 _GRAM = (17.0, 0.06, 8.0)
-_BESIDE = {True: (0.35, 3.0, 0.042), False: (0.9, 10.0, 0.0)}
-# Windows of outputs (csrc/gram.cpp): numbers of a dense one, edges of another, which both fit L2. A row of the Gram
-# matrix costs two cycles for 16 columns and edge in dense ones, some 3 for each pair of edges in others.
-_WINDOW_NUMBERS, _WINDOW_EDGES = 1 << 16, 1 << 15
-_COLUMNS, _COLUMNS_AN_EDGE = 64, 24
+_BESIDE = {True: (0.35, 3.0, 0.042), False: (0.5, 1.5, 0.0)}
+# Numbers of a dense window of outputs (csrc/gram.hpp), which fits L2.
+_WINDOW_NUMBERS = 1 << 16
 
 
 def pays(topology: Topology, target: SparseRows) -> bool:
@@ -38,19 +36,23 @@ def pays(topology: Topology, target: SparseRows) -> bool:
     (n_rows, n_out), n_in, nnz = target.shape, topology.shape[1], topology.nnz
     per_edge, per_output = _TILED
     output, dense, number = _GRAM
-    pair, edge, column = _BESIDE[window(topology)[1]]
+    pair, edge, column = _BESIDE[window(topology) > 0]
     met = target.values.size * nnz / max(n_out, 1)
     gram = pair * _pairs(topology) + (edge + column * n_in) * nnz
     gram += output * n_out + dense * n_rows * n_in**2 + number * met
     return gram < n_rows * (per_edge * nnz + per_output * n_out)
 
 
-def window(topology: Topology) -> tuple[int, bool]:
-    """How many outputs are a window, and whether it is made a dense matrix."""
-    (n_out, n_in), mean = topology.shape, topology.nnz / max(topology.shape[0], 1)
-    dense = n_in <= _COLUMNS + _COLUMNS_AN_EDGE * mean
-    height = _WINDOW_NUMBERS // max(n_in, 1) if dense else round(_WINDOW_EDGES / max(mean, 1))
-    return min(max(height, 1), max(n_out, 1)), dense
+def window(topology: Topology) -> int:
+    """Outputs of a window that is made a dense matrix; 0 where the Gram matrix is made of pairs of weights.
+
+    A row of the matrix costs two cycles for 16 columns and edge of the first, a number three for a pair of the others.
+    """
+    (n_out, n_in), nnz = topology.shape, topology.nnz
+    dense, pairs = (
+        pair * _pairs(topology) + (edge + column * n_in) * nnz for pair, edge, column in (_BESIDE[True], _BESIDE[False])
+    )
+    return 0 if pairs <= dense else min(max(_WINDOW_NUMBERS // max(n_in, 1), 1), max(n_out, 1))
 
 
 def _pairs(topology: Topology) -> int:
@@ -114,10 +116,12 @@ def _gram_edges(values, bias, x, topology, target, edges, norms) -> None:
     )
 
 
-def _windows(topology: Topology) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
-    height, dense = window(topology)
+def _windows(topology: Topology) -> tuple[np.ndarray, np.ndarray, np.ndarray, int] | None:
+    height = window(topology)
+    if not height:
+        return None
 
     def make() -> tuple[np.ndarray, ...]:
         return kernels.window_edges(topology.indptr, topology.indices, topology.shape[1], height)
 
-    return *topology.cached("windows", make), height, dense
+    return *topology.cached("windows", make), height

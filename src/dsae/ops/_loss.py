@@ -216,6 +216,9 @@ def _one_by_one(
 ) -> Gradients:
     """Blocks by their edges."""
     single, own = topology.edges
+    if is_native(values):
+        found = compute(_native.moved(values, own), bias, x, packed, single, *rest)
+        return found if found.values is None else found._replace(values=_native.moved_back(found.values, own))
     slots = torch.from_numpy(own).to(values.device).long()
     found = compute(values[slots], bias, x, packed, single, *rest)
     if found.values is None:

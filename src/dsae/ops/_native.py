@@ -216,11 +216,9 @@ def csr_linear_by_input(values: Tensor, bias: Tensor, x: SparseRows, topology: T
     transposed, _ = topology.transpose
     columns, start = (transposed.indptr, transposed.indices, array(values)), array(bias)
     if x.shift is not None:
-        all_inputs = topology.cached("inputs", lambda: np.arange(topology.shape[1], dtype=np.int32))
-        # The shift goes through as one more sparse row, which holds every input.
-        ends, shifted = np.array([0, all_inputs.size], np.int32), kernels.aligned((1, topology.shape[0]))
-        kernels.csr_spmm(*columns, np.zeros_like(start), ends, all_inputs, x.shift, shifted)
-        start = start - shifted[0]
+        shifted = kernels.aligned((topology.shape[0],))
+        kernels.edge_sums(transposed.indices, transposed.rows, columns[2], x.shift, shifted)
+        start = start - shifted
     y, pattern = kernels.aligned((x.shape[0], topology.shape[0])), x.pattern
     kernels.csr_spmm(*columns, start, pattern.indptr, pattern.indices, x.values, y)
     return torch.from_numpy(y)
@@ -234,17 +232,28 @@ def csr_sddmm_by_input(dy: Tensor, x: SparseRows, topology: Topology, out: Tenso
     return out
 
 
+def moved(values: Tensor, slots: np.ndarray) -> Tensor:
+    """``values[slots]``."""
+    out = empty(slots.size)
+    kernels.gather(array(values), slots, array(out))
+    return out
+
+
+def moved_back(values: Tensor, slots: np.ndarray, out: Tensor | None = None) -> Tensor:
+    """The reverse of `moved`: ``out[slots] = values``."""
+    out = empty(slots.size) if out is None else out
+    kernels.scatter(array(values), slots, array(out))
+    return out
+
+
 def by_input(values: Tensor, topology: Topology) -> Tensor:
     """Numbers of edges, ``[nnz]``, in the order of the transpose: input by input."""
-    out = empty(topology.nnz)
-    kernels.gather(array(values), topology.transpose[1], array(out))
-    return out
+    return moved(values, topology.transpose[1])
 
 
 def from_input(numbers: Tensor, topology: Topology, out: Tensor) -> Tensor:
     """The reverse of `by_input`, into ``out``."""
-    kernels.scatter(array(numbers), topology.transpose[1], array(out))
-    return out
+    return moved_back(numbers, topology.transpose[1], out)
 
 
 def csr_sddmm(dy: Tensor, x: SparseRows, topology: Topology) -> Tensor:

@@ -20,23 +20,22 @@ MOST_LAYERS = 256  # as csrc/step.hpp has it
 Centring = tuple[Tensor, Tensor]
 
 
-# Those in `differentiate` and `compare` of csrc/step.cpp; others go through autograd, even with a forward kernel.
-DIFFERENTIATED = ("identity", "relu", "sigmoid", "softmax", "topk", "exp")
+# Those of csrc/step_lines.hpp and csrc/compare.hpp; other activations and losses go through autograd.
+DIFFERENTIATED = ("identity", "relu", "sigmoid", "softmax", "exp")
 COMPARED = ("mse", "bce", "poisson", "nb", "multinomial")
 
 
 class StepLayer(NamedTuple):
     """A layer that is trained: ``activation`` of ``W x + bias``.
 
-    ``activation`` has a kernel and no thresholds; ``k`` is topk's; ``lines`` says which products read lines of
-    16 bits. Values and bias may change in place.
+    ``activation`` is one of `DIFFERENTIATED`; ``lines`` says which products read lines of 16 bits. Values and bias may
+    change in place.
     """
 
     topology: Topology
     values: Tensor
     bias: Tensor
     activation: Activation
-    k: int = 0
     lines: Lines | None = None
 
 
@@ -74,7 +73,6 @@ class NetworkGradients:
                 (self.grads[2 * i].numpy(), self.grads[2 * i + 1].numpy()),
                 topology.shape[1],
                 layer.activation.kernel,
-                layer.k,
                 topology.block_size,
                 0 if layer.lines is None else sum(2**bit for bit, rounds in enumerate(layer.lines) if rounds),
             )
@@ -133,19 +131,32 @@ class NetworkGradients:
         how = loss.kernel, factor, to, finished, totals, sizes
         return self._step.gradients(first, last, entering, n_rows, centre, given, as_given, *weights, *how)
 
-    def forward(self, x: Tensor | Panels, last: int, centring: Centring | None = None) -> Panels:
-        """What the first ``last`` layers make of ``x``; their activations are kept for `backward`."""
+    def forward(
+        self, x: Tensor | Panels, last: int, centring: Centring | None = None, *, activated: bool = True
+    ) -> Panels:
+        """What the first ``last`` layers make of ``x``; their activations are kept for `backward`.
+
+        With ``activated`` off, what the last of them makes of it stays as it is before the activation.
+        """
         entering, n_rows, centre = _entering(x, centring)
         y = torch.from_numpy(kernels.empty_panels(n_rows, self.widths[last]))
-        self._step.forward(0, last, entering, n_rows, centre, y.numpy(), True)
+        self._step.forward(0, last, entering, n_rows, centre, y.numpy(), activated)
         return Panels(y, n_rows)
 
-    def backward(self, y: Panels, dy: Tensor, dx: Tensor | None = None) -> None:
+    def backward(
+        self,
+        y: Panels,
+        dy: Tensor,
+        dx: Tensor | None = None,
+        *,
+        activated: bool = True,
+        finished: Callable[[int], None] | None = None,
+    ) -> None:
         """The gradients of the layers that `forward` went through, from that of what it gave.
 
-        ``dx`` is a place for that of the panels that entered.
+        ``dx`` is a place for that of the panels that entered; ``activated`` as then, ``finished`` as in `loss`.
         """
-        self._step.backward(y.tensor.numpy(), dy.numpy(), None if dx is None else dx.numpy(), True, None)
+        self._step.backward(y.tensor.numpy(), dy.numpy(), None if dx is None else dx.numpy(), activated, finished)
 
 
 def _entering(

@@ -79,6 +79,13 @@ class AuxK(Shrinker):
             else (self.idle >= self.dead_after).nonzero()[:, 0]
         )
 
+    def near_death(self, model: Autoencoder, n_rows: int) -> bool:
+        """Whether a latent that can fire counts as dead, or will if it does not fire in ``n_rows`` samples more."""
+        if self.idle is None:
+            return n_rows >= self.dead_after
+        idle = self.idle[torch.from_numpy(model.connected).to(self.idle.device)]
+        return bool(idle.numel()) and int(idle.max()) + n_rows >= self.dead_after
+
     def state_dict(self) -> dict[str, Any]:
         """The clocks."""
         return {} if self.idle is None else {"idle": self.idle}

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.config import loss_of
+from dsae.config import ACTIVATIONS, loss_of
 from dsae.nn import SparseLinear
-from dsae.shrink import L1, L2, DropZeros, Rewire, Shrinker
-from dsae.train._activations import HAND_WRITTEN, Activation
+from dsae.shrink import L2
+from dsae.train._between import Between, is_covered
 from dsae.train._learner import Learner
 from dsae.train._optim import Matrices
 from dsae.train._run import Run
@@ -24,7 +24,7 @@ class _Master:
     Where the layer is full its own tensors are these matrices; else they are copies, until `settle` writes them back.
     """
 
-    def __init__(self, layer: SparseLinear, activation: Activation | None, moments: tuple[Tensor, Tensor]) -> None:
+    def __init__(self, layer: SparseLinear, activation: ops.ByHand | None, moments: tuple[Tensor, Tensor]) -> None:
         self.layer, self.topology, self.moments, self.activation = layer, layer.topology, moments, activation
         self.weight, mean, square = (self._matrix(t) for t in (layer.values.detach(), *moments))
         self.grad = ops.empty(*self.topology.shape)
@@ -74,12 +74,13 @@ class DenseStep:
         self._run, self._learner, self._moved = run, learner, False
         self._loss = loss_of(run.config.loss)
         self._l2 = sum(shrinker.strength for shrinker in learner.stage.shrinkers if isinstance(shrinker, L2))
+        self._between, self._n_encoder = Between(run, learner.stage.shrinkers), len(run.model.encoder)
         self._buffers: dict[str, Tensor] = {}
 
     @cached_property
     def _masters(self) -> dict[str, _Master]:
         config, optimizer = self._run.model.config, self._learner.optimizer
-        kinds = [HAND_WRITTEN[config.activations[name]] for name in config.layer_shapes]
+        kinds = [ops.HAND_WRITTEN.get(config.activations[name]) for name in config.layer_shapes]
         last = None if self._loss.needs_link else kinds[-1]
         return {
             name: _Master(layer, activation, optimizer.moments(layer.values))
@@ -87,21 +88,23 @@ class DenseStep:
         }
 
     def takes(self, given: ops.Given) -> bool:
-        """Dense rows only."""
-        return isinstance(given.x, Tensor) and isinstance(given.aim, Tensor)
+        """Dense rows only, and none by which a latent may have died."""
+        return isinstance(given.x, Tensor) and isinstance(given.aim, Tensor) and self._between.takes(given.n_rows)
 
     @torch.no_grad()
     def gradients(self, given: ops.Given) -> tuple[float, float]:
         """By hand, into the matrices and the biases' ``grad``."""
-        model, x = self._run.model, given.x
+        model, x = self._run.model, self._run.model.transformed(given.x)
         assert isinstance(x, Tensor)
         ops.share_products(x.shape[0] * sum(layer.topology.size for layer in model.layers.values()))
         centred = torch.sub(x, model.mean, out=self._buffer("input", tuple(x.shape))).div_(model.scale)
-        outputs = self._forward(centred)
-        loss, dz = self._output_gradient(outputs[-1], model.aim(given, centred), given)  # type: ignore[arg-type]
+        aim = model.aim(given, centred)
+        assert isinstance(aim, Tensor)
+        outputs = self._forward(centred, given, aim)
+        loss, dz = self._output_gradient(outputs[-1], aim, given)
         self._backward(outputs, dz)
         self._moved = True
-        return loss, loss + self._decay()
+        return loss, loss + self._between.penalty + self._decay()
 
     def _buffer(self, kind: str, shape: tuple[int, ...]) -> Tensor:
         """The same at every step: fresh pages cost as much as the passes over them."""
@@ -110,24 +113,37 @@ class DenseStep:
             found = self._buffers[kind] = ops.empty(*shape)
         return found[: shape[0]]
 
-    def _forward(self, x: Tensor) -> list[Tensor]:
+    def _forward(self, x: Tensor, given: ops.Given, aim: Tensor) -> list[Tensor]:
         """The input, then every layer's output; the last before its activation where the loss takes that."""
         outputs = [x]
         for i, master in enumerate(self._masters.values()):
             z = self._buffer(f"output {i}", (x.shape[0], master.topology.shape[0]))
             torch.addmm(master.layer.bias, outputs[-1], master.weight.t(), out=z)  # type: ignore[arg-type]
-            outputs.append(z if master.activation is None else master.activation.apply(z))
+            if i + 1 == self._n_encoder:
+                outputs.append(self._between.enter(z, given, aim))
+            else:
+                outputs.append(z if master.activation is None else master.activation.apply(z))
         return outputs
 
     def _output_gradient(self, output: Tensor, target: Tensor, given: ops.Given) -> tuple[float, Tensor]:
         """The mean loss, and its gradient where the last layer ends."""
-        half, size = ops.torch_loss(self._run.config.loss), given.size
-        summed, residual = half.residual(self._loss, output, target, weights=given.weights)
-        return (summed / size).item(), residual.mul_(self._loss.factor / size)
+        loss, size, extras = self._loss, given.size, list(self._run.model.extras.values())
+        beside: tuple[Tensor, ...] = ()
+        if loss.exposure:
+            offset = ops.offset_of(given.aim.sum(1, keepdim=True))  # type: ignore[union-attr]
+            beside = (offset - output.logsumexp(1, keepdim=True) if loss.couples_outputs else offset, *extras)
+        half = ops.torch_loss(self._run.config.loss)
+        summed, residual, *by_extras = half.residual(loss, output, target, *beside, weights=given.weights)
+        for extra, grad in zip(extras, by_extras, strict=True):
+            extra.grad = grad.mul_(loss.factor / size)
+        return (summed / size).item(), residual.mul_(loss.factor / size)
 
     def _backward(self, outputs: list[Tensor], dh: Tensor) -> None:
         for i, master in reversed(list(enumerate(self._masters.values()))):
-            dz = dh if master.activation is None else master.activation.back(dh, outputs[i + 1])
+            if i + 1 == self._n_encoder:
+                dz = self._between.back(dh)
+            else:
+                dz = dh if master.activation is None else master.activation.back(dh, outputs[i + 1])
             torch.mm(dz.t(), outputs[i], out=master.grad)
             master.layer.bias.grad = dz.sum(0)  # type: ignore[union-attr]
             if i:
@@ -158,21 +174,13 @@ class DenseStep:
 def covers(run: Run, learner: Learner) -> bool:
     """Whether `DenseStep` computes what the settings ask for."""
     model, loss, layers = run.model, loss_of(run.config.loss), run.model.layers
+    *kinds, output = model.config.activations.values()
     return (
         learner.extra is None
         and set(learner.stage.layers) == set(layers)
         and all(ops.is_native(layer.values) and layer.bias is not None for layer in layers.values())
-        and set(model.config.activations.values()) <= set(HAND_WRITTEN)
+        and all(ACTIVATIONS[kind].sparse or kind in ops.HAND_WRITTEN for kind in kinds)
         and loss.tiled
-        and not loss.exposure
-        and model.config.input_transform == "none"
-        and (not loss.needs_link or model.config.output.name == loss.link)
-        and all(isinstance(s, L2 | DropZeros) or _fused(s, model.config.block_size) for s in learner.stage.shrinkers)
+        and (output == loss.link if loss.needs_link else output in ops.HAND_WRITTEN)
+        and all(is_covered(shrinker, model.config.block_size) for shrinker in learner.stage.shrinkers)
     )
-
-
-def _fused(shrinker: Shrinker, block_size: int) -> bool:
-    """Whether Adam's pass does all that it does in a step; thresholds of whole blocks are beyond it."""
-    if isinstance(shrinker, L1):
-        return block_size == 1
-    return isinstance(shrinker, Rewire) and not shrinker.observes

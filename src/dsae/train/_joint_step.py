@@ -43,7 +43,7 @@ class PanelPart:
         for name, layer in model.layers.items():
             assert layer.bias is not None
             record = ACTIVATIONS[config.activations[name]]
-            layers.append(ops.StepLayer(layer.topology, layer.values, layer.bias, record, 0, layer.lines))
+            layers.append(ops.StepLayer(layer.topology, layer.values, layer.bias, record, layer.lines))
         self._network = ops.NetworkGradients(layers)
         self._parameters = [p for layer in model.layers.values() for p in (layer.values, layer.bias)]
         self._entered: Any = None

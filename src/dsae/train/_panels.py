@@ -1,4 +1,4 @@
-"""A training step on dense rows in one native call, panel by panel through all layers."""
+"""A training step on dense rows in native calls, panel by panel through all layers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from torch import Tensor
 
 from dsae import ops
 from dsae.config import ACTIVATIONS, loss_of
-from dsae.shrink import L1, L2, DropZeros, Rewire, TargetRate
+from dsae.shrink import L1, L2, DropZeros, Rewire
+from dsae.train._between import ON_CODE, Between, layers_of
 from dsae.train._learner import Learner
 from dsae.train._run import Run
 from dsae.train._step import AutogradStep
 
-_COVERED = (Rewire, L1, DropZeros, L2, TargetRate)
+_COVERED = (Rewire, L1, DropZeros, L2, *ON_CODE)
 
 
 class PanelStep(AutogradStep):
-    """The gradients of the whole network by `dsae.ops.NetworkGradients`, into one buffer laid out by layer.
+    """The gradients of the whole network by `dsae.ops.Tower`, into one buffer laid out by layer.
 
-    Covers dense rows, all activations without thresholds, losses that have a kernel, and the penalties on weights and
-    on the rate of the code. `AutogradStep` is its oracle.
+    One call, or two halves where autograd stands between them. Covers dense rows, all activations, losses that have a
+    kernel, and the penalties on weights and on the code. `AutogradStep` is its oracle.
     """
 
     def __init__(self, run: Run, learner: Learner) -> None:
@@ -30,17 +31,12 @@ class PanelStep(AutogradStep):
         model = run.model
         self._loss = loss_of(run.config.loss)
         self._on_weights = [s for s in learner.stage.shrinkers if isinstance(s, L2)]
-        self._on_code = [s for s in learner.stage.shrinkers if isinstance(s, TargetRate)]
+        self._between = Between(run, learner.stage.shrinkers)
         self.parameters = [p for layer in model.layers.values() for p in (layer.values, layer.bias) if p is not None]
 
     @cached_property
-    def _network(self) -> ops.NetworkGradients:
-        config, layers = self._run.model.config, []
-        for name, layer in self._run.model.layers.items():
-            assert layer.bias is not None
-            record = ACTIVATIONS[config.activations[name]]
-            layers.append(ops.StepLayer(layer.topology, layer.values, layer.bias, record, config.k or 0, layer.lines))
-        return ops.NetworkGradients(layers)
+    def _tower(self) -> ops.Tower:
+        return ops.Tower(*layers_of(self._run.model))
 
     @staticmethod
     def covers(run: Run, learner: Learner) -> bool:
@@ -53,51 +49,53 @@ class PanelStep(AutogradStep):
             and len(learner.layers) == len(model.layers) <= ops.MOST_LAYERS
             and all(ops.is_native(p) and p.requires_grad for p in model.parameters())
             and set(model.extras) <= {"log_dispersion"}
-            and all(record.name in ops.DIFFERENTIATED for record in records)
+            and all(record.sparse or record.name in ops.DIFFERENTIATED for record in records)
             and loss.name in ops.COMPARED
             and all(isinstance(shrinker, _COVERED) for shrinker in stage.shrinkers)
         )
 
     def takes(self, given: ops.Given) -> bool:
-        """Dense rows only."""
-        return isinstance(given.x, Tensor) and isinstance(given.aim, Tensor)
+        """Dense rows only, and none by which a latent may have died."""
+        return isinstance(given.x, Tensor) and isinstance(given.aim, Tensor) and self._between.takes(given.n_rows)
 
     def gradients(self, given: ops.Given) -> tuple[float, float]:
         """By one native call for each half of the network that nothing else has to see."""
         ops.share_products(0)
-        for parameter, grad in zip(self.parameters, self._network.grads, strict=True):
+        for parameter, grad in zip(self.parameters, self._tower.grads, strict=True):
             parameter.grad = grad
-        model, size, penalty = self._run.model, given.size, 0.0
-        factor, linear = self._loss.factor / size, model.config.output.linear
+        model, penalty = self._run.model, 0.0
         x = model.transformed(given.x)
-        if self._on_code:
-            summed, penalty = self._by_halves(given, x, factor)
+        if self._between.asked:
+            loss = self._by_halves(given, x)
+            penalty = self._between.penalty
         else:
-            target = None if given.target is None and x is given.x else model.aim(given)
-            centring, as_given = (model.mean, model.scale), not linear and target is None
-            summed = self._loss_of(given, factor, x, centring=centring, target=target, as_given=as_given)
+            loss = self._whole(given, x)
         for shrinker in self._on_weights:
             penalty += shrinker.add_gradient(model)
-        return summed / size, summed / size + penalty
+        return loss, loss + penalty
 
-    def _loss_of(self, given: ops.Given, factor: float, x: Any, **how: Any) -> float:
+    def _whole(self, given: ops.Given, x: Any) -> float:
+        model, size, linear = self._run.model, given.size, self._run.model.config.output.linear
+        target = None if given.target is None and x is given.x else model.aim(given)
+        how = {"centring": (model.mean, model.scale), "target": target, "as_given": not linear and target is None}
+        factor, beside = self._loss.factor / size, self._beside(given)
+        return self._tower.network.loss(x, self._loss, factor, **how, **beside) / size
+
+    def _beside(self, given: ops.Given) -> dict[str, Any]:
+        """What the loss takes beside what it compares."""
+        how: dict[str, Any] = {"known": given.known, "weight": given.weight}
         if self._loss.exposure:
             how["offset"] = ops.offset_of(given.aim.sum(1))  # type: ignore[union-attr]
         for extra in self._run.model.extras.values():
             extra.grad = torch.empty_like(extra) if extra.grad is None else extra.grad
             how["dispersion"] = extra, extra.grad
-        return self._network.loss(x, self._loss, factor, known=given.known, weight=given.weight, **how)  # type: ignore
+        return how
 
-    def _by_halves(self, given: ops.Given, x: Any, factor: float) -> tuple[float, float]:
-        """Encode, penalties on the code by autograd, decode and loss, then back through the encoder."""
-        model, n = self._run.model, len(self._run.model.encoder)
-        code = self._network.forward(x, n, (model.mean, model.scale))
-        rows = ops.unpack(code).requires_grad_()
-        with torch.enable_grad():
-            penalty = torch.stack([shrinker.on_code(model.config, rows) for shrinker in self._on_code]).sum()
-        (d_rows,) = torch.autograd.grad(penalty, rows)
-        d_code = torch.empty_like(code.tensor)
-        summed = self._loss_of(given, factor, code, first=n, target=model.aim(given), dx=d_code)
-        d_code += ops.pack(d_rows, code.lanes).tensor
-        self._network.backward(code, d_code)
-        return summed, penalty.item()
+    def _by_halves(self, given: ops.Given, x: Any) -> float:
+        """Encode, what autograd does with the code, decode and loss, then back."""
+        model, aim = self._run.model, self._run.model.aim(given)
+        z = self._tower.encode(x, (model.mean, model.scale))
+        code = self._between.enter(z, given, aim)
+        loss, d_code = self._tower.decode(code, aim, self._loss, size=given.size, **self._beside(given))  # type: ignore[arg-type]
+        self._tower.back(self._between.back(d_code))
+        return loss

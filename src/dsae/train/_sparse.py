@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor
 from dsae import ops
 from dsae.config import ACTIVATIONS, loss_of
 from dsae.nn import SparseLinear
-from dsae.shrink import L1, L2, DropZeros, Rewire, Shrinker, TargetRate
-from dsae.train._activations import HAND_WRITTEN
+from dsae.shrink import L2
+from dsae.train._between import Between, is_covered, layers_of
 from dsae.train._learner import Learner
 from dsae.train._optim import Matrices
 from dsae.train._run import Run
@@ -57,20 +56,14 @@ class _Columns:
 
 
 class SparseStep:
-    """Steps on CSR rows: the first layer by the stored values, the last by `dsae.ops.output_gradients`.
-
-    Between them panels go through `dsae.ops.NetworkGradients`, in two halves that meet in the code. `AutogradStep` is
-    its oracle.
-    """
+    """Steps on CSR rows by `dsae.ops.SparseTower`, in halves that meet in the code; `AutogradStep` is its oracle."""
 
     def __init__(self, run: Run, learner: Learner) -> None:
         self._run, self._learner, self._moved = run, learner, False
         model, shrinkers = run.model, learner.stage.shrinkers
-        names = list(model.layers)
-        self._name, (self._first, *_, self._last) = names[0], model.layers.values()
-        self._activation = HAND_WRITTEN[model.config.activations[names[0]]]
+        self._name, (self._first, *_, self._last) = next(iter(model.layers)), model.layers.values()
         self._l2 = sum(shrinker.strength for shrinker in shrinkers if isinstance(shrinker, L2))
-        self._on_code = [shrinker for shrinker in shrinkers if isinstance(shrinker, TargetRate)]
+        self._between = Between(run, shrinkers)
 
     @cached_property
     def _columns(self) -> _Columns:
@@ -81,80 +74,37 @@ class SparseStep:
         return kept
 
     @cached_property
-    def _inner(self) -> list[tuple[ops.NetworkGradients, list[SparseLinear]]]:
-        """The layers between the first and the last, those before the code apart from those after it."""
-        model, found = self._run.model, []
-        for names in (model.names("encoder")[1:], model.names("decoder")[:-1]):
-            layers = [model.layers[name] for name in names]
-            if layers:
-                kinds = [ACTIVATIONS[model.config.activations[name]] for name in names]
-                found.append((_network(layers, kinds, model.config.k or 0), layers))
-        return found
+    def _tower(self) -> ops.SparseTower:
+        held = self._columns.matrices
+        halves = layers_of(self._run.model)
+        return ops.SparseTower(*halves, (held.values, held.grad), by_gemm=self._last.executor == "dense")
+
+    @cached_property
+    def _parameters(self) -> list[Tensor]:
+        """Beside the first layer's values, in the order of the tower's gradients."""
+        layers = self._run.model.layers.values()
+        return [p for layer in layers for p in (layer.values, layer.bias) if p is not None][1:]
 
     def takes(self, given: ops.Given) -> bool:
-        """Sparse rows only."""
-        return isinstance(given.x, ops.SparseRows) and isinstance(given.aim, ops.SparseRows)
+        """Sparse rows only, and none by which a latent may have died."""
+        sparse = isinstance(given.x, ops.SparseRows) and isinstance(given.aim, ops.SparseRows)
+        return sparse and self._between.takes(given.n_rows)
 
     @torch.no_grad()
     def gradients(self, given: ops.Given) -> tuple[float, float]:
         """By hand, into the columns of the first layer and ``grad`` of all other parameters."""
-        model, last, by_gemm = self._run.model, self._last, self._last.executor == "dense"
-        ops.share_products(given.n_rows * last.topology.size if by_gemm else 0)
+        model, last, between = self._run.model, self._last, self._between
+        ops.share_products(given.n_rows * last.topology.size if last.executor == "dense" else 0)
         centred = model.centred(given.x)
-        assert isinstance(centred, ops.SparseRows)
-        assert self._first.bias is not None
-        assert last.bias is not None
-        values = self._columns.matrices.values
-        h = self._activation.apply(ops.csr_linear_by_input(values, self._first.bias, centred, self._first.topology))
-        outputs = self._forward(ops.pack(h))
         aim = model.aim(given, centred)
-        assert isinstance(aim, ops.SparseRows)
-        layer = last.values, last.bias, outputs[-1], last.topology
+        code = between.enter(self._tower.encode(centred), given, aim)  # type: ignore[arg-type]
         extras = list(model.extras.values())
-        found = ops.output_gradients(*layer, aim, self._run.config.loss, by_gemm=by_gemm, extras=extras)
-        last.values.grad, last.bias.grad = found.values, found.bias
-        for extra, grad in zip(extras, found.extras, strict=True):
-            extra.grad = grad
-        assert found.input is not None
-        d, penalty = self._backward(outputs, found.input)
-        dz = self._activation.back(ops.unpack(ops.Panels(d, given.n_rows)), h)
-        self._first.bias.grad = dz.sum(0)
-        ops.csr_sddmm_by_input(dz, centred, self._first.topology, self._columns.matrices.grad)
+        loss, d_code = self._tower.decode(code, aim, self._run.config.loss, extras=extras)  # type: ignore[arg-type]
+        self._tower.back(between.back(d_code))
+        for parameter, grad in zip(self._parameters, self._tower.grads[1:], strict=True):
+            parameter.grad = grad
         self._moved = True
-        loss = found.loss.item()
-        return loss, loss + penalty + self._decay()
-
-    def _forward(self, entering: ops.Panels) -> list[ops.Panels]:
-        """What enters the inner layers, and what each half of them makes of it."""
-        outputs = [entering]
-        for network, layers in self._inner:
-            outputs.append(network.forward(outputs[-1], len(layers)))
-        return outputs
-
-    def _backward(self, outputs: list[ops.Panels], d: Tensor) -> tuple[Tensor, float]:
-        """From the gradient of the last of ``outputs`` to that of the first, and the penalties on the code."""
-        code = min(len(self._run.model.encoder) - 1, 1)
-        penalty = 0.0
-        for i in range(len(outputs) - 1, -1, -1):
-            if i == code and self._on_code:
-                penalty, d_code = self._penalty(outputs[i])
-                d = d + ops.pack(d_code, outputs[i].lanes).tensor
-            if i:
-                network, layers = self._inner[i - 1]
-                entering = torch.empty_like(outputs[i - 1].tensor)
-                network.backward(outputs[i], d, entering)
-                parameters = [p for layer in layers for p in (layer.values, layer.bias)]
-                for parameter, grad in zip(parameters, network.grads, strict=True):
-                    parameter.grad = grad  # type: ignore[union-attr]
-                d = entering
-        return d, penalty
-
-    def _penalty(self, code: ops.Panels) -> tuple[float, Tensor]:
-        rows = ops.unpack(code).requires_grad_()
-        with torch.enable_grad():
-            found = torch.stack([shrinker.on_code(self._run.model.config, rows) for shrinker in self._on_code]).sum()
-        (d_rows,) = torch.autograd.grad(found, rows)
-        return found.item(), d_rows
+        return loss, loss + between.penalty + self._decay()
 
     def _decay(self) -> float:
         """The penalty of `L2`, whose gradient is added."""
@@ -178,37 +128,16 @@ class SparseStep:
             self._moved = False
 
 
-def _network(layers: Sequence[SparseLinear], activations: Sequence, k: int) -> ops.NetworkGradients:
-    made = []
-    for layer, activation in zip(layers, activations, strict=True):
-        assert layer.bias is not None
-        made.append(ops.StepLayer(layer.topology, layer.values, layer.bias, activation, k, layer.lines))
-    return ops.NetworkGradients(made)
-
-
 def covers(run: Run, learner: Learner) -> bool:
     """Whether `SparseStep` computes what the settings ask for."""
     model, loss, layers = run.model, loss_of(run.config.loss), run.model.layers
-    kinds = model.config.activations
-    first, *_, last = layers
-    inner = [name for name in layers if name not in (first, last)]
+    *kinds, output = model.config.activations.values()
     return (
         learner.extra is None
         and set(learner.stage.layers) == set(layers)
         and all(ops.is_native(p) for p in model.parameters())
-        and run.activity is None
-        and kinds[first] in HAND_WRITTEN
-        and all(kinds[name] in ops.DIFFERENTIATED for name in inner)
+        and all(ACTIVATIONS[kind].sparse or kind in ops.DIFFERENTIATED for kind in kinds)
         and loss.tiled
-        and kinds[last] == loss.link
-        and all(_is_covered(shrinker, model.config.block_size) for shrinker in learner.stage.shrinkers)
+        and output == loss.link
+        and all(is_covered(shrinker, model.config.block_size) for shrinker in learner.stage.shrinkers)
     )
-
-
-def _is_covered(shrinker: Shrinker, block_size: int) -> bool:
-    """Whether it asks for nothing beside Adam's pass; thresholds of whole blocks are beyond that."""
-    if isinstance(shrinker, L1):
-        return block_size == 1
-    if isinstance(shrinker, Rewire):
-        return not shrinker.observes
-    return isinstance(shrinker, (L2, DropZeros, TargetRate))

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dsae.config import LARGEST_LOG_RATE
 
-class Activation(NamedTuple):
+
+class ByHand(NamedTuple):
     """An activation, its value and its derivative written over what they are given.
 
     Parameters
@@ -41,8 +43,9 @@ def _sigmoid_back(dh: Tensor, h: Tensor) -> Tensor:
 
 
 HAND_WRITTEN = {
-    "identity": Activation(lambda z: z, lambda dh, h: dh),
-    "relu": Activation(Tensor.relu_, _relu_back),
-    "sigmoid": Activation(Tensor.sigmoid_, _sigmoid_back),
-    "softmax": Activation(_softmax, _softmax_back),
+    "identity": ByHand(lambda z: z, lambda dh, h: dh),
+    "relu": ByHand(Tensor.relu_, _relu_back),
+    "sigmoid": ByHand(Tensor.sigmoid_, _sigmoid_back),
+    "softmax": ByHand(_softmax, _softmax_back),
+    "exp": ByHand(lambda z: z.clamp_(max=LARGEST_LOG_RATE).exp_(), lambda dh, h: dh.mul_(h)),
 }
