@@ -21,9 +21,9 @@ from dsae.data._interactions import Interactions as Interactions
 from dsae.data._interactions import interactions as interactions
 from dsae.data._iterator import IteratorSource as IteratorSource
 from dsae.data._joint import JointSource as JointSource
-from dsae.data._joint import as_joint as as_joint
-from dsae.data._joint import gives_parts as gives_parts
 from dsae.data._joint import never_together as never_together
+from dsae.data._joint_entrance import as_joint as as_joint
+from dsae.data._joint_entrance import gives_parts as gives_parts
 from dsae.data._kinds import as_numbers as as_numbers
 from dsae.data._known import Known as Known
 from dsae.data._modalities import ModalityStream as ModalityStream

@@ -10,26 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae.config import TrainConfig, in_range, loss_of, one_of, plain, true_or_false
+from dsae.config import TrainConfig, loss_of, plain, true_or_false
 from dsae.data import JointSource, called
-from dsae.estimators._base import DSAEstimator, refuse_unknown
+from dsae.estimators._base import refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
-from dsae.estimators._modalities import Modalities, configure_joint, labels_of, rows_at_hand
+from dsae.estimators._modalities import Modalities, configure_joint
+from dsae.estimators._multimodal_fitted import FittedMultimodal, described_architecture, joint_attributes
+from dsae.estimators._resumable import Resumable
 from dsae.estimators._training import appended, final_metrics, trainer
-from dsae.metrics import Reconstruction, coherence
-from dsae.report import JointTable, joint_table
 from dsae.runtime import JointRuntime
 
-_ROWS_OF_A_JUDGE = 10_000
 
-
-class MultimodalAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
+class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
     """Sparse autoencoders of several modalities with one code: images, texts, sounds, tables, counts.
 
     Each modality has a sparse network of its own. The code of a row is ``f(sum_m w_m z_m / sum_m w_m)`` over what it
@@ -216,7 +210,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         start = self._start(config) if goes_on else None
         described = self._describe(settings, source, modalities, earlier)
         hooks = (on_epoch, on_step, every)
-        events = FitEvents(self, X, settings.max_iter, lambda result: _attributes(described(result)), *hooks)
+        events = FitEvents(self, X, settings.max_iter, lambda result: joint_attributes(described(result)), *hooks)
         held_out = None
         if validation is not None:
             with called("validation"):
@@ -301,150 +295,6 @@ class MultimodalAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         settings: dict[str, Any] = kept | own
         return TrainConfig(**settings)
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Joint codes of rows, float32 ``[n_samples, n_components]``, from whatever modalities they have."""
-        check_is_fitted(self)
-        return self.runtime_.codes(self.runtime_.source("transform", X))
-
-    def inverse_transform(self, X: Any, to: str | None = None) -> Any:
-        """Rows from codes.
-
-        Parameters
-        ----------
-        X : array-like or csr_matrix, shape (n_samples, n_components)
-        to : str, optional
-            The modality; by default a dict of all.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_samples, n_features of the modality), or dict of them
-        """
-        check_is_fitted(self)
-        if to is not None:
-            return self.runtime_.decode(X, to)
-        return {name: self.runtime_.decode(X, name) for name in self.runtime_.names}
-
-    def reconstruct(self, X: Any) -> dict[str, np.ndarray]:
-        """All modalities from the joint code of what there is, ``[n_samples, n_features]`` each."""
-        check_is_fitted(self)
-        return self.runtime_.reconstruct(X)
-
-    def translate(self, X: Any, to: str) -> np.ndarray:
-        """Rows of the modality ``to`` from whatever other modalities rows have."""
-        check_is_fitted(self)
-        return self.runtime_.translate(X, to)
-
-    def render(self, name: str, rows: Any) -> Any:
-        """Pictures, sounds, texts or a table of rows of a modality, by its encoder's ``inverse_transform``."""
-        check_is_fitted(self)
-        return self.runtime_.render(name, rows)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean over the modalities of ``X`` of the share of their variance (or deviance) that is explained.
-
-        Each is rebuilt from all that the rows have, and measured on those that have it; 1 is perfect.
-        """
-        check_is_fitted(self)
-        source = self.runtime_.source("score", X)
-        losses = {name: loss_of(self.runtime_.modalities[name].loss) for name in source.parts}
-        errors = {name: Reconstruction(metrics=[loss.score_metric]) for name, loss in losses.items()}
-        for batch in source.batches(1024):
-            has = batch.present or {}
-            codes = self.runtime_.join(self.runtime_.latents(batch.parts), has)
-            for name, found in errors.items():
-                at = has.get(name, np.ones(batch.n_rows, bool))
-                if at.any():
-                    rows = batch.parts[name][at]
-                    found.update(rows, self.runtime_.decode(codes[at], name, totals=rows))
-        return float(np.mean([loss.score(errors[name].result()[loss.score_metric]) for name, loss in losses.items()]))
-
-    def fvu_table(self, X: Any) -> dict[str, dict[str, float]]:
-        """The unexplained share of the variance of every modality, made from every set of modalities.
-
-        Returns
-        -------
-        dict of str to dict of str to float
-            ``table["image+text"]["audio"]`` is the error of audio made from images and texts; 1 is that of the mean.
-        """
-        check_is_fitted(self)
-        return self.runtime_.fvu_table(X)
-
-    def table(self, X: Any, n: int = 6, seed: int = 0) -> JointTable:
-        """A picture of inputs and outputs: some rows, and what is made of each modality alone and of all together.
-
-        Parameters
-        ----------
-        X : the same as for `transform`
-        n : int
-            Rows, drawn by ``seed``.
-        seed : int
-
-        Returns
-        -------
-        dsae.report.JointTable
-            A notebook shows it; ``save(path)`` writes a page.
-        """
-        check_is_fitted(self)
-        return joint_table(self.runtime_, self.runtime_.source("table", X), n, seed)
-
-    def coherence(
-        self, X: Any, y: Any, *, judges: Mapping[str, Callable[[Any], np.ndarray]] | None = None
-    ) -> dict[str, dict[str, float]]:
-        """How often what is made of a row is of the row's class.
-
-        Parameters
-        ----------
-        X : the same as for `transform`
-        y : array-like, shape (n_samples,)
-            Classes of the rows.
-        judges : dict of str to callable, optional
-            From rows of a modality to their classes; by default those of `judges` for the rows of ``X``.
-
-        Returns
-        -------
-        dict of str to dict of str to float
-            ``matrix["image"]["text"]`` is the share of images from which a text of the right class is made;
-            ``matrix["real"]`` how often the judges are right about the rows themselves.
-        """
-        check_is_fitted(self)
-        source = self.runtime_.source("coherence", X)
-        labels = labels_of(y, len(source), "coherence")
-        if judges is None:
-            judges = {name: _judge(source, name, labels) for name in source.parts}
-        for name in judges:
-            one_of("[coherence] every modality in judges", name, self.runtime_.names)
-        found = coherence(self.runtime_, source, labels, judges)
-        real = {}
-        for name in source.parts:
-            if name in judges:
-                own, rows = labels[source.has(name)], rows_at_hand(source, name)
-                real[name] = float(np.mean(np.asarray(judges[name](rows)) == own))
-        return {**found, "real": real}
-
-    def judges(self, X: Any, y: Any) -> dict[str, Callable[[Any], np.ndarray]]:
-        """Classifiers of real rows of each modality, for `coherence`.
-
-        Parameters
-        ----------
-        X : the same as for `transform`
-        y : array-like, shape (n_samples,)
-            Classes of the rows.
-
-        Returns
-        -------
-        dict of str to callable
-            Logistic regressions of up to 10,000 rows: from rows to their classes.
-        """
-        check_is_fitted(self)
-        source = self.runtime_.source("judges", X)
-        labels = labels_of(y, len(source), "judges")
-        return {name: _judge(source, name, labels) for name in source.parts}
-
-    def save(self, folder: str | Path) -> Path:
-        """Write the model folder, atomically; see docs/format.md. `dsae.load` reads it without torch."""
-        check_is_fitted(self)
-        return store.write_joint(folder, self.runtime_.model)
-
     @classmethod
     def load(cls, folder: str | Path) -> MultimodalAutoencoder:
         """The fitted estimator of a joint model's folder, for use or for more training.
@@ -463,13 +313,13 @@ class MultimodalAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
         """The fitted estimator of a joint model."""
         known = set(cls._get_param_names())
         given = {name: value for name, value in model.training.items() if name in known}
-        estimator = cls(**_described_architecture(model), **given)
+        estimator = cls(**described_architecture(model), **given)
         estimator._adopt(model)
         estimator.set_params(modalities={name: estimator.encoders_.get(name) for name in model.config.names})
         return estimator
 
     def _adopt(self, model: store.JointModel, interrupted: bool = False) -> None:
-        vars(self).update(_attributes(model), interrupted_=interrupted)
+        vars(self).update(joint_attributes(model), interrupted_=interrupted)
 
     def _start(self, config: Any) -> store.JointModel:
         """The model of the fit before, if it has the layers of ``config``."""
@@ -513,57 +363,3 @@ class MultimodalAutoencoder(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixi
             )
 
         return described
-
-    def _checkpoints(self, train: Any) -> Any:
-        if self.checkpoint is None or isinstance(self.checkpoint, train.Checkpoints):
-            return self.checkpoint
-        in_range("checkpoint_every", self.checkpoint_every, 0)
-        return train.Checkpoints(self.checkpoint, self.checkpoint_every)
-
-    def _seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.runtime_.config.n_components
-
-
-def _attributes(model: store.JointModel) -> dict[str, Any]:
-    runtime = JointRuntime(model)
-    return {
-        "runtime_": runtime,
-        "modalities_": model.config.names,
-        "encoders_": runtime.encoders if model.encoders else {},
-        "density_": model.density,
-        "nnz_": model.nnz,
-        "history_": model.history,
-        "n_iter_": len(model.history),
-    }
-
-
-def _described_architecture(model: store.JointModel) -> dict[str, Any]:
-    """The parameters that a model's configuration answers to."""
-    config = model.config
-    of = config.modalities
-    first = of[config.names[0]]
-    by_modality = ("hidden_layer_sizes", "decoder_layer_sizes", "activation", "output_activation", "density")
-    return {
-        "n_components": config.n_components,
-        "code_activation": config.code_activation,
-        "k": config.k,
-        "block_size": first.block_size,
-        "loss": dict(config.losses or {}),
-        "weights": dict(config.weights or {}),
-        "modality_dropout": config.modality_dropout,
-        **{name: {each: getattr(own, name) for each, own in of.items()} for name in by_modality},
-    }
-
-
-def _judge(source: JointSource, name: str, labels: np.ndarray) -> Callable[[Any], np.ndarray]:
-    """A classifier of real rows, standardised by one number so that its penalty suits any unit."""
-    rows, own = source.of(name), labels[source.has(name)]
-    some = np.sort(np.random.default_rng(0).permutation(len(rows))[:_ROWS_OF_A_JUDGE])
-    X = rows_at_hand(source, name)
-    unit = float(np.sqrt(np.mean(np.square(rows.moments()[1])))) or 1.0
-    fitted = LogisticRegression(max_iter=1000).fit(X[some] / unit, own[some])
-    return lambda made: fitted.predict(made / np.float32(unit))

@@ -5,21 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from types import ModuleType
 from typing import Any, Self
 
-import numpy as np
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
 
 from dsae import store
-from dsae.config import AutoencoderConfig, TrainConfig, in_range, loss_of
+from dsae.config import AutoencoderConfig, TrainConfig, loss_of
 from dsae.data import with_beside
 from dsae.estimators._base import column_names, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
 from dsae.estimators._fitted import FittedAutoencoder
 from dsae.estimators._kept import GIVEN, kept
 from dsae.estimators._parameters import configure
+from dsae.estimators._resumable import Resumable
 from dsae.estimators._training import (
     appended,
     check_known,
@@ -37,7 +35,7 @@ from dsae.estimators._warnings import advise_on_counts, advise_on_data, advise_o
 from dsae.runtime import Runtime
 
 
-class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
+class TrainableAutoencoder(CallbackSupportMixin, Resumable, FittedAutoencoder):
     """The verbs that train, over the parameters that `DeepSparseAutoencoder` lists."""
 
     runtime_: Runtime
@@ -254,12 +252,6 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
         described = {**asdict(config), GIVEN: kept(self.get_params(deep=False))}
         return described | ({} if getattr(source, "target", None) is None else {"target": True})
 
-    def _checkpoints(self, train: ModuleType) -> Any:
-        if self.checkpoint is None or isinstance(self.checkpoint, train.Checkpoints):
-            return self.checkpoint
-        in_range("checkpoint_every", self.checkpoint_every, 0)
-        return train.Checkpoints(self.checkpoint, self.checkpoint_every)
-
     def _kept_seed(self, checkpoints: Any) -> int:
         return checkpoints.seed(self._seed()) if self.random_state is None else self._seed()
 
@@ -292,6 +284,3 @@ class TrainableAutoencoder(CallbackSupportMixin, FittedAutoencoder):
             init = init.runtime_
         # Importances belong to the rows of the other model.
         return replace(starting_model(init, config), importance=None)
-
-    def _seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))

@@ -14,10 +14,11 @@ from dsae.config import ACTIVATIONS as RECORDS
 from dsae.config import TRANSFORMS, AutoencoderConfig
 from dsae.nn import _codes
 from dsae.nn._activations import activation
+from dsae.nn._centred import Centred, standardised
 from dsae.nn._connected import connected, switch
-from dsae.nn._dense import DenseAutoencoder, transformed_rows
+from dsae.nn._dense import DenseAutoencoder
 from dsae.nn._density import target_nnz
-from dsae.nn._fold import Moments, fold, to_layer
+from dsae.nn._fold import fold, to_layer
 from dsae.nn._linear import SparseLinear
 from dsae.nn._trace import Trace, activated
 from dsae.ops import Code, Given, Panels, PreCode, SparseRows
@@ -28,7 +29,7 @@ from dsae.topology import Layer, Topology
 _LAST_GAIN = 0.1
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Centred):
     """Encoder and decoder, independent and of any depth.
 
     Parameters
@@ -47,24 +48,17 @@ class Autoencoder(nn.Module):
     (torch.Size([5, 64]), torch.Size([5, 8]))
     """
 
-    mean: Tensor
-    scale: Tensor
-    stand_in: Tensor
-    target_mean: Tensor
-    target_scale: Tensor
-
     def __init__(
         self,
         config: AutoencoderConfig,
         generator: torch.Generator | None = None,
         topologies: Mapping[str, Topology] | None = None,
     ) -> None:
-        super().__init__()
         if not isinstance(config, AutoencoderConfig):
             raise TypeError(
                 f"[Autoencoder] config must be a dsae.config.AutoencoderConfig; got {type(config).__name__}."
             )
-        self.config = config
+        super().__init__(config)
         counts = target_nnz(config)
         halves: dict[str, list[SparseLinear]] = {"encoder": [], "decoder": []}
         activations = []
@@ -86,11 +80,6 @@ class Autoencoder(nn.Module):
         self.decoder = nn.ModuleList(halves["decoder"])
         self.activations = nn.ModuleList(activations)
         self.extras = nn.ParameterDict()
-        self.register_buffer("mean", torch.zeros(config.n_features))
-        self.register_buffer("scale", torch.ones(config.n_features))
-        self.register_buffer("target_mean", torch.zeros(config.output_width))
-        self.register_buffer("target_scale", torch.ones(config.output_width))
-        self.register_buffer("stand_in", torch.zeros(config.n_features), persistent=False)
         self._connected: tuple[tuple[Topology, ...], np.ndarray] | None = None
 
     @property
@@ -243,7 +232,7 @@ class Autoencoder(nn.Module):
         elif given.target is None:
             aim = self.centred(given.x) if centred is None else centred
         else:
-            aim = _standardised(given.target, self.target_mean, self.target_scale)
+            aim = standardised(given.target, self.target_mean, self.target_scale)
         return given.with_weights(aim) if given.weighted and isinstance(aim, SparseRows) else aim
 
     def _encoded(
@@ -261,43 +250,6 @@ class Autoencoder(nn.Module):
             entered = entered if hidden else self.enter(centred)
         ((pre_code, code),) = self.steps(names[-1:], hidden[-1] if hidden else entered)
         return entered, (*hidden, code), pre_code
-
-    def set_moments(
-        self,
-        mean: Tensor,
-        scale: Tensor,
-        stand_in: Tensor | None = None,
-        target: tuple[Tensor, Tensor] | None = None,
-    ) -> None:
-        """Centre (and scale) transformed inputs from now on; a linear output is taken back.
-
-        ``stand_in``, by default ``mean``, is in place of values not known before the transform. ``target`` are the mean
-        and the scale of what is predicted, where that is not the input.
-        """
-        self.mean.copy_(mean)
-        self.scale.copy_(scale)
-        self.stand_in.copy_(mean if stand_in is None else stand_in)
-        if target is not None or self.config.n_outputs is None:
-            target_mean, target_scale = target or (mean, scale)
-            self.target_mean.copy_(target_mean)
-            self.target_scale.copy_(target_scale)
-
-    def centred(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
-        """``(x - mean) / scale`` of transformed rows."""
-        return self._less_mean(self.transformed(x))
-
-    def transformed(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
-        """Rows after the input transform, before they are centred."""
-        record, total = TRANSFORMS[self.config.input_transform], self.config.input_total
-        if record.name == "none":
-            return x
-        return x.transformed(record, total) if isinstance(x, SparseRows) else transformed_rows(x, record, total)
-
-    def _less_mean(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
-        return _standardised(x, self.mean, self.scale)
-
-    def _restored(self, output: Tensor) -> Tensor:
-        return output * self.target_scale + self.target_mean if self.config.output.linear else output
 
     def threshold(self) -> np.ndarray | None:
         """Threshold per latent below which its code is zero; None for codes without thresholds."""
@@ -375,16 +327,3 @@ class Autoencoder(nn.Module):
             layer.bias.copy_(torch.tensor(bias))  # type: ignore[union-attr]
         if threshold is not None:
             self.activations[len(self.encoder) - 1].set_threshold(torch.tensor(threshold))  # type: ignore[operator]
-
-    @property
-    def _moments(self) -> tuple[Moments, Moments]:
-        """Mean and scale of the input, and of the output, in float64."""
-        held = (self.mean, self.scale), (self.target_mean, self.target_scale)
-        into, out = ((mean.double().cpu().numpy(), scale.double().cpu().numpy()) for mean, scale in held)
-        return into, out
-
-
-def _standardised(rows: Tensor | SparseRows, mean: Tensor, scale: Tensor) -> Tensor | SparseRows:
-    if isinstance(rows, SparseRows):
-        return rows.centred(mean, scale)
-    return (rows - mean).div_(scale)

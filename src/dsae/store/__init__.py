@@ -4,12 +4,12 @@ from dsae.store._commit import Committed as Committed
 from dsae.store._commit import commit as commit
 from dsae.store._commit import committed as committed
 from dsae.store._commit import holds_only as holds_only
+from dsae.store._header import FORMAT_VERSION as FORMAT_VERSION
 from dsae.store._joint import JointModel as JointModel
 from dsae.store._joint import check_joint_target as check_joint_target
 from dsae.store._joint import is_joint as is_joint
 from dsae.store._joint import read_joint as read_joint
 from dsae.store._joint import write_joint as write_joint
-from dsae.store._model import FORMAT_VERSION as FORMAT_VERSION
 from dsae.store._model import Model as Model
 from dsae.store._model import check_target as check_target
 from dsae.store._model import holds_detector as holds_detector

@@ -11,25 +11,33 @@ from typing import Any
 
 import numpy as np
 
-from dsae.config import AutoencoderConfig, known_keys
+from dsae.config import AutoencoderConfig
 from dsae.features import Schema
 from dsae.sampling import Sampler, sampler_of, state_of
+from dsae.store._card import card
 from dsae.store._commit import (
     Committed,
     check_writable,
     commit,
     committed,
     holds_only,
-    parse_json,
-    read_text,
     write_beside,
+)
+from dsae.store._header import (
+    FORMAT,
+    FORMAT_VERSION,
+    history_rows,
+    mapping,
+    read_config,
+    read_table,
+    read_version_1,
+    version_of,
 )
 from dsae.store._state import state_from_bytes, state_to_bytes, tensors_to_bytes
 from dsae.store._weights import Inputs, check_extras, read_weights, tensors_of
 from dsae.topology import Layer
 
-FORMAT_VERSION = 2  # of docs/format.md; 1 had a file for each thing
-_HEAD, _FORMAT = "config.json", "dsae"
+_HEAD = "config.json"
 # the head of a folder that DSAOutlierDetector.save writes, and its format
 _DETECTOR, _DETECTOR_FORMAT = "detector.json", "dsae outlier detector"
 WEIGHTS = "model.safetensors"
@@ -126,7 +134,8 @@ def write(folder: str | Path, model: Model) -> Path:
     for path in stale:  # not before the commit: until then they are the model
         with contextlib.suppress(OSError):
             path.unlink()
-    write_beside(target / "README.md", _card(model))  # for people alone: no commit lists it, and none is lost with it
+    # for people alone: no commit lists it, and none is lost with it
+    write_beside(target / "README.md", card(model))
     return target
 
 
@@ -166,7 +175,7 @@ def _check_replaceable(target: Path) -> None:
 
     if is_modality(target):
         raise ValueError(f"[save] {target} is part of the joint model in {target.parent}; choose another path.")
-    if target.exists() and not holds_only(target, _HEAD, _FORMAT):
+    if target.exists() and not holds_only(target, _HEAD, FORMAT):
         raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
 
 
@@ -180,7 +189,7 @@ def header_of(model: Model) -> dict[str, Any]:
     table = {} if model.table is None else {"table": model.table.to_dict()}
     target = {} if model.target_names is None else {"target_names": model.target_names}
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "model": model.config.to_dict(),
         "training": model.training,
@@ -198,33 +207,6 @@ def _files(model: Model) -> Iterator[tuple[str, bytes]]:
         yield _LEARNING, state_to_bytes(model.learning)
     if model.sampler is not None:
         yield _SAMPLER, state_to_bytes(state_of(model.sampler))
-
-
-def _card(model: Model) -> str:
-    c = model.config
-    widths = "-".join(str(width) for width in (*c.encoder_widths, *c.decoder_widths[1:]))
-    kind = "sparse-autoencoder" if c.code.sparse else "autoencoder"
-    lines = [
-        "---",  # from which a hub takes what it shows
-        "library_name: dsae",
-        "pipeline_tag: feature-extraction",
-        "tags:",
-        *(f"- {tag}" for tag in ("dsae", kind, *(["dictionary-learning"] if c.code.sparse else []))),
-        "---",
-        "# A deep sparse autoencoder",
-        "",
-        f"- layers: {widths}, {c.activation} hidden, {c.code_activation} code, {c.output_activation} output",
-        f"- weights: {model.nnz:,} non-zero, density {model.density:.4f}"
-        + (f", in blocks of {c.block_size} outputs that share an input" if c.block_size > 1 else ""),
-        *(f"- {name}: {value:.6g}" for name, value in model.metrics.items() if isinstance(value, int | float)),
-        "",
-        "```python",
-        "import dsae",
-        'codes = dsae.load("this folder").encode(X)  # needs numpy, no torch',
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def read(folder: str | Path, learning: bool = False) -> Model:
@@ -270,12 +252,12 @@ def read(folder: str | Path, learning: bool = False) -> Model:
 
 
 def _read(found: Committed, learning: bool) -> Model:
-    version = _version(found)
+    version = version_of(found)
     if version > 1:
         return model_of(found, found.content, WEIGHTS, learning)
     header, head, path = found.content, found.head, found.folder / WEIGHTS
-    history, metrics = _read_version_1(found.folder)
-    config = _read_config(head, header, _HEADER_KEYS)
+    history, metrics = read_version_1(found.folder)
+    config = read_config(head, header, _HEADER_KEYS)
     if not path.is_file():
         raise ValueError(f"{path} is missing; the folder was not copied whole.")
     weights = read_weights(path.read_bytes(), path, config)
@@ -290,7 +272,7 @@ def model_of(found: Committed, header: dict[str, Any], file: str, learning: bool
     ValueError
         If the two are not whole, or contradict each other.
     """
-    config = _read_config(found.head, header, _HEADER_KEYS_2)
+    config = read_config(found.head, header, _HEADER_KEYS_2)
     weights = found.read(file, lambda data, path: read_weights(data, path, config))
     model = _assembled(found.head, found.path(file), header, config, weights)
     if file == WEIGHTS and _SAMPLER in found.listed:  # of one model; a joint one may have its own
@@ -312,12 +294,12 @@ def _assembled(
         threshold=threshold,
         training=training,
         feature_names=header.get("feature_names"),
-        history=_rows(head, header.get("history")),
-        metrics=_mapping(head, "metrics", header.get("metrics")),
+        history=history_rows(head, header.get("history")),
+        metrics=mapping(head, "metrics", header.get("metrics")),
         importance=importance,
         inputs=inputs,
         extras=extras,
-        table=_table(head, header.get("table"), header.get("feature_names")),
+        table=read_table(head, header.get("table"), header.get("feature_names")),
         target_names=header.get("target_names"),
     )
 
@@ -337,71 +319,3 @@ def model_from_bytes(data: bytes, path: Path, config: AutoencoderConfig) -> Mode
     layers, threshold, importance, inputs, extras = read_weights(data, path, config)
     check_extras(path, extras, None)
     return Model(config, layers, threshold, importance=importance, inputs=inputs, extras=extras)
-
-
-def _read_version_1(folder: Path) -> tuple[list[Any], Any]:
-    """History and metrics, in files of their own. Adam's state of that version is not read."""
-    history, metrics = folder / "history.jsonl", folder / "metrics.json"
-    lines = read_text(history).splitlines() if history.is_file() else []
-    rows = [parse_json(history, line) for line in lines]
-    return rows, parse_json(metrics, read_text(metrics)) if metrics.is_file() else {}
-
-
-def _version(found: Committed) -> int:
-    if found.content.get("format") != _FORMAT:
-        raise ValueError(f"{found.head} does not describe a dsae model.")
-    version = found.content.get("format_version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"{found.head} must give format_version as a whole number; got {version!r}.")
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"{found.folder} has format version {version}, newer than the {FORMAT_VERSION} that this dsae "
-            "reads; upgrade dsae."
-        )
-    return version
-
-
-def _rows(path: Path, history: Any) -> list[dict[str, Any]]:
-    if not isinstance(history, list):
-        raise ValueError(f"{path}: history must be a list of mappings; got {type(history).__name__}.")
-    return [_mapping(path, "every row of history", row) for row in history]
-
-
-def _read_config(path: Path, header: dict[str, Any], keys: tuple[str, ...]) -> AutoencoderConfig:
-    if not isinstance(header.get("model"), dict):
-        raise ValueError(f"{path} lacks the model's configuration.")
-    try:
-        known_keys("the file", header, keys)
-        config = AutoencoderConfig.from_dict(header["model"])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    if not isinstance(header.get("training") or {}, dict):
-        raise ValueError(f"{path}: training must be a mapping.")
-    _check_names(path, header.get("feature_names"), config.n_features, "features")
-    _check_names(path, header.get("target_names"), config.output_width, "columns of the target")
-    return config
-
-
-def _check_names(path: Path, names: Any, n: int, what: str) -> None:
-    if names is not None and not (
-        isinstance(names, list) and len(names) == n and all(isinstance(name, str) for name in names)
-    ):
-        raise ValueError(f"{path} must name {n} {what}.")
-
-
-def _table(path: Path, content: Any, names: list[str] | None) -> Schema | None:
-    if content is None:
-        return None
-    try:
-        schema = Schema.from_dict(content)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    if schema.feature_names != names:
-        raise ValueError(f"{path}: the features of table must be those in feature_names.")
-    return schema
-
-
-def _mapping(path: Path, what: str, content: Any) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: {what} must be a mapping; got {type(content).__name__}.")
-    return content

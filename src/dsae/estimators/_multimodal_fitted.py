@@ -1,0 +1,219 @@
+"""What a fitted autoencoder of several modalities does with rows and codes, and where it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
+
+from dsae import store
+from dsae.config import loss_of, one_of
+from dsae.data import JointSource
+from dsae.estimators._base import DSAEstimator
+from dsae.estimators._modalities import labels_of, rows_at_hand
+from dsae.metrics import Reconstruction, coherence
+from dsae.report import JointTable, joint_table
+from dsae.runtime import JointRuntime
+
+_ROWS_OF_A_JUDGE = 10_000
+
+
+class FittedMultimodal(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
+    """The verbs of an estimator whose ``runtime_`` holds a trained joint model."""
+
+    runtime_: JointRuntime
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Joint codes of rows, float32 ``[n_samples, n_components]``, from whatever modalities they have."""
+        check_is_fitted(self)
+        return self.runtime_.codes(self.runtime_.source("transform", X))
+
+    def inverse_transform(self, X: Any, to: str | None = None) -> Any:
+        """Rows from codes.
+
+        Parameters
+        ----------
+        X : array-like or csr_matrix, shape (n_samples, n_components)
+        to : str, optional
+            The modality; by default a dict of all.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_features of the modality), or dict of them
+        """
+        check_is_fitted(self)
+        if to is not None:
+            return self.runtime_.decode(X, to)
+        return {name: self.runtime_.decode(X, name) for name in self.runtime_.names}
+
+    def reconstruct(self, X: Any) -> dict[str, np.ndarray]:
+        """All modalities from the joint code of what there is, ``[n_samples, n_features]`` each."""
+        check_is_fitted(self)
+        return self.runtime_.reconstruct(X)
+
+    def translate(self, X: Any, to: str) -> np.ndarray:
+        """Rows of the modality ``to`` from whatever other modalities rows have."""
+        check_is_fitted(self)
+        return self.runtime_.translate(X, to)
+
+    def render(self, name: str, rows: Any) -> Any:
+        """Pictures, sounds, texts or a table of rows of a modality, by its encoder's ``inverse_transform``."""
+        check_is_fitted(self)
+        return self.runtime_.render(name, rows)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean over the modalities of ``X`` of the share of their variance (or deviance) that is explained.
+
+        Each is rebuilt from all that the rows have, and measured on those that have it; 1 is perfect.
+        """
+        check_is_fitted(self)
+        source = self.runtime_.source("score", X)
+        losses = {name: loss_of(self.runtime_.modalities[name].loss) for name in source.parts}
+        errors = {name: Reconstruction(metrics=[loss.score_metric]) for name, loss in losses.items()}
+        for batch in source.batches(1024):
+            has = batch.present or {}
+            codes = self.runtime_.join(self.runtime_.latents(batch.parts), has)
+            for name, found in errors.items():
+                at = has.get(name, np.ones(batch.n_rows, bool))
+                if at.any():
+                    rows = batch.parts[name][at]
+                    found.update(rows, self.runtime_.decode(codes[at], name, totals=rows))
+        return float(np.mean([loss.score(errors[name].result()[loss.score_metric]) for name, loss in losses.items()]))
+
+    def fvu_table(self, X: Any) -> dict[str, dict[str, float]]:
+        """The unexplained share of the variance of every modality, made from every set of modalities.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            ``table["image+text"]["audio"]`` is the error of audio made from images and texts; 1 is that of the mean.
+        """
+        check_is_fitted(self)
+        return self.runtime_.fvu_table(X)
+
+    def table(self, X: Any, n: int = 6, seed: int = 0) -> JointTable:
+        """A picture of inputs and outputs: some rows, and what is made of each modality alone and of all together.
+
+        Parameters
+        ----------
+        X : the same as for `transform`
+        n : int
+            Rows, drawn by ``seed``.
+        seed : int
+
+        Returns
+        -------
+        dsae.report.JointTable
+            A notebook shows it; ``save(path)`` writes a page.
+        """
+        check_is_fitted(self)
+        return joint_table(self.runtime_, self.runtime_.source("table", X), n, seed)
+
+    def coherence(
+        self, X: Any, y: Any, *, judges: Mapping[str, Callable[[Any], np.ndarray]] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """How often what is made of a row is of the row's class.
+
+        Parameters
+        ----------
+        X : the same as for `transform`
+        y : array-like, shape (n_samples,)
+            Classes of the rows.
+        judges : dict of str to callable, optional
+            From rows of a modality to their classes; by default those of `judges` for the rows of ``X``.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            ``matrix["image"]["text"]`` is the share of images from which a text of the right class is made;
+            ``matrix["real"]`` how often the judges are right about the rows themselves.
+        """
+        check_is_fitted(self)
+        source = self.runtime_.source("coherence", X)
+        labels = labels_of(y, len(source), "coherence")
+        if judges is None:
+            judges = {name: _judge(source, name, labels) for name in source.parts}
+        for name in judges:
+            one_of("[coherence] every modality in judges", name, self.runtime_.names)
+        found = coherence(self.runtime_, source, labels, judges)
+        real = {}
+        for name in source.parts:
+            if name in judges:
+                own, rows = labels[source.has(name)], rows_at_hand(source, name)
+                real[name] = float(np.mean(np.asarray(judges[name](rows)) == own))
+        return {**found, "real": real}
+
+    def judges(self, X: Any, y: Any) -> dict[str, Callable[[Any], np.ndarray]]:
+        """Classifiers of real rows of each modality, for `coherence`.
+
+        Parameters
+        ----------
+        X : the same as for `transform`
+        y : array-like, shape (n_samples,)
+            Classes of the rows.
+
+        Returns
+        -------
+        dict of str to callable
+            Logistic regressions of up to 10,000 rows: from rows to their classes.
+        """
+        check_is_fitted(self)
+        source = self.runtime_.source("judges", X)
+        labels = labels_of(y, len(source), "judges")
+        return {name: _judge(source, name, labels) for name in source.parts}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model folder, atomically; see docs/format.md. `dsae.load` reads it without torch."""
+        check_is_fitted(self)
+        return store.write_joint(folder, self.runtime_.model)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.runtime_.config.n_components
+
+
+def joint_attributes(model: store.JointModel) -> dict[str, Any]:
+    """The attributes of a fitted estimator."""
+    runtime = JointRuntime(model)
+    return {
+        "runtime_": runtime,
+        "modalities_": model.config.names,
+        "encoders_": runtime.encoders if model.encoders else {},
+        "density_": model.density,
+        "nnz_": model.nnz,
+        "history_": model.history,
+        "n_iter_": len(model.history),
+    }
+
+
+def described_architecture(model: store.JointModel) -> dict[str, Any]:
+    """The parameters that a model's configuration answers to."""
+    config = model.config
+    of = config.modalities
+    first = of[config.names[0]]
+    by_modality = ("hidden_layer_sizes", "decoder_layer_sizes", "activation", "output_activation", "density")
+    return {
+        "n_components": config.n_components,
+        "code_activation": config.code_activation,
+        "k": config.k,
+        "block_size": first.block_size,
+        "loss": dict(config.losses or {}),
+        "weights": dict(config.weights or {}),
+        "modality_dropout": config.modality_dropout,
+        **{name: {each: getattr(own, name) for each, own in of.items()} for name in by_modality},
+    }
+
+
+def _judge(source: JointSource, name: str, labels: np.ndarray) -> Callable[[Any], np.ndarray]:
+    """A classifier of real rows, standardised by one number so that its penalty suits any unit."""
+    rows, own = source.of(name), labels[source.has(name)]
+    some = np.sort(np.random.default_rng(0).permutation(len(rows))[:_ROWS_OF_A_JUDGE])
+    X = rows_at_hand(source, name)
+    unit = float(np.sqrt(np.mean(np.square(rows.moments()[1])))) or 1.0
+    fitted = LogisticRegression(max_iter=1000).fit(X[some] / unit, own[some])
+    return lambda made: fitted.predict(made / np.float32(unit))
