@@ -132,8 +132,9 @@ def render(rows: list[dict], images: Path) -> str:
     """Tables of both protocols, the tables that settings were chosen on apart."""
     text = (
         f"Medians of {fits.seeds(rows)}, one thread. Every detector has its defaults. Those of "
-        f"{OURS} were chosen on three tables, of few, of local and of many anomalies ([how](design/outliers.md)), "
-        "before the others were looked at; the two thyroid tables have one source, so both are among the others. "
+        f"{OURS} were chosen on three tables, of few, of local and of many anomalies ([how](design/outliers.md)). The "
+        "others had been scored once when rarity was added, by the same three; the two thyroid tables have one source, "
+        "so both are among the others. "
         "PyOD's detectors and LOF get standardised rows. *AP* is average precision.\n"
     )
     if not _methods(rows) >= set(PEERS):
