@@ -287,8 +287,8 @@ turned back.
     if chosen:
         options = "; ".join(f"`{json.dumps(settings)}`" for settings in CANDIDATES)
         counted = ", ".join(f"`{name}` {chosen.count(name)} times" for name in dict.fromkeys(chosen))
-        text += "\nChosen by the mean of k-NN accuracy of a fifth of the training cells and Leiden NMI of all of them among "
-        text += f"{options}: {counted}. The seconds include the choice.\n"
+        text += "\nChosen by the mean of k-NN accuracy of a fifth of the training cells and Leiden NMI of all of them "
+        text += f"among {options}: {counted}. The seconds include the choice.\n"
     if SCVI not in named:
         text += "\nscVI could not be imported where this table was made, and is missing from it.\n"
     return text
