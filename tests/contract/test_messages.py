@@ -198,6 +198,34 @@ BAD_CALLS = {
             '[impute] The model must have missing="mask"; it has missing=\'error\'. Fit it again with missing="mask".',
         ),
     ],
+    "fit_sampler": [
+        (lambda m: m.dsa.fit_sampler(X[:, :5]), ASKED.format("DeepSparseAutoencoder")),
+        (
+            lambda m: m.topk.fit_sampler(X),
+            '[fit_sampler] kind must be "neighbours" for topk codes, which Gaussians cannot stand for; got '
+            "'mixture'. Give kind=\"neighbours\".",
+        ),
+    ],
+    "sample": [
+        (
+            lambda m: m.dsa.sample(3),
+            "[sample] The model must have a sampler; it has none. Fit one: dsa.fit_sampler(X), or dsae fit --sampler "
+            "mixture.",
+        ),
+    ],
+    "sample_codes": [(lambda m: m.dsa.runtime_.sample_codes(3), "[sample] The model must have a sampler; it has none")],
+    "interpolate": [
+        (lambda m: m.dsa.runtime_.interpolate(X, X[:, :5]), f"[interpolate] b {SHAPE}"),
+        (lambda m: m.dsa.interpolate(X, X[:7]), "[interpolate] a and b must have as many rows; got 30 and 7."),
+    ],
+    "denoise": [
+        (
+            lambda m: m.dsa.denoise(X),
+            "[denoise] The model must be trained on rows with noise; it saw clean ones, and would give noise back. Fit "
+            "it with noise=1.0 (--noise 1.0), with mask= where values are wrong, or on pairs: fit(noisy, "
+            "target=clean).",
+        ),
+    ],
     "normalize_atoms": [
         (
             lambda m: m.dsa.normalize_atoms(),
