@@ -106,7 +106,7 @@ def test_what_is_written_follows_the_ending(dsae, fitted, file, tmp_path):
     assert (tmp_path / "x.jsonl").read_text() == dsae("recommend", fitted, file, "-n", 3, "--json").text
 
 
-@pytest.mark.parametrize("ending", ["parquet", "arrow", "feather"])
+@each(ending=["parquet", "arrow", "feather"])
 def test_tables_hold_what_lines_of_text_do(dsae, fitted, file, tmp_path, ending, monkeypatch):
     from dsae.cli import _recommend
 
@@ -140,7 +140,7 @@ def pairs(users, tmp_path):
 LONG = ["--user-column", "who", "--item-column", "what"]
 
 
-@pytest.mark.parametrize(("name", "more"), [("pairs.csv", []), ("pairs.parquet", ["--rating-column", "stars"])])
+@each({"name, more": [("pairs.csv", []), ("pairs.parquet", ["--rating-column", "stars"])]})
 def test_lines_of_pairs_are_rows_of_users(dsae, fitted, file, pairs, users, tmp_path, name, more):
     done = dsae(
         "fit-recommender", pairs / name, "-o", tmp_path / "long", "--n-neighbours", 4, "--ridge", 3, *LONG, *more
@@ -175,15 +175,16 @@ def test_unknown_items_are_refused_or_left_out(dsae, fitted, tmp_path):
     assert "2 of 3 lines of" in done.err
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--user-column", "who"], "--item-column must be given, too"),
-        (["--rating-column", "stars"], "--user-column must be given, too"),
-        (["--user-column", "woh", "--item-column", "what"], "has no column 'woh'. Did you mean 'who'?"),
-        ([*LONG, "--id-column", "who"], "--id-column does not go with --user-column and --item-column"),
-        ([*LONG, "--rating-column", "when"], "--rating-column must hold numbers; 'when' of"),
-    ],
+@each(
+    {
+        "options, message": [
+            (["--user-column", "who"], "--item-column must be given, too"),
+            (["--rating-column", "stars"], "--user-column must be given, too"),
+            (["--user-column", "woh", "--item-column", "what"], "has no column 'woh'. Did you mean 'who'?"),
+            ([*LONG, "--id-column", "who"], "--id-column does not go with --user-column and --item-column"),
+            ([*LONG, "--rating-column", "when"], "--rating-column must hold numbers; 'when' of"),
+        ]
+    }
 )
 def test_what_names_no_pairs_is_refused(dsae, pairs, options, message, tmp_path):
     done = dsae("fit-recommender", pairs / "pairs.csv", "-o", tmp_path / "other", *options)

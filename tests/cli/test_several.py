@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae import load
 from dsae.data import open_rows
@@ -132,7 +133,7 @@ def test_info_describes_all_networks(dsae, model):
     assert json.loads(done.text)["n_features"] == 64
 
 
-@pytest.mark.parametrize("command", ["decode", "reconstruct", "impute", "score", "select"])
+@each(command=["decode", "reconstruct", "impute", "score", "select"])
 def test_other_commands_take_one_modality(dsae, model, prepared, command):
     done = dsae(command, model, prepared / "rows")
     assert done.code == 2
@@ -150,7 +151,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("args", "message"), REFUSED.values(), ids=REFUSED)
+@each({"args, message": REFUSED.values()})
 def test_wrong_usage_is_told_in_a_line(dsae, model, prepared, tmp_path, args, message):
     places = {"MODEL": model, "MODEL/image": model / "image", "ROWS": prepared / "rows", "NEW": tmp_path / "new"}
     done = dsae(*(places.get(arg, arg) for arg in args))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.covering import each
 
 from dsae.data import Batch, JointSource, as_joint, never_together
 
@@ -19,16 +20,14 @@ def blank(rows):
     return np.where(HAS[:, None], rows, np.float32(np.nan))
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
+@each(
+    image=[
         blank(IMAGE),
         [row if has else None for row, has in zip(IMAGE, HAS, strict=True)],
         (IMAGE, HAS),
         pd.DataFrame(blank(IMAGE)),
         sp.csr_matrix(blank(IMAGE)),
-    ],
-    ids=["NaN", "None", "mask", "frame", "sparse"],
+    ]
 )
 def test_all_ways_to_lack_a_modality_are_one(image):
     source = as_joint("fit", {"image": image, "text": TEXT})
@@ -113,7 +112,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("X", "how", "message"), REFUSED.values(), ids=REFUSED)
+@each({"X, how, message": REFUSED.values()})
 def test_what_cannot_be_is_told_in_a_line(X, how, message):
     with pytest.raises(ValueError, match=r"^\[fit\]|^A modality") as found:
         as_joint("fit", X, **how)
@@ -121,7 +120,7 @@ def test_what_cannot_be_is_told_in_a_line(X, how, message):
     assert "\n" not in str(found.value)
 
 
-@pytest.mark.parametrize("X", [IMAGE, "rows.csv", [1, 2], None])
+@each(X=[IMAGE, "rows.csv", [1, 2], None])
 def test_other_things_are_no_modalities(X):
     with pytest.raises(TypeError, match="rows by modality"):
         as_joint("fit", X)

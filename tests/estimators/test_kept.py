@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from tests.covering import each
 
 from dsae import DeepSparseAutoencoder, DSAOutlierDetector, DSARecommender
 
@@ -46,7 +47,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "given"), CASES)
+@each({"kind, given": CASES})
 def test_parameters_come_back_as_they_were_given(kind, given, tmp_path):
     estimator = kind(**given).fit(np.minimum(X, 1) if kind is DSARecommender else X)
     folder = estimator.save(tmp_path / "model")
@@ -55,7 +56,7 @@ def test_parameters_come_back_as_they_were_given(kind, given, tmp_path):
     assert again.get_params() == kind(**given).get_params()
 
 
-@pytest.mark.parametrize("kind", [DeepSparseAutoencoder, DSAOutlierDetector, DSARecommender])
+@each(kind=[DeepSparseAutoencoder, DSAOutlierDetector, DSARecommender])
 def test_every_parameter_is_tried_with_a_value_of_its_own(kind):
     defaults = {name: p.default for name, p in inspect.signature(kind).parameters.items()}
     tried = {name for each, given in CASES if each is kind for name in given if given[name] != defaults[name]}
@@ -89,13 +90,14 @@ def test_paths_and_generators_are_not_kept(tmp_path):
     assert str(tmp_path) not in (tmp_path / "model" / "config.json").read_text()
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"n_componets": 3}, "DeepSparseAutoencoder has no parameter 'n_componets' to be kept. Did you mean"),
-        ({"checkpoint": "/tmp/x"}, "DeepSparseAutoencoder has no parameter 'checkpoint' to be kept."),
-        ([1], "The parameters of a DeepSparseAutoencoder must be a mapping; got list."),
-    ],
+@each(
+    {
+        "given, message": [
+            ({"n_componets": 3}, "DeepSparseAutoencoder has no parameter 'n_componets' to be kept. Did you mean"),
+            ({"checkpoint": "/tmp/x"}, "DeepSparseAutoencoder has no parameter 'checkpoint' to be kept."),
+            ([1], "The parameters of a DeepSparseAutoencoder must be a mapping; got list."),
+        ]
+    }
 )
 def test_what_are_no_parameters_is_refused(given, message, tmp_path):
     folder = DeepSparseAutoencoder(4, max_iter=1).fit(X).save(tmp_path / "model")

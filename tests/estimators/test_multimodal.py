@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
+from tests.covering import each
 
 import dsae
 from dsae import MultimodalAutoencoder, store
@@ -216,7 +217,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("settings", "X", "message"), REFUSED.values(), ids=REFUSED)
+@each({"settings, X, message": REFUSED.values()})
 def test_what_cannot_be_fitted_is_told_in_a_line(settings, X, message):
     with pytest.raises(ValueError, match=message) as found:
         small(max_iter=1, **settings).fit(X)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import NotFittedError
-from tests.covering import covering, each
+from tests.covering import each, pairs
 from tests.estimators.small import X, rows, small
 
 from dsae import DeepSparseAutoencoder, load
@@ -39,7 +39,7 @@ def fitted():
     return fitted
 
 
-@covering(code=CODES, temperature=[0.5, 1.0, 2.0], place=["memory", "folder"])
+@pairs(code=CODES, temperature=[0.5, 1.0, 2.0], place=["memory", "folder"])
 def test_every_code_can_be_sampled(fitted, tmp_path, code, temperature, place):
     kind = "mixture" if code in MIXED else "neighbours"
     dsa = fitted(code).fit_sampler(X, kind, 4)

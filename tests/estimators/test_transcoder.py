@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from tests.covering import covering
+from tests.covering import covering, each
 
 import dsae
 from dsae import DeepSparseAutoencoder, metrics
@@ -39,7 +39,7 @@ def written_out(rows):
     return rows.toarray() if sp.issparse(rows) else rows
 
 
-@covering(kind=["dense", "csr"], step=list(STEPS), n_outputs=[1, 5, 30], sparse_target=[False, True])
+@covering(kind=["dense", "csr"], step=list(STEPS), n_outputs=[1, 5, 30], sparse_target=[False, True], by="step")
 def test_a_target_of_any_width_is_predicted(kind, step, n_outputs, sparse_target):
     rows = X if kind == "dense" else CSR
     target = (written_out(rows) @ RNG.normal(size=(WIDTH, n_outputs))).astype("f4")
@@ -52,7 +52,7 @@ def test_a_target_of_any_width_is_predicted(kind, step, n_outputs, sparse_target
     assert dsa.score(rows, target=target) == pytest.approx(1 - metrics.fvu(written_out(target), predicted), rel=1e-4)
 
 
-@pytest.mark.parametrize("verb", ["fit", "partial_fit"])
+@each(verb=["fit", "partial_fit"])
 def test_a_target_is_centred_and_scaled_by_itself(verb):
     """What it is measured in changes nothing but that."""
     unit, zero = np.geomspace(0.01, 100, 30), np.linspace(-50, 50, 30)
@@ -174,44 +174,48 @@ def test_a_dense_twin_in_torch_predicts_the_same():
         np.testing.assert_allclose(found, dsa.runtime_.reconstruct(X), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("ask", "message"),
-    [
-        (
-            lambda dsa: dsa.score(X),
-            "[score] target must be given, as in fit: the model predicts 30 columns from the 12",
-        ),
-        (lambda dsa: dsa.score_samples(X), "[score_samples] target must be given, as in fit"),
-        (lambda dsa: dsa.reconstruction_error(X), "[reconstruction_error] target must be given, as in fit"),
-        (lambda dsa: dsa.recommend(X, 2), "[recommend] The model must reconstruct the 12 columns that it sees"),
-        (lambda dsa: metrics.evaluate(dsa.runtime_, X), "[evaluate] target must be given, as in fit"),
-        (
-            lambda dsa: dsa.score(X, target=MADE[:, :5]),
-            "[score] target must have 30 columns, those that the model predicts; got shape (160, 5).",
-        ),
-        (
-            lambda dsa: metrics.evaluate(dsa.runtime_, X, target=X),
-            "[evaluate] target must have 30 columns, those that the model predicts",
-        ),
-        (lambda dsa: dsa.score_samples(X, target=MADE[:3]), "[score_samples] target must have 160 rows, one for each"),
-        (
-            lambda dsa: dsa.partial_fit(X, target=MADE[:, :5]),
-            "[partial_fit] target must have 30 columns, as before; got 5.",
-        ),
-        (lambda dsa: dsa.partial_fit(X), "[partial_fit] target must have 30 columns, as before; got 12."),
-        (
-            lambda dsa: small().fit(X, target=MADE, validation=Batch.of(X, target=X)),
-            "[fit] The target of validation must have 30 columns, as that of X; got 12.",
-        ),
-        (
-            lambda dsa: small(init_topology="neighbours").fit(CSR, target=MADE),
-            "[fit] init_topology='neighbours' needs a target of the features of X, 12; got 30 columns.",
-        ),
-        (
-            lambda dsa: small().fit((Batch.of(X, target=made) for made in (MADE, MADE[:, :5])), n_steps=9),
-            "[fit] target must have 30 columns, as the first target has; got shape (160, 5).",
-        ),
-    ],
+@each(
+    {
+        "ask, message": [
+            (
+                lambda dsa: dsa.score(X),
+                "[score] target must be given, as in fit: the model predicts 30 columns from the 12",
+            ),
+            (lambda dsa: dsa.score_samples(X), "[score_samples] target must be given, as in fit"),
+            (lambda dsa: dsa.reconstruction_error(X), "[reconstruction_error] target must be given, as in fit"),
+            (lambda dsa: dsa.recommend(X, 2), "[recommend] The model must reconstruct the 12 columns that it sees"),
+            (lambda dsa: metrics.evaluate(dsa.runtime_, X), "[evaluate] target must be given, as in fit"),
+            (
+                lambda dsa: dsa.score(X, target=MADE[:, :5]),
+                "[score] target must have 30 columns, those that the model predicts; got shape (160, 5).",
+            ),
+            (
+                lambda dsa: metrics.evaluate(dsa.runtime_, X, target=X),
+                "[evaluate] target must have 30 columns, those that the model predicts",
+            ),
+            (
+                lambda dsa: dsa.score_samples(X, target=MADE[:3]),
+                "[score_samples] target must have 160 rows, one for each",
+            ),
+            (
+                lambda dsa: dsa.partial_fit(X, target=MADE[:, :5]),
+                "[partial_fit] target must have 30 columns, as before; got 5.",
+            ),
+            (lambda dsa: dsa.partial_fit(X), "[partial_fit] target must have 30 columns, as before; got 12."),
+            (
+                lambda dsa: small().fit(X, target=MADE, validation=Batch.of(X, target=X)),
+                "[fit] The target of validation must have 30 columns, as that of X; got 12.",
+            ),
+            (
+                lambda dsa: small(init_topology="neighbours").fit(CSR, target=MADE),
+                "[fit] init_topology='neighbours' needs a target of the features of X, 12; got 30 columns.",
+            ),
+            (
+                lambda dsa: small().fit((Batch.of(X, target=made) for made in (MADE, MADE[:, :5])), n_steps=9),
+                "[fit] target must have 30 columns, as the first target has; got shape (160, 5).",
+            ),
+        ]
+    }
 )
 def test_what_cannot_be_is_refused(ask, message):
     dsa = small(max_iter=1).fit(X, target=MADE)

@@ -77,14 +77,18 @@ def test_widths_are_chosen_for_it():
     assert dsa.runtime_.config.hidden_layer_sizes == ()
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"hidden_layer_sizes": (8,)}, r"needs hidden_layer_sizes=\(\) and code_activation='identity'; got \(8,\)"),
-        ({"code_activation": "relu"}, r"needs hidden_layer_sizes=\(\) and code_activation='identity'; got \(\) and"),
-        ({"block_size": 4}, "needs block_size=1 and at most as many components as features; got 4 and 6 of 40"),
-        ({"n_components": 41}, "at most as many components as features; got 1 and 41 of 40"),
-    ],
+@each(
+    {
+        "given, message": [
+            ({"hidden_layer_sizes": (8,)}, r"needs hidden_layer_sizes=\(\) and code_activation='identity'; got \(8,\)"),
+            (
+                {"code_activation": "relu"},
+                r"needs hidden_layer_sizes=\(\) and code_activation='identity'; got \(\) and",
+            ),
+            ({"block_size": 4}, "needs block_size=1 and at most as many components as features; got 4 and 6 of 40"),
+            ({"n_components": 41}, "at most as many components as features; got 1 and 41 of 40"),
+        ]
+    }
 )
 def test_other_networks_are_refused(given, message):
     with pytest.raises(ValueError, match=message):

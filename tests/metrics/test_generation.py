@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.linalg import sqrtm
+from tests.covering import each
 
 from dsae.metrics import generation
 
@@ -80,7 +81,7 @@ def by_loops(real, made, train, k):
     }
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@each(k=[1, 3])
 def test_neighbourhoods_are_what_the_loops_say(k):
     real, made, train = normal(30, 3), 0.8 * normal(30, 3, seed=1), normal(40, 3, seed=2)
     found = generation(real, made, train, itself, n_neighbors=k)

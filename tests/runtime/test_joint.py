@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from tests.covering import covering
+from tests.covering import pairs
 
 import dsae
 from dsae import MultimodalAutoencoder
@@ -40,7 +40,7 @@ def trained(code="identity", k=None):
     return model.eval()
 
 
-@covering(
+@pairs(
     {"code, k": [("identity", None), ("relu", None), ("sigmoid", None), ("softmax", None), ("topk", 2)]},
     given=[("image",), ("text",), ("image", "table"), ("image", "text", "table")],
     lacking=[False, True],

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from tests.covering import covering, each
+from tests.covering import each, pairs
 
 from dsae.sampling import KINDS, Bounds, Mixture, between, fit_sampler, sampler_of, state_of
 
@@ -109,7 +109,7 @@ def test_novelty_tells_copies_from_new_codes():
     assert fit_sampler(codes, "neighbours").novelty < 0.7
 
 
-@covering(kind=KINDS, n_rows=[2, 50, 500], low=[None, 4.0], high=[None, 6.0])
+@pairs(kind=KINDS, n_rows=[2, 50, 500], low=[None, 4.0], high=[None, 6.0])
 def test_a_seed_repeats_and_bounds_hold(kind, n_rows, low, high):
     codes = gaussian(n_rows)
     one, other = (

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tests.covering import each
 
 import dsae
 from dsae import store
@@ -121,7 +122,7 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("changes", DAMAGE.values(), ids=DAMAGE)
+@each(changes=DAMAGE.values())
 def test_a_damaged_head_is_told_in_a_line(joint, tmp_path, changes):
     folder = store.write_joint(tmp_path / "model", joint)
     changed(folder, **changes)
@@ -130,7 +131,7 @@ def test_a_damaged_head_is_told_in_a_line(joint, tmp_path, changes):
     assert "\n" not in str(found.value)
 
 
-@pytest.mark.parametrize("weight", [np.zeros(5), np.full(5, np.nan), np.ones(4), None], ids=str)
+@each(weight=[np.zeros(5), np.full(5, np.nan), np.ones(4), None])
 def test_weights_are_positive_numbers(joint, tmp_path, weight):
     from dataclasses import replace
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import each, pairs
 from tests.train.runs import Killed, StoppedError
 
 from dsae.config import AutoencoderConfig, JointConfig, TrainConfig
@@ -96,7 +96,7 @@ class Checked(AutogradStep):
 
 
 @native
-@covering(
+@pairs(
     {"code, k, rate": [("identity", None, None), ("relu", None, None), ("sigmoid", None, 0.2), ("topk", 2, None)]},
     loss=["mse", "poisson", "nb", "multinomial"],
     sparse=[False, True],
@@ -141,7 +141,7 @@ def test_a_step_keeps_a_part_of_what_rows_have_that_depends_on_the_row_alone():
     np.testing.assert_allclose(always.mean(), 12 / 7, atol=0.1)  # 3 sets of one, 3 of two, one of three
 
 
-@pytest.mark.parametrize("n", [1, 5, 7, 13, 19])
+@each(n=[1, 5, 7, 13, 19])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, n):
     whole = fitted()
     with pytest.raises(StoppedError):

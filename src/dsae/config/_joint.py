@@ -91,6 +91,11 @@ class JointConfig:
         return sum(config.n_features for config in self.modalities.values())
 
     @property
+    def output_width(self) -> int:
+        """Columns of all reconstructions, those of the modalities themselves."""
+        return self.n_features
+
+    @property
     def code_activation(self) -> str:
         """Of the joint code."""
         return self._first.code_activation
