@@ -85,6 +85,18 @@ def test_any_depth_and_method_keeps_the_density(hidden):
     np.testing.assert_array_equal(dsa.transform(X), again.transform(X))
 
 
+def test_outputs_of_a_deep_model_read_units_of_its_last_layer():
+    """Whose features are the most frequent ones, too, whatever the width of the first."""
+    dsa = DeepSparseAutoencoder(
+        10, init_topology="neighbours", **SETTINGS | {"hidden_layer_sizes": (30, 25), "density": 0.3}
+    )
+    dsa.set_params(decoder_layer_sizes=(14,))
+    last = list(dsa.fit(X).runtime_.layers.values())[-1].topology
+    wanted = neighbour_edges(X, 14, (14, last.nnz), rng())[1]
+    assert last.shape == wanted.shape
+    assert np.isin(last.flat, wanted.flat).mean() > 0.8
+
+
 def test_with_a_zero_diagonal_no_feature_reaches_itself():
     dsa = DeepSparseAutoencoder(60, init_topology="neighbours", zero_diagonal=True, **SETTINGS).fit(X)
     runtime = dsa.runtime_
