@@ -57,7 +57,9 @@ def main(case: dict) -> None:
             for to in (name for name in NAMES if name != given):
                 pieces = []
                 for piece in x.split(1000):
-                    z = model.encode(DatasetOutput(data={given: piece}), return_mean=True)
+                    blank = {name: torch.zeros(len(piece), *dims[name]) for name in NAMES}  # encoded, and left out
+                    both = DatasetOutput(data={**blank, given: piece})
+                    z = model.encode(both, cond_mod=[given], return_mean=True)
                     pieces.append(model.decode(z, modalities=[to])[to])
                 made[f"{given}_{to}"] = (torch.cat(pieces) * centre[to][1] + centre[to][0]).numpy()
     np.savez(folder / "made.npz", **made)

@@ -147,10 +147,11 @@ def _train(nets: dict[str, Any], images: Any, sounds: Any) -> None:
     rng = np.random.default_rng(0)
     X, y = images.train[:25_000], images.y_train[:25_000]
     pca = PCA(16, svd_solver="randomized", random_state=0).fit(X[:8000])
-    share = rng.random((15_000, 1)).astype(np.float32)
-    smooth = pca.inverse_transform(pca.transform(X[:15_000])).clip(0, 1)
-    smooth = (share * smooth + (1 - share) * X[:15_000]).astype(np.float32)
-    _fit(nets["image"], np.concatenate([X, smooth]), np.concatenate([y, y[:15_000]]), 2)
+    some, classes = X[:15_000], y[:15_000]
+    share = rng.random((len(some), 1)).astype(np.float32)
+    smooth = pca.inverse_transform(pca.transform(some)).clip(0, 1)
+    smooth = (share * smooth + (1 - share) * some).astype(np.float32)
+    _fit(nets["image"], np.concatenate([X, smooth]), np.concatenate([y, classes]), 2)
     A, ya = (sounds[0] - sounds[0].mean()) / sounds[0].std(), sounds[1]
     mixed, classes = [], rng.integers(10, size=len(A))
     for c in classes:

@@ -31,6 +31,7 @@ CCA, LEAST = "PCA + CCA", "PCA + least squares"
 PEERS = ("MoPoE", "MMVAE")
 PAIRS = list(permutations(HIDDEN, 2))
 _QUERIES, _PROBED, _SAMPLED = 2000, 8000, 3000
+_PEER_EPOCHS = 10
 
 
 def jobs() -> list[dict[str, Any]]:
@@ -174,7 +175,7 @@ def _peer(name: str, data: Any, known: Any, seed: int) -> dict[str, Any]:
         rows = {f"train_{m}": _dense(X) for m, X in data.train.items()}
         rows |= {f"test_{m}": _dense(X) for m, (X, _) in data.test.items()}
         np.savez(Path(folder) / "rows.npz", **rows)
-        case = {"model": name, "code": CODE, "hidden": 512, "epochs": 10, "seed": seed, "folder": folder}
+        case = {"model": name, "code": CODE, "hidden": 512, "epochs": _PEER_EPOCHS, "seed": seed, "folder": folder}
         script = Path(__file__).parents[1] / "joint_peers.py"
         command = [str(_peers_python()), "-P", str(script), json.dumps(case)]
         done = subprocess.run(command, capture_output=True, text=True)
