@@ -12,7 +12,7 @@ from dsae.data import JointSource
 from dsae.nn import Joint
 from dsae.train import _loop, fit_joint, learn_joint
 from dsae.train._joint_batch import JointCorruption
-from dsae.train._joint_step import JointStep, PanelPart
+from dsae.train._joint_step import JointStep, TowerPart
 from dsae.train._step import AutogradStep
 
 N = 90
@@ -91,7 +91,7 @@ class Checked(AutogradStep):
                 atol = 1e-3 if any(parameter is p for m in run.model.models for p in m.extras.values()) else 2e-5
                 np.testing.assert_allclose(grad / size, parameter.grad / size, atol=atol)
         Checked.steps += 1
-        Checked.native += sum(isinstance(part, PanelPart) for part in self.step._panels.values())
+        Checked.native += sum(isinstance(part, TowerPart) for part in self.step._parts.values())
         return wanted
 
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.config import ACTIVATIONS, Loss, loss_of
+from dsae.config import Loss, loss_of
 from dsae.nn import Autoencoder, Joint, JointGiven, JointTrace
 from dsae.shrink import L1, L2, DropZeros, Rewire, TargetRate
+from dsae.train._between import layers_of
 from dsae.train._learner import Learner
 from dsae.train._run import Run
 from dsae.train._step import AutogradStep
@@ -34,66 +35,57 @@ class Part(Protocol):
         ...
 
 
-class PanelPart:
-    """By `dsae.ops.NetworkGradients`, in two halves."""
+class TowerPart:
+    """By `dsae.ops.Tower`, or `dsae.ops.SparseTower` for CSR rows."""
 
-    def __init__(self, model: Autoencoder, loss: Loss) -> None:
-        self._model, self._loss, self._n = model, loss, len(model.encoder)
-        config, layers = model.config, []
-        for name, layer in model.layers.items():
-            assert layer.bias is not None
-            record = ACTIVATIONS[config.activations[name]]
-            layers.append(ops.StepLayer(layer.topology, layer.values, layer.bias, record, layer.lines))
-        self._network = ops.NetworkGradients(layers)
+    def __init__(self, model: Autoencoder, loss: Loss, sparse: bool) -> None:
+        self._model, self._loss = model, loss
+        last = list(model.layers.values())[-1]
+        self._tower: Any = ops.Tower(*layers_of(model))
+        if sparse:
+            self._tower = ops.SparseTower(*layers_of(model), by_gemm=last.executor == "dense")
         self._parameters = [p for layer in model.layers.values() for p in (layer.values, layer.bias)]
-        self._entered: Any = None
-        self._code: ops.Panels | None = None
+        self._centred: Any = None
 
     @staticmethod
-    def covers(model: Autoencoder, loss: Loss) -> bool:
-        """Whether it computes such a network and loss."""
-        kinds = [ACTIVATIONS[kind].name for kind in model.config.activations.values()]
-        return (
-            len(model.layers) <= ops.MOST_LAYERS
-            and all(ops.is_native(p) for p in model.parameters())
-            and set(model.extras) <= {"log_dispersion"}
-            and all(kind in ops.DIFFERENTIATED for kind in kinds)
-            and loss.name in ops.COMPARED
-        )
+    def covers(model: Autoencoder, loss: Loss, sparse: bool) -> bool:
+        """Whether it computes such a network and loss on such rows."""
+        first, *inner, last = model.config.activations.values()
+        known = all(ops.is_native(p) for p in model.parameters()) and len(model.layers) <= ops.MOST_LAYERS
+        if sparse:
+            inside = first in ops.HAND_WRITTEN and all(kind in ops.DIFFERENTIATED for kind in inner)
+            return known and inside and loss.tiled and last == loss.link
+        kinds = all(kind in ops.DIFFERENTIATED for kind in (first, *inner, last))
+        return known and kinds and set(model.extras) <= {"log_dispersion"} and loss.name in ops.COMPARED
 
+    @torch.no_grad()
     def encode(self, given: ops.Given) -> Tensor:
-        for parameter, grad in zip(self._parameters, self._network.grads, strict=True):
-            parameter.grad = grad  # type: ignore[union-attr]
-        self._entered = self._model.transformed(given.x)  # the network reads it once more on the way back
-        self._code = self._network.forward(self._entered, self._n, (self._model.mean, self._model.scale))
-        return ops.unpack(self._code)
+        model = self._model
+        if isinstance(given.x, Tensor):
+            return self._tower.encode(model.transformed(given.x), (model.mean, model.scale))
+        self._centred = model.centred(given.x)
+        return self._tower.encode(self._centred)
 
+    @torch.no_grad()
     def loss(self, given: ops.Given, code: Tensor, factor: float) -> tuple[float, Tensor]:
-        model, loss, size = self._model, self._loss, given.size
-        entering, how = ops.pack(code, self._code.lanes), {}  # type: ignore[union-attr]
-        d = torch.empty_like(entering.tensor)
+        model, loss, extras = self._model, self._loss, list(self._model.extras.values())
+        if not isinstance(given.x, Tensor):
+            aim = model.aim(given, self._centred)
+            return self._tower.decode(code, aim, loss.name, scale=factor, extras=extras)
+        how: dict[str, Any] = {"size": given.size, "known": given.known, "weight": given.weight}
         if loss.exposure:
             how["offset"] = ops.offset_of(given.aim.sum(1))  # type: ignore[union-attr]
-        for extra in model.extras.values():
+        for extra in extras:
             extra.grad = torch.empty_like(extra) if extra.grad is None else extra.grad
             how["dispersion"] = extra, extra.grad
-        summed = self._network.loss(
-            entering,
-            loss,
-            factor * loss.factor / size,
-            first=self._n,
-            target=model.aim(given),  # type: ignore[arg-type]
-            known=given.known,  # type: ignore[arg-type]
-            weight=given.weight,
-            dx=d,
-            **how,
-        )
-        return summed / size, ops.unpack(ops.Panels(d, code.shape[0]))
+        return self._tower.decode(code, model.aim(given), loss, scale=factor, **how)
 
+    @torch.no_grad()
     def backward(self, d: Tensor) -> None:
-        assert self._code is not None
-        self._network.backward(self._code, ops.pack(d, self._code.lanes).tensor)
-        self._entered = self._code = None
+        self._tower.back(d)
+        self._centred = None
+        for parameter, grad in zip(self._parameters, self._tower.grads, strict=True):
+            parameter.grad = grad  # type: ignore[union-attr]
 
 
 class AutogradPart:
@@ -134,7 +126,7 @@ class JointStep(AutogradStep):
         self._joint: Joint = run.model  # type: ignore[assignment]
         self._on_weights = [s for s in learner.stage.shrinkers if isinstance(s, L2)]
         self._on_code = [s for s in learner.stage.shrinkers if isinstance(s, TargetRate)]
-        self._panels: dict[str, PanelPart | None] = {}
+        self._parts: dict[tuple[str, bool], Part] = {}
 
     @staticmethod
     def covers(learner: Learner) -> bool:
@@ -142,14 +134,15 @@ class JointStep(AutogradStep):
         return all(isinstance(shrinker, _COVERED) for shrinker in learner.stage.shrinkers)
 
     def _part(self, name: str, given: ops.Given) -> Part:
-        model = self._joint.of(name)
-        if name not in self._panels:
-            loss = loss_of((self._joint.config.losses or {})[name])
+        sparse = isinstance(given.x, ops.SparseRows)
+        if sparse != isinstance(given.aim, ops.SparseRows):
+            return AutogradPart(self._joint, name)
+        if (name, sparse) not in self._parts:
+            model, loss = self._joint.of(name), loss_of((self._joint.config.losses or {})[name])
             by_matrix = all(layer.executor == "dense" for layer in model.layers.values())
-            self._panels[name] = PanelPart(model, loss) if not by_matrix and PanelPart.covers(model, loss) else None
-        found = self._panels[name]
-        dense = isinstance(given.x, Tensor) and isinstance(given.aim, Tensor)
-        return found if found is not None and dense else AutogradPart(self._joint, name)
+            covered = not by_matrix and TowerPart.covers(model, loss, sparse)
+            self._parts[name, sparse] = TowerPart(model, loss, sparse) if covered else AutogradPart(self._joint, name)
+        return self._parts[name, sparse]
 
     def gradients(self, given: JointGiven) -> tuple[float, float]:  # type: ignore[override]
         """Into ``grad`` of the parameters."""
