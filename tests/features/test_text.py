@@ -54,6 +54,13 @@ def test_the_words_of_a_text_come_back_in_the_order_of_their_weights(weights, an
     assert short == [words[:2] for words in back]
 
 
+def test_a_file_of_words_can_be_read():
+    assert TextRows().to_bytes(["three", "thé"]) == "three thé\n".encode()
+    letters = TextRows(analyzer="char_wb", ngrams=(1, 3))
+    assert letters.to_bytes([" th", "hre", "th", "t", " ", "ee "]) == b"th hre ee\n"
+    assert letters.to_bytes("as it is") == b"as it is\n"
+
+
 def test_weights_are_those_of_scikit_learn():
     pattern = r"(?u)\b\w+\b"
     expected = TfidfVectorizer(token_pattern=pattern).fit_transform(TEXTS)

@@ -162,7 +162,7 @@ def _items(runtime: JointRuntime, verb: str, path: str) -> Iterator[tuple[str, l
     if len(named) != 1:
         raise ValueError(f"[{verb}] The model must have one modality of {kind}s to take {path}; it has {len(named)}.")
     chosen = [file for file in files if file.suffix.lower() in _ENDINGS[kind]]
-    yield named[0], [file.read_text(encoding="utf-8") if kind == "text" else str(file) for file in chosen]
+    yield named[0], [file if kind == "text" else str(file) for file in chosen]
 
 
 def stems_of(path: str, n: int) -> list[str]:

@@ -179,9 +179,14 @@ class TextRows(ItemRows):
         return np.array(self.vocabulary_, dtype=object)
 
     def to_bytes(self, value: Any) -> bytes:
-        """Words as the content of a text file."""
-        text = value if isinstance(value, str) else " ".join(value)
-        return f"{text}\n".encode()
+        """Words as the content of a text file; of n-grams of letters, those that are part of no other one."""
+        if isinstance(value, str):
+            return f"{value}\n".encode()
+        words = list(value)
+        if self.analyzer != "word":
+            trimmed = dict.fromkeys(filter(None, (word.strip() for word in words)))
+            words = [word for word in trimmed if not any(word != other and word in other for other in trimmed)]
+        return f"{' '.join(words)}\n".encode()
 
     def to_dict(self) -> dict[str, Any]:
         """Settings and vocabulary, as JSON can hold them."""
