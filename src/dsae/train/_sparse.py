@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -80,7 +81,7 @@ class SparseStep:
         return ops.SparseTower(*halves, (held.values, held.grad), by_gemm=self._last.executor == "dense")
 
     @cached_property
-    def _parameters(self) -> list[Tensor]:
+    def _parameters(self) -> Sequence[Tensor]:
         """Beside the first layer's values, in the order of the tower's gradients."""
         layers = self._run.model.layers.values()
         return [p for layer in layers for p in (layer.values, layer.bias) if p is not None][1:]
