@@ -1,0 +1,64 @@
+"""Whole runs by native steps end where runs in float64 do."""
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from tests.arrays import native
+from tests.covering import covering
+
+from dsae.config import AutoencoderConfig, TrainConfig
+from dsae.data import ArraySource
+from dsae.nn import target_nnz
+from dsae.train import _loop, fit, joint, start_model
+from dsae.train._dense import DenseStep
+from dsae.train._panels import PanelStep
+from dsae.train._sparse import SparseStep
+from dsae.train._step import AutogradStep
+
+pytestmark = native
+N_FEATURES = 24
+
+
+def rows(sparse):
+    X = np.random.default_rng(0).random((200, N_FEATURES))
+    X *= np.random.default_rng(1).random(X.shape) < (0.05 if sparse else 1)
+    return sp.csr_matrix(X) if sparse else X
+
+
+def trained(monkeypatch, step, dtype, sparse, config, train):
+    """The model after 50 steps by ``step``."""
+    monkeypatch.setattr(_loop, "step_for", lambda run, learner: step(run, learner))
+    monkeypatch.setattr(_loop, "sparse_step_for", lambda run, learner: step(run, learner))
+    X = rows(sparse)
+    moments = np.asarray(X.mean(0)).ravel().astype(np.float32), np.full(N_FEATURES, 0.5, np.float32)
+    model = start_model(config, train, torch.Generator().manual_seed(0), moments).to(dtype)
+    kind = np.float32 if dtype == torch.float32 else np.float64
+    fit(model, ArraySource(X.astype(kind)), joint(config, train, target_nnz(config), 0), train)
+    return model
+
+
+def numbers(model):
+    return np.concatenate([p.detach().double().numpy().ravel() for p in model.parameters()])
+
+
+KINDS = [(PanelStep, False), (DenseStep, False), (SparseStep, True)]
+
+
+@covering(
+    {"step, sparse": KINDS},
+    shrink=["none", "tempered", "magnitude", "rigl", "set"],
+    loss=["mse", "bce"],
+    code=["identity", "sigmoid", "softmax"],
+    activation=["relu", "sigmoid"],
+)
+def test_runs_in_float32_are_those_in_float64(monkeypatch, step, sparse, shrink, loss, code, activation):
+    output = {"mse": "identity", "bce": "sigmoid"}[loss]
+    config = AutoencoderConfig(N_FEATURES, 4, (12,), None, activation, code, output, density=0.3)
+    train = TrainConfig(max_iter=10, batch_size=40, loss=loss, shrink=shrink)
+    exact = trained(monkeypatch, AutogradStep, torch.float64, sparse, config, train)
+    found = trained(monkeypatch, step, torch.float32, sparse, config, train)
+    for one, other in zip(exact.layers.values(), found.layers.values(), strict=True):
+        np.testing.assert_array_equal(one.topology.indptr, other.topology.indptr)
+        np.testing.assert_array_equal(one.topology.indices, other.topology.indices)
+    error = np.abs(numbers(found) - numbers(exact))
+    assert error.max() < 1e-3 * np.abs(numbers(exact)).max()
