@@ -208,11 +208,11 @@ class Group {
   }
 
   // Totals of the lanes of a panel as likelihoods of counts take them; 0 after the last sample.
-  void offsets(int64_t panel, const float* y, int64_t width, float* offset) const {
+  void offsets(int64_t panel, const float* y, const float* known, int64_t width, float* offset) const {
     const int64_t first = (panel_ + panel) * L;
     for (int64_t n = 0; n < L; ++n)
       offset[n] = batch_.offset && first + n < plan_.n_rows ? batch_.offset[first + n] : 0.0f;
-    if (batch_.loss == kMultinomial) less_log_sums<L>(y, width, offset);
+    if (batch_.loss == kMultinomial) less_log_sums<L>(y, known, width, offset);
   }
 
   // The loss and its gradient by what the last layer gave, with the sums that are its bias' gradient.
@@ -226,7 +226,8 @@ class Group {
     for (int64_t p = 0; p < count_; ++p) {
       weigh(p);
       for (int n = 0; n < L; ++n) weights[n] = weights_[n];
-      if (batch_.loss >= kPoisson) offsets(p, y + p * width * L, width, offset);
+      if (batch_.loss >= kPoisson)
+        offsets(p, y + p * width * L, batch_.known ? known_ + p * width * L : nullptr, width, offset);
       parallel_range(width, width * L * 8, [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; ++row) {
           const int64_t i = (p * width + row) * L;

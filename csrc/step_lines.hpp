@@ -53,16 +53,21 @@ inline void softmax(float* y, int64_t width) {
     for (int n = 0; n < L; ++n) y[i + n] *= sum[n];
 }
 
-// From every lane of `offset`, the logarithm of the sum of exp(y) over the units.
+// From every lane of `offset`, the logarithm of the sum of exp(y) over the units, by their weights where these are
+// given; a lane in which nothing weighs stays as it is.
 template <int L>
-inline void less_log_sums(const float* y, int64_t width, float* offset) {
+inline void less_log_sums(const float* y, const float* known, int64_t width, float* offset) {
   float best[L], sum[L] = {};
-  for (int n = 0; n < L; ++n) best[n] = y[n];
+  for (int n = 0; n < L; ++n) best[n] = -3e38f;
   for (int64_t i = 0; i < width * L; i += L)
-    for (int n = 0; n < L; ++n) best[n] = best[n] < y[i + n] ? y[i + n] : best[n];
+    for (int n = 0; n < L; ++n) best[n] = best[n] < y[i + n] && (!known || known[i + n] > 0) ? y[i + n] : best[n];
   for (int64_t i = 0; i < width * L; i += L)
-    for (int n = 0; n < L; ++n) sum[n] += exponential(y[i + n] - best[n]);
-  for (int n = 0; n < L; ++n) offset[n] -= best[n] + logarithm(sum[n]);
+    for (int n = 0; n < L; ++n) {
+      const float term = exponential(y[i + n] < best[n] ? y[i + n] - best[n] : 0.0f);
+      sum[n] += known ? known[i + n] * term : term;
+    }
+  for (int n = 0; n < L; ++n)
+    if (sum[n] > 0) offset[n] -= best[n] + logarithm(sum[n]);
 }
 
 }  // namespace

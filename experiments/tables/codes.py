@@ -17,7 +17,7 @@ COLUMNS = ("f1", "mcc", "uniqueness", "fvu", "dead", "l0", "seconds")
 def jobs() -> list[dict[str, Any]]:
     """Three codes, dense and with a tenth of the weights, three seeds."""
     return [
-        {"code": code, "density": density, "seed": seed, "learning_rate_init": 6e-3, "max_iter": EPOCHS}
+        {"code": code, "density": density, "seed": seed, "learning_rate_init": "auto", "max_iter": EPOCHS}
         for density in (1.0, 0.1)
         for code in ("topk", "batchtopk", "jumprelu")
         for seed in SEEDS

@@ -43,8 +43,6 @@ def test_what_is_given_is_kept_and_wrong_pairs_are_refused():
         fit(COUNTS, input_transform="log1p")
     with pytest.raises(ValueError, match=r"emphasis is for losses of single values; got emphasis=2.0 with loss='mult"):
         fit(COUNTS, loss="multinomial", mask=0.2, emphasis=2.0)
-    with pytest.raises(ValueError, match="missing='mask' is for losses without totals, mse and bce; got loss='nb'"):
-        fit(COUNTS, loss="nb", missing="mask")
     with pytest.raises(ValueError, match="input_transform must be one of none, log1p, lognormalize; got 'log'"):
         fit(COUNTS, loss="poisson", input_transform="log")
 

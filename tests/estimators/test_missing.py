@@ -250,3 +250,24 @@ def test_a_mask_of_two_zeros_hides_nothing(rows):
     masks = [small(max_iter=1, mask=mask).fit(rows[1]).runtime_.model.training["mask"] for mask in (0, (0, 0))]
     assert np.ravel(masks[0]).tolist() == [0.0, 0.8]
     assert masks[1] == 0
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix, sp.csc_matrix])
+def test_anndata_comes_back_as_anndata(kind):
+    anndata = pytest.importorskip("anndata")
+    rows = np.where(np.random.default_rng(0).random((40, 6)) < 0.2, np.nan, 1 + np.arange(240).reshape(40, 6) % 7)
+    cells = anndata.AnnData(kind(rows))
+    cells.obs_names, cells.var_names = [f"cell {i}" for i in range(40)], [f"gene {j}" for j in range(6)]
+    cells.layers["counts"] = np.ones((40, 6))
+    cells.obs["batch"] = "a"
+    dsa = DeepSparseAutoencoder(3, density=0.8, max_iter=2, missing="mask", random_state=0).fit(cells)
+    whole = dsa.impute(cells)
+    assert isinstance(whole, anndata.AnnData)
+    assert type(whole.X) is type(cells.X)
+    assert list(whole.obs_names) == list(cells.obs_names)
+    assert list(whole.var_names) == list(cells.var_names)
+    assert whole.obs.equals(cells.obs)
+    found, plain = (m.toarray() if sp.issparse(m) else m for m in (whole.X, dsa.runtime_.impute(kind(rows))))
+    np.testing.assert_array_equal(found, plain)
+    np.testing.assert_array_equal(found[~np.isnan(rows)], rows[~np.isnan(rows)])
+    assert np.isnan(cells.X.toarray() if sp.issparse(cells.X) else cells.X).any(), "what was given stays as it is"

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
@@ -49,7 +48,6 @@ def test_a_tiled_likelihood_is_that_of_the_whole_output(
     weights = np.ones(dense.shape, np.float32)
     seen = rng.integers(0, 3, plain.values.size).astype(np.float32)
     rows = rng.integers(1, 3, n_rows).astype(np.float32)
-    known = known and not LOSSES[loss].couples_outputs  # outputs that weigh differently have no common total
     if known:
         weights[plain.pattern.rows, plain.pattern.indices] = seen
     weights *= rows[:, None] if weight else 1
@@ -96,12 +94,3 @@ def test_sums_of_exponentials_are_those_of_numpy_on_any_number_of_threads(width,
     np.testing.assert_allclose(found[0], wanted, rtol=1e-5, atol=1e-5)
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
-
-
-def test_a_loss_that_couples_outputs_takes_no_weights_of_values_in_tiles():
-    topology, values, bias = layer((7, 3), 1.0)
-    plain = ops.SparseRows.of(sp.csr_matrix(counted(5, 7)))
-    target = replace(plain, known=np.ones(plain.values.size, np.float32))
-    assert float(ops.tiled_loss(values, bias, torch.randn(5, 3), topology, target, "poisson").detach()) > 0
-    with pytest.raises(ValueError, match=r"got 'multinomial' with weights of values\. Use loss_by_rows\."):
-        ops.tiled_loss(values, bias, torch.randn(5, 3), topology, target, "multinomial")

@@ -35,6 +35,7 @@ from dsae.config._losses import Extra as Extra
 from dsae.config._losses import Loss as Loss
 from dsae.config._losses import explained_variance as explained_variance
 from dsae.config._losses import exposed as exposed
+from dsae.config._losses import exposed_by_known as exposed_by_known
 from dsae.config._losses import has_exposure as has_exposure
 from dsae.config._losses import loss_of as loss_of
 from dsae.config._losses import unit_deviance as unit_deviance

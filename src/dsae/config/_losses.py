@@ -270,3 +270,13 @@ def has_exposure(name: Any) -> bool:
 def exposed(output: np.ndarray, rows: Any) -> np.ndarray:
     """A decoder's output ``[n_rows, n_features]`` times the totals of ``rows``, an array or a CSR matrix."""
     return output * np.asarray(rows.sum(axis=1), dtype=output.dtype).reshape(-1, 1)
+
+
+def exposed_by_known(output: np.ndarray, rows: Any) -> np.ndarray:
+    """Shares ``[n_rows, n_features]`` times the number at which those of known values of ``rows`` have their total."""
+    whole: Any = rows.toarray() if hasattr(rows, "toarray") else rows
+    known = ~np.isnan(whole)
+    totals = np.where(known, whole, 0).sum(axis=1, dtype=np.float64)
+    shares = np.where(known, output, 0).sum(axis=1, dtype=np.float64)
+    factors = np.where(shares > 0, totals / np.where(shares > 0, shares, 1.0), totals)
+    return output * factors.astype(output.dtype)[:, None]

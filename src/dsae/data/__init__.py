@@ -36,6 +36,7 @@ from dsae.data._open import open_rows as open_rows
 from dsae.data._open import options_for as options_for
 from dsae.data._open import read_rows as read_rows
 from dsae.data._put import filled as filled
+from dsae.data._put import is_anndata as is_anndata
 from dsae.data._put import put as put
 from dsae.data._put import unknown as unknown
 from dsae.data._ratings import make_ratings as make_ratings

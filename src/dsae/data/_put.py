@@ -17,8 +17,9 @@ def put(X: Any, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> An
 
     Parameters
     ----------
-    X : array-like, masked array, tensor, pandas or polars data frame, scipy sparse or Batch
-        Anything else comes back as an array or a CSR matrix of its numbers.
+    X : array-like, masked array, tensor, pandas or polars data frame, scipy sparse, AnnData or Batch
+        Of AnnData, which comes into memory, it is about X. Anything else comes back as an array or a CSR matrix of its
+        numbers.
     rows, columns : ndarray of int, shape (n_unknown,)
         Where values are not known, row by row; in sparse rows, stored NaN.
     values : ndarray of float32, shape (n_unknown,)
@@ -38,6 +39,10 @@ def put(X: Any, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> An
     pandas, polars, torch = (sys.modules.get(name) for name in ("pandas", "polars", "torch"))
     if isinstance(X, Batch):
         X = X.rows
+    if is_anndata(X):
+        out = X.to_memory() if X.isbacked else X.copy()
+        out.X = put(out.X, rows, columns, values)
+        return out
     if sp.issparse(X):
         return _sparse(X, values)
     if pandas is not None and isinstance(X, pandas.DataFrame):
@@ -57,6 +62,11 @@ def put(X: Any, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> An
     return array
 
 
+def is_anndata(X: Any) -> bool:
+    """Whether ``X`` is an AnnData object."""
+    return type(X).__module__.partition(".")[0] == "anndata" and hasattr(X, "obs_names")
+
+
 def unknown(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of NaN in rows, dense or CSR, row by row."""
     if not sp.issparse(rows):
@@ -66,15 +76,47 @@ def unknown(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     return np.searchsorted(rows.indptr, places, side="right") - 1, rows.indices[places].astype(np.int64)
 
 
-def filled(rows: Rows, values: np.ndarray) -> Rows:
-    """Rows, dense or CSR, with ``values [n_features]`` in place of NaN; these rows themselves if there is none."""
+def filled(rows: Rows, values: np.ndarray, by_total: bool = False) -> Rows:
+    """Rows, dense or CSR, with ``values [n_features]`` in place of NaN; these rows themselves if there is none.
+
+    Parameters
+    ----------
+    rows : ndarray or csr_matrix
+    values : ndarray, shape (n_features,)
+    by_total : bool
+        For counts, whose rows have different totals: ``values`` are then multiplied by the total of what is known in a
+        row over that of ``values`` there. A row of which nothing is known gets them as they are.
+
+    Examples
+    --------
+    >>> filled(np.array([[8.0, np.nan, 4.0]]), np.array([4.0, 1.0, 2.0]), by_total=True)
+    array([[8., 2., 4.]])
+    """
     given = rows.data if sp.issparse(rows) else rows
     missing = np.isnan(given)
     if not missing.any():
         return rows
+    factors = _factors(rows, missing, values) if by_total else None
     if not sp.issparse(rows):
-        return np.where(missing, values, rows)
-    return sp.csr_matrix((np.where(missing, values[rows.indices], given), rows.indices, rows.indptr), rows.shape)
+        guesses = values if factors is None else (factors[:, None] * values).astype(rows.dtype)
+        return np.where(missing, guesses, rows)
+    guesses = values[rows.indices]
+    if factors is not None:
+        guesses = (guesses * np.repeat(factors, np.diff(rows.indptr))).astype(rows.dtype)
+    return sp.csr_matrix((np.where(missing, guesses, given), rows.indices, rows.indptr), rows.shape)
+
+
+def _factors(rows: Rows, missing: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Total of what is known in every row over the total of ``values`` there, float64; 1 where that is 0."""
+    if sp.issparse(rows):
+        at = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        totals = np.bincount(at, np.where(missing, 0.0, rows.data), rows.shape[0])
+        usual = values.sum(dtype=np.float64) - np.bincount(at, missing * values[rows.indices], rows.shape[0])
+    else:
+        totals = np.where(missing, 0.0, rows).sum(axis=1, dtype=np.float64)
+        usual = ~missing @ values.astype(np.float64)
+    some = usual > 1e-6 * values.sum(dtype=np.float64)  # below that it is rounding
+    return np.where(some, totals / np.where(some, usual, 1.0), 1.0)
 
 
 def _array(X: Any) -> Any:

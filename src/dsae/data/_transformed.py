@@ -9,14 +9,16 @@ import numpy as np
 
 from dsae.config import transformed
 from dsae.data._batch import Batch, Rows
-from dsae.data._put import filled
+from dsae.data._put import filled, unknown
 from dsae.data._source import Source
 from dsae.data._statistics import Statistics
 
 _ROWS, _VALUES = 1024, 1 << 24  # at a time; any such numbers do
 
 
-def entering_moments(source: Source, transform: str, total: float) -> tuple[np.ndarray, np.ndarray]:
+def entering_moments(
+    source: Source, transform: str, total: float, by_total: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every feature after the input transform, float32; one pass, unless it is none.
 
     Parameters
@@ -26,19 +28,25 @@ def entering_moments(source: Source, transform: str, total: float) -> tuple[np.n
         A name in `dsae.config.TRANSFORMS`.
     total : float
         See `dsae.config.transformed`.
+    by_total : bool
+        Of what stands for values not known, see `dsae.data.filled`.
     """
     if transform == "none":
         return source.moments()
     found, mean = Statistics(source.n_features), source.moments()[0]
     for rows in _pieces(source):
         # As training has it: the mean stands for what is not known.
-        found.update(Batch.of(transformed(filled(rows, mean), transform, total)))
+        found.update(Batch.of(transformed(filled(rows, mean, by_total), transform, total)))
     return found.moments()
 
 
 def count_empty(source: Source) -> int:
-    """Rows that hold nothing but zeros; one pass."""
-    return sum(int((totals_of(rows) == 0).sum()) for rows in _pieces(source))
+    """Rows that hold nothing but zeros, as far as something is known of them; one pass."""
+    return sum(int(((totals_of(rows) == 0) & (_n_unknown(rows) < rows.shape[1])).sum()) for rows in _pieces(source))
+
+
+def _n_unknown(rows: Rows) -> np.ndarray:
+    return np.bincount(unknown(rows)[0], minlength=rows.shape[0])
 
 
 def totals_of(rows: Rows) -> np.ndarray:

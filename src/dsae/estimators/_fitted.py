@@ -65,13 +65,13 @@ class FittedAutoencoder(RecommendMixin, ClassNamePrefixFeaturesOutMixin, Transfo
 
         Parameters
         ----------
-        X : array-like, masked array, DataFrame or scipy sparse, shape (n_samples, n_features), or a source
+        X : array-like, masked array, DataFrame, scipy sparse or AnnData, shape (n_samples, n_features), or a source
 
         Returns
         -------
         the same kind of thing as ``X``
-            With what is known as it came; a source, AnnData or `dsae.data.named_rows` gives an array or a CSR matrix of
-            all its rows. See `dsae.Runtime.impute`, and `dsae.features.TableRows.impute` for tables.
+            With what is known as it came; a source or `dsae.data.named_rows` gives an array or a CSR matrix of all its
+            rows. See `dsae.Runtime.impute`, and `dsae.features.TableRows.impute` for tables.
         """
         source = self._checked("impute", X, finite=False)
         if isinstance(source, ArraySource):

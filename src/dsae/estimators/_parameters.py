@@ -153,11 +153,6 @@ def _check_loss(model: AutoencoderConfig, train: TrainConfig, rows: Rows) -> Non
     loss = LOSSES[train.loss]
     if loss.needs_link and model.output_activation != loss.link:
         raise ValueError(f"loss={train.loss!r} needs output_activation={loss.link!r}; got {model.output_activation!r}.")
-    if loss.counts and model.missing == "mask":
-        raise ValueError(
-            f"missing='mask' is for losses without totals, mse and bce; got loss={train.loss!r}, in which a row's "
-            "total scales its rates. Leave out rows or features with unknown counts."
-        )
     if loss.couples_outputs and train.emphasis != 1:
         raise ValueError(
             f"emphasis is for losses of single values; got emphasis={train.emphasis!r} with loss={train.loss!r}, whose "

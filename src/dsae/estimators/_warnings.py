@@ -71,7 +71,7 @@ def advise_on_counts(source: Source, loss: Loss, what: str = "X") -> None:
         return
     rows = _sample(source).rows
     values = rows.data if hasattr(rows, "indptr") else rows.ravel()
-    fractions = values[values != np.rint(values)]
+    fractions = values[(values != np.rint(values)) & ~np.isnan(values)]
     if fractions.size:
         warn(
             f"[fit] loss={loss.name!r} is for counts; {what} holds fractions, such as {fractions[0]:.4g}. If they are "

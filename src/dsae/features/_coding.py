@@ -14,6 +14,8 @@ from dsae.features._values import decoded, numbers, plain, texts
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_PRECISE = ("double", "int32", "uint32", "int64", "uint64")  # types of more digits than float32 has
+
 
 class Coder:
     """What a schema makes of tables: scikit-learn's scaler and encoder, with the numbers that the schema holds.
@@ -37,14 +39,15 @@ class Coder:
         self._encoder = _encoder([column for column, _ in self._coded])
 
     def rows(self, table: pa.Table) -> np.ndarray:
-        """Float32 ``[n_rows, n_features]`` from a table that has the used columns.
+        """``[n_rows, n_features]`` from a table that has the used columns: float64 where numbers came as such.
 
         Raises
         ------
         ValueError
             If a column is of another kind, or holds infinity.
         """
-        out = np.zeros((table.num_rows, self.schema.n_features), np.float32)
+        precise = any(column.is_measured and column.type in _PRECISE for column, _ in self.used)
+        out = np.zeros((table.num_rows, self.schema.n_features), np.float64 if precise else np.float32)
         known = {column.name: plain(table.column(column.name)) for column, _ in self.used}
         self._fill_measured(out, known)
         self._fill_classes(out, known)

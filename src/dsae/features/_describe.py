@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsae.config import did_you_mean
-from dsae.features._schema import DATE_FORMATS, Column
+from dsae.features._schema import DATE_FORMATS, MOST_DECIMALS, Column
 from dsae.features._values import days_of, days_of_texts, is_text, is_time, numbers, plain, texts
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _NAMES_ROWS = re.compile(
     r"|unnamed: 0|__index_level_0__|((.*[\W_])?(ids?|index|names?|row\W?names?|rows?|keys?))", re.IGNORECASE
 )
 _FEWEST_ROWS_TO_TELL_IDS = 10  # in fewer, values are often different by chance
+_LARGEST_DECIMAL = 1e5  # with 9 decimals nearly all that a double holds
 # Groups of letters or digits: looked at before some 60 formats.
 _DATE_LIKE = re.compile(r"\W*\w{1,9}([\W_]+\w{1,9}){1,5}")
 
@@ -115,8 +116,18 @@ def _number(name: str, values: pa.Array) -> Column:
     if ascend and _NAMES_ROWS.fullmatch(name):
         return Column(name, "left out", why=_IDS)
     # pandas holds whole numbers as floating-point numbers where some are missing
-    whole = pa.types.is_floating(values.type) and bool((found[~np.isnan(found)] % 1 == 0).all())
-    return replace(column, whole=whole)
+    known = found[~np.isnan(found)]
+    whole = pa.types.is_floating(values.type) and bool((known % 1 == 0).all())
+    written = pa.types.is_float64(values.type) and not whole
+    return replace(column, whole=whole, decimals=_decimals(known) if written else None)
+
+
+def _decimals(values: np.ndarray) -> int | None:
+    """The fewest places behind the point with which all values are written; None where there are none so few."""
+    if np.abs(values).max(initial=0.0) >= _LARGEST_DECIMAL:
+        return None
+    places = range(1, MOST_DECIMALS + 1)
+    return next((n for n in places if np.array_equal(np.round(values, n), values)), None)
 
 
 def _text(name: str, values: pa.Array, choices: Choices) -> Column:

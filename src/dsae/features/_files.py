@@ -108,7 +108,9 @@ def _converted(rows: TableRows, table: pa.Table, options: dict[str, Any]) -> Con
         if name is not None and name not in table.column_names:
             raise ValueError(f"[read] The table has no column {name!r}; it has {', '.join(table.column_names[:20])}.")
     names = schema.feature_names
-    return Converted(rows.transform(table), names, *_named(table, ids), *_named(table, labels))
+    return Converted(
+        rows.transform(table).astype(np.float32, copy=False), names, *_named(table, ids), *_named(table, labels)
+    )
 
 
 def _named(table: pa.Table, name: str | None) -> tuple[np.ndarray | None, str | None]:

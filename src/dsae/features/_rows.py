@@ -126,7 +126,7 @@ class TableRows(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of float32, shape (n_samples, n_features)
+        ndarray of float32, or of float64 where numbers came as such, shape (n_samples, n_features)
             NaN where a value is missing, with ``missing="mask"``. Classes that `fit` did not see count as rare ones,
             or have zeros in all features of the column where there were none.
 
@@ -152,8 +152,8 @@ class TableRows(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
-            A class is the one with the largest number, whole numbers and dates are rounded, and a truth value is true
-            above 0.5; NaN gives a missing value.
+            A class is the one with the largest number, whole numbers and dates are rounded, numbers of few decimals to
+            these, and a truth value is true above 0.5; NaN gives a missing value.
 
         Returns
         -------

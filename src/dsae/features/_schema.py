@@ -16,6 +16,7 @@ FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # since 1970: the years 1 to 9999, wh
 KINDS = ("number", "date", "boolean", "class", "ids", "labels", "left out")
 CONTAINERS = ("pandas", "polars", "arrow", "array")
 MISSING = ("mask", "fill")
+MOST_DECIMALS = 9
 OTHER = "(other)"
 """The label of all classes that are joined."""
 
@@ -55,6 +56,8 @@ class Column:
         equal to the mean: no feature. Of truth values, the share that is true.
     whole : bool
         Whether dates are whole days, and floating-point numbers whole numbers.
+    decimals : int, optional
+        Places behind the point with which numbers of double precision are written; None where they have more than 9.
     labels : tuple of str
         Of classes, each a feature, in its order; of booleans in text, what false and true are written as.
     joined : int
@@ -76,6 +79,7 @@ class Column:
     mean: float = 0.0
     scale: float = 0.0
     whole: bool = False
+    decimals: int | None = None
     labels: tuple[str, ...] = ()
     joined: int = 0
     categories: tuple[str, ...] | None = None
@@ -172,6 +176,8 @@ def _fault(column: Column) -> str:
         return f"has a type that dsae does not know: {column.type!r:.60}"
     if column.dtype is not None and NULLABLE.fullmatch(column.dtype) is None:
         return f"has a dtype that dsae does not know: {column.dtype!r:.60}"
+    if column.decimals is not None and not 0 < column.decimals <= MOST_DECIMALS:
+        return f"must have 1 to {MOST_DECIMALS} decimals; got {column.decimals}"
     if column.format is not None and column.format not in DATE_FORMATS:
         return f"has a format of dates that dsae does not know: {column.format!r:.60}"
     if len(set(column.labels)) != len(column.labels) or (column.kind == "class" and not column.labels):

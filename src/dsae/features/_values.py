@@ -197,7 +197,10 @@ def _numbers(column: Column, values: np.ndarray, missing: Any) -> pa.Array:
         return pa.array(values, pa.float64(), mask=missing).cast(kind, safe=False)
     if pa.types.is_boolean(kind):
         return pa.array(values > 0.5, mask=missing)
-    values = np.rint(values) if column.whole else values
+    if column.whole:
+        values = np.rint(values)
+    elif column.decimals is not None:
+        values = np.round(values, column.decimals)
     return pa.array(values, pa.float64(), mask=missing).cast(kind, safe=False)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dsae.config import exposed, has_exposure, loss_of, one_of
+from dsae.config import has_exposure, loss_of, one_of
 from dsae.data import Batch, aims_of, as_numbers, as_source, gives_batches, source_of
 from dsae.metrics._cost import sizes
 from dsae.metrics._labels import ByLabel
@@ -97,7 +97,7 @@ def evaluate(
         if from_codes:
             X_hat = model.decode(codes)
             # A decoder gives shares or rates.
-            X_hat = exposed(X_hat, model.filled(rows)) if has_exposure(getattr(model, "loss", "mse")) else X_hat
+            X_hat = model.exposed(X_hat, rows) if has_exposure(getattr(model, "loss", "mse")) else X_hat
         else:
             X_hat = getattr(model, "reconstruct", model)(rows)
         seconds += time.perf_counter() - begun

@@ -14,6 +14,7 @@ from dsae.config import explained_variance
 from dsae.metrics._table import METRICS
 
 _VALUES_AT_ONCE = 2**20  # 8 MiB of float64 each for rows and reconstructions
+_KNOWN_BYTES = 2**26
 
 
 class Reconstruction:
@@ -80,7 +81,7 @@ class Reconstruction:
                 found = per_row(x, x_hat)
                 self._sums[name] += float(found.sum() if own is None else found @ own)
             if self._shares is not None:
-                self._shares.update(x, own)
+                self._shares.update(x, own, None if whole else known)
             self._worth += x.shape[0] if own is None else own.sum()
             if own is not None:
                 self._merge(x, known * own[:, None])
@@ -137,20 +138,45 @@ class Reconstruction:
 class _Shares:
     """The Poisson deviance of rows from their totals times the shares of the features in all of them: of the best
     reconstruction that is the same for every row but for its total.
+
+    Where values are not known, the shares of the others are what they have of these, and those of a feature are of the
+    totals of rows in which it is known. Which values are known is kept of rows of up to 64 MiB, which then stand for
+    the others.
     """
 
     def __init__(self) -> None:
         self._sums: Any = 0.0
-        self._inner = 0.0  # sum of x log x over values, less the same over totals
+        self._met: Any = 0.0  # totals of the rows in which a feature is known
+        self._inner = self._whole = self._holed = self._kept_totals = 0.0  # sum of x log x, less the same over totals
+        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
+        self._bytes = 0
 
-    def update(self, x: np.ndarray, weight: np.ndarray | None) -> None:
+    def update(self, x: np.ndarray, weight: np.ndarray | None, known: np.ndarray | None) -> None:
         totals, weight = x.sum(axis=1), np.ones(x.shape[0]) if weight is None else weight
         self._sums = self._sums + weight @ x
         self._inner += float(weight @ (xlogy(x, x).sum(axis=1) - xlogy(totals, totals)))
+        totals = weight * totals
+        if known is None:
+            self._whole += float(totals.sum())
+            self._met = self._met + totals.sum()
+            return
+        self._met = self._met + totals @ known
+        holed = ~known.all(axis=1)
+        self._whole += float(totals[~holed].sum())
+        self._holed += float(totals[holed].sum())
+        if holed.any() and self._bytes < _KNOWN_BYTES:
+            packed = np.packbits(known[holed], axis=1)
+            self._kept.append((packed, totals[holed]))
+            self._bytes, self._kept_totals = self._bytes + packed.nbytes, self._kept_totals + float(totals[holed].sum())
 
     def deviance(self) -> float:
-        total = self._sums.sum()
-        return max(0.0, 2 * float(self._inner - xlogy(self._sums, self._sums).sum() + xlogy(total, total)))
+        shares = self._sums / np.where(self._met > 0, self._met, 1.0)
+        apart = self._whole * np.log(shares.sum() or 1.0)
+        if self._kept_totals > 0:
+            of_known = (np.unpackbits(packed, axis=1, count=shares.size) @ shares for packed, _ in self._kept)
+            logs = sum(float(xlogy(totals, sums).sum()) for sums, (_, totals) in zip(of_known, self._kept, strict=True))
+            apart += logs * self._holed / self._kept_totals
+        return max(0.0, 2 * float(self._inner - xlogy(self._sums, shares).sum() + apart))
 
 
 def mse(X: Any, X_hat: Any) -> float:

@@ -41,6 +41,13 @@ class Autoencoder(Centred):
     topologies : mapping of str to Topology, optional
         Edges of layers by name, instead of a random draw.
 
+    Attributes
+    ----------
+    stand_in : Tensor, shape (n_features,)
+        What is in place of values not known, before the input transform.
+    fills_by_total : bool
+        Whether it is in proportion to the total of what is known in a row, for counts; see `dsae.data.filled`.
+
     Examples
     --------
     >>> model = Autoencoder(AutoencoderConfig(n_features=64, n_components=8, hidden_layer_sizes=(32,), density=0.1))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dsae.config import TRANSFORMS, AutoencoderConfig
+from dsae.data import Rows, filled
 from dsae.nn._dense import transformed_rows
 from dsae.nn._fold import Moments
 from dsae.ops import SparseRows
@@ -28,6 +29,7 @@ class Centred(nn.Module):
         self.register_buffer("target_mean", torch.zeros(config.output_width))
         self.register_buffer("target_scale", torch.ones(config.output_width))
         self.register_buffer("stand_in", torch.zeros(config.n_features), persistent=False)
+        self.fills_by_total = False
 
     def set_moments(
         self,
@@ -48,6 +50,10 @@ class Centred(nn.Module):
             target_mean, target_scale = target or (mean, scale)
             self.target_mean.copy_(target_mean)
             self.target_scale.copy_(target_scale)
+
+    def filled(self, rows: Rows) -> Rows:
+        """Rows in arrays with what stands for values not known."""
+        return filled(rows, self.stand_in.cpu().numpy(), self.fills_by_total)
 
     def centred(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
         """``(x - mean) / scale`` of transformed rows."""

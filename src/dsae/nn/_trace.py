@@ -127,7 +127,7 @@ class Trace:
         """
         record, half = loss_of(kind), ops.torch_loss(kind)
         if isinstance(self.aim, SparseRows):
-            if ops.tiled(record, self.aim) and isinstance(self.activation, ACTIVATIONS[record.link]):
+            if record.tiled and isinstance(self.activation, ACTIVATIONS[record.link]):
                 return self.head.loss(self._last, self.aim, kind, tuple(self.extras.values()))
             if self.aim.shape[0] > self._rows_at_once:
                 return self._loss_by_rows(record, half)

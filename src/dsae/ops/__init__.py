@@ -37,7 +37,6 @@ from dsae.ops._lines import l2_bytes as l2_bytes
 from dsae.ops._lines import lines_for as lines_for
 from dsae.ops._loss import gram_loss as gram_loss
 from dsae.ops._loss import output_gradients as output_gradients
-from dsae.ops._loss import tiled as tiled
 from dsae.ops._loss import tiled_loss as tiled_loss
 from dsae.ops._losses import LOSSES as LOSSES
 from dsae.ops._losses import TorchLoss as TorchLoss

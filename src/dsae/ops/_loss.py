@@ -15,7 +15,7 @@ from dsae.config import Loss, in_range, loss_of
 from dsae.ops import _gram, _native, _torch
 from dsae.ops._autograd import LazyGradient, Tape, _backend, dense, first_derivatives, is_native
 from dsae.ops._gram import pays
-from dsae.ops._rows import Gradients, Needs, Panels, SparseRows, tensor_of
+from dsae.ops._rows import Gradients, Needs, Panels, SparseRows, outputs_of, tensor_of
 from dsae.topology import Topology
 
 
@@ -63,28 +63,16 @@ def tiled_loss(
     Raises
     ------
     ValueError
-        If the loss is unknown, or needs more of a row than a tile of its outputs, see `tiled`.
+        If the loss is unknown, or needs more of a row than a tile of its outputs.
     """
     record = loss_of(loss)
-    if not tiled(record, target):
-        raise ValueError(
-            f"[tiled_loss] loss must be one that can be computed for a few outputs alone; got {loss!r}"
-            f"{' with weights of values' if record.tiled else ''}. Use loss_by_rows."
-        )
+    if not record.tiled:
+        raise ValueError(f"[tiled_loss] loss must be one that can be computed for a few outputs alone; got {loss!r}.")
     needs = Needs(values.requires_grad or bias.requires_grad, tensor_of(x).requires_grad)
     needs = needs if torch.is_grad_enabled() else Needs(False, False)
     compute = _fastest(values, topology, target, loss, by_gemm)
     settings = (topology, target, record, tape, compute, isinstance(x, Panels))
     return _TiledLoss.apply(values, bias, tensor_of(x), settings, needs, *extras)  # type: ignore[return-value]
-
-
-def tiled(loss: Loss, target: SparseRows) -> bool:
-    """Whether a loss can be computed for a few outputs at a time.
-
-    A multinomial is then a Poisson whose exposure brings a row's rates to its total, which has the same gradients only
-    where all values of a row weigh the same.
-    """
-    return loss.tiled and not (loss.couples_outputs and target.known is not None)
 
 
 def output_gradients(
@@ -296,7 +284,7 @@ def _lazy_gradient(
     backend = _backend(x)
 
     def outputs(begin: int, end: int) -> Tensor:
-        part, slots = _rows(topology, begin, end)
+        part, slots = outputs_of(topology, begin, end)
         return backend.unpack(backend.spmm(values[slots], bias[begin:end], x, part), target.shape[0])
 
     def tiles() -> Iterator[tuple[int, int, Tensor]]:
@@ -315,7 +303,7 @@ def _lazy_gradient(
     def at(edges: Topology) -> Tensor:
         found = values.new_empty(edges.nnz)
         for begin, end, dy in tiles():
-            part, slots = _rows(edges, begin, end)
+            part, slots = outputs_of(edges, begin, end)
             found[slots] = backend.sddmm(backend.pack(dy, x.shape[2]), x, part)
         return found
 
@@ -336,12 +324,3 @@ def _lazy_gram(
         lambda: _gram.gram_norms(values, bias, rows, topology, target),
         lambda edges: _gram.gram_sddmm(values, bias, rows, topology, target, edges),
     )
-
-
-def _rows(topology: Topology, begin: int, end: int) -> tuple[Topology, slice | Tensor]:
-    """Some rows of a topology, edges one by one, and their slots."""
-    single, own = topology.edges
-    indptr = single.indptr[begin : end + 1]
-    slots = slice(int(indptr[0]), int(indptr[-1]))
-    part = Topology((end - begin, topology.shape[1]), indptr - indptr[0], single.indices[slots])
-    return part, slots if single is topology else torch.from_numpy(own[slots]).long()

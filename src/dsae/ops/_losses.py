@@ -30,11 +30,15 @@ class TorchLoss:
         autograd derives it from ``each``, for losses without exposure and extras.
     fused : callable, optional
         The mean of ``each`` over all values, where torch has it in one pass.
+    couples : bool
+        Whether outputs share the total of their row: ``each`` then takes ``weights=``, those of the values
+        ``[n_rows, n_features]``, which count in that total, too.
     """
 
     each: Callable[..., Tensor]
     tile: Callable[..., tuple[Tensor, ...]] | None = None
     fused: Callable[..., Tensor] | None = None
+    couples: bool = False
 
     def mean(self, output: Tensor, target: Tensor, weights: Tensor | None = None, **extras: Tensor) -> Tensor:
         """The mean loss of all values, by their weights where these are given, which are broadcast."""
@@ -64,7 +68,8 @@ class TorchLoss:
         return summed.detach(), dz.div_(record.factor)
 
     def _summed(self, output: Tensor, target: Tensor, weights: Tensor, **extras: Tensor) -> Tensor:
-        losses = self.each(output, target, **extras)
+        more = {"weights": weights} if self.couples and weights.shape[1] > 1 else {}
+        losses = self.each(output, target, **extras, **more)
         if losses.shape != target.shape:
             raise ValueError(
                 f"[TorchLoss] each must give the loss of every value, of shape {tuple(target.shape)}; got shape "
@@ -111,8 +116,25 @@ def _poisson_tile(z: Tensor, target: Tensor, offset: Tensor, weights: Tensor | N
     return _weighted(_deviance(rate, z + offset, target), weights).sum(), _weighted(rate - target, weights)
 
 
-def _multinomial(z: Tensor, target: Tensor, exposure: Tensor) -> Tensor:
-    logarithm = z.log_softmax(1) + offset_of(exposure)
+def log_sums(z: Tensor, weights: Tensor | None) -> Tensor:
+    """Logarithm of every row's sum of ``weights * exp(z)``, ``[n_rows, 1]``; minus infinity where nothing weighs."""
+    return (z if weights is None else z + weights.log()).logsumexp(1, keepdim=True)
+
+
+def shared_offset(totals: Tensor, sums: Tensor) -> Tensor:
+    """Logarithm by which the rates of coupled outputs come to their total; that of the total where nothing weighs."""
+    return offset_of(totals) - torch.where(sums.isinf(), 0.0, sums)
+
+
+def _multinomial(z: Tensor, target: Tensor, exposure: Tensor, weights: Tensor | None = None) -> Tensor:
+    """With weights ``w`` that of counts ``w x`` and shares of ``w exp(z)``: of those that are known, where they are 0
+    or 1. Its gradient is that of a Poisson with the same rates, whose weighted sum is the weighted total (Baker 1994).
+    """
+    if weights is None:
+        logarithm = z.log_softmax(1) + offset_of(exposure)
+    else:
+        weighing = torch.where((weights > 0).any(1, keepdim=True), weights, 1.0)  # no NaN in gradients
+        logarithm = z + shared_offset((target * weights).sum(1, keepdim=True), log_sums(z, weighing))
     return _deviance(target, logarithm, target)  # rates sum to the row's total, as the targets do
 
 
@@ -158,7 +180,7 @@ LOSSES: dict[str, TorchLoss] = {
     ),
     "poisson": TorchLoss(_poisson, _poisson_tile),
     "nb": TorchLoss(_negative_binomial, _negative_binomial_tile),
-    "multinomial": TorchLoss(_multinomial, _multinomial_tile),
+    "multinomial": TorchLoss(_multinomial, _multinomial_tile, couples=True),
 }
 """Torch halves by name: how a loss is computed from outputs or tiles of them."""
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from dsae import kernels
 from dsae.config import Loss
 from dsae.ops._losses import offset_of
-from dsae.ops._rows import Gradients, Needs, SparseRows
+from dsae.ops._rows import Gradients, Needs, SparseRows, outputs_of
+from dsae.ops._torch import offset_for
 from dsae.topology import Topology
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ def tiled_loss(
         gradients,
         target.known_by_column,
         target.weight,
-        _offset(numbers, bias, x, topology, target) if loss.couples_outputs else _log_totals(target, loss),
+        _offset(numbers, bias, x, topology, target, loss) if loss.couples_outputs else _log_totals(target, loss),
         dispersion,
     )
     found = (None, None, None) if gradients is None else gradients
@@ -329,8 +330,20 @@ def _log_totals(target: SparseRows, loss: Loss) -> np.ndarray | None:
     return array(offset_of(target.totals(torch.empty(0)))).ravel() if loss.exposure else None
 
 
-def _offset(numbers: np.ndarray, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows) -> np.ndarray:
+def _offset(
+    numbers: np.ndarray, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, loss: Loss
+) -> np.ndarray:
     """Logarithms of the rows' totals less those of the sums of ``exp(W x + bias)``, in a pass over all outputs."""
+    if target.known is not None:
+        values = torch.from_numpy(numbers)
+
+        def outputs(begin: int, end: int) -> Tensor:
+            part, slots = outputs_of(topology, begin, end)
+            return unpack(spmm(values[slots], bias[begin:end], x, part), target.shape[0])
+
+        found = offset_for(loss, target, x, outputs)
+        assert found is not None
+        return array(found).ravel()
     sums = kernels.aligned((target.shape[0],))
     kernels.log_sums(topology.indptr, topology.indices, numbers, array(bias), array(x), sums)
     return array(offset_of(target.totals(x))).ravel() - sums

@@ -170,6 +170,11 @@ class SparseRows:
         sums = np.bincount(self.pattern.rows, self.values, self.shape[0])
         return torch.from_numpy(sums).to(like)[:, None]
 
+    def weighted_totals(self, like: Tensor) -> Tensor:
+        """The same of the numbers times their weights, those of rows aside."""
+        weighted = self if self.known is None else replace(self, values=self.values * self.known)
+        return weighted.totals(like)
+
     def weights(self, like: Tensor, begin: int = 0, end: int | None = None) -> Tensor | None:
         """Those of the numbers of columns ``begin:end``, to be broadcast; None where all are 1."""
         rows = None if self.weight is None else torch.from_numpy(self.weight).to(like)[:, None]
@@ -243,3 +248,12 @@ def rows_of(batch: np.ndarray | sp.csr_matrix, device: torch.device | str = "cpu
 def hardly_sparse(rows: Any) -> bool:
     """Whether products take less time on CSR rows that are written out."""
     return rows.nnz > DENSE_ABOVE * rows.shape[0] * rows.shape[1]
+
+
+def outputs_of(topology: Topology, begin: int, end: int) -> tuple[Topology, slice | Tensor]:
+    """Some outputs of a topology, edges one by one, and their slots."""
+    single, own = topology.edges
+    indptr = single.indptr[begin : end + 1]
+    slots = slice(int(indptr[0]), int(indptr[-1]))
+    part = Topology((end - begin, topology.shape[1]), indptr - indptr[0], single.indices[slots])
+    return part, slots if single is topology else torch.from_numpy(own[slots]).long()

@@ -12,7 +12,7 @@ from torch import Tensor
 from dsae.config import Loss
 from dsae.kernels import lanes_for
 from dsae.ops._copies import edges, flat
-from dsae.ops._losses import offset_of, torch_loss
+from dsae.ops._losses import log_sums, offset_of, shared_offset, torch_loss
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
@@ -186,11 +186,11 @@ def offset_for(loss: Loss, target: SparseRows, like: Tensor, outputs: Callable[[
     """
     if not loss.exposure:
         return None
-    offset = offset_of(target.totals(like))
-    if loss.couples_outputs:
-        sums = [outputs(begin, end).logsumexp(1, keepdim=True) for begin, end in tiles(target)]
-        offset = offset - torch.cat(sums, 1).logsumexp(1, keepdim=True)
-    return offset
+    if not loss.couples_outputs:
+        return offset_of(target.totals(like))
+    of_values = replace(target, weight=None)
+    sums = [log_sums(outputs(begin, end), of_values.weights(like, begin, end)) for begin, end in tiles(target)]
+    return shared_offset(of_values.weighted_totals(like), log_sums(torch.cat(sums, 1), None))
 
 
 def residual(

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae import store
-from dsae.config import ACTIVATIONS, exposed, has_exposure, positive_int
+from dsae.config import ACTIVATIONS, has_exposure, positive_int
 from dsae.data import check_rows
 from dsae.runtime._layers import Layers, chunks
 
@@ -66,8 +66,8 @@ class Codec(Layers):
         gives what it predicts of that, ``[n_samples, n_outputs]``.
         """
         if has_exposure(self.loss):
-            X = self.filled(check_rows("reconstruct", X, self.config.n_features, missing=self.missing))
-            return exposed(self.decode(self._codes(X, None)), X)
+            X = check_rows("reconstruct", X, self.config.n_features, missing=self.missing)
+            return self.exposed(self.decode(self._codes(X, None)), X)
         if self.config.code.threshold:  # its zeros are counted between encoder and decoder
             return self.decode(self._run("reconstruct", X, 0, self._n_encoder))
         return self._run("reconstruct", X, 0, len(self.layers))

@@ -10,7 +10,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae import kernels, store
-from dsae.config import ACTIVATIONS, AutoencoderConfig, one_of, transformed
+from dsae.config import (
+    ACTIVATIONS,
+    LOSSES,
+    AutoencoderConfig,
+    exposed,
+    exposed_by_known,
+    has_exposure,
+    one_of,
+    transformed,
+)
 from dsae.data import Rows, as_numbers, check_finite, check_rows, filled, rows_of
 from dsae.topology import Layer
 
@@ -47,7 +56,17 @@ class Layers:
 
     def filled(self, rows: Rows) -> Rows:
         """Rows with the mean of their feature in place of NaN, if the model takes it: what encoding sees."""
-        return rows if self.model.inputs is None else filled(rows, self.model.inputs.mean)
+        return rows if self.model.inputs is None else filled(rows, self.model.inputs.mean, has_exposure(self.loss))
+
+    def exposed(self, output: np.ndarray, rows: Rows) -> np.ndarray:
+        """A decoder's output times the totals of ``rows``, for a loss with exposure.
+
+        Where values are not known, the total is that of the rows with the usual counts in their place; where outputs
+        are shares, that at which the known ones have the known total.
+        """
+        if not LOSSES[self.loss].couples_outputs or self.model.inputs is None:
+            return exposed(output, self.filled(rows))
+        return exposed_by_known(output, rows)
 
     @cached_property
     def _n_encoder(self) -> int:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from dsae import store
 from dsae.config import LOSSES
-from dsae.data import aims_of, check_not_negative, check_rows, put, rows_of, unknown
+from dsae.data import aims_of, check_not_negative, check_rows, is_anndata, put, rows_of, unknown
 from dsae.metrics import Recommendations, best_items
 from dsae.runtime._layers import numbered_chunks
 from dsae.runtime._made import Making
@@ -154,7 +154,7 @@ class Runtime(Making):
 
         Parameters
         ----------
-        X : array-like, masked array, tensor, DataFrame or scipy sparse, shape (n_samples, n_features)
+        X : array-like, masked array, tensor, DataFrame, scipy sparse or AnnData, shape (n_samples, n_features)
             NaN, pandas' NA, polars' null and what is masked are not known. In sparse rows stored NaN is not, and what
             is not stored is zero.
         first_row : int
@@ -183,7 +183,7 @@ class Runtime(Making):
                 f'[impute] The model must have missing="mask"; it has missing={self.missing!r}. Fit it again with '
                 'missing="mask".'
             )
-        X = rows_of("impute", X)
+        X = X if is_anndata(X) else rows_of("impute", X)
         rows = check_rows("impute", X, self.config.n_features, missing="mask")
         found, blank = [], []
         for start, chunk in numbered_chunks(rows, self.config.n_features):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.data import IteratorSource, Rows, Source, filled
+from dsae.data import IteratorSource, Rows, Source
 from dsae.nn import Autoencoder
 
 # A row's number of latents varies by about its mean at most: over so many rows the mean is known to 0.6 %.
@@ -45,8 +45,7 @@ def calibrate(model: Autoencoder, source: Source, batch_size: int, seed: int) ->
     while True:
         kept, floor, n_rows = [], 0.0, 0
         for some in _rows(source, batch_size, seed):
-            known = filled(some, model.stand_in.cpu().numpy())
-            z = _pre_code(model, ops.rows_of(known, model.mean.device)) / levels
+            z = _pre_code(model, ops.rows_of(model.filled(some), model.mean.device)) / levels
             largest, bound = _largest(z, spare * config.k * z.shape[0])
             kept.append(largest)
             floor, n_rows = max(floor, bound), n_rows + z.shape[0]

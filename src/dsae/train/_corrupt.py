@@ -36,6 +36,8 @@ class Corruption:
     missing : bool
         Whether rows may hold NaN. What a step does not see is then told from what is zero in sparse rows, too: at use
         the mean stands for what is not known.
+    by_total : bool
+        Whether it does so in proportion to the total of what is seen of a row, for counts; see `dsae.data.filled`.
     """
 
     config: TrainConfig
@@ -44,6 +46,7 @@ class Corruption:
     spread: np.ndarray
     device: torch.device
     missing: bool = False
+    by_total: bool = False
 
     @classmethod
     def of(cls, model: Autoencoder, config: TrainConfig, seed: int, deviation: np.ndarray | None) -> Corruption:
@@ -62,7 +65,8 @@ class Corruption:
         # of counts of which all are known, zero stands for what is not seen
         mean = mean if missing or model.config.input_transform == "none" else np.zeros_like(mean)
         spread = scale if deviation is None else scale * np.sqrt(np.mean(np.square(deviation / scale)))
-        return cls(config, seed, mean, spread.astype(np.float32), model.mean.device, missing)
+        spread = spread.astype(np.float32)
+        return cls(config, seed, mean, spread, model.mean.device, missing, missing and model.fills_by_total)
 
     def whole(self, batch: Batch) -> ops.Given:
         """All of a batch."""
@@ -75,13 +79,14 @@ class Corruption:
         low, high = config.mask if isinstance(config.mask, tuple) else (config.mask, config.mask)
         if not config.noise and not high:
             return self.whole(batch)
-        batch = self._filled(batch)
+        batch = _canonical(batch)
+        holed, batch = batch.rows, self._filled(batch)
         rows, drawn = batch.rows, Draws(batch.numbers, self.seed, epoch)
-        if sp.issparse(rows) and not rows.has_canonical_format:
-            rows = rows.copy()
-            rows.sum_duplicates()
         hidden = low if low == high else low + (high - low) * drawn.rows()
-        x, seen = self._stored(rows, drawn, hidden) if sp.issparse(rows) else self._dense(rows, drawn, hidden)
+        if self.by_total:
+            x, seen = self._counted(holed, drawn, hidden)
+        else:
+            x, seen = self._stored(rows, drawn, hidden) if sp.issparse(rows) else self._dense(rows, drawn, hidden)
         known = batch.known
         if config.emphasis != 1 and seen is not None:
             if batch.target is not None:
@@ -100,10 +105,21 @@ class Corruption:
         aim = rows if target is None else target
         holes = np.isnan(aim.data if sp.issparse(aim) else aim)
         known = _weighted(batch.known, aim, (~holes).astype(np.float32)) if holes.any() else batch.known
-        whole = filled(rows, self.mean)
+        whole = filled(rows, self.mean, self.by_total)
         if target is not None:
             target = filled(target, np.zeros(target.shape[1], np.float32))
         return replace(batch, parts=dict.fromkeys(batch.parts, whole), target=target, known=known)
+
+    def _counted(self, rows: Any, drawn: Draws, hidden: Any) -> tuple[Any, np.ndarray]:
+        """Counts of which what is not seen is as what is not known, and which are seen."""
+        if sp.issparse(rows):
+            at = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+            threshold = _thresholds(hidden)
+            seen = drawn.stored(at, rows.indices) >= (threshold[at] if np.ndim(threshold) else threshold)
+            values = np.where(seen, rows.data, np.float32(np.nan))
+            return filled(sp.csr_matrix((values, rows.indices, rows.indptr), rows.shape), self.mean, True), seen
+        seen = drawn.values(rows.shape[1]) >= np.reshape(_thresholds(hidden), (-1, 1))
+        return filled(np.where(seen, rows, np.float32(np.nan)), self.mean, True), seen
 
     def _dense(self, rows: np.ndarray, drawn: Draws, hidden: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows as they are seen, and which values are."""
@@ -137,6 +153,15 @@ class Corruption:
             values *= np.repeat((sizes / np.maximum(left, 1)).astype(np.float32), left)
         indptr = np.concatenate([[0], np.cumsum(left)]).astype(rows.indptr.dtype)
         return sp.csr_matrix((values, rows.indices[seen], indptr), shape=rows.shape), seen
+
+
+def _canonical(batch: Batch) -> Batch:
+    rows = batch.rows
+    if not sp.issparse(rows) or rows.has_canonical_format:
+        return batch
+    rows = rows.copy()
+    rows.sum_duplicates()
+    return replace(batch, parts=dict.fromkeys(batch.parts, rows))
 
 
 def check_corruption(verb: str, config: TrainConfig, transform: str, source: Source) -> None:

@@ -84,7 +84,8 @@ def fit_rows(
         threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
     check_corruption("fit", config, model_config.input_transform, training)
     mean, deviation = training.moments()
-    entering = entering_moments(training, model_config.input_transform, model_config.input_total)
+    transform = model_config.input_transform, model_config.input_total, LOSSES[config.loss].exposure
+    entering = entering_moments(training, *transform)
     moments = entering[0], _scale(*entering, config)
     aimed = target_moments(training)
     output = None if aimed is None else (aimed[0], _scale(*aimed, config))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dsae.config import LOSSES, AutoencoderConfig, TrainConfig, whole_number
+from dsae.config import LOSSES, AutoencoderConfig, TrainConfig, has_exposure, whole_number
 from dsae.data import Source, as_source, entering_moments
 from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
@@ -123,7 +123,8 @@ def _begun(source: Source, model_config: AutoencoderConfig, config: TrainConfig,
         layers = start.layers
         threshold = start.threshold if start.config.code_activation == model_config.code_activation else None
     at_once = config if config.shrink == "none" else replace(config, shrink="random")  # at the final density
-    entering = entering_moments(source, model_config.input_transform, model_config.input_total)
+    transform = model_config.input_transform, model_config.input_total, LOSSES[config.loss].exposure
+    entering = entering_moments(source, *transform)
     moments = (entering[0], _scale(*entering, config))
     generator = torch.Generator().manual_seed(seed)
     aimed = target_moments(source)
@@ -139,6 +140,7 @@ def _taken_up(start: Model, learning: Mapping[str, Any], settings: Mapping[str, 
         if learning[name].dtype != np.float32 or learning[name].shape != (width,):
             raise ValueError(f"{name} must be float32 of shape ({width},)")
     model = Autoencoder(start.config, torch.Generator().manual_seed(seed))
+    model.fills_by_total = has_exposure(start.training.get("loss"))
     model.set_layers(start.layers)
     model.set_extras(start.extras)
     if start.inputs is not None:

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from dsae import ops
-from dsae.data import Rows, Source, filled
+from dsae.data import Rows, Source
 from dsae.metrics import CodeActivity, firing_threshold
 from dsae.nn import Autoencoder, restored
 
@@ -127,7 +127,7 @@ class Sensitivity:
     @staticmethod
     def _given(model: Autoencoder, rows: np.ndarray | sp.csr_matrix) -> torch.Tensor | ops.SparseRows:
         """Rows as the model takes them; what is not known is the mean."""
-        whole: Any = filled(rows, model.stand_in.cpu().numpy())
+        whole: Any = model.filled(rows)
         if isinstance(whole, np.ndarray):
             return torch.from_numpy(whole).to(model.mean.device)
         return ops.SparseRows.of(whole)

@@ -66,7 +66,7 @@ def start_model(
         first = _principal(config, start, near, moments, generator.initial_seed())
         topologies = {name: layer.topology for name, layer in first.items()}
     model = Autoencoder(config.replace(density=initial), generator, topologies)
-    model.config = config
+    model.config, model.fills_by_total = config, LOSSES[train.loss].exposure
     for name, layer in first.items():
         model.layers[name].values.data.copy_(torch.from_numpy(layer.values))
     stand_in = None if target is None else torch.from_numpy(target)
