@@ -27,8 +27,11 @@ DEEP = {
     "hidden_layer_sizes": [],
     "density": 0.05,
     "init_topology": "neighbours",
+    "shrink": "random",
+    "loss": "multinomial",
     "mask": 0.5,
-    "max_iter": 60,
+    "learning_rate_init": 3e-3,
+    "max_iter": 30,
 }
 EASE, SVD, KNN, VAE, AE = "EASE", "PureSVD", "ItemKNN", "Mult-DAE", "deep sparse autoencoder"
 _RANKS, _EASE_RIDGE, _KNN_NEAREST = (256, 512, 1024, 2048), 20.0, (50, 100, 200)
