@@ -15,6 +15,7 @@ from dsae import (
     DSAFeatureSelector,
     DSAOutlierDetector,
     DSARecommender,
+    MultimodalAutoencoder,
     Runtime,
     SparseLinear,
     Topology,
@@ -35,7 +36,9 @@ def fitted():
     topk = small(code_activation="topk", k=2).fit(X)
     detector, selector = DSAOutlierDetector(n_estimators=1, random_state=0).fit(X), DSAFeatureSelector(small()).fit(X)
     recommender = DSARecommender(n_neighbours=2).fit(X)
-    return SimpleNamespace(dsa=small().fit(X), topk=topk, detector=detector, selector=selector, recommender=recommender)
+    joint = MultimodalAutoencoder(n_components=2, density=0.8, max_iter=1, random_state=0).fit({"a": X, "b": X[:, :3]})
+    others = {"detector": detector, "selector": selector, "recommender": recommender, "joint": joint}
+    return SimpleNamespace(dsa=small().fit(X), topk=topk, **others)
 
 
 SHAPE = "must have 6 columns, the model's input width; got shape (30, 5)."
@@ -51,7 +54,28 @@ WEIGHT = (
     "X[rng.choice(len(X), len(X), p=weight / weight.sum())]."
 )
 
+UNKNOWN = "X has a modality 'c' that the model does not know. Known: a, b."
 BAD_CALLS = {
+    "coherence": [
+        (
+            lambda m: m.joint.coherence({"a": X}, np.zeros(3)),
+            "[coherence] y must have 30 classes, one for each row; got shape (3,).",
+        )
+    ],
+    "fvu_table": [(lambda m: m.joint.fvu_table({"c": X}), f"[fvu_table] {UNKNOWN}")],
+    "judges": [
+        (lambda m: m.joint.judges({"c": X}, np.zeros(30)), f"[judges] {UNKNOWN}"),
+        (lambda m: m.joint.judges({"a": X}, [1]), "[judges] y must have 30 classes, one for each row; got shape (1,)."),
+    ],
+    "render": [(lambda m: m.joint.render("c", X), "[render] The model has no modality 'c'. Known: a, b.")],
+    "table": [(lambda m: m.joint.table({"c": X}), f"[table] {UNKNOWN}")],
+    "translate": [
+        (lambda m: m.joint.translate({"a": X}, to="c"), "[translate] The model has no modality 'c'. Known: a, b."),
+        (
+            lambda m: m.joint.translate({"a": X[:, :5]}, to="b"),
+            "[translate] X['a'] must have 6 columns, as in training; got 5.",
+        ),
+    ],
     "fit": [
         (lambda m: small().fit(NAN), f"[fit] {FINITE}"),
         (lambda m: small().fit(X, sample_weight=np.ones(7)), f"[fit] {WEIGHTS}"),
@@ -332,7 +356,7 @@ def test_a_bad_call_says_what_to_do(fitted, verb):
             assert str(caught.value) == message
 
 
-BY_SCIKIT_LEARN = {f"set_{verb}_request" for verb in ("fit", "partial_fit", "score", "transform")}
+BY_SCIKIT_LEARN = {f"set_{verb}_request" for verb in ("fit", "partial_fit", "score", "transform", "inverse_transform")}
 
 
 def verbs(kind):
@@ -341,7 +365,17 @@ def verbs(kind):
     return {name for name, _ in getmembers(kind, isfunction) if name in own and not name.startswith("_")}
 
 
-@each(kind=[DeepSparseAutoencoder, DSAFeatureSelector, DSAOutlierDetector, DSARecommender, Runtime, CodeIndex])
+@each(
+    kind=[
+        DeepSparseAutoencoder,
+        DSAFeatureSelector,
+        DSAOutlierDetector,
+        DSARecommender,
+        MultimodalAutoencoder,
+        Runtime,
+        CodeIndex,
+    ]
+)
 def test_every_verb_has_a_bad_call_here(kind):
     assert verbs(kind), "this check can fail"
     assert verbs(kind) - BY_SCIKIT_LEARN <= set(BAD_CALLS)
@@ -349,7 +383,7 @@ def test_every_verb_has_a_bad_call_here(kind):
 
 def test_every_public_name_has_a_bad_call_here():
     classes = {"DeepSparseAutoencoder", "DSAFeatureSelector", "DSAOutlierDetector", "DSARecommender", "Runtime"}
-    classes |= {"__version__"}
+    classes |= {"MultimodalAutoencoder", "__version__"}
     assert set(dsae.__all__) - classes <= set(BAD_CALLS)
 
 
