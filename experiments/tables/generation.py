@@ -11,7 +11,7 @@ from experiments.fits import seeds, spread
 
 TITLE = "Made images"
 SEEDS = (0, 1, 2)
-WIDTHS = {"hidden_layer_sizes": (1024, 256), "l2": 1e-6, "max_iter": 10, "batch_size": 256}
+WIDTHS = {"hidden_layer_sizes": (1024, 256), "l2": 1e-6, "max_iter": 20, "batch_size": 256}
 DENSE = {"density": 1.0, "shrink": "none"}
 TOPK = {"hidden_layer_sizes": (), "code_activation": "topk", "k": 25, "density": 0.1}
 MODELS: dict[str, dict[str, Any]] = {
@@ -249,5 +249,5 @@ the 64 numbers of the inner layer of a small convolutional classifier that is tr
 test images). Fréchet distance on all 10,000, the rest on 3,000 and, for the novelty, 1,000 (`dsae.metrics.generation`):
 precision and recall with 3 neighbours; 1-NN is .5 where made and real cannot be told apart; novelty is the distance to
 the nearest of 20,000 training images over that of test images, on 64 principal components of the pixels. All but PCA
-and topk, which is one layer each way, are 784-1024-256-code after 10 epochs. Weights: {sizes}. Means of {seeds}.
+and topk, which is one layer each way, are 784-1024-256-code after 20 epochs. Weights: {sizes}. Means of {seeds}.
 """
