@@ -79,6 +79,24 @@ def test_codes_are_those_of_the_rows(dsae, prepared, model, tmp_path):
     assert found.rows.ids[:2].tolist() == ["row-0", "row-1"]
 
 
+def test_rows_that_are_too_many_to_hold_are_read_from_the_files(prepared, monkeypatch):
+    from dsae import MultimodalAutoencoder
+
+    stream = open_rows(prepared / "rows")
+    held = stream.load()
+    monkeypatch.setattr(type(stream), "is_small", False)
+    how = {"n_components": 4, "density": 0.5, "batch_size": 32, "max_iter": 3, "random_state": 0}
+    mm = MultimodalAutoencoder(**how, early_stopping=True).fit(stream)
+    assert "validation_loss" in mm.history_[-1]
+    np.testing.assert_allclose(mm.transform(stream), mm.transform(held), atol=1e-6)
+    assert mm.score(stream) == pytest.approx(mm.score(held), rel=1e-6)
+    assert mm.encoders_.keys() == {"image", "text"}
+    again = MultimodalAutoencoder(**how, early_stopping=True).fit(stream)
+    np.testing.assert_array_equal(again.transform(held), mm.transform(held))
+    mm.partial_fit(stream)
+    assert mm.n_iter_ == 4
+
+
 def test_pictures_become_words_and_words_pictures(dsae, prepared, model, tmp_path):
     rng = np.random.default_rng(5)
     (tmp_path / "one.png").write_bytes(picture(2, rng))

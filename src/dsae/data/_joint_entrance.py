@@ -188,9 +188,9 @@ def _modality(
 ) -> tuple[Rows, np.ndarray | None, Part]:
     """Rows, which of them are there, and what their columns are."""
     has = None
-    if encode is not None:
+    if encode is not None and not _is_masked(values):
         values = encode(name, values)
-    if isinstance(values, tuple) and len(values) == 2 and _is_mask(values[1]):
+    if _is_masked(values):
         values, has = values
     elif isinstance(values, (list, tuple)) or (getattr(values, "ndim", 2) == 1 and values.dtype.kind == "O"):
         values, has = _listed(verb, name, list(values))
@@ -205,8 +205,11 @@ def _modality(
     return source.X, _without_holes(verb, name, source.X, has), part
 
 
-def _is_mask(values: Any) -> bool:
-    return values is None or (isinstance(values, np.ndarray) and values.dtype == bool)
+def _is_masked(values: Any) -> bool:
+    """Whether these are rows with which of them are there."""
+    if not isinstance(values, tuple) or len(values) != 2:
+        return False
+    return values[1] is None or (isinstance(values[1], np.ndarray) and values[1].dtype == bool)
 
 
 def _listed(verb: str, name: str, values: list[Any]) -> tuple[Any, np.ndarray]:
