@@ -45,7 +45,9 @@ def test_a_detector_by_command_is_a_detector(dsae, plane, detector, tmp_path):
 
 
 def test_the_most_unusual_rows_are_shown_with_the_feature_that_makes_them_so(dsae, detector, tmp_path):
-    first = json.loads(dsae("score", detector, tmp_path / "plane.csv", "-n", 3, "--json").text)[0]
+    done = dsae("score", detector, tmp_path / "plane.csv", "-n", 3, "--json")
+    assert done.err == ""
+    first = json.loads(done.text)[0]
     assert (first["row"], first["outlier"]) == (7, True)
     assert first["feature"] in NAMES
 

@@ -90,6 +90,8 @@ def impute(model: str, data: str, output: str, kind: str | None, reading: dict[s
     What is known is written as the same number.
     """
     runtime = load_model(model)
+    if runtime.missing != "mask":
+        raise ValueError(f"[impute] MODEL must be fitted with --missing mask; {model} has missing={runtime.missing!r}.")
     source = source_for(runtime, "impute", data, reading)
     is_table = runtime.model.table is not None
     sparse = not is_table and stays_sparse(source, output, kind)

@@ -82,6 +82,7 @@ def scorer(model: str) -> Scorer:
         schema = None if detector.table_ is None else detector.table_.schema_
         names = getattr(detector, "feature_names_in_", None) if schema is None else schema.feature_names
         wanted = Wanted(detector.n_features_in_, None if names is None else list(names), detector.missing, schema)
+        vars(detector).pop("feature_names_in_", None)  # names are compared where rows are read, which come as arrays
 
         def judged(rows: Any, first_row: int) -> np.ndarray:
             scores = detector.score_samples(rows)

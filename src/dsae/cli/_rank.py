@@ -121,11 +121,13 @@ def neighbours(
 @click.command()
 @click.argument("model")
 @click.argument("data", required=False)
-@click.option("-n", "--n-features", default=10, show_default=True, type=click.IntRange(1), help="How many.")
+@click.option("-n", "--n-features", type=click.IntRange(1), help="How many.  [default: 10, or all of fewer]")
 @_output
 @file_options
 @_json
-def select(model: str, data: str | None, n_features: int, output: str, reading: dict[str, Any], as_json: bool) -> None:
+def select(
+    model: str, data: str | None, n_features: int | None, output: str, reading: dict[str, Any], as_json: bool
+) -> None:
     """List the most important features of MODEL, or write the rows in DATA with only these columns, in their order."""
     from dsae.interpret import feature_importances, most_important
 
@@ -134,6 +136,7 @@ def select(model: str, data: str | None, n_features: int, output: str, reading: 
     names, importances = feature_names(runtime, given=given), feature_importances(runtime)
     if runtime.model.table is not None:
         names, importances = _of_columns(runtime.model.table, importances)
+    n_features = min(10, len(names)) if n_features is None else n_features
     if n_features > len(names):
         raise ValueError(f"[select] -n must be at most {len(names)}, the features of {model}; got {n_features}.")
     chosen = most_important(importances, n_features)
