@@ -91,7 +91,10 @@ def impute(model: str, data: str, output: str, kind: str | None, reading: dict[s
     """
     runtime = load_model(model)
     if runtime.missing != "mask":
-        raise ValueError(f"[impute] MODEL must be fitted with --missing mask; {model} has missing={runtime.missing!r}.")
+        raise ValueError(
+            f'[impute] The model must have missing="mask"; {model} has missing={runtime.missing!r}. Fit it again with '
+            "--missing mask."
+        )
     source = source_for(runtime, "impute", data, reading)
     is_table = runtime.model.table is not None
     sparse = not is_table and stays_sparse(source, output, kind)
