@@ -56,7 +56,7 @@ def test_encoders_are_kept_together():
 def test_a_modality_has_a_name_that_a_folder_may_have(name):
     content = json.loads(encoders_to_json({"image": fitted()["image"]}))
     content["modalities"][name] = content["modalities"].pop("image")
-    with pytest.raises(ValueError, match=r"a modality must have a name that a folder may have"):
+    with pytest.raises(ValueError, match=r"A modality must have a name that a folder may have"):
         encoders_from_json(json.dumps(content))
 
 

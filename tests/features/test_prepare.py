@@ -235,7 +235,7 @@ def test_a_path_that_leaves_the_folder_is_never_read(name, tmp_path):
             ([{"file_name": "a.png"}, {"file_name": "s.wav"}], r"must name files of one kind .*; got audio and image"),
             ([{"file_name": "a.exe"}], r"must name files of one kind .*; got files of another kind"),
             ([{"file_name": None}], r"got nothing"),
-            ([{"../x_file_name": "a.png"}], r"a modality must have a name that a folder may have"),
+            ([{"../x_file_name": "a.png"}], r"A modality must have a name that a folder may have"),
         ]
     }
 )
