@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -239,7 +240,7 @@ def translate_several(
     if output == "-":
         if len(made) > 1:
             raise ValueError(f"-o must be a folder for {len(made)} files.")
-        click.get_binary_stream("stdout").write(made[0])
+        sys.stdout.buffer.write(made[0])
         return
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -259,8 +260,6 @@ def compare_several(
     source: Any, test: Any, folder: Path, parameters: dict[str, Any], several: Mapping[str, Any], as_json: bool
 ) -> None:
     """Fit a model and its baselines; write the model, the figures and a report."""
-    import sys
-
     from rich.console import Console
 
     from dsae.comparison import compare_joint

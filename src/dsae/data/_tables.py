@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -161,7 +161,7 @@ def write_table(path: str | Path, tables: pa.Table | Iterable[pa.Table], format:
     OSError
         If the file cannot be written; what was there before is left as it was.
     """
-    pieces = iter([tables] if hasattr(tables, "schema") else tables)
+    pieces: Iterator[Any] = iter([tables] if hasattr(tables, "schema") else tables)
     first = next(pieces)
     with packed_target(path, format, ("csv", "tsv", "parquet", "arrow", "feather")) as (kind, file):
         if kind in ("csv", "tsv"):

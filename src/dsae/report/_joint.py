@@ -160,7 +160,7 @@ def joint_table(runtime: JointRuntime, source: JointSource, n: int = _SHOWN, see
                 to: pictures.cell(to, runtime.decode(code, to, totals=one.parts.get(to) if to in there else None)[0])
                 for to in names
             }
-            lines.append(("from " + ("all" if len(given) > 1 else given[0]), made))
+            lines.append(("from " + (given[0] if len(given) == 1 else "all"), made))
         head = tag("tr", tag("th", ""), *(tag("th", escape(name)) for name in names))
         body = (
             tag("tr", tag("td", escape(title)), *(tag("td", cells.get(name, "")) for name in names))
