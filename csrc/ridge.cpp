@@ -2,9 +2,9 @@
 // not among them, and the weights w that minimise |x_j - X_S w|^2 + l2 |w|^2, rows without j weighing `unseen` each.
 //
 // Inputs come in stages: each adds the columns i whose products with the residual, x_i (x_j - X_S w), are the largest
-// once scaled, and then solves for all weights again. Before the first stage everything is left, and the products are those
-// of the columns themselves, counts of what two items share. This is orthogonal matching pursuit (Pati et al. 1993)
-// with many columns a stage, and the growth of RigL with the exact solution between.
+// once scaled, and then solves for all weights again. Before the first stage everything is left, and the products are
+// those of the columns themselves, counts of what two items share. This is orthogonal matching pursuit (Pati et al.
+// 1993) with many columns a stage, and the growth of RigL with the exact solution between.
 //
 // Products with all columns go over two hops, from a column to its rows and on to the columns in these; products of the
 // inputs among each other by lists of the inputs that meet in a row. Nothing of columns times columns is held. A
