@@ -85,8 +85,10 @@ class PanelStep(AutogradStep):
         """What the loss takes beside what it compares."""
         how: dict[str, Any] = {"known": given.known, "weight": given.weight}
         if self._loss.exposure:
-            counts = given.aim if given.known is None or not self._loss.couples_outputs else given.aim * given.known
-            how["offset"] = ops.offset_of(counts.sum(1))  # type: ignore[union-attr]
+            counts: Any = given.aim  # dense, as all rows of this step
+            if given.known is not None and self._loss.couples_outputs:
+                counts = counts * given.known
+            how["offset"] = ops.offset_of(counts.sum(1))
         for extra in self._run.model.extras.values():
             extra.grad = torch.empty_like(extra) if extra.grad is None else extra.grad
             how["dispersion"] = extra, extra.grad
