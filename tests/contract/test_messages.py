@@ -256,6 +256,9 @@ BAD_CALLS = {
             "[normalize_atoms] The model must have a decoder of one layer and a code of",
         )
     ],
+    "exposed": [
+        (lambda m: m.dsa.runtime_.exposed(X[:3], X), "[exposed] output must have a row for each of 30 rows; got 3.")
+    ],
     "filled": [(lambda m: Runtime(m.dsa.runtime_.model).encode(m.dsa.runtime_.filled(NAN)), f"[encode] {FINITE}")],
     "reconstruct": [
         (lambda m: m.dsa.runtime_.reconstruct(X[0]), "[reconstruct] X must be 2-D, [n_samples, n_features]; got 1-D"),

@@ -71,6 +71,7 @@ def test_of_wide_batches_a_few_rows_show_what_dead_latents_lack(monkeypatch):
     dense, written = SparseRows.dense, []
     monkeypatch.setattr("dsae.nn._trace._VALUES_AT_ONCE", 3 * X.shape[1])
     monkeypatch.setattr("dsae.shrink.AuxK.dead", lambda self: torch.arange(2))
+    monkeypatch.setattr("dsae.shrink.AuxK.near_death", lambda *_: True)
     monkeypatch.setattr(SparseRows, "dense", lambda self, like: written.append(self.shape[0]) or dense(self, like))
     fitted(X, code_activation="topk", k=2)
     assert set(written) == {3}

@@ -63,7 +63,18 @@ class Layers:
 
         Where values are not known, the total is that of the rows with the usual counts in their place; where outputs
         are shares, that at which the known ones have the known total.
+
+        Parameters
+        ----------
+        output : ndarray of float32, shape (n_samples, n_features)
+        rows : ndarray or csr_matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_features)
         """
+        if len(output) != rows.shape[0]:
+            raise ValueError(f"[exposed] output must have a row for each of {rows.shape[0]} rows; got {len(output)}.")
         if not LOSSES[self.loss].couples_outputs or self.model.inputs is None:
             return exposed(output, self.filled(rows))
         return exposed_by_known(output, rows)
