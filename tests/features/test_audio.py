@@ -199,6 +199,9 @@ def test_what_is_no_sound_is_refused_by_number(item, message):
             ({"low": 4000.0}, "low must be a number in"),
             ({"high": 5000.0}, "high must be a number in"),
             ({"floor": 0.0}, "floor must be a number in"),
+            ({"n_iter": 10**5}, "n_iter must be a number in"),
+            ({"rate": 768_000, "window": 32_768 / 768_000, "n_mels": 1024}, "filters of at most 16,777,216 values"),
+            ({"hop": 1 / 8000, "seconds": 1000, "n_mels": 1}, "spectrograms and filters of at most 16,777,216 values"),
             ({"position": "center"}, "Did you mean 'centre'"),
         ]
     }

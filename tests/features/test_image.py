@@ -182,6 +182,8 @@ def test_a_bad_file_is_named_in_one_line_and_loses_nothing(name, tmp_path):
             (np.full((3, 3), 2.0), r"must hold numbers from 0 to 1"),
             (np.full((3, 3), np.nan), r"must hold finite numbers"),
             (np.full((3, 3), -1), r"must hold numbers from 0 to 1"),
+            (np.full((3, 3), 200), r"must hold numbers from 0 to 1, or be of uint8 or uint16; got int64 from 200 to"),
+            (np.full((3, 3), 200, np.uint32), r"must hold numbers from 0 to 1, or be of uint8 or uint16; got uint32"),
             (np.zeros(9), r"must be a path, bytes or an array \[height, width\]"),
             (np.zeros((5, 5, 2)), r"must have 1, 3 or 4 channels; got shape \(5, 5, 2\)"),
             (np.array([["a"]]), r"must be a path, bytes or an array"),
@@ -195,12 +197,35 @@ def test_what_is_no_picture_is_refused_by_number(item, message):
         ImageRows(3).transform([item])
 
 
-@each({"dtype, white": [(np.uint8, 255), (np.uint16, 65535), (np.int64, 255), (np.float32, 1), (bool, True)]})
+@each({"dtype, white": [(np.uint8, 255), (np.uint16, 65535), (">u2", 65535), (np.float32, 1), (bool, True)]})
 def test_arrays_of_every_depth(dtype, white):
     array = np.zeros((2, 2), dtype)
     array[0, 0] = white
     assert ImageRows(2).transform([array])[0].tolist() == [1, 0, 0, 0]
     np.testing.assert_array_equal(ImageRows(2).transform([array, array]), ImageRows(2).transform(np.stack([array] * 2)))
+
+
+def portable_grey(value, most):
+    return f"P5 2 2 {most}\n".encode() + np.full((2, 2), value, ">u2" if most > 255 else "u1").tobytes()
+
+
+@each({"value": [0, 1, 200, 255, 256, 300, 65535], "form": ["PGM", "PNG", "TIFF"]})
+def test_how_dark_a_16_bit_picture_is_does_not_change_how_it_is_read(value, form):
+    array = np.full((2, 2), value, np.uint16)
+    item = portable_grey(value, 65535) if form == "PGM" else encoded(array, form)
+    np.testing.assert_array_equal(ImageRows(2).transform([item])[0], np.float32(value // 256) / np.float32(255))
+
+
+@each({"most": [1, 15, 255, 1023, 4095, 65535]})
+def test_the_largest_value_that_a_file_names_is_white(most):
+    assert ImageRows(2).transform([portable_grey(most, most)]).tolist() == [[1] * 4]
+
+
+@each({"value": [200, 300], "mode": ["I", "F"]})
+def test_a_file_of_32_bits_is_refused(value, mode):
+    item = encoded(np.full((2, 2), value, {"I": np.int32, "F": np.float32}[mode]), "TIFF")
+    with pytest.raises(ValueError, match=r"image 0, .* must have pixels of 8 or 16 bits; got "):
+        ImageRows(2).transform([item])
 
 
 def test_arrays_as_torch_has_them():

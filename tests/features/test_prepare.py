@@ -12,7 +12,7 @@ from tests.covering import covering, each
 from tests.features.media import chirp, encoded, picture, tone, wav
 
 from dsae.data import Batch, open_rows
-from dsae.features import AudioRows, ImageRows, TextRows, encoders_from_json, prepare
+from dsae.features import AudioRows, ImageRows, TableRows, TextRows, encoders_from_json, prepare
 
 pytest.importorskip("PIL")
 pytest.importorskip("soundfile")
@@ -275,6 +275,34 @@ def test_other_rows_take_the_encoders_of_training(tmp_path):
     batch = loaded(tmp_path / "more")
     assert encoders["text"].inverse_transform(batch.parts["text"]) == [["pear", "red"]]
     assert (tmp_path / "more" / "encoders.json").read_text() == (tmp_path / "rows" / "encoders.json").read_text()
+
+
+def numbered(folder, values):
+    put(folder, {f"{i}.png": image(i) for i in range(len(values))})
+    rows = [f"{i}.png,{x},{y}" for i, (x, y) in enumerate(values)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,x,y", *rows]) + "\n")
+    return folder
+
+
+def test_numbers_take_the_means_of_training(tmp_path):
+    train = numbered(tmp_path / "train", [(1, 10), (2, 30), (3, 20)])
+    prepare(train, tmp_path / "rows", ENCODERS)
+    encoders = encoders_from_json((tmp_path / "rows" / "encoders.json").read_text("utf-8"))
+    prepare(numbered(tmp_path / "test", [(2, 20), (3, 30)]), tmp_path / "more", encoders)
+    batch = loaded(tmp_path / "more")
+    np.testing.assert_allclose(batch.parts["table"], [[0, 0], [1.5**0.5, 1.5**0.5]], atol=1e-6)
+    prepare(train, tmp_path / "again", ENCODERS | {"table": TableRows(missing="fill")})
+    np.testing.assert_array_equal(loaded(tmp_path / "again").parts["table"], loaded(tmp_path / "rows").parts["table"])
+
+
+@each({"missing, has": [("fill", [True, False, True, True]), ("mask", [True, False, False, True])]})
+def test_a_row_of_empty_cells_is_missing(missing, has, tmp_path):
+    folder = numbered(tmp_path / missing, [(1, 2), ("", ""), (3, ""), (4, 1)])
+    done = prepare(folder, tmp_path / f"{missing}.out", ENCODERS | {"table": TableRows(missing=missing)})
+    assert loaded(tmp_path / f"{missing}.out").present["table"].tolist() == has
+    assert done.present["table"] == sum(has)
+    (note,) = done.notes
+    assert note.startswith("1 rows of 'table' have empty cells and ")
 
 
 def test_the_output_must_be_new_and_encoders_must_fit(tmp_path):

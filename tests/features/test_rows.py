@@ -373,3 +373,9 @@ def test_numbers_come_back_as_they_came(container):
         found = found.to_pandas() if container != "pandas" else found
         pd.testing.assert_frame_equal(found[["price", "share", "people"]], frame[["price", "share", "people"]])
         np.testing.assert_allclose(found["noise"], frame["noise"], rtol=1e-14)
+
+
+@each({"missing": ["mask", "fill"]})
+def test_a_row_without_a_value_is_not_present(missing):
+    table = pd.DataFrame({"age": [1.0, None, 3.0, None] * 3, "colour": ["red", None, None, "blue"] * 3})
+    assert TableRows(missing=missing).fit(table).present(table).tolist() == [True, False, True, True] * 3

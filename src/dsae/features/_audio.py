@@ -21,6 +21,8 @@ POSITIONS = ("centre", "start")
 _RATES = 1000, 768_000  # of files; a header may claim any number, and a resampling filter is as long as it
 _LONGEST_WINDOW = 1 << 15
 _MOST_BANDS = 1024
+_MOST_ROUNDS = 1000
+_MOST_CELLS = 1 << 24  # of a spectrogram, and of its filters: settings from elsewhere could else ask for all memory
 _MOST_VALUES = 1 << 28  # samples of one sound before it is cut: half an hour of 48 kHz stereo is 2^27
 _AROUND = 64  # samples beside a cut that a resampling filter sees
 _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # what tools write that do not know how long a file will be
@@ -168,7 +170,7 @@ class AudioRows(ItemRows):
     def _check(self) -> None:
         super()._check()
         one_of("position", self.position, POSITIONS)
-        for name, most in (("rate", _RATES[1]), ("n_mels", _MOST_BANDS), ("n_iter", 100_000)):
+        for name, most in (("rate", _RATES[1]), ("n_mels", _MOST_BANDS), ("n_iter", _MOST_ROUNDS)):
             positive_int(name, getattr(self, name))
             in_range(name, getattr(self, name), 1, most)
         in_range("rate", self.rate, _RATES[0], _RATES[1])
@@ -181,6 +183,12 @@ class AudioRows(ItemRows):
             in_range("high", self.high, self.low, self.rate / 2, open_low=True)
         if self.n_features > LARGEST_ROW:
             raise ValueError(f"seconds and hop must give rows of at most {LARGEST_ROW:,} values; got {self.field}.")
+        cells = max(self.field) * self._mel.n_bins
+        if cells > _MOST_CELLS:
+            raise ValueError(
+                "window, hop, seconds and n_mels must give spectrograms and filters of at most "
+                f"{_MOST_CELLS:,} values; got {cells:,}. A shorter window or a longer hop gives fewer."
+            )
 
     def value(self, item: Any, notes: Notes) -> np.ndarray:
         """A row of one sound."""

@@ -20,6 +20,7 @@ RESAMPLES = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 # Formats that are pixels and nothing else: Pillow's EPS starts Ghostscript, others open further files.
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
 _LARGEST = 89_478_485  # pixels, Pillow's own bound: 1 GiB / 4 / 3
+_SIXTEEN_AS_WIDE = ("PNG", "PPM")  # formats of 16 bits at most, which Pillow widens to 32, up to 65535
 _FIRST_FRAME = "frames"
 
 
@@ -145,7 +146,7 @@ class ImageRows(ItemRows):
         if is_path(item) or isinstance(item, bytes):
             image = _decoded(item, notes)
         elif hasattr(item, "getbands"):
-            image = _eight_bits(item)
+            image = _eight_bits(item, item.format)
         else:
             image = _of_array(item)
         pixels = np.asarray(self._fitted(self._converted(image)), np.uint8)
@@ -221,14 +222,14 @@ def _decoded(item: Any, notes: Notes) -> Any:
                 if getattr(image, "n_frames", 1) > 1:
                     notes.add(_FIRST_FRAME)
                 image.load()
-                return _eight_bits(_upright(image))
+                return _eight_bits(_upright(image), image.format)
     except (BadItemError, MemoryError, ImportError):
         raise
     except pillow.DecompressionBombError:
         raise BadItemError(f"must have at most {_LARGEST:,} pixels; it has more than twice as many") from None
     except pillow.UnidentifiedImageError:
         raise BadItemError(
-            f"must be an image ({', '.join(_FORMATS)}); it is none, or its first bytes are damaged"
+            f"must be an image ({', '.join(_FORMATS)}); it is not, or its first bytes are damaged"
         ) from None
     except Exception as error:  # Pillow's decoders raise SyntaxError, ValueError, struct.error and others
         why = " ".join(str(error).split())[:200] or type(error).__name__
@@ -248,12 +249,15 @@ def _upright(image: Any) -> Any:
         return image
 
 
-def _eight_bits(image: Any) -> Any:
-    """A picture in L, RGB or RGBA."""
-    if image.mode.startswith("I"):
+def _eight_bits(image: Any, form: str | None) -> Any:
+    """A picture in L, RGB or RGBA, of a file of the format ``form``."""
+    if image.mode == "I" and form in _SIXTEEN_AS_WIDE:
+        return _of_array(np.asarray(image).astype(np.uint16))
+    if image.mode.startswith("I;16"):
         return _of_array(np.asarray(image))
-    if image.mode == "F":
-        raise BadItemError("must have pixels of 8 or 16 bits; got floating-point numbers")
+    if image.mode in ("I", "F"):
+        got = "whole numbers of 32 bits" if image.mode == "I" else "floating-point numbers"
+        raise BadItemError(f"must have pixels of 8 or 16 bits; got {got}")
     if "transparency" in image.info or image.mode in ("LA", "PA", "La", "RGBa"):
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB", "RGBA") else image.convert("L" if image.mode == "1" else "RGB")
@@ -289,14 +293,16 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
         return array.astype(np.uint8) * np.uint8(255)
     if not np.isfinite(array).all():
         raise BadItemError("must hold finite numbers; it holds NaN or infinity")
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:
+        return (array >> 8).astype(np.uint8)
     low, high = array.min(), array.max()
-    most = 1 if array.dtype.kind == "f" else 65_535
-    if low < 0 or high > most:
+    if array.dtype.kind != "f":  # 200 is bright in 8 bits and dark in 16, and such a type does not tell which
         raise BadItemError(
-            f"must hold numbers from 0 to 1, or whole numbers of 8 or 16 bits; got {array.dtype} from {low} to {high}"
+            f"must hold numbers from 0 to 1, or be of uint8 or uint16; got {array.dtype} from {low} to {high}. Convert "
+            "it, as with astype('uint8')"
         )
-    if most == 1:
-        return np.rint(array * 255).astype(np.uint8)
-    # of a type wider than 16 bits, only the values tell how they are meant
-    wide = array.dtype in (np.uint16, np.dtype(">u2")) or high > 255
-    return (array.astype(np.uint32) >> 8 if wide else array).astype(np.uint8)
+    if low < 0 or high > 1:
+        raise BadItemError(
+            f"must hold numbers from 0 to 1, or be of uint8 or uint16; got {array.dtype} from {low} to {high}"
+        )
+    return np.rint(array * 255).astype(np.uint8)

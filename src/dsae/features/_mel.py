@@ -49,6 +49,11 @@ class Mel:
         return max(1, self.n_samples // self.hop)
 
     @property
+    def n_bins(self) -> int:
+        """Frequencies of a transform."""
+        return self.n_fft // 2 + 1
+
+    @property
     def n_fft(self) -> int:
         """Samples of a transform: the first power of 2 that is at least two windows."""
         return 1 << (2 * self.window - 1).bit_length()
@@ -61,8 +66,8 @@ class Mel:
 
     @cached_property
     def filters(self) -> np.ndarray:
-        """Triangles, ``[n_mels, n_fft // 2 + 1]``."""
-        frequencies, edges = np.arange(self.n_fft // 2 + 1) * self.rate / self.n_fft, self.edges
+        """Triangles, ``[n_mels, n_bins]``."""
+        frequencies, edges = np.arange(self.n_bins) * self.rate / self.n_fft, self.edges
         rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
         falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
         return np.maximum(0, np.minimum(rising, falling))
@@ -70,10 +75,6 @@ class Mel:
     @cached_property
     def _inverse(self) -> np.ndarray:
         return np.linalg.pinv(self.filters)
-
-    @cached_property
-    def _gram(self) -> np.ndarray:
-        return self.filters.T @ self.filters
 
     @cached_property
     def _hann(self) -> np.ndarray:
@@ -108,7 +109,7 @@ class Mel:
         """Power of each frequency, of which bands are sums."""
         power, above = np.maximum(bands @ self._inverse.T, _LEAST), bands @ self.filters
         for _ in range(_POWER_STEPS):
-            power *= above / np.maximum(power @ self._gram, _LEAST)
+            power *= above / np.maximum((power @ self.filters.T) @ self.filters, _LEAST)
         return power
 
     def _transform(self, wave: np.ndarray) -> np.ndarray:

@@ -176,6 +176,7 @@ class _Work:
         self.told = Prepared(notes=list(found.notes), present=dict.fromkeys(found.kinds, 0))
         self._notes = {name: Notes() for name in found.kinds}
         self._table: Any = None
+        self._has_table = np.empty(0, bool)
 
     def fit(self, encoders: Mapping[str, Any]) -> None:
         """Encoders of all modalities; texts and tables are learned from."""
@@ -192,15 +193,27 @@ class _Work:
 
     def _fitted(self, name: str, kind: str, given: Any) -> Any:
         if kind == "table":
-            encoder = given or TableRows(missing="fill").fit(self.found.table)
-            self._table = encoder.transform(self.found.table)
-            return encoder
+            fitted = given is not None and hasattr(given, "schema_")
+            table: Any = given if fitted else clone(given or TableRows(missing="fill")).fit(self.found.table)
+            self._fill_table(name, table)
+            return table
         encoder = _DEFAULTS[kind]() if given is None else given
         if kind != "text" or getattr(encoder, "vocabulary_", None) is not None:
             return encoder.fit([]) if kind != "text" else encoder
         texts = [self._text(encoder, item) for item in self.found.items[name]]
         fresh: Any = clone(encoder)
         return fresh.fit([text for text in texts if text is not None])
+
+    def _fill_table(self, name: str, encoder: Any) -> None:
+        """Rows of the table, which are there where a cell is known; a joint model takes a row as a whole or not."""
+        known = encoder.known(self.found.table)
+        self._table = encoder.transform(self.found.table)
+        some, filled = known.any(axis=1), encoder.schema_.missing == "fill"
+        self._has_table = some & ~np.isnan(self._table).any(axis=1)
+        partly = int((some & ~known.all(axis=1)).sum())
+        if partly:
+            done = "are filled with means" if filled else 'count as missing; TableRows(missing="fill") would keep them'
+            self.told.notes.append(f"{partly} rows of {name!r} have empty cells and {done}.")
 
     def _text(self, encoder: Any, item: Any) -> str | None:
         """A text to learn from; one that cannot be read is told of when it is encoded."""
@@ -238,7 +251,7 @@ class _Work:
         encoder = self.told.encoders[name]
         if self.found.kinds[name] == "table":
             chosen = self._table[rows]
-            return chosen, ~np.isnan(chosen).any(axis=1), np.zeros(len(rows), bool)
+            return chosen, self._has_table[rows], np.zeros(len(rows), bool)
         values, failed = [], np.zeros(len(rows), bool)
         for i, row in enumerate(rows):
             item, value = self.found.items[name][row], None

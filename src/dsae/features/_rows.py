@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -13,10 +13,11 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from dsae.config import in_range, one_of, positive_int
 from dsae.features._coding import Coder, with_moments
 from dsae.features._describe import Choices, described
-from dsae.features._filled import filled
+from dsae.features._filled import filled, holes
 from dsae.features._frames import as_given, as_table
 from dsae.features._json import read_kind, to_json
 from dsae.features._schema import MISSING, Column, Schema
+from dsae.features._values import plain
 
 
 class TableRows(TransformerMixin, BaseEstimator):
@@ -63,6 +64,8 @@ class TableRows(TransformerMixin, BaseEstimator):
     >>> rows.inverse_transform(rows.transform(table)).equals(table)
     True
     """
+
+    kind: ClassVar[str] = "table"
 
     def __init__(
         self,
@@ -244,7 +247,14 @@ class TableRows(TransformerMixin, BaseEstimator):
 
     def present(self, X: Any) -> np.ndarray:
         """Which rows of a table have a value in any column that becomes a feature, bool ``[n_samples]``."""
-        return np.asarray(~np.isnan(self.transform(X)).all(axis=1))
+        return self.known(X).any(axis=1)
+
+    def known(self, X: Any) -> np.ndarray:
+        """Which cells have a value, in the columns that become features, bool ``[n_samples, n_columns]``."""
+        check_is_fitted(self)
+        table, container, _ = as_table("known", X)
+        self._check_columns(table, container)
+        return np.column_stack([~holes(plain(table.column(column.name))) for column, _ in self._coder.used])
 
     @property
     def field(self) -> tuple[int, ...]:
