@@ -227,7 +227,7 @@ def test_what_cannot_be_fitted_is_told_in_a_line(settings, X, message):
 def test_modalities_must_be_named():
     with pytest.raises(TypeError, match="a dict of names and encoders"):
         small("image").fit(views())
-    with pytest.raises(TypeError, match="must be a transformer"):
+    with pytest.raises(TypeError, match="must be a transformer of"):
         small({"image": 3}).fit(views())
 
 

@@ -37,7 +37,8 @@ def as_joint(
         Named in messages.
     X : mapping of str to rows, JointSource, stream of several parts, Batch, MuData, or AnnData with obsm
         Rows by modality: arrays, frames, sparse matrices, sources, or lists with None for what is missing. A row lacks
-        a modality if its key is absent, if its entry is None, or if the whole row is NaN.
+        a modality if its key is absent, if its entry is None, or if the whole row is NaN. ``(rows, present)`` are rows
+        that need no encoder, and which of them are there, bool ``[n_rows]`` or None.
     names : sequence of str, optional
         The modalities that there may be; by default those of ``X``.
     encode : callable, optional
@@ -47,7 +48,7 @@ def as_joint(
     training : bool
         Whether a model is to be trained on them: all modalities must then be there.
     blank : bool
-        Whether rows may have nothing at all.
+        Whether rows may have no modality.
 
     Returns
     -------
@@ -58,7 +59,7 @@ def as_joint(
     Raises
     ------
     ValueError
-        If a modality is unknown, lengths or widths differ, values are not finite, or a row has nothing at all.
+        If a modality is unknown, lengths or widths differ, values are not finite, or no modality is present in a row.
     TypeError
         If ``X`` is none of these.
     """
@@ -194,10 +195,17 @@ def _modality(
         values, has = values
     elif isinstance(values, (list, tuple)) or (getattr(values, "ndim", 2) == 1 and values.dtype.kind == "O"):
         values, has = _listed(verb, name, list(values))
-    has = np.asarray(has, bool) if has is not None and not np.all(has) else None
+    has = None if has is None else np.asarray(has, bool)
     if getattr(values, "is_small", False):
         values = values.load()
     source = in_memory(verb, values, training=training, missing="mask")
+    if has is not None and has.shape != (len(source),):
+        raise ValueError(
+            f"[{verb}] X[{name!r}] must have a bool for each of {len(source)} rows; got shape {has.shape}. Give "
+            "(rows, present)."
+        )
+    if has is not None and has.all():
+        has = None
     columns = source.column_names if names_of(values) is None else [str(column) for column in names_of(values) or ()]
     part = source.parts[TABLE]
     if columns is not None and len(columns) == part.n_features and part.column_names is None:

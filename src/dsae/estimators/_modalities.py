@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from dsae.config import (
     JointConfig,
@@ -24,9 +26,10 @@ from dsae.estimators._autoencoder import DeepSparseAutoencoder
 from dsae.estimators._base import warn
 from dsae.estimators._parameters import check_values, configure
 from dsae.estimators._warnings import advise_on_counts
-from dsae.runtime import encoded, folder_encoders
+from dsae.runtime import JointRuntime, check_encoders, encoded, folder_encoders
 
 _FEWEST = 16  # rows of a modality from which something can be learned
+_OF_AN_ENCODER = ("fit", "transform", "inverse_transform", "to_json")
 _WIDEST = 512  # hidden units by default; docs/design/joint.md
 _BY_MODALITY = ("hidden_layer_sizes", "decoder_layer_sizes", "activation", "output_activation", "loss", "density")
 _USUAL = {
@@ -43,36 +46,51 @@ class Modalities:
     ----------
     given : mapping of str to encoder or None, sequence of str, or None
         As the estimator's parameter; None takes those of the first rows.
+    last : JointRuntime, optional
+        The model that training goes on from, whose encoders are kept as they are: its weights know their vocabularies.
+
+    Raises
+    ------
+    TypeError
+        If something else is given.
     """
 
-    def __init__(self, given: Any) -> None:
+    def __init__(self, given: Any, last: JointRuntime | None = None) -> None:
         if given is not None and (isinstance(given, str) or not isinstance(given, Mapping | Sequence)):
             raise TypeError(
                 "modalities must be a dict of names and encoders, such as {'image': ImageRows((28, 28)), 'table': "
                 f"None}}; got {type(given).__name__}."
             )
         self.encoders: dict[str, Any] = {}
+        self._last = last
         self._given: dict[str, Any] = {}
         if given is not None:
             self._given = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
         for name, encoder in self._given.items():
             check_modality(name)
-            if encoder is not None and not hasattr(encoder, "transform"):
+            made = not isinstance(encoder, type) and all(hasattr(encoder, each) for each in _OF_AN_ENCODER)
+            if encoder is not None and not made:
+                got = f"the class {encoder.__name__}" if isinstance(encoder, type) else type(encoder).__name__
                 raise TypeError(
-                    f"modalities[{name!r}] must be a transformer, such as those of dsae.features, or None for rows of "
-                    f"numbers; got {type(encoder).__name__}."
+                    f"modalities[{name!r}] must be a transformer of dsae.features, such as ImageRows((28, 28)), or "
+                    f"None for rows of numbers; got {got}."
                 )
         self.names = tuple(self._given) if given is not None else None
 
     def training_rows(self, verb: str, X: Any) -> JointSource:
-        """Rows to train on; encoders are fitted to them."""
-        self.encoders = folder_encoders(X)
+        """Rows to train on; encoders are fitted to them, unless training goes on."""
+        if self._last is None:
+            self.encoders = folder_encoders(verb, X)
+        else:
+            check_encoders(verb, X, self._last.model.encoders)
+            self.encoders = dict(self._last.encoders)
         source = as_joint(verb, X, self.names, encode=self._fitted, training=True)
+        self._keep_fitted(verb, source)
         for name in source.parts:
             n = int(source.has(name).sum())
             if n < _FEWEST:
                 raise ValueError(
-                    f"[{verb}] A modality must be there in at least {_FEWEST} rows; {name!r} is in {n} of "
+                    f"[{verb}] A modality must be present in at least {_FEWEST} rows; {name!r} is in {n} of "
                     f"{len(source)}. Leave it out."
                 )
         for one, other in never_together(source):
@@ -87,22 +105,40 @@ class Modalities:
 
         def encode(name: str, values: Any) -> Any:
             encoder = self.encoders.get(name)
-            return values if encoder is None else encoded(encoder, values, source.parts[name].n_features)
+            return values if encoder is None else encoded(encoder, values)
 
         widths = {name: part.n_features for name, part in source.parts.items()}
         return as_joint(verb, X, tuple(source.parts), encode=encode, widths=widths, training=training)
 
     def _fitted(self, name: str, values: Any) -> Any:
         encoder = self._given.get(name)
-        if encoder is None or hasattr(values, "batches") or _is_matrix(values):
+        if hasattr(values, "batches") or (encoder is None and name not in self.encoders):
             return values
-        self.encoders[name] = clone(encoder)
-        self.encoders[name].fit(values)
+        if name not in self.encoders:
+            own: Any = clone(encoder)
+            own.fit(values)
+            self.encoders[name] = own
         return encoded(self.encoders[name], values)
 
-
-def _is_matrix(values: Any) -> bool:
-    return len(getattr(values, "shape", ())) == 2 and not hasattr(values, "columns")
+    def _keep_fitted(self, verb: str, source: JointSource) -> None:
+        """Take the given encoders of rows that came encoded, which must have been fitted to make them."""
+        for name, encoder in self._given.items():
+            if encoder is None or name in self.encoders:
+                continue
+            try:
+                encoder.to_json()
+                width = len(encoder.get_feature_names_out())
+            except NotFittedError:
+                raise ValueError(
+                    f"[{verb}] X[{name!r}] must hold what modalities[{name!r}] encodes; got rows, and an encoder that "
+                    "was not fitted to make them. Give the fitted one, or None."
+                ) from None
+            if width != source.parts[name].n_features:
+                raise ValueError(
+                    f"[{verb}] X[{name!r}] must have the {width} columns of its encoder; got "
+                    f"{source.parts[name].n_features}."
+                )
+            self.encoders[name] = deepcopy(encoder)
 
 
 def configure_joint(parameters: Mapping[str, Any], source: JointSource) -> tuple[JointConfig, TrainConfig]:

@@ -34,6 +34,8 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
     Rows are given by modality, ``{"image": images, "text": texts}``: arrays, data frames, scipy sparse matrices, which
     stay sparse, sources, MuData, AnnData with obsm, or lists of paths, bytes, arrays and texts where the modality has
     an encoder. A row lacks a modality if its key is absent, its entry is None, or all of it is NaN. Zero is a value.
+    What is given of a modality with an encoder goes through it, a matrix, too; rows that are encoded already come as
+    ``(rows, None)``, or as ``(rows, present)`` with a bool for each, from a fitted encoder, or from `open_rows`.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         As in `DeepSparseAutoencoder`.
     modality_dropout : float
         Share of the rows, in [0, 1], of which a training step encodes a random part of what they have. The loss is over
-        all that they have, so the model learns to conclude from one modality to the others.
+        all that they have, so the model learns to infer the others from one.
     weights : dict of str to float, optional
         How much each modality's loss counts; 1 by default. A loss is divided by its size where rows are predicted by
         their mean, and each modality is centred and scaled to unit root mean square, so none outweighs the others by
@@ -201,10 +203,10 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         refuse_unknown("fit", unknown)
         begun = time.perf_counter()
         train = trainer()
-        modalities = Modalities(self.modalities)
-        source = modalities.training_rows("fit", X)
         true_or_false("warm_start", self.warm_start)
         goes_on = self.warm_start and hasattr(self, "runtime_")
+        modalities = Modalities(self.modalities, self.runtime_ if goes_on else None)
+        source = modalities.training_rows("fit", X)
         config, settings = configure_joint(self.get_params(deep=False), source)
         earlier = self.history_ if goes_on else []
         start = self._start(config) if goes_on else None

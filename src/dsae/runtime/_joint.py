@@ -82,7 +82,7 @@ class JointRuntime:
 
     def _encode_items(self, name: str, values: Any) -> Any:
         encoder = self.encoders.get(name) if name in self.model.encoders else None
-        return values if encoder is None else encoded(encoder, values, self.modalities[name].config.n_features)
+        return values if encoder is None else encoded(encoder, values)
 
     def latents(self, parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Codes of each modality before they are joined, ``[n_rows, n_components]``."""
@@ -125,7 +125,7 @@ class JointRuntime:
         Raises
         ------
         ValueError
-            If a modality is unknown, lengths or widths differ, or a row has nothing at all.
+            If a modality is unknown, lengths or widths differ, or no modality is present in a row.
         """
         return self.codes(self.source("encode", X))
 
@@ -211,7 +211,7 @@ def check_encoders(verb: str, X: Any, encoders: Mapping[str, str]) -> None:
     ValueError
         If an encoder beside the files of ``X`` has other settings.
     """
-    for name, encoder in folder_encoders(X).items():
+    for name, encoder in folder_encoders(verb, X).items():
         if name in encoders and json.loads(encoder.to_json()) != json.loads(encoders[name]):
             raise ValueError(
                 f"[{verb}] {X} was made with another encoder of {name!r} than the model. Prepare it with the model's: "
@@ -219,8 +219,14 @@ def check_encoders(verb: str, X: Any, encoders: Mapping[str, str]) -> None:
             )
 
 
-def folder_encoders(X: Any) -> dict[str, Any]:
-    """The encoders that `dsae.features.prepare` has written beside the files of a stream, by modality."""
+def folder_encoders(verb: str, X: Any) -> dict[str, Any]:
+    """The encoders that `dsae.features.prepare` has written beside the files of a stream, by modality.
+
+    Raises
+    ------
+    ValueError
+        If their file is damaged.
+    """
     path = getattr(X, "path", None)
     if path is None or not gives_parts(X):
         return {}
@@ -229,18 +235,18 @@ def folder_encoders(X: Any) -> dict[str, Any]:
         return {}
     from dsae import features
 
-    return features.encoders_from_json(file.read_text(encoding="utf-8"))
+    try:
+        return features.encoders_from_json(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        why = "it is not UTF-8 text."
+    except ValueError as error:
+        why = str(error).removeprefix("[from_json] ")
+    raise ValueError(f"[{verb}] {file} must hold the encoders that dsae prepare has written: {why} Prepare it again.")
 
 
-def encoded(encoder: Any, values: Any, width: int | None = None) -> Any:
-    """Rows, and which of them are there, that a fitted encoder makes; what are rows already comes back as it is.
-
-    Lists, arrays of more than two dimensions and tables go through the encoder; a matrix of the encoder's own width
-    does not.
-    """
-    shape = getattr(values, "shape", ())
-    rows = len(shape) == 2 and not hasattr(values, "columns") and (width is None or shape[1] == width)
-    if rows or hasattr(values, "batches"):
+def encoded(encoder: Any, values: Any) -> Any:
+    """Rows, and which of them are there, that a fitted encoder makes; a source has rows already."""
+    if hasattr(values, "batches"):
         return values
     items = list(values) if isinstance(values, _ENTRIES) else values
     if hasattr(encoder, "transform_present"):  # of items that could not be read, too
