@@ -80,5 +80,5 @@ def test_problems_are_told(folder, tmp_path, capsys):
     assert "1.png must be an image" in capsys.readouterr().err
     assert run(["prepare", str(folder), "-o", str(tmp_path / "rows"), "--on-error", "skip"]) == 0
     told = capsys.readouterr()
-    assert "1 files could not be read; problems.txt in" in told.err
+    assert "1 files could not be read; problems.log in" in told.err
     assert "dropped             1\n" in told.out

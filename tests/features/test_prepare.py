@@ -200,7 +200,7 @@ def test_or_it_is_missing_or_skipped_counted_and_listed(on_error, ids, tmp_path)
     assert batch.ids.tolist() == ids
     assert len(done.problems) == 4
     assert done.n_dropped == 5 - len(ids)
-    text = (out / "problems.txt").read_text("utf-8")
+    text = (out / "problems.log").read_text("utf-8")
     assert text.splitlines() == done.problems
     for name, why in {"1.png": "truncated", "2.wav": "silent", "3.txt": "UTF-8", "4.png": "leads out of it"}.items():
         assert any(name in line and why in line for line in done.problems), name

@@ -11,7 +11,8 @@ from dsae.cli._beside import target_of, target_option
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
 from dsae.cli._output import show, show_table, targets, text
-from dsae.cli._several import encode_several, evaluate_several, translate_several
+from dsae.cli._several import encode_several, evaluate_several
+from dsae.cli._translate import translate_several
 from dsae.config import WRITTEN
 
 if TYPE_CHECKING:
@@ -185,8 +186,8 @@ def evaluate(
 def translate(model: str, data: str, output: str, kind: str | None, reading: dict[str, Any], to: str) -> None:
     """Another modality of what is in DATA: prepared rows, a picture, a sound, a text, or a folder of them.
 
-    MODEL has several modalities. What is made are files where the modality has an encoder (-o names a file, or a folder
-    for several), else rows.
+    MODEL has several modalities. What is made are files or a table where the modality has an encoder (-o names a file,
+    or a folder for several files), else rows.
     """
     runtime = load_model(model, several=True)
     if not is_joint(runtime):

@@ -96,3 +96,53 @@ def _stem(path: Path) -> str:
     endings = [end for kind in FORMATS.values() for end in kind.endings if path.name.lower().endswith(end)]
     # the longest: of x.csv.gz all of .csv.gz
     return path.name[: -max(map(len, endings))] if endings else path.name
+
+
+def progress(label: str) -> Any:
+    """A context of a bar on stderr, told how many rows are done, of how many; silent without a terminal."""
+    from contextlib import contextmanager
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    bar = Progress(
+        label,
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("", total=None)
+
+    @contextmanager
+    def shown() -> Any:
+        with bar:
+            yield lambda n, total: bar.update(task, completed=n, total=total)
+
+    return shown()
+
+
+def watched(label: str, source: Any) -> Any:
+    """A source whose batches move a bar."""
+    return _Watched(label, source)
+
+
+class _Watched:
+    def __init__(self, label: str, source: Any) -> None:
+        self._label, self._source = label, source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def batches(self, *args: Any, **kwargs: Any) -> Any:
+        done = 0
+        with progress(self._label) as told:
+            for batch in self._source.batches(*args, **kwargs):
+                yield batch
+                done += batch.n_rows
+                told(done, len(self._source))

@@ -9,7 +9,7 @@ import click
 
 from dsae.cli._files import names_between_commas
 from dsae.cli._options import OneOf
-from dsae.cli._output import show
+from dsae.cli._output import progress, show
 
 _ON_ERROR = ("raise", "missing", "skip")
 _TOLD = 10  # problems on stderr; the file has all
@@ -126,7 +126,7 @@ def prepare(
     """
     from dsae.features import prepare as prepared
 
-    with _progress() as progress:
+    with progress("prepare") as told:
         done = prepared(
             folder,
             output,
@@ -136,13 +136,13 @@ def prepare(
             text_columns=text_columns or (),
             exclude=exclude or (),
             on_error=on_error,
-            progress=progress,
+            progress=told,
         )
     for problem in done.problems[:_TOLD]:
         click.echo(f"dsae: {problem}", err=True)
     if done.problems:
         click.echo(
-            f"dsae: {len(done.problems)} files could not be read; problems.txt in {output} lists them.", err=True
+            f"dsae: {len(done.problems)} files could not be read; problems.log in {output} lists them.", err=True
         )
     for note in done.notes:
         click.echo(f"dsae: {note}", err=True)
@@ -186,29 +186,3 @@ def _encoders(path: str | None, settings: dict[str, Any]) -> dict[str, Any]:
         if chosen:
             made[kind] = make(**chosen)
     return made
-
-
-def _progress() -> Any:
-    """A bar on stderr, told how many rows are done; silent without a terminal."""
-    from contextlib import contextmanager
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    bar = Progress(
-        "prepare",
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("", total=None)
-
-    @contextmanager
-    def shown() -> Any:
-        with bar:
-            yield lambda n, total: bar.update(task, completed=n, total=total)
-
-    return shown()

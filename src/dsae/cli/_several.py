@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._output import columns, show, text
-from dsae.config import did_you_mean, plain
+from dsae.cli._output import columns, show, text, watched
+from dsae.config import plain
 
 if TYPE_CHECKING:
     from dsae.data import JointSource
@@ -43,6 +43,7 @@ _OPTIONS = (
         "--modality-weights", metavar="NAME=NUMBER,...", callback=_pairs(True), help="How much each loss counts."
     ),
 )
+_VALUES_AT_ONCE = 1 << 24  # of a modality, 64 MB
 NAMES = ("modality_dropout", "modality_losses", "modality_weights")
 
 
@@ -121,14 +122,39 @@ def fit_several(
 
 
 def rows_for(runtime: JointRuntime, verb: str, path: str, reading: Mapping[str, Any]) -> JointSource:
-    """Rows that `dsae prepare` has written, or files of one modality that the model has an encoder for.
+    """Rows that `dsae prepare` has written, or pictures, sounds and texts that the model has encoders for.
 
     Raises
     ------
     ValueError
         If ``path`` is neither.
     """
-    return runtime.source(verb, dict(_items(runtime, verb, path)) or _opened(path, reading))
+    from dsae.features import is_raw
+
+    raw = bool(runtime.model.encoders) and is_raw(path)
+    return runtime.source(verb, _raw(runtime, verb, path, reading) if raw else _opened(path, reading))
+
+
+def at_once(runtime: JointRuntime) -> int:
+    """Rows of a batch: fewer where a modality is wide."""
+    return max(1, min(4096, _VALUES_AT_ONCE // max(of.n_features for of in runtime.config.modalities.values())))
+
+
+def _raw(runtime: JointRuntime, verb: str, path: str, reading: Mapping[str, Any]) -> JointSource:
+    import numpy as np
+
+    from dsae.data import JointSource
+    from dsae.features import read_raw
+
+    taken = {"id_column", "label_column", "exclude"}
+    others = sorted(set(reading) - taken)
+    if others:
+        raise ValueError(f"--{others[0].replace('_', '-')} is for rows of numbers; {path} holds files. Leave it out.")
+    found = read_raw(verb, path, runtime.encoders, **reading)
+    labels = None
+    if found.labels is not None:  # as dsae prepare writes them
+        labels = np.array([None if label is None else str(label) for label in found.labels], object)
+    return JointSource(found.rows, found.present, ids=np.array(found.ids, object), labels=labels)
 
 
 def _opened(path: str, reading: Mapping[str, Any]) -> Any:
@@ -137,43 +163,10 @@ def _opened(path: str, reading: Mapping[str, Any]) -> Any:
     source = open_rows(path, **reading)
     if not gives_parts(source):
         raise ValueError(
-            f"{path} must hold several modalities, as dsae prepare writes them, or be a picture, a sound or a text; it "
+            f"{path} must hold several modalities, as dsae prepare writes them, or pictures, sounds and texts; it "
             "holds plain rows."
         )
     return source
-
-
-_ENDINGS = {
-    "image": (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
-    "audio": (".wav", ".flac", ".ogg", ".mp3"),
-    "text": (".txt",),
-}
-
-
-def _items(runtime: JointRuntime, verb: str, path: str) -> Iterator[tuple[str, list[Any]]]:
-    """The modality of a file, or of a folder of such files, with what its encoder takes."""
-    files = sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]
-    kinds = {kind for file in files for kind, endings in _ENDINGS.items() if file.suffix.lower() in endings}
-    if not kinds:
-        return
-    if len(kinds) > 1:
-        raise ValueError(f"{path} holds files of {' and '.join(sorted(kinds))}; make rows of them with dsae prepare.")
-    (kind,) = kinds
-    named = [name for name, encoder in runtime.encoders.items() if getattr(encoder, "kind", None) == kind]
-    if len(named) != 1:
-        raise ValueError(f"[{verb}] The model must have one modality of {kind}s to take {path}; it has {len(named)}.")
-    chosen = [file for file in files if file.suffix.lower() in _ENDINGS[kind]]
-    yield named[0], [file if kind == "text" else str(file) for file in chosen]
-
-
-def stems_of(path: str, n: int) -> list[str]:
-    """Names of ``n`` files that are made of those at ``path``."""
-    if Path(path).is_dir():
-        endings = {ending for kind in _ENDINGS.values() for ending in kind}
-        files = [file.stem for file in sorted(Path(path).iterdir()) if file.suffix.lower() in endings]
-        if len(files) == n:
-            return files
-    return [Path(path).stem] if n == 1 else [f"{i:0{len(str(n - 1))}}" for i in range(n)]
 
 
 def encode_several(runtime: JointRuntime, path: str, output: str, kind: str | None, reading: dict[str, Any]) -> None:
@@ -184,7 +177,7 @@ def encode_several(runtime: JointRuntime, path: str, output: str, kind: str | No
     names = [f"dsa{i}" for i in range(runtime.config.n_components)]
     first = next(iter(source.batches(1)))
     with writing(output, len(source), names, None if first.ids is None else "id", kind) as writer:
-        for batch in source.batches(4096):
+        for batch in watched("encode", source).batches(at_once(runtime)):
             writer.write(runtime.join(runtime.latents(batch.parts), batch.present or {}), batch.ids)
 
 
@@ -193,14 +186,10 @@ def evaluate_several(runtime: JointRuntime, path: str, as_json: bool, reading: d
     from dsae.metrics import fvu_table
 
     source = rows_for(runtime, "evaluate", path, reading)
-    table = fvu_table(runtime, source)
+    table = fvu_table(runtime, watched("evaluate", source))
     model = runtime.model
     facts: dict[str, Any] = {"n_samples": len(source), "density": model.density, "nnz": model.nnz, "fvu": table}
-    labels = _labels(source)
-    if labels is not None:
-        from dsae.estimators import MultimodalAutoencoder
-
-        facts["coherence"] = MultimodalAutoencoder.of(model).coherence(source, labels)
+    facts |= _coherence(runtime, source)
     if as_json:
         show(facts, as_json)
         return
@@ -215,37 +204,6 @@ def matrix(title: str, table: Mapping[str, Mapping[str, float]]) -> str:
     made = list(next(iter(table.values())))
     lines = [[title, *(f"> {name}" for name in made)]]
     return columns(lines + [[given, *(text(row.get(to, float("nan"))) for to in made)] for given, row in table.items()])
-
-
-def translate_several(
-    runtime: JointRuntime, path: str, to: str, output: str, kind: str | None, reading: dict[str, Any]
-) -> None:
-    """Write a modality made from others: files, where it has an encoder, else rows."""
-    if to not in runtime.names:
-        hint = did_you_mean(to, runtime.names) or f" Known: {', '.join(runtime.names)}."
-        raise ValueError(f"--to must be a modality of the model; got {to!r}.{hint}")
-    source = rows_for(runtime, "translate", path, reading)
-    rows = runtime.decode(runtime.codes(source), to)
-    encoder = runtime.encoders.get(to) if runtime.model.encoders else None
-    if encoder is None or not hasattr(encoder, "to_bytes"):
-        from dsae.data import write_rows
-
-        names = runtime.modalities[to].model.feature_names or [f"x{i}" for i in range(rows.shape[1])]
-        write_rows(output, rows, list(names), kind)
-        return
-    made = [encoder.to_bytes(value) for value in encoder.inverse_transform(rows)]
-    if len(made) == 1 and not Path(output).is_dir() and output != "-":
-        Path(output).write_bytes(made[0])
-        return
-    if output == "-":
-        if len(made) > 1:
-            raise ValueError(f"-o must be a folder for {len(made)} files.")
-        sys.stdout.buffer.write(made[0])
-        return
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    for stem, content in zip(stems_of(path, len(made)), made, strict=True):
-        (folder / f"{stem}{encoder.suffix}").write_bytes(content)
 
 
 def report_several(runtime: JointRuntime, path: str, output: str, reading: dict[str, Any]) -> None:
@@ -268,7 +226,11 @@ def compare_several(
     given: dict[str, Any] = estimator_of(parameters, several).get_params(deep=False)
     if test is None:
         source, test = source.split(0.2, int(given["random_state"] or 0))
-    compared = compare_joint(source, test, _labels(test), **given)
+    labels = _labels(test)
+    if labels is not None and any(label is None for label in labels):
+        click.echo("dsae: test rows without a label are left out", err=True)
+        test, labels = _labelled(test, labels != None), labels[labels != None]  # noqa: E711 by element
+    compared = compare_joint(source, test, labels, **given)
     runtime = compared.models["DSA"]
     runtime.save(folder / "model")
     (folder / "comparison.json").write_text(compared.to_json() + "\n", encoding="utf-8")
@@ -282,8 +244,44 @@ def compare_several(
 
 
 def _labels(source: Any) -> Any:
-    """Classes of all rows, where they have some."""
+    """Classes of all rows, None where a row has none, or None where no row has one."""
     import numpy as np
 
     found = [batch.labels for batch in source.batches(4096)]
-    return None if any(some is None for some in found) else np.concatenate(found)
+    if any(some is None for some in found):
+        return None
+    labels = np.concatenate([np.asarray(some, object) for some in found])
+    labels[[label is None or label != label for label in labels]] = None
+    return None if all(label is None for label in labels) else labels
+
+
+def _coherence(runtime: JointRuntime, source: Any) -> dict[str, Any]:
+    """How often what is made is of the class, over the rows that have one; a line says why where it cannot be told."""
+    from dsae.estimators import MultimodalAutoencoder
+
+    labels = _labels(source)
+    if labels is None:
+        return {}
+    known = labels != None  # noqa: E711 by element
+    facts: dict[str, Any] = {} if known.all() else {"n_unlabelled": int((~known).sum())}
+    if len(set(labels[known])) < 2:
+        click.echo("dsae: coherence is left out; it needs labels of two classes or more", err=True)
+        return facts
+    try:
+        rows, classes = _labelled(source, known), labels[known].astype(str)
+        facts["coherence"] = MultimodalAutoencoder.of(runtime.model).coherence(rows, classes)
+    except ValueError as error:  # the errors of reconstruction are known by then
+        click.echo(f"dsae: coherence is left out: {error}", err=True)
+    return facts
+
+
+def _labelled(source: Any, known: Any) -> Any:
+    """The rows that have a label."""
+    from dsae.data import JointSource
+
+    if known.all():
+        return source
+    if not isinstance(source, JointSource):
+        batch = source.load()
+        source = JointSource(batch.parts, batch.present, parts=source.parts)
+    return source[known]

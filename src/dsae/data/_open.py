@@ -30,7 +30,7 @@ _STDIN = "standard input"
 _WITH_KEY = "|".join(re.escape(ending) for kind in FORMATS.values() if "key" in kind.takes for ending in kind.endings)
 _ALWAYS_TAKEN = ("n_features", "whole", "texts")
 # Beside the files of a Hugging Face data set, and of those of `dsae prepare`.
-_NO_ROWS = ("dataset_info.json", "state.json", "encoders.json", "problems.txt")
+_NO_ROWS = ("dataset_info.json", "state.json", "encoders.json", "problems.log")
 
 
 def open_rows(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dsae.features._image import ImageRows as ImageRows
     from dsae.features._prepare import Prepared as Prepared
     from dsae.features._prepare import prepare as prepare
+    from dsae.features._raw import is_raw as is_raw
+    from dsae.features._raw import read_raw as read_raw
     from dsae.features._rows import TableRows as TableRows
     from dsae.features._text import TextRows as TextRows
 
@@ -29,6 +31,8 @@ _HOMES = {
     "prepare": "_prepare",
     "TableRows": "_rows",
     "TextRows": "_text",
+    "is_raw": "_raw",
+    "read_raw": "_raw",
     "fit_table": "_files",
     "open_table": "_files",
     "restored": "_files",

@@ -23,7 +23,7 @@ from dsae.features._rows import TableRows
 from dsae.features._tars import Slice
 from dsae.features._text import TextRows
 
-ENCODERS, PROBLEMS = "encoders.json", "problems.txt"
+ENCODERS, PROBLEMS = "encoders.json", "problems.log"
 ON_ERROR = ("raise", "missing", "skip")
 _ROWS_AT_ONCE = 256  # read before they are written; any such number does
 _DEFAULTS = {"image": ImageRows, "audio": AudioRows, "text": TextRows}
