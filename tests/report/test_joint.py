@@ -51,11 +51,47 @@ def test_a_page_is_one_file_without_scripts(fitted, tmp_path):
     assert saved.read_text().startswith("<!doctype html>")
 
 
-def test_names_from_elsewhere_are_only_text(tmp_path):
+def test_names_from_elsewhere_are_only_text():
     import pandas as pd
 
     evil = "<script>alert(1)</script>"
-    frame = pd.DataFrame({evil: np.arange(40.0), "b": np.arange(40.0) % 3})
+    frame = pd.DataFrame({evil: np.arange(40.0), "b": [["red", "<i>blue"][i % 2] for i in range(40)]})
     X = {"table": frame, "other": np.random.default_rng(0).random((40, 3))}
     mm = MultimodalAutoencoder({"table": TableRows(), "other": None}, n_components=2, density=0.5, max_iter=1).fit(X)
-    assert "<script" not in joint_table(mm.runtime_, mm.runtime_.source("table", X)).html
+    html = joint_table(mm.runtime_, mm.runtime_.source("table", X), n=40).html
+    assert "<script" not in html
+    assert "<i>" not in html
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt; ") == 40 * 4  # given, and made of each and of both
+    assert html.count("b &lt;i&gt;blue") >= 20
+
+
+def test_a_table_is_shown_in_its_own_values():
+    import pandas as pd
+
+    frame = pd.DataFrame({"age": np.arange(100, 140), "colour": ["red", "blue"] * 20})
+    X = {"table": frame, "other": np.random.default_rng(0).random((40, 3))}
+    mm = MultimodalAutoencoder({"table": TableRows(), "other": None}, n_components=2, density=0.5, max_iter=1).fit(X)
+    html = joint_table(mm.runtime_, mm.runtime_.source("table", X), n=40).html
+    assert all(f"age {age}<br>colour {colour}" in html for age, colour in zip(frame.age, frame.colour, strict=True))
+
+
+def test_features_of_texts_that_have_no_words_have_names():
+    from dsae.features import TextRows
+
+    texts = ["a red house", "a blue boat"] * 10
+    X = {"text": texts, "other": np.random.default_rng(0).random((20, 3))}
+    encoders = {"text": TextRows(weights="hashing", max_features=64), "other": None}
+    mm = MultimodalAutoencoder(encoders, n_components=2, density=0.5, max_iter=1).fit(X)
+    assert "hash" in joint_table(mm.runtime_, mm.runtime_.source("table", X)).html
+
+
+def test_wide_sparse_rows_stay_sparse(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = {"text": sp.random(40, 300, 0.05, "csr", np.float32, random_state=0), "other": rng.random((40, 3))}
+    mm = MultimodalAutoencoder(n_components=2, density=0.5, max_iter=1).fit(X)
+    source, dense = mm.runtime_.source("table", X), sp.csr_matrix.toarray
+    wanted = mm.table(X).html
+    heights = []
+    monkeypatch.setattr(sp.csr_matrix, "toarray", lambda X, *a, **k: heights.append(X.shape[0]) or dense(X, *a, **k))
+    assert joint_table(mm.runtime_, source).html == wanted
+    assert max(heights) == 1  # those shown

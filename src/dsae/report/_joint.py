@@ -25,6 +25,7 @@ from dsae.runtime import JointRuntime
 
 _SHOWN = 6  # rows, each with a cell for every set given and every modality made
 _STRONGEST = 5  # features of a row of numbers
+_COLUMNS = 12  # of a table
 _WORDS = 6
 _ROWS = 512  # by which ranges of values are known
 _MOST_BYTES = 300_000  # of a sound: a page stays small enough to be sent
@@ -50,14 +51,13 @@ class JointPictures:
         for name, part in batch.parts.items():
             has = (batch.present or {}).get(name)
             rows = part if has is None or not has.any() else part[has]
-            dense = np.asarray(rows.toarray() if sp.issparse(rows) else rows)
-            self._ranges[name] = float(dense.min()), float(dense.max())
-            self._moments[name] = dense.mean(axis=0), dense.std(axis=0)
+            self._ranges[name] = float(rows.min()), float(rows.max())
+            self._moments[name] = _mean_and_spread(rows)
             model = runtime.modalities[name].model
-            self._names[name] = model.feature_names or [f"x{i}" for i in range(model.config.n_features)]
-            self._shapes[name] = self._shape(name, source, dense, model.feature_names is not None or sp.issparse(rows))
+            self._names[name] = model.feature_names or _names(self._encoders.get(name), model.config.n_features)
+            self._shapes[name] = self._shape(name, source, rows, model.feature_names is not None or sp.issparse(rows))
 
-    def _shape(self, name: str, source: JointSource, rows: np.ndarray, named: bool) -> tuple[int, int] | None:
+    def _shape(self, name: str, source: JointSource, rows: Any, named: bool) -> tuple[int, int] | None:
         known = getattr(self._encoders.get(name), "field", None)
         fields = source.parts[name].fields
         shape = tuple(known or (fields[0].shape if len(fields) == 1 else ()))
@@ -69,7 +69,9 @@ class JointPictures:
         """One row."""
         encoder = self._encoders.get(name)
         kind = getattr(encoder, "kind", None)
-        if kind == "text":
+        if hasattr(encoder, "to_arrow"):
+            return _values(encoder.to_arrow(row[None]))
+        if kind == "text" and encoder.weights != "hashing":  # type: ignore[union-attr]
             (words,) = encoder.inverse_transform(row[None])  # type: ignore[union-attr]
             return tag("span", escape(" ".join([words] if isinstance(words, str) else (words or [])[:_WORDS])))
         shape = self._shapes[name]
@@ -97,6 +99,28 @@ class JointPictures:
         if len(content) > _MOST_BYTES:
             return ""
         return "<br>" + tag("audio", controls="", src="data:audio/wav;base64," + base64.b64encode(content).decode())
+
+
+def _mean_and_spread(rows: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Of each column; a sparse matrix stays one."""
+    if not sp.issparse(rows):
+        return rows.mean(axis=0), rows.std(axis=0)
+    mean = np.asarray(rows.mean(axis=0, dtype=np.float64)).ravel()
+    squares = np.asarray(rows.power(2).mean(axis=0, dtype=np.float64)).ravel()
+    return mean, np.sqrt(np.maximum(squares - mean**2, 0))
+
+
+def _names(encoder: Any, n: int) -> list[str]:
+    return [f"x{i}" for i in range(n)] if encoder is None else [str(name) for name in encoder.get_feature_names_out()]
+
+
+def _values(table: Any) -> str:
+    """The first columns of the only row of a table."""
+    shown = list(table.slice(0, 1).to_pylist()[0].items())[:_COLUMNS]
+    more = [] if table.num_columns <= _COLUMNS else [f"and {table.num_columns - _COLUMNS:,} more"]
+    told = ((name, number(value) if isinstance(value, float) else value) for name, value in shown)
+    lines = (f"{escape(str(name))} {'' if value is None else escape(str(value))}" for name, value in told)
+    return tag("small", "<br>".join([*lines, *more]))
 
 
 def _picture(uri: str) -> str:
