@@ -1,6 +1,7 @@
 """The estimator of several modalities."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -168,6 +169,30 @@ def test_more_rows_may_lack_what_the_first_had(tmp_path):
     mm.save(tmp_path / "model")
     again = MultimodalAutoencoder.load(tmp_path / "model").partial_fit(X)
     np.testing.assert_array_equal(again.transform(X), mm.partial_fit(X).transform(X))
+
+
+def test_rows_after_a_fit_may_lack_what_it_had(tmp_path):
+    X, mm = views(), small(max_iter=40).fit(views())
+    before, score = mm.runtime_.model.learning, mm.score(views(1))
+    mm.save(tmp_path / "model")
+    again = MultimodalAutoencoder.load(tmp_path / "model")
+    for one in (mm, again):
+        for _ in range(3):
+            one.partial_fit({"image": X["image"]})
+    after = mm.runtime_.model.learning
+    assert after["factors"] == before["factors"]
+    for name, deviation in before["deviations"].items():
+        np.testing.assert_array_equal(after["deviations"][name], deviation)
+    np.testing.assert_array_equal(mm.transform(X), again.transform(X))
+    assert mm.score(views(1)) > score - 0.2
+
+
+def test_the_first_rows_have_all_modalities():
+    X, mm = views(), small(max_iter=1).fit(views())
+    bare = MultimodalAutoencoder.of(replace(mm.runtime_.model, learning=None))
+    with pytest.raises(ValueError, match="'sound' is absent"):
+        bare.partial_fit({"image": X["image"], "word": X["word"]})
+    assert bare.partial_fit(X).n_iter_ == 2
 
 
 def test_a_fit_goes_on_from_the_last(fitted):

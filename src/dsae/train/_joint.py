@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from dsae.train._loop import fit
 from dsae.train._stages import side_by_side
 from dsae.train._start import start_extras, start_model
 
+MOMENTS = ("mean", "scale", "target_mean", "target_scale")
+"""The buffers of an autoencoder by which its rows are centred and scaled."""
 _SAMPLE = 512  # rows that tell how large a loss is at the start
 
 
@@ -71,7 +74,7 @@ def fit_joint(
     stages = side_by_side(model_config, config, joint_nnz(model_config), seed)
 
     def trained() -> JointModel:
-        return as_model(model)
+        return replace(as_model(model), learning=begun.kept())
 
     how = (validation, verbose, None, checkpoints, events, trained, None, begun.deviations)
     told = fit(model, training, stages, config, seed, *how)  # type: ignore[arg-type]
@@ -100,6 +103,14 @@ class JointStart:
     def deviations(self) -> dict[str, np.ndarray]:
         """Standard deviation of every feature, by modality."""
         return {name: deviation for name, (_, deviation) in self.moments.items()}
+
+    def kept(self) -> dict[str, Any]:
+        """What more rows are measured by, in which a modality may be absent: see `dsae.train.learn_joint`."""
+        buffers = {
+            name: {each: getattr(self.model.of(name), each).cpu().numpy().copy() for each in MOMENTS}
+            for name in self.model.config.names
+        }
+        return {"factors": self.model.factors, "deviations": self.deviations, "moments": buffers}
 
     @classmethod
     def of(
