@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +80,50 @@ def test_saving_again_leaves_no_file_behind(joint, tmp_path):
     n_files = len(list(folder.rglob("*")))
     store.write_joint(folder, joint)
     assert len(list(folder.rglob("*"))) == n_files
+
+
+def test_saving_another_model_leaves_no_file_of_the_first(joint, make_model, tmp_path):
+    encoder = '{"format": "dsae rows", "format_version": 1, "kind": "text"}'
+    folder = store.write_joint(tmp_path / "model", replace(joint, encoders={"text": encoder}))
+    (folder / "notes").mkdir()
+    (folder / "notes" / "config.json").write_text("{}")
+    models = {"image": joint.models["image"], "zz": make_model(3, 5, hidden_layer_sizes=(6,), code_activation="relu")}
+    other = store.JointModel(
+        JointConfig({name: model.config for name, model in models.items()}),
+        models,
+        dict.fromkeys(models, np.ones(5, np.float32)),
+    )
+    store.write_joint(folder, other)
+    fresh = store.write_joint(tmp_path / "fresh", other)
+
+    def names(of):
+        return {str(path.relative_to(of)) for path in of.rglob("*") if "-" not in path.name}
+
+    assert names(folder) == names(fresh) | {"notes", "notes/config.json"}
+    assert set(store.read_joint(folder).models) == {"image", "zz"}
+
+
+def test_no_modality_is_called_like_a_file_of_the_folder(joint, tmp_path):
+    encoder = '{"format": "dsae rows", "format_version": 1, "kind": "text"}'
+    model = replace(joint, encoders={"text": encoder}, learning={"factors": {}})
+    folder = store.write_joint(tmp_path / "model", model)
+    files = {path.name for path in folder.iterdir() if path.is_file()}
+    named = {f"{Path(name).stem.partition('-')[0]}{Path(name).suffix}" for name in files}
+    assert named == {"joint.json", "joint.safetensors", "learning.safetensors", "encoders.json", "README.md"}
+    for name in (*named, *(name.upper() for name in named)):
+        with pytest.raises(ValueError, match="like a file of a model"):
+            JointConfig({name: joint.models["image"].config})
+
+
+@each(name=["sound.", "sound ", "CON", "nul.x", "\u6f22" * 40])
+def test_a_modality_has_a_name_that_every_folder_may_have(joint, name):
+    with pytest.raises(ValueError, match=r"Rename it\."):
+        JointConfig({name: joint.models["image"].config})
+
+
+def test_modalities_differ_by_more_than_case(joint):
+    with pytest.raises(ValueError, match="'Image' and 'image'"):
+        JointConfig(dict.fromkeys(("Image", "image"), joint.models["image"].config))
 
 
 def test_nothing_else_is_written_over(joint, make_model, tmp_path):

@@ -11,7 +11,16 @@ from dsae.config._checks import in_range, known_keys
 from dsae.config._losses import loss_of
 from dsae.config._model import AutoencoderConfig
 
-_LONGEST_NAME = 100
+_LONGEST_NAME = 100  # bytes: the files of a modality lie in a folder of that name
+_OF_THE_FOLDER = (
+    "joint.json",
+    "joint.safetensors",
+    "learning.safetensors",
+    "encoders.json",
+    "readme.md",
+    "config.json",
+)
+_OF_WINDOWS = ("con", "prn", "aux", "nul")  # devices, which no folder may be called like
 _FIELDS = ("modalities", "losses", "weights", "modality_dropout")
 
 
@@ -46,8 +55,11 @@ class JointConfig:
         names = tuple(self.modalities)
         if not names:
             raise ValueError("A joint model must have a modality; got none.")
+        alike: dict[str, str] = {}
         for name in names:
             check_modality(name)
+            if (other := alike.setdefault(name.casefold(), name)) != name:
+                raise ValueError(f"Modalities must differ by more than case; got {other!r} and {name!r}. Rename one.")
         codes = {(c.n_components, c.code_activation, c.k) for c in self.modalities.values()}
         if len(codes) > 1:
             raise ValueError(f"All modalities must have one code (n_components, code_activation, k); got {codes}.")
@@ -139,9 +151,11 @@ class JointConfig:
 
 def check_modality(name: Any) -> None:
     """Raise unless ``name`` can be that of a modality, which is also the name of a folder and of a column."""
-    plain = isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_NAME
-    if not plain or name[0] in "._ " or set(name) & set('/\\:*?"<>|+') or name in ("id", "label"):
+    plain = isinstance(name, str) and name.isprintable() and 0 < len(name.encode()) <= _LONGEST_NAME
+    if not plain or name[0] in "._ " or name[-1] in ". " or set(name) & set('/\\:*?"<>|+') or name in ("id", "label"):
         raise ValueError(
             "A modality must have a name that a folder may have, without + and other than id and label; got "
             f"{name!r:.60}. Rename it."
         )
+    if name.casefold() in _OF_THE_FOLDER or name.casefold().partition(".")[0] in _OF_WINDOWS:
+        raise ValueError(f"A modality must not be called like a file of a model or a device; got {name!r}. Rename it.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -12,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from dsae.config import JointConfig
-from dsae.store._commit import Committed, commit, committed, holds_only, write_beside
+from dsae.store._commit import Committed, commit, committed, holds_only, parse_json, read_text, write_beside
+from dsae.store._header import FORMAT
 from dsae.store._model import WEIGHTS, Model, check_finite, header_of, model_of
 from dsae.store._state import state_from_bytes, state_to_bytes, tensors_from_bytes, tensors_to_bytes
 from dsae.store._weights import weights_to_bytes
 
 JOINT_HEAD, _FORMAT, _VERSION = "joint.json", "dsae joint", 1
 _WEIGHTS, _LEARNING = "joint.safetensors", "learning.safetensors"
+_ENCODERS, _SEVERAL, _ENDING = "encoders.json", "dsae encoders", ".safetensors"
 _LARGEST_ENCODER = 1 << 27  # characters
 
 
@@ -91,16 +94,35 @@ def write_joint(folder: str | Path, model: JointModel) -> Path:
         listed = {WEIGHTS: found.listed.get(f"{name}/{WEIGHTS}")}
         write_beside(target / name / "config.json", {**header, "commit": found.content["commit"], "files": listed})
     if model.encoders:  # as `dsae prepare` takes them; joint.json is what is read
-        write_beside(target / "encoders.json", _for_prepare(model.encoders))
+        write_beside(target / _ENCODERS, _for_prepare(model.encoders))
+    else:
+        _forget(target / _ENCODERS, _SEVERAL)
     write_beside(target / "README.md", _card(model))
+    for path in list(target.iterdir()):
+        gone = path.name not in found.content["modalities"]  # of a joint model that was here before
+        if gone and not any(path.glob(f"*{_ENDING}")) and _forget(path / "config.json", FORMAT):
+            with contextlib.suppress(OSError):
+                path.rmdir()
     return target
+
+
+def _forget(path: Path, form: str) -> bool:
+    """Remove a file that was written beside the commit of an earlier model, if it is one."""
+    if path.parent.is_symlink() or path.is_symlink() or not path.is_file():
+        return False
+    with contextlib.suppress(ValueError, OSError):
+        content = parse_json(path, read_text(path))
+        if isinstance(content, dict) and content.get("format") == form:
+            path.unlink()
+            return True
+    return False
 
 
 def _for_prepare(encoders: dict[str, str]) -> dict[str, Any]:
     """One file of all encoders, in the form of `dsae.features.encoders_to_json`."""
     known = {name: json.loads(text) for name, text in encoders.items()}
     rest = {name: {k: v for k, v in of.items() if k not in ("format", "format_version")} for name, of in known.items()}
-    return {"format": "dsae encoders", "format_version": 1, "modalities": rest}
+    return {"format": _SEVERAL, "format_version": 1, "modalities": rest}
 
 
 def check_joint_target(folder: str | Path) -> None:
