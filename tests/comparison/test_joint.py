@@ -32,6 +32,20 @@ def test_all_models_are_measured_on_the_same_rows(compared):
     assert table.row_count == 3 + 21 + 12
 
 
+def test_single_models_are_trained_as_the_joint_one(monkeypatch):
+    from dsae.comparison import _joint as module
+
+    plans, made = [], module.DeepSparseAutoencoder
+    monkeypatch.setattr(module, "DeepSparseAutoencoder", lambda **plan: plans.append(plan) or made(**plan))
+    how = {"batch_size": 32, "learning_rate_init": 0.004, "l1": 1e-5, "l2": 1e-6, "shrink": "set", "block_size": 1}
+    how |= {"mask": 0.2, "emphasis": 2.0, "precision": "float32", "device": "cpu"}
+    few = {"n_components": 4, "density": 0.4, "max_iter": 1, "random_state": 0}
+    compare_joint(views(), views(1), verbose=0, **few, **how)
+    fitted = [plan for plan in plans if plan]
+    assert len(fitted) == 3
+    assert all(plan[name] == value for plan in fitted for name, value in how.items())
+
+
 def test_the_linear_map_is_exact_where_the_truth_is_linear():
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(400, 3))

@@ -20,6 +20,7 @@ from dsae.metrics import coherence, evaluate, fvu_table
 
 SPARSE, DENSE, SINGLE, LINEAR = "DSA", "dense twin", "single models", "PCA + least squares"
 _TWIN = {"density": 1.0, "shrink": "none", "l1": 0.0, "block_size": 1}
+_ITS_OWN = ("warm_start", "checkpoint", "checkpoint_every", "verbose")
 
 
 class LinearJoint:
@@ -210,11 +211,18 @@ def _singles(
         own = {key: getattr(config, key) for key in ("n_components", "hidden_layer_sizes", "decoder_layer_sizes")}
         own |= {key: getattr(config, key) for key in ("activation", "code_activation", "density", "k")}
         own |= {"output_activation": config.output_activation, "input_transform": config.input_transform}
-        rows = source.of(name)
-        dsa = DeepSparseAutoencoder(**own, loss=of.loss, max_iter=n_epochs, random_state=seed).fit(rows)
+        plan = {**_shared(mm), **own, "loss": of.loss, "max_iter": n_epochs, "random_state": seed}
+        dsa = DeepSparseAutoencoder(**plan).fit(source.of(name))
         errors[name] = {name: evaluate(dsa.runtime_, test.of(name), metrics=["fvu"])["fvu"]}
         nnz, seconds, size = nnz + dsa.nnz_, seconds + dsa.fit_time_, size + dsa.nnz_ / dsa.density_
     return errors, {"nnz": nnz, "density": nnz / size, "fit_seconds": seconds}
+
+
+def _shared(mm: MultimodalAutoencoder) -> dict[str, Any]:
+    """How the joint model was trained, as far as a model of one modality can be trained so, too."""
+    known = DeepSparseAutoencoder().get_params(deep=False)
+    given = mm.get_params(deep=False)
+    return {name: value for name, value in given.items() if name in known and name not in _ITS_OWN}
 
 
 def _in_memory(source: Any) -> JointSource:

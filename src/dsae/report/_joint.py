@@ -70,7 +70,7 @@ class JointPictures:
         encoder = self._encoders.get(name)
         kind = getattr(encoder, "kind", None)
         if hasattr(encoder, "to_arrow"):
-            return _values(encoder.to_arrow(row[None]))
+            return _values(encoder.to_arrow(row[None]))  # type: ignore[union-attr]
         if kind == "text" and encoder.weights != "hashing":  # type: ignore[union-attr]
             (words,) = encoder.inverse_transform(row[None])  # type: ignore[union-attr]
             return tag("span", escape(" ".join([words] if isinstance(words, str) else (words or [])[:_WORDS])))
