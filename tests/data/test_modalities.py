@@ -219,3 +219,21 @@ def test_a_file_that_lies_is_refused(change, message, tmp_path):
     edited(path, **change)
     with pytest.raises(ValueError, match=rf"^\[read\] {path} must be a whole .*parquet file; .*{message}"):
         open_rows(path).load()
+
+
+def test_files_that_differ_in_form_or_names_are_refused(tmp_path):
+    def write(name, *modalities):
+        with ModalityWriter(tmp_path / "one", list(modalities), False) as writer:
+            rows = {each.name: sp.csr_matrix((2, 5)) if each.sparse else np.zeros((2, 5)) for each in modalities}
+            writer.write(rows, {each.name: np.ones(2, bool) for each in modalities}, ["a", "b"], None)
+        return (tmp_path / "one" / "part-00000.parquet").rename(tmp_path / "rows" / name)
+
+    for folder in ("one", "rows"):
+        (tmp_path / folder).mkdir()
+    write("a.parquet", Modality("x", (5,)), Modality("y", (5,)))
+    write("b.parquet", Modality("x", (5,), sparse=True), Modality("y", (5,)))
+    with pytest.raises(ValueError, match=r"b.parquet must have 'x' as a.parquet has it, dense; got sparse rows"):
+        open_rows(tmp_path / "rows")
+    write("b.parquet", Modality("x", (5,)), Modality("z", (5,)))
+    with pytest.raises(ValueError, match=r"b.parquet must have the fields of a.parquet, x, y; got x, z"):
+        open_rows(tmp_path / "rows")

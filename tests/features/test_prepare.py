@@ -97,6 +97,88 @@ def test_classes_within_modalities(tmp_path):
     assert batch.labels.tolist() == ["a", "a", "b", "b"]
 
 
+@each({"name": ["README.txt", "cover.png", "0.wav"]})
+def test_a_file_beside_subfolders_of_modalities_changes_no_row(name, tmp_path):
+    files = {f"images/{i}.png": image(i) for i in range(3)} | {f"sound/{i}.wav": sound(300 + i) for i in range(3)}
+    prepare(put(tmp_path / f"{name}.without", files), tmp_path / f"{name}.a", ENCODERS)
+    folder = put(tmp_path / f"{name}.with", files | {name: {"R": "about", "c": image(9), "0": sound(999)}[name[0]]})
+    done = prepare(folder, tmp_path / f"{name}.b", ENCODERS)
+    one, other = (loaded(tmp_path / f"{name}.{which}") for which in "ab")
+    assert one.ids.tolist() == other.ids.tolist() == ["0", "1", "2"]
+    assert one.labels is None
+    assert other.labels is None
+    assert sorted(one.parts) == sorted(other.parts) == ["audio", "image"]
+    for part in one.parts:
+        np.testing.assert_array_equal(one.parts[part], other.parts[part])
+    assert done.notes == [f"1 files lie beside the subfolders and are left out: {name!r}"]
+
+
+def test_a_text_beside_classes_is_no_row(tmp_path):
+    folder = put(tmp_path / "in", {"cat/1.png": image(1), "dog/1.png": image(2), "9.png": image(3), "README.txt": "x"})
+    done = prepare(folder, tmp_path / "out", {"image": ImageRows(6)})
+    batch = loaded(tmp_path / "out")
+    assert batch.ids.tolist() == ["9", "cat/1", "dog/1"]
+    assert batch.labels.tolist() == [None, "cat", "dog"]
+    assert done.notes == ["1 files lie beside the subfolders and are left out: 'README.txt'"]
+
+
+@each(
+    {
+        "names": [
+            ("images/a1.png", "images/a2.png", "sound/b1.wav"),
+            ("images/1.png", "images/README.txt", "sound/1.wav"),
+            ("train/images/1.png", "train/sound/1.wav", "test/images/2.png", "test/sound/2.wav"),
+        ]
+    }
+)
+def test_kinds_that_never_meet_in_a_row_are_refused(names, tmp_path):
+    make = {"png": image(1), "wav": sound(300), "txt": "x"}
+    folder = put(tmp_path / "-".join(names).replace("/", "+"), {name: make[name[-3:]] for name in names})
+    with pytest.raises(ValueError, match=r"must have rows with several of audio.* image.*, and no two files belong"):
+        prepare(folder, tmp_path / "out", ENCODERS)
+
+
+def test_files_that_never_meet_in_a_row_are_told_of(tmp_path):
+    done = prepare(put(tmp_path / "in", {"a.png": image(1), "b.wav": sound(300)}), tmp_path / "out", ENCODERS)
+    assert done.notes == ["No two files have equal names up to their ending, so every row has one of audio and image."]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_linked_subfolders_are_told_of(tmp_path):
+    folder = put(tmp_path / "in", {"a/1.png": image(1), "b/1.png": image(2)})
+    put(tmp_path / "else", {"2.png": image(3)})
+    (folder / "c").symlink_to(tmp_path / "else")
+    done = prepare(folder, tmp_path / "out", {"image": ImageRows(6)})
+    assert loaded(tmp_path / "out").ids.tolist() == ["a/1", "b/1"]
+    assert done.notes == ["1 linked subfolders are not followed: 'c'"]
+
+
+@each(
+    {
+        "columns": [
+            {"id_column": "name"},
+            {"label_column": "name"},
+            {"text_columns": ["name"]},
+            {"exclude": ["name"]},
+        ],
+        "kind": ["files", "tar"],
+    }
+)
+def test_columns_need_a_table(columns, kind, tmp_path):
+    folder = put(tmp_path / f"{kind}{next(iter(columns))}", {"1.png": image(1)})
+    where = folder if kind == "files" else tar(folder / "a.tar", {"1.png": image(1)})
+    with pytest.raises(ValueError, match=r"must have metadata.csv.* for a column 'name'; it has no table of files"):
+        prepare(where, tmp_path / "out", ENCODERS, **columns)
+
+
+def test_settings_without_use_are_told_of_and_checked(tmp_path):
+    folder = put(tmp_path / "in", {"1.png": image(1)})
+    done = prepare(folder, tmp_path / "out", ENCODERS)
+    assert done.notes == ["The folder has no 'audio'; the settings of its encoder are not used."]
+    with pytest.raises(ValueError, match=r"ngrams must be the shortest and the longest"):
+        prepare(folder, tmp_path / "no", {"image": ImageRows(6), "text": TextRows(ngrams=(3, 1))})
+
+
 METADATA = pd.DataFrame(
     {
         "id": ["p", "q", "r"],
@@ -130,7 +212,10 @@ def test_a_table_names_the_files(kind, tmp_path):
     assert images_of(batch)[:2] == expected_images((1, 2))
     assert done.encoders["caption"].vocabulary_ == ["a", "cat", "dog"]
     assert done.encoders["table"].get_feature_names_out().tolist() == ["age"]
-    assert done.notes == [f"1 files are not in metadata.{kind} and are left out: 'more.png'"]
+    assert done.notes == [
+        f"1 files are not in metadata.{kind} and are left out: 'more.png'",
+        f"1 files are in more than one cell of metadata.{kind}: 's/x.wav'",
+    ]
 
 
 def test_one_column_of_files_and_no_ids(tmp_path):
@@ -172,6 +257,21 @@ def test_archives_of_webdataset(tmp_path):
     (tmp_path / "cut.tar").write_bytes((tmp_path / "odd.tar").read_bytes()[:600])
     with pytest.raises(ValueError, match=r"cut.tar .*(cut short|truncated or corrupt)"):
         prepare(tmp_path / "cut.tar", tmp_path / "no")
+
+
+def test_members_called_label_are_no_label_and_bare_rows_are_told_of(tmp_path):
+    path = tar(tmp_path / "a.tar", {"1.png": image(1), "2.json": b"{}", "2.cls": b"5", "3.png": image(3)})
+    done = prepare(path, tmp_path / "out", {"image": ImageRows(6)})
+    batch = loaded(tmp_path / "out")
+    assert (batch.ids.tolist(), batch.labels) == (["1", "3"], None)
+    assert any("'2.json'" in note for note in done.notes)
+    assert "1 rows have no picture, sound or text and are left out: '2'" in done.notes
+    with pytest.raises(ValueError, match=r"other than id and label; got 'label'"):
+        prepare(tar(tmp_path / "b.tar", {"1.png": image(1), "1.label.txt": b"cat"}), tmp_path / "no")
+    with pytest.raises(ValueError, match=r"must hold one label in each row; '1' has two"):
+        prepare(tar(tmp_path / "c.tar", {"1.png": image(1), "1.cls": b"0", "1.CLS": b"1"}), tmp_path / "no")
+    with pytest.raises(ValueError, match=r"must hold pictures, sounds or texts; it holds no file"):
+        prepare(tar(tmp_path / "d.tar", {}), tmp_path / "no")
 
 
 def damaged(tmp_path, name):
@@ -236,6 +336,16 @@ def test_a_path_that_leaves_the_folder_is_never_read(name, tmp_path):
             ([{"file_name": "a.exe"}], r"must name files of one kind .*; got files of another kind"),
             ([{"file_name": None}], r"got nothing"),
             ([{"../x_file_name": "a.png"}], r"A modality must have a name that a folder may have"),
+            ([{"file_name": "a.png", "image": "red"}], r"'file_name' and 'image' are both 'image'\. Rename or exclude"),
+            (
+                [{"image_file_name": "a.png", "file_name": "a.png"}],
+                r"'image_file_name' and 'file_name' are both 'image'",
+            ),
+            ([{"file_name": "a.png", "table": "x", "age": 3}], r"'table' and 'age' are both 'table'"),
+            (
+                [{"file_name": "a.png", "label": 1}, {"file_name": "a.png", "label": "a"}],
+                r"column 'label' must hold values of one type that tables can hold; got int and str",
+            ),
         ]
     }
 )
@@ -251,7 +361,7 @@ def test_a_table_that_contradicts_itself_is_refused(rows, message, tmp_path):
     {
         "files, message": [
             ({"x.exe": "x"}, r"must hold pictures, sounds or texts \(.txt\); it holds 'x.exe'"),
-            ({}, r"must hold pictures, sounds or texts"),
+            ({}, r"must hold pictures, sounds or texts \(.txt\); it holds no file"),
             ({"train/metadata.csv": "x"}, r"Prepare train by itself"),
             ({"metadata.csv": "a\n1\n", "metadata.jsonl": "{}"}, r"must have one table of files"),
             ({"metadata.jsonl": "{]"}, r"must hold an object of JSON in each line; line 1"),
@@ -298,7 +408,7 @@ def test_numbers_take_the_means_of_training(tmp_path):
 @each({"missing, has": [("fill", [True, False, True, True]), ("mask", [True, False, False, True])]})
 def test_a_row_of_empty_cells_is_missing(missing, has, tmp_path):
     folder = numbered(tmp_path / missing, [(1, 2), ("", ""), (3, ""), (4, 1)])
-    done = prepare(folder, tmp_path / f"{missing}.out", ENCODERS | {"table": TableRows(missing=missing)})
+    done = prepare(folder, tmp_path / f"{missing}.out", {"image": ImageRows(6), "table": TableRows(missing=missing)})
     assert loaded(tmp_path / f"{missing}.out").present["table"].tolist() == has
     assert done.present["table"] == sum(has)
     (note,) = done.notes

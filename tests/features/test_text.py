@@ -1,4 +1,4 @@
-"""Texts become rows of weights, and their weightiest words again; the vocabulary is plain JSON."""
+"""Texts become rows of weights, and their words with the largest weights again; the vocabulary is plain JSON."""
 
 import json
 

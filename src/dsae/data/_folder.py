@@ -51,10 +51,16 @@ def _check_same(first: Reader, other: Reader) -> None:
     ours = (first.n_features, first.column_names, first.id_name)
     theirs = (other.n_features, other.column_names, other.id_name)
     if ours == theirs and first.fields == other.fields:
+        _check_same_forms(first, other)
         return
     if ours == theirs:
         shapes = [", ".join(map(str, reader.fields.values())) or "flat rows" for reader in (first, other)]
-        raise ValueError(f"[read] {other.name} must have the shape of {first.path.name}, {shapes[0]}; got {shapes[1]}.")
+        what = "shape"
+        if shapes[0] == shapes[1]:
+            what, shapes = "fields", [", ".join(reader.fields) for reader in (first, other)]
+        raise ValueError(
+            f"[read] {other.name} must have the {what} of {first.path.name}, {shapes[0]}; got {shapes[1]}."
+        )
     pairs = zip(first.column_names or [], other.column_names or [], strict=False)
     differing = next((f"column {i} {b!r} for {a!r}" for i, (a, b) in enumerate(pairs, 1) if a != b), "")
     got = differing or f"{other.n_features} columns, ids {other.id_name!r}"
@@ -62,3 +68,14 @@ def _check_same(first: Reader, other: Reader) -> None:
         f"[read] {other.name} must have the columns of {first.path.name} ({first.n_features}, ids "
         f"{first.id_name!r}); got {got}."
     )
+
+
+def _check_same_forms(first: Reader, other: Reader) -> None:
+    """Raise if a modality is sparse in one of two files and dense in the other."""
+    theirs = getattr(other, "modalities", {})
+    for name, modality in getattr(first, "modalities", {}).items():
+        if name in theirs and theirs[name].sparse != modality.sparse:
+            forms = ["sparse" if each.sparse else "dense" for each in (modality, theirs[name])]
+            raise ValueError(
+                f"[read] {other.name} must have {name!r} as {first.path.name} has it, {forms[0]}; got {forms[1]} rows."
+            )

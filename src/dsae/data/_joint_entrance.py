@@ -231,12 +231,21 @@ def _listed(verb: str, name: str, values: list[Any]) -> tuple[Any, np.ndarray]:
             f"[{verb}] X[{name!r}] must hold rows of numbers; got {type(there[0]).__name__}. Give the modality an "
             "encoder, such as dsae.features.TextRows or ImageRows."
         )
-    rows: Any = sp.vstack(there, format="csr") if sp.issparse(there[0]) else np.asarray(there)
+    try:
+        rows: Any = sp.vstack(there, format="csr") if sp.issparse(there[0]) else np.asarray(there)
+    except ValueError as error:
+        raise ValueError(f"[{verb}] X[{name!r}] must hold rows of one shape; got {_shapes(there)}.") from error
     if has.all():
         return rows, has
     where = np.zeros(has.size, np.int64)
     where[has] = np.arange(len(there))
     return rows[where], has  # what stands in missing rows does not matter
+
+
+def _shapes(rows: list[Any]) -> str:
+    """The first two shapes that differ."""
+    shapes = [str(np.shape(row)) if hasattr(row, "shape") else f"{len(row)} values" for row in rows]
+    return listed(list(dict.fromkeys(shapes))[:2])
 
 
 def _without_holes(verb: str, name: str, rows: Rows, has: np.ndarray | None) -> np.ndarray | None:

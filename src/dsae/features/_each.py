@@ -118,7 +118,21 @@ class ItemRows(TransformerMixin, BaseEstimator, ABC):
         return self._encoded("encode", X)
 
     def present(self, X: Any) -> np.ndarray:
-        """Which entries of a list are items, bool ``[n_samples]``; whether they can be read is seen by `encode`."""
+        """Which entries of a list are items; whether they can be read is seen by `encode`.
+
+        Parameters
+        ----------
+        X : list of items
+
+        Returns
+        -------
+        ndarray of bool, shape (n_samples,)
+
+        Raises
+        ------
+        TypeError
+            If ``X`` is no list of items.
+        """
         return np.array([not is_missing(item) for item in items_of("present", X, self.noun)], bool)
 
     @property
@@ -133,10 +147,26 @@ class ItemRows(TransformerMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def to_bytes(self, value: Any) -> bytes:
-        """One of the things that `inverse_transform` gives, as the content of a file that ends in `suffix`."""
+        """One of the things that `inverse_transform` gives, as the content of a file that ends in `suffix`.
+
+        Parameters
+        ----------
+        value : ndarray, or list of str
+            A picture, a sound or words.
+
+        Returns
+        -------
+        bytes
+        """
 
     def to_dict(self) -> dict[str, Any]:
-        """Settings and what was learned, as JSON can hold it."""
+        """Settings and what was learned, as JSON can hold it.
+
+        Returns
+        -------
+        dict
+            ``kind``, ``settings`` and, of texts, the vocabulary; `from_dict` takes it without ``kind``.
+        """
         settings = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
         return {"kind": self.kind, "settings": settings}
 
@@ -183,13 +213,22 @@ class ItemRows(TransformerMixin, BaseEstimator, ABC):
     def _adopt(self, content: Mapping[str, Any]) -> None:
         """Take what was learned from an untrusted mapping."""
 
+    def check(self) -> None:
+        """Raise unless the settings are valid.
+
+        Raises
+        ------
+        ValueError
+        """
+        self._check()
+
     def _check(self) -> None:
-        """Raise unless the settings are valid."""
+        """What `check` does, of one kind of items."""
         one_of("on_error", self.on_error, ON_ERROR)
 
     @abstractmethod
     def value(self, item: Any, notes: Notes) -> Any:
-        """What is made of one item; `BadItemError` if it is none."""
+        """What is made of one item; `BadItemError` if it cannot be read as one."""
 
     @abstractmethod
     def stacked(self, values: Sequence[Any]) -> Any:

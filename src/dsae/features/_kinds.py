@@ -39,14 +39,19 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def files_in(folder: Path) -> list[str]:
-    """Names of all files in a folder and below it, relative to it, in order; hidden ones do not count."""
+def files_in(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of all files in a folder and below it, relative to it, in order, and of linked folders.
+
+    Hidden ones do not count, and links to folders, which may lead out of it or around, are not followed.
+    """
     found: list[str] = []
+    linked: list[str] = []
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name[0] not in "._")
         inner = Path(place).relative_to(folder)
+        linked += [(inner / name).as_posix() for name in folders if (Path(place) / name).is_symlink()]
         found += [(inner / name).as_posix() for name in files if name[0] != "."]
-    return sorted(found, key=in_order)
+    return sorted(found, key=in_order), sorted(linked, key=in_order)
 
 
 def in_order(name: str) -> tuple[tuple[int, int | str], ...]:

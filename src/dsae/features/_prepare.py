@@ -15,7 +15,9 @@ from sklearn.base import clone
 from dsae.config import one_of
 from dsae.data import Modality, ModalityWriter
 from dsae.features._audio import AudioRows
-from dsae.features._folders import Columns, Found, found_in
+from dsae.features._each import ItemRows
+from dsae.features._folders import found_in
+from dsae.features._found import Columns, Found
 from dsae.features._image import ImageRows
 from dsae.features._items import BadItemError, Notes, is_missing
 from dsae.features._json import encoders_to_json
@@ -185,6 +187,10 @@ class _Work:
         for name in encoders:  # of rows that lack a modality of training, too
             if not whole and name not in kinds and name not in _KEPT:
                 raise ValueError(f"[prepare] There is no modality {name!r}; the folder has {', '.join(kinds)}.")
+            if name not in kinds and name not in kinds.values():
+                if isinstance(encoders[name], ItemRows):
+                    encoders[name].check()
+                self.told.notes.append(f"The folder has no {name!r}; the settings of its encoder are not used.")
         for name, kind in kinds.items():
             given = encoders.get(name, encoders.get(kind))
             if given is not None and given.kind != kind:
@@ -193,8 +199,9 @@ class _Work:
 
     def _fitted(self, name: str, kind: str, given: Any) -> Any:
         if kind == "table":
-            fitted = given is not None and hasattr(given, "schema_")
-            table: Any = given if fitted else clone(given or TableRows(missing="fill")).fit(self.found.table)
+            table: Any = TableRows(missing="fill") if given is None else given
+            if not hasattr(table, "schema_"):
+                table = TableRows(**table.get_params()).fit(self.found.table)
             self._fill_table(name, table)
             return table
         encoder = _DEFAULTS[kind]() if given is None else given

@@ -247,7 +247,7 @@ class TableRows(TransformerMixin, BaseEstimator):
 
     def present(self, X: Any) -> np.ndarray:
         """Which rows of a table have a value in any column that becomes a feature, bool ``[n_samples]``."""
-        return self.known(X).any(axis=1)
+        return np.asarray(self.known(X).any(axis=1))
 
     def known(self, X: Any) -> np.ndarray:
         """Which cells have a value, in the columns that become features, bool ``[n_samples, n_columns]``."""

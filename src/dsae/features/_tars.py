@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from dsae.features._items import BadItemError
 from dsae.features._kinds import kind_of
 
 _LARGEST_MEMBER = 1 << 28  # bytes of a file: an archive may claim any size
-_LABEL_ENDING, _LABEL = "cls", "label"
+_LABEL_ENDING, _LONGEST_LABEL = "cls", 1 << 10
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,24 @@ class Slice:
         return f"{self.path}:{self.name}"
 
 
+@dataclass
+class TarRow:
+    """Members of an archive with one name: kinds and contents by modality, the label, and names of other members."""
+
+    name: str
+    kinds: dict[str, str] = field(default_factory=dict)
+    items: dict[str, Any] = field(default_factory=dict)
+    label: str | None = None
+    others: list[str] = field(default_factory=list)
+
+
 def is_tar(name: str) -> bool:
     """Whether a file is an archive that is not compressed."""
     return name.lower().endswith(".tar")
 
 
-def tar_rows(path: Path) -> Iterator[tuple[str, dict[str, tuple[str, Any]], list[str]]]:
-    """The name of each row, its members with their kinds by modality, and the names of other members.
+def tar_rows(path: Path) -> Iterator[TarRow]:
+    """Rows of an archive, those without a picture, sound or text among them.
 
     Raises
     ------
@@ -57,28 +68,22 @@ def tar_rows(path: Path) -> Iterator[tuple[str, dict[str, tuple[str, Any]], list
         If the file is damaged, or members of a row do not lie beside each other.
     """
     seen: set[str] = set()
-    key, row, others = None, {}, []
+    row: TarRow | None = None
     for member in _members(path):
         name, _, ending = _split(member.name)
-        if name != key:
-            if key is not None and row:
-                yield key, row, others
+        if row is None or name != row.name:
+            if row is not None:
+                yield row
             if name in seen:
                 raise ValueError(
                     f"[prepare] {path} must hold the members of a row beside each other; {member.name!r:.200} comes "
                     "after those of another row. Write the archive again in the order of names."
                 )
             seen.add(name)
-            key, row, others = name, {}, []
-        modality, found = _modality(path, member, ending)
-        if found is None:
-            others.append(member.name)
-        elif modality in row:
-            raise ValueError(f"[prepare] {path} must hold one {modality} in each row; {key!r:.200} has two.")
-        else:
-            row[modality] = found
-    if key is not None and row:
-        yield key, row, others
+            row = TarRow(name)
+        _put(row, path, member, ending)
+    if row is not None:
+        yield row
 
 
 def _members(path: Path) -> Iterator[Any]:
@@ -99,17 +104,20 @@ def _split(name: str) -> tuple[str, str, str]:
     return folder + slash + stem, dot, ending
 
 
-def _modality(path: Path, member: Any, ending: str) -> tuple[str, tuple[str, Any] | None]:
+def _put(row: TarRow, path: Path, member: Any, ending: str) -> None:
     """``left.png`` is the picture ``left``, ``png`` the picture; ``cls`` is the label."""
     first, _, last = ending.rpartition(".")
-    content = Slice(path, member.name, member.offset_data, member.size)
-    if ending.lower() == _LABEL_ENDING:
-        if member.size > 1 << 10:
-            return _LABEL, None
-        return _LABEL, ("text", content.read().decode("utf-8", "replace").strip())
-    kind = kind_of(f"x.{last}")
-    if kind is None:
-        return "", None
+    content: Any = Slice(path, member.name, member.offset_data, member.size)
+    kind, is_label = kind_of(f"x.{last}"), ending.lower() == _LABEL_ENDING
+    if (kind is None and not is_label) or (is_label and member.size > _LONGEST_LABEL):
+        row.others.append(member.name)
+        return
+    modality = "label" if is_label else first or str(kind)
+    if (row.label is not None) if is_label else (modality in row.items):
+        raise ValueError(f"[prepare] {path} must hold one {modality} in each row; {row.name!r:.200} has two.")
+    if is_label:
+        row.label = content.read().decode("utf-8", "replace").strip()
+        return
     if member.size > _LARGEST_MEMBER:
-        return first or kind, (kind, BadItemError(f"{content} must have at most {_LARGEST_MEMBER >> 20} MiB"))
-    return first or kind, (kind, content)
+        content = BadItemError(f"{content} must have at most {_LARGEST_MEMBER >> 20} MiB")
+    row.kinds[modality], row.items[modality] = str(kind), content

@@ -1,4 +1,4 @@
-"""Texts as rows of weights of words or n-grams, by scikit-learn's vectorisers, and back to the weightiest ones."""
+"""Texts as rows of weights of words or n-grams, by scikit-learn's vectorisers, and back to the largest weights."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ class TextRows(ItemRows):
         return found
 
     def read(self, item: Any) -> str:
-        """A text as it is, from bytes, or from a file; `BadItemError` if it is none."""
+        """A text as it is, from bytes, or from a file; `BadItemError` if it is something else."""
         return _text_of(item)
 
     def value(self, item: Any, notes: Notes) -> str:
