@@ -63,6 +63,7 @@ def measure(job: dict[str, Any], load: Any) -> dict[str, Any]:
 def _ours(data: Any, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any], np.ndarray]:
     from dsae import MultimodalAutoencoder
     from dsae.data import JointSource
+    from dsae.sampling import fit_sampler
 
     missing, has = settings.pop("missing", 0.0), None
     if missing:
@@ -72,16 +73,7 @@ def _ours(data: Any, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str
     settings = {"density": 0.05, "hidden_layer_sizes": HIDDEN, "learning_rate_init": 3e-3, **settings}
     mm = MultimodalAutoencoder(n_components=CODE, random_state=seed, **settings).fit(JointSource(data.train, has))
     facts = {"weights": mm.nnz_, "fit_seconds": mm.fit_time_}
-    return mm.runtime_, facts, _sampled(mm.transform(data.train))
-
-
-def _sampled(codes: np.ndarray) -> np.ndarray:
-    """From a mixture of 100 Gaussians on joint codes."""
-    from sklearn.mixture import GaussianMixture
-
-    mixture = GaussianMixture(100, covariance_type="full", reg_covar=1e-3, random_state=0, max_iter=30)
-    mixture.fit(codes[:20_000])
-    return mixture.sample(_SAMPLED)[0].astype(np.float32)
+    return mm.runtime_, facts, fit_sampler(mm.transform(data.train), random_state=0).sample(_SAMPLED, random_state=0)
 
 
 def _judged(model: Any, data: Any, known: Any) -> dict[str, Any]:

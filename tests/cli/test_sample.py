@@ -39,6 +39,15 @@ def test_rows_between_two_files(dsae, maker, tmp_path, rows):
     np.testing.assert_allclose(open_rows(tmp_path / "y.csv").read(), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_info_and_the_report_tell_the_novelty(dsae, maker, model, data, tmp_path):
+    facts = json.loads(dsae("info", maker, "--json").text)
+    assert (facts["sampler"], facts["sampler_novelty"]) == ("mixture", load(maker).model.sampler.novelty)
+    assert "sampler_novelty" not in json.loads(dsae("info", model, "--json").text)
+    for folder, told in ((maker, True), (model, False)):
+        assert dsae("report", folder, data, "-o", tmp_path / "report.html").code == 0
+        assert ("Novelty of samples" in (tmp_path / "report.html").read_text()) == told
+
+
 def test_fit_learns_to_sample(dsae, data, tmp_path):
     done = dsae("fit", data, "-o", tmp_path / "m", *FIT, "--sampler", "neighbours")
     assert done.code == 0
@@ -60,7 +69,10 @@ def test_a_sampler_that_the_code_cannot_have_is_refused_before_training(dsae, da
 def test_a_model_without_a_sampler_names_the_remedy(dsae, model):
     done = dsae("sample", model, "-n", "3")
     assert done.code == 2
-    assert "[sample] The model must have a sampler; it has none. Fit one: dsa.fit_sampler(X), or dsae fit" in done.err
+    assert (
+        "[sample] The model must have a sampler; it has none. Fit one: fit_sampler(X) of the estimator, or dsae fit"
+        in done.err
+    )
 
 
 @pytest.mark.parametrize("kind", ["npy", "txt"])

@@ -114,6 +114,81 @@ def test_pictures_become_words_and_words_pictures(dsae, prepared, model, tmp_pat
     assert made[0].mean() > made[1].mean() + 50
 
 
+@pytest.fixture(scope="module")
+def maker(model, prepared):
+    """The model with a sampler."""
+    from dsae import MultimodalAutoencoder
+
+    mm = MultimodalAutoencoder.load(model).fit_sampler(open_rows(prepared / "rows"), n_components=4)
+    return mm.save(prepared / "maker")
+
+
+def test_samples_are_a_folder_for_each_modality_or_one_of_them(dsae, maker, tmp_path):
+    given = ("sample", maker, "-n", 12, "--random-state", 3)
+    done = dsae(*given, "-o", tmp_path / "made")
+    assert done.code == 0, done.err
+    assert done.err.startswith("dsae: Mixture(4 numbers, from 160 codes, novelty ")
+    names = [f"{i:02}" for i in range(12)]
+    assert sorted(path.stem for path in (tmp_path / "made" / "image").glob("*.png")) == names
+    assert sorted(path.stem for path in (tmp_path / "made" / "text").glob("*.txt")) == names
+    done = dsae(*given, "--to", "image", "-o", tmp_path / "images")
+    assert done.code == 0, done.err
+    for name in names:
+        content = (tmp_path / "images" / f"{name}.png").read_bytes()
+        assert content == (tmp_path / "made" / "image" / f"{name}.png").read_bytes()
+    runtime = load(maker)
+    wanted = runtime.encoders["image"].inverse_transform(runtime.sample(12, "image", random_state=3))
+    assert runtime.encoders["image"].to_bytes(wanted[5]) == (tmp_path / "images" / "05.png").read_bytes()
+
+
+def test_modalities_without_an_encoder_are_made_as_tables(dsae, prepared, tmp_path):
+    from dsae import MultimodalAutoencoder
+
+    rng = np.random.default_rng(0)
+    X = {"a": rng.normal(size=(40, 3)).astype(np.float32), "b": rng.normal(size=(40, 2)).astype(np.float32)}
+    mm = MultimodalAutoencoder(n_components=2, density=0.8, max_iter=1, random_state=0).fit(X)
+    mm.fit_sampler(X, n_components=1).save(tmp_path / "model")
+    assert dsae("sample", tmp_path / "model", "-n", 5, "--random-state", 0, "-o", tmp_path / "made").code == 0
+    for name, rows in mm.sample(5, random_state=0).items():
+        found = open_rows(tmp_path / "made" / name / "rows.csv").read()
+        np.testing.assert_allclose(found, rows, rtol=1e-4, atol=1e-5)
+
+
+def test_from_a_picture_to_a_word(dsae, model, tmp_path):
+    (tmp_path / "one.png").write_bytes(picture(2, np.random.default_rng(5)))
+    (tmp_path / "other.txt").write_text("right")
+    ends = ("interpolate", model, tmp_path / "one.png", tmp_path / "other.txt", "-n", 5)
+    done = dsae(*ends, "-o", tmp_path / "way")
+    assert done.code == 0, done.err
+    words = [(tmp_path / "way" / "text" / f"{i}.txt").read_text().split()[0] for i in (0, 4)]
+    assert words == ["left", "right"]
+    assert len(list((tmp_path / "way" / "image").iterdir())) == 5
+    assert dsae(*ends, "--to", "image", "-o", tmp_path / "images").code == 0
+    for path in (tmp_path / "way" / "image").iterdir():
+        assert path.read_bytes() == (tmp_path / "images" / path.name).read_bytes()
+
+
+def test_fit_learns_to_sample(dsae, prepared, tmp_path):
+    rows, out = prepared / "rows", tmp_path / "model"
+    done = dsae("fit", rows, "-o", out, "--sampler", "neighbours", *QUICK, "--max-iter", 2)
+    assert done.code == 0, done.err
+    assert "dsae: Neighbours(4 numbers, from 160 codes, novelty " in done.err
+    assert load(out).sample(3)["image"].shape == (3, 64)
+    assert "train_score" in load(out).model.metrics
+    done = dsae("fit", rows, "-o", tmp_path / "n", "--sampler", "mixture", "--code-activation", "softmax", *QUICK)
+    assert done.code == 2
+    assert '[fit_sampler] kind must be "neighbours" for softmax codes' in done.err
+
+
+def test_novelty_is_told_by_info_and_the_report(dsae, maker, model, prepared, tmp_path):
+    facts = json.loads(dsae("info", maker, "--json").text)
+    assert (facts["sampler"], facts["sampler_novelty"]) == ("mixture", load(maker).model.sampler.novelty)
+    assert "sampler_novelty" not in json.loads(dsae("info", model, "--json").text)
+    for folder, told in ((maker, True), (model, False)):
+        assert dsae("report", folder, prepared / "rows", "-o", tmp_path / "report.html").code == 0
+        assert ("Novelty of samples" in (tmp_path / "report.html").read_text()) == told
+
+
 def test_an_evaluation_tells_what_was_made_from_what(dsae, prepared, model):
     done = dsae("evaluate", model, prepared / "rows", "--json")
     assert done.code == 0, done.err
@@ -162,6 +237,13 @@ REFUSED = {
     "no such modality": (("translate", "MODEL", "ROWS", "--to", "imge"), "Did you mean 'image'"),
     "one modality": (("translate", "MODEL/image", "ROWS", "--to", "text"), "must have several modalities"),
     "k": (("encode", "MODEL", "ROWS", "--k", "2"), "for models of one modality"),
+    "sample to": (
+        ("sample", "MAKER", "--to", "imge"),
+        "--to must be a modality of the model; got 'imge'. Did",
+    ),
+    "sample nowhere": (("sample", "MAKER"), "[sample] -o must name a folder for image and text; got '-'. Name one, or"),
+    "no sampler": (("sample", "MODEL", "-o", "NEW"), "[sample] The model must have a sampler; it has none. Fit one"),
+    "one to": (("sample", "MODEL/image", "--to", "image"), "[sample] --to is for models of several modalities"),
     "schedule": (("fit", "ROWS", "-o", "NEW", "--schedule", "stagewise"), "--schedule is for models of one modality"),
     "dropout": (("fit", "ROWS", "-o", "NEW", "--modality-dropout", "2"), "0<=x<=1"),
     "weights": (("fit", "ROWS", "-o", "NEW", "--modality-weights", "image=x"), "NAME=NUMBER"),
@@ -170,8 +252,14 @@ REFUSED = {
 
 
 @each({"args, message": REFUSED.values()})
-def test_wrong_usage_is_told_in_a_line(dsae, model, prepared, tmp_path, args, message):
-    places = {"MODEL": model, "MODEL/image": model / "image", "ROWS": prepared / "rows", "NEW": tmp_path / "new"}
+def test_wrong_usage_is_told_in_a_line(dsae, model, maker, prepared, tmp_path, args, message):
+    places = {
+        "MODEL": model,
+        "MAKER": maker,
+        "MODEL/image": model / "image",
+        "ROWS": prepared / "rows",
+        "NEW": tmp_path / "new",
+    }
     done = dsae(*(places.get(arg, arg) for arg in args))
     assert done.code == 2
     assert message in done.err

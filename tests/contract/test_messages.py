@@ -22,9 +22,10 @@ from dsae import (
 )
 from dsae.data import read_rows, write_rows
 from dsae.interpret import CodeIndex, atoms, feature_importances, top_examples
+from dsae.sampling import fit_sampler
 
-X = np.random.default_rng(0).random((30, 6)).astype(np.float32)
 SETTINGS = {"n_components": 3, "hidden_layer_sizes": (8,), "density": 0.5, "max_iter": 1, "random_state": 0}
+X = np.random.default_rng(0).random((30, 6)).astype(np.float32)
 
 
 def small(**changes):
@@ -233,8 +234,15 @@ BAD_CALLS = {
     "sample": [
         (
             lambda m: m.dsa.sample(3),
-            "[sample] The model must have a sampler; it has none. Fit one: dsa.fit_sampler(X), or dsae fit --sampler "
-            "mixture.",
+            "[sample] The model must have a sampler; it has none. Fit one: fit_sampler(X) of the estimator, or "
+            "dsae fit --sampler mixture.",
+        ),
+    ],
+    "with_sampler": [
+        (
+            lambda m: m.dsa.runtime_.with_sampler(fit_sampler(X, "neighbours")),
+            "[with_sampler] sampler must draw codes of 3 numbers, as the model's are; got one of 6. Fit it to codes of "
+            "this model.",
         ),
     ],
     "sample_codes": [(lambda m: m.dsa.runtime_.sample_codes(3), "[sample] The model must have a sampler; it has none")],

@@ -71,8 +71,8 @@ def test_samples_are_distributed_as_the_rows():
 
 
 def test_streams_and_arrays_give_one_sampler(fitted, monkeypatch):
-    monkeypatch.setattr("dsae.estimators._samples.MOST_ROWS", 60)
-    monkeypatch.setattr("dsae.estimators._samples._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("dsae.estimators._sampler.MOST_ROWS", 60)
+    monkeypatch.setattr("dsae.estimators._sampler._ROWS_AT_ONCE", 7)
     dsa = fitted("identity")
     one = dsa.fit_sampler(X, n_components=2).sampler_
     other = dsa.fit_sampler(ArraySource(X), n_components=2).sampler_
@@ -94,7 +94,9 @@ def test_training_on_makes_a_sampler_outdated(fitted, tmp_path):
     assert again.sampler_ is None
     again.save(folder)
     assert not list(folder.glob("sampler-*.safetensors"))
-    with pytest.raises(ValueError, match=r"^\[sample\] The model must have a sampler; it has none. Fit one: dsa.fit_"):
+    with pytest.raises(
+        ValueError, match=r"^\[sample\] The model must have a sampler; it has none. Fit one: fit_sampler"
+    ):
         load(folder).sample(3)
 
 

@@ -15,6 +15,7 @@ from dsae import MultimodalAutoencoder
 from dsae.config import AutoencoderConfig, JointConfig
 from dsae.data import JointSource
 from dsae.runtime import JointRuntime
+from dsae.sampling import fit_sampler
 from dsae.store import write_joint
 from dsae.train._joint import JointStart, TrainConfig, as_model
 from dsae.train._joint_batch import JointCorruption
@@ -70,7 +71,10 @@ def test_codes_and_rows_are_those_of_training(code, k, given, lacking):
 
 
 def test_it_runs_without_torch(tmp_path):
-    folder = write_joint(tmp_path / "model", as_model(trained("relu")))
+    runtime = JointRuntime(as_model(trained("relu")))
+    runtime = runtime.with_sampler(fit_sampler(runtime.encode(ROWS), n_components=2, random_state=0))
+    folder = write_joint(tmp_path / "model", runtime.model)
+    np.save(tmp_path / "made.npy", runtime.sample(7, "table", random_state=0))
     np.save(tmp_path / "image.npy", ROWS["image"])
     np.save(tmp_path / "codes.npy", dsae.load(folder).encode({"image": ROWS["image"]}))
     code = f"""
@@ -83,6 +87,9 @@ def test_it_runs_without_torch(tmp_path):
         codes = model.encode({{"image": X}})
         np.testing.assert_array_equal(codes, np.load({str(tmp_path / "codes.npy")!r}))
         assert model.translate({{"image": X}}, "table").shape == (40, 4)
+        made = model.sample(7, random_state=0)
+        np.testing.assert_array_equal(made["table"], np.load({str(tmp_path / "made.npy")!r}))
+        assert model.interpolate({{"image": X}}, {{"image": X}}, 3, "text").shape == (40, 3, 30)
         assert "sklearn" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

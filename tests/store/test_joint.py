@@ -1,6 +1,7 @@
 """The folder of a joint model: whole, or one modality at a time."""
 
 import json
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tests.contract.attacks import RAW, bruised, lying_header, with_header
 from tests.covering import each
+from tests.folders import change_state, put, stored
 
 import dsae
 from dsae import store
 from dsae.config import JointConfig
+from dsae.sampling import fit_sampler
 
 WIDTHS = {"image": 12, "text": 7}
 
@@ -179,8 +183,6 @@ def test_a_damaged_head_is_told_in_a_line(joint, tmp_path, changes):
 
 @each(weight=[np.zeros(5), np.full(5, np.nan), np.ones(4), None])
 def test_weights_are_positive_numbers(joint, tmp_path, weight):
-    from dataclasses import replace
-
     bad = {"image": joint.weight["image"]} if weight is None else {**joint.weight, "text": weight.astype(np.float32)}
     folder = store.write_joint(tmp_path / "model", replace(joint, weight=bad))
     with pytest.raises(ValueError, match=r"must hold"):
@@ -197,3 +199,53 @@ def test_a_file_that_was_cut_is_told(joint, tmp_path):
     save_file({name: -value for name, value in load_file(path).items()}, path)
     with pytest.raises(ValueError, match=r"\[load\]"):
         store.read_joint(folder)
+
+
+@pytest.fixture
+def sampled(joint, rng):
+    """The same model with a sampler of its codes."""
+    return replace(joint, sampler=fit_sampler(np.abs(rng.normal(size=(30, 5))), "neighbours", random_state=0))
+
+
+def test_a_sampler_is_committed_with_the_model_and_leaves_with_it(joint, sampled, tmp_path):
+    folder = store.write_joint(tmp_path / "model", sampled)
+    again = store.read_joint(folder).sampler
+    np.testing.assert_array_equal(again.sample(9, random_state=0), sampled.sampler.sample(9, random_state=0))
+    assert store.read(folder / "image").sampler is None, "it is of joint codes"
+    store.write_joint(folder, joint)
+    assert store.read_joint(folder).sampler is None
+    assert not list(folder.glob("sampler-*"))
+
+
+DAMAGED_SAMPLERS = {
+    "another width": lambda state: state | {"codes": state["codes"][:, :4]},
+    "a row that there is not": lambda state: state | {"nearest": state["nearest"] + np.int32(30)},
+    "another kind": lambda state: state | {"kind": "mixture"},
+    "a bound that is a text": lambda state: state | {"low": "0"},
+    "something else": lambda state: state | {"more": 1},
+    "no novelty": lambda state: {name: value for name, value in state.items() if name != "novelty"},
+}
+
+
+@each(edit=DAMAGED_SAMPLERS.values())
+def test_a_damaged_sampler_is_refused_by_name(sampled, tmp_path, edit):
+    folder = store.write_joint(tmp_path / "model", sampled)
+    change_state(folder, "sampler.safetensors", edit, "joint.json")
+    with pytest.raises(ValueError, match=r"^\[load\] .*sampler-[^ ]*safetensors"):
+        store.read_joint(folder)
+
+
+def test_a_hostile_sampler_is_refused_or_draws(sampled, tmp_path):
+    folder, name = store.write_joint(tmp_path / "model", sampled), "sampler.safetensors"
+    content, r, refused = stored(folder, name, "joint.json").read_bytes(), random.Random(0), 0
+    cases = [bruised(content, r) for _ in range(40)] + [with_header(content, lying_header, r) for _ in range(60)] + RAW
+    for case in cases:
+        put(folder, name, case, "joint.json")
+        try:
+            model = store.read_joint(folder)
+        except ValueError as error:
+            assert "sampler-" in str(error)  # noqa: PT017
+            refused += 1
+        else:
+            assert model.sampler.sample(3, random_state=0).shape == (3, 5)
+    assert refused > len(cases) / 2

@@ -209,8 +209,8 @@ def load_model(model: str, several: bool = False) -> Any:
     if is_joint(runtime) and not several:
         first = runtime.names[0]
         raise ValueError(
-            f"{model} holds a model of several modalities, for dsae encode, translate, evaluate, report and info; "
-            f"other commands take one of its subfolders, such as {model}/{first}."
+            f"{model} holds a model of several modalities, for dsae encode, translate, sample, interpolate, evaluate, "
+            f"report and info; other commands take one of its subfolders, such as {model}/{first}."
         )
     return runtime
 

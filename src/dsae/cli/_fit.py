@@ -98,11 +98,9 @@ def fit(
     if joint:
         if target is not None or weights is not None:
             raise ValueError("--target and --sample-weight are for rows of one table; DATA has several modalities.")
-        if sampler is not None:
-            raise ValueError(f"[fit] --sampler must be left out for several modalities; got {sampler!r}.")
         files = {"test": test, "validation": validation}
         opened = {name: training_rows(file, reading, False, {})[0] for name, file in files.items() if file is not None}
-        fit_several(source, opened, output, parameters, several, as_json)
+        fit_several(source, opened, output, parameters, several, as_json, sampler)
         return
     refuse_several(several)
     # before training, so that a bad file of test rows costs no model

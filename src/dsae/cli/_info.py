@@ -11,6 +11,7 @@ import click
 from dsae.cli._output import columns, show, text
 
 if TYPE_CHECKING:
+    from dsae.sampling import Sampler
     from dsae.store import JointModel, Model
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
@@ -74,9 +75,15 @@ def describe_joint(model: JointModel) -> dict[str, Any]:
         "nnz": model.nnz,
         **{key: sum(of[key] for of in described.values()) for key in ("bytes_in_memory", "bytes_if_dense")},
         "epochs": len(model.history),
+        **_sampler(model.sampler),
         **model.metrics,
         "layers": layers,
     }
+
+
+def _sampler(sampler: Sampler | None) -> dict[str, Any]:
+    """What a model with a sampler says of it: a novelty far below 1 may give away rows."""
+    return {} if sampler is None else {"sampler": sampler.kind, "sampler_novelty": sampler.novelty}
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -98,6 +105,7 @@ def describe(model: Model) -> dict[str, Any]:
         "bytes_in_memory": sparse,
         "bytes_if_dense": dense,
         "epochs": len(model.history),
+        **_sampler(model.sampler),
         **model.metrics,
         "layers": [
             {

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._encode import load_model, output_names
+from dsae.cli._encode import is_joint, load_model, output_names
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
+from dsae.cli._sample_several import check_made, codes_between, write_made
 from dsae.config import ACTIVATIONS, WRITTEN
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _output = click.option(
     "-o", "--output", default="-", metavar="FILE", help='File to write; by default "-", csv to stdout.'
 )
 _format = click.option("--format", "kind", type=OneOf(WRITTEN), help="Of what is written.")
+_to = click.option("--to", metavar="NAME", help="Of several modalities, the one to make.  [default: all]")
 
 
 @click.command()
@@ -43,15 +44,23 @@ _format = click.option("--format", "kind", type=OneOf(WRITTEN), help="Of what is
     help="In (0, 2]: below 1 safer and more alike, above 1 more varied than the data.",
 )
 @click.option("--random-state", type=int, help="Seed; without it, rows are others every time.")
+@_to
 @_output
 @_format
 def sample(
-    model: str, n_rows: int, temperature: float, random_state: int | None, output: str, kind: str | None
+    model: str, n_rows: int, temperature: float, random_state: int | None, to: str | None, output: str, kind: str | None
 ) -> None:
-    """New rows that are like those MODEL was fitted to, by the sampler that dsae fit --sampler has learned."""
-    runtime = load_model(model)
+    """New rows that are like those MODEL was fitted to, by the sampler that dsae fit --sampler has learned.
+
+    Of several modalities -o names a folder, with one in it for each, or --to says which to make.
+    """
+    runtime = load_model(model, several=True)
+    check_made(runtime, "sample", to, output)
     codes = runtime.sample_codes(n_rows, random_state=random_state, temperature=temperature)
-    _write_decoded(runtime, codes, output, kind)
+    if is_joint(runtime):
+        write_made(runtime, codes, to, output, kind)
+    else:
+        _write_decoded(runtime, codes, output, kind)
     click.echo(f"dsae: {runtime.model.sampler!r}", err=True)
 
 
@@ -60,16 +69,25 @@ def sample(
 @click.argument("a")
 @click.argument("b")
 @click.option("-n", "--rows", "n_rows", default=8, show_default=True, type=int, help="For each pair, ends included.")
+@_to
 @_output
 @_format
 @file_options
 def interpolate(
-    model: str, a: str, b: str, n_rows: int, output: str, kind: str | None, reading: dict[str, Any]
+    model: str, a: str, b: str, n_rows: int, to: str | None, output: str, kind: str | None, reading: dict[str, Any]
 ) -> None:
-    """Rows on the way from each row in A to that in B at its place, straight in the code: N for each pair in turn."""
+    """Rows on the way from each row in A to that in B at its place, straight in the code: N for each pair in turn.
+
+    Of several modalities A and B are prepared rows, pictures, sounds, texts or folders of them; -o names a folder, with
+    one in it for each modality, or --to says which to make.
+    """
     from dsae.data import options_for
 
-    runtime = load_model(model)
+    runtime = load_model(model, several=True)
+    check_made(runtime, "interpolate", to, output)
+    if is_joint(runtime):
+        write_made(runtime, codes_between(runtime, a, b, n_rows, reading), to, output, kind)
+        return
     first = source_for(runtime, "interpolate", a, reading).load()
     second = source_for(runtime, "interpolate", b, options_for(b, reading)).load()
     rows = runtime.interpolate(first.X, second.X, n_rows)
@@ -109,11 +127,10 @@ def check_sampler(kind: str | None, parameters: dict[str, Any]) -> None:
 
 def with_sampler(runtime: Runtime, dsa: DeepSparseAutoencoder, rows: Any, kind: str) -> Runtime:
     """The model with a sampler fitted to the codes of ``rows``, and a line about it."""
-    from dsae.runtime import Runtime
-
     sampler = dsa.fit_sampler(rows, kind).sampler_
+    assert sampler is not None
     click.echo(f"dsae: {sampler!r}", err=True)
-    return Runtime(replace(runtime.model, sampler=sampler))
+    return runtime.with_sampler(sampler)
 
 
 def read_labels(path: str) -> np.ndarray:

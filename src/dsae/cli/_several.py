@@ -90,8 +90,9 @@ def fit_several(
     parameters: dict[str, Any],
     several: Mapping[str, Any],
     as_json: bool,
+    sampler: str | None = None,
 ) -> None:
-    """Train on prepared rows, write the model, evaluate it, and write it again with the results."""
+    """Train on prepared rows, write the model, evaluate it, and write it again with the results and a sampler."""
     checkpoints = None
     if "checkpoint" in parameters:
         from dsae.train import Checkpoints  # kept until the model is written
@@ -103,6 +104,8 @@ def fit_several(
     mm.save(output)  # evaluation may fail, or be interrupted
     if checkpoints is not None and not mm.interrupted_:
         checkpoints.remove()
+    if sampler is not None and not mm.interrupted_:
+        click.echo(f"dsae: {mm.fit_sampler(source, sampler).sampler_!r}", err=True)
     found = {}
     try:
         for which, rows in {"train": source, **others}.items():

@@ -39,18 +39,34 @@ def translate_several(
     OSError
         If something cannot be written; of several files, none is.
     """
+    check_to(runtime, to)
+    source = rows_for(runtime, "translate", path, reading)
+    if writes_files(runtime, to) and Path(path).is_dir() and Path(output).resolve() == Path(path).resolve():
+        raise ValueError(f"[write] {output} is where the data are; choose another folder.")
+    write_modality(runtime, to, _made(runtime, source, to), len(source), output, kind)
+
+
+def check_to(runtime: JointRuntime, to: str) -> None:
+    """Refuse a modality that the model does not have."""
     if to not in runtime.names:
         hint = did_you_mean(to, runtime.names) or f" Known: {', '.join(runtime.names)}."
         raise ValueError(f"--to must be a modality of the model; got {to!r}.{hint}")
-    source = rows_for(runtime, "translate", path, reading)
-    made = _made(runtime, source, to)
-    encoder = runtime.encoders.get(to) if runtime.model.encoders else None
-    if hasattr(encoder, "to_bytes"):
-        _write_items(encoder, made, len(source), path, output)
+
+
+def writes_files(runtime: JointRuntime, name: str) -> bool:
+    """Whether a modality's encoder makes a file of each row."""
+    return name in runtime.model.encoders and hasattr(runtime.encoders[name], "to_bytes")
+
+
+def write_modality(runtime: JointRuntime, name: str, made: Made, n: int, output: str, kind: str | None) -> None:
+    """Write ``n`` rows of a modality, given in pieces with their ids: as files, a table or rows of numbers."""
+    encoder = runtime.encoders.get(name) if runtime.model.encoders else None
+    if writes_files(runtime, name):
+        _write_items(encoder, made, n, output)
     elif encoder is not None:
         _write_table(encoder, made, output, kind)
     else:
-        _write_rows(runtime.modalities[to].model, made, len(source), output, kind)
+        _write_rows(runtime.modalities[name].model, made, n, output, kind)
 
 
 def _made(runtime: JointRuntime, source: JointSource, to: str) -> Made:
@@ -80,7 +96,7 @@ def _write_table(encoder: Any, made: Made, output: str, kind: str | None) -> Non
     write_table(output, tables(), kind)
 
 
-def _write_items(encoder: Any, made: Made, n: int, path: str, output: str) -> None:
+def _write_items(encoder: Any, made: Made, n: int, output: str) -> None:
     items = (
         (name, encoder.to_bytes(value))
         for ids, rows in made
@@ -91,8 +107,6 @@ def _write_items(encoder: Any, made: Made, n: int, path: str, output: str) -> No
         _write_file(output, content)
     elif output == "-":
         raise ValueError(f"-o must be a folder for {n} files.")
-    elif Path(path).is_dir() and Path(output).resolve() == Path(path).resolve():
-        raise ValueError(f"[write] {output} is where the data are; choose another folder.")
     else:
         _write_folder(Path(output), items, n, encoder.suffix)
 

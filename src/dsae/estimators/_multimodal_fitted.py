@@ -15,6 +15,7 @@ from dsae import store
 from dsae.config import loss_of, one_of
 from dsae.data import JointSource
 from dsae.estimators._base import DSAEstimator
+from dsae.estimators._joint_samples import JointSamplingMixin
 from dsae.estimators._modalities import labels_of, rows_at_hand
 from dsae.metrics import Reconstruction, coherence
 from dsae.report import JointTable, joint_table
@@ -23,7 +24,7 @@ from dsae.runtime import JointRuntime
 _ROWS_OF_A_JUDGE = 10_000
 
 
-class FittedMultimodal(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
+class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
     """The verbs of an estimator whose ``runtime_`` holds a trained joint model."""
 
     runtime_: JointRuntime

@@ -158,6 +158,7 @@ def _model(model: Model) -> dict[str, Any]:
         "layers": layers,
         "nnz": model.nnz,
         "size": size,
+        "sampler": None if model.sampler is None else {"kind": model.sampler.kind, "novelty": model.sampler.novelty},
         "density": model.density,
         "bytes_in_memory": metrics.bytes_in_memory(model.layers),
         "dense_bytes_in_memory": 4 * (size + biases),  # float32, and no indices

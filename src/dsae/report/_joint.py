@@ -20,7 +20,7 @@ from dsae.report._pixels import block_mean, find_image_shape
 from dsae.report._png import data_uri
 from dsae.report._sections import lead
 from dsae.report._svg import line_chart
-from dsae.report._text import number, percent, tag
+from dsae.report._text import novelty_tile, number, percent, tag
 from dsae.runtime import JointRuntime
 
 _SHOWN = 6  # rows, each with a cell for every set given and every modality made
@@ -231,6 +231,8 @@ def write_joint_report(
         ("Code", f"{config.n_components}", config.code_activation),
         *((name, f"{of.n_features:,}", "columns") for name, of in config.modalities.items()),
     ]
+    if model.sampler is not None:
+        tiles.append(novelty_tile(model.sampler.kind, model.sampler.novelty))
     head = tag(
         "header",
         tag("p", "Deep sparse autoencoders", class_="kind"),

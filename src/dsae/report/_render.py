@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from dsae.report import _sections
-from dsae.report._text import DASH, factor, number, percent, size, tag
+from dsae.report._text import DASH, factor, novelty_tile, number, percent, size, tag
 
 _SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
     ("comparison", "Against ordinary autoencoders", _sections.comparison),
@@ -94,6 +94,8 @@ def _tiles(data: dict[str, Any]) -> list[str]:
     if data["history"]:
         seconds, rate = data["history"]["seconds"], data["history"]["samples_per_second"]
         tiles.append(("Training", _duration(seconds), f"{number(round(rate))} rows per second" if rate else ""))
+    if model["sampler"]:
+        tiles.append(novelty_tile(**model["sampler"]))
     return [tag("div", f"<i>{name}</i><b>{value}</b><span>{note}</span>", class_="tile") for name, value, note in tiles]
 
 

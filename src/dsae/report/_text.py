@@ -58,6 +58,11 @@ def factor(ratio: float | None) -> str:
     return f"{max(ratio, 1 / ratio):.3g} {TIMES}"
 
 
+def novelty_tile(kind: str, novelty: float | None) -> tuple[str, str, str]:
+    """The tile of a model with a sampler: how far what it draws is from single rows."""
+    return "Novelty of samples", number(novelty), f"{kind}; far below 1 is near to single rows"
+
+
 def tag(name: str, *children: str, **attributes: Any) -> str:
     """An element; children are HTML, attributes are escaped (``style_`` and ``class_`` lose their underscore)."""
     given = "".join(f' {key.rstrip("_")}="{escape(str(value))}"' for key, value in attributes.items())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from dsae.data import called, check_rows
 from dsae.runtime._codec import Codec
-from dsae.sampling import between
+from dsae.runtime._sampled import Sampled, decoded_between
+
+if TYPE_CHECKING:
+    from dsae.store import Model
 
 
-class Making(Codec):
+class Making(Sampled, Codec):
     """The verbs of `Runtime` that make rows which nobody has seen."""
 
     def sample(self, n: int, *, random_state: Any = None, temperature: float = 1.0) -> np.ndarray:
@@ -35,16 +38,6 @@ class Making(Codec):
             If no sampler was fitted, or ``n`` or ``temperature`` is out of range.
         """
         return self.decode(self.sample_codes(n, random_state=random_state, temperature=temperature))
-
-    def sample_codes(self, n: int, *, random_state: Any = None, temperature: float = 1.0) -> Any:
-        """The codes that `sample` decodes, ``[n, n_components]``: dense, or CSR where the model's are mostly zero."""
-        sampler = self.model.sampler
-        if sampler is None:
-            raise ValueError(
-                "[sample] The model must have a sampler; it has none. Fit one: dsa.fit_sampler(X), or dsae fit "
-                "--sampler mixture."
-            )
-        return sampler.sample(n, random_state=random_state, temperature=temperature)
 
     def interpolate(self, a: Any, b: Any, n: int = 8) -> np.ndarray:
         """Rows on the way from each row of ``a`` to its partner in ``b``, straight in the code.
@@ -70,8 +63,10 @@ class Making(Codec):
         for name, X in (("a", a), ("b", b)):
             with called(name):
                 ends.append(self._run("interpolate", X, 0, self._n_encoder))
-        codes = between(ends[0], ends[1], n)
-        return self.decode(codes.reshape(-1, codes.shape[2])).reshape(*codes.shape[:2], -1)
+        return decoded_between(ends[0], ends[1], n, self.decode)
+
+    def _of(self, model: Model) -> Self:
+        return type(self)(model, self.dtype)
 
     def denoise(self, X: Any) -> np.ndarray:
         """The reconstruction of noisy rows, by a model that was trained for it.

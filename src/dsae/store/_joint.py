@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from dsae.config import JointConfig
+from dsae.sampling import Sampler, state_of
 from dsae.store._commit import Committed, commit, committed, holds_only, parse_json, read_text, write_beside
 from dsae.store._header import FORMAT
-from dsae.store._model import WEIGHTS, Model, check_finite, header_of, model_of
+from dsae.store._model import SAMPLER, WEIGHTS, Model, check_finite, header_of, model_of, read_sampler
 from dsae.store._state import state_from_bytes, state_to_bytes, tensors_from_bytes, tensors_to_bytes
 from dsae.store._weights import weights_to_bytes
 
@@ -46,6 +47,8 @@ class JointModel:
     metrics : dict
     learning : dict, optional
         The state from which `partial_fit` continues.
+    sampler : dsae.sampling.Sampler, optional
+        Of joint codes.
     """
 
     config: JointConfig
@@ -57,6 +60,7 @@ class JointModel:
     history: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     learning: dict[str, Any] | None = None
+    sampler: Sampler | None = None
 
     @property
     def nnz(self) -> int:
@@ -153,6 +157,8 @@ def _files(model: JointModel) -> Iterator[tuple[str, bytes]]:
     yield _WEIGHTS, tensors_to_bytes(weight)
     if model.learning is not None:
         yield _LEARNING, state_to_bytes(model.learning)
+    if model.sampler is not None:
+        yield SAMPLER, state_to_bytes(state_of(model.sampler))
 
 
 def _card(model: JointModel) -> str:
@@ -280,6 +286,7 @@ def _read(found: Committed, learning: bool) -> JointModel:
         history,
         content.get("metrics", {}),
         found.read(_LEARNING, state_from_bytes) if learning and _LEARNING in found.listed else None,
+        read_sampler(found, config.n_components) if SAMPLER in found.listed else None,
     )
 
 

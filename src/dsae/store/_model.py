@@ -42,7 +42,7 @@ _HEAD = "config.json"
 _DETECTOR, _DETECTOR_FORMAT = "detector.json", "dsae outlier detector"
 WEIGHTS = "model.safetensors"
 _LEARNING = "learning.safetensors"
-_SAMPLER = "sampler.safetensors"
+SAMPLER = "sampler.safetensors"
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
 _HEADER_KEYS_2 = (*_HEADER_KEYS, "target_names", "table", "metrics", "history", "commit", "files")
 _FILES_1 = (WEIGHTS, "history.jsonl", "metrics.json", "learning.json", _LEARNING)
@@ -206,7 +206,7 @@ def _files(model: Model) -> Iterator[tuple[str, bytes]]:
     if model.learning is not None:
         yield _LEARNING, state_to_bytes(model.learning)
     if model.sampler is not None:
-        yield _SAMPLER, state_to_bytes(state_of(model.sampler))
+        yield SAMPLER, state_to_bytes(state_of(model.sampler))
 
 
 def read(folder: str | Path, learning: bool = False) -> Model:
@@ -275,8 +275,8 @@ def model_of(found: Committed, header: dict[str, Any], file: str, learning: bool
     config = read_config(found.head, header, _HEADER_KEYS_2)
     weights = found.read(file, lambda data, path: read_weights(data, path, config))
     model = _assembled(found.head, found.path(file), header, config, weights)
-    if file == WEIGHTS and _SAMPLER in found.listed:  # of one model; a joint one may have its own
-        model = replace(model, sampler=_read_sampler(found, config.n_components))
+    if file == WEIGHTS and SAMPLER in found.listed:  # of one model; a joint one may have its own
+        model = replace(model, sampler=read_sampler(found, config.n_components))
     if learning and _LEARNING in found.listed:
         return replace(model, learning=found.read(_LEARNING, state_from_bytes))
     return model
@@ -304,8 +304,15 @@ def _assembled(
     )
 
 
-def _read_sampler(found: Committed, n_components: int) -> Sampler:
-    return found.read(_SAMPLER, lambda data, path: sampler_of(state_from_bytes(data, path), path, n_components))
+def read_sampler(found: Committed, n_components: int) -> Sampler:
+    """The sampler of a commit that lists one, of codes of this width.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    return found.read(SAMPLER, lambda data, path: sampler_of(state_from_bytes(data, path), path, n_components))
 
 
 def model_from_bytes(data: bytes, path: Path, config: AutoencoderConfig) -> Model:

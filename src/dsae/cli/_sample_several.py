@@ -1,0 +1,59 @@
+"""Rows of several modalities that are in no file: a folder for each modality, or one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dsae.cli._encode import is_joint
+from dsae.cli._several import at_once, rows_for
+from dsae.cli._translate import Made, check_to, write_modality, writes_files
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dsae.runtime import JointRuntime
+
+_USUAL = "csv"
+
+
+def check_made(runtime: Any, verb: str, to: str | None, output: str) -> None:
+    """Refuse ``--to`` or ``-o`` that do not go with the model, before any work."""
+    if not is_joint(runtime):
+        if to is not None:
+            raise ValueError(f"[{verb}] --to is for models of several modalities; leave it out.")
+    elif to is not None:
+        check_to(runtime, to)
+    elif output == "-" or Path(output).is_file():
+        raise ValueError(
+            f"[{verb}] -o must name a folder for {' and '.join(runtime.names)}; got {output!r}. Name one, or give --to."
+        )
+
+
+def codes_between(runtime: JointRuntime, a: str, b: str, n: int, reading: dict[str, Any]) -> np.ndarray:
+    """Codes ``[n_pairs * n, n_components]`` on the way from each row of a file to its partner in another."""
+    from dsae.data import options_for
+    from dsae.sampling import between
+
+    first = runtime.codes(rows_for(runtime, "interpolate", a, reading))
+    second = runtime.codes(rows_for(runtime, "interpolate", b, options_for(b, reading)))
+    return between(first, second, n).reshape(-1, first.shape[1])
+
+
+def write_made(runtime: JointRuntime, codes: Any, to: str | None, output: str, kind: str | None) -> None:
+    """Write what codes are decoded into: files are numbered in their order."""
+    n = codes.shape[0]
+    if to is not None:
+        write_modality(runtime, to, _decoded(runtime, codes, to), n, output, kind)
+        return
+    for name in runtime.names:
+        folder = Path(output) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder if writes_files(runtime, name) else folder / f"rows.{kind or _USUAL}"
+        write_modality(runtime, name, _decoded(runtime, codes, name), n, str(target), kind)
+
+
+def _decoded(runtime: JointRuntime, codes: Any, name: str) -> Made:
+    step = at_once(runtime)
+    for start in range(0, codes.shape[0], step):
+        yield None, runtime.decode(codes[start : start + step], name)
