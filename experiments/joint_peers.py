@@ -15,10 +15,38 @@ import torch
 from multivae.data.datasets.base import MultimodalBaseDataset
 from multivae.data.utils import DatasetOutput
 from multivae.models import MMVAE, MMVAEConfig, MoPoE, MoPoEConfig
+from multivae.models.base import BaseDecoder, BaseEncoder, ModelOutput
 from multivae.trainers import BaseTrainer, BaseTrainerConfig
 
 MODELS = {"MoPoE": (MoPoE, MoPoEConfig), "MMVAE": (MMVAE, MMVAEConfig)}
 NAMES = ("image", "audio", "text")
+
+
+class Encoder(BaseEncoder):
+    """As wide as ours; MultiVae's own has two hidden layers of 512 for every modality."""
+
+    def __init__(self, n: int, hidden: int, code: int) -> None:
+        BaseEncoder.__init__(self)
+        self.latent_dim = code
+        self.hidden = torch.nn.Sequential(torch.nn.Linear(n, hidden), torch.nn.ReLU())
+        self.embedding, self.log_var = torch.nn.Linear(hidden, code), torch.nn.Linear(hidden, code)
+
+    def forward(self, x: torch.Tensor) -> ModelOutput:
+        """Means and logarithms of variances."""
+        h = self.hidden(x)
+        return ModelOutput(embedding=self.embedding(h), log_covariance=self.log_var(h))
+
+
+class Decoder(BaseDecoder):
+    """As wide as ours; MultiVae's own ends in a sigmoid, which centred rows are out of reach of."""
+
+    def __init__(self, n: int, hidden: int, code: int) -> None:
+        BaseDecoder.__init__(self)
+        self.layers = torch.nn.Sequential(torch.nn.Linear(code, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, n))
+
+    def forward(self, z: torch.Tensor) -> ModelOutput:
+        """Means of rows."""
+        return ModelOutput(reconstruction=self.layers(z))
 
 
 def main(case: dict) -> None:
@@ -38,7 +66,9 @@ def main(case: dict) -> None:
         decoders_dist=dict.fromkeys(NAMES, "normal"),
         uses_likelihood_rescaling=True,
     )
-    model = model_of(config)
+    widths = {name: (dims[name][0], case["hidden"][name], case["code"]) for name in NAMES}
+    encoders, decoders = ({name: of(*widths[name]) for name in NAMES} for of in (Encoder, Decoder))
+    model = model_of(config, encoders=encoders, decoders=decoders)
     how = BaseTrainerConfig(
         output_dir=str(folder),
         num_epochs=case["epochs"],

@@ -78,5 +78,5 @@ def render(rows: list[dict], images: Path) -> str:
 
 AFTER = """
 Where PCA wins, a network learns few and very wide rows by heart: [why, and what was
-tried](design/shrinking.md#widths-and-epochs-where-none-are-given).
+tried](design/shrinking.md#default-widths-and-epochs).
 """

@@ -249,5 +249,7 @@ the 64 numbers of the inner layer of a small convolutional classifier that is tr
 test images). Fréchet distance on all 10,000, the rest on 3,000 and, for the novelty, 1,000 (`dsae.metrics.generation`):
 precision and recall with 3 neighbours; 1-NN is .5 where made and real cannot be told apart; novelty is the distance to
 the nearest of 20,000 training images over that of test images, on 64 principal components of the pixels. All but PCA
-and topk, which is one layer each way, are 784-1024-256-code after 20 epochs. Weights: {sizes}. Means of {seeds}.
+and topk, which is one layer each way, are 784-1024-256-code after 20 epochs: of one seed, code 16 and a mixture of 100
+were at a Fréchet distance of 21.2 from the same test images after 10 epochs, and at 16.2 after 20. Weights:
+{sizes}. Means of {seeds}.
 """
