@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dsae.features._folders import METADATA, Columns, Found, found_in
+from dsae.features._folders import METADATA, found_in
+from dsae.features._found import Columns, Found
 from dsae.features._items import BadItemError, Notes, is_missing
 from dsae.features._kinds import files_in, kind_of
 from dsae.features._prepare import ENCODERS
@@ -41,7 +42,7 @@ def is_raw(path: str | Path) -> bool:
     path = Path(path)
     if not path.is_dir():
         return kind_of(path.name) is not None or (is_tar(path.name) and path.is_file())
-    names = files_in(path)
+    names, _ = files_in(path)
     if ENCODERS in names or any(name.endswith(".parquet") and name not in METADATA for name in names):
         return False
     return any(name in METADATA or is_tar(name) or kind_of(name) is not None for name in names)
@@ -93,7 +94,7 @@ def read_raw(
             raise ValueError(f"[{verb}] {path} must have files of one modality for {to!r}; {name!r} is another.")
         if kind == "table":
             rows[to] = encoders[to].transform(found.table)
-            present[to] = ~np.isnan(rows[to]).any(axis=1)
+            present[to] = encoders[to].present(found.table) & ~np.isnan(rows[to]).any(axis=1)
         else:
             rows[to], present[to] = _encoded(verb, encoders[to], found.items[name])
     return RawRows(rows, present, found.ids, found.labels)
