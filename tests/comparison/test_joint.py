@@ -46,6 +46,17 @@ def test_single_models_are_trained_as_the_joint_one(monkeypatch):
     assert all(plan[name] == value for plan in fitted for name, value in how.items())
 
 
+def test_judges_are_of_the_rows_for_training_where_their_classes_are_known():
+    """Judges of training rows whose classes are swapped are always wrong about others."""
+    settings = {"n_components": 4, "hidden_layer_sizes": (12,), "density": 0.4, "max_iter": 6, "batch_size": 32}
+    y = CLASSES % 2
+    how = {"verbose": 0, "random_state": 0, **settings}
+    swapped = compare_joint(views(), views(1), y, y=1 - y, **how).coherence["PCA + least squares"]
+    assert max(max(row.values()) for row in swapped.values()) < 0.2
+    with pytest.raises(ValueError, match=r"\[compare\] There must be at least 2 labels"):
+        compare_joint(views(), views(1), y, y=0 * y, **how)
+
+
 def test_the_linear_map_is_exact_where_the_truth_is_linear():
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(400, 3))

@@ -54,6 +54,36 @@ def test_every_modality_is_made_from_every_other(fitted):
     assert fitted.score(X) > 0.6
 
 
+def test_judges_are_not_asked_about_the_rows_that_they_learned():
+    """Classes by chance of rows wider than they are many: judges of the same rows are always right."""
+    rng = np.random.default_rng(0)
+    X, y = {name: rng.normal(size=(120, 150)) for name in "ab"}, rng.integers(2, size=120)
+    mm = small(max_iter=1).fit(X)
+    real = mm.coherence(X, y)["real"]
+    assert max(real.values()) < 0.7
+    judges = mm.judges(X, y)
+    assert min(mm.coherence(X, y, judges=judges)["real"].values()) == 1
+    others = {name: rng.normal(size=(120, 150)) for name in "ab"}
+    assert max(mm.coherence(others, y, judges=judges)["real"].values()) < 0.7
+
+
+def test_rows_without_a_class_are_left_out(fitted):
+    X, some = views(1), CLASSES != 3
+    wanted = fitted.coherence({name: rows[some] for name, rows in X.items()}, CLASSES[some])
+    for missing, labels in ((None, np.array(list("abcd"), object)[CLASSES]), (np.nan, CLASSES.astype(float))):
+        labels[~some] = missing
+        with pytest.warns(UserWarning, match="60 of 240 rows have no label"):
+            assert fitted.coherence(X, labels) == wanted
+        with pytest.warns(UserWarning, match="60 of 240 rows have no label"):
+            assert len(fitted.judges(X, labels)) == 3
+
+
+@each(y=[np.zeros(240), np.array([None] * 239 + ["a"], object), np.full(240, np.nan)])
+def test_judges_need_two_classes(fitted, y):
+    with pytest.raises(ValueError, match=r"\[coherence\] There must be at least 2 labels; got [01] in"):
+        fitted.coherence(views(1), y)
+
+
 def test_codes_do_not_need_all_modalities_nor_all_rows(fitted):
     X = views(1)
     image = fitted.transform({"image": X["image"]})

@@ -117,6 +117,8 @@ def test_what_is_refused():
         generation(X, X[:, :4])
     with pytest.raises(ValueError, match=r"\[generation\] train must have 5 columns, as many as real"):
         generation(X, X, X[:, :4])
+    with pytest.raises(ValueError, match=r"\[generation\] max_rows must be more than n_neighbors, 3; got 3"):
+        generation(X, X, max_rows=3)
     with pytest.raises(ValueError, match=r"\[generation\] made must have more than 3 rows; got 3"):
         generation(X, X[:3])
     with pytest.raises(

@@ -18,6 +18,16 @@ def test_labels_that_codes_hold_are_found_whatever_their_type():
         assert found == {"linear": 1, "knn": 1, "chance": pytest.approx(1 / 3), "n_labels": 3}
 
 
+def test_rows_without_a_label_are_left_out():
+    codes, some = NOISE + 10 * np.eye(4)[LABELS], np.arange(300) % 7 > 0
+    whole = probe(codes[some], LABELS[some])
+    for missing, labels in ((None, LABELS.astype(object)), (np.nan, LABELS.astype(float))):
+        labels = labels.copy()
+        labels[~some] = missing
+        with pytest.warns(UserWarning, match="43 of 300 rows have no label"):
+            assert probe(codes, labels) == whole
+
+
 def test_labels_that_they_do_not_hold_are_guessed():
     found = probe(NOISE, LABELS)
     assert 0.2 < found["linear"] < 0.5
@@ -47,8 +57,13 @@ def test_csr_codes_are_probed_as_they_are():
 def test_what_is_refused():
     with pytest.raises(ValueError, match=r"\[probe\] y must hold one label for each of 300 rows; got shape \(299,\)"):
         probe(NOISE, LABELS[1:])
-    with pytest.raises(ValueError, match=r"\[probe\] There must be at least 2 labels and 2 folds; got 1 and 5"):
+    with pytest.raises(ValueError, match=r"\[probe\] There must be at least 2 labels; got 1 in 300 labelled"):
         probe(NOISE, np.zeros(300))
+    with pytest.raises(ValueError, match=r"\[probe\] There must be at least 2 folds; got 1"):
+        probe(NOISE, LABELS, n_folds=1)
+    with pytest.raises(ValueError, match=r"n_neighbors must be at most the 240 rows outside a fold; got 241"):
+        probe(NOISE, LABELS, n_neighbors=241)
+    assert probe(NOISE, LABELS, n_neighbors=240)["n_labels"] == 3
     rare = np.where(np.arange(300) < 3, "rare", "common")
     with pytest.raises(ValueError, match=r"at least 5 rows of each label, one for each fold; got 3 of 'rare'"):
         probe(NOISE, rare)

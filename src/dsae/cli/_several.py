@@ -233,7 +233,7 @@ def compare_several(
     if labels is not None and any(label is None for label in labels):
         click.echo("dsae: test rows without a label are left out", err=True)
         test, labels = _labelled(test, labels != None), labels[labels != None]  # noqa: E711 by element
-    compared = compare_joint(source, test, labels, **given)
+    compared = compare_joint(source, test, labels, y=_labels(source), **given)
     runtime = compared.models["DSA"]
     runtime.save(folder / "model")
     (folder / "comparison.json").write_text(compared.to_json() + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from dsae.comparison._baselines import LinearModel
 from dsae.config import has_exposure, plain
 from dsae.data import JointSource
 from dsae.estimators import DeepSparseAutoencoder, MultimodalAutoencoder
-from dsae.metrics import coherence, evaluate, fvu_table
+from dsae.metrics import classes_of, coherence, evaluate, fvu_table
 
 SPARSE, DENSE, SINGLE, LINEAR = "DSA", "dense twin", "single models", "PCA + least squares"
 _TWIN = {"density": 1.0, "shrink": "none", "l1": 0.0, "block_size": 1}
@@ -128,7 +128,14 @@ class JointComparison:
 
 
 def compare_joint(
-    X: Any, X_test: Any, y_test: Any = None, *, judges: Mapping[str, Any] | None = None, verbose: int = 1, **params: Any
+    X: Any,
+    X_test: Any,
+    y_test: Any = None,
+    *,
+    y: Any = None,
+    judges: Mapping[str, Any] | None = None,
+    verbose: int = 1,
+    **params: Any,
 ) -> JointComparison:
     """Fit a model of several modalities and its baselines on the same rows, and measure them on the same others.
 
@@ -142,8 +149,11 @@ def compare_joint(
         Rows for training, and held-out ones.
     y_test : array-like, shape (n_test,), optional
         Classes of the held-out rows: coherence is then measured, too.
+    y : array-like, shape (n_train,), optional
+        Classes of the rows for training, by which judges are fitted.
     judges : dict of str to callable, optional
-        As in `MultimodalAutoencoder.coherence`; by default classifiers fitted to the held-out rows.
+        As in `MultimodalAutoencoder.coherence`; by default classifiers fitted to the rows for training, or without
+        ``y`` to the held-out ones.
     verbose : int
         1 reports on stderr which model is being fitted.
     **params
@@ -164,6 +174,9 @@ def compare_joint(
     >>> list(result.errors)
     ['DSA', 'dense twin', 'single models', 'PCA + least squares']
     """
+    if y_test is not None and judges is None:  # before hours of training
+        seen = y_test if y is None else y
+        classes_of("compare", seen, len(seen))
     seed = int(check_random_state(params.get("random_state")).randint(np.iinfo(np.int32).max))
     params = {**MultimodalAutoencoder(**params).get_params(deep=False), "random_state": seed}
     say = Console(stderr=True, quiet=not verbose).print
@@ -187,8 +200,8 @@ def compare_joint(
     judged = {}
     if y_test is not None:
         if judges is None:
-            judges = first.judges(test, y_test)
-        judged = {name: coherence(of, test, np.asarray(y_test), judges) for name, of in runtimes.items()}
+            judges = first.judges(test, y_test) if y is None else first.judges(source, y)
+        judged = {name: coherence(of, test, y_test, judges) for name, of in runtimes.items()}
     notes = [f"Trained on {len(source):,} rows, measured on {len(test):,} others."]
     return JointComparison(errors, sizes, judged, runtimes, notes)
 

@@ -8,7 +8,6 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -207,11 +206,3 @@ def rows_at_hand(source: JointSource, name: str) -> Any:
     """The rows of one modality that are there, in memory."""
     rows: Any = source.of(name)
     return rows.X if hasattr(rows, "X") else rows.read()
-
-
-def labels_of(y: Any, n: int, verb: str) -> np.ndarray:
-    """Classes of rows, one each."""
-    labels = np.asarray(y)
-    if labels.shape != (n,):
-        raise ValueError(f"[{verb}] y must have {n} classes, one for each row; got shape {labels.shape}.")
-    return labels

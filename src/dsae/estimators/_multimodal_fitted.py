@@ -8,20 +8,17 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
 from dsae.config import loss_of, one_of
-from dsae.data import JointSource
 from dsae.estimators._base import DSAEstimator
 from dsae.estimators._joint_samples import JointSamplingMixin
-from dsae.estimators._modalities import labels_of, rows_at_hand
-from dsae.metrics import Reconstruction, coherence
+from dsae.estimators._judges import Judge
+from dsae.estimators._modalities import rows_at_hand
+from dsae.metrics import Reconstruction, classes_of, coherence
 from dsae.report import JointTable, joint_table
 from dsae.runtime import JointRuntime
-
-_ROWS_OF_A_JUDGE = 10_000
 
 
 class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DSAEstimator):
@@ -125,29 +122,44 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
         X : the same as for `transform`
         y : array-like, shape (n_samples,)
             Classes of the rows.
+            Rows without one, where it is None or NaN, are left out.
         judges : dict of str to callable, optional
-            From rows of a modality to their classes; by default those of `judges` for the rows of ``X``.
+            From rows of a modality to their classes, such as `judges` makes of the rows of training; by default those
+            that it makes of ``X``.
 
         Returns
         -------
         dict of str to dict of str to float
             ``matrix["image"]["text"]`` is the share of images from which a text of the right class is made;
-            ``matrix["real"]`` how often the judges are right about the rows themselves.
+            ``matrix["real"]`` how often judges are right about rows themselves, those of ``X`` by five-fold
+            cross-validation.
+
+        Raises
+        ------
+        ValueError
+            If ``y`` has not one entry for each row or only one class, or a judge is of an unknown modality.
+
+        Warns
+        -----
+        UserWarning
+            About rows without a class.
         """
         check_is_fitted(self)
         source = self.runtime_.source("coherence", X)
-        labels = labels_of(y, len(source), "coherence")
-        if judges is None:
-            judges = {name: _judge(source, name, labels) for name in source.parts}
-        for name in judges:
+        for name in judges or ():
             one_of("[coherence] every modality in judges", name, self.runtime_.names)
-        found = coherence(self.runtime_, source, labels, judges)
+        classes, known = classes_of("coherence", y, len(source), 2 if judges is None else 1)
+        if judges is None:
+            own = {name: Judge(source, name, classes, known) for name in source.parts}
+            found = coherence(self.runtime_, source, classes, own, known=known)
+            return {**found, "real": {name: judge.accuracy() for name, judge in own.items()}}
         real = {}
         for name in source.parts:
             if name in judges:
-                own, rows = labels[source.has(name)], rows_at_hand(source, name)
-                real[name] = float(np.mean(np.asarray(judges[name](rows)) == own))
-        return {**found, "real": real}
+                at = known[source.has(name)]
+                told = np.asarray(judges[name](rows_at_hand(source, name)[at]))
+                real[name] = float(np.mean(told == classes[source.has(name)][at])) if at.any() else float("nan")
+        return {**coherence(self.runtime_, source, classes, judges, known=known), "real": real}
 
     def judges(self, X: Any, y: Any) -> dict[str, Callable[[Any], np.ndarray]]:
         """Classifiers of real rows of each modality, for `coherence`.
@@ -162,11 +174,16 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
         -------
         dict of str to callable
             Logistic regressions of up to 10,000 rows: from rows to their classes.
+
+        Raises
+        ------
+        ValueError
+            If ``y`` has not one entry for each row, or the rows of a modality are all of one class.
         """
         check_is_fitted(self)
         source = self.runtime_.source("judges", X)
-        labels = labels_of(y, len(source), "judges")
-        return {name: _judge(source, name, labels) for name in source.parts}
+        classes, known = classes_of("judges", y, len(source))
+        return {name: Judge(source, name, classes, known) for name in source.parts}
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder, atomically; see docs/format.md. `dsae.load` reads it without torch."""
@@ -208,13 +225,3 @@ def described_architecture(model: store.JointModel) -> dict[str, Any]:
         "modality_dropout": config.modality_dropout,
         **{name: {each: getattr(own, name) for each, own in of.items()} for name in by_modality},
     }
-
-
-def _judge(source: JointSource, name: str, labels: np.ndarray) -> Callable[[Any], np.ndarray]:
-    """A classifier of real rows, standardised by one number so that its penalty suits any unit."""
-    rows, own = source.of(name), labels[source.has(name)]
-    some = np.sort(np.random.default_rng(0).permutation(len(rows))[:_ROWS_OF_A_JUDGE])
-    X = rows_at_hand(source, name)
-    unit = float(np.sqrt(np.mean(np.square(rows.moments()[1])))) or 1.0
-    fitted = LogisticRegression(max_iter=1000).fit(X[some] / unit, own[some])
-    return lambda made: fitted.predict(made / np.float32(unit))

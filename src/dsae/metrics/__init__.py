@@ -1,6 +1,7 @@
 """Metrics: the error of a reconstruction, the sparsity of a model, and its cost."""
 
 from dsae.metrics._best import best_items as best_items
+from dsae.metrics._classes import classes_of as classes_of
 from dsae.metrics._cost import bytes_in_memory as bytes_in_memory
 from dsae.metrics._cost import bytes_on_disk as bytes_on_disk
 from dsae.metrics._cost import multiply_adds as multiply_adds

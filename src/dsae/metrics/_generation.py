@@ -63,8 +63,8 @@ def generation(
     Raises
     ------
     ValueError
-        If there are less than ``n_neighbors + 1`` rows of a kind, rows have different widths or are not finite, or
-        features are not a row of numbers for each row.
+        If there are less than ``n_neighbors + 1`` rows of a kind, or ``max_rows`` is less, rows have different
+        widths or are not finite, or features are not a row of numbers for each row.
 
     Examples
     --------
@@ -76,6 +76,8 @@ def generation(
     """
     positive_int("[generation] n_neighbors", n_neighbors)
     positive_int("[generation] max_rows", max_rows)
+    if max_rows <= n_neighbors:
+        raise ValueError(f"[generation] max_rows must be more than n_neighbors, {n_neighbors}; got {max_rows}.")
     rows: list[Any] = []
     for name, X in (("real", real), ("made", made), *([] if train is None else [("train", train)])):
         with called(name):

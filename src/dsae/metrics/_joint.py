@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dsae.data import JointSource
+from dsae.metrics._classes import classes_of
 from dsae.metrics._reconstruction import Reconstruction
 
 _ROWS_AT_ONCE = 1024
@@ -75,6 +76,7 @@ def coherence(
     labels: np.ndarray,
     judges: Mapping[str, Judge],
     given: Sequence[Sequence[str]] | None = None,
+    known: np.ndarray | None = None,
 ) -> dict[str, dict[str, float]]:
     """How often what was made is of the class of what it was made from.
 
@@ -89,12 +91,22 @@ def coherence(
         smooth rows, too, judge it better.
     given : sequence of sequence of str, optional
         What to make from; by default each modality alone, and all of them.
+    known : ndarray of bool, shape (n_samples,), optional
+        Which rows have a class; by default those where it is neither None nor NaN.
 
     Returns
     -------
     dict of str to dict of str to float
-        Shares by what was given and by what was made, of the rows that have what was given; NaN where there are none.
+        Shares by what was given and by what was made, of the rows that have what was given and a
+        class; NaN where there are none.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label for each row, or no class.
     """
+    if known is None:
+        labels, known = classes_of("coherence", labels, len(source), 1)
     names = list(source.parts)
     alone: list[tuple[str, ...]] = [(name,) for name in names]
     wanted = [tuple(each) for each in given] if given is not None else alone + [tuple(names)] * (len(names) > 1)
@@ -103,10 +115,11 @@ def coherence(
     start = 0
     for batch in source.batches(_at_once(source)):
         has = {name: (batch.present or {}).get(name, np.ones(batch.n_rows, bool)) for name in batch.parts}
-        latents, classes = model.latents(batch.parts), labels[start : start + batch.n_rows]
+        here = slice(start, start + batch.n_rows)
+        latents, classes = model.latents(batch.parts), labels[here]
         start += batch.n_rows
         for each in wanted:
-            at = np.logical_and.reduce([has[name] for name in each])
+            at = np.logical_and.reduce([known[here], *(has[name] for name in each)])
             if not at.any():
                 continue
             codes = model.join({name: latents[name][at] for name in each})

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from dsae.config import positive_int
 from dsae.data import check_rows
+from dsae.metrics._classes import classes_of
 
 
 def probe(
@@ -23,7 +24,7 @@ def probe(
     ----------
     codes : array-like or scipy sparse, shape (n_rows, n_components)
     y : array-like, shape (n_rows,)
-        Labels: numbers or texts.
+        Labels: numbers or texts. Rows without one, where it is None or NaN, are left out.
     n_folds : int
         At least 2; every fold has its share of each label.
     n_neighbors : int
@@ -40,7 +41,13 @@ def probe(
     Raises
     ------
     ValueError
-        If there is not a label for each row, fewer than two labels, or fewer rows of a label than folds.
+        If there is not a label for each row, fewer than two labels, fewer rows of a label than folds, or fewer rows to
+        search than neighbours.
+
+    Warns
+    -----
+    UserWarning
+        About rows without a label.
 
     Examples
     --------
@@ -57,17 +64,22 @@ def probe(
 
     for name, number in (("n_folds", n_folds), ("n_neighbors", n_neighbors)):
         positive_int(f"[probe] {name}", number)
-    rows, labels = check_rows("probe", codes, missing=None), np.asarray(y)
-    if labels.shape != rows.shape[:1]:
-        raise ValueError(f"[probe] y must hold one label for each of {rows.shape[0]} rows; got shape {labels.shape}.")
-    kinds, number, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
+    if n_folds < 2:
+        raise ValueError(f"[probe] There must be at least 2 folds; got {n_folds}.")
+    rows: Any = check_rows("probe", codes, missing=None)
+    labels, known = classes_of("probe", y, rows.shape[0])
+    rows = rows if known.all() else rows[known]
+    kinds, number, counts = np.unique(labels[known].astype(str), return_inverse=True, return_counts=True)
     rarest = int(counts.argmin())
-    if len(kinds) < 2 or n_folds < 2:
-        raise ValueError(f"[probe] There must be at least 2 labels and 2 folds; got {len(kinds)} and {n_folds}.")
     if counts[rarest] < n_folds:
         raise ValueError(
             f"[probe] There must be at least {n_folds} rows of each label, one for each fold; got {counts[rarest]} of "
             f"{str(kinds[rarest])!r}. Leave out rare labels, or lower n_folds."
+        )
+    n_searched = int(np.sum(counts)) - int(np.ceil(np.sum(counts) / n_folds))
+    if n_neighbors > n_searched:
+        raise ValueError(
+            f"[probe] n_neighbors must be at most the {n_searched} rows outside a fold; got {n_neighbors}. Lower it."
         )
     scaler = MaxAbsScaler() if sp.issparse(rows) else StandardScaler()
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)

@@ -257,7 +257,7 @@ class JointRuntime(Sampled):
 
     def coherence(self, X: Any, y: Any, judges: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         """How often what was made is of the class of what it was made from; see `dsae.metrics.coherence`."""
-        return coherence(self, self.source("coherence", X), np.asarray(y), judges)
+        return coherence(self, self.source("coherence", X), y, judges)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder; see `dsae.store.write_joint`."""
