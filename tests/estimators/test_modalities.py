@@ -48,6 +48,12 @@ def _rows(modalities, X):
     return Modalities(modalities).training_rows("fit", X)
 
 
+def test_rows_of_several_lengths_are_refused():
+    X = {"ragged": [[0.0] * 3, [0.0] * 4] * 8, "whole": np.zeros((16, 2))}
+    with pytest.raises(ValueError, match=r"X\['ragged'\] must hold rows of one shape; got 3 values and 4 values"):
+        short().fit(X)
+
+
 def test_a_table_without_names_goes_through_its_encoder():
     mm = short({"table": TableRows(), "image": ImageRows(4)}).fit({"table": TABLE.to_numpy(), "image": PICTURES})
     assert set(mm.encoders_) == {"table", "image"}

@@ -30,8 +30,8 @@ class ImageRows(ItemRows):
     A picture is turned as its EXIF data say, laid on ``background`` where it is transparent, converted to ``channels``
     (grey is ITU-R 601-2 luma) and brought to ``size``. With the default, ``aspect="crop"``, the largest centred part
     with the shape of ``size`` is kept and resized; a picture of that size is taken as it is. Of 16-bit pictures the
-    upper 8 bits count, of animations the first frame. `inverse_transform` rounds to 8 bits: 8-bit pictures of ``size``
-    come back exactly.
+    upper 8 bits count, of animations the first frame. Arrays of whole numbers must be of uint8 or uint16.
+    `inverse_transform` rounds to 8 bits: 8-bit pictures of ``size`` come back exactly.
 
     Parameters
     ----------
