@@ -140,3 +140,14 @@ def test_errors_are_told_whatever_the_labels(dsae, media, tmp_path, labels, n_un
     assert facts["n_samples"] == len(labels)
     assert facts.get("n_unlabelled") == n_unlabelled
     assert ("coherence" in facts) == (n_unlabelled is not None)
+
+
+@each({"labels, judged": [([*WORDS * 6, "", ""], True), (["dark"] * 24, False)]})
+def test_a_comparison_takes_whatever_labels_there_are(dsae, media, tmp_path, labels, judged):
+    rows = labelled(media, tmp_path / "in", labels[:24])
+    test = labelled(media, tmp_path / "other", labels[-24:])
+    done = dsae("compare", rows, "--test", test, "-o", tmp_path / "study", "--json", *QUICK, "--max-iter", 1)
+    assert done.code == 0, done.err
+    found = json.loads(done.text)
+    assert set(found["errors"]["DSA"]) == {"image", "text", "image+text"}
+    assert bool(found["coherence"]) == judged

@@ -43,6 +43,7 @@ _OPTIONS = (
         "--modality-weights", metavar="NAME=NUMBER,...", callback=_pairs(True), help="How much each loss counts."
     ),
 )
+_ONE_CLASS = "dsae: coherence is left out; it needs labels of two classes or more"
 _VALUES_AT_ONCE = 1 << 24  # of a modality, 64 MB
 NAMES = ("modality_dropout", "modality_losses", "modality_weights")
 
@@ -229,11 +230,11 @@ def compare_several(
     given: dict[str, Any] = estimator_of(parameters, several).get_params(deep=False)
     if test is None:
         source, test = source.split(0.2, int(given["random_state"] or 0))
-    labels = _labels(test)
-    if labels is not None and any(label is None for label in labels):
-        click.echo("dsae: test rows without a label are left out", err=True)
-        test, labels = _labelled(test, labels != None), labels[labels != None]  # noqa: E711 by element
-    compared = compare_joint(source, test, labels, y=_labels(source), **given)
+    labels, seen = _labels(test), _labels(source)
+    if labels is not None and min(_n_classes(labels), _n_classes(labels if seen is None else seen)) < 2:
+        click.echo(_ONE_CLASS, err=True)
+        labels = seen = None
+    compared = compare_joint(source, test, labels, y=seen, **given)
     runtime = compared.models["DSA"]
     runtime.save(folder / "model")
     (folder / "comparison.json").write_text(compared.to_json() + "\n", encoding="utf-8")
@@ -258,6 +259,10 @@ def _labels(source: Any) -> Any:
     return None if all(label is None for label in labels) else labels
 
 
+def _n_classes(labels: Any) -> int:
+    return len({label for label in labels if label is not None})
+
+
 def _coherence(runtime: JointRuntime, source: Any) -> dict[str, Any]:
     """How often what is made is of the class, over the rows that have one; a line says why where it cannot be told."""
     from dsae.estimators import MultimodalAutoencoder
@@ -265,26 +270,13 @@ def _coherence(runtime: JointRuntime, source: Any) -> dict[str, Any]:
     labels = _labels(source)
     if labels is None:
         return {}
-    known = labels != None  # noqa: E711 by element
-    facts: dict[str, Any] = {} if known.all() else {"n_unlabelled": int((~known).sum())}
-    if len(set(labels[known])) < 2:
-        click.echo("dsae: coherence is left out; it needs labels of two classes or more", err=True)
+    n_unlabelled = sum(label is None for label in labels)
+    facts: dict[str, Any] = {"n_unlabelled": n_unlabelled} if n_unlabelled else {}
+    if _n_classes(labels) < 2:
+        click.echo(_ONE_CLASS, err=True)
         return facts
     try:
-        rows, classes = _labelled(source, known), labels[known].astype(str)
-        facts["coherence"] = MultimodalAutoencoder.of(runtime.model).coherence(rows, classes)
+        facts["coherence"] = MultimodalAutoencoder.of(runtime.model).coherence(source, labels)
     except ValueError as error:  # the errors of reconstruction are known by then
         click.echo(f"dsae: coherence is left out: {error}", err=True)
     return facts
-
-
-def _labelled(source: Any, known: Any) -> Any:
-    """The rows that have a label."""
-    from dsae.data import JointSource
-
-    if known.all():
-        return source
-    if not isinstance(source, JointSource):
-        batch = source.load()
-        source = JointSource(batch.parts, batch.present, parts=source.parts)
-    return source[known]

@@ -16,6 +16,8 @@ from dsae.features._kinds import files_in, kind_of
 from dsae.features._prepare import ENCODERS
 from dsae.features._tars import Slice, is_tar
 
+_CALLED = {"image": "pictures", "audio": "sounds", "text": "texts", "table": "numbers"}
+
 
 @dataclass
 class RawRows:
@@ -101,19 +103,15 @@ def read_raw(
 
 
 def _encoder_of(verb: str, path: Path, name: str, kind: str, encoders: Mapping[str, Any]) -> str:
-    if name in encoders and _kind(encoders[name]) == kind:
+    if name in encoders and encoders[name].kind == kind:
         return name
-    known = [other for other, encoder in encoders.items() if _kind(encoder) == kind]
+    known = [other for other, encoder in encoders.items() if encoder.kind == kind]
     if len(known) != 1:
         raise ValueError(
-            f"[{verb}] The model must have one modality of {kind}s to take {path}; it has {len(known)}."
+            f"[{verb}] The model must have one modality of {_CALLED[kind]} to take {path}; it has {len(known)}."
             + (f" Prepare the files as {' or '.join(known)} with dsae prepare." if known else "")
         )
     return known[0]
-
-
-def _kind(encoder: Any) -> str:
-    return getattr(encoder, "kind", "table")
 
 
 def _encoded(verb: str, encoder: Any, items: Sequence[Any]) -> tuple[Any, np.ndarray]:
