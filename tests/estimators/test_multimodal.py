@@ -14,6 +14,7 @@ from tests.covering import each
 
 import dsae
 from dsae import MultimodalAutoencoder, store
+from dsae.data import Modality, ModalityWriter, open_rows
 from dsae.features import TableRows
 
 CLASSES = np.arange(240) % 4
@@ -181,6 +182,39 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_on_files_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    """Rows that are read as they are needed, of which some lack a modality; stopped within an epoch."""
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    X, rng = views(), np.random.default_rng(0)
+    with ModalityWriter(folder, [Modality("image", (20,)), Modality("word", (8,), True)], False) as writer:
+        for start in (0, 100, 200):
+            rows = {name: X[name][start : start + 100] for name in ("image", "word")}
+            n = rows["image"].shape[0]
+            has = {"image": rng.random(n) < 0.7, "word": np.ones(n, bool)}
+            writer.write(rows, has, [str(start + i) for i in range(n)])
+    monkeypatch.setattr(type(open_rows(folder)), "is_small", False)
+    settings = {"max_iter": 3, "checkpoint_every": 0}
+    whole = small(**settings).fit(open_rows(folder))
+
+    def stop(row):
+        if row["step"] == 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        small(**settings, checkpoint=tmp_path / "run").fit(open_rows(folder), on_step=stop, every=1)
+    assert (tmp_path / "run").is_dir()
+    seen = []
+    again = small(**settings, checkpoint=tmp_path / "run").fit(open_rows(folder), on_step=seen.append, every=1)
+    assert [row["step"] for row in seen][-1] == 24
+    assert len(seen) < 24
+    for name, of in whole.runtime_.model.models.items():
+        for layer, (topology, values, bias) in of.layers.items():
+            twin = again.runtime_.model.models[name].layers[layer]
+            for one, other in ((topology.indices, twin.topology.indices), (values, twin.values), (bias, twin.bias)):
+                np.testing.assert_array_equal(one, other)
+
+
 def test_training_stops_by_rows_of_its_own():
     mm = small(early_stopping=True, n_iter_no_change=2, max_iter=60).fit(views())
     assert "validation_loss" in mm.history_[0]
@@ -289,6 +323,18 @@ def test_modalities_must_be_named():
 def test_two_modalities_that_never_meet_are_told():
     with pytest.warns(UserWarning, match="No row has both 'one' and 'other'"):
         small(max_iter=1).fit({"one": halves(1), "other": halves(0)})
+
+
+def test_what_a_folder_says_of_its_training_does_not_gainsay_its_layers(fitted, tmp_path):
+    model = replace(fitted.runtime_.model, training={"density": 0.9, "n_components": 3, "l2": 0.1})
+    mm = MultimodalAutoencoder.load(store.write_joint(tmp_path / "model", model))
+    assert (mm.density["image"], mm.n_components, mm.l2) == (0.4, 6, 0.1)
+
+
+@each(n=[0, -3, 1.5])
+def test_a_table_has_rows(fitted, n):
+    with pytest.raises(ValueError, match=r"\[table\] n must be a whole number of at least 1"):
+        fitted.table(views(), n=n)
 
 
 def test_a_folder_of_something_else_is_no_joint_model(tmp_path):

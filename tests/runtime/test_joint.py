@@ -11,7 +11,6 @@ import torch
 from tests.covering import pairs
 
 import dsae
-from dsae import MultimodalAutoencoder
 from dsae.config import AutoencoderConfig, JointConfig
 from dsae.data import JointSource
 from dsae.runtime import JointRuntime
@@ -111,4 +110,3 @@ def test_a_joint_model_can_be_pickled():
     runtime = JointRuntime(as_model(trained()))
     again = pickle.loads(pickle.dumps(runtime))
     np.testing.assert_array_equal(again.encode(ROWS), runtime.encode(ROWS))
-    assert MultimodalAutoencoder is dsae.MultimodalAutoencoder

@@ -315,7 +315,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         """The fitted estimator of a joint model."""
         known = set(cls._get_param_names())
         given = {name: value for name, value in model.training.items() if name in known}
-        estimator = cls(**described_architecture(model), **given)
+        estimator = cls(**given | described_architecture(model))
         estimator._adopt(model)
         estimator.set_params(modalities={name: estimator.encoders_.get(name) for name in model.config.names})
         return estimator

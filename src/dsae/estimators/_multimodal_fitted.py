@@ -11,7 +11,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dsae import store
-from dsae.config import loss_of, one_of
+from dsae.config import loss_of, one_of, positive_int
 from dsae.estimators._base import DSAEstimator
 from dsae.estimators._joint_samples import JointSamplingMixin
 from dsae.estimators._judges import Judge
@@ -27,7 +27,24 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
     runtime_: JointRuntime
 
     def transform(self, X: Any) -> np.ndarray:
-        """Joint codes of rows, float32 ``[n_samples, n_components]``, from whatever modalities they have."""
+        """Joint codes of rows, from whatever modalities they have.
+
+        Parameters
+        ----------
+        X : dict of str to rows, MuData, AnnData with obsm, or a source
+            Of any of the modalities; see `MultimodalAutoencoder`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_components)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there is no model yet.
+        ValueError
+            If a modality is unknown, lengths or widths differ, or no modality is present in a row.
+        """
         check_is_fitted(self)
         return self.runtime_.codes(self.runtime_.source("transform", X))
 
@@ -50,24 +67,98 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
         return {name: self.runtime_.decode(X, name) for name in self.runtime_.names}
 
     def reconstruct(self, X: Any) -> dict[str, np.ndarray]:
-        """All modalities from the joint code of what there is, ``[n_samples, n_features]`` each."""
+        """All modalities from the joint code of what rows have.
+
+        Parameters
+        ----------
+        X : dict of str to rows, MuData, AnnData with obsm, or a source
+            Of any of the modalities; see `MultimodalAutoencoder`.
+
+        Returns
+        -------
+        dict of str to ndarray of float32, shape (n_samples, n_features of the modality)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there is no model yet.
+        ValueError
+            If a modality is unknown, lengths or widths differ, or no modality is present in a row.
+        """
         check_is_fitted(self)
         return self.runtime_.reconstruct(X)
 
     def translate(self, X: Any, to: str) -> np.ndarray:
-        """Rows of the modality ``to`` from whatever other modalities rows have."""
+        """Rows of one modality from whatever other modalities rows have.
+
+        Parameters
+        ----------
+        X : dict of str to rows, MuData, AnnData with obsm, or a source
+            Of any of the modalities; see `MultimodalAutoencoder`.
+        to : str
+            The modality to make.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_features of the modality)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there is no model yet.
+        ValueError
+            If a modality is unknown, lengths or widths differ, or no modality is present in a row.
+        """
         check_is_fitted(self)
         return self.runtime_.translate(X, to)
 
     def render(self, name: str, rows: Any) -> Any:
-        """Pictures, sounds, texts or a table of rows of a modality, by its encoder's ``inverse_transform``."""
+        """Pictures, sounds, texts or a table of rows of a modality.
+
+        Parameters
+        ----------
+        name : str
+            The modality.
+        rows : array-like or csr_matrix, shape (n_samples, n_features of the modality)
+            As `translate` makes them.
+
+        Returns
+        -------
+        list, ndarray or data frame
+            What the ``inverse_transform`` of the modality's encoder gives.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there is no model yet.
+        ValueError
+            If the modality is unknown or has no encoder, or rows have another width.
+        """
         check_is_fitted(self)
         return self.runtime_.render(name, rows)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean over the modalities of ``X`` of the share of their variance (or deviance) that is explained.
 
-        Each is rebuilt from all that the rows have, and measured on those that have it; 1 is perfect.
+        Each is rebuilt from all that the rows have, and measured on those that have it.
+
+        Parameters
+        ----------
+        X : dict of str to rows, MuData, AnnData with obsm, or a source
+            Of any of the modalities; see `MultimodalAutoencoder`.
+        y : ignored
+
+        Returns
+        -------
+        float
+            1 is perfect, 0 as good as the mean.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there is no model yet.
+        ValueError
+            If a modality is unknown, lengths or widths differ, or no modality is present in a row.
         """
         check_is_fitted(self)
         source = self.runtime_.source("score", X)
@@ -101,15 +192,21 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
         ----------
         X : the same as for `transform`
         n : int
-            Rows, drawn by ``seed``.
+            Rows, at least 1, drawn by ``seed``.
         seed : int
 
         Returns
         -------
         dsae.report.JointTable
             A notebook shows it; ``save(path)`` writes a page.
+
+        Raises
+        ------
+        ValueError
+            If ``n`` is no whole number of at least 1, or rows are refused as by `transform`.
         """
         check_is_fitted(self)
+        positive_int("[table] n", n)
         return joint_table(self.runtime_, self.runtime_.source("table", X), n, seed)
 
     def coherence(
@@ -186,7 +283,27 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
         return {name: Judge(source, name, classes, known) for name in source.parts}
 
     def save(self, folder: str | Path) -> Path:
-        """Write the model folder, atomically; see docs/format.md. `dsae.load` reads it without torch."""
+        """Write the model folder, atomically; see docs/format.md. `dsae.load` reads it without torch.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A joint model there is replaced.
+
+        Returns
+        -------
+        Path
+            Of the folder.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there is no model yet.
+        ValueError
+            If something that is not a joint model is in the way, or the model diverged.
+        OSError
+            If the folder cannot be written.
+        """
         check_is_fitted(self)
         return store.write_joint(folder, self.runtime_.model)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
@@ -13,12 +12,11 @@ import numpy as np
 
 from dsae import store
 from dsae.config import did_you_mean, exposed, has_exposure
-from dsae.data import JointSource, as_joint, called, check_rows, gives_parts
+from dsae.data import JointSource, as_joint, called, check_rows
 from dsae.metrics import coherence, fvu_table
+from dsae.runtime._encoders import check_encoders, encoded
 from dsae.runtime._runtime import Runtime
 from dsae.runtime._sampled import Sampled, decoded_between
-
-_ENTRIES = (list, tuple)
 
 
 class JointRuntime(Sampled):
@@ -163,12 +161,44 @@ class JointRuntime(Sampled):
         return exposed(rows, totals)
 
     def reconstruct(self, X: Any) -> dict[str, np.ndarray]:
-        """All modalities from the joint code of what there is, ``[n_samples, n_features]`` each."""
+        """All modalities from the joint code of what rows have.
+
+        Parameters
+        ----------
+        X : mapping of str to rows, MuData, AnnData with obsm, or a source
+            Of any of the modalities, as for `encode`.
+
+        Returns
+        -------
+        dict of str to ndarray of float32, shape (n_samples, n_features of the modality)
+
+        Raises
+        ------
+        ValueError
+            If a modality is unknown, lengths or widths differ, or no modality is present in a row.
+        """
         codes = self.encode(X)
         return {name: self.decode(codes, name) for name in self.names}
 
     def translate(self, X: Any, to: str) -> np.ndarray:
-        """Rows of the modality ``to`` from others, ``[n_samples, n_features]``."""
+        """Rows of one modality from others.
+
+        Parameters
+        ----------
+        X : mapping of str to rows, MuData, AnnData with obsm, or a source
+            Of any of the modalities, as for `encode`.
+        to : str
+            The modality to make.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_features of the modality)
+
+        Raises
+        ------
+        ValueError
+            If a modality is unknown, lengths or widths differ, or no modality is present in a row.
+        """
         self._check_modality("translate", to)
         return self.decode(self.codes(self.source("translate", X)), to)
 
@@ -252,71 +282,72 @@ class JointRuntime(Sampled):
         return self.encoders[name].inverse_transform(rows)
 
     def fvu_table(self, X: Any) -> dict[str, dict[str, float]]:
-        """The unexplained share of the variance of every modality from every set; see `dsae.metrics.fvu_table`."""
+        """The unexplained share of the variance of every modality from every set; see `dsae.metrics.fvu_table`.
+
+        Parameters
+        ----------
+        X : mapping of str to rows, MuData, AnnData with obsm, or a source
+            Of any of the modalities, as for `encode`.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            ``table["image+text"]["audio"]`` is the error of audio made from images and texts.
+
+        Raises
+        ------
+        ValueError
+            If a modality is unknown, lengths or widths differ, or no modality is present in a row.
+        """
         return fvu_table(self, self.source("fvu_table", X))
 
     def coherence(self, X: Any, y: Any, judges: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        """How often what was made is of the class of what it was made from; see `dsae.metrics.coherence`."""
+        """How often what was made is of the class of what it was made from; see `dsae.metrics.coherence`.
+
+        Parameters
+        ----------
+        X : mapping of str to rows, MuData, AnnData with obsm, or a source
+            Of any of the modalities, as for `encode`.
+        y : array-like, shape (n_samples,)
+            Classes; rows without one, where it is None or NaN, are left out.
+        judges : mapping of str to callable
+            By modality, from rows to their classes.
+
+        Returns
+        -------
+        dict of str to dict of str to float
+            Shares by what was given and by what was made.
+
+        Raises
+        ------
+        ValueError
+            If rows are refused as by `encode`, or there is not one entry of ``y`` for each, or no class.
+        """
         return coherence(self, self.source("coherence", X), y, judges)
 
     def save(self, folder: str | Path) -> Path:
-        """Write the model folder; see `dsae.store.write_joint`."""
+        """Write the model folder; see `dsae.store.write_joint`.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A joint model there is replaced.
+
+        Returns
+        -------
+        Path
+            Of the folder.
+
+        Raises
+        ------
+        ValueError
+            If something that is not a joint model is in the way.
+        OSError
+            If the folder cannot be written.
+        """
         return store.write_joint(folder, self.model)
 
     def _check_modality(self, verb: str, name: str) -> None:
         if name not in self.names:
             hint = did_you_mean(name, self.names) or f" Known: {', '.join(self.names)}."
             raise ValueError(f"[{verb}] The model has no modality {name!r}.{hint}")
-
-
-def check_encoders(verb: str, X: Any, encoders: Mapping[str, str]) -> None:
-    """Refuse files that other encoders have made than those that a model was fitted with.
-
-    Raises
-    ------
-    ValueError
-        If an encoder beside the files of ``X`` has other settings.
-    """
-    for name, encoder in folder_encoders(verb, X).items():
-        if name in encoders and json.loads(encoder.to_json()) != json.loads(encoders[name]):
-            raise ValueError(
-                f"[{verb}] {X} was made with another encoder of {name!r} than the model. Prepare it with the model's: "
-                "dsae prepare --encoders MODEL/encoders.json."
-            )
-
-
-def folder_encoders(verb: str, X: Any) -> dict[str, Any]:
-    """The encoders that `dsae.features.prepare` has written beside the files of a stream, by modality.
-
-    Raises
-    ------
-    ValueError
-        If their file is damaged.
-    """
-    path = getattr(X, "path", None)
-    if path is None or not gives_parts(X):
-        return {}
-    file = (Path(path) if Path(path).is_dir() else Path(path).parent) / "encoders.json"
-    if not file.is_file():
-        return {}
-    from dsae import features
-
-    try:
-        return features.encoders_from_json(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        why = "it is not UTF-8 text."
-    except ValueError as error:
-        why = str(error).removeprefix("[from_json] ")
-    raise ValueError(f"[{verb}] {file} must hold the encoders that dsae prepare has written: {why} Prepare it again.")
-
-
-def encoded(encoder: Any, values: Any) -> Any:
-    """Rows, and which of them are there, that a fitted encoder makes; a source has rows already."""
-    if hasattr(values, "batches"):
-        return values
-    items = list(values) if isinstance(values, _ENTRIES) else values
-    if hasattr(encoder, "transform_present"):  # of items that could not be read, too
-        return encoder.transform_present(items)
-    made = encoder.transform(items)
-    has = encoder.present(items) if hasattr(encoder, "present") else None
-    return made, has
