@@ -327,6 +327,19 @@ def pt(folder):
     return folder / "x.pt", {}
 
 
+for form, how in {"dense": {}, "sparse": {"sparse": True}}.items():
+
+    @maker(f"prepared rows, {form}", "dsae.data.ModalityWriter", ids=True, labels=True, fields=(N_COLUMNS,))
+    def prepared(folder, how=how):
+        from dsae.data import Modality, ModalityWriter
+
+        (folder / "rows").mkdir()
+        with ModalityWriter(folder / "rows", [Modality("vector", (N_COLUMNS,), **how)], True) as writer:
+            rows = sp.csr_matrix(ROWS) if how else ROWS
+            writer.write({"vector": rows}, {"vector": np.ones(N_ROWS, bool)}, IDS, LABELS)
+        return folder / "rows", {}
+
+
 def expected(title):
     """The rows of a file, which one file holds in another type."""
     rows = ROWS.copy()

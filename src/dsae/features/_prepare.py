@@ -84,7 +84,9 @@ def prepare(
     The folder holds one of these: ``metadata.csv``, ``.jsonl`` or ``.parquet`` whose columns name files
     (``file_name``, or ``image_file_name`` and so on for several), beside columns of text and numbers; files with equal
     names up to their ending, in one folder or in subfolders for each kind (``images/7.png``, ``sound/7.wav``); such
-    files in a subfolder for each class, which becomes the label; or WebDataset's archives (``.tar``).
+    files in a subfolder for each class, which becomes the label; or WebDataset's archives (``.tar``). Files beside
+    subfolders that are no rows, such as ``README.txt``, and links to folders are left out, with a note. A row of the
+    table is missing where all its cells are empty; single empty cells are as `TableRows` has them.
 
     Parameters
     ----------
@@ -112,7 +114,8 @@ def prepare(
     Raises
     ------
     ValueError
-        If the folder holds no rows, names of rows repeat, or a file cannot be read; then nothing is written.
+        If the folder holds no rows, names of rows repeat, two columns are one modality, no row has two of several
+        kinds in subfolders, or a file cannot be read; then nothing is written.
     OSError
         If the folder cannot be read, or the output exists or cannot be written.
 

@@ -331,15 +331,12 @@ class TableRows(TransformerMixin, BaseEstimator):
 
     def _check_columns(self, table: Any, container: str) -> None:
         if container == "array" and self.schema_.container == "array" and table.num_columns != self.n_features_in_:
-            raise ValueError(
-                f"X has {table.num_columns} features, but TableRows is expecting {self.n_features_in_} features as "
-                "input."
-            )
+            got, wanted = table.num_columns, self.n_features_in_
+            raise ValueError(f"X has {got} features, but TableRows is expecting {wanted} features as input.")
         missing = [column.name for column, _ in self._coder.used if column.name not in table.column_names]
         if missing:
-            raise ValueError(
-                f"[transform] The table must have the columns of fit; it lacks {', '.join(map(repr, missing[:5]))}."
-            )
+            lacked = ", ".join(map(repr, missing[:5]))
+            raise ValueError(f"[transform] The table must have the columns of fit; it lacks {lacked}.")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
