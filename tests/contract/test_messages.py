@@ -60,13 +60,16 @@ BAD_CALLS = {
     "coherence": [
         (
             lambda m: m.joint.coherence({"a": X}, np.zeros(3)),
-            "[coherence] y must have 30 classes, one for each row; got shape (3,).",
+            "[coherence] y must hold one label for each of 30 rows; got shape (3,).",
         )
     ],
     "fvu_table": [(lambda m: m.joint.fvu_table({"c": X}), f"[fvu_table] {UNKNOWN}")],
     "judges": [
         (lambda m: m.joint.judges({"c": X}, np.zeros(30)), f"[judges] {UNKNOWN}"),
-        (lambda m: m.joint.judges({"a": X}, [1]), "[judges] y must have 30 classes, one for each row; got shape (1,)."),
+        (
+            lambda m: m.joint.judges({"a": X}, [1]),
+            "[judges] y must hold one label for each of 30 rows; got shape (1,).",
+        ),
     ],
     "render": [(lambda m: m.joint.render("c", X), "[render] The model has no modality 'c'. Known: a, b.")],
     "table": [(lambda m: m.joint.table({"c": X}), f"[table] {UNKNOWN}")],
