@@ -325,6 +325,23 @@ def test_two_modalities_that_never_meet_are_told():
         small(max_iter=1).fit({"one": halves(1), "other": halves(0)})
 
 
+def test_a_score_decodes_a_few_wide_rows_at_once(monkeypatch):
+    wide = sp.random(300, 1 << 18, 2e-5, "csr", np.float32, np.random.default_rng(0))
+    mm = small(hidden_layer_sizes=(4,), density=1e-4, max_iter=1).fit(
+        {"wide": wide, "image": views()["image"][:1].repeat(300, 0)}
+    )
+    sizes, decode = [], mm.runtime_.decode
+
+    def seen(codes, to, **how):
+        made = decode(codes, to, **how)
+        sizes.append(made.size)
+        return made
+
+    monkeypatch.setattr(mm.runtime_, "decode", seen)
+    mm.score({"wide": wide})
+    assert max(sizes) <= 1 << 24 < sum(sizes)
+
+
 def test_what_a_folder_says_of_its_training_does_not_gainsay_its_layers(fitted, tmp_path):
     model = replace(fitted.runtime_.model, training={"density": 0.9, "n_components": 3, "l2": 0.1})
     mm = MultimodalAutoencoder.load(store.write_joint(tmp_path / "model", model))

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from dsae.config import listed
 from dsae.data._batch import Batch, Part, Rows, check_worker
-from dsae.data._source import ArraySource
+from dsae.data._source import ArraySource, divided
 
 
 class JointSource:
@@ -114,12 +114,8 @@ class JointSource:
         ValueError
             If one of the two would be empty.
         """
-        n = len(self)
-        n_held_out = max(1, round(fraction * n))
-        if n_held_out >= n:
-            raise ValueError(f"[fit] early_stopping needs rows for training and for validation; got {n} in all.")
-        order = np.random.default_rng(seed).permutation(n)
-        return self[order[n_held_out:]], self[order[:n_held_out]]
+        kept, held_out = divided(len(self), fraction, seed)
+        return self[kept], self[held_out]
 
     def __getitem__(self, chosen: np.ndarray | slice) -> JointSource:
         """Some of the rows."""

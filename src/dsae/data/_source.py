@@ -292,15 +292,26 @@ class ArraySource:
         ValueError
             If one of the two would be empty.
         """
-        n = len(self)
-        n_held_out = max(1, round(fraction * n))
-        if n_held_out >= n:
-            raise ValueError(f"[fit] early_stopping needs rows for training and for validation; got {n} in all.")
-        order = np.random.default_rng(seed).permutation(n)
-        return self._of(self._all[order[n_held_out:]]), self._of(self._all[order[:n_held_out]])
+        kept, held_out = divided(len(self), fraction, seed)
+        return self._of(self._all[kept]), self._of(self._all[held_out])
 
     def _of(self, batch: Batch) -> ArraySource:
         return ArraySource.of(batch, self.parts[TABLE], self._exact)
+
+
+def divided(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the rows that are kept, and of a random ``fraction`` of all, at least one, that are held out.
+
+    Raises
+    ------
+    ValueError
+        If one of the two would be empty.
+    """
+    n_held_out = max(1, round(fraction * n))
+    if n_held_out >= n:
+        raise ValueError(f"[fit] early_stopping needs rows for training and for validation; got {n} in all.")
+    order = np.random.default_rng(seed).permutation(n)
+    return order[n_held_out:], order[:n_held_out]
 
 
 def moments_of_target(target: Rows | None, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:

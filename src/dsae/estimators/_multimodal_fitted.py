@@ -16,7 +16,7 @@ from dsae.estimators._base import DSAEstimator
 from dsae.estimators._joint_samples import JointSamplingMixin
 from dsae.estimators._judges import Judge
 from dsae.estimators._modalities import rows_at_hand
-from dsae.metrics import Reconstruction, classes_of, coherence
+from dsae.metrics import Reconstruction, classes_of, coherence, rows_at_once
 from dsae.report import JointTable, joint_table
 from dsae.runtime import JointRuntime
 
@@ -164,7 +164,7 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
         source = self.runtime_.source("score", X)
         losses = {name: loss_of(self.runtime_.modalities[name].loss) for name in source.parts}
         errors = {name: Reconstruction(metrics=[loss.score_metric]) for name, loss in losses.items()}
-        for batch in source.batches(1024):
+        for batch in source.batches(rows_at_once(source)):
             has = batch.present or {}
             codes = self.runtime_.join(self.runtime_.latents(batch.parts), has)
             for name, found in errors.items():

@@ -13,6 +13,7 @@ from dsae.metrics._evaluate import evaluate as evaluate
 from dsae.metrics._generation import generation as generation
 from dsae.metrics._joint import coherence as coherence
 from dsae.metrics._joint import fvu_table as fvu_table
+from dsae.metrics._joint import rows_at_once as rows_at_once
 from dsae.metrics._joint import subsets as subsets
 from dsae.metrics._probe import probe as probe
 from dsae.metrics._ranking import Recommendations as Recommendations

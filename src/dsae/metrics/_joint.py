@@ -52,7 +52,7 @@ def fvu_table(
     wanted = subsets(list(source.parts)) if given is None else [tuple(each) for each in given]
     errors = {each: {to: Reconstruction(metrics=["fvu"]) for to in source.parts} for each in wanted}
     seen = {each: dict.fromkeys(source.parts, 0) for each in wanted}
-    for batch in source.batches(_at_once(source)):
+    for batch in source.batches(rows_at_once(source)):
         has = {name: (batch.present or {}).get(name, np.ones(batch.n_rows, bool)) for name in batch.parts}
         latents = model.latents(batch.parts)
         for each in wanted:
@@ -113,7 +113,7 @@ def coherence(
     right = {each: dict.fromkeys(judges, 0) for each in wanted}
     seen = dict.fromkeys(wanted, 0)
     start = 0
-    for batch in source.batches(_at_once(source)):
+    for batch in source.batches(rows_at_once(source)):
         has = {name: (batch.present or {}).get(name, np.ones(batch.n_rows, bool)) for name in batch.parts}
         here = slice(start, start + batch.n_rows)
         latents, classes = model.latents(batch.parts), labels[here]
@@ -132,6 +132,7 @@ def coherence(
     }
 
 
-def _at_once(source: JointSource) -> int:
+def rows_at_once(source: JointSource) -> int:
+    """Rows of a batch that may be decoded whole, of few columns 1,024: nothing of rows x features is held."""
     widest = max(part.n_features for part in source.parts.values())
     return max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // widest))

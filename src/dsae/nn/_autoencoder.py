@@ -19,6 +19,7 @@ from dsae.nn._connected import connected, switch
 from dsae.nn._dense import DenseAutoencoder
 from dsae.nn._density import target_nnz
 from dsae.nn._fold import fold, to_layer
+from dsae.nn._layered import Layered
 from dsae.nn._linear import SparseLinear
 from dsae.nn._trace import Trace, activated
 from dsae.ops import Code, Given, Panels, PreCode, SparseRows
@@ -29,7 +30,7 @@ from dsae.topology import Layer, Topology
 _LAST_GAIN = 0.1
 
 
-class Autoencoder(Centred):
+class Autoencoder(Layered, Centred):
     """Encoder and decoder, independent and of any depth.
 
     Parameters
@@ -93,16 +94,6 @@ class Autoencoder(Centred):
     def layers(self) -> dict[str, SparseLinear]:
         """The linear layers by name, from the input to the output."""
         return dict(zip(self.config.layer_shapes, [*self.encoder, *self.decoder], strict=True))  # type: ignore[arg-type]
-
-    @property
-    def nnz(self) -> int:
-        """Active weights in all layers."""
-        return sum(layer.nnz for layer in self.layers.values())
-
-    @property
-    def density(self) -> float:
-        """Active share of all weights."""
-        return self.nnz / sum(layer.topology.size for layer in self.layers.values())
 
     @property
     def final_nnz(self) -> dict[str, int]:

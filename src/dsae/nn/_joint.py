@@ -14,6 +14,7 @@ from dsae.config import JointConfig
 from dsae.nn._activations import activation
 from dsae.nn._autoencoder import Autoencoder
 from dsae.nn._density import target_nnz
+from dsae.nn._layered import Layered
 from dsae.nn._linear import SparseLinear
 from dsae.nn._trace import Trace
 from dsae.ops import Given, Panels
@@ -50,7 +51,7 @@ class JointGiven:
         return self.n_rows
 
 
-class Joint(nn.Module):
+class Joint(Layered, nn.Module):
     """One autoencoder for each modality, with one code.
 
     The code is ``f(sum_m w_m z_m / sum_m w_m)`` over the modalities that a row has: ``z_m`` is the code of modality
@@ -84,16 +85,6 @@ class Joint(nn.Module):
     def layers(self) -> dict[str, SparseLinear]:
         """All linear layers by name: ``image.encoder.0`` and so on."""
         return {f"{name}.{layer}": found for name in self.config.names for layer, found in self.of(name).layers.items()}
-
-    @property
-    def nnz(self) -> int:
-        """Active weights in all layers."""
-        return sum(layer.nnz for layer in self.layers.values())
-
-    @property
-    def density(self) -> float:
-        """Active share of all weights."""
-        return self.nnz / sum(layer.topology.size for layer in self.layers.values())
 
     @property
     def final_nnz(self) -> dict[str, int]:
