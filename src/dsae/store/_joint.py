@@ -14,6 +14,7 @@ import numpy as np
 
 from dsae.config import JointConfig
 from dsae.sampling import Sampler, state_of
+from dsae.store._card import page
 from dsae.store._commit import Committed, commit, committed, holds_only, parse_json, read_text, write_beside
 from dsae.store._header import FORMAT
 from dsae.store._model import SAMPLER, WEIGHTS, Model, check_finite, header_of, model_of, read_sampler
@@ -164,29 +165,16 @@ def _files(model: JointModel) -> Iterator[tuple[str, bytes]]:
 def _card(model: JointModel) -> str:
     config = model.config
     example = ", ".join(f'"{name}": rows' for name in config.names[:1])
-    lines = [
-        "---",  # from which a hub takes what it shows
-        "library_name: dsae",
-        "pipeline_tag: feature-extraction",
-        "tags:",
-        *(f"- {tag}" for tag in ("dsae", "multimodal", "sparse-autoencoder")),
-        "---",
-        "# A sparse autoencoder of several modalities",
-        "",
+    tags = ("dsae", "multimodal", "sparse-autoencoder")
+    facts = [
         *(
             f"- {name}: {of.n_features} columns, loss {(config.losses or {})[name]}"
             for name, of in config.modalities.items()
         ),
         f"- code: {config.n_components} numbers, {config.code_activation}",
         f"- weights: {model.nnz:,} non-zero, density {model.density:.4f}",
-        "",
-        "```python",
-        "import dsae",
-        f'codes = dsae.load("this folder").encode({{{example}}})  # needs numpy, no torch',
-        "```",
-        "",
     ]
-    return "\n".join(lines)
+    return page("A sparse autoencoder of several modalities", tags, facts, f"{{{example}}}")
 
 
 def read_joint(folder: str | Path, learning: bool = False) -> JointModel:
