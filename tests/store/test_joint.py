@@ -114,6 +114,7 @@ def test_no_modality_is_called_like_a_file_of_the_folder(joint, tmp_path):
     files = {path.name for path in folder.iterdir() if path.is_file()}
     named = {f"{Path(name).stem.partition('-')[0]}{Path(name).suffix}" for name in files}
     assert named == {"joint.json", "joint.safetensors", "learning.safetensors", "encoders.json", "README.md"}
+    named.add("sampler.safetensors")
     for name in (*named, *(name.upper() for name in named)):
         with pytest.raises(ValueError, match="like a file of a model"):
             JointConfig({name: joint.models["image"].config})

@@ -13,12 +13,8 @@ from dsae.config._model import AutoencoderConfig
 
 _LONGEST_NAME = 100  # bytes: the files of a modality lie in a folder of that name
 _OF_THE_FOLDER = (
-    "joint.json",
-    "joint.safetensors",
-    "learning.safetensors",
-    "encoders.json",
-    "readme.md",
-    "config.json",
+    *("joint.json", "joint.safetensors", "learning.safetensors", "sampler.safetensors", "encoders.json"),
+    *("config.json", "readme.md"),
 )
 _OF_WINDOWS = ("con", "prn", "aux", "nul")  # devices, which no folder may be called like
 _FIELDS = ("modalities", "losses", "weights", "modality_dropout")
