@@ -44,6 +44,8 @@ class Runtime(Making):
     >>> codes = runtime.encode(X)                                                       # doctest: +SKIP
     """
 
+    model: store.Model
+
     def __repr__(self) -> str:
         c, m = self.config, self.model
         widths = "-".join(str(width) for width in (*c.encoder_widths, *c.decoder_widths[1:]))
