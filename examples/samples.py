@@ -1,4 +1,4 @@
-"""Digits that nobody wrote: sample from codes, walk between digits, and measure how good what is made is."""
+"""New digits: sample from codes, interpolate between digits, and measure the quality of the samples."""
 
 import tempfile
 from pathlib import Path

@@ -270,6 +270,8 @@ def test_a_full_disk_does_not_end_the_run(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        with pytest.warns(RuntimeWarning, match=r"No space left on device\. Training goes on without this checkpoint"):
+        with pytest.warns(
+            RuntimeWarning, match=r"No space left on device\. Training continues without this checkpoint"
+        ):
             same(whole, train(Checkpoints(tmp_path / "run", every=0)))
     assert kept == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}

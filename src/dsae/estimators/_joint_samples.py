@@ -1,4 +1,4 @@
-"""Rows of several modalities that nobody has seen."""
+"""New rows of several modalities."""
 
 from __future__ import annotations
 

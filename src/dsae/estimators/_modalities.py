@@ -46,7 +46,7 @@ class Modalities:
     given : mapping of str to encoder or None, sequence of str, or None
         As the estimator's parameter; None takes those of the first rows.
     last : JointRuntime, optional
-        The model that training goes on from, whose encoders are kept as they are: its weights know their vocabularies.
+        The model that training continues from. Its encoders are kept, since its weights belong to their vocabularies.
 
     Raises
     ------
@@ -77,7 +77,7 @@ class Modalities:
         self.names = tuple(self._given) if given is not None else None
 
     def training_rows(self, verb: str, X: Any) -> JointSource:
-        """Rows to train on; encoders are fitted to them, unless training goes on."""
+        """Rows to train on; encoders are fitted to them, unless training continues."""
         if self._last is None:
             self.encoders = folder_encoders(verb, X)
         else:

@@ -45,7 +45,7 @@ class SamplerMixin:
         Returns
         -------
         self
-            The sampler is ``sampler_``, saved with the model. Training goes on without it: its codes are outdated.
+            The sampler is ``sampler_``, saved with the model. Further training drops it.
 
         Raises
         ------

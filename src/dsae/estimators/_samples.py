@@ -1,4 +1,4 @@
-"""Rows that nobody has seen: the verbs of an estimator with a sampler of codes."""
+"""New rows: the verbs of an estimator with a sampler of codes."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ class AudioRows(ItemRows):
             raise BadItemError(f"must be a whole sound file (wav, flac, ogg, mp3); it cannot be read ({why})") from None
         if len(samples) < stop - start:
             raise BadItemError(
-                f"must be a whole sound file; it is cut short: {start + len(samples)} of {total} samples are there"
+                f"must be a whole sound file; it is truncated after {start + len(samples)} of {total} samples"
             )
         return self._resampled(samples.mean(axis=1), rate, start, total), rate, total
 

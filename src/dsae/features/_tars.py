@@ -36,7 +36,7 @@ class Slice:
             file.seek(self.start)
             content = file.read(self.size)
         if len(content) < self.size:
-            raise BadItemError("is cut short: the archive ends before it does")
+            raise BadItemError("is truncated: the archive ends within it")
         return content
 
     def __str__(self) -> str:

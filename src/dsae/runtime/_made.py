@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Making(Sampled, Codec):
-    """The verbs of `Runtime` that make rows which nobody has seen."""
+    """The verbs of `Runtime` that make new rows."""
 
     def sample(self, n: int, *, random_state: Any = None, temperature: float = 1.0) -> np.ndarray:
         """New rows, from codes that the model's sampler draws (`dsae.sampling`).

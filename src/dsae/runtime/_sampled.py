@@ -1,4 +1,4 @@
-"""Codes that nobody's row has: drawn by a model's sampler, or on the way between two."""
+"""New codes, drawn by a model's sampler or interpolated between two."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Checkpoints:
             self._check(self.folder)
             commit(self.folder, _HEAD, {**content, "run": self._run}, [(_STATE, state_to_bytes(state))])
         except OSError as error:
-            warnings.warn(f"{error} Training goes on without this checkpoint.", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"{error} Training continues without this checkpoint.", RuntimeWarning, stacklevel=2)
         self._written = time.monotonic()
 
     def remove(self) -> None:

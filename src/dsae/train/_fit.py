@@ -47,7 +47,7 @@ def fit_rows(
         Architecture and settings.
     start : Model, optional
         Whose weights to start from; its threshold counts where the code activation is the same, and its importance,
-        where it has one, goes on from there.
+        where it has one, continues from there.
     seed : int
     verbose : int
     checkpoints : Checkpoints, optional

@@ -50,7 +50,7 @@ def learn_joint(
     if start is None or start.learning is None or start.config != model_config:
         at = _begun(source, model_config, config, start, seed)
     else:
-        with restoring("[partial_fit] What the model goes on from is damaged", REMEDY):
+        with restoring("[partial_fit] The model to continue from is damaged", REMEDY):
             at = _taken_up(start, start.learning, settings, seed)
     model = at.model.to(device_of(device, model_config))
     stage = open_ended(model_config, config, joint_nnz(model_config), at.seed)

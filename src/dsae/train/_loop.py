@@ -179,7 +179,7 @@ def _activity(model: Autoencoder, window: int) -> Activity | None:
 def _first_or_next(run: Run, stage: Stage, state: Mapping[str, Any] | None) -> Learner:
     if state is None:
         return _learner(run, stage, 0)
-    with restoring("[partial_fit] What the model goes on from is damaged", REMEDY):
+    with restoring("[partial_fit] The model to continue from is damaged", REMEDY):
         saved = as_tensors(state)
         run.load_state_dict(saved)
         learner = _learner(run, stage, 0)

@@ -74,7 +74,7 @@ def learn_rows(
     if start is None or start.learning is None or start.config != model_config or extras != set(start.extras):
         at = _begun(source, model_config, config, start, seed)
     else:
-        with restoring("[partial_fit] What the model goes on from is damaged", REMEDY):
+        with restoring("[partial_fit] The model to continue from is damaged", REMEDY):
             at = _taken_up(start, start.learning, settings)
     at.model.to(device_of(device, model_config))
     stage = open_ended(model_config, config, target_nnz(model_config), at.seed)

@@ -45,7 +45,7 @@ class Sensitivity:
     batch_size : int
     seed : int
     earlier : ndarray, shape (n_features,), optional
-        Where the running mean goes on from.
+        Where the running mean continues from.
     """
 
     def __init__(
