@@ -1,0 +1,125 @@
+"""Templates filled with text, and all that a page needs put inside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from dsae.pages import _text
+
+# What a page may do. Scripts inside it are named by their hashes, so that none that a name or a text brought along
+# runs; "self" are the shards beside it, and Firefox wants the scheme of files said. Nothing may be asked of a network.
+CSP = (
+    "default-src 'none'; script-src 'self' file: {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+    "media-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+_FIRST = ("vendor/preact-htm", "text")
+
+
+def render(
+    template: str,
+    *,
+    title: str,
+    scripts: Sequence[str] = (),
+    data: Any = None,
+    shards: Mapping[str, str] | None = None,
+    loader: Mapping[str, str] | None = None,
+    **values: Any,
+) -> str:
+    """A page as one HTML text.
+
+    Parameters
+    ----------
+    template : str
+        Name of a file in ``pages/templates``, or a key of ``loader``.
+    title : str
+        Of the window.
+    scripts : sequence of str
+        Names of scripts in ``pages/static``, in the order in which they run.
+    data : object, optional
+        Numbers, strings, lists and dicts for JSON, which the scripts find as ``dsae.data``. Not finite numbers must
+        be None.
+    shards : mapping of str to str, optional
+        Shards that stand inside the page instead of beside it: base64 of gzip by name.
+    loader : mapping of str to str, optional
+        Further templates by name, which may extend those of this package.
+    **values : object
+        For the template.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If ``data`` holds what JSON has not, or a shard is not base64.
+    """
+    texts = [_script(name) for name in (*_FIRST, *scripts)] if scripts else []
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts)
+    page = _environment(tuple((loader or {}).items())).get_template(template)
+    return page.render(
+        title=title,
+        policy=CSP.format(hashes=hashes),
+        style=Markup(_read("static/style.css")),
+        scripts=[Markup(text) for text in texts],
+        data=None if data is None else _json(data),
+        shards={name: _base64(name, text) for name, text in (shards or {}).items()},
+        **values,
+    )
+
+
+@cache
+def _environment(more: tuple[tuple[str, str], ...]) -> Environment:
+    given = dict(more)
+    environment = Environment(
+        loader=FunctionLoader(lambda name: given.get(name) or _read(f"templates/{name}")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    forms = {name: getattr(_text, name) for name in ("number", "percent", "size", "factor")}
+    environment.filters.update(forms)
+    return environment
+
+
+@cache
+def _read(name: str) -> str:
+    return files("dsae.pages").joinpath(*name.split("/")).read_text(encoding="utf-8")
+
+
+def _script(name: str) -> str:
+    text = _read(f"{name}.js" if "/" in name else f"static/{name}.js")
+    # Either would end the script element, or hide its end.
+    if "</script" in text or "<!--" in text:
+        raise ValueError(f"[render] {name}.js cannot stand inside a page: it holds '</script' or '<!--'. Split the text.")
+    return text
+
+
+def _json(data: Any) -> Markup:
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"[render] data must be numbers, strings, lists and dicts that JSON has; got {error}. Write None for what "
+            "is not finite."
+        ) from None
+    return Markup(text.replace("<", "\\u003c"))  # no "</script>" inside a string
+
+
+def _base64(name: str, text: str) -> Markup:
+    if not set(text) <= _ALPHABET:
+        raise ValueError(f"[render] A shard must be base64; {name} holds other characters.")
+    return Markup(text)
+
+
+_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")

@@ -1,0 +1,57 @@
+"""Numbers as text, as `text.js` writes them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+DASH, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
+
+
+def number(value: Any) -> str:
+    """Three significant digits with thousands separators; a dash for no value.
+
+    Examples
+    --------
+    >>> number(1234567), number(0.012345), number(None), number(3.0)
+    ('1,234,567', '0.0123', '\N{EN DASH}', '3')
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return DASH
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 in per cent."""
+    return DASH if share is None else f"{100 * share:.3g} %"
+
+
+def size(n_bytes: float | None) -> str:
+    """Bytes in a suitable unit.
+
+    Examples
+    --------
+    >>> size(999), size(123456)
+    ('999 B', '123 kB')
+    """
+    if n_bytes is None:
+        return DASH
+    for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= power:
+            return f"{n_bytes / power:.3g} {unit}"
+    return f"{n_bytes:.0f} B"
+
+
+def factor(ratio: float | None) -> str:
+    """A ratio as a factor of at least 1: its inverse if it is below 1.
+
+    Examples
+    --------
+    >>> factor(4.0), factor(0.25)
+    ('4 \N{MULTIPLICATION SIGN}', '4 \N{MULTIPLICATION SIGN}')
+    """
+    if not ratio or not math.isfinite(ratio):
+        return DASH
+    return f"{max(ratio, 1 / ratio):.3g} {TIMES}"
