@@ -16,7 +16,7 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: demo demo-joint test check numerical docs sanitize format stub wheel wheel-test bench results tasks clean formats fuzz
+.PHONY: demo demo-joint test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks clean formats fuzz
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -79,6 +79,17 @@ format: $(STAMP)
 stub: $(STAMP)
 	$(BIN)/python -m nanobind.stubgen -q -m dsae._kernels -O src/dsae
 	$(BIN)/ruff format --quiet src/dsae/_kernels.pyi
+
+# preact and htm of the pages again from npm, and whether that gives the file that is kept; needs node, which nothing else does.
+VENDOR := src/dsae/pages/vendor
+vendor:
+	mkdir -p build/vendor
+	cp $(VENDOR)/package.json $(VENDOR)/entry.js build/vendor/
+	cd build/vendor && npm install --silent --no-audit --no-fund
+	cd build/vendor && node_modules/.bin/esbuild entry.js --bundle --minify --format=iife --target=es2017 \
+		--legal-comments=none --outfile=preact-htm.js
+	cd build/vendor && sha256sum --check $(CURDIR)/$(VENDOR)/preact-htm.sha256
+	cmp build/vendor/preact-htm.js $(VENDOR)/preact-htm.js
 
 # An sdist and, from it alone, a wheel for this machine's glibc; cibuildwheel (pyproject.toml) makes those to publish.
 wheel: $(STAMP)

@@ -22,6 +22,21 @@ CSP = (
     "media-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 _FIRST = ("vendor/preact-htm", "text")
+_EXPLORER = (
+    "charts",
+    "canvas",
+    "explorer/data",
+    "explorer/state",
+    "explorer/parts",
+    "explorer/decode",
+    "explorer/latents",
+    "explorer/latent",
+    "explorer/row",
+    "explorer/compare",
+    "explorer/map",
+    "explorer/health",
+    "explorer/app",
+)
 
 
 def render(
@@ -66,7 +81,7 @@ def render(
     texts = [_script(name) for name in (*_FIRST, *scripts)] if scripts else []
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts)
     page = _environment(tuple((loader or {}).items())).get_template(template)
-    return page.render(
+    made = page.render(
         title=title,
         policy=CSP.format(hashes=hashes),
         style=Markup(_read("static/style.css")),
@@ -75,6 +90,19 @@ def render(
         shards={name: _base64(name, text) for name, text in (shards or {}).items()},
         **values,
     )
+    return made.encode("utf-8", "replace").decode("utf-8")  # a name may hold half a character
+
+
+def explorer_page(title: str, shards: Mapping[str, str] | None = None) -> str:
+    """The page of an explorer, whose data lie beside it in ``data/`` (`docs/design/explorer.md`) or stand inside it.
+
+    Parameters
+    ----------
+    title : str
+    shards : mapping of str to str, optional
+        All of the data as base64 of gzip by name (``index``, ``latents/0``); by default they are loaded from files.
+    """
+    return render("explorer.html.j2", title=title, scripts=_EXPLORER, shards=shards)
 
 
 @cache
@@ -98,7 +126,7 @@ def _read(name: str) -> str:
 
 
 def _script(name: str) -> str:
-    text = _read(f"{name}.js" if "/" in name else f"static/{name}.js")
+    text = _read(f"{name}.js" if name.startswith("vendor/") else f"static/{name}.js")
     # Either would end the script element, or hide its end.
     if "</script" in text or "<!--" in text:
         raise ValueError(f"[render] {name}.js cannot stand inside a page: it holds '</script' or '<!--'. Split the text.")
@@ -107,7 +135,7 @@ def _script(name: str) -> str:
 
 def _json(data: Any) -> Markup:
     try:
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"[render] data must be numbers, strings, lists and dicts that JSON has; got {error}. Write None for what "

@@ -1,0 +1,67 @@
+/* Codes decoded in the page: x = bias + sum of z D, for decoders of one layer whose atoms are in the folder. */
+(function (dsae) {
+  "use strict";
+
+  // Reconstruction of a row's code before and after some latents are given other values (a map from latent to value).
+  // Undefined while atoms are on their way, null where the page cannot know it.
+  function decoded(row, change) {
+    if (!dsae.index.decoder) return null;
+    var latents = Array.from(row.code.latent), values = Array.from(row.code.value);
+    change.forEach(function (value, latent) {
+      if (latents.indexOf(latent) < 0) { latents.push(latent); values.push(0); }
+    });
+    var atoms = dsae.atoms(latents);
+    if (!atoms) return undefined;
+    var before = Float64Array.from(dsae.features.bias), after;
+    latents.forEach(function (_, k) { add(before, atoms[k], values[k]); });
+    after = before.slice();
+    latents.forEach(function (latent, k) { if (change.has(latent)) add(after, atoms[k], change.get(latent) - values[k]); });
+    return { before: before, after: after, complete: row.n_on === undefined || row.code.n >= row.n_on };
+  }
+
+  function add(to, atom, factor) {
+    for (var k = 0; k < atom.feature.length; k++) to[atom.feature[k]] += factor * atom.value[k];
+  }
+
+  // Squared error of a reconstruction over the known values of a row; null where not all of the row is in the folder.
+  function errorOf(row, made) {
+    if (!row.x || row.x.n < row.n_x) return null;
+    var total = 0, index = dsae.index, x = new Map();
+    for (var k = 0; k < row.x.n; k++) x.set(row.x.feature[k], row.x.value[k]);
+    index.modalities.forEach(function (m, i) {
+      if (row.present !== undefined && !(row.present.length === undefined ? row.present : row.present[i])) return;
+      for (var j = m.first; j < m.first + m.n_features; j++) {
+        var d = (x.has(j) ? x.get(j) : 0) - made[j];
+        if (d === d) total += d * d;
+      }
+    });
+    return total;
+  }
+
+  // Features that change most from one reconstruction to another, largest first.
+  function changed(before, after, most) {
+    var order = [];
+    for (var j = 0; j < before.length; j++) if (after[j] !== before[j]) order.push(j);
+    order.sort(function (a, b) { return Math.abs(after[b] - before[b]) - Math.abs(after[a] - before[a]) || a - b; });
+    return order.slice(0, most);
+  }
+
+  // Values of a modality as they stand in a picture, if its features are the pixels.
+  function pixels(modality, made) {
+    var shape = modality.shape;
+    if (!shape || shape[0] * shape[1] * (shape[2] || 1) !== modality.n_features) return null;
+    return made.subarray(modality.first, modality.first + modality.n_features);
+  }
+
+  function rangeOf(values) {
+    var low = Infinity, high = -Infinity;
+    for (var k = 0; k < values.length; k++) { if (values[k] < low) low = values[k]; if (values[k] > high) high = values[k]; }
+    return [low, high];
+  }
+
+  dsae.decoded = decoded;
+  dsae.errorOf = errorOf;
+  dsae.changed = changed;
+  dsae.pixels = pixels;
+  dsae.rangeOf = rangeOf;
+})(dsae);

@@ -1,0 +1,199 @@
+/* What several views show: names of latents, examples with marked words, the Python line and the download below. */
+(function (dsae) {
+  "use strict";
+  var html = dsae.html;
+  var EXCERPT = 280;  // characters round the strongest words
+
+  function words(i) {
+    var columns = dsae.columns, made = [], n = dsae.index.n_features;
+    if (columns.name && columns.name[i]) return columns.name[i];
+    for (var t = 3 * i; t < 3 * i + 3; t++) if (columns.top[t] < n) made.push(feature(columns.top[t]));
+    return made.join(", ");
+  }
+
+  function feature(j) { return dsae.features.name[j]; }
+
+  function label(l) {
+    var labels = dsae.index.labels;
+    return labels && l < labels.names.length ? labels.names[l] : null;
+  }
+
+  // A value in the unit of its column, where the rows were a table.
+  function inUnits(j, value) {
+    var unit = dsae.features.unit;
+    return unit && unit.scale[j] ? value * unit.scale[j] + unit.mean[j] : value;
+  }
+
+  function modalityOf(j) {
+    return dsae.index.modalities.find(function (m) { return j >= m.first && j < m.first + m.n_features; });
+  }
+
+  function Name(props) {
+    return html`<a href=${dsae.toLatent(props.i)}>${props.i} <span class="quiet">${words(props.i)}</span></a>`;
+  }
+
+  function name(i) {
+    var told = words(i);
+    return told ? i + " \u00b7 " + told : "latent " + i;
+  }
+
+  function rowName(row) { return row.id !== undefined && row.id !== null ? String(row.id) : "row " + row.row; }
+
+  // What each feature of a row gave to a latent: pairs [feature, W_ij x_j], largest first.
+  function given(reads, row) {
+    var at = new Map(), made = [];
+    for (var k = 0; k < row.x.n; k++) at.set(row.x.feature[k], row.x.value[k]);
+    for (var r = 0; r < reads.n; r++) {
+      var x = at.get(reads.feature[r]);
+      if (x) made.push([reads.feature[r], reads.value[r] * x]);
+    }
+    return made.sort(function (a, b) { return Math.abs(b[1]) - Math.abs(a[1]); });
+  }
+
+  // Parts of a text: plain ones as strings, words that are features with weights as {text, weight}.
+  function marked(text, weights, whole) {
+    var word = /[\p{L}\p{N}_'’-]+/gu, found, pieces = [], at = 0, best = -1, most = 0;
+    var top = 0;
+    weights.forEach(function (w) { top = Math.max(top, Math.abs(w)); });
+    while ((found = word.exec(text))) {
+      var weight = weights.get(found[0].toLowerCase());
+      if (weight === undefined) weight = weights.get(found[0]);
+      if (!weight) continue;
+      pieces.push({ start: found.index, end: found.index + found[0].length, weight: weight / top });
+      if (weight / top > most) { most = weight / top; best = found.index; }
+    }
+    var from = whole || text.length <= EXCERPT ? 0 : Math.max(Math.min(best - EXCERPT / 3, text.length - EXCERPT), 0);
+    var to = whole ? text.length : Math.min(from + EXCERPT, text.length);
+    from = Math.floor(from); to = Math.floor(to);
+    var made = from > 0 ? ["\u2026"] : [];
+    at = from;
+    pieces.forEach(function (p) {
+      if (p.start < at || p.end > to) return;
+      made.push(text.slice(at, p.start));
+      made.push({ text: text.slice(p.start, p.end), weight: p.weight });
+      at = p.end;
+    });
+    made.push(text.slice(at, to));
+    if (to < text.length) made.push("\u2026");
+    return made;
+  }
+
+  function Text(props) {
+    var weights = new Map();
+    (props.parts || []).forEach(function (pair) {
+      var key = feature(pair[0]);
+      [key, key.replace(/^[^=:]*[=:]/, "")].forEach(function (k) { if (!weights.has(k)) weights.set(k, pair[1]); });
+    });
+    return html`<p class="text">${marked(props.text, weights, props.whole).map(function (piece) {
+      if (typeof piece === "string") return piece;
+      return html`<mark class=${piece.weight < 0 ? "minus" : ""} style=${{ "--w": Math.min(Math.abs(piece.weight) + 0.15, 1) }}
+        title=${dsae.percent(piece.weight) + " of the strongest"}>${piece.text}</mark>`;
+    })}</p>`;
+  }
+
+  function pictureOf(row, modality) {
+    return row.pictures && row.pictures[modality.name];
+  }
+
+  function paletteOf(modality) { return modality.shape[2] === 3 ? "rgb" : "gray"; }
+
+  function Pixels(props) {
+    var m = props.modality;
+    return html`<${dsae.Picture} values=${props.values} shape=${m.shape} palette=${paletteOf(m)} low=${0} high=${255} title=${props.title}/>`;
+  }
+
+  /* A row as an example of a latent: its picture, its text with marks, or its strongest parts. */
+  function Example(props) {
+    var row = dsae.row(props.position), index = dsae.index;
+    if (!row) return html`<div class="example"><p class="quiet">loading</p></div>`;
+    var parts = props.reads && row.x ? given(props.reads, row) : [];
+    var pictures = index.modalities.filter(function (m) { return m.shape && pictureOf(row, m); });
+    var tag = row.label === undefined ? null : label(row.label);
+    var told = row.text ? html`<${Text} text=${row.text} parts=${parts}/>` : null;
+    if (!told && !pictures.length && parts.length) {
+      told = html`<p>${parts.slice(0, 5).map(function (pair) {
+        return html`<span class="tag" title=${"adds " + dsae.number(pair[1])}>${feature(pair[0])} <b>${dsae.number(pair[1])}</b></span>`;
+      })}</p>`;
+    }
+    return html`<div class="example" data-row=${row.row}>
+      <div class="head"><a href=${dsae.toRow(row.row)} title=${rowName(row)}>${rowName(row)}</a><span>${dsae.number(props.value)}</span></div>
+      ${pictures.map(function (m) {
+        return html`<a href=${dsae.toRow(row.row)} tabindex="-1" aria-hidden="true"><${Pixels} modality=${m} values=${pictureOf(row, m).x} title=${rowName(row)}/></a>`;
+      })}
+      ${index.has.sounds && props.sound !== false ? html`<${Play} row=${row}/>` : null}
+      ${told}${tag === null ? null : html`<span class="tag" title="label">${tag}</span>`}</div>`;
+  }
+
+  var playing = {};
+  /* Sounds are large: their shard is loaded when one is asked for. */
+  function Play(props) {
+    var position = props.row.position, index = dsae.index;
+    if (!playing[position]) {
+      return html`<button type="button" class="button" onClick=${function () { playing[position] = true; dsae.redraw(); }}>play</button>`;
+    }
+    var shard = dsae.get("sounds/" + Math.floor(position / index.per.sounds));
+    if (!shard) return html`<p class="quiet">loading</p>`;
+    var at = position - shard.first, names = Object.keys(shard.sounds), made = [];
+    names.forEach(function (m) {
+      var sound = shard.sounds[m];
+      if (sound.x[at]) made.push(html`<figure><${dsae.Sound} wav=${sound.x[at]} title="as it was"/>${props.both ? html`<figcaption>as it was</figcaption>` : null}</figure>`);
+      if (props.both && sound.rebuilt[at]) made.push(html`<figure><${dsae.Sound} wav=${sound.rebuilt[at]} title="reconstruction"/><figcaption>reconstruction</figcaption></figure>`);
+    });
+    return made.length ? html`<div>${made}</div>` : html`<p class="quiet">The sound of this row is not in the folder.</p>`;
+  }
+
+  /* Below every view: the line of Python that computes it, and its numbers as a file. */
+  function Foot(props) {
+    return html`<div class="foot"><code data-python="">${props.python}</code>
+      <button type="button" class="button" onClick=${function () { copy(props.python); }}>copy</button>
+      <button type="button" class="button" data-csv="" onClick=${function () {
+        var table = props.csv();
+        dsae.download(props.file + ".csv", dsae.csv(table.columns, table.rows));
+      }}>download CSV</button></div>`;
+  }
+
+  function copy(text) {
+    if (navigator.clipboard) { navigator.clipboard.writeText(text).catch(function () {}); }
+  }
+
+  function python(call) {
+    return call.replace(/MODEL/g, dsae.index.python.model).replace(/ROWS/g, dsae.index.python.rows);
+  }
+
+  // Relevance of a value of an atom: |D_ji| / base_j^(1 - lambda); 1 is large, 0 distinctive.
+  function relevance(value, j, lambda) {
+    return Math.abs(value) / Math.pow(dsae.features.base[j], 1 - lambda);
+  }
+
+  function spectrum(t) {
+    // From blue over violet to orange; as light as the page needs it.
+    return "hsl(" + Math.round(225 + 165 * t) % 360 + " 70% 52%)";
+  }
+
+  var HUES = [220, 25, 160, 275, 45, 325, 190, 0, 100, 245, 75, 300];
+  function hue(l) {
+    return "hsl(" + HUES[l % HUES.length] + " " + (l < HUES.length ? 62 : 40) + "% " + (l < HUES.length ? 52 : l < 2 * HUES.length ? 40 : 66) + "%)";
+  }
+
+  dsae.words = words;
+  dsae.feature = feature;
+  dsae.label = label;
+  dsae.inUnits = inUnits;
+  dsae.modalityOf = modalityOf;
+  dsae.Name = Name;
+  dsae.name = name;
+  dsae.rowName = rowName;
+  dsae.given = given;
+  dsae.marked = marked;
+  dsae.Text = Text;
+  dsae.pictureOf = pictureOf;
+  dsae.paletteOf = paletteOf;
+  dsae.Pixels = Pixels;
+  dsae.Example = Example;
+  dsae.Play = Play;
+  dsae.Foot = Foot;
+  dsae.python = python;
+  dsae.relevance = relevance;
+  dsae.spectrum = spectrum;
+  dsae.hue = hue;
+})(dsae);
