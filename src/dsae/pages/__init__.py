@@ -36,9 +36,10 @@ What a script may use
 """
 
 from dsae.pages._render import CSP as CSP
+from dsae.pages._render import explorer_page as explorer_page
+from dsae.pages._render import explorer_views as explorer_views
+from dsae.pages._render import render as render
 from dsae.pages._text import factor as factor
 from dsae.pages._text import number as number
 from dsae.pages._text import percent as percent
-from dsae.pages._render import explorer_page as explorer_page
-from dsae.pages._render import render as render
 from dsae.pages._text import size as size

@@ -22,21 +22,8 @@ CSP = (
     "media-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 _FIRST = ("vendor/preact-htm", "text")
-_EXPLORER = (
-    "charts",
-    "canvas",
-    "explorer/data",
-    "explorer/state",
-    "explorer/parts",
-    "explorer/decode",
-    "explorer/latents",
-    "explorer/latent",
-    "explorer/row",
-    "explorer/compare",
-    "explorer/map",
-    "explorer/health",
-    "explorer/app",
-)
+_START = ("charts", "canvas", "explorer/data", "explorer/state", "explorer/parts", "explorer/latents")
+_VIEWS = ("decode", "latent", "row", "compare", "map", "health")
 
 
 def render(
@@ -93,7 +80,7 @@ def render(
     return made.encode("utf-8", "replace").decode("utf-8")  # a name may hold half a character
 
 
-def explorer_page(title: str, shards: Mapping[str, str] | None = None) -> str:
+def explorer_page(title: str, shards: Mapping[str, str] | None = None, *, apart: bool = False) -> str:
     """The page of an explorer, whose data lie beside it in ``data/`` (`docs/design/explorer.md`) or stand inside it.
 
     Parameters
@@ -101,8 +88,16 @@ def explorer_page(title: str, shards: Mapping[str, str] | None = None) -> str:
     title : str
     shards : mapping of str to str, optional
         All of the data as base64 of gzip by name (``index``, ``latents/0``); by default they are loaded from files.
+    apart : bool
+        Whether the page holds the scripts of its start alone, and loads `explorer_views` as ``data/views.js``.
     """
-    return render("explorer.html.j2", title=title, scripts=_EXPLORER, shards=shards)
+    views = () if apart else tuple(f"explorer/{name}" for name in _VIEWS)
+    return render("explorer.html.j2", title=title, scripts=(*_START, *views, "explorer/app"), shards=shards)
+
+
+def explorer_views() -> str:
+    """The scripts that a start page of its own does without, to be written to ``data/views.js``."""
+    return "".join(_script(f"explorer/{name}") for name in _VIEWS)
 
 
 @cache

@@ -71,7 +71,7 @@
   /* Points by writing pixels: a million are drawn at once where a path per point would take seconds.
      `color`: one for all or a function of the point; `shown`: a function that says whether a point is drawn. */
   function Scatter(props) {
-    var ref = useRef(null), hover = useState(null), view = useRef({ k: 1, x: 0, y: 0 }), drag = useRef(null);
+    var ref = useRef(null), tip = useRef(null), view = useRef({ k: 1, x: 0, y: 0 }), drag = useRef(null);
     var height = props.height || 320, n = props.x.length;
     var space = props.bare ? [6, 6, 6, 6] : [46, 10, 8, 36];  // left, right, top, bottom
     function span(values, log) {
@@ -178,22 +178,27 @@
         draw();
         return;
       }
-      var found = nearest(event);
-      if ((found && found.i) !== (hover[0] && hover[0].i)) hover[1](found);
+      point(nearest(event));
+    }
+    // Written by hand: drawing the component again would draw all points again.
+    function point(found) {
+      var box = tip.current, width = ref.current.clientWidth;
+      box.hidden = !found;
+      if (!found) return;
+      box.textContent = props.name ? props.name(found.i) : String(found.i);
+      box.style.top = Math.max(found.y - 34, 0) + "px";
+      box.style.left = found.x > width / 2 ? "auto" : found.x + 10 + "px";
+      box.style.right = found.x > width / 2 ? width - found.x + 10 + "px" : "auto";
     }
     function click(event) {
       var moved = drag.current && drag.current.far, found = moved ? null : nearest(event);
       drag.current = null;
       if (found && props.onPick) props.onPick(found.i);
     }
-    var tip = hover[0] && hover[0].i < n ? hover[0] : null, name = tip && (props.name ? props.name(tip.i) : String(tip.i));
-    var late = tip && ref.current && tip.x > ref.current.clientWidth / 2;
     return html`<div class="scatter"><canvas ref=${ref} role="img" aria-label=${props.title} style=${{ height: height + "px" }}
-      onPointerMove=${move} onPointerLeave=${function () { drag.current = null; hover[1](null); }}
+      onPointerMove=${move} onPointerLeave=${function () { drag.current = null; point(null); }}
       onPointerDown=${function (event) { if (view.current.k > 1) drag.current = { x: event.clientX, y: event.clientY, far: false }; }}
-      onClick=${click} onDblClick=${function () { view.current = { k: 1, x: 0, y: 0 }; draw(); }}></canvas>
-      ${tip ? html`<output style=${{ top: Math.max(tip.y - 34, 0) + "px", left: late ? "auto" : tip.x + 10 + "px", right: late ? ref.current.clientWidth - tip.x + 10 + "px" : "auto" }}>${name}</output>` : null}
-    </div>`;
+      onClick=${click} onDblClick=${function () { view.current = { k: 1, x: 0, y: 0 }; draw(); }}></canvas><output ref=${tip} hidden></output></div>`;
   }
 
   /* A table of any length: `n` lines of which `line(i)` gives the cells; only those in sight exist.

@@ -1,7 +1,7 @@
 /* The frame of the explorer: views, search, keyboard, and drawing when something has come or changed. */
 (function (dsae) {
   "use strict";
-  var html = dsae.html, planned = false, ready = false;
+  var html = dsae.html, planned = false, ready = false, complete = false;
   var TITLES = { latents: "Latents", row: "Row", compare: "Compare", map: "Map", health: "Health", about: "About" };
 
   function view() {
@@ -17,9 +17,10 @@
 
   function shownName(name) { return name === "latents" ? dsae.state.view === "latents" || dsae.state.view === "latent" : dsae.state.view === name; }
 
-  var typing = null;
+  var typing = null, typed = null;  // what stands in the field, until the address says it
   function search(event) {
     var text = event.target.value, state = dsae.state;
+    typed = text;
     clearTimeout(typing);
     // Half a word is not worth a pass over all latents.
     typing = setTimeout(function () {
@@ -38,6 +39,7 @@
     if (found) { dsae.go(dsae.toRow(Number(found[1]))); return; }
     dsae.state.params.q = text;
     if (dsae.list().length) dsae.go(dsae.toLatent(dsae.list()[0]));
+    else dsae.go(dsae.address("latents", null, dsae.listed(dsae.state.params)));
   }
 
   function theme() {
@@ -52,7 +54,7 @@
       <nav aria-label="views">${Object.keys(TITLES).map(function (name) {
         return html`<a href=${addressOf(name)} aria-current=${shownName(name) ? "page" : undefined} data-view=${name}>${TITLES[name]}</a>`;
       })}</nav>
-      <form role="search" onSubmit=${submit}><input type="search" id="search" placeholder="word, label or number  ( / )" aria-label="search latents" autocomplete="off" value=${dsae.state.params.q || ""} onInput=${search}/>
+      <form role="search" onSubmit=${submit}><input type="search" id="search" placeholder="word, label or number  ( / )" aria-label="search latents" autocomplete="off" value=${typed === null ? dsae.state.params.q || "" : typed} onInput=${search}/>
         <button type="button" class="button" title="light or dark" aria-label="light or dark" onClick=${theme}>\u25d0</button></form></header>`;
   }
 
@@ -63,11 +65,24 @@
 
   function App() {
     if (!ready) return html`<div><${Failures}/><p class="loading">Opening</p></div>`;
+    if (!complete && dsae.state.view !== "latents") return html`<${Top}/><${Failures}/><p class="loading">loading</p>`;
     return html`<${Top}/><${Failures}/><${view()} key=${dsae.state.view + (dsae.state.view === "latent" || dsae.state.view === "row" ? dsae.state.arg : "")}/>`;
+  }
+
+  // The other views, where they are no part of this page, and the moments of the features.
+  function rest() {
+    var moments = dsae.features.base ? Promise.resolve(dsae.features) : dsae.load("moments");
+    Promise.all([moments, dsae.About ? null : dsae.script("views")]).then(function (loaded) {
+      dsae.features = Object.assign({}, loaded[0], { name: dsae.features.name });
+      complete = true;
+      redraw();
+    }, redraw);
   }
 
   function draw() {
     planned = false;
+    var field = document.getElementById("search");
+    if (field && document.activeElement !== field) typed = null;
     dsae.mount(html`<${App}/>`, document.getElementById("page"));
   }
 
@@ -77,14 +92,12 @@
     requestAnimationFrame(draw);
   }
 
-  var before = "";
   function changed() {
     var old = dsae.state;
     dsae.read();
     var now = dsae.state;
     document.title = (now.view === "latent" ? "Latent " + now.arg : now.view === "row" ? "Row " + (now.arg || "") : TITLES[now.view]) + " \u00b7 " + dsae.index.title;
     if (old && (old.view !== now.view || old.arg !== now.arg)) scrollTo(0, 0);
-    before = location.hash;
     redraw();
   }
 
@@ -116,6 +129,8 @@
     dsae.openNotes(dsae.index.title + ":" + dsae.index.n_latents);
     ready = true;
     changed();
+    // What the start page does without comes when it has been painted.
+    requestAnimationFrame(function () { setTimeout(rest, 0); });
     window.addEventListener("hashchange", changed);
     document.addEventListener("keydown", key);
   }, redraw);

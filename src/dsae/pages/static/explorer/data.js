@@ -54,6 +54,17 @@
     document.head.appendChild(element);
   }
 
+  // Scripts of this page that lie beside it.
+  function script(name) {
+    return new Promise(function (resolve, reject) {
+      var element = document.createElement("script");
+      element.src = "data/" + name + ".js";
+      element.onload = resolve;
+      element.onerror = function () { failed[name] = "data/" + name + ".js cannot be read"; reject(new Error(failed[name])); };
+      document.head.appendChild(element);
+    });
+  }
+
   function load(name) {
     if (held.has(name)) return Promise.resolve(held.get(name));
     if (failed[name]) return Promise.reject(new Error(failed[name]));
@@ -156,6 +167,7 @@
   }
 
   dsae.load = load;
+  dsae.script = script;
   dsae.get = get;
   dsae.failures = failed;
   dsae.latent = latent;

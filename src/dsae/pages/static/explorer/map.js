@@ -85,8 +85,8 @@
     var scan = by === "latent" ? valuesOf(latent) : null, values = { error: stored.error, on: stored.n_on, latent: scan && scan.values }[by], scale = values ? ramp(values, by === "error") : null;
     var color = by === "label" && stored.label ? function (p) { return stored.label[p] < index.labels.names.length ? dsae.hue(stored.label[p]) : "var(--rule)"; } : scale ? scale.color : "var(--c1)";
     function name(p) {
-      var label = stored.label ? dsae.label(stored.label[p]) : null, row = dsae.row(p);
-      return (row ? dsae.rowName(row) : "row " + stored.row[p]) + (label === null ? "" : " \u00b7 " + label) + (scan && scan.values[p] === scan.values[p] ? " \u00b7 " + dsae.number(scan.values[p]) : "");
+      var label = stored.label ? dsae.label(stored.label[p]) : null;
+      return "row " + stored.row[p] + (label === null ? "" : " \u00b7 " + label) + (scan && scan.values[p] === scan.values[p] ? " \u00b7 " + dsae.number(scan.values[p]) : "");
     }
     return html`<div>${by === "label" ? html`<${Labels}/>` : scale && isFinite(scale.low) ? html`<${Ramp} low=${scale.low} high=${scale.high} log=${by === "error"}/>` : null}
       ${scan && scan.share < 1 ? html`<p class="quiet">loading ${Math.round(100 * scan.share)} %</p>` : null}
@@ -101,7 +101,7 @@
     return { columns: [which === "rows" ? "row" : "latent", "x", "y"], rows: rows };
   }
 
-  function Map() {
+  function Plane() {
     var params = dsae.state.params, index = dsae.index, which = params.of || (index.map.latents ? "latents" : "rows");
     if (!index.map.latents && !index.map.rows) return html`<main><div class="title"><h1>Map</h1></div><p class="lead">This folder was written without a map.</p></main>`;
     var stored = which === "rows" ? dsae.get("stored") || {} : {};
@@ -118,5 +118,5 @@
       <${dsae.Foot} python=${dsae.python(which === "latents" ? "dsae.interpret.neighbours(MODEL)" : "MODEL.encode(ROWS)")} csv=${function () { return table(which); }} file=${"map-" + which}/></main>`;
   }
 
-  dsae.Map = Map;
+  dsae.Map = Plane;
 })(dsae);

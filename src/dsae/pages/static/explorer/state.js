@@ -34,17 +34,25 @@
 
   function current() { return dsae.state; }
   function read() {
+    clearTimeout(writing);
     dsae.state = parse(location.hash);
     last[dsae.state.view] = location.hash || "#latents";
   }
 
-  // Change some of the parameters without a step in the browser's history.
+  var writing = null;
+  // Change some of the parameters without a step in the browser's history. The view follows at once, the address a
+  // little later: browsers refuse more than 200 addresses in ten seconds, and a slider has more.
   function set(change) {
     var state = current();
-    location.replace(address(state.view, state.arg, Object.assign({}, state.params, change)));
+    Object.keys(change).forEach(function (key) {
+      if (change[key] === null || change[key] === "") delete state.params[key]; else state.params[key] = String(change[key]);
+    });
+    clearTimeout(writing);
+    writing = setTimeout(function () { location.replace(address(state.view, state.arg, state.params)); }, 150);
+    dsae.redraw();
   }
 
-  function go(hash) { location.hash = hash; }
+  function go(hash) { clearTimeout(writing); location.hash = hash; }
 
   function toLatent(i) { return address("latent", i, listed(current().params)); }
   function toRow(number) { return address("row", number, {}); }
