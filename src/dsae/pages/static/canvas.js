@@ -172,7 +172,7 @@
       return function () { watch.disconnect(); canvas.removeEventListener("wheel", zoom); };
     });
     function move(event) {
-      if (drag.current && props.zoom) {
+      if (drag.current && props.zoom && (drag.current.far || Math.abs(event.clientX - drag.current.x) + Math.abs(event.clientY - drag.current.y) > 3)) {
         view.current = { k: view.current.k, x: view.current.x + event.clientX - drag.current.x, y: view.current.y + event.clientY - drag.current.y };
         drag.current = { x: event.clientX, y: event.clientY, far: true };
         draw();

@@ -91,7 +91,10 @@
   function item(list, i) {
     var made = { n: list.ptr[i + 1] - list.ptr[i] };
     Object.keys(list).forEach(function (key) {
-      if (key !== "ptr") made[key] = list[key].slice(list.ptr[i], list.ptr[i + 1]);
+      if (key === "ptr") return;
+      if (!list[key].ptr) { made[key] = list[key].slice(list.ptr[i], list.ptr[i + 1]); return; }
+      made[key] = [];  // a list for each entry
+      for (var p = list.ptr[i]; p < list.ptr[i + 1]; p++) made[key].push(item(list[key], p));
     });
     return made;
   }

@@ -106,13 +106,13 @@
 
   function Examples(props) {
     var d = props.d, groups = [[], [], [], [], [], []], e = d.examples;
-    for (var k = 0; k < e.row.length; k++) groups[e.group[k]].push([e.row[k], e.value[k]]);
+    for (var k = 0; k < e.row.length; k++) groups[e.group[k]].push([e.row[k], e.value[k], e.parts && e.parts[k]]);
     var pictures = dsae.index.modalities.some(function (m) { return m.shape; }) && !dsae.index.has.texts;
     function shown(list) {
       return html`<div class=${pictures ? "rows pictures" : "rows"}>${list.map(function (pair) {
         var position = dsae.find(pair[0]);
         return position < 0 ? html`<div class="example" key=${pair[0]} data-row=${pair[0]}><div class="head"><span>row ${pair[0]}</span><span>${dsae.number(pair[1])}</span></div></div>`
-          : html`<${dsae.Example} key=${pair[0]} position=${position} value=${pair[1]} reads=${d.reads}/>`;
+          : html`<${dsae.Example} key=${pair[0]} position=${position} value=${pair[1]} reads=${d.reads} parts=${pair[2]}/>`;
       })}</div>`;
     }
     if (!e.row.length) return html`<section><h2>Rows</h2><p class="quiet">It is on in none of the rows.</p></section>`;

@@ -39,8 +39,11 @@
 
   function rowName(row) { return row.id !== undefined && row.id !== null ? String(row.id) : "row " + row.row; }
 
-  // What each feature of a row gave to a latent: pairs [feature, W_ij x_j], largest first.
-  function given(reads, row) {
+  // What features of a row gave to a latent: pairs [feature, W_ij x_j], largest first. `parts` were computed with the
+  // row; without them it is what the listed weights of the latent meet in the row.
+  function given(reads, row, parts) {
+    if (parts) return Array.from(parts.feature, function (j, k) { return [j, parts.value[k]]; });
+    if (!row.x) return [];
     var at = new Map(), made = [];
     for (var k = 0; k < row.x.n; k++) at.set(row.x.feature[k], row.x.value[k]);
     for (var r = 0; r < reads.n; r++) {
@@ -106,7 +109,7 @@
   function Example(props) {
     var row = dsae.row(props.position), index = dsae.index;
     if (!row) return html`<div class="example"><p class="quiet">loading</p></div>`;
-    var parts = props.reads && row.x ? given(props.reads, row) : [];
+    var parts = props.reads ? given(props.reads, row, props.parts) : [];
     var pictures = index.modalities.filter(function (m) { return m.shape && pictureOf(row, m); });
     var tag = row.label === undefined ? null : label(row.label);
     var told = row.text ? html`<${Text} text=${row.text} parts=${parts}/>` : null;

@@ -89,21 +89,21 @@
     if (at < 0) return null;
     if (!d) return html`<section><h2>Latent ${i}</h2><p class="quiet">loading</p></section>`;
     var z = row.code.value[at], exact = dsae.index.exact;
-    var reads = row.x ? dsae.given(d.reads, row) : [], total = reads.reduce(function (sum, pair) { return sum + pair[1]; }, 0);
+    var listed = row.code.parts && row.code.parts[at], reads = dsae.given(d.reads, row, listed), total = reads.reduce(function (sum, pair) { return sum + pair[1]; }, 0);
     return html`<section data-part="pair"><h2>Latent ${i} in this row <span class="side"><a href=${dsae.address("latent", i, {})}>${dsae.words(i)}</a></span></h2>
-      ${row.x ? html`<h3>Why it fires <span class="side">${dsae.index.exact_reads ? "weight \u00d7 value" : "gradient \u00d7 value"}</span></h3>
+      ${row.x || listed ? html`<h3>Why it fires <span class="side">${dsae.index.exact_reads ? "weight \u00d7 value" : "gradient \u00d7 value"}</span></h3>
         ${reads.length ? html`<${dsae.Bars} signed=${true} items=${reads.slice(0, 10).map(function (pair) { return { name: dsae.feature(pair[0]), value: pair[1] }; })}/>`
           : html`<p class="quiet">None of the ${dsae.number(d.reads.n)} weights listed meets a value of this row.</p>`}
-        ${dsae.index.exact_reads ? html`<p class="note">${dsae.number(total)} from ${dsae.count(reads.length, "feature")}${d.reads.n < d.n_reads ? " of those listed" : ""}, bias ${dsae.number(d.bias)}.</p>` : null}` : null}
+        ${dsae.index.exact_reads ? html`<p class="note">${dsae.number(total)} from ${dsae.count(reads.length, "feature")}${listed || d.reads.n < d.n_reads ? ", the largest listed" : ""}, bias ${dsae.number(d.bias)}.</p>` : null}` : null}
       <h3 class="gap">What it adds <span class="side">${exact ? "value \u00d7 atom" : "value \u00d7 response"}</span></h3>
       <${dsae.Bars} signed=${true} items=${dsae.ordered(d.writes, 1).slice(0, 10).map(function (item) { return { name: dsae.feature(item.feature), value: z * item.value }; })}/></section>`;
   }
 
   function Text(props) {
-    var row = props.row, d = props.of === null ? null : dsae.latent(props.of);
+    var row = props.row, d = props.of === null ? null : dsae.latent(props.of), at = Array.from(row.code.latent).indexOf(props.of);
     if (!row.text) return null;
     return html`<section data-part="text"><h2>Text <span class="side">${props.of === null ? "" : "marked: what made latent " + props.of + " fire"}</span></h2>
-      <div style=${{ maxHeight: "320px", overflowY: "auto", whiteSpace: "pre-wrap" }}><${dsae.Text} text=${row.text} whole=${true} parts=${d && row.x ? dsae.given(d.reads, row) : []}/></div>
+      <div style=${{ maxHeight: "320px", overflowY: "auto", whiteSpace: "pre-wrap" }}><${dsae.Text} text=${row.text} whole=${true} parts=${d ? dsae.given(d.reads, row, at >= 0 && row.code.parts ? row.code.parts[at] : undefined) : []}/></div>
       ${row.length > row.text.length ? html`<p class="note">The first ${dsae.number(row.text.length)} of ${dsae.number(row.length)} characters.</p>` : null}</section>`;
   }
 
