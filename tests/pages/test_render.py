@@ -106,7 +106,9 @@ def test_scripts_ask_nothing_of_a_network_and_compile_no_text():
     scripts = [*folder.iterdir(), *folder.joinpath("explorer").iterdir()]
     texts = {file.name: file.read_text(encoding="utf-8") for file in scripts if file.name.endswith(".js")}
     assert len(texts) > 10
-    wrong = re.compile(r"\bfetch\(|XMLHttpRequest|\beval\(|new Function|innerHTML|dangerouslySet|https?://|\bimport\b\s*[({]")
+    wrong = re.compile(
+        r"\bfetch\(|XMLHttpRequest|\beval\(|new Function|innerHTML|dangerouslySet|https?://|\bimport\b\s*[({]"
+    )
     assert {name: wrong.findall(text) for name, text in texts.items() if wrong.search(text)} == {}
 
 

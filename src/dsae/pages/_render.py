@@ -124,7 +124,9 @@ def _script(name: str) -> str:
     text = _read(f"{name}.js" if name.startswith("vendor/") else f"static/{name}.js")
     # Either would end the script element, or hide its end.
     if "</script" in text or "<!--" in text:
-        raise ValueError(f"[render] {name}.js cannot stand inside a page: it holds '</script' or '<!--'. Split the text.")
+        raise ValueError(
+            f"[render] {name}.js cannot stand inside a page: it holds '</script' or '<!--'. Split the text."
+        )
     return text
 
 
