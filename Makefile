@@ -16,7 +16,7 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: demo demo-joint test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks clean formats fuzz
+.PHONY: demo demo-joint test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks clean formats fuzz serving
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -60,10 +60,15 @@ docs: $(STAMP)
 formats: $(STAMP)
 	$(BIN)/python -W ignore -m tests.data.formats docs/user/formats.md
 
-# Thousands of damaged files of each format; `make fuzz N=20000` makes more.
+# Thousands of damaged files of each format, models and encoders; `make fuzz N=20000` makes more.
 N ?= 1000
 fuzz: $(STAMP)
+	DSAE_FUZZ=$$(($(N) / 50)) $(BIN)/python -m pytest tests/contract/test_hostile_model.py tests/features/test_json.py
 	$(BIN)/python -W ignore -m tests.data.fuzz $(N)
+
+# A thousand requests to the service of docs/user/serving.md, with workers that are spawned and forked.
+serving: $(STAMP)
+	DSAE_REQUESTS=1000 $(BIN)/python -m pytest tests/contract/test_serving.py
 
 # The kernels of every instruction set under AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: $(STAMP)

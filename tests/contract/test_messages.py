@@ -57,6 +57,13 @@ WEIGHT = (
 
 UNKNOWN = "X has a modality 'c' that the model does not know. Known: a, b."
 BAD_CALLS = {
+    "push": [
+        (lambda m: m.dsa.runtime_.push("digits"), "[push] repo_id must be user/repo; got 'digits'."),
+        (
+            lambda m: m.dsa.runtime_.push("user/digits", license="My own"),
+            "[push] license must be an identifier such as bsd-3-clause or mit; got 'My own'.",
+        ),
+    ],
     "coherence": [
         (
             lambda m: m.joint.coherence({"a": X}, np.zeros(3)),
@@ -202,6 +209,10 @@ BAD_CALLS = {
     ],
     "load": [
         (lambda m: dsae.load("nowhere"), "[load] nowhere is not a model folder: it has no config.json."),
+        (
+            lambda m: dsae.load("nowhere", revision="v1"),
+            "[load] revision is for a model of the Hub, hf://user/repo; got nowhere. Leave it out.",
+        ),
         (lambda m: DeepSparseAutoencoder.load("nowhere"), "[load] nowhere is not a model folder: it has no"),
     ],
     "encode": [

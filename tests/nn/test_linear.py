@@ -296,4 +296,10 @@ def test_second_derivatives_raise_rather_than_vanish(dtype, given):
 def test_torch_can_export_it():
     model = torch.nn.Sequential(SparseLinear(12, 8, density=0.3), torch.nn.ReLU(), SparseLinear(8, 4)).eval()
     x = torch.rand(3, 12)
-    torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), model(x))
+    shapes = ({0: torch.export.Dim("batch", min=2)},)
+    exported = torch.export.export(model, (x,), dynamic_shapes=shapes)
+    for rows in (x, torch.rand(70, 12)):
+        torch.testing.assert_close(exported.module()(rows), model(rows))
+    assert exported.state_dict["0.values"].shape == model[0].values.shape  # not a matrix: weights stay few
+    before = model(x)
+    torch.testing.assert_close(model.double()(x.double()), before.double(), rtol=1e-5, atol=1e-6)  # as before exporting

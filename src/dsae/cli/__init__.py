@@ -42,6 +42,7 @@ COMMANDS = {
     "recommend": "_recommend",
     "compare": "_compare",
     "report": "_compare",
+    "push": "_push",
     "info": "_info",
 }
 

@@ -27,7 +27,8 @@ def info(model: str | None, as_json: bool) -> None:
         return
     from dsae import store
 
-    facts = describe_joint(store.read_joint(model)) if store.is_joint(model) else describe(store.read(model))
+    folder = store.fetched(model)
+    facts = describe_joint(store.read_joint(folder)) if store.is_joint(folder) else describe(store.read(folder))
     if as_json:
         show(facts, as_json)
         return

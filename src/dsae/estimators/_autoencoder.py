@@ -249,7 +249,7 @@ class DeepSparseAutoencoder(SamplingMixin, TrainableAutoencoder):
         OSError
             If it cannot be read.
         """
-        model = store.read(folder, learning=True)
+        model = store.read(store.fetched(folder, learning=True), learning=True)
         if "recommender" in model.training:  # where DSARecommender.save keeps its parameters
             raise ValueError(
                 f"[load] {folder} must hold an autoencoder; it holds a recommender. Read it with DSARecommender.load, "

@@ -308,7 +308,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         OSError
             If it cannot be read.
         """
-        return cls.of(store.read_joint(folder, learning=True))
+        return cls.of(store.read_joint(store.fetched(folder, learning=True), learning=True))
 
     @classmethod
     def of(cls, model: store.JointModel) -> MultimodalAutoencoder:

@@ -248,7 +248,7 @@ class DSARecommender(TakesItems):
         ValueError
             If the folder holds another model.
         """
-        model = store.read(folder, learning=True)
+        model = store.read(store.fetched(folder, learning=True), learning=True)
         given = model.training.get(_KEY)
         if not isinstance(given, dict):
             raise ValueError(f"[load] {folder} must hold a DSARecommender; got another model. Read it with dsae.load.")

@@ -145,7 +145,7 @@ def starting_model(init: Any, config: AutoencoderConfig) -> store.Model:
     if isinstance(init, Runtime):
         return init.model
     if isinstance(init, (str, Path)):
-        return store.read(init)
+        return store.read(store.fetched(init))
     from dsae.train import dense_layers
 
     return store.Model(config=config, layers=dense_layers(init, config))

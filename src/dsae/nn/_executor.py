@@ -23,7 +23,12 @@ DENSE_BELOW = 1 << 28
 
 
 def executor_of(topology: Topology, device: torch.device) -> str:
-    """``"dense"`` where a matrix product on scattered values is faster, else ``"sparse"``."""
+    """``"dense"`` where a matrix product on scattered values is faster, else ``"sparse"``.
+
+    `torch.export` gets dense ones: a graph for any number of rows, which every backend computes.
+    """
+    if ops.exported():
+        return "dense"
     above = DENSE_ABOVE if topology.block_size == 1 else BLOCKS_DENSE_ABOVE
     if topology.is_full or (topology.density > above and topology.size > SMALL):
         return "dense"

@@ -28,6 +28,7 @@ from dsae.ops._codes import kth_of_all as kth_of_all
 from dsae.ops._codes import pre_activations as pre_activations
 from dsae.ops._codes import read as read
 from dsae.ops._codes import topk_of as topk_of
+from dsae.ops._copies import exported as exported
 from dsae.ops._given import Given as Given
 from dsae.ops._given import given_of as given_of
 from dsae.ops._grow import absent_gradient_topk as absent_gradient_topk

@@ -38,4 +38,10 @@ def _copy(
         with torch.inference_mode(False):  # autograd may save it later
             return torch.tensor(make(), device=device, dtype=dtype)
 
-    return topology.cached((name, device, dtype), copied)
+    # torch.export sees tensors that hold nothing: they are not for later
+    return copied() if exported() else topology.cached((name, device, dtype), copied)
+
+
+def exported() -> bool:
+    """Whether `torch.export` is tracing."""
+    return getattr(torch.compiler, "is_exporting", bool)()  # which torch 2.6 has not

@@ -15,11 +15,12 @@ from dsae.config import did_you_mean, exposed, has_exposure
 from dsae.data import JointSource, as_joint, called, check_rows
 from dsae.metrics import coherence, fvu_table
 from dsae.runtime._encoders import check_encoders, encoded
+from dsae.runtime._pushed import Pushed
 from dsae.runtime._runtime import Runtime
 from dsae.runtime._sampled import Sampled, decoded_between
 
 
-class JointRuntime(Sampled):
+class JointRuntime(Sampled, Pushed):
     """Encodes rows of several modalities into one code, and decodes it into each, without importing torch.
 
     Parameters

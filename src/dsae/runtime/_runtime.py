@@ -17,12 +17,13 @@ from dsae.data import aims_of, check_not_negative, check_rows, is_anndata, put, 
 from dsae.metrics import Recommendations, best_items
 from dsae.runtime._layers import numbered_chunks
 from dsae.runtime._made import Making
+from dsae.runtime._pushed import Pushed
 
 if TYPE_CHECKING:
     from dsae.features import TableRows
 
 
-class Runtime(Making):
+class Runtime(Making, Pushed):
     """Encodes, decodes and reconstructs without importing torch. Threads may share one.
 
     Parameters

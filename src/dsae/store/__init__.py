@@ -5,6 +5,8 @@ from dsae.store._commit import commit as commit
 from dsae.store._commit import committed as committed
 from dsae.store._commit import holds_only as holds_only
 from dsae.store._header import FORMAT_VERSION as FORMAT_VERSION
+from dsae.store._hub import fetched as fetched
+from dsae.store._hub import push as push
 from dsae.store._joint import JointModel as JointModel
 from dsae.store._joint import check_joint_target as check_joint_target
 from dsae.store._joint import is_joint as is_joint

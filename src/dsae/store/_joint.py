@@ -102,7 +102,7 @@ def write_joint(folder: str | Path, model: JointModel) -> Path:
         write_beside(target / _ENCODERS, _for_prepare(model.encoders))
     else:
         _forget(target / _ENCODERS, _SEVERAL)
-    write_beside(target / "README.md", _card(model))
+    write_beside(target / "README.md", joint_card(model))
     for path in list(target.iterdir()):
         gone = path.name not in found.content["modalities"]  # of a joint model that was here before
         if gone and not any(path.glob(f"*{_ENDING}")) and _forget(path / "config.json", FORMAT):
@@ -162,10 +162,10 @@ def _files(model: JointModel) -> Iterator[tuple[str, bytes]]:
         yield SAMPLER, state_to_bytes(state_of(model.sampler))
 
 
-def _card(model: JointModel) -> str:
+def joint_card(model: JointModel, license: str | None = None, address: str | None = None) -> str:
+    """The page beside a joint model; see `card`."""
     config = model.config
     example = ", ".join(f'"{name}": rows' for name in config.names[:1])
-    tags = ("dsae", "multimodal", "sparse-autoencoder")
     facts = [
         *(
             f"- {name}: {of.n_features} columns, loss {(config.losses or {})[name]}"
@@ -174,7 +174,15 @@ def _card(model: JointModel) -> str:
         f"- code: {config.n_components} numbers, {config.code_activation}",
         f"- weights: {model.nnz:,} non-zero, density {model.density:.4f}",
     ]
-    return page("A sparse autoencoder of several modalities", tags, facts, f"{{{example}}}")
+    return page(
+        "A sparse autoencoder of several modalities",
+        ("dsae", "multimodal", "sparse-autoencoder"),
+        facts,
+        f"{{{example}}}",
+        model.metrics,
+        license,
+        address,
+    )
 
 
 def read_joint(folder: str | Path, learning: bool = False) -> JointModel:

@@ -37,15 +37,15 @@ from dsae.store._state import state_from_bytes, state_to_bytes, tensors_to_bytes
 from dsae.store._weights import Inputs, check_extras, read_weights, tensors_of
 from dsae.topology import Layer
 
-_HEAD = "config.json"
+HEAD = "config.json"
 # the head of a folder that DSAOutlierDetector.save writes, and its format
 _DETECTOR, _DETECTOR_FORMAT = "detector.json", "dsae outlier detector"
 WEIGHTS = "model.safetensors"
-_LEARNING = "learning.safetensors"
+LEARNING = "learning.safetensors"
 SAMPLER = "sampler.safetensors"
 _HEADER_KEYS = ("format", "format_version", "model", "training", "feature_names")
 _HEADER_KEYS_2 = (*_HEADER_KEYS, "target_names", "table", "metrics", "history", "commit", "files")
-_FILES_1 = (WEIGHTS, "history.jsonl", "metrics.json", "learning.json", _LEARNING)
+FILES_1 = (WEIGHTS, "history.jsonl", "metrics.json", "learning.json", LEARNING)
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def write(folder: str | Path, model: Model) -> Path:
         raise ValueError('[save] A model with missing="mask", and no other, must have inputs: what stands for NaN.')
     target = Path(os.path.realpath(folder))  # a link to a model stays a link
     _check_replaceable(target)
-    stale = [target / name for name in _FILES_1] if _is_version_1(target) else []
-    commit(target, _HEAD, header_of(model), _files(model))
+    stale = [target / name for name in FILES_1] if _is_version_1(target) else []
+    commit(target, HEAD, header_of(model), _files(model))
     for path in stale:  # not before the commit: until then they are the model
         with contextlib.suppress(OSError):
             path.unlink()
@@ -167,7 +167,7 @@ def check_target(folder: str | Path, *, detector: bool = False) -> None:
 
 def holds_detector(folder: str | Path) -> bool:
     """Whether a folder holds an outlier detector, which `read` refuses."""
-    return (Path(folder) / _DETECTOR).is_file() and not (Path(folder) / _HEAD).is_file()
+    return (Path(folder) / _DETECTOR).is_file() and not (Path(folder) / HEAD).is_file()
 
 
 def _check_replaceable(target: Path) -> None:
@@ -175,13 +175,13 @@ def _check_replaceable(target: Path) -> None:
 
     if is_modality(target):
         raise ValueError(f"[save] {target} is part of the joint model in {target.parent}; choose another path.")
-    if target.exists() and not holds_only(target, _HEAD, FORMAT):
+    if target.exists() and not holds_only(target, HEAD, FORMAT):
         raise ValueError(f"[save] {target} exists and is not a model folder; choose another path or remove it.")
 
 
 def _is_version_1(target: Path) -> bool:
     with contextlib.suppress(ValueError, OSError):
-        return Committed(target, _HEAD).content.get("format_version") == 1
+        return Committed(target, HEAD).content.get("format_version") == 1
     return False
 
 
@@ -204,7 +204,7 @@ def header_of(model: Model) -> dict[str, Any]:
 def _files(model: Model) -> Iterator[tuple[str, bytes]]:
     yield WEIGHTS, tensors_to_bytes(tensors_of(model))
     if model.learning is not None:
-        yield _LEARNING, state_to_bytes(model.learning)
+        yield LEARNING, state_to_bytes(model.learning)
     if model.sampler is not None:
         yield SAMPLER, state_to_bytes(state_of(model.sampler))
 
@@ -232,7 +232,7 @@ def read(folder: str | Path, learning: bool = False) -> Model:
     if part is not None:
         return part
     try:
-        if not (path / _HEAD).is_file():
+        if not (path / HEAD).is_file():
             if is_joint(path):
                 raise ValueError(
                     f"{path} must hold one autoencoder; it holds a joint model of several. Read it with dsae.load or "
@@ -243,8 +243,8 @@ def read(folder: str | Path, learning: bool = False) -> Model:
                     f"{path} must hold an autoencoder or a recommender; it holds an outlier detector. Use it with dsae "
                     "score, or in Python with DSAOutlierDetector.load."
                 )
-            raise ValueError(f"{path} is not a model folder: it has no {_HEAD}.")
-        return committed(path, _HEAD, lambda found: _read(found, learning))
+            raise ValueError(f"{path} is not a model folder: it has no {HEAD}.")
+        return committed(path, HEAD, lambda found: _read(found, learning))
     except ValueError as error:
         raise ValueError(f"[load] {error}") from None
     except MemoryError:
@@ -277,8 +277,8 @@ def model_of(found: Committed, header: dict[str, Any], file: str, learning: bool
     model = _assembled(found.head, found.path(file), header, config, weights)
     if file == WEIGHTS and SAMPLER in found.listed:  # of one model; a joint one may have its own
         model = replace(model, sampler=read_sampler(found, config.n_components))
-    if learning and _LEARNING in found.listed:
-        return replace(model, learning=found.read(_LEARNING, state_from_bytes))
+    if learning and LEARNING in found.listed:
+        return replace(model, learning=found.read(LEARNING, state_from_bytes))
     return model
 
 
