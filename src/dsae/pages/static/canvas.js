@@ -101,7 +101,7 @@
       if (!at.width) return;
       var W = canvas.width = Math.round(at.width * ratio), H = canvas.height = Math.round(height * ratio);
       var image = new ImageData(W, H), data = image.data, soft = n > 20000;
-      var half = Math.max(Math.round((n > 20000 ? 0.5 : n > 2000 ? 1 : n > 400 ? 1.6 : 2.4) * ratio * Math.sqrt(k)), 1);
+      var half = Math.max(Math.round((n > 20000 ? 0.5 : n > 4000 ? 1 : n > 1000 ? 1.7 : n > 300 ? 2.5 : props.bare ? 4 : 2.4) * ratio * Math.sqrt(k)), 1);
       var same = typeof props.color === "function" ? null : rgb(props.color || "var(--c1)");
       function dot(i, r, ink) {
         var cx = Math.round(at.x(props.x[i]) * ratio), cy = Math.round(at.y(props.y[i]) * ratio);
@@ -113,10 +113,14 @@
           }
         }
       }
-      for (var i = 0; i < n; i++) {
-        if (props.shown && !props.shown(i)) continue;
-        if (!isFinite(props.x[i]) || !isFinite(props.y[i]) || (props.logx && !(props.x[i] > 0)) || (props.logy && !(props.y[i] > 0))) continue;
-        dot(i, half, same || rgb(props.color(i)));
+      // What has no value lies below what has.
+      for (var layer = same ? 1 : 0; layer < 2; layer++) {
+        for (var i = 0; i < n; i++) {
+          if (props.shown && !props.shown(i)) continue;
+          if (!isFinite(props.x[i]) || !isFinite(props.y[i]) || (props.logx && !(props.x[i] > 0)) || (props.logy && !(props.y[i] > 0))) continue;
+          var color = same ? null : props.color(i);
+          if (same || (color === "var(--rule)") === (layer === 0)) dot(i, half, same || rgb(color));
+        }
       }
       if (props.here !== undefined && props.here !== null && props.here < n) dot(props.here, half + Math.round(3 * ratio), rgb("var(--c2)"));
       var context = canvas.getContext("2d");

@@ -66,8 +66,9 @@
       var head = item.href
         ? html`<a class=${off} href=${item.href} title=${clean(item.title) || name}>${name}</a>`
         : html`<span class=${off} title=${clean(item.title) || name}>${name}</span>`;
+      var empty = value ? null : "none";
       return html`${head}<span class=${"track " + (props.signed ? "signed " : "") + off}><i class=${value < 0 ? "minus" : "plus"}
-        style=${{ left: left.toFixed(1) + "%", width: width.toFixed(1) + "%" }}></i></span>
+        style=${{ left: left.toFixed(1) + "%", width: width.toFixed(1) + "%", display: empty }}></i></span>
         <span class=${off}>${item.note === undefined ? form(item.value) : item.note}</span>`;
     })}</div>`;
   }

@@ -75,7 +75,7 @@
     var top = props.list.reduce(function (most, d) { return Math.max(most, Math.abs(d.a), Math.abs(d.b)); }, 0) || 1, single = props.single;
     function bar(value, right) {
       var width = Math.abs(value) / top * 100;
-      return html`<span class="track" style=${{ display: "block" }}><i style=${{ left: right ? "0" : (100 - width).toFixed(1) + "%", width: width.toFixed(1) + "%", background: value < 0 ? "var(--c7)" : right ? "var(--plus)" : "var(--minus)" }}></i></span>`;
+      return html`<span class="track" style=${{ display: "block" }}><i style=${{ left: right ? "0" : (100 - width).toFixed(1) + "%", width: width.toFixed(1) + "%", display: value ? null : "none", background: value < 0 ? "var(--c7)" : right ? "var(--plus)" : "var(--minus)" }}></i></span>`;
     }
     return html`<div class="scroll"><table class="tight"><thead><tr><th class="left">latent</th><th></th><th>${props.names[0]}</th><th class="left">${props.names[1]}</th><th class="left"></th><th>difference</th>${single ? null : html`<th>on</th>`}</tr></thead>
       <tbody>${props.list.map(function (d) {

@@ -6,7 +6,8 @@
   function Hist(props) {
     var of = props.of;
     if (!of || !of.counts.length) return null;
-    return html`<figure data-hist=${props.name}><h3>${props.title}</h3><${dsae.Histogram} counts=${of.counts} edges=${of.edges} log=${props.log} xLabel=${props.xLabel} form=${props.form} title=${props.title} size=${[420, 160]}/>
+    if (of.counts.length === 1) return html`<figure data-hist=${props.name}><h3>${props.title}</h3><p class="quiet">${dsae.number((of.edges[0] + of.edges[1]) / 2)}, without exception.</p></figure>`;
+    return html`<figure data-hist=${props.name}><h3>${props.title}</h3><${dsae.Histogram} counts=${of.counts} edges=${of.edges} log=${props.log} xLabel=${props.xLabel} form=${props.form} title=${props.title} size=${[590, 190]}/>
       ${props.note ? html`<figcaption>${props.note}</figcaption>` : null}</figure>`;
   }
 
@@ -58,7 +59,7 @@
   function Pairs(props) {
     if (!props.of || !props.of.length) return null;
     return html`<section><h2>${props.title}</h2><div class="scroll"><table class="tight"><tbody>${props.of.map(function (p) {
-      return html`<tr><td class="quiet">${p[0]}</td><td class="left wrap">${typeof p[1] === "number" ? dsae.number(p[1]) : String(p[1])}</td></tr>`;
+      return html`<tr><td class="quiet" style=${{ width: "38%" }}>${p[0]}</td><td class="left wrap">${typeof p[1] === "number" ? dsae.number(p[1]) : String(p[1])}</td></tr>`;
     })}</tbody></table></div></section>`;
   }
 

@@ -26,13 +26,7 @@
 
   function Pixels(props) {
     return dsae.index.modalities.filter(function (m) { return props.from && props.from[m.name]; }).map(function (m) {
-      var values = Float32Array.from(props.from[m.name], function (v) { return v / 127 * (props.scale[m.name] || 1); });
-      if (m.shape[2] === 3) {
-        // A colour's sign has no colour: the mean over the channels does.
-        var n = m.shape[0] * m.shape[1], mean = new Float32Array(n);
-        for (var i = 0; i < n; i++) mean[i] = (values[3 * i] + values[3 * i + 1] + values[3 * i + 2]) / 3;
-        values = mean;
-      }
+      var scale = (props.scale[m.name] || 1) / 127, values = dsae.flat(Float32Array.from(props.from[m.name], function (v) { return v * scale; }), m.shape);
       return html`<div style=${{ maxWidth: "190px", margin: "0 0 10px" }}><${dsae.Picture} values=${values} shape=${m.shape} palette="diverging" title=${props.title}/></div>`;
     });
   }
@@ -58,20 +52,23 @@
       ${featureBars(ordered(d.reads, 0.5).slice(0, SHOWN))}<p class="note">${told}</p></section>`;
   }
 
+  // Bins are the exponent and two bits of the mantissa of a float32.
+  function edge(q) { return Math.pow(2, (q >> 2) - 127) * (1 + (q & 3) / 4); }
+
   function Values(props) {
     var d = props.d, c = dsae.columns, i = props.i;
-    if (!(d.low > 0)) return html`<section><h2>Values</h2><p class="quiet">It is on in none of the rows.</p></section>`;
+    if (!c.n_on[i]) return html`<section><h2>Values</h2><p class="quiet">It is on in none of the rows.</p></section>`;
     function drawn(counts, title) {
       var last = counts.length;
       while (last > 1 && !counts[last - 1]) last -= 1;
       var first = 0;
       while (first < last - 1 && !counts[first]) first += 1;
       var edges = [];
-      for (var b = first; b <= last; b++) edges.push(d.low * Math.pow(2, b / 4));
+      for (var b = first; b <= last; b++) edges.push(edge(d.bin + b));
       return html`<${dsae.Histogram} counts=${Array.from(counts).slice(first, last)} edges=${edges} logx=${true} log=${true} xLabel=${title} title="values where it is on"/>`;
     }
     var negative = d.negative && dsae.rangeOf(d.negative)[1] > 0 ? d.negative : null;
-    var positive = negative ? Array.from(d.hist, function (n, b) { return n - negative[b]; }) : d.hist;
+    var positive = d.hist;
     return html`<section data-part="values"><h2>Values where it is on <span class="side">${dsae.count(c.n_on[i], "row")}</span></h2>
       ${!negative || dsae.rangeOf(positive)[1] > 0 ? drawn(positive, "value") : null}
       ${negative ? drawn(negative, "value below zero, without its sign") : null}
@@ -112,7 +109,7 @@
       return html`<div class=${pictures ? "rows pictures" : "rows"}>${list.map(function (pair) {
         var position = dsae.find(pair[0]);
         return position < 0 ? html`<div class="example" key=${pair[0]} data-row=${pair[0]}><div class="head"><span>row ${pair[0]}</span><span>${dsae.number(pair[1])}</span></div></div>`
-          : html`<${dsae.Example} key=${pair[0]} position=${position} value=${pair[1]} reads=${d.reads} parts=${pair[2]}/>`;
+          : html`<${dsae.Example} key=${pair[0]} position=${position} value=${pair[1]} reads=${d.reads} parts=${pair[2]} small=${pictures}/>`;
       })}</div>`;
     }
     if (!e.row.length) return html`<section><h2>Rows</h2><p class="quiet">It is on in none of the rows.</p></section>`;

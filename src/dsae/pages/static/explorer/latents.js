@@ -83,25 +83,35 @@
 
   var COLUMNS = [
     { key: "latent", title: "latent", width: "58px", narrow: "44px", left: true },
-    { key: "words", title: "writes, most distinctive first", width: "minmax(0, 1fr)", left: true, sort: false },
-    { key: "rate", title: "rate", width: "112px", narrow: "64px", hint: "share of the rows in which it is on; the bar is logarithmic" },
-    { key: "energy", title: "energy", width: "76px", narrow: "60px", hint: "share of E[z\u00b2]\u00b7|D|\u00b2 over all latents" },
-    { key: "mean", title: "mean on", width: "72px", wide: true, hint: "mean where it is on" },
-    { key: "max", title: "max", width: "66px", wide: true },
-    { key: "label", title: "label", width: "124px", wide: true, left: true, hint: "the label in which it fires most above its rate" },
-    { key: "lift", title: "lift", width: "56px", wide: true, hint: "rate within the label over the rate in all rows" },
-    { key: "cosine", title: "cosine", width: "62px", wide: true, hint: "largest cosine of its atom with another" }
+    { key: "atom", title: "atom", width: "36px", narrow: "32px", left: true, sort: false },
+    { key: "words", title: "writes", hint: "the features that its atom writes, most distinctive first", width: "minmax(0, 1fr)", left: true, sort: false },
+    { key: "rate", title: "rate", width: "96px", narrow: "64px", hint: "share of the rows in which it is on; the bar is logarithmic" },
+    { key: "energy", title: "energy", width: "70px", narrow: "60px", hint: "share of E[z\u00b2]\u00b7|D|\u00b2 over all latents" },
+    { key: "mean", title: "mean on", width: "66px", wide: true, hint: "mean where it is on" },
+    { key: "max", title: "max", width: "54px", wide: true },
+    { key: "label", title: "label", width: "minmax(70px, 0.5fr)", wide: true, left: true, hint: "the label in which it fires most above its rate" },
+    { key: "lift", title: "lift", width: "46px", wide: true, hint: "rate within the label over the rate in all rows" },
+    { key: "cosine", title: "cosine", width: "56px", wide: true, hint: "largest cosine of its atom with another" }
   ];
 
   function columnsShown() {
     var index = dsae.index;
-    return COLUMNS.filter(function (c) { return (c.key !== "label" && c.key !== "lift") || index.labels; });
+    return COLUMNS.filter(function (c) { return (c.key !== "label" && c.key !== "lift" || index.labels) && (c.key !== "atom" || pictured()); });
+  }
+
+  // The first modality whose atoms are pictures.
+  function pictured() { return dsae.index.modalities.find(function (m) { return m.shape; }); }
+
+  function Atom(props) {
+    var d = dsae.latent(props.i), m = pictured(), values = d && d.atom && d.atom[m.name];
+    return values ? html`<span class="mini"><${dsae.Picture} values=${dsae.flat(values, m.shape)} shape=${m.shape} palette="diverging" high=${127} title=${"atom " + props.i}/></span>` : null;
   }
 
   function cells(i, columns) {
     var c = dsae.columns, n = dsae.index.n_rows, rate = c.n_on[i] / n, floor = Math.log10(1 / n);
     var told = {
       latent: i,
+      atom: html`<${Atom} i=${i}/>`,
       words: html`${dsae.note(i) ? html`<b title=${dsae.note(i)}>\u270e </b>` : null}${dsae.words(i) || html`<span class="quiet">writes nothing</span>`}`,
       rate: html`${c.n_on[i] ? dsae.percent(rate) : html`<span class="quiet">never</span>`}<span class="meter" style=${{ width: (c.n_on[i] ? 4 + 96 * (1 - Math.log10(rate) / (floor || -1)) : 0).toFixed(1) + "%" }}></span>`,
       energy: dsae.percent(c.energy[i]),
@@ -145,7 +155,7 @@
     var here = params.at === undefined ? -1 : shown.indexOf(Number(params.at));
     return html`<main><div class="title"><h1>Latents</h1>
         <span class="quiet" data-count=${shown.length}>${shown.length === index.n_latents ? dsae.number(shown.length) : dsae.number(shown.length) + " of " + dsae.number(index.n_latents)}</span></div>
-      <div class="columns main-side"><div>
+      <div class="columns main-side slim"><div>
         <div class="chips" style=${{ marginBottom: "10px" }}>${FILTERS.map(function (f) {
           return html`<button type="button" class="button" title=${f[3]} data-filter=${f[0]} aria-pressed=${String((params.filter || "") === f[0])}
             onClick=${function () { dsae.set({ filter: f[0], at: null }); }}>${f[1]}</button>`;

@@ -98,6 +98,13 @@
     return row.pictures && row.pictures[modality.name];
   }
 
+  // Signed values of a picture in one channel: a colour's sign has no colour, the mean over the channels does.
+  function flat(values, shape) {
+    var channels = shape[2] || 1, n = shape[0] * shape[1], made = new Float32Array(n);
+    for (var i = 0; i < n; i++) for (var c = 0; c < channels; c++) made[i] += values[channels * i + c] / channels;
+    return made;
+  }
+
   function paletteOf(modality) { return modality.shape[2] === 3 ? "rgb" : "gray"; }
 
   function Pixels(props) {
@@ -118,13 +125,18 @@
         return html`<span class="tag" title=${"adds " + dsae.number(pair[1])}>${feature(pair[0])} <b>${dsae.number(pair[1])}</b></span>`;
       })}</p>`;
     }
+    var name = rowName(row), to = dsae.toRow(row.row);
+    var seen = pictures.map(function (m) {
+      return html`<a href=${to} tabindex="-1" aria-hidden="true"><${Pixels} modality=${m} values=${pictureOf(row, m).x} title=${name}/></a>`;
+    });
+    var value = props.value === null || props.value === undefined ? null : html`<span>${dsae.number(props.value)}</span>`;
+    if (props.small && !told) {
+      return html`<div class="example" data-row=${row.row}>${seen}${index.has.sounds ? html`<${Play} row=${row}/>` : null}
+        <div class="head"><a href=${to} title=${name}>${name.replace(/^row /, "")}</a>${value}</div>${tag === null ? null : html`<div class="small cut" title=${tag}>${tag}</div>`}</div>`;
+    }
     return html`<div class="example" data-row=${row.row}>
-      <div class="head"><a href=${dsae.toRow(row.row)} title=${rowName(row)}>${rowName(row)}</a><span>${dsae.number(props.value)}</span></div>
-      ${pictures.map(function (m) {
-        return html`<a href=${dsae.toRow(row.row)} tabindex="-1" aria-hidden="true"><${Pixels} modality=${m} values=${pictureOf(row, m).x} title=${rowName(row)}/></a>`;
-      })}
-      ${index.has.sounds && props.sound !== false ? html`<${Play} row=${row}/>` : null}
-      ${told}${tag === null ? null : html`<span class="tag" title="label">${tag}</span>`}</div>`;
+      <div class="head"><a href=${to} title=${name}>${name}</a>${tag === null ? null : html`<span class="tag" title="label">${tag}</span>`}${value}</div>
+      ${seen}${index.has.sounds ? html`<${Play} row=${row}/>` : null}${told}</div>`;
   }
 
   var playing = {};
@@ -168,9 +180,11 @@
     return Math.abs(value) / Math.pow(dsae.features.base[j], 1 - lambda);
   }
 
+  // From blue over violet to orange, of much the same lightness: seen on white and on black.
+  var STOPS = [[58, 66, 184], [122, 66, 186], [184, 74, 146], [218, 106, 94], [226, 152, 54]];
   function spectrum(t) {
-    // From blue over violet to orange; as light as the page needs it.
-    return "hsl(" + Math.round(225 + 165 * t) % 360 + " 70% 52%)";
+    var at = Math.min(Math.max(t, 0), 1) * (STOPS.length - 1), k = Math.min(Math.floor(at), STOPS.length - 2);
+    return "rgb(" + STOPS[k].map(function (c, i) { return Math.round(c + (at - k) * (STOPS[k + 1][i] - c)); }).join(",") + ")";
   }
 
   var HUES = [220, 25, 160, 275, 45, 325, 190, 0, 100, 245, 75, 300];
@@ -190,6 +204,7 @@
   dsae.marked = marked;
   dsae.Text = Text;
   dsae.pictureOf = pictureOf;
+  dsae.flat = flat;
   dsae.paletteOf = paletteOf;
   dsae.Pixels = Pixels;
   dsae.Example = Example;
