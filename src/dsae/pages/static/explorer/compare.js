@@ -79,7 +79,7 @@
     }
     return html`<div class="scroll"><table class="tight"><thead><tr><th class="left">latent</th><th></th><th>${props.names[0]}</th><th class="left">${props.names[1]}</th><th class="left"></th><th>difference</th>${single ? null : html`<th>on</th>`}</tr></thead>
       <tbody>${props.list.map(function (d) {
-        return html`<tr data-latent=${d.i}><td class="wrap"><${dsae.Name} i=${d.i}/></td><td>${dsae.number(d.a)}</td><td style=${{ width: "21%" }}>${bar(d.a, false)}</td><td style=${{ width: "21%" }}>${bar(d.b, true)}</td>
+        return html`<tr data-latent=${d.i}><td class="wrap who"><${dsae.Name} i=${d.i}/></td><td>${dsae.number(d.a)}</td><td style=${{ width: "21%" }}>${bar(d.a, false)}</td><td style=${{ width: "21%" }}>${bar(d.b, true)}</td>
           <td class="left">${dsae.number(d.b)}</td><td><b data-difference="">${dsae.number(d.difference)}</b></td>${single ? null : html`<td class="quiet">${dsae.percent(d.rateA)} / ${dsae.percent(d.rateB)}</td>`}</tr>`;
       })}</tbody></table></div>`;
   }

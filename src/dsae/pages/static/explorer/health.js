@@ -7,7 +7,7 @@
     var of = props.of;
     if (!of || !of.counts.length) return null;
     if (of.counts.length === 1) return html`<figure data-hist=${props.name}><h3>${props.title}</h3><p class="quiet">${dsae.number((of.edges[0] + of.edges[1]) / 2)}, without exception.</p></figure>`;
-    return html`<figure data-hist=${props.name}><h3>${props.title}</h3><${dsae.Histogram} counts=${of.counts} edges=${of.edges} log=${props.log} xLabel=${props.xLabel} form=${props.form} title=${props.title} size=${[590, 190]}/>
+    return html`<figure data-hist=${props.name}><h3>${props.title}</h3><${dsae.Histogram} counts=${of.counts} edges=${of.edges} log=${props.log} xLabel=${props.xLabel} form=${props.form} title=${props.title} size=${window.innerWidth < 640 ? [340, 170] : [590, 190]}/>
       ${props.note ? html`<figcaption>${props.note}</figcaption>` : null}</figure>`;
   }
 

@@ -104,7 +104,7 @@
   function Examples(props) {
     var d = props.d, groups = [[], [], [], [], [], []], e = d.examples;
     for (var k = 0; k < e.row.length; k++) groups[e.group[k]].push([e.row[k], e.value[k], e.parts && e.parts[k]]);
-    var pictures = dsae.index.modalities.some(function (m) { return m.shape; }) && !dsae.index.has.texts;
+    var pictures = dsae.index.modalities.some(function (m) { return m.shape; });
     function shown(list) {
       return html`<div class=${pictures ? "rows pictures" : "rows"}>${list.map(function (pair) {
         var position = dsae.find(pair[0]);

@@ -83,7 +83,7 @@
 
   var COLUMNS = [
     { key: "latent", title: "latent", width: "58px", narrow: "44px", left: true },
-    { key: "atom", title: "atom", width: "36px", narrow: "32px", left: true, sort: false },
+    { key: "atom", title: "", width: "36px", narrow: "32px", left: true, sort: false },
     { key: "words", title: "writes", hint: "the features that its atom writes, most distinctive first", width: "minmax(0, 1fr)", left: true, sort: false },
     { key: "rate", title: "rate", width: "96px", narrow: "64px", hint: "share of the rows in which it is on; the bar is logarithmic" },
     { key: "energy", title: "energy", width: "70px", narrow: "60px", hint: "share of E[z\u00b2]\u00b7|D|\u00b2 over all latents" },

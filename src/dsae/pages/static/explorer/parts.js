@@ -130,9 +130,9 @@
       return html`<a href=${to} tabindex="-1" aria-hidden="true"><${Pixels} modality=${m} values=${pictureOf(row, m).x} title=${name}/></a>`;
     });
     var value = props.value === null || props.value === undefined ? null : html`<span>${dsae.number(props.value)}</span>`;
-    if (props.small && !told) {
+    if (props.small && pictures.length) {
       return html`<div class="example" data-row=${row.row}>${seen}${index.has.sounds ? html`<${Play} row=${row}/>` : null}
-        <div class="head"><a href=${to} title=${name}>${name.replace(/^row /, "")}</a>${value}</div>${tag === null ? null : html`<div class="small cut" title=${tag}>${tag}</div>`}</div>`;
+        <div class="head"><a href=${to} title=${name}>${name.replace(/^row /, "")}</a>${value}</div>${tag === null ? null : html`<div class="small cut" title=${tag}>${tag}</div>`}${row.text ? html`<div class="small brief">${told}</div>` : null}</div>`;
     }
     return html`<div class="example" data-row=${row.row}>
       <div class="head"><a href=${to} title=${name}>${name}</a>${tag === null ? null : html`<span class="tag" title="label">${tag}</span>`}${value}</div>

@@ -24,14 +24,14 @@
       left = to;
       var x0 = Math.min(from, to) / top * 100, width = Math.abs(from - to) / top * 100;
       return html`<tr class=${"pick" + (props.of === i ? " own" : "")} data-latent=${i} onClick=${function () { dsae.set({ of: i }); }}>
-        <td class="wrap"><a href=${dsae.address("latent", i, {})}>${i}</a> <span class="quiet">${dsae.words(i)}</span></td>
+        <td class="wrap who"><a href=${dsae.address("latent", i, {})}>${i}</a> <span class="quiet">${dsae.words(i)}</span></td>
         <td>${dsae.number(code.value[k])}</td>
         ${drop === null ? null : html`<td style=${{ width: "34%" }}><span class=${"track" + (gone ? " off" : "")} style=${{ display: "block" }}><i class=${drop < 0 ? "plus" : ""} style=${{ left: x0.toFixed(1) + "%", width: width.toFixed(1) + "%", background: drop < 0 ? "var(--plus)" : "var(--bar)" }}></i></span></td>
         <td data-drop="">${dsae.number(drop)}</td><td data-off="">${code.off ? dsae.number(code.off[k]) : dsae.DASH}</td>`}
         ${can ? html`<td><input type="checkbox" aria-label=${"latent " + i + " off"} checked=${gone} onClick=${function (e) { e.stopPropagation(); }} onChange=${function () { toggle(i); }}/></td>` : null}</tr>`;
     }
     return html`<div class="scroll"><table class="tight"><thead><tr><th class="left">latent</th><th>value</th>
-      ${code.drop ? html`<th>squared error, from ${dsae.number(row.start)} of the bias to ${dsae.number(row.error)}</th><th title="by how much the error falls when it joins those above">drop</th><th title="by how much the error rises without it alone">without</th>` : null}
+      ${code.drop ? html`<th>squared error</th><th title="by how much the error falls when it joins those above">drop</th><th title="by how much the error rises without it alone">without</th>` : null}
       ${can ? html`<th>off</th>` : null}</tr></thead><tbody>${lines}</tbody></table></div>`;
   }
 
@@ -143,7 +143,7 @@
         <li><b>${dsae.percent(row.start > 0 ? 1 - row.error / row.start : null)}</b> <span>explained</span></li>`}
         <li><a href=${dsae.address("compare", null, { a: "row:" + number, b: "row:" + stepRow(number, 1) })}>compare with another</a></li></ul>
       <div class="columns main-side"><div>
-        <section data-part="waterfall"><h2>Latents <span class="side">${row.n_on > row.code.n ? "the " + row.code.n + " strongest of " + row.n_on : "strongest first; choose one to see what it read and wrote"}</span></h2>
+        <section data-part="waterfall"><h2>Latents <span class="side">${row.n_on > row.code.n || row.start === undefined ? "the " + row.code.n + " strongest of " + row.n_on : "from the error " + dsae.number(row.start) + " of the bias to " + dsae.number(row.error) + "; choose one to see what it read and wrote"}</span></h2>
           ${row.code.n ? html`<${Waterfall} row=${row} of=${of}/>` : html`<p class="quiet">No latent is on.</p>`}</section>
         <${Text} row=${row} of=${of}/><${Features} row=${row}/></div>
       <div><${Pictures} row=${row}/>${index.has.sounds ? html`<section><h2>Sound</h2><${dsae.Play} row=${row} both=${true}/></section>` : null}
