@@ -73,7 +73,7 @@
   function Scatter(props) {
     var ref = useRef(null), tip = useRef(null), view = useRef({ k: 1, x: 0, y: 0 }), drag = useRef(null);
     var height = props.height || 320, n = props.x.length;
-    var space = props.bare ? [6, 6, 6, 6] : [46, 10, 8, 36];  // left, right, top, bottom
+    var space = props.bare ? [6, 6, 6, 6] : [54, 10, 8, 36];  // left, right, top, bottom
     function span(values, log) {
       var low = Infinity, high = -Infinity;
       for (var i = 0; i < n; i++) {
@@ -170,7 +170,9 @@
     }
     useLayoutEffect(function () {
       draw();
-      var canvas = ref.current, watch = new ResizeObserver(draw);
+      var canvas = ref.current, width = canvas.clientWidth;
+      // It also tells of the size at the start.
+      var watch = new ResizeObserver(function () { if (canvas.clientWidth !== width) { width = canvas.clientWidth; draw(); } });
       watch.observe(canvas.parentNode);
       if (props.zoom) canvas.addEventListener("wheel", zoom, { passive: false });
       return function () { watch.disconnect(); canvas.removeEventListener("wheel", zoom); };

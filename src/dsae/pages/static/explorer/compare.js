@@ -123,7 +123,7 @@
     }
     var list = differences(a, b, props.a + "|" + props.b), most = Number(params.more || SHOWN), single = a.single && b.single;
     return html`<section data-part="difference"><h2>${list.length ? dsae.count(list.length, "latent") + " differ" : "No latent differs"} <span class="side">by ${single ? "difference" : "mean difference"} \u00d7 length of the atom</span></h2>
-      <p class="note" style=${{ margin: "0 0 10px" }}>${single ? "" : dsae.count(a.n, "row") + " against " + dsae.count(b.n, "row") + ". "}${a.stored || b.stored ? "Groups made by a filter are counted over the stored rows only." : ""}</p>
+      <p class="note" style=${{ margin: "0 0 10px" }}>${single ? "" : dsae.count(a.n, "row") + " against " + dsae.count(b.n, "row") + ". "}${(a.stored || b.stored) && dsae.index.n_stored < dsae.index.n_rows ? "Groups made by a filter are counted over the stored rows only." : ""}</p>
       <${Butterfly} list=${list.slice(0, most)} names=${[a.name, b.name]} single=${single}/>
       ${list.length > most ? html`<button type="button" class="button gap" onClick=${function () { dsae.set({ more: String(most + 200) }); }}>more</button>` : null}</section>
     <${dsae.Foot} python=${call(props.a, props.b)} file="compare" csv=${function () {
@@ -134,8 +134,8 @@
   function Compare() {
     var params = dsae.state.params, given = start(), a = params.a || given[0], b = params.b || given[1];
     return html`<main><div class="title"><h1>Compare</h1></div>
-      <section><div class="columns halves"><${Chooser} name="a" value=${a}/><${Chooser} name="b" value=${b}/></div>
-        <p style=${{ margin: "10px 0 0" }}><button type="button" class="button" onClick=${function () { dsae.set({ a: b, b: a }); }}>swap</button></p></section>
+      <section><div style=${{ display: "flex", flexWrap: "wrap", gap: "10px 36px", alignItems: "center" }}><${Chooser} name="a" value=${a}/><${Chooser} name="b" value=${b}/>
+        <button type="button" class="button" onClick=${function () { dsae.set({ a: b, b: a }); }}>swap</button></div></section>
       <${Rows} a=${a} b=${b}/><${Result} a=${a} b=${b}/></main>`;
   }
 

@@ -7,6 +7,7 @@
   var TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i1: Int8Array, i4: Int32Array, f4: Float32Array };
 
   function bytes(text) {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
     var raw = atob(text), made = new Uint8Array(raw.length);
     for (var i = 0; i < raw.length; i++) made[i] = raw.charCodeAt(i);
     return made;

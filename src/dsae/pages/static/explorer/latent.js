@@ -121,7 +121,7 @@
 
   /* The reconstruction of a row if this latent had another value. */
   function WhatIf(props) {
-    var i = props.i, d = props.d, params = dsae.state.params, index = dsae.index, examples = Array.from(d.examples.row);
+    var i = props.i, d = props.d, params = dsae.state.params, index = dsae.index, examples = Array.from(new Set(d.examples.row));
     if (!index.has_rows || !examples.length) return null;
     if (!index.exact) return html`<section><h2>What if</h2><p class="note">The decoder has several layers, which this page does not compute; <code>dsae.interpret.steer</code> does.</p></section>`;
     var number = params.of === undefined ? examples[0] : Number(params.of), position = dsae.find(number);

@@ -139,10 +139,13 @@
     props.list.forEach(function (i) { inside[i] = 1; });
     return html`<section><h2>Rate and energy <span class="side">each point a latent</span></h2>
       <${dsae.Scatter} x=${rates(c, n)} y=${c.energy} logx=${true} logy=${true} height=${300} shown=${function (i) { return inside[i]; }}
-        name=${dsae.name} formX=${dsae.percent} formY=${dsae.percent} xLabel="share of rows in which it is on" yLabel="energy"
+        name=${dsae.name} formX=${share} formY=${share} xLabel="share of rows in which it is on" yLabel="energy"
         here=${props.here} onPick=${function (i) { dsae.go(dsae.toLatent(i)); }} title="firing rate and energy of latents"/>
       <p class="note">Energy is E[z\u00b2]\u00b7|D|\u00b2, what a latent moves in the reconstruction, as a share of the sum over latents. Click on a point to open it.</p></section>`;
   }
+
+  // Beside an axis, without powers of ten as long as there is room.
+  function share(v) { return Number((100 * v).toPrecision(3)) + " %"; }
 
   var rate = null;
   function rates(c, n) {

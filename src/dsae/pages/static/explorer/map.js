@@ -55,8 +55,8 @@
   function Labels(props) {
     var labels = dsae.index.labels, order = labels.names.map(function (_, l) { return l; });
     return html`<div class="legend dots">${order.slice(0, props.all ? order.length : 2 * LEGEND).map(function (l) {
-      return html`<span style=${{ color: dsae.hue(l) }}>${labels.names[l]}</span>`;
-    })}</div>`;
+      return html`<span><i style=${{ background: dsae.hue(l) }}></i>${labels.names[l]}</span>`;
+    })}${!props.all && order.length > 2 * LEGEND ? html`<span class="quiet">and ${order.length - 2 * LEGEND} more</span>` : null}</div>`;
   }
 
   function Latents(props) {

@@ -16,13 +16,15 @@
   function Waterfall(props) {
     var row = props.row, code = row.code, left = row.start, chosen = off(), index = dsae.index;
     var can = index.decoder, top = Math.max(row.start, row.error), lines = [];
-    var run = row.start;
-    for (var k = 0; k < code.n; k++) { if (code.drop) run -= code.drop[k]; top = Math.max(top, run); }
+    // Drops are read by their length, so the axis need not begin at zero: often most of the error stays.
+    var run = row.start, bottom = Math.min(row.start, row.error);
+    for (var k = 0; k < code.n; k++) { if (code.drop) run -= code.drop[k]; top = Math.max(top, run); bottom = Math.min(bottom, run); }
+    bottom -= 0.03 * (top - bottom);
     for (k = 0; k < code.n; k++) lines.push(line(k));
     function line(k) {
       var i = code.latent[k], drop = code.drop ? code.drop[k] : null, from = left, to = left - (drop || 0), gone = chosen.indexOf(i) >= 0;
       left = to;
-      var x0 = Math.min(from, to) / top * 100, width = Math.abs(from - to) / top * 100;
+      var span = top - bottom || 1, x0 = (Math.min(from, to) - bottom) / span * 100, width = Math.abs(from - to) / span * 100;
       return html`<tr class=${"pick" + (props.of === i ? " own" : "")} data-latent=${i} onClick=${function () { dsae.set({ of: i }); }}>
         <td class="wrap who"><a href=${dsae.address("latent", i, {})}>${i}</a> <span class="quiet">${dsae.words(i)}</span></td>
         <td>${dsae.number(code.value[k])}</td>

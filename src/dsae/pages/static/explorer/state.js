@@ -16,11 +16,14 @@
     return made;
   }
 
+  // Commas and colons may stand in a fragment, and are easier to read so.
+  function encoded(value) { return encodeURIComponent(value).replace(/%2C/g, ",").replace(/%3A/g, ":"); }
+
   function address(view, arg, params) {
-    var parts = [arg === null || arg === undefined ? view : view + "=" + encodeURIComponent(arg)];
+    var parts = [arg === null || arg === undefined ? view : view + "=" + encoded(arg)];
     Object.keys(params || {}).forEach(function (key) {
       var value = params[key];
-      if (value !== null && value !== undefined && value !== "") parts.push(key + "=" + encodeURIComponent(value));
+      if (value !== null && value !== undefined && value !== "") parts.push(key + "=" + encoded(value));
     });
     return "#" + parts.join("&");
   }
