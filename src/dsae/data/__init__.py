@@ -44,6 +44,7 @@ from dsae.data._rows import check_rows as check_rows
 from dsae.data._rows import rows_of as rows_of
 from dsae.data._source import ArraySource as ArraySource
 from dsae.data._source import Source as Source
+from dsae.data._statistics import Statistics as Statistics
 from dsae.data._statistics import extremes as extremes
 from dsae.data._stream import StreamSource as StreamSource
 from dsae.data._synthetic import SparseFeatures as SparseFeatures

@@ -7,36 +7,41 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dsae.config import positive_int
-from dsae.data import check_rows
-from dsae.runtime import Runtime
-from dsae.store import Model
+from dsae.interpret._codes import checked_latents, coded, runtime_of
+from dsae.interpret._kept import Kept, by_size
 
 
 class TopExamples(NamedTuple):
-    """The strongest rows of each latent, strongest first.
+    """The strongest rows of some latents, strongest first.
 
     Attributes
     ----------
-    rows : ndarray of int64, shape (n_components, n_examples)
-        Positions in the data.
-    codes : ndarray of float32, shape (n_components, n_examples)
-        The latent's value there.
+    rows : list of ndarray of int64
+        For each latent, positions in the data of rows in which it fires: none for a dead one.
+    codes : list of ndarray of float32
+        The latent's values there.
     """
 
-    rows: np.ndarray
-    codes: np.ndarray
+    rows: list[np.ndarray]
+    codes: list[np.ndarray]
 
 
-def top_examples(model: Model | Runtime, X: Any, *, n_examples: int = 20, batch_size: int = 4096) -> TopExamples:
-    """Rows with the largest activation of each latent; ties go to the earlier row.
+def top_examples(
+    model: Any, X: Any, *, n_examples: int = 20, latents: Any = None, batch_size: int | None = None
+) -> TopExamples:
+    """Rows in which a latent is largest, by magnitude; ties go to the earlier row.
+
+    A row in which a latent does not fire (`dsae.metrics.firing_threshold`) is never among them.
 
     Parameters
     ----------
-    model : Model or Runtime
-    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+    model : Model, Runtime or fitted DeepSparseAutoencoder
+    X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
     n_examples : int
-        Per latent; fewer where ``X`` has fewer rows.
-    batch_size : int
+        Of each latent; fewer where it fires in fewer rows.
+    latents : sequence of int, optional
+        Which; all by default.
+    batch_size : int, optional
         Rows encoded at once; codes of older rows are not kept.
 
     Returns
@@ -46,25 +51,31 @@ def top_examples(model: Model | Runtime, X: Any, *, n_examples: int = 20, batch_
     Raises
     ------
     ValueError
-        If ``X`` is not finite rows of the model's width.
+        If ``X`` is not finite rows of the model's width, or a latent does not exist.
 
     Examples
     --------
-    >>> rows, codes = top_examples(runtime, X, n_examples=3)                             # doctest: +SKIP
+    >>> from dsae.config import AutoencoderConfig
+    >>> from dsae.store import Model
+    >>> from dsae.topology import Layer, Topology
+    >>> config = AutoencoderConfig(n_features=2, n_components=2, code_activation="relu")
+    >>> eye = Layer(Topology.full((2, 2)), np.float32([1, 0, 0, 1]), np.zeros(2, "f4"))
+    >>> rows, codes = top_examples(Model(config, {"encoder.0": eye, "decoder.0": eye}), [[0, 1], [0, 3], [5, 1]])
+    >>> rows
+    [array([2]), array([1, 0, 2])]
     """
     positive_int("n_examples", n_examples)
-    positive_int("batch_size", batch_size)
-    runtime = model if isinstance(model, Runtime) else Runtime(model)
-    data: Any = check_rows("top_examples", X, runtime.config.n_features, missing=runtime.missing)
+    runtime = runtime_of(model)
     width = runtime.config.n_components
-    best = TopExamples(np.zeros((width, 0), np.int64), np.zeros((width, 0), np.float32))
-    for start in range(0, data.shape[0], batch_size):
-        codes = runtime.encode(data[start : start + batch_size]).T
-        rows = np.broadcast_to(np.arange(start, start + codes.shape[1]), codes.shape)
-        best = _strongest(np.hstack([best.rows, rows]), np.hstack([best.codes, codes]), n_examples)
-    return best
-
-
-def _strongest(rows: np.ndarray, codes: np.ndarray, n_examples: int) -> TopExamples:
-    order = np.argsort(-codes, axis=1, kind="stable")[:, :n_examples]  # earlier rows come first
-    return TopExamples(np.take_along_axis(rows, order, 1), np.take_along_axis(codes, order, 1))
+    chosen = np.arange(width) if latents is None else checked_latents("top_examples", latents, width)
+    place = np.full(width, -1, np.int64)
+    place[chosen] = np.arange(chosen.size)
+    kept = Kept(chosen.size, n_examples)
+    for batch, codes in coded("top_examples", runtime, X, batch_size=batch_size):
+        at = place[codes.indices]
+        some = at >= 0
+        numbers = np.repeat(batch.numbers, np.diff(codes.indptr))[some]
+        kept.add(at[some], by_size(codes.data[some]), numbers, codes.data[some])
+    found = kept.result()
+    each = [found.of(i) for i in range(chosen.size)]
+    return TopExamples([rows for rows, _ in each], [values for _, values in each])

@@ -142,13 +142,27 @@ class Layers:
         step = max(1, _VALUES_AT_ONCE // n_in)  # a copy of a few rows at a time
         for start in range(0, rows.shape[0], step):
             piece = slice(start, start + step)
-            self._run_network(begin, end, self._entering(verb, rows[piece], missing), out[piece])
+            self._run_network(begin, end, self.entering(verb, rows[piece]), out[piece])
         return out
 
-    def _entering(self, verb: str, rows: Any, missing: str | None) -> Any:
-        """Rows after the input transform."""
-        check_finite(verb, rows, missing)
+    def entering(self, verb: str, rows: Rows) -> Rows:
+        """Rows as they enter the first layer: filled where values are not known, and after the input transform.
+
+        Parameters
+        ----------
+        verb : str
+            Named in messages.
+        rows : ndarray or csr_matrix of float32, shape (n_samples, n_features)
+
+        Raises
+        ------
+        ValueError
+            If they are not finite, or negative where the transform takes counts.
+        """
+        check_finite(verb, rows, self.missing)
         rows = self.filled(rows)
+        if self.config.input_transform == "none":
+            return rows
         low = rows.min()
         if low < 0:
             raise ValueError(

@@ -105,6 +105,24 @@ class Runtime(Making, Pushed):
         _warn_of_blank("reconstruction_error", means, first_row)
         return means.astype(np.float32)
 
+    def errors_of(self, X: Any, X_hat: np.ndarray) -> np.ndarray:
+        """How far rows are from given reconstructions, measured as `reconstruction_error` measures the model's own.
+
+        Parameters
+        ----------
+        X : ndarray or csr_matrix of float32, shape (n_samples, n_outputs)
+            As `dsae.data.check_rows` returns it.
+        X_hat : ndarray, shape (n_samples, n_outputs)
+
+        Returns
+        -------
+        ndarray of float64, shape (n_samples,)
+            Means over the features that are known.
+        """
+        each = numbered_chunks(X, self.config.output_width)
+        means = [_mean(self._between(chunk, X_hat[start : start + chunk.shape[0]])) for start, chunk in each]
+        return np.concatenate(means)
+
     def score_samples(self, X: Any, *, scale: Any = None, first_row: int = 0, target: Any = None) -> np.ndarray:
         """How usual rows are: minus their mean error. Higher is more normal, as scikit-learn has it.
 
@@ -273,11 +291,13 @@ class Runtime(Making, Pushed):
         aims = aims_of(verb, self.config, given, target)
         for start, chunk in numbered_chunks(given, max(self.config.n_features, self.config.output_width)):
             aim, rebuilt = aims[start : start + chunk.shape[0]], self.reconstruct(chunk)
-            rows = aim.toarray() if sp.issparse(aim) else aim
-            if self._unit is None:
-                yield np.square(np.subtract(rows, rebuilt, dtype=np.float64))
-            else:
-                yield self._unit(rows, rebuilt, **self.model.extras)
+            yield self._between(aim, rebuilt)
+
+    def _between(self, aim: Any, rebuilt: np.ndarray) -> np.ndarray:
+        rows = aim.toarray() if sp.issparse(aim) else aim
+        if self._unit is None:
+            return np.square(np.subtract(rows, rebuilt, dtype=np.float64))
+        return self._unit(rows, rebuilt, **self.model.extras)
 
     @cached_property
     def _unit(self) -> Any:

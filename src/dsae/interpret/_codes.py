@@ -1,0 +1,151 @@
+"""Rows as CSR codes, some at a time: what every view of a code starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dsae.config import positive_int
+from dsae.data import ArraySource, Batch, Source, as_source, check_rows, check_source, in_memory
+from dsae.metrics import firing_threshold
+from dsae.runtime import Runtime
+from dsae.store import Model
+
+_ROWS_AT_ONCE = 4096
+_VALUES_AT_ONCE = 2**24  # rows are 64 MiB at most
+
+
+def runtime_of(model: Any) -> Runtime:
+    """The runtime of a model, a runtime or a fitted estimator."""
+    return Runtime(model) if isinstance(model, Model) else getattr(model, "runtime_", model)
+
+
+def checked_source(verb: str, runtime: Runtime, X: Any) -> Source:
+    """Rows of the model's width in whatever holds them, files included.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    source = as_source(verb, X, missing=runtime.missing)
+    if isinstance(source, ArraySource):
+        check_rows(verb, source.X, runtime.config.n_features, finite=False)
+    else:
+        check_source(verb, source, runtime.config.n_features)
+    return source
+
+
+def rows_in_memory(verb: str, runtime: Runtime, X: Any) -> Any:
+    """Float32 rows of the model's width, dense or CSR.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    TypeError
+        If they come in pieces.
+    """
+    source = in_memory(verb, X, missing=runtime.missing)
+    return check_rows(verb, source.X, runtime.config.n_features, finite=False)
+
+
+def checked_latents(verb: str, latents: Any, width: int) -> np.ndarray:
+    """Different latents that exist, int64; one number is one latent.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    chosen = np.asarray(latents)
+    if chosen.size and not np.issubdtype(chosen.dtype, np.integer):
+        raise ValueError(f"[{verb}] latents must be whole numbers; got {latents!r}.")
+    chosen = chosen.astype(np.int64).ravel()
+    if chosen.size and not (chosen.min() >= 0 and chosen.max() < width):
+        raise ValueError(f"[{verb}] latents must lie in 0..{width - 1}; got {chosen.min()}..{chosen.max()}.")
+    if np.unique(chosen).size < chosen.size:
+        raise ValueError(f"[{verb}] latents must be different ones; got one twice in {chosen.tolist()}.")
+    return chosen
+
+
+def coded(verb: str, model: Any, X: Any, *, batch_size: int | None = None) -> Iterator[tuple[Batch, sp.csr_matrix]]:
+    """Batches of rows with what fires in them.
+
+    Parameters
+    ----------
+    verb : str
+        Named in messages.
+    model : Model, Runtime or fitted DeepSparseAutoencoder
+    X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
+        Whatever `dsae.data.as_source` takes, files included.
+    batch_size : int, optional
+        By default up to 4096, fewer for wide rows.
+
+    Yields
+    ------
+    batch : Batch
+        Its ``numbers`` say which rows of the data these are.
+    codes : csr_matrix of float32, shape (n_rows, n_components)
+        Latents that fire (`dsae.metrics.firing_threshold`) and no others, in the order of their columns.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is not finite rows of the model's width.
+    """
+    runtime = runtime_of(model)
+    source = checked_source(verb, runtime, X)
+    if batch_size is None:
+        batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // runtime.config.n_features))
+    positive_int("batch_size", batch_size)
+    threshold = firing_threshold(runtime.config.code_activation, runtime.config.n_components)
+    for batch in source.batches(batch_size):
+        if batch.n_rows:
+            yield batch, firing(runtime.encode(batch.rows, sparse_output=True), threshold)
+
+
+def firing(codes: Any, threshold: float = 0.0) -> sp.csr_matrix:
+    """The codes beyond a threshold, as a CSR matrix of float32 with sorted columns; the rest counts as zero."""
+    codes = sp.csr_matrix(codes, dtype=np.float32)
+    on = np.abs(codes.data) > threshold
+    if not on.all():
+        ends = np.concatenate([[0], np.cumsum(on)])[codes.indptr]
+        codes = sp.csr_matrix((codes.data[on], codes.indices[on], ends), shape=codes.shape)
+    if not codes.has_sorted_indices:
+        codes = codes.sorted_indices()
+    return codes
+
+
+def mean_code(model: Any, X: Any) -> np.ndarray:
+    """Mean of the codes of ``X``, where effects in a deep decoder are taken from.
+
+    Parameters
+    ----------
+    model : Model, Runtime or fitted DeepSparseAutoencoder
+    X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
+
+    Returns
+    -------
+    ndarray of float64, shape (n_components,)
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is not finite rows of the model's width.
+
+    Examples
+    --------
+    >>> base = mean_code(runtime, X_train)                                              # doctest: +SKIP
+    """
+    runtime = runtime_of(model)
+    source = checked_source("mean_code", runtime, X)
+    total, n = np.zeros(runtime.config.n_components), 0
+    for batch in source.batches(max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // runtime.config.n_features))):
+        codes = runtime.encode(batch.rows, sparse_output=True)
+        np.add.at(total, codes.indices, codes.data.astype(np.float64))
+        n += batch.n_rows
+    return total / max(n, 1)

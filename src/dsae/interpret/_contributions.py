@@ -1,0 +1,284 @@
+"""Why a reconstruction came out as it did: what each latent adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from dsae.config import has_exposure, positive_int
+from dsae.interpret._codes import rows_in_memory, runtime_of
+from dsae.interpret._gradients import decoder_chain, integrated, output
+from dsae.runtime import Runtime
+
+
+class Waterfall(NamedTuple):
+    """The squared error of a row while its latents are added one after another.
+
+    Attributes
+    ----------
+    latents : ndarray of int64, shape (n,)
+        In the order of their effect, the largest first.
+    errors : ndarray of float64, shape (n + 1,)
+        Before any, and after each of them.
+    """
+
+    latents: np.ndarray
+    errors: np.ndarray
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What latents add to reconstructions: ``base`` plus all parts of a row is what the decoder gives.
+
+    Attributes
+    ----------
+    codes : csr_matrix of float32, shape (n_rows, n_components)
+    base : ndarray of float64, shape (n_outputs,)
+        Without any part: the bias of a decoder of one layer, else what the mean code gives.
+    output : ndarray of float64, shape (n_rows, n_outputs)
+        What the codes give. For losses with exposure rates, without the row's total.
+    method : {"exact", "integrated gradients"}
+    base_code : ndarray of float64, shape (n_components,)
+        The code that ``base`` belongs to: zero, or the mean code.
+    """
+
+    codes: sp.csr_matrix
+    base: np.ndarray
+    output: np.ndarray
+    method: str
+    base_code: np.ndarray
+    _runtime: Runtime = field(repr=False)
+    _rows: Any = field(repr=False)
+    _steps: int = field(repr=False)
+
+    def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """The parts of one row.
+
+        Parameters
+        ----------
+        row : int
+            Its place among the rows given.
+
+        Returns
+        -------
+        latents : ndarray of int64, shape (n,)
+            Those that are not zero; in a deep decoder those that differ from the mean code, the ones that are off
+            among them.
+        parts : ndarray of float64, shape (n, n_outputs)
+        """
+        if self.method == "exact":
+            some = slice(*self.codes.indptr[row : row + 2])
+            latents, values = self.codes.indices[some].astype(np.int64), self.codes.data[some].astype(np.float64)
+            return latents, self._atoms[latents].toarray().astype(np.float64) * values[:, None]
+        return integrated(self._chain, self.base_code, self._code(row), self._steps)
+
+    @cached_property
+    def gap(self) -> np.ndarray:
+        """How far base and parts miss the output, relative to how far that is from the base: float64 ``[n_rows]``."""
+        found = np.zeros(len(self.output))
+        for row, made in enumerate(self.output):
+            missed = np.linalg.norm(self.base + self.of(row)[1].sum(axis=0) - made)
+            whole = np.linalg.norm(made - self.base)
+            found[row] = missed / whole if whole > 0 else missed
+        return found
+
+    def by_feature(self, row: int, n: int = 10) -> list[tuple[int, list[tuple[int, float]]]]:
+        """The outputs that latents change most, each with the latents that do, the largest parts first.
+
+        Parameters
+        ----------
+        row : int
+        n : int
+            Outputs, and latents of each, at most.
+
+        Returns
+        -------
+        list of (feature, list of (latent, part))
+            Ordered by the sum of the magnitudes of all parts.
+        """
+        latents, parts = self.of(row)
+        sizes = np.abs(parts).sum(axis=0)
+        features = np.argsort(-sizes, kind="stable")[:n]
+        found = []
+        for feature in features[sizes[features] > 0].tolist():
+            order = np.argsort(-np.abs(parts[:, feature]), kind="stable")[:n]
+            shown = [(int(latents[i]), float(parts[i, feature])) for i in order if parts[i, feature] != 0]
+            found.append((feature, shown))
+        return found
+
+    def effects(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """By how much the squared error of a row rises when one latent alone is set to the base code.
+
+        That code is zero for a decoder of one layer and the mean code for others. Values that are not known do not
+        count.
+
+        Parameters
+        ----------
+        row : int
+
+        Returns
+        -------
+        latents : ndarray of int64, shape (n,)
+            As `of` gives them.
+        rise : ndarray of float64, shape (n,)
+            Negative where the latent makes the reconstruction worse.
+        """
+        x = self._row(row)
+        if self.method == "exact":
+            latents, parts = self.of(row)
+            residual = x - self.output[row]
+            known = ~np.isnan(residual)
+            parts, residual = parts[:, known], residual[known]
+            return latents, np.square(parts).sum(axis=1) + 2 * parts @ residual
+        code = self._code(row)
+        latents = np.flatnonzero(code - self.base_code)
+        without = np.repeat(code[None], latents.size, axis=0)
+        without[np.arange(latents.size), latents] = self.base_code[latents]
+        errors = self._errors(row, np.vstack([code[None], without]))
+        return latents, errors[1:] - errors[0]
+
+    def waterfall(self, row: int) -> Waterfall:
+        """The squared error of a row from the base to its reconstruction, latent by latent.
+
+        Parameters
+        ----------
+        row : int
+
+        Returns
+        -------
+        Waterfall
+            In the order of `effects`. The steps add up, from the error of the base to that of the reconstruction; each
+            of them depends on the ones before.
+        """
+        latents, rise = self.effects(row)
+        order = np.argsort(-rise, kind="stable")
+        if self.method == "exact":
+            parts = self.of(row)[1][order]
+            made = self.base + np.concatenate([np.zeros((1, self.base.size)), np.cumsum(parts, axis=0)])
+            return Waterfall(latents[order], np.nansum(np.square(self._row(row) - made), axis=1))
+        code = self._code(row)
+        path = np.repeat(self.base_code[None], latents.size + 1, axis=0)
+        for i, latent in enumerate(latents[order], 1):
+            path[i:, latent] = code[latent]
+        return Waterfall(latents[order], self._errors(row, path))
+
+    @cached_property
+    def _atoms(self) -> sp.csr_matrix:
+        return sp.csr_matrix(self._runtime.layers["decoder.0"].to_csr().T)
+
+    @cached_property
+    def _chain(self) -> list[Any]:
+        return decoder_chain(self._runtime)
+
+    def _code(self, row: int) -> np.ndarray:
+        return self.codes[row].toarray().astype(np.float64).ravel()
+
+    def _row(self, row: int) -> np.ndarray:
+        x = self._rows[row]
+        return (x.toarray() if sp.issparse(x) else np.asarray(x)).astype(np.float64).ravel()
+
+    def _errors(self, row: int, codes: np.ndarray) -> np.ndarray:
+        """Squared errors of what some codes give, in the units of the rows."""
+        made = output(self._chain, codes)
+        x = self._rows[[row] * len(codes)]
+        return np.nansum(np.square(self._row(row) - exposed_output(self._runtime, made, x)), axis=1)
+
+
+def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64) -> Contributions:
+    """What each latent adds to the reconstruction of each row.
+
+    With one decoder layer and a linear output these are exact products, ``z_i D_i``, and add up to the reconstruction
+    less the bias. Beyond, integrated gradients (Sundararajan et al. 2017) from the mean code to the row's code; how far
+    they miss the sum is `Contributions.gap`.
+
+    Parameters
+    ----------
+    model : Model, Runtime or fitted DeepSparseAutoencoder
+    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+        Some rows: their reconstructions are held.
+    base : array-like, shape (n_components,), optional
+        The code that a deep decoder's effects are taken from, such as `mean_code` gives for the training rows; by
+        default the mean code of ``X``.
+    steps : int
+        Points along the way from the base, for a deep decoder.
+
+    Returns
+    -------
+    Contributions
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is not finite rows of the model's width, ``base`` has another width or is needed, or the model predicts
+        other columns than it sees.
+
+    Examples
+    --------
+    >>> from dsae.config import AutoencoderConfig
+    >>> from dsae.store import Model
+    >>> from dsae.topology import Layer, Topology
+    >>> config = AutoencoderConfig(n_features=2, n_components=2, code_activation="relu")
+    >>> eye = Layer(Topology.full((2, 2)), np.float32([1, 0, 0, 1]), np.zeros(2, "f4"))
+    >>> model = Model(config, {"encoder.0": eye, "decoder.0": eye._replace(bias=np.float32([5, 0]))})
+    >>> found = contributions(model, [[3.0, 0.5]])
+    >>> found.base, found.of(0)
+    (array([5., 0.]), (array([0, 1]), array([[3. , 0. ],
+           [0. , 0.5]])))
+    """
+    positive_int("[contributions] steps", steps)
+    runtime, rows = rows_for("contributions", model, X)
+    codes = runtime.encode(rows, sparse_output=True)
+    config = runtime.config
+    if len(config.decoder_widths) == 2 and config.output.linear:
+        zero, bias = np.zeros(config.n_components), runtime.layers["decoder.0"].bias.astype(np.float64)
+        made = runtime.decode(codes).astype(np.float64)
+        return Contributions(codes, bias, made, "exact", zero, runtime, rows, steps)
+    if base is None:
+        base = _mean_of("contributions", codes)
+    start = np.asarray(base, np.float64)
+    if start.shape != (config.n_components,):
+        raise ValueError(
+            f"[contributions] base must hold {config.n_components} numbers, one per latent; got shape {start.shape}."
+        )
+    chain = decoder_chain(runtime)
+    made = np.concatenate([output(chain, codes[i].toarray()) for i in range(codes.shape[0])])
+    return Contributions(
+        codes, output(chain, start[None])[0], made, "integrated gradients", start, runtime, rows, steps
+    )
+
+
+def rows_for(verb: str, model: Any, X: Any) -> tuple[Runtime, Any]:
+    """A runtime that reconstructs what it sees, and rows of its width in memory.
+
+    Raises
+    ------
+    ValueError
+        If the model predicts other columns, or the rows are not of its width.
+    """
+    runtime = runtime_of(model)
+    config = runtime.config
+    if config.n_outputs is not None:
+        raise ValueError(
+            f"[{verb}] The model must reconstruct the {config.n_features} columns that it sees; it was fitted to a "
+            f"target of {config.n_outputs} others. Fit a model without a target."
+        )
+    return runtime, rows_in_memory(verb, runtime, X)
+
+
+def exposed_output(runtime: Runtime, made: np.ndarray, rows: Any) -> np.ndarray:
+    """A decoder's output in the units of the rows."""
+    return runtime.exposed(made, rows) if has_exposure(runtime.loss) else made
+
+
+def _mean_of(verb: str, codes: sp.csr_matrix) -> np.ndarray:
+    if codes.shape[0] < 2:
+        raise ValueError(
+            f"[{verb}] base must be given for one row: effects in a deep decoder are taken from a code, which one row "
+            "does not have beside its own. Give base=mean_code(model, X_train)."
+        )
+    mean: Any = codes.mean(axis=0, dtype=np.float64)
+    return np.asarray(mean).ravel()
