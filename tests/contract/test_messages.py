@@ -21,7 +21,17 @@ from dsae import (
     Topology,
 )
 from dsae.data import read_rows, write_rows
-from dsae.interpret import CodeIndex, atoms, feature_importances, top_examples
+from dsae.interpret import (
+    CodeIndex,
+    ablate,
+    atoms,
+    contributions,
+    describe,
+    feature_importances,
+    reads,
+    steer,
+    top_examples,
+)
 from dsae.sampling import fit_sampler
 
 SETTINGS = {"n_components": 3, "hidden_layer_sizes": (8,), "density": 0.5, "max_iter": 1, "random_state": 0}
@@ -359,6 +369,23 @@ BAD_CALLS = {
     ],
     "atoms": [(lambda m: atoms(m.dsa.runtime_, latents=[7]), "[atoms] latents must lie in 0..2; got 7..7.")],
     "top_examples": [(lambda m: top_examples(m.dsa.runtime_, X[:, :5]), f"[top_examples] X {SHAPE}")],
+    "errors_of": [
+        (
+            lambda m: m.dsa.runtime_.errors_of(X, X[:, :5]),
+            "[errors_of] X_hat must have the shape of X, (30, 6); got (30, 5).",
+        ),
+    ],
+    "entering": [(lambda m: m.dsa.runtime_.entering("reads", X * np.nan), "[reads] X must be finite; it holds NaN")],
+    "describe": [(lambda m: describe(m.dsa.runtime_, X[:, :5]), f"[describe] X {SHAPE}")],
+    "contributions": [(lambda m: contributions(m.dsa.runtime_, X[:, :5]), f"[contributions] X {SHAPE}")],
+    "reads": [(lambda m: reads(m.dsa.runtime_, X, [7]), "[reads] latents must lie in 0..2; got 7..7.")],
+    "ablate": [(lambda m: ablate(m.dsa.runtime_, X[:, :5], [0]), f"[ablate] X {SHAPE}")],
+    "steer": [
+        (
+            lambda m: steer(m.dsa.runtime_, X, [0]),
+            "[steer] Exactly one of to, add and times must be given; got none.",
+        ),
+    ],
     "feature_importances": [
         (
             lambda m: feature_importances(m.dsa.runtime_, method="paths"),

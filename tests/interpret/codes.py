@@ -5,7 +5,7 @@ import scipy.sparse as sp
 
 
 def make_codes(kind="relu", n=300, width=23, seed=0):
-    """Dense float32 codes: positive and sparse, of both signs, or hardly ever zero; latent 3 is dead, some values tie."""
+    """Dense float32 codes: positive, of both signs, or hardly ever zero; latent 3 is dead, some values tie."""
     rng = np.random.default_rng(seed)
     codes = rng.normal(0, 1, (n, width)) * np.exp(rng.normal(0, 2, width))
     codes[rng.random((n, width)) < {"relu": 0.8, "signed": 0.6, "full": 0.02}[kind]] = 0

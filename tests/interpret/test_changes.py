@@ -8,10 +8,7 @@ from tests.covering import each
 from dsae.interpret import ablate, steer
 from dsae.runtime import Runtime
 
-
-@pytest.fixture
-def X(rng):
-    return rng.normal(0, 1, (40, 12)).astype(np.float32)
+X = np.random.default_rng(0).normal(0, 1, (40, 12)).astype(np.float32)
 
 
 @each(
@@ -19,7 +16,7 @@ def X(rng):
     to=["zero", "mean", 2.5, (1.0, -3.0)],
     changes=[{}, {"hidden_layer_sizes": (9,)}, {"code_activation": "sigmoid"}, {"code_activation": "topk", "k": 3}],
 )
-def test_ablation_is_encode_change_decode(make_model, X, kind, to, changes):
+def test_ablation_is_encode_change_decode(make_model, kind, to, changes):
     model = make_model(n_components=8, **({"code_activation": "relu"} | changes))
     runtime = Runtime(model)
     codes = runtime.encode(X)
@@ -33,7 +30,7 @@ def test_ablation_is_encode_change_decode(make_model, X, kind, to, changes):
     np.testing.assert_array_equal(found.change, found.after - found.before)
 
 
-def test_latents_that_never_fire_change_nothing(make_model, X):
+def test_latents_that_never_fire_change_nothing(make_model):
     model = make_model(n_components=8, code_activation="relu")
     model.layers["encoder.0"].bias[3] = -100
     found = ablate(model, X, [3])
@@ -51,7 +48,7 @@ def test_errors_of_counts_are_deviances(make_model, rng):
 
 
 @each(change=[{"to": 3.0}, {"add": [1.0, -2.0]}, {"times": 0.0}, {"times": [2.0, -1.0]}])
-def test_steering_is_encode_change_decode(make_model, X, change):
+def test_steering_is_encode_change_decode(make_model, change):
     runtime = Runtime(make_model(n_components=8, code_activation="relu"))
     codes = runtime.encode(X)
     ((how, value),) = change.items()
@@ -60,11 +57,13 @@ def test_steering_is_encode_change_decode(make_model, X, change):
     np.testing.assert_allclose(steer(runtime, X, [1, 4], **change), runtime.decode(codes), rtol=1e-4, atol=1e-5)
 
 
-def test_bad_arguments_are_refused(make_model, X):
+def test_bad_arguments_are_refused(make_model):
     model = make_model()
     with pytest.raises(ValueError, match=r'\[ablate\] to must be "zero", "mean", one finite number, or 2, one per'):
         ablate(model, X, [0, 1], to="median")
-    with pytest.raises(ValueError, match=r"\[steer\] add must be one finite number, or 1, one per latent; got \[1, 2\]"):
+    with pytest.raises(
+        ValueError, match=r"\[steer\] add must be one finite number, or 1, one per latent; got \[1, 2\]"
+    ):
         steer(model, X, [0], add=[1, 2])
     with pytest.raises(ValueError, match=r"\[steer\] Exactly one of to, add and times must be given; got none"):
         steer(model, X, [0])

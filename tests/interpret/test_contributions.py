@@ -44,7 +44,7 @@ def test_parts_add_up_to_the_output_of_a_deep_decoder_but_for_a_gap(make_model, 
     base = mean_code(model, X)
     found = contributions(model, X, steps=400)
     assert found.method == "integrated gradients"
-    np.testing.assert_allclose(found.base_code, base)
+    np.testing.assert_allclose(found.base_code, base, rtol=1e-12)
     runtime = Runtime(model)
     np.testing.assert_allclose(found.base, runtime.decode(base[None].astype(np.float32))[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.output, runtime.reconstruct(X), rtol=1e-4, atol=1e-5)
@@ -131,7 +131,8 @@ def test_parts_by_feature_are_the_largest(make_model):
     assert [feature for feature, _ in shown] == np.argsort(-sizes, kind="stable")[:3].tolist()
     for feature, each_part in shown:
         values = [value for _, value in each_part]
-        assert values == sorted(values, key=abs, reverse=True) and len(values) <= 3
+        assert values == sorted(values, key=abs, reverse=True)
+        assert len(values) <= 3
         for latent, value in each_part:
             assert value == parts[latents == latent, feature][0]
 

@@ -16,7 +16,8 @@ def test_it_equals_a_plain_computation(make_model, rng, kind, changes, n):
     a, b = (Runtime(model).encode(rows) for rows in (A, B))
     found = compare(model, kind(A), kind(B))
     fires = (a != 0).any(0) | (b != 0).any(0)
-    assert sorted(found.latents) == np.flatnonzero(fires).tolist() and found.n_rows == (n, 25)
+    assert sorted(found.latents) == np.flatnonzero(fires).tolist()
+    assert found.n_rows == (n, 25)
     at = found.latents
     np.testing.assert_allclose(found.mean_a, a.mean(0)[at], rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(found.mean_b, b.mean(0)[at], rtol=1e-5, atol=1e-7)

@@ -28,7 +28,8 @@ def test_rows_in_which_a_latent_is_off_are_not_listed(make_model):
     encoder = model.layers["encoder.0"]
     encoder.values[:], encoder.bias[:] = np.float32([1, 0, 0, -1]), 0
     rows, codes = top_examples(model, [[0, 1], [0, 2], [0, 3], [5, 1], [0, 1]], n_examples=3)
-    assert rows[0].tolist() == [3] and codes[0].tolist() == [5]
+    assert rows[0].tolist() == [3]
+    assert codes[0].tolist() == [5]
     assert rows[1].size == codes[1].size == 0  # dead
 
 

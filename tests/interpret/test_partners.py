@@ -8,7 +8,7 @@ from tests.interpret.codes import make_codes
 from dsae.interpret import cofiring
 
 
-@each(kind=["relu", "full"], block=[50, 2**22], n=[1, 4], frequent=[5, 256])
+@each(kind=["relu", "full"], block=[1500, 2**22], n=[1, 4], frequent=[5, 256])
 def test_pairs_equal_a_plain_computation(kind, block, n, frequent, monkeypatch):
     monkeypatch.setattr("dsae.interpret._partners._UPDATES_AT_ONCE", block)
     monkeypatch.setattr("dsae.interpret._partners._CELLS_AT_ONCE", block)
@@ -41,7 +41,8 @@ def test_pairs_equal_a_plain_computation(kind, block, n, frequent, monkeypatch):
             np.testing.assert_array_equal(pairs.counts[latent, : len(got)], joint[latent, got])
             np.testing.assert_allclose(pairs.association[latent, : len(got)], phi[latent, got], atol=1e-9)
             np.testing.assert_allclose(pairs.lift[latent, : len(got)], joint[latent, got] / expected[latent, got])
-    assert found.together.latents[7, 0] == 8 and found.together.association[7, 0] == pytest.approx(1)
+    assert found.together.latents[7, 0] == 8
+    assert found.together.association[7, 0] == pytest.approx(1)
 
 
 def test_pairs_that_met_once_are_not_the_nearest():
@@ -49,7 +50,8 @@ def test_pairs_that_met_once_are_not_the_nearest():
     codes[:100, 0], codes[10:110, 1] = 1, 1
     codes[5, 2] = codes[5, 3] = 1
     found = cofiring(codes, 1, least=1).together
-    assert found.latents[0, 0] == 1 and found.lift[0, 0] == 9
+    assert found.latents[0, 0] == 1
+    assert found.lift[0, 0] == 9
     assert found.lift[2, 0] == 1000
 
 

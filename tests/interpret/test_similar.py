@@ -30,12 +30,14 @@ def test_the_nearest_are_those_of_all_pairs(kind, dense, cells, looked_at, monke
     assert found.exact
     for latent in range(len(atoms)):
         if latent == 20:
-            assert (found.latents[latent] == -1).all() and np.isnan(found.cosines[latent]).all()
+            assert (found.latents[latent] == -1).all()
+            assert np.isnan(found.cosines[latent]).all()
             continue
         best = np.sort(cosines[latent])[::-1][:5]
         np.testing.assert_allclose(found.cosines[latent], best, atol=1e-6)
         np.testing.assert_allclose(cosines[latent, found.latents[latent]], best, atol=1e-6)
-    assert found.latents[4, 0] == 17 and found.cosines[4, 0] > 0.99
+    assert found.latents[4, 0] == 17
+    assert found.cosines[4, 0] > 0.99
     assert not (found.latents == 20).any()
 
 
@@ -50,7 +52,8 @@ def test_random_projections_find_what_is_near():
     atoms = rng.normal(0, 1, (600, 300)).astype(np.float32)
     atoms[300:] = atoms[:300] + 0.5 * rng.normal(0, 1, (300, 300)).astype(np.float32)  # cosines near 0.89
     exact, found = similar(atoms, 3), similar(atoms, 3, exact=False)
-    assert exact.exact and not found.exact
+    assert exact.exact
+    assert not found.exact
     np.testing.assert_array_equal(exact.latents[:, 0], found.latents[:, 0])
     np.testing.assert_array_equal(exact.cosines[:, 0], found.cosines[:, 0])
     assert similar(make_atoms(), 3, exact=None).exact
@@ -58,15 +61,19 @@ def test_random_projections_find_what_is_near():
 
 def test_fewer_latents_than_asked_for():
     found = similar(np.eye(2), 5)
-    assert found.latents.shape == (2, 5) and (found.latents == -1).all()
+    assert found.latents.shape == (2, 5)
+    assert (found.latents == -1).all()
 
 
 def test_neighbours_of_a_model(make_model):
     model = make_model(code_activation="relu", n_components=9, live=0.8)
     X = np.random.default_rng(0).normal(0, 1, (200, 12))
     plain, seen = neighbours(model, n=2), neighbours(model, X, n=2, latents=[4, 1])
-    assert plain.together is None and plain.against is None and plain.latents.tolist() == list(range(9))
+    assert plain.together is None
+    assert plain.against is None
+    assert plain.latents.tolist() == list(range(9))
     np.testing.assert_array_equal(seen.cosine.latents, plain.cosine.latents[[4, 1]])
-    assert seen.together.latents.shape == (2, 2) and seen.latents.tolist() == [4, 1]
+    assert seen.together.latents.shape == (2, 2)
+    assert seen.latents.tolist() == [4, 1]
     with pytest.raises(ValueError, match=r"\[neighbours\] latents must lie in 0\.\.8; got 9\.\.9"):
         neighbours(model, latents=[9])

@@ -5,7 +5,7 @@ import pytest
 from tests.covering import each
 from tests.interpret.codes import cut, make_codes
 
-from dsae.interpret import Histogram, Summary
+from dsae.interpret import Histogram, LabelCounts, Summary
 from dsae.interpret._kept import Kept, by_chance, by_size, sampled
 
 LABELS = np.array(["a", None, "b", "c", np.nan], object)
@@ -49,7 +49,8 @@ def test_the_strongest_rows_are_on_and_in_order(kind, n_examples):
         rows, shown = strongest.of(latent)
         np.testing.assert_array_equal(rows, order)
         np.testing.assert_array_equal(shown, values[order])
-    assert strongest.counts[3] == 0 and (strongest.rows[3] == -1).all()
+    assert strongest.counts[3] == 0
+    assert (strongest.rows[3] == -1).all()
 
 
 def test_no_digit_depends_on_the_batches():
@@ -65,7 +66,8 @@ def test_no_digit_depends_on_the_batches():
 def test_labels_are_counted_and_rows_without_one_left_out():
     codes, labels = make_codes(), LABELS[np.arange(300) % 5]
     found = summed(codes, 64, labels).labels
-    assert found.classes == ["a", "b", "c"] and found.n_labelled == 180
+    assert found.classes == ["a", "b", "c"]
+    assert found.n_labelled == 180
     for i, label in enumerate(found.classes):
         some = codes[labels == label]
         assert found.n_rows[i] == len(some) == 60
@@ -83,11 +85,14 @@ def test_a_latent_that_means_a_label_is_enriched_for_it():
     labels_of = summed(codes, labels=labels).labels
     (best,) = labels_of.enriched(0)
     assert (best.label, best.count, best.n_rows) == ("x", 18, 20)
-    assert best.rate == 0.9 and best.lift == pytest.approx(0.9 / 0.19) and best.share == pytest.approx(18 / 19)
+    assert best.rate == 0.9
+    assert best.lift == pytest.approx(0.9 / 0.19)
+    assert best.share == pytest.approx(18 / 19)
     fires, is_x = codes[:, 0] != 0, labels == "x"
     assert best.association == pytest.approx(np.corrcoef(fires, is_x)[0, 1])
     (once,) = labels_of.enriched(1)  # its lift is the largest there can be, its association is not
-    assert once.lift == 5 and once.association < 0.25
+    assert once.lift == 5
+    assert once.association < 0.25
 
 
 def test_labels_of_two_types_have_an_order():
@@ -101,10 +106,9 @@ def test_bad_rows_are_refused():
         Summary(3).update(np.ones((2, 2)))
     with pytest.raises(ValueError, match=r"labels must be one for each of 2 rows; got 3"):
         Summary(3).update(np.ones((2, 3)), labels=[1, 2, 3])
+    none = np.zeros(0, np.int64)
     with pytest.raises(ValueError, match="at most 2 different ones for 16777216 latents"):
-        Summary(2**24, n_examples=0).labels = labels = __import__("dsae").interpret.LabelCounts(2**24)
-        none = np.zeros(0, np.int64)
-        labels.add(none, none, np.zeros(0), [1, 2, 3])
+        LabelCounts(2**24).add(none, none, np.zeros(0), [1, 2, 3])
 
 
 @each(kind=["relu", "signed"], scale=[1.0, 1e-30, 1e20])
@@ -116,13 +120,15 @@ def test_histograms_have_exact_edges_on_any_scale(kind, scale):
         if not values.any():
             assert histogram.counts[latent].sum() == 0
             continue
-        assert (np.diff(edges) > 0).all() and edges[-1] > np.abs(values).max() >= edges[-2]
+        assert (np.diff(edges) > 0).all()
+        assert edges[-1] > np.abs(values).max() >= edges[-2]
         assert edges[-1] / edges[-9] == pytest.approx(4)  # eight quarters of an octave
         for counts, sign in ((histogram.counts, 1), (histogram.negative, -1)):
             some = (sign * values)[sign * values > 0].astype(np.float64)
             expected = np.histogram(np.maximum(some, edges[0]), np.append(edges[:-1], np.nextafter(edges[-1], 0)))[0]
             if counts is None:
-                assert kind == "relu" and not some.size
+                assert kind == "relu"
+                assert not some.size
             else:
                 np.testing.assert_array_equal(counts[latent], expected)
 
@@ -174,4 +180,5 @@ def test_chance_is_a_function_of_the_number_alone():
     assert sampled(numbers, 20_000, 20_000).all()
     assert 1000 < (chosen & sampled(numbers, 20_000, 5000, seed=1)).sum() < 1500
     shares = by_chance(numbers).astype(float) / 2**64
-    assert abs(shares.mean() - 0.5) < 0.02 and abs(np.corrcoef(shares[1:], shares[:-1])[0, 1]) < 0.05
+    assert abs(shares.mean() - 0.5) < 0.02
+    assert abs(np.corrcoef(shares[1:], shares[:-1])[0, 1]) < 0.05

@@ -29,6 +29,7 @@ from dsae.interpret._kept import Examples as Examples
 from dsae.interpret._kept import sampled as sampled
 from dsae.interpret._labels import Enrichment as Enrichment
 from dsae.interpret._labels import LabelCounts as LabelCounts
+from dsae.interpret._labels import association as association
 from dsae.interpret._neighbours import CodeIndex as CodeIndex
 from dsae.interpret._neighbours import Neighbours as Neighbours
 from dsae.interpret._partners import Pairs as Pairs

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.interpret._codes import checked_latents
+from dsae.interpret._codes import Csr, checked_latents, column_means
 from dsae.interpret._contributions import exposed_output, rows_for
 from dsae.runtime import Runtime
 
@@ -29,7 +29,7 @@ class Ablation:
         Errors of the rows as `Runtime.reconstruction_error` measures them, a mean over features.
     """
 
-    codes: sp.csr_matrix
+    codes: Csr
     x_hat: np.ndarray
     before: np.ndarray
     after: np.ndarray
@@ -71,8 +71,7 @@ def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero") -> Ablation:
     chosen = checked_latents("ablate", latents, runtime.config.n_components)
     codes = runtime.encode(rows, sparse_output=True)
     if isinstance(to, str) and to == "mean":
-        mean: Any = codes.mean(axis=0, dtype=np.float64)
-        values = np.asarray(mean).ravel()[chosen]
+        values = column_means(codes)[chosen]
     else:
         values = _values("ablate", "to", 0.0 if isinstance(to, str) and to == "zero" else to, chosen.size)
     changed = replaced(codes, chosen, np.broadcast_to(values, (codes.shape[0], chosen.size)))
@@ -81,9 +80,7 @@ def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero") -> Ablation:
     return Ablation(changed, x_hat, runtime.errors_of(rows, before), runtime.errors_of(rows, x_hat))
 
 
-def steer(
-    model: Any, X: Any, latents: Any, *, to: Any = None, add: Any = None, times: Any = None
-) -> np.ndarray:
+def steer(model: Any, X: Any, latents: Any, *, to: Any = None, add: Any = None, times: Any = None) -> np.ndarray:
     """Reconstructions with some latents set to a value, moved, or scaled.
 
     Parameters
@@ -122,7 +119,7 @@ def steer(
     return _reconstructed(runtime, rows, replaced(codes, chosen, new))
 
 
-def replaced(codes: sp.csr_matrix, latents: np.ndarray, values: np.ndarray) -> sp.csr_matrix:
+def replaced(codes: Csr, latents: np.ndarray, values: np.ndarray) -> Csr:
     """Codes with other values of some latents.
 
     Parameters
@@ -146,7 +143,7 @@ def replaced(codes: sp.csr_matrix, latents: np.ndarray, values: np.ndarray) -> s
     return sp.csr_matrix(rest + placed)
 
 
-def _reconstructed(runtime: Runtime, rows: Any, codes: sp.csr_matrix) -> np.ndarray:
+def _reconstructed(runtime: Runtime, rows: Any, codes: Csr) -> np.ndarray:
     pieces = []
     for start in range(0, codes.shape[0], _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)

@@ -14,6 +14,7 @@ from dsae.metrics import firing_threshold
 from dsae.runtime import Runtime
 from dsae.store import Model
 
+Csr = Any  # csr_matrix, or an array where a function says so; scipy's annotations lack methods of it
 _ROWS_AT_ONCE = 4096
 _VALUES_AT_ONCE = 2**24  # rows are 64 MiB at most
 
@@ -72,7 +73,7 @@ def checked_latents(verb: str, latents: Any, width: int) -> np.ndarray:
     return chosen
 
 
-def coded(verb: str, model: Any, X: Any, *, batch_size: int | None = None) -> Iterator[tuple[Batch, sp.csr_matrix]]:
+def coded(verb: str, model: Any, X: Any, *, batch_size: int | None = None) -> Iterator[tuple[Batch, Csr]]:
     """Batches of rows with what fires in them.
 
     Parameters
@@ -108,7 +109,7 @@ def coded(verb: str, model: Any, X: Any, *, batch_size: int | None = None) -> It
             yield batch, firing(runtime.encode(batch.rows, sparse_output=True), threshold)
 
 
-def firing(codes: Any, threshold: float = 0.0) -> sp.csr_matrix:
+def firing(codes: Any, threshold: float = 0.0) -> Csr:
     """The codes beyond a threshold, as a CSR matrix of float32 with sorted columns; the rest counts as zero."""
     codes = sp.csr_matrix(codes, dtype=np.float32)
     on = np.abs(codes.data) > threshold
@@ -118,6 +119,11 @@ def firing(codes: Any, threshold: float = 0.0) -> sp.csr_matrix:
     if not codes.has_sorted_indices:
         codes = codes.sorted_indices()
     return codes
+
+
+def column_means(codes: Csr) -> np.ndarray:
+    """Mean of each latent, summed in float64, which scipy's mean of float32 is not."""
+    return np.bincount(codes.indices, codes.data, codes.shape[1]) / max(codes.shape[0], 1)
 
 
 def mean_code(model: Any, X: Any) -> np.ndarray:

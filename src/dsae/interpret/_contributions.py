@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import has_exposure, positive_int
-from dsae.interpret._codes import rows_in_memory, runtime_of
+from dsae.interpret._codes import Csr, column_means, rows_in_memory, runtime_of
 from dsae.interpret._gradients import decoder_chain, integrated, output
 from dsae.runtime import Runtime
 
@@ -46,7 +46,7 @@ class Contributions:
         The code that ``base`` belongs to: zero, or the mean code.
     """
 
-    codes: sp.csr_matrix
+    codes: Csr
     base: np.ndarray
     output: np.ndarray
     method: str
@@ -167,7 +167,7 @@ class Contributions:
         return Waterfall(latents[order], self._errors(row, path))
 
     @cached_property
-    def _atoms(self) -> sp.csr_matrix:
+    def _atoms(self) -> Csr:
         return sp.csr_matrix(self._runtime.layers["decoder.0"].to_csr().T)
 
     @cached_property
@@ -274,11 +274,10 @@ def exposed_output(runtime: Runtime, made: np.ndarray, rows: Any) -> np.ndarray:
     return runtime.exposed(made, rows) if has_exposure(runtime.loss) else made
 
 
-def _mean_of(verb: str, codes: sp.csr_matrix) -> np.ndarray:
+def _mean_of(verb: str, codes: Csr) -> np.ndarray:
     if codes.shape[0] < 2:
         raise ValueError(
             f"[{verb}] base must be given for one row: effects in a deep decoder are taken from a code, which one row "
             "does not have beside its own. Give base=mean_code(model, X_train)."
         )
-    mean: Any = codes.mean(axis=0, dtype=np.float64)
-    return np.asarray(mean).ravel()
+    return column_means(codes)

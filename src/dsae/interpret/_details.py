@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import positive_int
+from dsae.interpret._codes import Csr
 from dsae.interpret._kept import Examples, Kept, by_chance, sampled
 from dsae.interpret._partners import Partners, cofiring
 from dsae.interpret._summary import Summary, checked
@@ -68,7 +69,7 @@ class Details:
         self.bounds = summary.histogram.quantiles(np.arange(1, n_quantiles) / n_quantiles)
         self._kept = Kept(summary.n_components * n_quantiles, per_quantile)
         self.sample_rows = min(sample_rows, _affordable(summary))
-        self._codes: list[sp.csr_matrix] = []
+        self._codes: list[Csr] = []
         self._numbers: list[np.ndarray] = []
 
     def update(self, codes: Any, numbers: np.ndarray | None = None) -> None:
@@ -109,7 +110,7 @@ class Details:
         return self._kept.result()
 
     @cached_property
-    def codes(self) -> sp.csr_matrix:
+    def codes(self) -> Csr:
         """Codes of the sampled rows, CSR."""
         if not self._codes:
             return sp.csr_matrix((0, self._summary.n_components), dtype=np.float32)

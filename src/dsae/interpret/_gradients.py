@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy import special
 
 from dsae.config import ACTIVATIONS, LARGEST_LOG_RATE
+from dsae.interpret._codes import Csr
 from dsae.runtime import Runtime
 
 _AT_ONCE = 2**22  # numbers of the derivatives of one layer: 32 MiB
@@ -18,7 +19,7 @@ _AT_ONCE = 2**22  # numbers of the derivatives of one layer: 32 MiB
 class Step(NamedTuple):
     """A layer: ``activation(W x + bias)``, in float64."""
 
-    weights: sp.csr_matrix
+    weights: Csr
     bias: np.ndarray
     activation: str
 
@@ -153,7 +154,7 @@ def _backward(chain: list[Step], found: list[np.ndarray], chosen: np.ndarray) ->
     return moved.transpose(0, 2, 1)
 
 
-def _times(weights: sp.csr_matrix, moved: np.ndarray) -> np.ndarray:
+def _times(weights: Csr, moved: np.ndarray) -> np.ndarray:
     """``weights @ moved[i]`` for every point, ``[n, n_out, m]``, as one product."""
     n, width, m = moved.shape
     flat = weights @ np.ascontiguousarray(moved.transpose(1, 0, 2)).reshape(width, n * m)

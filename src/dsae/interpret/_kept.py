@@ -106,7 +106,7 @@ def by_size(values: np.ndarray) -> np.ndarray:
 
 
 def by_chance(numbers: np.ndarray, salt: np.ndarray | int = 0) -> np.ndarray:
-    """Random keys that are a function of the row's number and ``salt`` alone, uint64 (splitmix64, Steele et al. 2014)."""
+    """Random keys, uint64, which the row's number and ``salt`` alone decide (splitmix64, Steele et al. 2014)."""
     z = np.atleast_1d(numbers).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     # Arrays of one, as numpy warns where a single number overflows, which is wanted here.
     z = z + np.atleast_1d(salt).astype(np.uint64) * np.uint64(0xD1B54A32D192ED03) + np.uint64(0x9E3779B97F4A7C15)

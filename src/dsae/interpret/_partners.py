@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import positive_int
+from dsae.interpret._codes import Csr
 from dsae.interpret._labels import association
 
 _UPDATES_AT_ONCE = 2**23  # of counts of pairs: some 100 MiB
@@ -89,7 +90,7 @@ def cofiring(codes: Any, n: int = 10, *, least: int = 3) -> Partners:
     positive_int("[cofiring] n", n)
     positive_int("[cofiring] least", least)
     rows = sp.csr_matrix(codes)
-    fired = sp.csr_matrix(((rows.data != 0).astype(np.float32), rows.indices, rows.indptr), shape=rows.shape)
+    fired: Csr = sp.csr_matrix(((rows.data != 0).astype(np.float32), rows.indices, rows.indptr), shape=rows.shape)
     fired.eliminate_zeros()
     n_rows, width = fired.shape
     counts = np.bincount(fired.indices, minlength=width).astype(np.int64)
@@ -108,7 +109,7 @@ def cofiring(codes: Any, n: int = 10, *, least: int = 3) -> Partners:
     return Partners(together, against)
 
 
-def _blocks(fired: sp.csr_matrix, by_latent: sp.csr_matrix) -> Iterator[tuple[int, int]]:
+def _blocks(fired: Csr, by_latent: Csr) -> Iterator[tuple[int, int]]:
     """Ranges of latents whose pairs fit in memory."""
     width = fired.shape[1]
     l0 = np.diff(fired.indptr).astype(np.float64)
@@ -124,11 +125,11 @@ def _blocks(fired: sp.csr_matrix, by_latent: sp.csr_matrix) -> Iterator[tuple[in
         start = stop
 
 
-def _is_dense(fired: sp.csr_matrix) -> bool:
+def _is_dense(fired: Csr) -> bool:
     return fired.nnz > _DENSE_ABOVE * fired.shape[0] * fired.shape[1]
 
 
-def _met(block: sp.csr_matrix, fired: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _met(block: Csr, fired: Csr) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of the latents of a block and all others, and the rows in which they met."""
     if _is_dense(fired):
         first, second = np.nonzero(joint := _product(block, fired))
@@ -139,7 +140,7 @@ def _met(block: sp.csr_matrix, fired: sp.csr_matrix) -> tuple[np.ndarray, np.nda
     return first, joint.indices.astype(np.int64), joint.data.astype(np.int64)
 
 
-def _product(block: sp.csr_matrix, fired: sp.csr_matrix) -> np.ndarray:
+def _product(block: Csr, fired: Csr) -> np.ndarray:
     if not _is_dense(fired):
         return np.asarray((block @ fired).toarray())
     out = np.zeros((block.shape[0], fired.shape[1]), np.float32)

@@ -85,7 +85,10 @@ class Reading:
         """
         config = runtime.config
         source = checked_source(verb, runtime, X)
-        given = {"labels": one_each(verb, "labels", labels, len(source)), "ids": one_each(verb, "ids", ids, len(source))}
+        given = {
+            "labels": one_each(verb, "labels", labels, len(source)),
+            "ids": one_each(verb, "ids", ids, len(source)),
+        }
         threshold = firing_threshold(config.code_activation, config.n_components)
         summary = Summary(config.n_components, n_examples=n_examples, threshold=threshold)
         moments = _Both(verb, runtime)
@@ -100,7 +103,9 @@ class Reading:
         details = Details(summary, **options)
         for batch, codes in coded(verb, runtime, source):
             details.update(codes, batch.numbers)
-        found = {name: None if any(p is None for p in parts) else np.concatenate(parts) for name, parts in beside.items()}
+        found = {
+            name: None if any(p is None for p in parts) else np.concatenate(parts) for name, parts in beside.items()
+        }
         numbers = found.pop("numbers")
         if numbers is not None and np.array_equal(numbers, np.arange(numbers.size)):
             numbers = None

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import positive_int
-from dsae.interpret._codes import checked_latents, rows_in_memory, runtime_of
+from dsae.interpret._codes import Csr, checked_latents, rows_in_memory, runtime_of
 from dsae.interpret._gradients import encoder_chain, integrated, output
 from dsae.interpret._relevance import largest
 
@@ -32,9 +32,9 @@ class Reads:
     bias: np.ndarray
     total: np.ndarray
     method: str
-    _parts: list[sp.csr_matrix] = field(repr=False)
+    _parts: list[Csr] = field(repr=False)
 
-    def of(self, latent: int) -> sp.csr_matrix:
+    def of(self, latent: int) -> Csr:
         """The parts of one latent, ``W_ij x_j``: CSR of float64, ``[n_rows, n_features]``.
 
         Parameters
@@ -130,7 +130,7 @@ def reads(model: Any, X: Any, latents: Any, *, base: Any = None, steps: int = 64
     return Reads(chosen, bias, np.stack(total), "integrated gradients", by_latent)
 
 
-def _products(rows: Any, weights: sp.csr_matrix) -> sp.csr_matrix:
+def _products(rows: Any, weights: Csr) -> Csr:
     """``weights_j x_j`` where both exist."""
     if sp.issparse(rows):
         return sp.csr_matrix(rows.astype(np.float64).multiply(weights))
@@ -140,7 +140,7 @@ def _products(rows: Any, weights: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix((found.ravel(), np.tile(columns, len(found)), ends), shape=rows.shape)
 
 
-def _integrated(chain: Any, start: np.ndarray, x: np.ndarray, steps: int, chosen: np.ndarray) -> sp.csr_matrix:
+def _integrated(chain: Any, start: np.ndarray, x: np.ndarray, steps: int, chosen: np.ndarray) -> Csr:
     """The parts of every latent in one row, ``[n_latents, n_features]``."""
     moving, parts = integrated(chain, start, x, steps, chosen)
     ends = np.arange(chosen.size + 1) * moving.size

@@ -9,13 +9,11 @@ import scipy.sparse as sp
 
 from dsae.config import in_range
 from dsae.interpret._atoms import atoms
-from dsae.interpret._codes import runtime_of
+from dsae.interpret._codes import Csr, runtime_of
 from dsae.interpret._gradients import encoder_chain, gradients
 
 
-def responses(
-    model: Any, *, latents: Any = None, mean: np.ndarray | None = None, rms: np.ndarray | None = None
-) -> sp.csr_matrix | np.ndarray:
+def responses(model: Any, *, latents: Any = None, mean: np.ndarray | None = None, rms: np.ndarray | None = None) -> Csr:
     """Atoms per unit of each latent: what it writes.
 
     Of a decoder of one layer its columns, before the activation of the output. Of a deeper one the response around the
@@ -47,9 +45,7 @@ def responses(
     return (moved / step[chosen, None]).astype(np.float32)
 
 
-def encoder_directions(
-    model: Any, latents: Any = None, *, mean: np.ndarray | None = None
-) -> sp.csr_matrix | np.ndarray:
+def encoder_directions(model: Any, latents: Any = None, *, mean: np.ndarray | None = None) -> Csr:
     """What each latent reads: the derivative of its value, before its activation, by what enters the model.
 
     Of an encoder of one layer its weights. Of a deeper one the derivative at the mean row.
@@ -76,18 +72,16 @@ def encoder_directions(
     return gradients(encoder_chain(runtime), at[None, :], chosen).astype(np.float32)
 
 
-def norms_of(atoms: sp.csr_matrix | np.ndarray) -> np.ndarray:
+def norms_of(atoms: Csr) -> np.ndarray:
     """Euclidean norms of atoms, float64 ``[n_latents]``: with them `Summary.energy` tells how much each adds."""
     if sp.issparse(atoms):
-        squares = np.square(atoms.data, dtype=np.float64)  # pyright: ignore
-        at = np.repeat(np.arange(atoms.shape[0]), np.diff(atoms.indptr))  # pyright: ignore
+        squares = np.square(atoms.data, dtype=np.float64)
+        at = np.repeat(np.arange(atoms.shape[0]), np.diff(atoms.indptr))
         return np.sqrt(np.bincount(at, squares, atoms.shape[0]))
-    return np.sqrt(np.square(atoms, dtype=np.float64).sum(axis=1))  # pyright: ignore
+    return np.sqrt(np.square(atoms, dtype=np.float64).sum(axis=1))
 
 
-def relevance(
-    effects: Any, variance: np.ndarray | None, weight: float = 0.5, *, reads: bool = False
-) -> sp.csr_matrix | np.ndarray:
+def relevance(effects: Any, variance: np.ndarray | None, weight: float = 0.5, *, reads: bool = False) -> Csr:
     """Signed effects of latents on features, large ones or distinctive ones.
 
     ``effect / variance ** (1 - weight)``: 1 gives the effects themselves, which are largest in features that are large
@@ -132,7 +126,7 @@ def relevance(
     return np.asarray(effects) * scale
 
 
-def largest(values: sp.csr_matrix | np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def largest(values: Csr, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest of a row by magnitude; ties go to the lower place.
 
     Parameters
@@ -155,5 +149,3 @@ def largest(values: sp.csr_matrix | np.ndarray, n: int) -> tuple[np.ndarray, np.
     order = np.argsort(-np.abs(found), kind="stable")[:n]
     order = order[found[order] != 0]
     return places[order], found[order]
-
-

@@ -83,7 +83,7 @@ def similar(atoms: Any, n: int = 10, *, exact: bool | None = None) -> Similar:
         best = rank < n
         at = first[best], rank[best]
         latents[at], cosines[at] = second[best], np.minimum(found[best], 1)
-    return Similar(latents, cosines, exact)
+    return Similar(latents, cosines, bool(exact))
 
 
 def _unit(atoms: Any) -> Any:
@@ -91,7 +91,7 @@ def _unit(atoms: Any) -> Any:
     if sp.issparse(atoms):
         squares: Any = atoms.multiply(atoms).sum(axis=1)
         norms = np.sqrt(np.asarray(squares, np.float64).ravel())
-        unit = sp.diags(1 / np.where(norms > 0, norms, 1)).astype(np.float32) @ sp.csr_matrix(atoms, dtype=np.float32)
+        unit: Csr = sp.diags(1 / np.where(norms > 0, norms, 1)).astype(np.float32) @ sp.csr_matrix(atoms, dtype=np.float32)
         small = 4 * atoms.shape[0] * atoms.shape[1] <= _DENSE_BYTES
         return unit.toarray() if small else sp.csr_matrix(unit)
     atoms = np.asarray(atoms, np.float32)
@@ -107,10 +107,7 @@ def _projected(unit: Any) -> np.ndarray:
 def _candidates(near: Any, start: int, stop: int, n: int, least: float) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of the latents of a block and the ``n`` nearest of all."""
     block = near[start:stop]
-    if sp.issparse(near):
-        cosines = np.ascontiguousarray((near @ block.toarray().T).T)
-    else:
-        cosines = block @ near.T
+    cosines = np.ascontiguousarray((near @ block.toarray().T).T) if sp.issparse(near) else block @ near.T
     cosines[np.arange(stop - start), np.arange(start, stop)] = -np.inf
     if n < cosines.shape[1]:
         # The n-th largest of some columns is a bound for that of all: what is above it is few, and sorted.

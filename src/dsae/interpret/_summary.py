@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
-from dsae.interpret._codes import firing
+from dsae.interpret._codes import Csr, firing
 from dsae.interpret._histogram import Histogram
 from dsae.interpret._kept import Examples, Kept, by_size
 from dsae.interpret._labels import LabelCounts
@@ -155,7 +154,7 @@ class Summary:
         return self.squares / max(self.n_rows, 1) * np.square(norms)
 
 
-def checked(codes: Any, n_components: int, threshold: float) -> sp.csr_matrix:
+def checked(codes: Any, n_components: int, threshold: float) -> Csr:
     """What fires in codes of a known width."""
     codes = firing(codes, threshold)
     if codes.shape[1] != n_components:

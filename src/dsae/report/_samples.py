@@ -183,11 +183,8 @@ def _atoms(runtime: Runtime, samples: Samples, spread: np.ndarray | None) -> lis
     ).astype(np.float64)
     if spread is not None:
         responses = np.where(spread > 0, responses / np.where(spread > 0, spread, 1), 0)
-    examples = top_examples(runtime, samples.rows, n_examples=_EXAMPLES_PER_CARD).rows
-    return [
-        _card(samples, int(latent), response, examples[latent])
-        for latent, response in zip(chosen, responses, strict=True)
-    ]
+    examples = top_examples(runtime, samples.rows, n_examples=_EXAMPLES_PER_CARD, latents=chosen).rows
+    return [_card(samples, int(latent), *shown) for latent, *shown in zip(chosen, responses, examples, strict=True)]
 
 
 def _card(samples: Samples, latent: int, response: np.ndarray, examples: np.ndarray) -> dict[str, Any]:

@@ -118,7 +118,14 @@ class Runtime(Making, Pushed):
         -------
         ndarray of float64, shape (n_samples,)
             Means over the features that are known.
+
+        Raises
+        ------
+        ValueError
+            If the two have different shapes.
         """
+        if X.shape != np.shape(X_hat):
+            raise ValueError(f"[errors_of] X_hat must have the shape of X, {X.shape}; got {np.shape(X_hat)}.")
         each = numbered_chunks(X, self.config.output_width)
         means = [_mean(self._between(chunk, X_hat[start : start + chunk.shape[0]])) for start, chunk in each]
         return np.concatenate(means)
