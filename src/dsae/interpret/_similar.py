@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import positive_int
+from dsae.interpret._codes import Csr
 
 _EXACT_UP_TO = 50_000  # latents; from there on all pairs take minutes
 _PROJECTIONS = 128  # a cosine is then known to within 0.09 (one standard deviation), and above 0.5 it is not missed
@@ -91,7 +92,9 @@ def _unit(atoms: Any) -> Any:
     if sp.issparse(atoms):
         squares: Any = atoms.multiply(atoms).sum(axis=1)
         norms = np.sqrt(np.asarray(squares, np.float64).ravel())
-        unit: Csr = sp.diags(1 / np.where(norms > 0, norms, 1)).astype(np.float32) @ sp.csr_matrix(atoms, dtype=np.float32)
+        unit: Csr = sp.diags(1 / np.where(norms > 0, norms, 1)).astype(np.float32) @ sp.csr_matrix(
+            atoms, dtype=np.float32
+        )
         small = 4 * atoms.shape[0] * atoms.shape[1] <= _DENSE_BYTES
         return unit.toarray() if small else sp.csr_matrix(unit)
     atoms = np.asarray(atoms, np.float32)
