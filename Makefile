@@ -16,7 +16,7 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: demo demo-joint test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks clean formats fuzz serving
+.PHONY: lake demo demo-joint test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks clean formats fuzz serving
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -120,6 +120,10 @@ wheel-test: wheel
 bench: $(BENCH)/.installed $(BENCH)-dictionary/.installed
 	$(BENCH)/bin/python benchmarks/run.py --resume $(PARTS)
 	$(BENCH)/bin/python benchmarks/publish.py
+
+# Codes of 1.6 million rows in Parquet by two workers beside one core, and by two of which one is killed: docs/design/lake.md.
+lake: $(STAMP)
+	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks $(BIN)/python benchmarks/lake.py
 
 # docs/results.md from scratch, some hours; a stopped run continues where it was. `make results-methods` does one table.
 # DSAE_DATA=folder reads the data sets from files instead of downloading them.

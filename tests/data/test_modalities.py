@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 from tests.covering import covering, each
+from tests.data.test_share import together
 
 from dsae import DeepSparseAutoencoder
 from dsae.data import Batch, Modality, ModalityWriter, open_rows
@@ -79,6 +80,25 @@ def test_rows_come_back_bit_for_bit(pieces, batch_size, seed, world, tmp_path):
                 assert batch.ids.tolist() == [f"r{i}" for i in batch.numbers]
                 assert batch.labels.tolist() == [f"c{i % 3}" for i in batch.numbers]
     assert sorted(seen) == list(range(N))
+
+
+@each(world=[2, 3])
+def test_workers_share_rows_of_several_modalities(tmp_path, world):
+    rows, present = written(tmp_path / "rows", (30, 40))
+
+    def ask(share):
+        batches = list(share.batches(16, 0))
+        for batch in batches:
+            check(batch, rows, present)
+        mean, _ = share.of("text").moments()
+        return len(share), [batch.numbers.tolist() for batch in batches], mean, share.has("text").sum()
+
+    found = together(tmp_path / "rows", world, ask)
+    assert {(n, len(batches)) for n, batches, *_ in found} == {(N, -(-N // 16))}
+    assert sorted(number for _, batches, *_ in found for numbers in batches for number in numbers) == list(range(N))
+    for *_, mean, n in found:
+        np.testing.assert_allclose(mean, dense(rows["text"])[present["text"]].mean(axis=0), rtol=1e-5, atol=1e-7)
+        assert n == present["text"].sum()
 
 
 def test_several_row_groups_and_files_are_one_source(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import click
 from dsae.cli._beside import target_of, target_option
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
-from dsae.cli._output import show, show_table, targets, text
+from dsae.cli._output import progress, show, show_table, text
 from dsae.cli._several import encode_several, evaluate_several
 from dsae.cli._translate import translate_several
 from dsae.config import WRITTEN
@@ -42,15 +42,29 @@ def _transformation(command: Any) -> Any:
 @_transformation
 @click.option("--k", type=int, help="Non-zeros per topk code, other than trained for.")
 @click.option("--sparse", is_flag=True, help="Codes as a CSR matrix, for .npz.")
+@click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers take a file each: tcp://host:8786.")
+@click.option("--processes", type=click.IntRange(1), help="The same by so many processes of this machine.")
 def encode(
-    model: str, data: str, output: str, kind: str | None, reading: dict[str, Any], k: int | None, sparse: bool
+    model: str,
+    data: str,
+    output: str,
+    kind: str | None,
+    reading: dict[str, Any],
+    k: int | None,
+    sparse: bool,
+    cluster: str | None,
+    processes: int | None,
 ) -> None:
     """Codes of the rows in DATA, a file or a folder of files."""
     runtime = load_model(model, several=True)
+    spread = {name: value for name, value in (("cluster", cluster), ("processes", processes)) if value is not None}
     if is_joint(runtime):
-        if k is not None or sparse:
-            raise ValueError("--k and --sparse are for models of one modality; leave them out.")
+        if k is not None or sparse or spread:
+            raise ValueError("--k, --sparse, --cluster and --processes are for models of one modality; leave them out.")
         encode_several(runtime, data, output, kind, reading)
+        return
+    if spread:
+        _encode_spread(runtime, data, output, {"k": k, "format": kind, "sparse": sparse, **spread, **reading})
         return
     names = [f"dsa{i}" for i in range(runtime.config.n_components)]
 
@@ -59,6 +73,18 @@ def encode(
 
     source = source_for(runtime, "encode", data, reading)
     transform(source, codes, names, output, kind, sparse, beside=not sparse)
+
+
+def _encode_spread(runtime: Runtime, data: str, output: str, how: dict[str, Any]) -> None:
+    """Encode files by several processes, and say how much that was."""
+    from dsae.cluster import encode_files
+
+    with progress("encode") as told:
+        done = encode_files(runtime, data, output, told=told, **how)
+    click.echo(
+        f"dsae: {len(done.files):,} files of {done.n_rows:,} rows in {done.seconds:.1f} s by {done.n_workers} workers",
+        err=True,
+    )
 
 
 @_transformation
@@ -265,7 +291,7 @@ def transform_back(
         return
     import numpy as np
 
-    from dsae.data import write_table
+    from dsae.data import targets, write_table
     from dsae.features import restored
 
     for part, target in targets(source, output, kind):
@@ -299,12 +325,10 @@ def transform(
     ValueError
         If the output folder is where the data are.
     """
-    from dsae.data import writing
+    from dsae.data import copied, targets, writing
 
     for part, target in targets(source, output, kind):
-        # A copy of the data with the codes in it, for the next step in scanpy.
-        copied = beside and part.format == "h5ad" and kind in (None, "h5ad") and str(target).lower().endswith(".h5ad")
-        like = part.path if copied else None
+        like = copied(part, target, kind) if beside else None
         with writing(target, len(part), names, part.id_name, kind, sparse, like) as writer:
             for chunk in part.chunks(exact):
                 writer.write(verb(chunk.rows), chunk.ids)
@@ -312,6 +336,8 @@ def transform(
 
 def stays_sparse(source: StreamSource, output: str, kind: str | None = None) -> bool:
     """Whether rows come as CSR and go to files that can hold it."""
+    from dsae.data import targets
+
     first = next(source.reader.chunks(ids=False, missing=source.missing)).rows
     files = [kind or str(path).lower() for _, path in targets(source, output, kind)]
     return hasattr(first, "toarray") and all(file.endswith("npz") for file in files)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from dsae.config import FORMATS, WRITTEN, plain
-
-if TYPE_CHECKING:
-    from dsae.data import StreamSource
+from dsae.config import plain
 
 
 def show(facts: Mapping[str, Any], as_json: bool) -> None:
@@ -52,50 +48,6 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 def _padded(field: str, width: int, column: int) -> str:
     return field.rjust(width) if column and field[:1].isdigit() else field.ljust(width)  # the first column holds names
-
-
-def targets(source: StreamSource, output: str, kind: str | None) -> list[tuple[StreamSource, str | Path]]:
-    """Which rows go to which file: all to the file named, or those of each file of ``source`` to its own in a folder.
-
-    Raises
-    ------
-    ValueError
-        If the folder is the one that the rows come from, or rows of standard input are to go to one.
-    OSError
-        If it cannot be made, or the folder of a file does not exist.
-    """
-    from dsae.data import is_written
-
-    folder = Path(output)
-    to_folder = folder.is_dir() or output.endswith(("/", "\\")) or (source.is_folder and not is_written(folder))
-    if output != "-" and not to_folder and not folder.parent.exists():
-        raise FileNotFoundError(
-            f"[write] {output} cannot be written: {folder.resolve().parent} does not exist; make it first."
-        )
-    if output == "-" or not to_folder:
-        return [(source, output)]
-    if source.reader.name == "standard input":
-        raise ValueError(f"[write] {output} is a folder, and standard input has no name to write there; name a file.")
-    files = source.files()
-    if any(file.path.resolve().parent == folder.resolve() for file in files):
-        raise ValueError(f"[write] {output} is where the data are; choose another folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"[write] {output} cannot be made: {error.strerror}. Choose a writable folder.") from None
-    return [(file, folder / f"{_stem(file.path)}.{kind or _written(file.format)}") for file in files]
-
-
-def _written(format: str) -> str:
-    """The format itself, or Parquet if it cannot be written."""
-    return format if format in WRITTEN else "parquet"
-
-
-def _stem(path: Path) -> str:
-    """The name of a file without the ending of its format."""
-    endings = [end for kind in FORMATS.values() for end in kind.endings if path.name.lower().endswith(end)]
-    # the longest: of x.csv.gz all of .csv.gz
-    return path.name[: -max(map(len, endings))] if endings else path.name
 
 
 def progress(label: str) -> Any:

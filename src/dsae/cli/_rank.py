@@ -10,7 +10,7 @@ from dsae.cli._encode import feature_names, load_model, stays_sparse, transform
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
 from dsae.cli._outliers import Scorer, scorer
-from dsae.cli._output import show_table, targets
+from dsae.cli._output import show_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,7 +173,7 @@ def _of_columns(schema: Schema, importances: np.ndarray) -> tuple[list[str], np.
 
 def _write_columns(source: StreamSource, names: list[str], output: str) -> None:
     """Columns of a table as they are in the data, behind the row ids."""
-    from dsae.data import write_table
+    from dsae.data import targets, write_table
 
     for part, target in targets(source, output, None):
         table: Any = vars(part.reader)["table"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _COLUMNS = frozenset({"id_column", "label_column", "columns", "exclude"})
 _TEXT = _COLUMNS | {"delimiter", "decimal", "encoding"}
@@ -107,8 +108,8 @@ ENDINGS = tuple(ending for found in _TABLE for ending in found.endings if ending
 """What names of files end in, before that of a compression."""
 
 
-def format_of(path: str | Path) -> Format | None:
-    """The format that the name of a file ends in; the longest ending counts."""
-    name = Path(path).name.lower()
+def format_of(path: Any) -> Format | None:
+    """The format that the name of a file ends in, of a string or whatever has a ``name``; the longest ending counts."""
+    name = (Path(path) if isinstance(path, str) else path).name.lower()
     found = [(len(end), kind) for kind in _TABLE for end in kind.endings if name.endswith(end)]
     return max(found, key=lambda pair: pair[0])[1] if found else None

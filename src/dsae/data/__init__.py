@@ -1,6 +1,7 @@
 """Rows of data as users have them, and batches of them as models take them."""
 
 from dsae.data._aims import aims_of as aims_of
+from dsae.data._arrow_rows import arrow_rows as arrow_rows
 from dsae.data._batch import Batch as Batch
 from dsae.data._batch import Field as Field
 from dsae.data._batch import Part as Part
@@ -35,6 +36,9 @@ from dsae.data._objects import source_of as source_of
 from dsae.data._open import open_rows as open_rows
 from dsae.data._open import options_for as options_for
 from dsae.data._open import read_rows as read_rows
+from dsae.data._place import Remote as Remote
+from dsae.data._place import is_remote as is_remote
+from dsae.data._place import place_of as place_of
 from dsae.data._put import filled as filled
 from dsae.data._put import is_anndata as is_anndata
 from dsae.data._put import put as put
@@ -42,6 +46,7 @@ from dsae.data._put import unknown as unknown
 from dsae.data._ratings import make_ratings as make_ratings
 from dsae.data._rows import check_rows as check_rows
 from dsae.data._rows import rows_of as rows_of
+from dsae.data._share import StreamShare as StreamShare
 from dsae.data._source import ArraySource as ArraySource
 from dsae.data._source import Source as Source
 from dsae.data._statistics import Statistics as Statistics
@@ -53,6 +58,8 @@ from dsae.data._tables import Converted as Converted
 from dsae.data._tables import read_tables as read_tables
 from dsae.data._tables import table_source as table_source
 from dsae.data._tables import write_table as write_table
+from dsae.data._targets import copied as copied
+from dsae.data._targets import targets as targets
 from dsae.data._transformed import count_empty as count_empty
 from dsae.data._transformed import entering_moments as entering_moments
 from dsae.data._write import CODES as CODES

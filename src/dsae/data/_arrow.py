@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dsae.data._columns import PANDAS_INDEX, Choice, choose
 from dsae.data._errors import DamagedError, from_library, library
+from dsae.data._place import Place, Remote
 from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_once
 
 _STREAM = b"\xff\xff\xff\xff"  # the first bytes of Arrow's stream format; its file format starts with ARROW1
@@ -26,7 +27,7 @@ class ArrowReader(Reader):
     A row group is read page by page; a record batch comes into memory whole. Arrow's stream format is one part.
     """
 
-    def __init__(self, path: Path, options: ReadOptions, file: Any = None) -> None:
+    def __init__(self, path: Place, options: ReadOptions, file: Any = None) -> None:
         super().__init__(path)
         self._file = opened(path) if file is None else file
         schema, n_rows = self._file.schema, self._file.n_rows
@@ -68,6 +69,11 @@ class ArrowReader(Reader):
     def n_parts(self) -> int:
         """Row groups or record batches."""
         return self._file.n_parts
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """The first row of each."""
+        return self._file.starts
 
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         start, choice = self._file.starts[part], self._choice
@@ -117,7 +123,7 @@ def width_of(choice: Choice, first: Any) -> tuple[int, list[str] | None]:
 def chunk_of(name: str, start: int, batch: Any, choice: Choice, width: int, ids: bool) -> Chunk:
     """Rows, ids and labels of a record batch."""
     if choice.is_vector:
-        rows = _vectors(name, start, batch.column(choice.features[0]), width)
+        rows = vectors(name, start, batch.column(choice.features[0]), width)
     else:
         rows = dense(batch.select(choice.features))
     columns = (choice.ids, choice.labels)
@@ -186,7 +192,8 @@ def _numbers(column: Any) -> np.ndarray:
     return column.cast(pa.float64() if wide else pa.float32(), safe=False).to_numpy(zero_copy_only=False)
 
 
-def _vectors(name: str, start: int, column: Any, width: int) -> np.ndarray:
+def vectors(name: str, start: int, column: Any, width: int) -> np.ndarray:
+    """A column of lists as rows."""
     import pyarrow as pa
     from pyarrow import compute
 
@@ -222,10 +229,10 @@ def _index_of(schema: Any) -> list[str]:
     return [name for name in schema.names if name == PANDAS_INDEX[2] or name in listed]
 
 
-def opened(path: Path) -> Any:
+def opened(path: Place) -> Any:
     """A file of Parquet or Arrow, as a schema, numbers of rows and parts, and batches."""
-    with open(path, "rb") as file:
-        begin = file.read(4)
+    with path.open() if isinstance(path, Remote) else open(path, "rb") as file:
+        begin = bytes(file.read(4))
     if begin[:3] == b"PAR":
         return _Parquet(path)
     return _Stream(path) if begin == _STREAM else _Ipc(path)
@@ -234,7 +241,7 @@ def opened(path: Path) -> Any:
 class _Parquet:
     """A file that is open only while it is read: a folder may hold more of them than a process may have open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self._path, self._metadata = path, None
         with library(), self._opened() as file:
             self._metadata = meta = file.metadata
@@ -244,12 +251,19 @@ class _Parquet:
             raise DamagedError("row groups that do not add up")
         self.starts, self.n_rows, self.n_parts = _starts(sizes), meta.num_rows, len(sizes)
 
-    def _opened(self) -> Any:
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
         from pyarrow.parquet import ParquetFile
 
+        if isinstance(self._path, Remote):
+            # Few large requests: a store answers each of them late. A row group is in memory as it is packed.
+            with self._path.open() as source, ParquetFile(source, metadata=self._metadata, pre_buffer=True) as file:
+                yield file
+            return
         # Buffered: a column of a row group is read page by page, so that a row group may be larger than memory.
         options = {"buffer_size": 1 << 16, "pre_buffer": False, "memory_map": False}
-        return ParquetFile(self._path, metadata=self._metadata, **options)
+        with ParquetFile(self._path, metadata=self._metadata, **options) as file:
+            yield file
 
     def batches(self, part: int, columns: Sequence[str], n_rows: int) -> Iterator[Any]:
         with self._opened() as file:
@@ -259,7 +273,7 @@ class _Parquet:
 class _Ipc:
     """Arrow's file format."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self._path = path
         with library(), self._file() as file:
             reader = self._reader(file)
@@ -272,7 +286,7 @@ class _Ipc:
     def _file(self) -> Any:
         import pyarrow as pa
 
-        return pa.OSFile(str(self._path))
+        return self._path.open() if isinstance(self._path, Remote) else pa.OSFile(str(self._path))
 
     def _reader(self, file: Any, **options: Any) -> Any:
         import pyarrow as pa
@@ -300,7 +314,7 @@ class _Stream(_Ipc):
 
         return pa.ipc.open_stream(file, options=pa.ipc.IpcReadOptions(use_threads=False, **options))
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self._path, self.n_parts, self.starts = path, 1, [0]
         with library(), self._file() as file:
             reader = self._reader(file)

@@ -9,6 +9,7 @@ import numpy as np
 from dsae.data._check import named
 from dsae.data._errors import called
 from dsae.data._rows import check_rows
+from dsae.data._share import StreamShare
 from dsae.data._source import ArraySource, Source
 from dsae.data._stream import StreamSource
 
@@ -36,7 +37,7 @@ def with_beside(verb: str, source: Source, target: Any = None, weight: Any = Non
     """
     if target is None and weight is None:
         return source
-    if not isinstance(source, (ArraySource, StreamSource)):
+    if not isinstance(source, (ArraySource, StreamSource, StreamShare)):
         raise TypeError(
             f"[{verb}] Rows in memory or in files can be given a target and sample_weight; got {named(source)}. Let "
             "its batches be dsae.data.Batch, which holds both."

@@ -20,6 +20,7 @@ from dsae.data._names import check_names, ids_of
 from dsae.data._objects import source_of
 from dsae.data._reader import Reader
 from dsae.data._rows import check_rows
+from dsae.data._share import StreamShare
 from dsae.data._source import ArraySource, Source
 from dsae.data._statistics import Farthest, Statistics
 from dsae.data._stream import StreamSource
@@ -73,7 +74,7 @@ def as_source(
         if finite and not X.is_finite:
             check_finite(verb, X.X, missing)
         return X
-    if isinstance(X, StreamSource):
+    if isinstance(X, (StreamSource, StreamShare)):
         return X.with_missing(missing or "error")
     if isinstance(X, Reader):
         return StreamSource(X, missing=missing or "error")

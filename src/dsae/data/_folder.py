@@ -5,16 +5,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
+from dsae.data._place import Place
 from dsae.data._reader import Chunk, Reader
 
 
 class FolderReader(Reader):
     """Rows of all files in a folder."""
 
-    def __init__(self, path: Path, files: Sequence[Reader]) -> None:
+    def __init__(self, path: Place, files: Sequence[Reader]) -> None:
         self.path, self.name, self._stamp = path, str(path), None
         self.files, first = files, files[0]
         for reader in files:
@@ -32,6 +32,11 @@ class FolderReader(Reader):
     def n_parts(self) -> int:
         """Parts of all files."""
         return self._parts[-1]
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """The first row of each part, numbered through all files."""
+        return [first + start for first, file in zip(self._rows, self.files, strict=False) for start in file.starts]
 
     def read(self, part: int, ids: bool = True, missing: str = "error") -> Iterator[Chunk]:
         """Chunks of a part, checked by its file, its rows numbered through all files."""

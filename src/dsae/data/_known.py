@@ -65,6 +65,13 @@ class Known:
             self.first_blank = int(batch.numbers[blank[0]])
         self.n_blank += blank.size
 
+    def merge(self, other: Known) -> None:
+        """Add what is known of other rows."""
+        self.low, self.high = np.fmin(self.low, other.low), np.fmax(self.high, other.high)
+        self.n_unknown, self.n_blank = self.n_unknown + other.n_unknown, self.n_blank + other.n_blank
+        firsts = [first for first in (self.first_blank, other.first_blank) if first is not None]
+        self.first_blank = min(firsts, default=None)
+
     def _see_sparse(self, rows: Rows) -> None:
         np.fmin.at(self.low, rows.indices, rows.data)
         np.fmax.at(self.high, rows.indices, rows.data)

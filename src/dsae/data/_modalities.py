@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,9 @@ from dsae.data._batch import Batch, Part, Rows
 from dsae.data._errors import DamagedError, library
 from dsae.data._folder import FolderReader
 from dsae.data._modality_columns import Modality, modalities_of
+from dsae.data._place import Place
 from dsae.data._reader import Chunk, Reader, ReadOptions, check_known, check_shape, rows_at_once
+from dsae.data._share import Gather, StreamShare
 from dsae.data._stream import StreamSource
 
 ID, LABEL = "id", "label"
@@ -33,6 +34,11 @@ class Several(NamedTuple):
         shapes = [rows.shape for rows in self.parts.values()]
         return shapes[0][0], sum(width for _, width in shapes)
 
+    def cut(self, some: slice) -> Several:
+        """Some of the rows."""
+        parts, present = ({name: values[some] for name, values in of.items()} for of in self)
+        return Several(parts, present)
+
 
 class ModalityReader(Reader):
     """Rows of one Parquet file, of which a part is a row group.
@@ -49,7 +55,7 @@ class ModalityReader(Reader):
 
     format = "parquet"
 
-    def __init__(self, path: Path, file: Any, modalities: Mapping[str, Modality], only: str | None = None) -> None:
+    def __init__(self, path: Place, file: Any, modalities: Mapping[str, Modality], only: str | None = None) -> None:
         super().__init__(path)
         self._file, self._only, self._known = file, only, dict(modalities)
         self.modalities = self._known if only is None else {only: self._known[only]}
@@ -78,6 +84,12 @@ class ModalityReader(Reader):
     def n_parts(self) -> int:
         """Row groups."""
         return self._file.n_parts
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """The first row of each row group, among the rows that come."""
+        starts = self._file.starts
+        return starts if self._only is None else [int(self.has(self._only)[:start].sum()) for start in starts]
 
     @cached_property
     def _has(self) -> dict[str, np.ndarray]:
@@ -113,7 +125,7 @@ class ModalityReader(Reader):
 
     def read(self, part: int, ids: bool = True, missing: str = "error") -> Iterator[Chunk]:
         """Chunks of a part; of one modality, rows that lack it are left out."""
-        n = 0 if self._only is None else int(self.has(self._only)[: self._file.starts[part]].sum())
+        n = self.starts[part]
         for chunk in super().read(part, ids, missing):
             if self._only is None:
                 yield chunk
@@ -133,7 +145,7 @@ class ModalityReader(Reader):
         return Several(parts, found.present)
 
 
-def open_arrow(path: Path, options: ReadOptions) -> Reader:
+def open_arrow(path: Place, options: ReadOptions) -> Reader:
     """The reader of a table, or of the modalities that `dsae prepare` has written; one alone is a table, too."""
     file = opened(path)
     modalities = modalities_of(file.schema)
@@ -192,6 +204,9 @@ class ModalityStream(StreamSource):
         keep = self._keep
         return StreamSource(reader, lambda some: keep(numbers[some]))
 
+    def _share(self, rank: int, world: int, gather: Gather) -> StreamShare:
+        return ModalityShare(self, rank, world, gather)
+
     def files(self) -> list[StreamSource]:
         """The rows of each file of a folder, or of the file."""
         return [ModalityStream(reader) for reader in self.reader.files] or [self]
@@ -228,3 +243,22 @@ class ModalityStream(StreamSource):
 
     def _batch(self, rows: Any, numbers: np.ndarray, **more: Any) -> Batch:
         return Batch(rows.parts, numbers, rows.present, **more)
+
+
+class ModalityShare(StreamShare):
+    """A worker's share of rows of several modalities.
+
+    Which rows have a modality is asked of all files by every worker; their values are read by one.
+    """
+
+    def __init__(self, whole: StreamSource, rank: int, world: int, gather: Gather) -> None:
+        super().__init__(whole, rank, world, gather)
+        self._each: dict[str, Any] = {}
+
+    def of(self, name: str) -> Any:
+        """The share of the rows of one modality that are there."""
+        check_known(str(self), [name], list(self.parts))
+        if name not in self._each:
+            whole: Any = self.whole
+            self._each[name] = whole.of(name).share(self._rank, self._world, self.gather)
+        return self._each[name]

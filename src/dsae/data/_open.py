@@ -9,8 +9,10 @@ import sys
 import tempfile
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,14 @@ from dsae.data._folder import FolderReader
 from dsae.data._modalities import stream_of
 from dsae.data._names import check_names
 from dsae.data._packages import check_package, resolved
+from dsae.data._place import Place, Remote, fetched, place_of
 from dsae.data._reader import Reader, ReadOptions
 from dsae.data._selected import selected
 from dsae.data._stream import StreamSource
 
 _STDIN = "standard input"
+_READ_AFAR = ("parquet", "arrow", "feather")  # in pieces, where they are
+_OPENED_AT_ONCE = 16  # files of a store
 _WITH_KEY = "|".join(re.escape(ending) for kind in FORMATS.values() if "key" in kind.takes for ending in kind.endings)
 _ALWAYS_TAKEN = ("n_features", "whole", "texts")
 # Beside the files of a Hugging Face data set, and of those of `dsae prepare`.
@@ -60,9 +65,10 @@ def open_rows(
     ----------
     path : str or Path
         A file whose name ends as one of `dsae.config.FORMATS`, or a folder of files of one format with the same
-        columns, in the order of their names. ``file.npz:name`` names one of several arrays, likewise in ``.h5``,
-        ``.safetensors`` and ``.pt``. A folder of 10x Genomics (``matrix.mtx.gz`` and so on) gives cells. ``-`` is
-        standard input.
+        columns, in the order of their names. A URI of a store such as ``s3://bucket/rows`` is one, too: Parquet and
+        Arrow are read there in pieces, other files are copied to this machine first. ``file.npz:name`` names one of
+        several arrays, likewise in ``.h5``, ``.safetensors`` and ``.pt``. A folder of 10x Genomics (``matrix.mtx.gz``
+        and so on) gives cells. ``-`` is standard input.
     id_column : str, optional
         Of tables and AnnData, the column that names the rows; by default the index that pandas wrote, the names of
         observations, or the only column of text if no two of its first values are equal.
@@ -188,11 +194,11 @@ def options_for(path: str | Path, options: dict[str, Any]) -> dict[str, Any]:
     -------
     dict
     """
-    path = Path(path)
     if str(path) == "-":
         return options
-    inside = (format_of(file) for file in sorted(path.iterdir())) if path.is_dir() else ()
-    kind = format_of(path) or next(filter(None, inside), None)
+    place = place_of(path)
+    inside = (format_of(file) for file in sorted(place.iterdir())) if place.is_dir() else ()
+    kind = format_of(place) or next(filter(None, inside), None)
     return {name: value for name, value in options.items() if kind is None or name in (*kind.takes, "feature_names")}
 
 
@@ -204,20 +210,22 @@ def open_reader(path: str | Path, options: ReadOptions) -> Reader:
     split = re.fullmatch(rf"(?P<file>.*({_WITH_KEY})):(?P<key>.+)", str(path), re.IGNORECASE | re.DOTALL)
     if split is not None:
         path, options = split["file"], replace(options, key=split["key"])
-    path = Path(path)
+    place: Any = place_of(path)
     try:
-        if path.is_dir() and format_of(path) is not FORMATS["zarr"]:
-            return _open_folder(path, options)
-        return _open_file(path, options)
+        return (_open_folder if _is_folder(place) else _open_file)(place, options)
     except FileNotFoundError:
-        raise FileNotFoundError(f"[read] {path} does not exist; check the path.") from None
+        raise FileNotFoundError(f"[read] {place} does not exist; check the path.") from None
     except ChangedError:
         raise
     except OSError as error:
-        raise OSError(f"[read] {path} cannot be read: {error.strerror or error}.") from None
+        raise OSError(f"[read] {place} cannot be read: {error.strerror or error}.") from None
 
 
-def _open_file(path: Path, options: ReadOptions) -> Reader:
+def _is_folder(path: Any) -> bool:
+    return path.is_dir() and format_of(path) is not FORMATS["zarr"]
+
+
+def _open_file(path: Place, options: ReadOptions) -> Reader:
     kind = format_of(path)
     if kind is None:
         raise ValueError(
@@ -229,6 +237,9 @@ def _open_file(path: Path, options: ReadOptions) -> Reader:
         raise ValueError(f"[read] {path} must be a file; it is a folder, a pipe or a device.")
     _check_options(path, kind, options)
     check_package(kind)
+    if isinstance(path, Remote) and kind.name not in _READ_AFAR:
+        copy = fetched(path)
+        return _of_copy(copy, str(path), options, partial(shutil.rmtree, copy.parent, ignore_errors=True))
     if options.whole and kind.table is None:
         able = ", ".join(f".{name}" for name, format in FORMATS.items() if format.table is not None)
         raise ValueError(f"[read] {path} must be a table ({able}) to be read as one; got .{kind.name}.")
@@ -238,7 +249,7 @@ def _open_file(path: Path, options: ReadOptions) -> Reader:
     return reader
 
 
-def _check_options(path: Path, kind: Format, options: ReadOptions) -> None:
+def _check_options(path: Place, kind: Format, options: ReadOptions) -> None:
     if options.columns is not None and len(set(options.columns)) < len(options.columns):
         raise ValueError(f"[read] {path}: columns must be named once each; got {', '.join(options.columns)}.")
     for name, value in options.given().items():
@@ -246,12 +257,12 @@ def _check_options(path: Path, kind: Format, options: ReadOptions) -> None:
             raise ValueError(f"[read] {path}: {name} has no meaning for .{kind.name}; leave {name}={value!r} out.")
 
 
-def _open_folder(path: Path, options: ReadOptions) -> Reader:
+def _open_folder(path: Place, options: ReadOptions) -> Reader:
     """Files of one format; names that begin with a dot or an underscore do not count."""
     files = sorted(file for file in path.iterdir() if file.name[0] not in "._" and file.name not in _NO_ROWS)
     if not files:
         raise ValueError(f"[read] {path} must hold files of rows; it is empty.")
-    if is_tenx(path):
+    if isinstance(path, Path) and is_tenx(path):
         with explained(str(path), "10x"):
             reader = selected(open_tenx(path, options), options)
         reader.format = "tenx"
@@ -261,9 +272,10 @@ def _open_folder(path: Path, options: ReadOptions) -> Reader:
     if len(kinds) > 1:
         raise ValueError(f"[read] {path} must hold files of one kind; got {', '.join(sorted(kinds))}. Move the others.")
     readers = [_open_file(files[0], options)]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ThreadPoolExecutor(_OPENED_AT_ONCE) as threads:
         warnings.simplefilter("ignore", UserWarning)  # of the same columns, told once
-        readers += [_open_file(file, options) for file in files[1:]]
+        each = threads.map if isinstance(path, Remote) else map  # a store answers late, but many at a time
+        readers += each(partial(_open_file, options=options), files[1:])
     return FolderReader(path, readers)
 
 
@@ -275,13 +287,18 @@ def _from_stdin(options: ReadOptions) -> Reader:
     with tempfile.NamedTemporaryFile(suffix=kind.endings[0], delete=False) as file:
         file.write(begin)
         shutil.copyfileobj(sys.stdin.buffer, file)
+    return _of_copy(Path(file.name), _STDIN, options, partial(os.unlink, file.name))
+
+
+def _of_copy(copy: Path, name: str, options: ReadOptions, remove: Callable[[], object]) -> Reader:
+    """The reader of a copy of what messages call ``name``; it is removed with the reader."""
     try:
-        reader = _open_file(Path(file.name), options)
+        reader = _open_file(copy, options)
     except BaseException as error:
-        os.unlink(file.name)
+        remove()
         if isinstance(error, (ValueError, OSError)):
-            raise type(error)(str(error).replace(file.name, _STDIN)) from None
+            raise type(error)(str(error).replace(str(copy), name)) from None
         raise
-    weakref.finalize(reader, os.unlink, file.name)  # as long as the reader lives: it opens the file for every part
-    reader.name = _STDIN
+    weakref.finalize(reader, remove)  # as long as the reader lives: it opens the file for every part
+    reader.name = name
     return reader

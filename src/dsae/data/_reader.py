@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ import scipy.sparse as sp
 
 from dsae.data._batch import Rows
 from dsae.data._errors import ChangedError, explained
+from dsae.data._place import Place, Remote, place_of
 
 _BYTES_AT_ONCE = 1 << 20  # of a chunk (docs/design/streams.md)
 SPANS_AT_ONCE = 8  # of a file in which a block costs little more than a span
@@ -87,6 +87,8 @@ class Reader(ABC):
         Of a folder, one for each file.
     in_memory : bool
         Whether all rows are in memory already.
+    first_row : int
+        What the first row is numbered.
     """
 
     format: str = ""
@@ -97,9 +99,11 @@ class Reader(ABC):
     fields: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     files: Sequence[Reader] = ()
     in_memory: bool = False
+    first_row: int = 0
 
-    def __init__(self, path: str | Path) -> None:
-        self.path, self.name = Path(path), str(path)
+    def __init__(self, path: str | Place) -> None:
+        self.path: Any = place_of(path)
+        self.name = str(self.path) if isinstance(self.path, Remote) else str(path)
         self._stamp = None if self.in_memory else _stamp(self.path)
 
     @abstractmethod
@@ -109,6 +113,11 @@ class Reader(ABC):
     @abstractmethod
     def n_parts(self) -> int:
         """Parts at which `read` can start."""
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """The first row of each part."""
+        raise NotImplementedError
 
     @abstractmethod
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
@@ -126,7 +135,7 @@ class Reader(ABC):
         OSError
             If the file has changed since the reader was made.
         """
-        chunks = self._read(part, ids)
+        chunks, looked = self._read(part, ids), False
         while True:
             try:
                 with explained(self.name, self.format):
@@ -134,7 +143,10 @@ class Reader(ABC):
             except Exception:
                 self._check_unchanged()
                 raise
-            self._check_unchanged()
+            # A look at a store may take as long as reading a chunk: once a part.
+            if not looked or not isinstance(self.path, Remote):
+                self._check_unchanged()
+            looked = True
             if chunk is None:
                 return
             yield chunk._replace(rows=self._finite(chunk, missing))
@@ -233,6 +245,11 @@ class SpanReader(Reader):
     def n_parts(self) -> int:
         """Number of blocks."""
         return -(-self.n_rows // self._at_once)
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """The first row of each block."""
+        return range(0, self.n_rows, self._at_once)
 
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         first, last = part * self._at_once, min((part + 1) * self._at_once, self.n_rows)
@@ -334,9 +351,9 @@ def check_real(name: str, dtype: np.dtype) -> None:
         raise ValueError(f"[read] {name} must hold real numbers; got dtype {dtype}.")
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
+def _stamp(path: Place) -> tuple[int, ...]:
     try:
-        status = os.stat(path)
+        status = path.stat()
     except FileNotFoundError:
         raise FileNotFoundError(f"[read] {path} does not exist; check the path.") from None
     return status.st_ino, status.st_size, status.st_mtime_ns

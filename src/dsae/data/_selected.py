@@ -40,6 +40,11 @@ class SelectedReader(Reader):
         """As the other reader's."""
         return self._reader.n_parts
 
+    @property
+    def starts(self) -> Sequence[int]:
+        """As the other reader's."""
+        return self._reader.starts
+
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         for chunk in self._reader._read(part, ids):
             yield chunk._replace(rows=chunk.rows[:, self._at])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,18 +81,43 @@ class Statistics:
             new = weighted_moments(rows, batch.weight)
         else:
             new = sparse_moments(rows) if sp.issparse(rows) else _quick_moments(rows)
+        self._add(new._replace(row=int(batch.numbers[new.row])), *extremes(rows))
+        if self.known is not None:
+            self.known.update(batch)
+        self._keep(batch)
+
+    def _add(self, new: Moments, low: float, high: float) -> None:
         if new.row_square > self._row_square:
-            self._row, self._row_square = int(batch.numbers[new.row]), new.row_square
+            self._row, self._row_square = new.row, new.row_square
         step, total = new.mean - self._mean, self._known + new.known
         some = np.where(total > 0, total, 1)  # of a column of which nothing is known yet
         self._square += new.square + step**2 * (self._known * new.known / some)
         self._mean += step * (new.known / some)
         self._known = total
-        low, high = extremes(rows)
         self.low, self.high = min(self.low, low), max(self.high, high)
-        if self.known is not None:
-            self.known.update(batch)
-        self._keep(batch)
+
+    @staticmethod
+    def merged(parts: Sequence[Statistics]) -> Statistics:
+        """Of all rows, from those of some of them each: the kept rows of all are one sample."""
+        found = Statistics(parts[0]._mean.size, parts[0].known is not None)
+        for part in parts:
+            found._add(part._moments, part.low, part.high)
+            if found.known is not None and part.known is not None:
+                found.known.merge(part.known)
+            found._keys, found._kept = np.append(found._keys, part._keys), [*found._kept, *part._kept]
+        return found
+
+    def keep_at_most(self, n: int) -> None:
+        """Forget all but ``n`` of the rows kept of the pass."""
+        if self._keys.size > n:
+            best = np.sort(np.argpartition(self._keys, n)[:n])
+            self._keys, self._kept = self._keys[best], [Batch.stack(self._kept)[best]]
+
+    @property
+    def most_kept(self) -> int:
+        """Rows that a pass keeps: as many of any width as take some MiB."""
+        each = max((n_bytes(batch.rows) // max(1, batch.n_rows) for batch in self._kept), default=1)
+        return _most_kept(each)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of every column, float32."""
@@ -113,16 +139,19 @@ class Statistics:
     def _keep(self, batch: Batch) -> None:
         """The rows with the smallest of random keys, so that every row has the same chance (Efraimidis 2006)."""
         each = max(1, n_bytes(batch.rows) // batch.n_rows)
-        most = min(_LARGEST_SAMPLE, max(_LEAST_SAMPLE, _SAMPLE_BYTES // each))
+        most = _most_kept(each)
         keys = self._rng.random(batch.n_rows)
         bound = self._keys.max() if self._keys.size >= most else np.inf
         chosen = np.flatnonzero(keys < bound)
         if not chosen.size:
             return
         self._keys, self._kept = np.append(self._keys, keys[chosen]), [*self._kept, batch[chosen]]
-        if self._keys.size > most:
-            best = np.sort(np.argpartition(self._keys, most)[:most])
-            self._keys, self._kept = self._keys[best], [Batch.stack(self._kept)[best]]
+        self.keep_at_most(most)
+
+
+def _most_kept(each: int) -> int:
+    """Rows to keep of ``each`` bytes."""
+    return min(_LARGEST_SAMPLE, max(_LEAST_SAMPLE, _SAMPLE_BYTES // max(1, each)))
 
 
 def n_bytes(rows: Any) -> int:

@@ -19,8 +19,10 @@ from dsae.data._draws import draws
 from dsae.data._known import Known
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
+from dsae.data._regroup import batched, bytes_of, half_of
+from dsae.data._share import Gather, StreamShare
 from dsae.data._source import ArraySource, moments_of_target
-from dsae.data._statistics import Farthest, Statistics, n_bytes
+from dsae.data._statistics import Farthest, Statistics
 
 _SMALL = 1 << 28  # bytes: smaller data are better read once, into memory
 _POOL_BYTES = 1 << 24  # of the buffer in which rows are shuffled (docs/design/streams.md)
@@ -77,9 +79,13 @@ class StreamSource:
         given = {"target": target, "weight": weight}
         return self._with(**{name: values for name, values in given.items() if values is not None})
 
+    def reading(self, reader: Reader) -> StreamSource:
+        """The same of the rows of another reader, which are numbered as in this one."""
+        return self._with(reader=reader)
+
     def _with(self, **changed: Any) -> StreamSource:
-        own = {"keep": self._keep, "missing": self.missing, "target": self._target, "weight": self._weight}
-        return type(self)(self.reader, **(own | changed))
+        own: dict[str, Any] = {"reader": self.reader, "keep": self._keep, "missing": self.missing}
+        return type(self)(**(own | {"target": self._target, "weight": self._weight} | changed))
 
     def __len__(self) -> int:
         return self._n_kept
@@ -88,8 +94,9 @@ class StreamSource:
     def _n_kept(self) -> int:
         if self._keep is None:
             return len(self.reader)
-        step = 1 << 20  # row numbers at a time, 8 MiB
-        spans = (np.arange(start, min(start + step, len(self.reader))) for start in range(0, len(self.reader), step))
+        step, first = 1 << 20, self.reader.first_row  # row numbers at a time, 8 MiB
+        last = first + len(self.reader)
+        spans = (np.arange(start, min(start + step, last)) for start in range(first, last, step))
         return sum(int(self._keep(span).sum()) for span in spans)
 
     @property
@@ -173,12 +180,49 @@ class StreamSource:
         rank, world : int
         """
         check_worker(rank, world)
-        # An epoch of training has no use for ids, and text takes time to read.
-        pieces = self._in_order(ids=True) if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
-        # Many batches at a time: waking a thread for each of them takes a millisecond on a busy machine.
-        with closing(prefetched(pieces, 1 if seed is not None else _CHUNKS_AHEAD, self._count)) as ahead:
-            for batch in _batched(ahead, batch_size):
+        with closing(prefetched(self.pieces(batch_size, seed), self.ahead(seed), self._count)) as ahead:
+            for batch in batched(ahead, batch_size):
                 yield share(batch, rank, world)
+
+    def pieces(self, batch_size: int, seed: int | None) -> Iterator[Batch]:
+        """The rows of an epoch in pieces of any size."""
+        # An epoch of training has no use for ids, and text takes time to read.
+        return self._in_order(ids=True) if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
+
+    @staticmethod
+    def ahead(seed: int | None) -> int:
+        """Pieces to read while the last is in use."""
+        # Many batches at a time: waking a thread for each of them takes a millisecond on a busy machine.
+        return 1 if seed is not None else _CHUNKS_AHEAD
+
+    def share(self, rank: int, world: int, gather: Gather) -> Any:
+        """One worker's share of the rows: a range of them, of which alone it reads files and row groups.
+
+        Parameters
+        ----------
+        rank, world : int
+        gather : callable
+            From an object to the list of those that all workers have called it with, the same on each.
+
+        Returns
+        -------
+        StreamShare
+            Which speaks for the rows of all workers, but gives batches of its own; the source itself for one worker.
+        """
+        check_worker(rank, world)
+        return self if world == 1 else self._share(rank, world, gather)
+
+    def _share(self, rank: int, world: int, gather: Gather) -> StreamShare:
+        return StreamShare(self, rank, world, gather)
+
+    def head(self, n: int) -> Batch:
+        """The first ``n`` rows, or as many as there are, in the order of the files."""
+        found: list[Batch] = []
+        for batch in self._in_order():
+            found.append(batch[: n - sum(map(len, found))])
+            if sum(map(len, found)) == n:
+                break
+        return Batch.stack(found)
 
     def _count(self, seconds: float) -> None:
         self.waited += seconds
@@ -210,10 +254,10 @@ class StreamSource:
         full = _POOL_BYTES if 4 * len(self) * self.n_features <= _POOL_BYTES else _POOL_BYTES // 8
         for batch in self._kept(self._scattered(rng)):
             pool.append(batch)
-            size, n_rows = size + _bytes_of(batch), n_rows + batch.n_rows
+            size, n_rows = size + bytes_of(batch), n_rows + batch.n_rows
             if size >= full and n_rows >= _LEAST_BATCHES_IN_POOL * batch_size:
-                yield _half_of(pool, rng.permutation(n_rows))
-                size, n_rows = _bytes_of(pool[0]), pool[0].n_rows
+                yield half_of(pool, rng.permutation(n_rows))
+                size, n_rows = bytes_of(pool[0]), pool[0].n_rows
                 full = min(2 * full, _POOL_BYTES)
         if pool:
             yield Batch.stack(pool)[rng.permutation(n_rows)]
@@ -237,10 +281,15 @@ class StreamSource:
 
     @cached_property
     def _statistics(self) -> Statistics:
+        found = self.tallied()
+        check_moments(*found.moments(), self.reader.exact, self.column_names)
+        return found
+
+    def tallied(self) -> Statistics:
+        """What a pass over the rows tells."""
         found = Statistics(self.n_features, self.missing == "mask")
         for batch in prefetched(self._in_order(), _CHUNKS_AHEAD):
             found.update(batch)
-        check_moments(*found.moments(), self.reader.exact, self.column_names)
         return found
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
@@ -307,33 +356,3 @@ class StreamSource:
     def is_small(self) -> bool:
         """Whether the rows are better read once, into memory, than in every epoch."""
         return self.reader.in_memory or 4 * len(self) * self.n_features <= _SMALL
-
-
-def _bytes_of(batch: Batch) -> int:
-    return sum(map(n_bytes, batch.parts.values()))
-
-
-def _half_of(pool: list[Batch], order: np.ndarray) -> Batch:
-    """The rows that come last in ``order``; the others stay, and no copies of both while these are waited for."""
-    rows, half = Batch.stack(pool), len(order) // 2
-    pool.clear()
-    pool.append(rows[order[:half]])
-    return rows[order[half:]]
-
-
-def _batched(pieces: Iterator[Batch], batch_size: int) -> Iterator[Batch]:
-    rest: list[Batch] = []
-    for piece in pieces:
-        start = 0
-        if rest:
-            start = batch_size - sum(map(len, rest))
-            rest.append(piece[:start])
-            if sum(map(len, rest)) < batch_size:
-                continue
-            yield Batch.stack(rest)
-        last = start + (len(piece) - start) // batch_size * batch_size
-        for first in range(start, last, batch_size):
-            yield piece[first : first + batch_size]
-        rest = [piece[last:]] if last < len(piece) else []
-    if rest:
-        yield Batch.stack(rest)

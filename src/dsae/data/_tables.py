@@ -18,6 +18,7 @@ from dsae.data._columns import Choice
 from dsae.data._delimiter import MISSING
 from dsae.data._folder import FolderReader
 from dsae.data._open import open_reader
+from dsae.data._place import place_of
 from dsae.data._reader import MemoryReader, Reader, ReadOptions
 from dsae.data._stream import StreamSource
 from dsae.data._text import TextReader
@@ -138,8 +139,8 @@ def table_source(
     """A source of the rows of numbers that ``convert`` makes of the tables that `read_tables` has read."""
     # By file, as a folder of codes has a file for each.
     readers = [TableReader(source, table, convert(table)) for source, table in tables]
-    is_folder = str(path) != "-" and Path(path).is_dir()
-    return StreamSource(FolderReader(Path(path), readers) if is_folder else readers[0], missing=missing)
+    is_folder = str(path) != "-" and place_of(path).is_dir()
+    return StreamSource(FolderReader(place_of(path), readers) if is_folder else readers[0], missing=missing)
 
 
 def write_table(path: str | Path, tables: pa.Table | Iterable[pa.Table], format: str | None = None) -> None:

@@ -191,6 +191,11 @@ class TextReader(Reader):
         """Blocks of lines, or one."""
         return 1 if self._in_order else len(self._index[1])
 
+    @property
+    def starts(self) -> Sequence[int]:
+        """The first row of each block."""
+        return [0] if self._in_order else range(0, len(self), rows_at_once(self.n_features))
+
     def _read(self, part: int, ids: bool) -> Iterator[Chunk]:
         step = rows_at_once(self.n_features)
         first, blocks = part * step, 1

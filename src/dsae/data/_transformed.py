@@ -10,6 +10,7 @@ import numpy as np
 from dsae.config import transformed
 from dsae.data._batch import Batch, Rows
 from dsae.data._put import filled, unknown
+from dsae.data._share import StreamShare
 from dsae.data._source import Source
 from dsae.data._statistics import Statistics
 
@@ -37,12 +38,13 @@ def entering_moments(
     for rows in _pieces(source):
         # As training has it: the mean stands for what is not known.
         found.update(Batch.of(transformed(filled(rows, mean, by_total), transform, total)))
-    return found.moments()
+    return (source.merged(found) if isinstance(source, StreamShare) else found).moments()
 
 
 def count_empty(source: Source) -> int:
     """Rows that hold nothing but zeros, as far as something is known of them; one pass."""
-    return sum(int(((totals_of(rows) == 0) & (_n_unknown(rows) < rows.shape[1])).sum()) for rows in _pieces(source))
+    n = sum(int(((totals_of(rows) == 0) & (_n_unknown(rows) < rows.shape[1])).sum()) for rows in _pieces(source))
+    return sum(source.gather(n)) if isinstance(source, StreamShare) else n
 
 
 def _n_unknown(rows: Rows) -> np.ndarray:
@@ -57,4 +59,4 @@ def totals_of(rows: Rows) -> np.ndarray:
 
 def _pieces(source: Source) -> Iterator[Rows]:
     at_once = max(1, min(_ROWS, _VALUES // max(1, source.n_features)))
-    return (batch.rows for batch in source.batches(at_once))
+    return (batch.rows for batch in source.batches(at_once) if batch.n_rows)

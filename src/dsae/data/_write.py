@@ -7,8 +7,10 @@ import contextlib
 import gzip
 import lzma
 import os
+import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +21,7 @@ import scipy.sparse as sp
 from dsae.config import FORMATS, WRITTEN, Format, format_of
 from dsae.data._batch import Rows
 from dsae.data._packages import check_package, resolved
+from dsae.data._place import Remote, place_of
 from dsae.data._writers import ObsmWriter, Writer
 
 _TEXTS = ("csv", "tsv")
@@ -166,15 +169,15 @@ def _written(path: str | Path, format: str | None) -> Format:
     kind = FORMATS.get(format or "csv") if format is not None or str(path) == "-" else format_of(path)
     written = ", ".join(FORMATS[name].endings[0] for name in WRITTEN)
     if kind is None or kind.writer is None:
-        got = format or Path(path).suffix or "no ending"
+        got = format or _ending(path) or "no ending"
         raise ValueError(f"[write] {path} must end in {written}; got {got!r}.")
-    if format is None and str(path) != "-" and kind.endings[0] not in (_ending(path), _ending(Path(path).stem)):
-        raise ValueError(f"[write] {path} must end in {written}; got {kind.name} as {Path(path).suffix!r}.")
+    if format is None and str(path) != "-" and kind.endings[0] not in (_ending(path), _ending(Path(str(path)).stem)):
+        raise ValueError(f"[write] {path} must end in {written}; got {kind.name} as {_ending(path)!r}.")
     return kind
 
 
 def _ending(path: str | Path) -> str:
-    return Path(path).suffix.lower()
+    return Path(str(path)).suffix.lower()
 
 
 def _packed(path: str | Path, file: BinaryIO) -> contextlib.AbstractContextManager[Any]:
@@ -194,11 +197,22 @@ def _target(path: str | Path, kind: Format, beside: str | Path | None) -> Iterat
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    place = place_of(path)
+    if isinstance(place, Remote):
+        with tempfile.TemporaryDirectory(prefix="dsae-") as folder:
+            copy = Path(folder, place.name)
+            if beside is not None:
+                shutil.copyfile(beside, copy)
+            with open(copy, "w+b" if beside is None else "r+b") as file:
+                yield file
+            place.put(copy)
+        return
     target = Path(os.path.realpath(path))  # through a link, which stays one
     if target.exists() and not target.is_file():
         raise ValueError(f"[write] {path} exists and is not a file; choose another path.")
     # Beside the target, where a rename stays within one file system, and hidden from readers of the folder.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    # Processes of several machines may have one number.
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         if beside is not None:
             shutil.copyfile(beside, temporary)
