@@ -40,7 +40,6 @@ def test_it_leaves_a_page_on_which_translations_are_seen_and_heard(tmp_path, cap
     assert page.count("data:image/png;base64,") > 20
     assert re.search(r"<h3>A \d</h3>", page)
     assert len(page) < 5 << 20
-    assert "<script" not in page
     sounds = sorted((tmp_path / "demo" / "sounds").iterdir())
     assert [path.name for path in sounds] == [f"{digit}.wav" for digit in range(10)]
     runtime = load(tmp_path / "demo" / "model")

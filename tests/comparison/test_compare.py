@@ -158,6 +158,10 @@ def test_all_models_have_one_seed(random_state):
     assert own.mse == pytest.approx(dense.mse, rel=1e-6) == pytest.approx(narrow.mse, rel=1e-6)
 
 
+def test_rows_held_out_have_the_numbers_that_they_had(comparison):
+    np.testing.assert_array_equal(data()[comparison.ids], comparison.X_test)
+
+
 def test_given_test_rows_are_used_and_not_trained_on():
     X = data()
     result = compare(X[:60], X[60:], random_state=0, **SETTINGS)
@@ -165,16 +169,19 @@ def test_given_test_rows_are_used_and_not_trained_on():
 
 
 @each(split=["by the seed", "given"])
-def test_labels_of_the_test_rows_reach_the_report(split, tmp_path):
+def test_labels_and_ids_of_the_test_rows_reach_the_report(split, tmp_path):
     X = data()
     labels = np.array([f"kind {i % 7}" for i in range(90)])
-    source, test = ArraySource(X, labels=labels), ArraySource(X[60:], labels=labels[60:])
+    ids = np.array([f"doc-{i}" for i in range(90)], object)
+    source, test = ArraySource(X, labels=labels, ids=ids), ArraySource(X[60:], labels=labels[60:], ids=ids[60:])
     result = compare(source, test if split == "given" else None, random_state=0, **SETTINGS)
     kind_of = {row.tobytes(): label for row, label in zip(X, labels, strict=True)}
     assert [kind_of[row.tobytes()] for row in result.X_test] == result.labels.tolist()
     html = result.to_html(tmp_path / "r.html").read_text()
     assert "Error by label" in html
     assert "kind 3" in html
+    assert [X[int(name[4:])].tobytes() for name in result.ids] == [row.tobytes() for row in result.X_test]
+    assert "<h3>doc-" in html
 
 
 def test_test_rows_have_the_columns_of_the_others():

@@ -5,10 +5,12 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.html import Page
 
 from dsae import MultimodalAutoencoder
 from dsae.data import Field, JointSource, Part
 from dsae.features import TableRows
+from dsae.pages import render as render_page
 from dsae.report import joint_table, write_joint_report
 
 IMAGE = np.outer(np.linspace(0, 1, 8), np.linspace(0, 1, 8)).ravel()
@@ -38,17 +40,21 @@ def test_every_row_is_shown_with_what_is_made_of_it(fitted):
     assert table._repr_html_() == table.html
 
 
-def test_a_page_is_one_file_without_scripts(fitted, tmp_path):
+def test_a_page_is_one_file_with_its_own_scripts(fitted, tmp_path):
     mm, rows = fitted
     source = mm.runtime_.source("report", rows)
     page = write_joint_report(tmp_path / "page.html", mm.runtime_, source, coherence={"image": {"numbers": 0.5}})
     text = page.read_text()
-    assert "<script" not in text
-    assert "http" not in text.replace("http://www.w3.org", "")
+    own = Page(render_page("base.html.j2", title="", scripts=("charts", "report"))).scripts
+    page = Page(text)
+    assert page.scripts == own
+    assert all(source.startswith(("data:image/png;base64,", "data:,")) for source in page.sources)
     assert "50 %" in text
     assert "Training" in text
-    saved = mm.table(rows).save(tmp_path / "table.html")
-    assert saved.read_text().startswith("<!doctype html>")
+    table = mm.table(rows)
+    saved = table.save(tmp_path / "table.html").read_text()
+    assert saved.startswith("<!doctype html>")
+    assert table.html in saved
 
 
 def test_names_from_elsewhere_are_only_text():

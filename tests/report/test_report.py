@@ -3,48 +3,24 @@
 import itertools
 import json
 import re
-from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from tests.covering import each, pairs
+from tests.html import Page, without_scripts
 
 from dsae import metrics
 from dsae.config import CODE_ACTIVATIONS, AutoencoderConfig
 from dsae.data import ArraySource
+from dsae.pages import render as render_page
 from dsae.report import collect, render, write_report
 from dsae.runtime import Runtime
 from dsae.store import Model
 from dsae.topology import Layer, Topology
 
 NASTY = "<script>alert('x')</script>\"&"
-VOID = {"meta", "img", "br", "line", "rect", "circle", "polyline", "polygon"}
-
-
-class Page(HTMLParser):
-    """Tags, sources and text of a page; refuses tags that do not nest."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.open, self.sources, self.text = [], [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.sources += [value for key, value in attrs if key in ("src", "href", "xlink:href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def history(n=5, stage="joint", **extra):
@@ -71,16 +47,18 @@ def comparison(model):
     return SimpleNamespace(models=models, to_dict=lambda: given)
 
 
+OWN = Page(render_page("base.html.j2", title="", scripts=("charts", "report"))).scripts
+
+
 def page_of(model, X, **options):
     data = collect(model, X, **options)
     json.dumps(data, allow_nan=False)
     html = render(data)
     page = Page(html)
-    assert "script" not in page.tags
-    assert "link" not in page.tags
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
+    assert page.scripts == OWN
+    assert all(source.startswith(("data:image/png;base64,", "data:,", "#")) for source in page.sources)
     assert "url(" not in html
-    assert not re.search(r'="[^"]*\b(nan|inf)\b', html)
+    assert not re.search(r'="[^"]*\b(nan|inf)\b', without_scripts(html), re.IGNORECASE)
     assert len(html) < 5e6
     return html, page
 
@@ -123,7 +101,7 @@ def test_sections_appear_when_there_is_something_to_show(make_model):
         assert f"#{section}" in page.sources
     text = " ".join(page.text)
     assert "measured on a calm day" in text
-    assert "validation error" in text
+    assert "validation error" in html
     assert "1.25" in text
 
 
@@ -151,7 +129,7 @@ def test_names_cannot_break_out(make_model):
     given.to_dict()["ratios"][NASTY] = {"squared_error_per_row": 2.0}
     given.models[NASTY] = given.models.pop("dense twin")
     html, page = page_of(model, rows(), comparison=given, feature_names=[f"{NASTY}{j}" for j in range(12)])
-    assert "<script" not in html
+    assert html.count("<script") == len(OWN)
     assert sum(NASTY in text for text in page.text) > 20
     page_of(model, rows(), comparison=given, image_shape=(3, 4))
 
@@ -251,6 +229,58 @@ def test_the_page_says_where_importances_come_from(make_model):
     html, _ = page_of(make_model(model={"importance": importance}), rows(), image_shape=False)
     assert "answered to it in training" in html
     assert "absolute weights" in page_of(make_model(), rows(), image_shape=False)[0]
+
+
+def rescaled(model, factors):
+    """The same function of relu codes: codes times ``factors``, atoms divided by them."""
+    (into, first), (out, last) = model.layers.items()
+    encoder = Layer(first.topology, first.values * factors[first.topology.rows], first.bias * factors)
+    decoder = Layer(last.topology, last.values / factors[last.topology.cols], last.bias)
+    return Model(model.config, {into: encoder, out: decoder})
+
+
+@each(shape=[None, (3, 4)])
+def test_the_scale_of_a_code_changes_nothing_that_is_shown_of_its_latents(make_model, shape):
+    model = make_model(n_components=40, hidden_layer_sizes=(), code_activation="relu")
+    factors = 2.0 ** np.random.default_rng(0).integers(-7, 8, 40)  # exact in float32
+    one, other = (collect(of, rows(200), image_shape=shape) for of in (model, rescaled(model, np.float32(factors))))
+    assert one["atoms"] == other["atoms"]
+    assert [latent["latent"] for latent in one["codes"]["latents"]] == [
+        latent["latent"] for latent in other["codes"]["latents"]
+    ]
+    codes, energy = Runtime(model).encode(rows(200)).astype(float), []
+    for latent, atom in enumerate(model.layers["decoder.0"].to_dense().T):
+        energy.append(np.square(codes[:, latent]).mean() * np.square(atom).sum() * (codes[:, latent].std() > 0))
+    order = np.argsort(-np.array(energy))[:24]
+    assert [card["latent"] for card in one["atoms"]] == [latent for latent in order if energy[latent] > 0]
+
+
+def test_latents_of_a_deep_decoder_are_ordered_by_what_they_do_to_a_typical_row(make_model):
+    model = make_model(n_components=6, hidden_layer_sizes=(8,), code_activation="relu")
+    codes = Runtime(model).encode(rows(100)).astype(float)
+    base = codes.mean(axis=0, keepdims=True)
+    moved = base + np.diag(np.sqrt(np.square(codes).mean(axis=0)))
+    change = np.square(Runtime(model).decode(moved) - Runtime(model).decode(base)).sum(axis=1)
+    wanted = [latent for latent in np.argsort(-change, kind="stable") if codes[:, latent].std() > 0]
+    assert [card["latent"] for card in collect(model, rows(100))["atoms"]] == wanted
+
+
+def test_rows_in_which_a_latent_is_off_are_no_examples_of_it(make_model):
+    model = make_model(n_components=30, hidden_layer_sizes=(), code_activation="topk", k=1)
+    fires = Runtime(model).encode(rows(20)) != 0
+    cards = collect(model, rows(20))["atoms"]
+    assert any(len(card["rows"]) < 9 for card in cards)
+    assert all(fires[card["rows"], card["latent"]].all() for card in cards)
+
+
+def test_rows_are_called_by_their_ids(make_model):
+    ids = np.array([f"doc-{i}" for i in range(39)] + [None], object)
+    html, page = page_of(make_model(), ArraySource(rows(), ids=ids), image_shape=(3, 4))
+    assert re.search(r'title="row doc-\d+"', html)
+    data = collect(make_model(), ArraySource(rows(), ids=ids))
+    assert {row["called"] for row in data["worst"]} <= {*ids[:39], "Row 39"}
+    assert {name for card in data["atoms"] for name in card["called"]} <= {*ids[:39], "39"}
+    assert sum(text.startswith("doc-") for text in page.text) >= 5
 
 
 def test_unused_inputs_are_those_without_edges(make_model):

@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from dsae import kernels, metrics
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.config import loss_of, plain
-from dsae.data import ArraySource, check_rows, check_source, in_memory
+from dsae.data import ArraySource, check_rows, check_source, ids_of, in_memory
 from dsae.estimators import DeepSparseAutoencoder
 from dsae.metrics import METRICS
 from dsae.report import write_report
@@ -83,6 +83,9 @@ class Comparison:
         Notes on how to read the figures.
     labels : ndarray, shape (n_test,), optional
         Of the test rows, where labels came with them; the report shows the DSA's error of each.
+    ids : ndarray, shape (n_test,), optional
+        What the test rows are called, as the report calls them: their names, or the numbers in ``X`` of those that
+        were held out of it.
     """
 
     rows: list[Compared]
@@ -90,6 +93,7 @@ class Comparison:
     X_test: Any = field(repr=False)
     notes: list[str] = field(default_factory=list, repr=False)
     labels: Any = field(default=None, repr=False)
+    ids: Any = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> Compared:
         return next(row for row in self.rows if row.name == name)
@@ -131,7 +135,8 @@ class Comparison:
     def to_html(self, path: str | Path, **options: Any) -> Path:
         """Write the DSA's report with this comparison in it; ``options`` as in `dsae.report.write_report`."""
         options = {"labels": self.labels} | options
-        return write_report(path, self.models[SPARSE].model, self.X_test, comparison=self, **options)
+        rows = self.X_test if self.ids is None else ArraySource(self.X_test, ids=self.ids)
+        return write_report(path, self.models[SPARSE].model, rows, comparison=self, **options)
 
 
 def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int = 1, **params: Any) -> Comparison:
@@ -183,17 +188,19 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     if X_test is None:
         chosen = train_test_split(np.arange(len(source)), test_size=test_size, random_state=seed)
         rows, tested = (source.rows[np.asarray(some)] for some in chosen)
+        ids = ids_of(X, source)
+        ids = np.asarray(chosen[1]) if ids is None else ids[chosen[1]]
     else:
         given = in_memory("compare", X_test, missing=missing)
         check_rows("compare", given.X, source.n_features, "as many as X", finite=False)
         check_source("compare", given, source.n_features, names)
-        tested = given.rows
+        tested, ids = given.rows, ids_of(X_test, given)
     test = tested.rows
     say = Console(stderr=True, quiet=not verbose).print
     fitted = _fit_all(ArraySource(rows.rows, names), params, say)
     compared = [_measure(name, model, seconds, test, params["loss"]) for name, (model, seconds) in fitted.items()]
     models = {name: model for name, (model, _) in fitted.items()}
-    return Comparison(compared, models, test, _notes(models, params, rows.rows, test), tested.labels)
+    return Comparison(compared, models, test, _notes(models, params, rows.rows, test), tested.labels, ids)
 
 
 def _fit_all(X: ArraySource, params: dict[str, Any], say: Callable) -> dict[str, tuple[Any, float]]:

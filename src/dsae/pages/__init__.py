@@ -35,7 +35,6 @@ What a script may use
     A script is named without its ``.js``. The vendored library and ``text`` come first in every page that has one.
 """
 
-from dsae.pages._render import CSP as CSP
 from dsae.pages._render import explorer_page as explorer_page
 from dsae.pages._render import explorer_views as explorer_views
 from dsae.pages._render import render as render

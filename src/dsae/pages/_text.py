@@ -25,7 +25,7 @@ def number(value: Any) -> str:
 
 def percent(share: float | None) -> str:
     """A share of 1 in per cent."""
-    return DASH if share is None else f"{100 * share:.3g} %"
+    return DASH if share is None or not math.isfinite(share) else f"{number(100 * share)} %"
 
 
 def size(n_bytes: float | None) -> str:
@@ -54,4 +54,4 @@ def factor(ratio: float | None) -> str:
     """
     if not ratio or not math.isfinite(ratio):
         return DASH
-    return f"{max(ratio, 1 / ratio):.3g} {TIMES}"
+    return f"{number(max(ratio, 1 / ratio))} {TIMES}"

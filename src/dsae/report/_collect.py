@@ -10,10 +10,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from dsae import metrics
 from dsae.config import plain
 from dsae.data import check_rows, ids_of, in_memory
+from dsae.report._codes import Activity
 from dsae.report._pixels import find_image_shape, weight_map
 from dsae.report._samples import Samples, views
 from dsae.runtime import Runtime
@@ -21,6 +23,7 @@ from dsae.store import Model
 
 _EPOCHS_SHOWN = 400  # more than a chart has pixels for
 _ROWS_KEPT = 4096  # enough for histograms; codes of all rows would not fit in memory
+_ROWS_AT_ONCE, _VALUES_AT_ONCE = 1024, 2**24  # of rows and of codes, whichever are wider: 64 MiB
 _LABELS_SHOWN = 30  # about a screen
 _MEASURED = ("loss", "validation_loss", "density", "seconds", "samples_per_second")
 
@@ -110,13 +113,14 @@ def _labels(by_label: dict[Any, dict[str, Any]] | None) -> dict[str, Any] | None
 
 
 def _run(runtime: Runtime, rows: Any, labels: Any) -> tuple[Samples, dict[str, Any]]:
+    """The rows with the model's results on them, and all that `metrics.evaluate` measures."""
     config = runtime.config
     n, n_features = rows.shape
     threshold = metrics.firing_threshold(config.code_activation, config.n_components)
     kept = np.unique(np.linspace(0, n - 1, min(n, _ROWS_KEPT)).astype(int))  # spread over the data, which may be sorted
-    row_errors, codes = np.empty(n), np.empty((kept.size, config.n_components), np.float32)
+    row_errors, codes = np.empty(n), []
     feature_errors, n_known = np.zeros(n_features), np.zeros(n_features, np.int64)
-    fired = np.zeros(config.n_components, np.int64)
+    fired, sums, squares = (np.zeros(config.n_components, kind) for kind in (np.int64, np.float64, np.float64))
 
     def observe(start: int, x: Any, code: np.ndarray, x_hat: np.ndarray) -> None:
         stop = start + x.shape[0]
@@ -125,11 +129,14 @@ def _run(runtime: Runtime, rows: Any, labels: Any) -> tuple[Samples, dict[str, A
         feature_errors[:] += np.nansum(squared, axis=0)
         n_known[:] += (~np.isnan(squared)).sum(axis=0)
         fired[:] += (np.abs(code) > threshold).sum(axis=0)
-        here = (kept >= start) & (kept < stop)
-        codes[here] = code[kept[here] - start]
+        sums[:] += code.sum(axis=0, dtype=np.float64)
+        squares[:] += np.square(code, dtype=np.float64).sum(axis=0)
+        codes.append(sp.csr_matrix(code[kept[(kept >= start) & (kept < stop)] - start]))
 
-    measured = metrics.evaluate(runtime, rows, observe=observe, by_label=labels)
-    samples = Samples(rows, kept, codes, fired / n, threshold, row_errors, feature_errors / np.maximum(n_known, 1))
+    batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // max(n_features, config.n_components)))
+    measured = metrics.evaluate(runtime, rows, observe=observe, by_label=labels, batch_size=batch_size)
+    activity = Activity(sp.csc_matrix(sp.vstack(codes)), fired / n, sums / n, squares / n, threshold)
+    samples = Samples(rows, kept, activity, row_errors, feature_errors / np.maximum(n_known, 1))
     return samples, {**measured, "threshold": threshold}
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from html import escape
-from importlib.resources import files
+from collections.abc import Mapping
 from typing import Any
 
-from dsae.report import _sections
-from dsae.report._text import DASH, factor, novelty_tile, number, percent, size, tag
+from dsae.pages import factor, number, percent, size
+from dsae.report._figures import charts
+from dsae.report._page import page
+from dsae.report._table import comparison
 
-_SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
-    ("comparison", "Against ordinary autoencoders", _sections.comparison),
-    ("training", "Training", _sections.training),
-    ("images", "Reconstructions", _sections.images),
-    ("weights", "Weights", _sections.weights),
-    ("codes", "Codes", _sections.codes),
-    ("atoms", "What the latents stand for", _sections.atoms),
-    ("inputs", "Inputs that matter", _sections.inputs),
-    ("errors", "Where the error sits", _sections.errors),
-    ("labels", "Error by label", _sections.labels),
-    ("worst", "Worst reconstructed rows", _sections.worst),
-)
+# What a reader asks first comes first: is the code worth it, what does it stand for, where does it fail.
+_SECTIONS = {
+    "comparison": "Against ordinary autoencoders",
+    "images": "Reconstructions",
+    "atoms": "What the latents stand for",
+    "codes": "Codes",
+    "inputs": "Inputs that matter",
+    "errors": "Where the error sits",
+    "labels": "Error by label",
+    "worst": "Worst reconstructed rows",
+    "training": "Training",
+    "weights": "Weights",
+}
+_ROWS_NAMED = 5  # any few
 
 
 def render(data: dict[str, Any]) -> str:
@@ -35,41 +37,34 @@ def render(data: dict[str, Any]) -> str:
     Returns
     -------
     str
-        HTML with style, charts and images inside, without scripts or network requests.
+        HTML with style, scripts, charts and images inside, and without network requests.
 
     Examples
     --------
     >>> page = render(collect(model, X))                                                # doctest: +SKIP
     """
-    bodies = [(key, title, body(data)) for key, title, body in _SECTIONS]
-    shown = [(key, title, body) for key, title, body in bodies if body]
-    links = "".join(tag("a", escape(title), href=f"#{key}") for key, title, _ in shown)
-    sections = "".join(tag("section", tag("h2", escape(title)), body, id=key) for key, title, body in shown)
-    title = f"{number(data['n_features'])} features in {number(data['n_components'])} latents"
-    style = files("dsae.report").joinpath("style.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>dsae: {escape(title)}</title><style>{style}</style></head>"
-        f"<body><main>{_header(data, title)}{tag('nav', links)}{sections}{_footer(data)}</main></body></html>\n"
+    shown = data | {"comparison": comparison(data["comparison"]), "charts": charts(data)}
+    there = {**shown, "training": data["history"]}
+    return page(
+        "report",
+        f"dsae: {number(data['n_features'])} features in {number(data['n_components'])} latents",
+        sections=[(key, title) for key, title in _SECTIONS.items() if there.get(key, True)],
+        tiles=_tiles(data),
+        rows_named=_ROWS_NAMED,
+        are=_are,
+        **shown,
     )
 
 
-def _header(data: dict[str, Any], title: str) -> str:
-    model = data["model"]
-    widths = " → ".join(str(width) for width in model["widths"])
-    head = tag(
-        "header",
-        tag("p", "Deep sparse autoencoder", class_="kind"),
-        tag("h1", escape(title)),
-        tag("p", f"{widths} &nbsp;·&nbsp; shown on {data['n_samples']:,} rows", class_="sub"),
-    )
-    return head + tag("div", *_tiles(data), class_="tiles")
+def novelty_tile(kind: str, novelty: float | None) -> tuple[str, str, str]:
+    """The tile of a model with a sampler: how far what it draws is from single rows."""
+    return "Novelty of samples", number(novelty), f"{kind}; far below 1 is near to single rows"
 
 
-def _tiles(data: dict[str, Any]) -> list[str]:
+def _tiles(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     model, values = data["model"], data["metrics"]
     fvu, n = values["fvu"], data["n_components"]
+    held, dense = model["bytes_in_memory"], model["dense_bytes_in_memory"]
     tiles = [
         ("Weights left", percent(model["density"]), f"{model['nnz']:,} of {model['size']:,}"),
         (
@@ -78,28 +73,18 @@ def _tiles(data: dict[str, Any]) -> list[str]:
             f"squared error {number(values['squared_error_per_row'])} per row",
         ),
         *_explained(values),
-        (
-            "In memory",
-            size(model["bytes_in_memory"]),
-            f"{factor(model['bytes_in_memory'] / model['dense_bytes_in_memory'])} smaller than dense"
-            if model["bytes_in_memory"] < model["dense_bytes_in_memory"]
-            else "as a dense model",
-        ),
-        (
-            "Active latents per row",
-            number(values["mean_l0"]),
-            f"of {n:,}; {values['dead_latents']:,} never fire",
-        ),
+        ("In memory", size(held), f"{factor(held / dense)} smaller than dense" if held < dense else "as a dense model"),
+        ("Active latents per row", number(values["mean_l0"]), f"of {n:,}; {values['dead_latents']:,} never fire"),
     ]
     if data["history"]:
         seconds, rate = data["history"]["seconds"], data["history"]["samples_per_second"]
         tiles.append(("Training", _duration(seconds), f"{number(round(rate))} rows per second" if rate else ""))
     if model["sampler"]:
         tiles.append(novelty_tile(**model["sampler"]))
-    return [tag("div", f"<i>{name}</i><b>{value}</b><span>{note}</span>", class_="tile") for name, value, note in tiles]
+    return tiles
 
 
-def _explained(values: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _explained(values: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Of counts, whose squared error is that of their largest."""
     if values.get("deviance_explained") is None:
         return []
@@ -109,13 +94,9 @@ def _explained(values: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
-        return DASH
+        return number(None)
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
 
 
-def _footer(data: dict[str, Any]) -> str:
-    settings = "".join(
-        tag("tr", tag("td", escape(str(key))), tag("td", escape(str(value)))) for key, value in data["training"].items()
-    )
-    details = tag("details", "<summary>Settings it was fitted with</summary>", tag("table", settings, class_="tight"))
-    return tag("footer", tag("p", f"Written by dsae {escape(data['version'])}."), details if settings else "")
+def _are(n: int) -> str:
+    return {0: "None is", 1: "One is"}.get(n, f"{n:,} are")

@@ -1,9 +1,10 @@
-"""Views of rows: codes, reconstructions, inputs, atoms, errors."""
+"""Views of rows: reconstructions, inputs, atoms, errors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,16 @@ from dsae.data import ArraySource, extremes
 from dsae.features import Schema
 from dsae.interpret import atoms, feature_importances, top_examples
 from dsae.report import _pixels
+from dsae.report._codes import Activity, by_energy, codes_view
 from dsae.runtime import Runtime
 
 # What a reader takes in, and what keeps a page below 5 MB.
-_LATENTS_SHOWN = 32
 _CARDS_SHOWN = 24
 _FEATURES_PER_CARD = 7
 _EXAMPLES_PER_CARD = 9
 _IMAGES_SHOWN = 12
 _INPUTS_SHOWN = 20
 _WORST_SHOWN = 6
-_BINS = 30
-_TAIL = 0.005  # left out of a histogram at either end: one outlier would squash the rest
-_BARS_SHOWN = 256
 
 
 @dataclass
@@ -37,10 +35,7 @@ class Samples:
     rows : ndarray or csr_matrix of float32, shape (n_samples, n_features)
     kept : ndarray of int, shape (n_kept,)
         Rows whose codes were kept.
-    codes : ndarray of float32, shape (n_kept, n_components)
-    rates : ndarray, shape (n_components,)
-        Share of all rows in which each latent fires.
-    threshold : float
+    activity : Activity
     row_errors : ndarray, shape (n_samples,)
         Squared error of each row.
     feature_errors : ndarray, shape (n_features,)
@@ -55,9 +50,7 @@ class Samples:
 
     rows: Any
     kept: np.ndarray
-    codes: np.ndarray
-    rates: np.ndarray
-    threshold: float
+    activity: Activity
     row_errors: np.ndarray
     feature_errors: np.ndarray
     names: list[str] = field(default_factory=list)
@@ -71,7 +64,15 @@ class Samples:
 
     def called(self, rows: Any) -> list[str]:
         """What rows are called: their ids, or numbers where they have none."""
-        return [str(row if self.ids is None or self.ids[row] is None else self.ids[row]) for row in rows]
+        return [str(self._id(row)) for row in rows]
+
+    def titled(self, row: int) -> str:
+        """The same for one row by itself, where a number alone would say nothing."""
+        name = self._id(row)
+        return f"Row {name}" if isinstance(name, Integral) else str(name)
+
+    def _id(self, row: int) -> Any:
+        return row if self.ids is None or self.ids[row] is None else self.ids[row]
 
     def dense(self, chosen: np.ndarray) -> np.ndarray:
         """Some rows as an array."""
@@ -84,51 +85,15 @@ def views(runtime: Runtime, samples: Samples, others: Mapping[str, Any]) -> dict
     mean, spread = ArraySource(samples.rows).moments()
     # Table columns have units of their own; pixels share one, and so do the counts of a sparse matrix.
     mixed = samples.image_shape is None and not sp.issparse(samples.rows)
+    order = by_energy(runtime, samples.activity)
     return {
         "standardised": mixed,
-        "codes": _codes(samples),
+        "codes": codes_view(samples.activity, order),
         "images": _images(runtime, samples, others) if samples.image_shape else None,
         "inputs": _inputs(runtime, samples, mean, spread if mixed else None),
-        "atoms": _atoms(runtime, samples, spread if mixed else None),
+        "atoms": _atoms(runtime, samples, order[:_CARDS_SHOWN], spread if mixed else None),
         "errors": _errors(samples, spread),
         "worst": _worst(runtime, samples),
-    }
-
-
-def _strongest(samples: Samples) -> np.ndarray:
-    spread = samples.codes.std(axis=0, dtype=np.float64)
-    order = np.argsort(-spread, kind="stable")
-    return order[spread[order] > 0]
-
-
-def _codes(samples: Samples) -> dict[str, Any]:
-    chosen = np.sort(_strongest(samples)[:_LATENTS_SHOWN])
-    spread = samples.codes.std(axis=0, dtype=np.float64)
-    # Codes without zeros fire in every row: bars of equal height would say nothing, spreads do.
-    silent = samples.rates.min() == samples.rates.max() == 1
-    bars = spread if silent else samples.rates
-    return {
-        "latents": [_latent(samples, int(latent)) for latent in chosen],
-        "n_rows": samples.kept.size,
-        "always": bool(silent),
-        "bars": np.sort(bars)[::-1][np.unique(np.linspace(0, bars.size - 1, _BARS_SHOWN).astype(int))],
-    }
-
-
-def _latent(samples: Samples, latent: int) -> dict[str, Any]:
-    values = samples.codes[:, latent].astype(np.float64)
-    # A spike of exact zeros would flatten everything else.
-    shown = values[values != 0] if samples.threshold == 0 and (values == 0).mean() > 0.02 else values
-    low, high = np.quantile(shown, [_TAIL, 1 - _TAIL])
-    counts, edges = np.histogram(shown, bins=_BINS, range=(low, high))
-    width = edges[-1] - edges[0]
-    return {
-        "latent": latent,
-        "rate": samples.rates[latent],
-        "low": edges[0],
-        "high": edges[-1],
-        "zero": -edges[0] / width if width > 0 else None,
-        "counts": counts,
     }
 
 
@@ -173,14 +138,9 @@ def _inputs(runtime: Runtime, samples: Samples, mean: np.ndarray, spread: np.nda
     }
 
 
-def _atoms(runtime: Runtime, samples: Samples, spread: np.ndarray | None) -> list[dict[str, Any]]:
-    chosen = _strongest(samples)[:_CARDS_SHOWN]
-    responses = atoms(
-        runtime,
-        latents=chosen,
-        base=samples.codes.mean(axis=0, dtype=np.float64),
-        step=samples.codes.std(axis=0, dtype=np.float64),
-    ).astype(np.float64)
+def _atoms(runtime: Runtime, samples: Samples, chosen: np.ndarray, spread: np.ndarray | None) -> list[dict[str, Any]]:
+    activity = samples.activity
+    responses = atoms(runtime, latents=chosen, base=activity.means, step=activity.spreads).astype(np.float64)
     if spread is not None:
         responses = np.where(spread > 0, responses / np.where(spread > 0, spread, 1), 0)
     examples = top_examples(runtime, samples.rows, n_examples=_EXAMPLES_PER_CARD, latents=chosen).rows
@@ -191,7 +151,7 @@ def _card(samples: Samples, latent: int, response: np.ndarray, examples: np.ndar
     order = np.argsort(-np.abs(response), kind="stable")[:_FEATURES_PER_CARD]
     card: dict[str, Any] = {
         "latent": latent,
-        "rate": samples.rates[latent],
+        "rate": samples.activity.rates[latent],
         "features": [{"name": samples.names[j], "value": response[j]} for j in order],
         "rows": examples,
         "called": samples.called(examples),
@@ -245,7 +205,7 @@ def _worst_row(samples: Samples, row: int, x: np.ndarray, x_hat: np.ndarray) -> 
     mean = samples.row_errors.mean()
     view: dict[str, Any] = {
         "row": row,
-        "called": f"Row {row}" if samples.ids is None else samples.called([row])[0],
+        "called": samples.titled(row),
         "error": samples.row_errors[row],
         "times": samples.row_errors[row] / mean if mean > 0 else None,
         "features": [

@@ -1,53 +1,48 @@
-"""The comparison as a table, with a few ratios and notes."""
+"""The comparison as cells of text, with a few ratios and notes."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dsae.metrics import METRICS, Metric
-from dsae.report._text import factor, number, percent, size, tag
+from dsae.pages import factor, number, percent, size
 
 _FORMS = {"number": number, "percent": percent, "bytes": size}
 
 
-def comparison(data: dict[str, Any]) -> str:
-    """The table of all models, if there is one."""
-    given = data["comparison"]
+def comparison(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the section shows: the table of all models, if there is one, with ratios as tiles above it."""
     if not given:
-        return ""
+        return None
     rows = given["rows"]
-    labelled = [metric for metric in METRICS.values() if metric.label]
-    columns = [metric for metric in labelled if any(row.get(metric.name) is not None for row in rows)]
-    head = "".join(tag("th", escape(str(name))) for name in ("Model", *(metric.label for metric in columns)))
-    lines = "".join(_line(row, rows, columns) for row in rows)
-    text = (
-        "All autoencoders have the same rows, epochs, batch size, learning rate and seed. The dense twin is the same "
-        "network with all its weights; the narrow twin is dense and just narrow enough to have as many parameters as "
-        "the sparse model; PCA is the linear code of the same width. Best values are green."
-    )
-    notes = "".join(tag("p", escape(str(note))) for note in given.get("notes", []))
-    return (
-        tag("p", text, class_="lead")
-        + tag("div", *_tiles(given.get("ratios", {})), class_="tiles small-tiles")
-        + tag("div", tag("table", tag("tr", head), lines), class_="scroll")
-        + (tag("div", notes, class_="note") if notes else "")
-    )
+    columns = [
+        metric for metric in METRICS.values() if metric.label and any(row.get(metric.name) is not None for row in rows)
+    ]
+    return {
+        "labels": [metric.label for metric in columns],
+        "rows": [
+            {
+                "name": str(row["name"]),
+                "own": row["name"] == "DSA",
+                "widths": row.get("widths") or [],
+                "cells": [_cell(row, rows, metric) for metric in columns],
+            }
+            for row in rows
+        ],
+        "tiles": _tiles(given.get("ratios", {})),
+        "notes": [str(note) for note in given.get("notes", [])],
+    }
 
 
-def _line(row: dict[str, Any], rows: list[dict[str, Any]], columns: list[Metric]) -> str:
-    widths = "–".join(str(width) for width in row.get("widths") or [])
-    cells = [tag("td", escape(str(row["name"])), tag("small", escape(widths)))]
-    for metric in columns:
-        value = row.get(metric.name)
-        values = [other[metric.name] for other in rows if other.get(metric.name) is not None]
-        best = metric.better and value is not None and value == {"lower": min, "higher": max}[metric.better](values)
-        shown = _FORMS[metric.form](value)
-        cells.append(tag("td", shown, class_="best") if best else tag("td", shown))
-    return tag("tr", *cells, class_="own") if row["name"] == "DSA" else tag("tr", *cells)
+def _cell(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], metric: Metric) -> dict[str, Any]:
+    value = row.get(metric.name)
+    values = [other[metric.name] for other in rows if other.get(metric.name) is not None]
+    best = metric.better and value is not None and value == {"lower": min, "higher": max}[metric.better](values)
+    return {"text": _FORMS[metric.form](value), "best": bool(best)}
 
 
-def _tiles(ratios: dict[str, dict[str, float | None]]) -> list[str]:
+def _tiles(ratios: Mapping[str, Mapping[str, float | None]]) -> list[tuple[str, str, str]]:
     tiles = [
         _tile("Squared error", values.get("squared_error_per_row"), "the error of", "less error than", twin)
         for twin, values in ratios.items()
@@ -63,9 +58,7 @@ def _tiles(ratios: dict[str, dict[str, float | None]]) -> list[str]:
     return [tile for tile in tiles if tile]
 
 
-def _tile(title: str, ratio: float | None, more: str, less: str, other: str) -> str:
+def _tile(title: str, ratio: float | None, more: str, less: str, other: str) -> tuple[str, str, str] | None:
     if not ratio:
-        return ""
-    than = escape(other if other.isupper() else f"the {other}")
-    note = f"{more if ratio >= 1 else less} {than}"
-    return tag("div", f"<i>{title}</i><b>{factor(ratio)}</b><span>{note}</span>", class_="tile")
+        return None
+    return title, factor(ratio), f"{more if ratio >= 1 else less} {other if other.isupper() else f'the {other}'}"

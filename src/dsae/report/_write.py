@@ -23,7 +23,7 @@ def write_report(
 ) -> Path:
     """Write one self-contained HTML file about a model and its results on ``X``.
 
-    The file is below 5 MB for any model, without scripts or network requests.
+    The file is below 5 MB for any model, without network requests.
 
     Parameters
     ----------

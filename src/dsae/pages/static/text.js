@@ -32,7 +32,7 @@ var dsae = { html: htmPreact.html, h: htmPreact.h };
   }
 
   function factor(ratio) {
-    return ratio && isFinite(ratio) ? Number(Math.max(ratio, 1 / ratio).toPrecision(3)) + " \u00d7" : DASH;
+    return ratio && isFinite(ratio) ? number(Math.max(ratio, 1 / ratio)) + " \u00d7" : DASH;
   }
 
   // "1 row", "2 rows"; count(0, ...) says "no rows".

@@ -1,0 +1,70 @@
+"""Pages as a browser shows them, opened from files; any error in them and any request to elsewhere fails the test."""
+
+import os
+import shutil
+
+import pytest
+
+WIDE, NARROW = (1400, 1000), (390, 844)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window. DSAE_BROWSER=required makes a machine without one fail instead of skip."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        message = "There is no chromium on the PATH to open pages in; apt-get install chromium."
+        if os.environ.get("DSAE_BROWSER") == "required":
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    # A container's root has no sandbox.
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=flags)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Open a file, ``opened(path, hash="", size=WIDE, dark=False)``, and watch it until the test ends."""
+    contexts, faults = [], []
+
+    def open_page(path, hash="", size=WIDE, dark=False):
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda asked: faults.append(asked.url) if not is_local(asked.url) else None)
+        page.on("requestfailed", lambda asked: faults.append(f"failed: {asked.url}"))
+        page.goto(path.resolve().as_uri() + hash)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def is_local(url):
+    return url.startswith(("file:///", "data:", "blob:"))
+
+
+def overflow(page):
+    """By how many pixels the page is wider than its window."""
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def lightness(page, of):
+    """Of the page's ``background-color`` or ``color``, 0 for black and 1 for white."""
+    text = page.evaluate("name => getComputedStyle(document.body).getPropertyValue(name)", of)
+    return sum(map(int, text[text.index("(") + 1 : -1].split(",")[:3])) / 765
