@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -71,7 +72,7 @@ def render(
     made = page.render(
         title=title,
         policy=CSP.format(hashes=hashes),
-        style=Markup(_read("static/style.css")),
+        style=Markup(_flush(_read("static/style.css"))),
         scripts=[Markup(text) for text in texts],
         data=None if data is None else _json(data),
         shards={name: _base64(name, text) for name, text in (shards or {}).items()},
@@ -127,7 +128,12 @@ def _script(name: str) -> str:
         raise ValueError(
             f"[render] {name}.js cannot stand inside a page: it holds '</script' or '<!--'. Split the text."
         )
-    return text
+    return _flush(text)
+
+
+def _flush(text: str) -> str:
+    """Without indentation, a tenth of what a page of scripts weighs."""
+    return re.sub(r"\n +", "\n", text)
 
 
 def _json(data: Any) -> Markup:

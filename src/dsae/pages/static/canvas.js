@@ -107,7 +107,7 @@
         var cx = Math.round(at.x(props.x[i]) * ratio), cy = Math.round(at.y(props.y[i]) * ratio);
         for (var y = Math.max(cy - r, 0); y <= Math.min(cy + r, H - 1); y++) {
           for (var x = Math.max(cx - r, 0); x <= Math.min(cx + r, W - 1); x++) {
-            if (r > 1 && (x - cx) * (x - cx) + (y - cy) * (y - cy) > r * r + 1) continue;
+            if (r > 1 && (x - cx) * (x - cx) + (y - cy) * (y - cy) > r * r + 0.8 * r) continue;
             var p = 4 * (y * W + x);
             data[p] = ink[0]; data[p + 1] = ink[1]; data[p + 2] = ink[2]; data[p + 3] = Math.max(data[p + 3], Math.min(data[p + 3] + (soft ? 120 : 205), 255));
           }

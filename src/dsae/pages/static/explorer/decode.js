@@ -59,6 +59,12 @@
     return [low, high];
   }
 
+  // What black and white stand for in the pictures of a modality.
+  function levels(modality, values) {
+    return modality.low < modality.high ? [modality.low, modality.high] : rangeOf(values);
+  }
+
+  dsae.levels = levels;
   dsae.decoded = decoded;
   dsae.errorOf = errorOf;
   dsae.changed = changed;

@@ -152,7 +152,7 @@
     var pictures = dsae.index.modalities.filter(function (m) { return dsae.pixels(m, made.before); });
     var error = dsae.errorOf(row, made.after), was = dsae.errorOf(row, made.before);
     return html`${pictures.map(function (m) {
-      var before = dsae.pixels(m, made.before), after = dsae.pixels(m, made.after), range = dsae.rangeOf(before);
+      var before = dsae.pixels(m, made.before), after = dsae.pixels(m, made.after), range = dsae.levels(m, before);
       var original = dsae.pictureOf(row, m);
       return html`<div class="three">${original ? html`<figure><${dsae.Pixels} modality=${m} values=${original.x} title="input"/><figcaption>input</figcaption></figure>` : null}
         <figure><${dsae.Picture} values=${before} shape=${m.shape} palette=${dsae.paletteOf(m)} low=${range[0]} high=${range[1]} title="before"/><figcaption>before</figcaption></figure>

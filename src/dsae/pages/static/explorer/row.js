@@ -50,7 +50,7 @@
       ${dsae.index.modalities.map(function (m) {
         var after = dsae.pixels(m, made.after);
         if (!after) return null;
-        var before = dsae.pixels(m, made.before), range = dsae.rangeOf(before);
+        var before = dsae.pixels(m, made.before), range = dsae.levels(m, before);
         return html`<div class="three"><figure><${dsae.Picture} values=${before} shape=${m.shape} palette=${dsae.paletteOf(m)} low=${range[0]} high=${range[1]} title="with"/><figcaption>with</figcaption></figure>
           <figure><${dsae.Picture} values=${after} shape=${m.shape} palette=${dsae.paletteOf(m)} low=${range[0]} high=${range[1]} title="without"/><figcaption>without</figcaption></figure></div>`;
       })}
