@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := .venv-bench
+INTEROP := .venv-interop
 NUMERICAL := tests/runtime tests/ops tests/nn tests/shrink/test_revive.py tests/shrink/test_shrinkers.py \
 	tests/train/test_sparse_input.py tests/contract/test_docs.py::test_the_guide_runs_as_written
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(wildcard csrc/*.[ch]pp csrc/bindings/*.[ch]pp)
@@ -16,7 +17,7 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: lake demo demo-joint test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks clean formats fuzz serving
+.PHONY: lake demo demo-joint test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks clean formats fuzz serving interop
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -59,6 +60,17 @@ docs: $(STAMP)
 # A small file of each format by the tool that usually writes it: fitted, encoded, read back; the table of docs/user/formats.md.
 formats: $(STAMP)
 	$(BIN)/python -W ignore -m tests.data.formats docs/user/formats.md
+
+# Models to the real SAELens, sparsify, dictionary_learning and sentence-transformers, and from them; the tables of
+# docs/user/interop.md.
+interop: $(STAMP) $(INTEROP)/.installed
+	$(BIN)/python -W ignore -m tests.interop.real $(INTEROP)/bin/python docs/user/interop.md
+
+$(INTEROP)/.installed: benchmarks/constraints.txt
+	$(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet -c benchmarks/constraints.txt torch==2.13.0 sae-lens eai-sparsify \
+		dictionary-learning sentence-transformers
+	touch $@
 
 # Thousands of damaged files of each format, models and encoders; `make fuzz N=20000` makes more.
 N ?= 1000
@@ -168,4 +180,4 @@ $(STAMP): $(NATIVE) $(MODULES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) build demo demo-joint
+	rm -rf $(VENV) $(BENCH) $(INTEROP) build demo demo-joint

@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -43,6 +44,8 @@ COMMANDS = {
     "compare": "_compare",
     "report": "_compare",
     "push": "_push",
+    "export": "_exchange",
+    "import": "_exchange",
     "info": "_info",
 }
 
@@ -61,7 +64,8 @@ class _Commands(click.Group):
             hint = did_you_mean(cmd_name, COMMANDS)
             raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
         # Only the module of the command that runs, so that most of them start without torch.
-        return getattr(import_module(f"dsae.cli.{COMMANDS[cmd_name]}"), cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_") + "_" * iskeyword(cmd_name)
+        return getattr(import_module(f"dsae.cli.{COMMANDS[cmd_name]}"), name)
 
 
 @click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

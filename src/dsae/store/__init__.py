@@ -4,6 +4,8 @@ from dsae.store._commit import Committed as Committed
 from dsae.store._commit import commit as commit
 from dsae.store._commit import committed as committed
 from dsae.store._commit import holds_only as holds_only
+from dsae.store._commit import parse_json as parse_json
+from dsae.store._commit import read_text as read_text
 from dsae.store._header import FORMAT_VERSION as FORMAT_VERSION
 from dsae.store._hub import fetched as fetched
 from dsae.store._hub import push as push
