@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from keyword import iskeyword
+from typing import Any
 
 import click
 
@@ -72,7 +73,7 @@ class _Commands(click.Group):
 @click.version_option(dsae.__version__, prog_name="dsae")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_obj
-def cli(state: dict[str, bool], debug: bool) -> None:
+def cli(state: dict[str, Any], debug: bool) -> None:
     """Deep sparse autoencoders: train them, use them, compare them, explain them."""
     state["debug"] = debug
 
@@ -95,7 +96,7 @@ def run(args: Sequence[str] | None = None) -> int:
     int
         0 success, 1 the work failed, 2 wrong usage or bad input, 130 interrupted.
     """
-    state = {"debug": False}
+    state: dict[str, Any] = {"debug": False, "args": list(sys.argv[1:] if args is None else args)}
     with _short_warnings():
         try:
             result = cli.main(args, prog_name="dsae", standalone_mode=False, obj=state)
@@ -119,7 +120,8 @@ def _explain(error: Exception) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    click.echo(f"dsae: {_one_line(error)}", err=True)
+    if not (getattr(error, "together", False) and os.environ.get("RANK", "0") != "0"):  # rank 0 says it for all
+        click.echo(f"dsae: {_one_line(error)}", err=True)
     misuse = (ValueError, TypeError, FileNotFoundError, click.ClickException)  # what the caller can mend
     return MISUSED if isinstance(error, misuse) else FAILED
 

@@ -12,6 +12,7 @@ from dsae.cli._beside import target_of, target_option, weight_option, weights_of
 from dsae.cli._files import file_options, other_rows, table_option, training_rows
 from dsae.cli._options import OneOf, fit_options, settings
 from dsae.cli._output import show
+from dsae.cli._processes import process_options, rank_of, restarted, start
 from dsae.cli._sample import KINDS, check_sampler, with_sampler
 from dsae.cli._several import NAMES as SEVERAL
 from dsae.cli._several import fit_several, refuse_several, several_options
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dsae.runtime import Runtime
 
 _KEPT = ("mse", "fvu")  # metrics saved with the model
+INTERRUPTED = 130  # as a shell has it
 
 
 @click.command()
@@ -48,6 +50,7 @@ _KEPT = ("mse", "fvu")  # metrics saved with the model
 )
 @click.option("--resume", is_flag=True, help="Continue from MODEL.checkpoint, with the same data and parameters.")
 @several_options
+@process_options
 @fit_options
 def fit(
     data: str,
@@ -62,9 +65,11 @@ def fit(
     reading: dict[str, Any],
     checkpoint_every: float | None,
     resume: bool,
+    distributed: bool,
+    processes: int | None,
     config: str | None,
     **given: Any,
-) -> None:
+) -> int | None:
     """Train a deep sparse autoencoder on the rows in DATA, a file or a folder of files.
 
     Of rows of several modalities, as dsae prepare writes them, MODEL has one code (MultimodalAutoencoder).
@@ -78,8 +83,14 @@ def fit(
     --checkpoint-every (or --resume, which implies every 10 minutes), the same command with --resume continues from
     there, also after a crash, and ends with the same weights as an uninterrupted run.
 
+    With --processes, as many of them train together; on several machines start them by torchrun with --distributed.
+    With checkpoints, they start again from the newest if one is lost.
+
     MODEL is written before it is evaluated, and again with the results.
     """
+    if processes is not None and not distributed:
+        return start(processes, data, resume or checkpoint_every is not None)
+    rank = rank_of(distributed)
     from dsae import store
     from dsae.data import gives_parts, with_beside
     from dsae.runtime import Runtime
@@ -94,14 +105,16 @@ def fit(
     joint = gives_parts(source)
     (store.check_joint_target if joint else store.check_target)(output)  # what is in the way must not cost a training
     if resume or checkpoint_every is not None:
-        parameters |= _kept(output, checkpoint_every, resume)
+        parameters |= _kept(output, checkpoint_every, resume or restarted(), rank)
+    if distributed:
+        parameters |= {"distributed": True, "verbose": 0 if rank else parameters["verbose"]}
     if joint:
         if target is not None or weights is not None:
             raise ValueError("--target and --sample-weight are for rows of one table; DATA has several modalities.")
         files = {"test": test, "validation": validation}
         opened = {name: training_rows(file, reading, False, {})[0] for name, file in files.items() if file is not None}
-        fit_several(source, opened, output, parameters, several, as_json, sampler)
-        return
+        fit_several(source, opened, output, parameters, several, as_json, sampler, rank)
+        return None
     refuse_several(several)
     # before training, so that a bad file of test rows costs no model
     others = {
@@ -113,6 +126,8 @@ def fit(
     aim = None if target is None else target_of(rows, target, reading)
     dsa = _fitted(rows, others.get("validation"), parameters, {"target": aim, "sample_weight": weights})
     seconds, interrupted = dsa.fit_time_, dsa.interrupted_
+    if rank:
+        return INTERRUPTED if interrupted else None
     runtime = Runtime(replace(dsa.runtime_.model, table=schema))
     runtime.model.metrics["fit_seconds"] = plain(seconds)
     runtime.save(output)  # evaluation may fail, or be interrupted
@@ -130,6 +145,7 @@ def fit(
         if "checkpoint" in parameters:
             click.echo("dsae: continue with the same command and --resume", err=True)
         raise click.Abort
+    return None
 
 
 def _check_alone(table: bool, test: str | None, validation: str | None) -> None:
@@ -144,13 +160,13 @@ def _check_alone(table: bool, test: str | None, validation: str | None) -> None:
             )
 
 
-def _kept(output: str, every: float | None, resume: bool) -> dict[str, Any]:
+def _kept(output: str, every: float | None, resume: bool, rank: int) -> dict[str, Any]:
     """Parameters that make the estimator write checkpoints beside the model, or resume from them."""
     folder = Path(output).resolve()
     folder = folder.with_name(f"{folder.name}.checkpoint")
     if folder.exists() and not resume:
         raise ValueError(f"{folder} holds an unfinished run. Continue with --resume, or remove it to start again.")
-    if resume and not folder.exists():
+    if resume and not rank and not folder.exists():
         click.echo(f"dsae: there is no {folder} to resume; starting from the beginning", err=True)
     return {"checkpoint": str(folder)} | ({} if every is None else {"checkpoint_every": every})
 

@@ -89,9 +89,9 @@ class Parameter(NamedTuple):
 
 
 _ESTIMATOR = "_autoencoder.py", "DeepSparseAutoencoder"
-# A command fits once and starts from an earlier model with --init; `dsae encode` has --sparse; --resume and
-# --checkpoint-every are options of `dsae fit` alone.
-_NOT_OPTIONS = ("self", "warm_start", "sparse_output", "checkpoint", "checkpoint_every")
+# A command fits once and starts from an earlier model with --init; `dsae encode` has --sparse; --resume,
+# --checkpoint-every and --distributed are options of `dsae fit` alone.
+_NOT_OPTIONS = ("self", "warm_start", "sparse_output", "checkpoint", "checkpoint_every", "distributed")
 _DEFAULTS = {"verbose": 1}
 _TYPES: dict[str, Any] = {
     "int": int,

@@ -92,6 +92,7 @@ def fit_several(
     several: Mapping[str, Any],
     as_json: bool,
     sampler: str | None = None,
+    rank: int = 0,
 ) -> None:
     """Train on prepared rows, write the model, evaluate it, and write it again with the results and a sampler."""
     checkpoints = None
@@ -102,6 +103,8 @@ def fit_several(
         parameters["checkpoint"] = checkpoints
     mm = estimator_of(parameters, several)
     mm.fit(source, validation=others.get("validation"))
+    if rank:  # rank 0 writes
+        return
     mm.save(output)  # evaluation may fail, or be interrupted
     if checkpoints is not None and not mm.interrupted_:
         checkpoints.remove()

@@ -155,6 +155,9 @@ class DeepSparseAutoencoder(SamplingMixin, TrainableAutoencoder):
         when the model is saved, say.
     checkpoint_every : float
         Minutes between checkpoints. One is also written on Ctrl-C and on SIGTERM.
+    distributed : bool
+        Whether `fit` is one of several processes that train together, as torchrun starts them. ``batch_size`` rows are
+        divided among them, and each ends with the same model; docs/user/cluster.md.
 
     Attributes
     ----------
@@ -232,6 +235,7 @@ class DeepSparseAutoencoder(SamplingMixin, TrainableAutoencoder):
         sparse_output: bool = False,
         checkpoint: Any = None,
         checkpoint_every: float = 10.0,
+        distributed: bool = False,
     ) -> None:
         self._assign(locals())
 

@@ -13,15 +13,15 @@ from dsae.config import did_you_mean
 GIVEN = "given"
 """Where a model folder keeps them among what it tells of training."""
 
-# Where a fit reads and writes is for the one who runs it to say, not for the folder of a model.
-_NOT_KEPT = ("init", "checkpoint")
+# Where a fit reads and writes, and who takes part, is for the one who runs it to say, not for the folder of a model.
+_NOT_KEPT = ("init", "checkpoint", "distributed")
 
 
 def kept(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as they were given, as JSON can hold them.
 
-    Left out are ``init`` and ``checkpoint``, and objects that are no numbers, texts, sequences or mappings of these,
-    such as a random generator.
+    Left out are ``init``, ``checkpoint`` and ``distributed``, and objects that are no numbers, texts, sequences or
+    mappings of these, such as a random generator.
 
     Examples
     --------

@@ -16,6 +16,7 @@ from dsae.config import TrainConfig, loss_of, plain, true_or_false
 from dsae.data import JointSource, called
 from dsae.estimators._base import refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
+from dsae.estimators._distributed import among_ranks, refuse_distributed
 from dsae.estimators._modalities import Modalities, configure_joint
 from dsae.estimators._multimodal_fitted import FittedMultimodal, described_architecture, joint_attributes
 from dsae.estimators._resumable import Resumable
@@ -83,6 +84,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
     warm_start : bool
     checkpoint : str, Path or dsae.train.Checkpoints, optional
     checkpoint_every : float
+    distributed : bool
         As in `DeepSparseAutoencoder`.
 
     Attributes
@@ -154,10 +156,12 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         warm_start: bool = False,
         checkpoint: Any = None,
         checkpoint_every: float = 10.0,
+        distributed: bool = False,
     ) -> None:
         self._assign(locals())
 
     @with_callbacks
+    @among_ranks
     def fit(
         self,
         X: Any,
@@ -221,6 +225,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         seed = self._seed()
         if checkpoints is not None and self.random_state is None:
             seed = checkpoints.seed(seed)
+        seed = train.of_rank_0(seed)
         result = train.fit_joint(
             source, config, settings, start, seed, self.verbose, checkpoints, self.device, held_out, events
         )
@@ -261,6 +266,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         self
         """
         refuse_unknown("partial_fit", unknown)
+        refuse_distributed(self)
         begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
         train = trainer()
         modalities = Modalities(self.modalities)

@@ -14,6 +14,7 @@ from dsae.config import AutoencoderConfig, TrainConfig, loss_of
 from dsae.data import with_beside
 from dsae.estimators._base import column_names, refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
+from dsae.estimators._distributed import among_ranks, refuse_distributed
 from dsae.estimators._fitted import FittedAutoencoder
 from dsae.estimators._kept import GIVEN, kept
 from dsae.estimators._parameters import configure
@@ -45,6 +46,7 @@ class TrainableAutoencoder(CallbackSupportMixin, Resumable, FittedAutoencoder):
     _measures_importance = True
 
     @with_callbacks
+    @among_ranks
     def fit(
         self,
         X: Any,
@@ -125,7 +127,7 @@ class TrainableAutoencoder(CallbackSupportMixin, Resumable, FittedAutoencoder):
         train = trainer()
         given = self._parameters(self.warm_start and hasattr(self, "runtime_"))
         source, given = rows_or_rounds(X, n_steps, given)
-        source = with_beside("fit", source, target, sample_weight)
+        source = train.shared_source(with_beside("fit", source, target, sample_weight))
         names, target_names = column_names(X, source), names_of_target(target)
         check_known(source, names, self.missing)
         model_config, train_config = configure(given, source)
@@ -144,10 +146,12 @@ class TrainableAutoencoder(CallbackSupportMixin, Resumable, FittedAutoencoder):
 
         hooks = (on_epoch, on_step, every)
         events = FitEvents(self, X, train_config.max_iter, lambda result: fitted_attributes(described(result)), *hooks)
-        held_out = None if validation is None else validation_rows(validation, source, names, self.missing, loss)
+        held_out = None
+        if validation is not None:
+            held_out = train.shared_source(validation_rows(validation, source, names, self.missing, loss))
         checkpoints = self._checkpoints(train)
         # A resumed run has the seed of the one that was stopped, even where none was set.
-        seed = self._seed() if checkpoints is None else self._kept_seed(checkpoints)
+        seed = train.of_rank_0(self._seed() if checkpoints is None else self._kept_seed(checkpoints))
         settings = (start, seed, self.verbose, checkpoints, self.device)
         result = train.fit_rows(
             source, model_config, train_config, *settings, held_out, events, self._measures_importance
@@ -224,6 +228,7 @@ class TrainableAutoencoder(CallbackSupportMixin, Resumable, FittedAutoencoder):
         (3, 0.3)
         """
         refuse_unknown("partial_fit", unknown)
+        refuse_distributed(self)
         begun, fitted = time.perf_counter(), hasattr(self, "runtime_")
         train = trainer()
         source = with_beside("partial_fit", training_rows("partial_fit", X, self.missing), target, sample_weight)

@@ -90,14 +90,21 @@ class CodeActivity:
         if not codes.shape[0]:
             return
         fired = np.abs(codes) > self.threshold
-        low, high = codes.min(axis=0), codes.max(axis=0)
         l0 = np.bincount(fired.sum(axis=1), minlength=codes.shape[1] + 1)
+        self._join(codes.shape[0], fired.sum(axis=0), l0, codes.min(axis=0), codes.max(axis=0))
+
+    def add(self, other: CodeActivity) -> None:
+        """Add the codes that another one has seen, of the same width."""
+        if other.n_samples:
+            self._join(other.n_samples, other._fired, other._l0, other._low, other._high)
+
+    def _join(self, n: int, fired: np.ndarray, l0: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         if self.n_samples:
-            self._fired, self._l0 = self._fired + fired.sum(axis=0), self._l0 + l0
+            self._fired, self._l0 = self._fired + fired, self._l0 + l0
             self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
         else:
-            self._fired, self._l0, self._low, self._high = fired.sum(axis=0), l0, low, high
-        self.n_samples += codes.shape[0]
+            self._fired, self._l0, self._low, self._high = fired, l0, low, high
+        self.n_samples += n
 
     @property
     def rates(self) -> np.ndarray:

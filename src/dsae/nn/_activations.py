@@ -166,8 +166,11 @@ class BatchTopK(SparseActivation):
         n_rows = n_rows or (z.shape[0] if z.ndim == 2 else z.shape[0] * z.shape[2])
         # Without the lanes of the last panel that hold no row.
         candidates = z.detach() if z.ndim == 2 else z.detach().transpose(1, 2).reshape(-1, z.shape[1])[:n_rows]
-        kept = candidates.flatten().topk(min(self.k * n_rows, candidates.numel()), sorted=False).values
-        smallest = kept.min().clamp(min=0)
+        if ops.ranks().size > 1:
+            smallest = ops.kth_over_ranks(candidates, self.k, n_rows)
+        else:
+            kept = candidates.flatten().topk(min(self.k * n_rows, candidates.numel()), sorted=False).values
+            smallest = kept.min().clamp(min=0)
         self._follow(smallest)
         code = z * ((z >= smallest) & (z > 0))
         return code
@@ -181,7 +184,10 @@ class BatchTopK(SparseActivation):
         """Those that live."""
         if not self.training:
             return ops.above(z, self.threshold)
-        smallest = np.float32(ops.kth_of_all(z, min(self.k * z.shape[0], z.numel())))
+        if ops.ranks().size > 1:
+            smallest = np.float32(ops.kth_over_ranks(z, self.k, z.shape[0]).item())
+        else:
+            smallest = np.float32(ops.kth_of_all(z, min(self.k * z.shape[0], z.numel())))
         self._follow(self.threshold.new_tensor(smallest))
         # `above` is strict, and the smallest itself belongs to the code.
         below = np.nextafter(smallest, np.float32(-1)) if smallest > 0 else smallest

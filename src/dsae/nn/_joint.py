@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -33,12 +33,26 @@ class JointGiven:
     keep : mapping of str to Tensor of float32, shape (rows of the part,)
         1 for the rows whose code the modality is part of in this step, 0 for the others.
     n_rows : int
+    names : tuple of str
+        All modalities of the model.
+    shares : mapping of str to float, optional
+        What the mean loss of each counts for; by default all that the batch has count the same.
     """
 
     parts: Mapping[str, Given]
     rows: Mapping[str, Tensor]
     keep: Mapping[str, Tensor]
     n_rows: int
+    names: tuple[str, ...] = ()
+    shares: Mapping[str, float] | None = None
+
+    def weighed(self, factor: float, name: str) -> float:
+        """What the mean loss of a modality that the batch has is multiplied by, if that is ``factor`` alone."""
+        return factor / len(self.parts) if self.shares is None else factor * self.shares[name]
+
+    def with_shares(self, shares: Mapping[str, float]) -> JointGiven:
+        """The same batch, whose modalities count for other shares."""
+        return replace(self, shares=shares)
 
     @property
     def kind(self) -> type:
@@ -177,7 +191,9 @@ class JointTrace:
 
     def loss(self, kind: str | None = None) -> Tensor:
         """The mean over the modalities that the batch has, each times its factor."""
-        factors = self.model.factors
+        factors, given = self.model.factors, self.given
+        if given.shares is not None:
+            return torch.stack([given.weighed(factors[name], name) * loss for name, loss in self.losses.items()]).sum()
         return torch.stack([factors[name] * loss for name, loss in self.losses.items()]).sum() / len(self.losses)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,14 @@ from dsae.nn._linear import SparseLinear
 from dsae.ops import Code, Given, Panels, PreCode, SparseRows
 
 _VALUES_AT_ONCE = 1 << 24  # 64 MiB; whole batches of a million features took 6.1 GB (docs/design/sparse_input.md)
+
+
+class Fired(NamedTuple):
+    """Which latents are not zero in every row, the number of rows, and that of all latents that fire in them."""
+
+    latents: Tensor
+    n_rows: int
+    n_latents: int
 
 
 @dataclass(frozen=True)
@@ -98,10 +107,29 @@ class Trace:
 
     @property
     def variance(self) -> Tensor:
-        """Mean over the features of the target's variance."""
+        """Mean over the features of the target's variance, of the rows of all ranks."""
+        if ops.ranks().size > 1:
+            return self._like.new_tensor(ops.variance_over_ranks(self.aim))
         if isinstance(self.aim, SparseRows):
             return self._like.new_tensor(self.aim.variance())
         return self.aim.var(0, correction=0).mean()
+
+    @cached_property
+    def fired(self) -> Fired:
+        """What the code has done, over the rows of all ranks."""
+        code, world = self.hidden[-1], ops.ranks()
+        if isinstance(code, Code):
+            at, on = code.fired(), torch.zeros(code.shape[1], dtype=torch.bool)
+            on[torch.from_numpy(at).long()] = True
+            n_latents = at.size
+        else:
+            each = self.rows(code).detach() != 0
+            on, n_latents = each.any(0), int(each.sum())
+        if world.size == 1:
+            return Fired(on, self.n_rows, n_latents)
+        counts = torch.cat([on.long(), on.new_tensor([self.n_rows, n_latents], dtype=torch.int64)])
+        world.sum(counts.zero_() if world.void else counts)
+        return Fired(counts[:-2] > 0, *map(int, counts[-2:].tolist()))
 
     def like_input(self, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor | Panels:
         """``draw`` called with the shape of the densified input; panels if the input is to be packed."""

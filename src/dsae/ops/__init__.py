@@ -50,8 +50,15 @@ from dsae.ops._native import csr_sddmm_by_input as csr_sddmm_by_input
 from dsae.ops._native import empty as empty
 from dsae.ops._native import from_input as from_input
 from dsae.ops._native import spread as spread
+from dsae.ops._ranks import Alone as Alone
+from dsae.ops._ranks import among as among
+from dsae.ops._ranks import kth_over_ranks as kth_over_ranks
+from dsae.ops._ranks import mean_over_ranks as mean_over_ranks
+from dsae.ops._ranks import ranks as ranks
+from dsae.ops._ranks import variance_over_ranks as variance_over_ranks
 from dsae.ops._rows import Panels as Panels
 from dsae.ops._rows import SparseRows as SparseRows
+from dsae.ops._rows import hardly_sparse as hardly_sparse
 from dsae.ops._rows import on_features as on_features
 from dsae.ops._rows import rows_of as rows_of
 from dsae.ops._rows import tensor_of as tensor_of

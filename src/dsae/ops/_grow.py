@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dsae.ops._autograd import LazyGradient, _backend, pack, unpack
+from dsae.ops._ranks import ranks
 from dsae.ops._rows import Panels, SparseRows, tensor_of
 from dsae.topology import Topology, inactive_edges, promising_edges, weakest_blocks
 
@@ -14,8 +15,8 @@ _ALWAYS_SCORED = 1 << 15  # candidates beside the active edges: all of a small l
 
 
 def absent_gradient_topk(
-    x: Tensor | Panels | SparseRows,
-    dy: Tensor | Panels | LazyGradient,
+    x: Tensor | Panels | SparseRows | None,
+    dy: Tensor | Panels | LazyGradient | None,
     topology: Topology,
     n: int,
     rng: np.random.Generator,
@@ -33,7 +34,8 @@ def absent_gradient_topk(
     ----------
     x, dy : Panels, or Tensor of shape (batch, in_features) and (batch, out_features)
         A layer's input and the gradient of its output. The first layer's input may be sparse rows, the last
-        layer's gradient a `LazyGradient`, which is computed twice.
+        layer's gradient a `LazyGradient`, which is computed twice. Of a rank that has no rows here they are None: norms
+        and gradients are those over all ranks.
     topology : Topology
     n : int
         At most all inactive edges are given. Of a topology of blocks, those with the largest sums of ``|dL/dw|`` that
@@ -49,23 +51,48 @@ def absent_gradient_topk(
     n = min(n, topology.size - topology.nnz)
     if not n:
         return Topology.empty(topology.shape, topology.block_size)
-    candidates = promising_edges(topology, _norms(dy), _norms(x), topology.nnz + n + _ALWAYS_SCORED)
+    n_out, n_in = topology.shape
+    norms = _norms(dy, n_out, ranks().share), _norms(x, n_in)
+    candidates = promising_edges(topology, *norms, topology.nnz + n + _ALWAYS_SCORED)
     # Where inputs or outputs have no gradient at all, edges are drawn.
     if candidates.nnz <= n:
         return candidates.joined(inactive_edges(topology.joined(candidates), n - candidates.nnz, rng))
-    score = _gradient(x, dy, candidates).abs().float().cpu().numpy()
+    score = _score(x, dy, candidates).abs().float().cpu().numpy()
     return candidates.rewire(weakest_blocks(candidates, score, candidates.nnz - n)).new
 
 
-def _norms(t: Tensor | Panels | SparseRows | LazyGradient) -> np.ndarray:
+def _norms(t: Tensor | Panels | SparseRows | LazyGradient | None, width: int, share: float = 1.0) -> np.ndarray:
+    """Norms of every column over the rows of all ranks, of which each has its share in a gradient."""
+    found = ranks()
+    if found.size == 1:
+        return _own_norms(t).float().cpu().numpy()
+    counts = t is not None and not found.void
+    squares = _own_norms(t).double().mul_(share).square_() if counts else torch.zeros(width, dtype=torch.float64)
+    return found.sum(squares).sqrt_().float().cpu().numpy()
+
+
+def _own_norms(t: Tensor | Panels | SparseRows | LazyGradient | None) -> Tensor:
+    assert t is not None
     if isinstance(t, SparseRows):
-        return t.norms()
-    norms = t.norms() if isinstance(t, LazyGradient) else torch.linalg.vector_norm(_panels(t), dim=(0, 2))
-    return norms.float().cpu().numpy()
+        return torch.from_numpy(t.norms())
+    return t.norms() if isinstance(t, LazyGradient) else torch.linalg.vector_norm(_panels(t), dim=(0, 2))
 
 
 def _panels(t: Tensor | Panels) -> Tensor:
     return tensor_of(t if isinstance(t, Panels) else pack(t))
+
+
+def _score(
+    x: Tensor | Panels | SparseRows | None, dy: Tensor | Panels | LazyGradient | None, edges: Topology
+) -> Tensor:
+    """The gradient at ``edges``, of all ranks."""
+    found = ranks()
+    if found.size > 1 and (x is None or dy is None or found.void):
+        return found.sum(torch.zeros(edges.nnz, dtype=torch.float64))
+    assert x is not None
+    assert dy is not None
+    gradient = _gradient(x, dy, edges)
+    return gradient if found.size == 1 else found.sum(gradient.double().mul_(found.share))
 
 
 def _gradient(x: Tensor | Panels | SparseRows, dy: Tensor | Panels | LazyGradient, edges: Topology) -> Tensor:

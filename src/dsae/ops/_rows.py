@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dsae.config import DENSE_ABOVE, Transform
 from dsae.kernels import lanes_for
+from dsae.ops._ranks import ranks
 from dsae.topology import Topology
 
 
@@ -202,7 +203,7 @@ class SparseRows:
 
     def norms(self) -> np.ndarray:
         """Euclidean norm of every column."""
-        sums, squares = self._powers()
+        sums, squares = self.powers()
         if self.shift is not None:
             shift = self.shift.astype(np.float64)
             # In float64: with a large shift the three terms nearly cancel.
@@ -211,11 +212,12 @@ class SparseRows:
 
     def variance(self) -> float:
         """Mean over the columns of their variance."""
-        sums, squares = self._powers()
+        sums, squares = self.powers()
         n_rows = max(1, self.shape[0])
         return float(np.mean(np.maximum(squares / n_rows - (sums / n_rows) ** 2, 0)))
 
-    def _powers(self) -> tuple[np.ndarray, np.ndarray]:
+    def powers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sums over the rows of every column's values before the shift, and of their squares, float64."""
         values, columns = self.values.astype(np.float64), self.pattern.indices
         return np.bincount(columns, values, self.shape[1]), np.bincount(columns, values**2, self.shape[1])
 
@@ -247,6 +249,9 @@ def rows_of(batch: np.ndarray | sp.csr_matrix, device: torch.device | str = "cpu
 
 def hardly_sparse(rows: Any) -> bool:
     """Whether products take less time on CSR rows that are written out."""
+    decided = ranks().written_out
+    if decided is not None:
+        return decided
     return rows.nnz > DENSE_ABOVE * rows.shape[0] * rows.shape[1]
 
 

@@ -62,7 +62,11 @@ class Contractive(Shrinker):
         return trace.rows(t).square().sum(1).mean()
 
     def _draw(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._generator, dtype=torch.float32, device="cpu")
+        generator, world = self._generator, ops.ranks()
+        if world.size > 1:  # the same on all ranks is a number from which each draws on by itself
+            drawn = int(torch.randint(2**62, (), generator=generator, device="cpu"))
+            generator = torch.Generator("cpu").manual_seed(drawn + world.rank)
+        return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
 
     def state_dict(self) -> dict[str, Any]:
         """The generator's."""
@@ -101,7 +105,8 @@ class TargetRate(Shrinker):
         return 2 * self.beta * excess / config.output_width
 
     def _divergence(self, code: Tensor) -> Tensor:
-        mean, rate = code.mean(0).clamp(_EPS, 1 - _EPS), self.rate
+        mean = ops.mean_over_ranks(code.mean(0), code.shape[0]).clamp(_EPS, 1 - _EPS)
+        rate = self.rate
         return (rate * (rate / mean).log() + (1 - rate) * ((1 - rate) / (1 - mean)).log()).sum()
 
     def _entropy_excess(self, code: Tensor) -> Tensor:
@@ -136,7 +141,8 @@ class TargetL0(Shrinker):
             # which latents are near their thresholds was found before these move
             z = trace.pre_code.z if isinstance(trace.pre_code, ops.PreCode) else trace.rows(trace.pre_code)
             self._begin(jump, z.detach())
-        excess = jump.l0(z) / self.k - 1  # relative to k, so that the rates serve any k
+        l0 = ops.mean_over_ranks(jump.l0(z), trace.n_rows)
+        excess = l0 / self.k - 1  # relative to k, so that the rates serve any k
         if model.training:
             self._follow(jump, min(max(excess.item(), -1.0), 1.0))
         scale = trace.variance
@@ -148,7 +154,10 @@ class TargetL0(Shrinker):
         self._begun = True
         ratio = (z / jump.threshold).flatten()
         # The k latents of each row that reach farthest above their thresholds, on average over the batch, stay above.
-        factor = ratio.topk(min(self.k * z.shape[0], ratio.numel()), sorted=False).values.min()
+        if ops.ranks().size > 1:
+            factor = ops.kth_over_ranks(ratio, self.k, z.shape[0])
+        else:
+            factor = ratio.topk(min(self.k * z.shape[0], ratio.numel()), sorted=False).values.min()
         jump.log_threshold.add_(factor.clamp(min=1e-3).log())
 
     @torch.no_grad()

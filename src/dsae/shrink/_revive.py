@@ -67,8 +67,9 @@ class AuxK(Shrinker):
         with torch.no_grad():  # keeps the subsample out of the layers' tapes, too
             residual = few.target - few.rows(few.output)
         # Where nothing is left to explain, the ratio would explode.
-        left = residual.square().mean().clamp(min=1e-6 * scale)
-        error = (few.rows(self._added(model, few, dead)) - residual).square().mean()
+        left = ops.mean_over_ranks(residual.square().mean(), few.n_rows).clamp(min=1e-6 * scale)
+        own = (few.rows(self._added(model, few, dead)) - residual).square().mean()
+        error = ops.mean_over_ranks(own, few.n_rows)
         return self.weight * scale * (error / left.clamp(min=torch.finfo(left.dtype).tiny))
 
     def dead(self) -> Tensor:
@@ -100,14 +101,11 @@ class AuxK(Shrinker):
 
     @torch.no_grad()
     def _tick(self, trace: Trace) -> None:
-        code = trace.hidden[-1]
+        latents, n_rows, _ = trace.fired
         if self.idle is None:
-            self.idle = torch.zeros(code.shape[1], dtype=torch.int64, device=trace.device)
-        self.idle += trace.n_rows
-        if isinstance(code, ops.Code):
-            self.idle.numpy()[code.fired()] = 0
-        else:
-            self.idle[(trace.rows(code) != 0).any(0)] = 0
+            self.idle = torch.zeros(latents.numel(), dtype=torch.int64, device=trace.device)
+        self.idle += n_rows
+        self.idle[latents] = 0
 
     @torch.no_grad()
     def _lift(self, model: Autoencoder, trace: Trace, dead: Tensor) -> None:
@@ -118,6 +116,10 @@ class AuxK(Shrinker):
         else:
             largest = ops.tensor_of(code).max()  # type: ignore[arg-type]
             highest = ops.tensor_of(pre_code)[:, dead].transpose(0, 1).flatten(1).amax(1)
+        both = torch.cat([largest.reshape(1), highest])
+        if ops.ranks().size > 1:
+            ops.ranks().max(both.fill_(-torch.inf) if ops.ranks().void else both)
+        largest, highest = both[0], both[1:]
         bias: Tensor = model.encoder[-1].bias  # type: ignore[assignment]
         bias[dead] += _LIFT * (largest - highest).clamp(min=0)
 

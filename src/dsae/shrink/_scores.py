@@ -152,6 +152,7 @@ class AbsentGradient(RandomGrowth):
 
     def edges(self, layer: SparseLinear, n: int) -> Topology:
         """``n`` inactive edges."""
-        if layer.tape.x is None or layer.tape.dy is None:  # no backward pass has reached the layer
+        taped = torch.tensor(float(layer.tape.x is not None and layer.tape.dy is not None))
+        if not ops.ranks().max(taped):  # no backward pass has reached the layer
             return super().edges(layer, n)
         return ops.absent_gradient_topk(layer.tape.x, layer.tape.dy, layer.topology, n, self._rng)

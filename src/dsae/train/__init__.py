@@ -11,8 +11,12 @@ from dsae.train._loop import fit as fit
 from dsae.train._optim import SparseAdam as SparseAdam
 from dsae.train._partial import learn_rows as learn_rows
 from dsae.train._run import seconds_of as seconds_of
+from dsae.train._shares import shared_source as shared_source
 from dsae.train._stages import Stage as Stage
 from dsae.train._stages import joint as joint
 from dsae.train._stages import stagewise as stagewise
 from dsae.train._start import dense_layers as dense_layers
 from dsae.train._start import start_model as start_model
+from dsae.train._world import LostRankError as LostRankError
+from dsae.train._world import among_ranks as among_ranks
+from dsae.train._world import of_rank_0 as of_rank_0

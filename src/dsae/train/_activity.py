@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from dsae import ops
 from dsae.config import whole_number
 from dsae.nn import Trace, restored
 
@@ -28,16 +27,9 @@ class Activity:
 
     def see(self, trace: Trace) -> None:
         """One batch more."""
-        code, n_rows = trace.hidden[-1], trace.n_rows
+        latents, n_rows, n_latents = trace.fired
         self._idle += n_rows
-        if isinstance(code, ops.Code):
-            fired = code.fired()
-            self._idle.numpy()[fired] = 0
-            n_latents = fired.size
-        else:
-            on = trace.rows(code).detach() != 0
-            self._idle[on.any(0).cpu()] = 0
-            n_latents = int(on.sum())
+        self._idle[latents.cpu()] = 0
         self._seen += n_rows
         self._batch = n_latents, n_rows
         self._epoch = self._epoch[0] + n_latents, self._epoch[1] + n_rows

@@ -12,6 +12,7 @@ from dsae.config import ACTIVATIONS
 from dsae.nn import Autoencoder, Trace
 from dsae.shrink import L1, L2, AuxK, DropZeros, Rewire, Shrinker, TargetL0, TargetRate
 from dsae.train._run import Run
+from dsae.train._shares import fair
 
 ON_CODE = (TargetRate, TargetL0, AuxK)
 
@@ -45,6 +46,8 @@ class Between:
     def takes(self, n_rows: int) -> bool:
         """Whether no latent can count as dead after so many rows more: reviving it needs a whole trace."""
         revivers = (shrinker for shrinker in self._shrinkers if isinstance(shrinker, AuxK))
+        if ops.ranks().size > 1:  # of all ranks, and the same on each
+            n_rows = self._run.config.batch_size + ops.ranks().size
         return not any(shrinker.near_death(self._run.model, n_rows) for shrinker in revivers)
 
     def enter(self, z: Tensor, given: ops.Given, aim: Tensor | ops.SparseRows) -> Tensor:
@@ -60,6 +63,8 @@ class Between:
             if activity is not None:
                 activity.see(trace)
             penalty = sum(shrinker.penalty(model, trace) for shrinker in self._shrinkers)
+            if self._shrinkers and ops.ranks().size > 1:
+                penalty = penalty * fair(given)
         self.penalty = penalty.item() if isinstance(penalty, Tensor) else penalty
         self._made = z, code, penalty
         return code.detach()

@@ -12,6 +12,7 @@ from torch import Tensor
 from dsae import ops
 from dsae.data import IteratorSource, Rows, Source
 from dsae.nn import Autoencoder
+from dsae.train._shares import batches_of
 
 # A row's number of latents varies by about its mean at most: over so many rows the mean is known to 0.6 %.
 _ROWS = 1 << 15
@@ -42,14 +43,19 @@ def calibrate(model: Autoencoder, source: Source, batch_size: int, seed: int) ->
         return
     threshold: Tensor = activation.threshold.detach()  # type: ignore[union-attr]
     levels, spare = threshold if threshold.ndim else threshold.new_ones(config.n_components), _SPARE
+    world = ops.ranks()
     while True:
         kept, floor, n_rows = [], 0.0, 0
         for some in _rows(source, batch_size, seed):
             z = _pre_code(model, ops.rows_of(model.filled(some), model.mean.device)) / levels
             largest, bound = _largest(z, spare * config.k * z.shape[0])
-            kept.append(largest)
-            floor, n_rows = max(floor, bound), n_rows + z.shape[0]
-        factor = _between(torch.cat(kept), config.k * n_rows)
+            kept.append(largest[:0] if world.void else largest)
+            floor, n_rows = max(floor, 0.0 if world.void else bound), n_rows + world.counted(z.shape[0])
+        numbers = torch.cat(kept)
+        if world.size > 1:
+            floor, n_rows = max(world.gather(floor)), sum(world.gather(n_rows))
+            numbers = torch.cat([torch.from_numpy(of) for of in world.gather(numbers.cpu().numpy())]).to(numbers)
+        factor = _between(numbers, config.k * n_rows)
         if factor >= floor:  # else some rows have more latents above it than were kept of their batch
             break
         spare *= 2
@@ -58,7 +64,7 @@ def calibrate(model: Autoencoder, source: Source, batch_size: int, seed: int) ->
 
 def _rows(source: Source, batch_size: int, seed: int) -> Iterator[Rows]:
     few = len(source) <= _ROWS or isinstance(source, IteratorSource)
-    batches = source.batches(batch_size) if few else source.batches(batch_size, seed=seed)
+    batches = batches_of(source, batch_size, None if few else seed)
     return (batch.rows for batch in islice(batches, math.ceil(_ROWS / batch_size)))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import shutil
 import time
 import warnings
@@ -24,6 +25,9 @@ from dsae.store import Committed, JointModel, Model, commit, committed, holds_on
 _HEAD, _STATE, _FORMAT = "checkpoint.json", "state.safetensors", "dsae checkpoint"
 _VERSION = 2
 _SAMPLE = 64  # rows
+_MOMENTS = ("mean", "deviation")
+# Means of data that several processes have read are added up in another order with another number of them.
+_SAME = 1e-6
 
 
 class Checkpoints:
@@ -57,11 +61,17 @@ class Checkpoints:
 
     def seed(self, drawn: int) -> int:
         """That of the unfinished run, or ``drawn`` where there is none."""
-        seed = self._read()[0]["run"].get("seed") if self.exists else None
-        return seed if isinstance(seed, int) else drawn
+
+        def kept() -> int:
+            seed = self._read()[0]["run"].get("seed") if self.exists else None
+            return seed if isinstance(seed, int) else drawn
+
+        return ops.ranks().first(kept)
 
     def open(self, run: dict[str, Any]) -> None:
         """Take up the run in the folder, which must be ``run``: its settings, seed and data.
+
+        Of several processes rank 0 reads it, and later writes; the others need not see the folder.
 
         Raises
         ------
@@ -69,23 +79,32 @@ class Checkpoints:
             If it is another run, and what differs, or if the folder is damaged or something else.
         """
         self._run, self._written = json.loads(json.dumps(run)), time.monotonic()
+        self.saved, self.seconds = ops.ranks().first(self._found)
+
+    def _found(self) -> tuple[dict[str, Any] | None, float]:
+        """The state in the folder, and the seconds that it took."""
         if not self.exists:
             self._check_way(self.folder)
             self._check(self.folder)
-        else:
-            content, state = self._read()
-            _compare(self.folder, content["run"], self._run)
-            self._compare_threads(content.get("threads"))
-            with self.taking_up():
-                self.saved, self.seconds = state, float(state["seconds"])
+            return None, 0.0
+        content, state = self._read()
+        _compare(self.folder, content["run"], self._run)
+        self._compare_threads(content)
+        with self.taking_up():
+            return state, float(state["seconds"])
 
-    def _compare_threads(self, then: Any) -> None:
-        now = ops.most_threads()
-        if then != now:
+    def _compare_threads(self, content: Mapping[str, Any]) -> None:
+        then, now = content.get("threads"), ops.most_threads()
+        processes, size = content.get("processes", 1), ops.ranks().size
+        on, remedy = (then, now), f"Set OMP_NUM_THREADS={then}"
+        what = "threads"
+        if processes != size:
+            on, what, remedy = (processes, size), "processes", f"Start {processes}"
+        if on[0] != on[1]:
             warnings.warn(
-                f"[fit] {self.folder} was written by a run on {then} threads, which goes on on {now}: its sums are "
+                f"[fit] {self.folder} was written by a run on {on[0]} {what}, which goes on on {on[1]}: its sums are "
                 "rounded in another order, so the weights will not be, bit for bit, those of a run that never stopped. "
-                f"Set OMP_NUM_THREADS={then} for that.",
+                f"{remedy} for that.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -101,6 +120,7 @@ class Checkpoints:
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the newest state; if that fails, warn and continue."""
         content = {"format": _FORMAT, "format_version": _VERSION, "threads": ops.most_threads()}
+        content |= {"processes": ops.ranks().size}
         try:
             self._check(self.folder)
             commit(self.folder, _HEAD, {**content, "run": self._run}, [(_STATE, state_to_bytes(state))])
@@ -110,7 +130,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         """The run needs it no more."""
-        if self.exists:
+        if self.exists and not ops.ranks().rank:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -158,10 +178,15 @@ def restoring(what: str, remedy: str) -> Iterator[None]:
 
 def fingerprint(source: Source, moments: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     """What tells data apart: shape, mean and standard deviation of every column, and some rows."""
-    batch = next(iter(source.batches(_SAMPLE, seed=0)))
+    size = {"n_samples": len(source), "n_features": source.n_features}
+    if hasattr(source, "head"):  # a stream, of which each of several processes may read a part
+        batch, exact = source.head(_SAMPLE), ()  # pyright: ignore
+        size |= {name: float(values.mean(dtype=float)) for name, values in zip(_MOMENTS, moments, strict=True)}
+    else:
+        batch, exact = next(iter(source.batches(_SAMPLE, seed=0))), moments
     kept: list[Any] = [rows for rows in (batch.rows, batch.target, batch.weight) if rows is not None]
     parts = [part for rows in kept for part in (_arrays(rows) if sp.issparse(rows) else (rows,))]
-    return {"n_samples": len(source), "n_features": source.n_features, "sha256": _sha256(*moments, *parts)}
+    return {**size, "sha256": _sha256(*exact, *parts)}
 
 
 def joint_fingerprint(source: JointSource, moments: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
@@ -207,11 +232,11 @@ def _sha256(*arrays: np.ndarray) -> str:
 
 
 def _compare(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
-    flat_then, flat_now = _flat(then), _flat(now)
+    flat_then, flat_now = flat_run(then), flat_run(now)
     different = [
         f"{key} was {flat_then.get(key)!r} and is {flat_now.get(key)!r}"
         for key in sorted({*flat_then, *flat_now})
-        if flat_then.get(key) != flat_now.get(key)
+        if not equal(flat_then.get(key), flat_now.get(key))
     ]
     if different:
         raise ValueError(
@@ -220,7 +245,14 @@ def _compare(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
         )
 
 
-def _flat(run: Mapping[str, Any]) -> dict[str, Any]:
+def equal(one: Any, other: Any) -> bool:
+    """Whether two settings, or figures of the data, are the same; numbers up to rounding."""
+    floats = isinstance(one, float) and isinstance(other, float)
+    return one == other or (floats and math.isclose(one, other, rel_tol=_SAME))
+
+
+def flat_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, seed and data of a run by name."""
     flat = {}
     for key, value in run.items():
         if isinstance(value, dict) and key in ("model", "training", "data"):

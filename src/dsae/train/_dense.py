@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
@@ -15,7 +16,7 @@ from dsae.train._between import Between, is_covered
 from dsae.train._learner import Learner
 from dsae.train._optim import Matrices
 from dsae.train._run import Run
-from dsae.train._update import update
+from dsae.train._update import InMatrices, update
 
 
 class _Master:
@@ -44,6 +45,14 @@ class _Master:
         if self._seen is None:
             self._seen = given.magnitude, self._matrix(given.magnitude)
         return ops.Fused(self._seen[1], given.decay, given.threshold)
+
+    def live_gradient(self) -> Tensor:
+        """The gradient edge by edge."""
+        return self.grad.view(-1) if self.topology.is_matrix else ops.collect(self.grad, self.topology)
+
+    def take_gradient(self, live: Tensor) -> None:
+        """One edge by edge in its place."""
+        self.grad.copy_(live.view(self.topology.shape) if self.topology.is_matrix else ops.spread(live, self.topology))
 
     def settle(self) -> None:
         """Write every number back to its edge."""
@@ -157,6 +166,11 @@ class DenseStep:
         for master in self._masters.values():
             master.grad.add_(master.weight, alpha=self._l2)
         return 0.5 * self._l2 * squares.sum().item()
+
+    @property
+    def held(self) -> Mapping[str, InMatrices]:
+        """All layers' matrices."""
+        return self._masters
 
     def update(self) -> None:
         """Adam, thresholds and scores in one pass over the matrices and the biases."""

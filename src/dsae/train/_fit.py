@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from dsae import ops
 from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
-from dsae.data import Source, as_source, entering_moments
+from dsae.data import IteratorSource, Source, as_source, entering_moments
 from dsae.nn import Autoencoder, target_nnz
 from dsae.store import Model
 from dsae.train._calibrate import calibrate
@@ -18,8 +19,10 @@ from dsae.train._device import device_of, plain_torch
 from dsae.train._events import Events, TrainingResult
 from dsae.train._loop import fit
 from dsae.train._sensitivity import Sensitivity
+from dsae.train._shares import agree_on_run, check_rows
 from dsae.train._stages import joint, stagewise
 from dsae.train._start import inputs_of, start_extras, start_model
+from dsae.train._world import World
 
 _PLANS = {"joint": joint, "stagewise": stagewise}
 
@@ -68,6 +71,7 @@ def fit_rows(
     at = device_of(device, model_config)
     missing = model_config.missing
     training, given = as_source("fit", X, missing=missing), validation is not None
+    check_rows(training)
     if given:
         validation = as_source("fit", validation, missing=missing)
     elif config.early_stopping:
@@ -94,11 +98,14 @@ def fit_rows(
     model = model.to(at)
     stages = _PLANS[config.schedule](model_config, config, target_nnz(model_config), seed)
     observer = Sensitivity(training, deviation, config.batch_size, seed, earlier) if importance else None
-    if checkpoints is not None:
-        data = fingerprint(training, (mean, deviation))
+    if checkpoints is not None or isinstance(ops.ranks(), World):
+        data = {} if isinstance(training, IteratorSource) else fingerprint(training, (mean, deviation))
         if given:
             data["validation"] = fingerprint(validation, validation.moments())["sha256"]
-        checkpoints.open(identity(model_config, config, seed, start, data))
+        run = identity(model_config, config, seed, start, data)
+        agree_on_run(run)
+        if checkpoints is not None:
+            checkpoints.open(run)
 
     seen = inputs_of(training, mean) if missing == "mask" else None
 

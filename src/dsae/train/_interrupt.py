@@ -33,6 +33,7 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        # torchrun terminates processes to which the terminal has passed a Ctrl-C just before
+        if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True

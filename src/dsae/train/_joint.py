@@ -19,8 +19,10 @@ from dsae.train._corrupt import check_corruption
 from dsae.train._device import device_of, plain_torch
 from dsae.train._events import Events, TrainingResult
 from dsae.train._loop import fit
+from dsae.train._shares import agree_on_run, check_rows
 from dsae.train._stages import side_by_side
 from dsae.train._start import start_extras, start_model
+from dsae.train._world import World
 
 MOMENTS = ("mean", "scale", "target_mean", "target_scale")
 """The buffers of an autoencoder by which its rows are centred and scaled."""
@@ -62,15 +64,19 @@ def fit_joint(
     """
     at, given = device_of(device, model_config), validation is not None
     training = source
+    check_rows(training)
     if not given and config.early_stopping:
         training, validation = source.split(config.validation_fraction, seed)
     begun = JointStart.of(training, model_config, config, start, seed)
     model = begun.model.to(at)
-    if checkpoints is not None:
+    if checkpoints is not None or isinstance(ops.ranks(), World):
         data = joint_fingerprint(training, begun.moments)
         if validation is not None and given:
             data["validation"] = joint_fingerprint(validation, {})["sha256"]
-        checkpoints.open(identity(model_config, config, seed, start, data))
+        run = identity(model_config, config, seed, start, data)
+        agree_on_run(run)
+        if checkpoints is not None:
+            checkpoints.open(run)
     stages = side_by_side(model_config, config, joint_nnz(model_config), seed)
 
     def trained() -> JointModel:

@@ -67,7 +67,7 @@ class JointCorruption:
                 rows[name] = torch.from_numpy(np.flatnonzero(at)).to(self.device)
             parts[name] = corruption.whole(some) if epoch is None else corruption.part(some, epoch)
             kept[name] = torch.from_numpy(keep[at, i].astype(np.float32)).to(self.device)
-        return JointGiven(parts, rows, kept, batch.n_rows)
+        return JointGiven(parts, rows, kept, batch.n_rows, tuple(self.parts))
 
     def kept(self, has: np.ndarray, numbers: np.ndarray, epoch: int) -> np.ndarray:
         """Which modalities a step encodes, bool ``[n_rows, n_modalities]``, of those that the rows have."""

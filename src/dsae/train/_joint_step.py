@@ -157,7 +157,7 @@ class JointStep(AutogradStep):
         d = torch.zeros_like(code)
         losses = {}
         for name, part in parts.items():
-            where, factor = given.rows.get(name), model.factors[name] / len(parts)
+            where, factor = given.rows.get(name), given.weighed(model.factors[name], name)
             mine = code.detach() if where is None else code.detach()[where]
             losses[name], d_mine = part.loss(given.parts[name], mine, factor)
             d = d.add_(d_mine) if where is None else d.index_add_(0, where, d_mine)
@@ -169,5 +169,8 @@ class JointStep(AutogradStep):
         for shrinker in self._on_weights:
             penalty += shrinker.add_gradient(model)  # type: ignore[arg-type]
         self._run.part_losses = losses
-        loss = sum(model.factors[name] * found for name, found in losses.items()) / len(losses)
+        if given.shares is not None:
+            loss = sum(given.weighed(model.factors[name], name) * found for name, found in losses.items())
+        else:
+            loss = sum(model.factors[name] * found for name, found in losses.items()) / len(losses)
         return loss, loss + penalty

@@ -35,10 +35,9 @@ class Sums:
         self.n_batches, self.n_rows, self.worth = self.n_batches + 1, self.n_rows + n_rows, self.worth + worth
         self.loss, self.objective = self.loss + loss * worth, self.objective + objective * worth
 
-    def add_parts(self, losses: Mapping[str, float], given: Any) -> None:
-        """The mean losses of the modalities that the batch had."""
-        for name, loss in losses.items():
-            n = given.parts[name].n_rows
+    def add_parts(self, losses: Mapping[str, tuple[float, float]]) -> None:
+        """The mean losses of the modalities that the batch had, and of how many rows each is."""
+        for name, (loss, n) in losses.items():
             total, n_rows = self.parts.get(name, (0.0, 0))
             self.parts[name] = [total + loss * n, n_rows + n]
 

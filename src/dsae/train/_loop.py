@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import nn
 
@@ -32,11 +33,14 @@ from dsae.train._optim import SparseAdam
 from dsae.train._progress import ProgressLine
 from dsae.train._run import Run, seconds_of
 from dsae.train._sensitivity import Sensitivity
+from dsae.train._shares import agree_on_epoch, any_rank, batches_of, portions
 from dsae.train._stages import Stage, dead_after
 from dsae.train._step import AutogradStep, Step
+from dsae.train._world import Outcome, World
 
 _WARM_UP = 0.05  # of the steps of a stage
 _OPEN_WARM_UP = 100  # steps
+_LOOKED_AT = 512  # rows that tell how sparse all are
 REMEDY = "Save what `dsae.load` reads of the folder over it: Adam then starts over."
 
 
@@ -95,12 +99,16 @@ def fit(
     FloatingPointError
         If the loss is no longer a number.
     """
+    if ops.ranks().rank:  # rank 0 speaks for all
+        events, verbose = None, 0
     steps_per_epoch = math.ceil(len(source) / config.batch_size)
     n_steps = sum(stage.epochs for stage in stages) * steps_per_epoch
-    with Interrupt(checkpoints is not None) as interrupt, ProgressLine(n_steps, verbose) as progress:
+    terminable = checkpoints is not None or ops.ranks().size > 1
+    with Interrupt(terminable) as interrupt, ProgressLine(n_steps, verbose) as progress:
         run = Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer)
         run.stages, run.checkpoints, run.events, run.trained = stages, checkpoints, events, trained
         run.variance, run.activity, run.deviation = variance, _activity(model, len(source)), deviation
+        _start_alike(run)
         saved = run.take_up()
         with run.rounding():
             while run.stage < len(stages) and not (run.stopping or run.stopped):
@@ -171,6 +179,17 @@ def learn(
     return as_arrays(run.state_dict(learner)), run.stopping
 
 
+def _start_alike(run: Run) -> None:
+    """Let all ranks compute their steps in the same way, whatever their machines and the rows of their batches."""
+    world = ops.ranks()
+    if world.size == 1:
+        return
+    run.isa, run.l2 = world.first(lambda: (run.isa, run.l2))
+    if isinstance(run.model, Autoencoder) and not isinstance(run.source, IteratorSource):
+        rows = run.source.sample(_LOOKED_AT, np.random.default_rng(0)).rows
+        world.written_out = sp.issparse(rows) and ops.hardly_sparse(rows)
+
+
 def _activity(model: Autoencoder, window: int) -> Activity | None:
     followed = isinstance(model, Autoencoder) and model.config.code.sparse
     return Activity(model.config.n_components, window) if followed else None
@@ -216,11 +235,13 @@ def _run_stage(run: Run, stage: Stage, state: Mapping[str, Any] | None = None) -
             patience.see(sums.mean_objective)
         if run.observer is not None and not stage.temporary_decoder:
             row = {**row, **run.observer.see(run.model), **row}
+        row = agree_on_epoch(run.model, row)
         run.history.append(row)
         run.progress.epoch(stage.name, row)
         run.after_epoch(row)
-        run.stopped = run.stopped or (isinstance(run.source, IteratorSource) and run.source.exhausted)
-        if run.interrupt.asked and not run.stopping:
+        exhausted = isinstance(run.source, IteratorSource) and run.source.exhausted
+        run.stopped, asked = any_rank(run.stopped or exhausted, run.interrupt.asked)
+        if asked and not run.stopping:
             run.stopping = True
             run.keep(learner)
         if run.stopping or run.stopped:
@@ -237,17 +258,19 @@ def _run_stage(run: Run, stage: Stage, state: Mapping[str, Any] | None = None) -
 def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
     run.model.train()
     sums, begun = learner.sums, time.perf_counter() - learner.sums.seconds
-    batches = run.source.batches(run.config.batch_size, seed=run.seed + len(run.history))
+    batches = batches_of(run.source, run.config.batch_size, seed=run.seed + len(run.history))
     for batch in itertools.islice(batches, sums.n_batches, None):
         given = run.corruption.part(batch, len(run.history))
+        given = portions(given) if isinstance(given, JointGiven) else given
         learner.step += 1
-        loss, objective = _train_step(run, learner, given)
-        sums.add(loss, objective, given.n_rows, given.rows_worth)
-        sums.add_parts(run.part_losses, given)
+        found = _train_step(run, learner, given)
+        sums.add(found.loss, found.objective, found.n_rows, found.worth)
+        sums.add_parts(found.parts)
         sums.seconds = time.perf_counter() - begun
         run.progress.step()
-        run.after_step(learner, loss, _rate(run.config.learning_rate_init, _clock(run, learner)))
-        run.stopping = run.interrupt.asked
+        run.after_step(learner, found.loss, _rate(run.config.learning_rate_init, _clock(run, learner)))
+        run.stopping = found.stop if ops.ranks().size > 1 else run.interrupt.asked  # all ranks at the same step
+        run.due = found.due
         run.keep(learner)
         if run.stopping:
             break
@@ -269,14 +292,14 @@ def _clock(run: Run, learner: Learner) -> Clock:
     return Clock(learner.step, learner.n_steps, run.steps_per_epoch)
 
 
-def _train_step(run: Run, learner: Learner, given: ops.Given) -> tuple[float, float]:
+def _train_step(run: Run, learner: Learner, given: ops.Given | JointGiven) -> Outcome:
     clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
     optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
     stepper, observing = _stepper(run, learner, given), [shrinker.observes for shrinker in stage.shrinkers]
-    loss, objective = stepper.gradients(given)
-    if not math.isfinite(objective):
+    found = _of_all(run, learner, stepper, given)
+    if not math.isfinite(found.objective):
         raise FloatingPointError(
-            f"[fit] The loss became {objective} at step {clock.step} of stage '{stage.name}', "
+            f"[fit] The loss became {found.objective} at step {clock.step} of stage '{stage.name}', "
             f"epoch {len(run.history) + 1}. Lower learning_rate_init (now {run.config.learning_rate_init:g}), "
             "set scale=True if features differ in scale, or lower l2 and contractive."
         )
@@ -294,7 +317,19 @@ def _train_step(run: Run, learner: Learner, given: ops.Given) -> tuple[float, fl
     if observing != [shrinker.observes for shrinker in stage.shrinkers]:  # another step may now be the faster one
         learner.settle()
         learner.stepper = None
-    return loss, objective
+    return found
+
+
+def _of_all(run: Run, learner: Learner, stepper: Step, given: Any) -> Outcome:
+    """The gradients of the batch, of which every rank has computed its share."""
+    world, stop = ops.ranks(), run.interrupt.asked
+    loss, objective = stepper.gradients(given)
+    if isinstance(world, World):
+        due = run.checkpoints is not None and world.rank == 0 and run.checkpoints.due()
+        how = (loss, objective), run.part_losses, stop or run.interrupt.asked, due
+        return world.step(stepper.held, learner.optimizer, given, *how)
+    parts = {name: (found, float(given.parts[name].n_rows)) for name, found in run.part_losses.items()}
+    return Outcome(loss, objective, given.n_rows, given.rows_worth, parts, run.interrupt.asked)
 
 
 def _stepper(run: Run, learner: Learner, given: ops.Given) -> Step:
@@ -349,9 +384,13 @@ def _evaluate(run: Run, stage: Stage, source: Source) -> tuple[float, float]:
     """Mean loss over ``source``, without and with the penalties."""
     run.model.eval()
     losses, worth = torch.zeros(2, dtype=torch.float64), 0.0
-    for batch in source.batches(run.config.batch_size, seed=0):
+    world = ops.ranks()
+    for batch in batches_of(source, run.config.batch_size, seed=0):
         given = run.corruption.whole(batch)
-        losses += torch.stack(objective_of(run, stage, None, given)).double().cpu() * given.rows_worth
-        worth += given.rows_worth
-    loss, objective = (losses / (worth or 1.0)).tolist()
-    return loss, objective
+        given = portions(given) if isinstance(given, JointGiven) else given
+        found = torch.stack(objective_of(run, stage, None, given)).double().cpu()
+        if not world.void:
+            losses += found * given.rows_worth
+            worth += given.rows_worth
+    loss, objective, worth = world.sum(torch.cat([losses, losses.new_tensor([worth])])).tolist()
+    return loss / (worth or 1.0), objective / (worth or 1.0)

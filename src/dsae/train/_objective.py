@@ -9,8 +9,13 @@ from torch import Tensor
 
 from dsae import ops
 from dsae.nn import Autoencoder, JointTrace, SparseLinear
+from dsae.shrink import AuxK, Contractive, TargetL0, TargetRate
 from dsae.train._run import Run
+from dsae.train._shares import fair
 from dsae.train._stages import Stage
+
+# Penalties in which every row counts the same, whatever it weighs.
+_BY_ROW = (AuxK, Contractive, TargetL0, TargetRate)
 
 
 def objective_of(run: Run, stage: Stage, extra: SparseLinear | None, given: ops.Given) -> tuple[Tensor, Tensor]:
@@ -24,7 +29,12 @@ def objective_of(run: Run, stage: Stage, extra: SparseLinear | None, given: ops.
     loss = trace.loss(run.config.loss)
     if isinstance(trace, JointTrace):
         run.part_losses = {name: found.item() for name, found in trace.losses.items()}
-    return loss, loss + sum(shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers)
+    penalties = {shrinker: shrinker.penalty(run.model, trace) for shrinker in stage.shrinkers}
+    by_row = isinstance(given, ops.Given) and any(isinstance(shrinker, _BY_ROW) for shrinker in penalties)
+    if ops.ranks().size > 1 and by_row:
+        factor = fair(given)
+        penalties = {s: found * factor if isinstance(s, _BY_ROW) else found for s, found in penalties.items()}
+    return loss, loss + sum(penalties.values())
 
 
 def _layer_loss(model: Autoencoder, name: str, decoder: SparseLinear, given: ops.Given, loss: str) -> Tensor:

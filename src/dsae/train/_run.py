@@ -55,6 +55,7 @@ class Run:
     variance: float | None = None
     activity: Activity | None = None
     part_losses: dict[str, float] = field(default_factory=dict)
+    due: bool = False  # whether rank 0 says that it is time for a checkpoint
 
     @cached_property
     def corruption(self) -> Any:
@@ -163,7 +164,9 @@ class Run:
 
     def keep(self, learner: Learner) -> None:
         """Write a checkpoint, if it is time."""
-        if self.checkpoints is not None and (self.stopping or self.checkpoints.due()):
+        if self.checkpoints is None or ops.ranks().rank:
+            return
+        if self.stopping or self.due or (ops.ranks().size == 1 and self.checkpoints.due()):
             seconds = time.perf_counter() - self.started
             position = {"stage": self.stage, "history": self.history, "seconds": seconds}
             self.checkpoints.write(as_arrays({**position, **self.state_dict(learner)}))

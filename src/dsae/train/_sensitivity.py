@@ -108,12 +108,20 @@ class Sensitivity:
             with torch.no_grad():
                 activity.update(model.encode(self._given(model, rows)).cpu().numpy())
             rows = self._some(rows, max(_NARROWEST, _PROBED // width))
-        square = torch.zeros(width, dtype=torch.float64)
+        square, world = torch.zeros(width, dtype=torch.float64), ops.ranks()
         for begin in range(0, rows.shape[0], at_once):
             x = rows[begin : begin + at_once]
+            signs = self._signs((x.shape[0], model.config.output_width))
+            x, signs = x[world.rank :: world.size], signs[world.rank :: world.size]
+            if not x.shape[0]:
+                continue
             x = self._given(model, x.toarray() if sp.issparse(x) else x)
-            gradient = self._gradient(model, x, None if sparse else activity)
+            gradient = self._gradient(model, x, signs, None if sparse else activity)
             square += gradient.square().sum(dim=0, dtype=torch.float64).cpu()
+        world.sum(square)
+        if not sparse:
+            for other in [other for rank, other in enumerate(world.gather(activity)) if rank != world.rank]:
+                activity.add(other)
         model.train(training)
         for layer, before in zip(model.layers.values(), recording, strict=True):
             layer.tape.recording = before
@@ -142,8 +150,8 @@ class Sensitivity:
         stored = np.bincount(at, np.abs((x.values - mean[at]) / scale[at]), width)
         return (stored + (n_rows - np.bincount(at, minlength=width)) * np.abs(mean / scale)) / n_rows
 
-    def _gradient(self, model: Autoencoder, x: Any, activity: CodeActivity | None) -> torch.Tensor:
-        """``v^T J`` per row, both sides of the Jacobian in the model's own unit."""
+    def _gradient(self, model: Autoencoder, x: Any, signs: np.ndarray, activity: CodeActivity | None) -> torch.Tensor:
+        """``v^T J`` per row for ``v`` of ``signs``, both sides of the Jacobian in the model's own unit."""
         entering = model.transformed(x)
         assert isinstance(entering, torch.Tensor)
         entering = entering.clone().requires_grad_(True)
@@ -151,10 +159,10 @@ class Sensitivity:
         if activity is not None:
             activity.update(trace.code.detach().cpu().numpy())
         output = trace.rows(trace.output)
-        signs = torch.from_numpy(self._signs(tuple(output.shape))).to(output)
+        v = torch.from_numpy(signs).to(output)
         if not model.config.output.linear:
-            signs /= model.target_scale
-        (gradient,) = torch.autograd.grad(output, entering, signs)
+            v /= model.target_scale
+        (gradient,) = torch.autograd.grad(output, entering, v)
         return gradient * model.scale
 
     def _signs(self, shape: tuple[int, ...]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -16,7 +16,7 @@ from dsae.train._between import Between, is_covered, layers_of
 from dsae.train._learner import Learner
 from dsae.train._optim import Matrices
 from dsae.train._run import Run
-from dsae.train._update import update
+from dsae.train._update import InMatrices, update
 
 
 class _Columns:
@@ -40,6 +40,14 @@ class _Columns:
         if self._seen is None or self._seen[0] is not given.magnitude:
             self._seen = given.magnitude, ops.by_input(given.magnitude, self.topology)
         return ops.Fused(self._seen[1], given.decay, given.threshold)
+
+    def live_gradient(self) -> Tensor:
+        """The gradient edge by edge."""
+        return ops.from_input(self.matrices.grad, self.topology, ops.empty(self.topology.nnz))
+
+    def take_gradient(self, live: Tensor) -> None:
+        """One edge by edge in its place."""
+        self.matrices.grad.copy_(ops.by_input(live.contiguous(), self.topology))
 
     def settle(self) -> None:
         """Write every number back to its edge."""
@@ -117,9 +125,14 @@ class SparseStep:
             grad.add_(values, alpha=self._l2)  # type: ignore[union-attr]
         return 0.5 * self._l2 * torch.stack([values.square().sum() for values, _ in pairs]).sum().item()
 
+    @property
+    def held(self) -> Mapping[str, InMatrices]:
+        """The first layer's columns."""
+        return {self._name: self._columns}
+
     def update(self) -> None:
         """Adam, thresholds and scores in one pass."""
-        update(self._learner, {self._name: self._columns})
+        update(self._learner, self.held)
 
     def settle(self) -> None:
         """Write the columns back to the edges, unless nothing moved since."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from dsae import ops
@@ -9,7 +11,7 @@ from dsae.nn import Joint
 from dsae.train._learner import Learner
 from dsae.train._objective import objective_of
 from dsae.train._run import Run
-from dsae.train._update import update
+from dsae.train._update import InMatrices, update
 
 
 class Step(Protocol):
@@ -17,6 +19,11 @@ class Step(Protocol):
 
     def takes(self, given: ops.Given) -> bool:
         """Whether it can compute the step of such a batch; autograd does where it cannot."""
+        ...
+
+    @property
+    def held(self) -> Mapping[str, InMatrices]:
+        """Layers whose gradients are not their values' ``grad``."""
         ...
 
     def gradients(self, given: ops.Given) -> tuple[float, float]:
@@ -34,6 +41,8 @@ class Step(Protocol):
 
 class AutogradStep:
     """Any model and any penalty, by torch's autograd: the oracle of all other steps."""
+
+    held: Mapping[str, InMatrices] = MappingProxyType({})
 
     def __init__(self, run: Run, learner: Learner) -> None:
         self._run, self._learner = run, learner

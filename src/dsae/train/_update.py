@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from torch import Tensor
+
 from dsae import ops
 from dsae.train._learner import Learner
 from dsae.train._optim import Matrices
@@ -18,6 +20,14 @@ class InMatrices(Protocol):
 
     def fused(self, given: ops.Fused) -> ops.Fused:
         """The same in that order."""
+        ...
+
+    def live_gradient(self) -> Tensor:
+        """The gradient at the edges, in the order of the layer's own."""
+        ...
+
+    def take_gradient(self, live: Tensor) -> object:
+        """The reverse: another gradient in its place."""
         ...
 
 

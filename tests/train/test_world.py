@@ -1,0 +1,243 @@
+"""Several processes that train together make the model that one would make."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.train import kills, ranks
+
+from dsae import DeepSparseAutoencoder, load, ops
+from dsae.train import _loop
+from dsae.train._world import Outcome, _live
+
+TWO = [*ranks.EXACT, *ranks.FLOAT, "joint", "ends", "estimator", "stops", *ranks.WRONG, "dies"]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What each of two ranks made of every case, how the processes ended, and their folder."""
+    folder = tmp_path_factory.mktemp("two")
+    found, codes = ranks.run_cases(2, folder, TWO)
+    return found | {"codes": codes, "folder": folder}
+
+
+def alone(name):
+    return ranks.CASES[name](0, None)
+
+
+def alike(one, other, rtol=1e-12):
+    """The same edges after every step, and weights and figures up to rounding."""
+    assert len(one["steps"]) == len(other["steps"])
+    for edges, others in zip(one["steps"], other["steps"], strict=True):
+        for array, again in zip(edges, others, strict=True):
+            np.testing.assert_array_equal(array, again)
+    assert list(one["arrays"]) == list(other["arrays"])
+    for name, array in one["arrays"].items():
+        np.testing.assert_allclose(array, other["arrays"][name], rtol=rtol, atol=rtol, err_msg=name)
+    if one["importance"] is not None:
+        np.testing.assert_allclose(one["importance"], other["importance"], rtol=1e-5)
+    for row, again in zip(one["history"], other["history"], strict=True):
+        numbers, others = (
+            {k: v for k, v in of.items() if k not in ("densities", "stage", "losses")} for of in (row, again)
+        )
+        assert numbers == pytest.approx(others, rel=1e-6, abs=1e-9)
+        assert row["densities"] == again["densities"]
+        assert row.get("losses", {}) == pytest.approx(again.get("losses", {}), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", [*ranks.EXACT, "joint"])
+def test_two_ranks_make_the_steps_of_one_process(two, name):
+    first, second = two[name]
+    assert not isinstance(first, str), first
+    for array, again in zip(first["arrays"].values(), second["arrays"].values(), strict=True):
+        np.testing.assert_array_equal(array, again)
+    alike(alone(name), first)
+
+
+class Halves:
+    """A batch in the two shares that two ranks would have."""
+
+    def __init__(self, halves):
+        self.halves = halves
+
+    def __getattr__(self, name):
+        return getattr(self.halves[0], name)
+
+
+@contextlib.contextmanager
+def adding_halves():
+    """One process whose gradient is the sum of those of both shares of a batch, as ranks sum theirs."""
+    batches, whole = _loop.batches_of, _loop._of_all
+    part = _loop.Run.__dict__["corruption"].func
+
+    class Both:
+        def __init__(self, corruption):
+            self.corruption = corruption
+
+        def part(self, batch, epoch):
+            return Halves([self.corruption.part(batch[i::2], epoch) for i in (0, 1) if batch[i::2].n_rows])
+
+        def __getattr__(self, name):
+            return getattr(self.corruption, name)
+
+    def of_both(run, learner, stepper, given):
+        total, sums = None, np.zeros(4)
+        for half in given.halves:
+            loss, objective = stepper.gradients(half)
+            n = half.rows_worth
+            sums += n * loss, n * objective, n, half.n_rows
+            places, live = _live(stepper.held, learner.optimizer)
+            flat = torch.cat([gradient.reshape(-1) for gradient in live]).mul_(n)
+            total = flat if total is None else total.add_(flat)
+        for take, gradient, piece in zip(
+            places, live, total.div_(sums[2]).split([g.numel() for g in live]), strict=True
+        ):
+            take(piece.view_as(gradient))
+        return Outcome(sums[0] / sums[2], sums[1] / sums[2], int(sums[3]), sums[2], {}, False)
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(_loop, "_of_all", of_both)
+        patches.setattr(_loop.Run, "corruption", property(lambda run: Both(part(run))))
+        yield
+    assert _loop.batches_of is batches
+    assert _loop._of_all is whole
+
+
+@pytest.mark.parametrize("name", ranks.FLOAT)
+def test_two_ranks_are_one_process_that_adds_two_halves_bit_for_bit(two, name):
+    as_ranks = ops.Alone()
+    as_ranks.written_out = False  # as all rows say, whatever a batch may
+    with adding_halves(), ops.among(as_ranks):
+        wanted = alone(name)
+    for found in two[name]:
+        assert not isinstance(found, str), found
+        for edges, others in zip(wanted["steps"], found["steps"], strict=True):
+            for array, again in zip(edges, others, strict=True):
+                np.testing.assert_array_equal(array, again)
+        for array, again in zip(wanted["arrays"].values(), found["arrays"].values(), strict=True):
+            np.testing.assert_array_equal(array, again)
+
+
+def test_rows_that_do_not_divide_end_on_two_and_on_three(two, tmp_path):
+    three, _ = ranks.run_cases(3, tmp_path, ["ends"])
+    wanted = alone("ends")["history"]
+    for found in (*two["ends"], *three["ends"]):
+        assert not isinstance(found, str), found
+        assert [row["loss"] for row in found["history"]] == pytest.approx([row["loss"] for row in wanted], rel=0.02)
+        assert [row["density"] for row in found["history"]] == [row["density"] for row in wanted]
+
+
+def test_any_number_of_ranks_goes_on_from_a_checkpoint(two, tmp_path):
+    whole = alone("granet")
+    for found in two["stops"]:
+        assert found["stopped"]
+        assert len(found["steps"]) == ranks.STOP
+    kept = two["folder"] / "run"
+    assert kept.is_dir()
+    for size in (1, 3):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        shutil.copytree(kept, folder / "run")
+        if size == 1:
+            with pytest.warns(UserWarning, match="written by a run on 2 processes, which goes on on 1: "):
+                found = [ranks.CASES["goes_on"](0, folder)]
+        else:
+            found = ranks.run_cases(3, folder, ["goes_on"])[0]["goes_on"]
+        for one in found:
+            assert not isinstance(one, str), one
+            alike({**whole, "steps": whole["steps"][ranks.STOP :]}, one)
+
+
+def test_the_estimator_is_the_same_everywhere_and_rank_0_speaks(two):
+    first, second = two["estimator"]
+    np.testing.assert_array_equal(first["values"], second["values"])
+    assert first["history"] == second["history"]
+    assert (first["told"], second["told"]) == ([1, 2], [])
+    assert not first["kept"]
+
+
+MESSAGES = {
+    "other_settings": r"ValueError: \[fit\] Rank 1 must have the settings and data of rank 0: l2 is 0.25, not 0.5\. St",
+    "other_data": r"ValueError: \[fit\] Rank 1 must have the settings and data of rank 0: the data's sha256 is ",
+    "other_length": r"ValueError: \[fit\] Rank 1 must .*: the data's n_samples is 90, not 91; the data's sha256 is ",
+    "other_version": r"ValueError: \[fit\] Rank 1 must have the versions of rank 0: dsae is '1.5', not '0.5'\. Install",
+    "other_parameters": r"ValueError: \[fit\] Rank 1 must have the parameters of rank 0: batch_size is 21, not 20\. S",
+    "too_few_rows": r"ValueError: \[fit\] X must have a row for each of the 2 processes; it has 1\.$",
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_what_differs_is_named_on_all_ranks(two, name):
+    first, second = two[name]
+    assert re.match(MESSAGES[name], first)
+    assert first == second
+
+
+def test_who_fails_is_named_on_all_ranks(two):
+    first, second = two["fails"]
+    assert second == "OSError: part 7 is gone"
+    steps = f"[fit] Training among several processes ended after {ranks.STOP - 1} steps: "
+    assert first.startswith(
+        f"LostRankError: {steps}rank 1 failed with OSError: part 7 is gone. Start all processes again"
+    )
+
+
+def test_a_rank_that_is_lost_or_late_ends_the_others(two):
+    late, _ = two["hangs"]
+    assert late.startswith("LostRankError: [fit] Training among several processes ended after 0 steps: ")
+    lost, gone = two["dies"]
+    assert gone is None
+    assert lost.startswith(
+        "LostRankError: [fit] Training among several processes ended after 8 steps: a process is gone or "
+    )
+    assert two["codes"] == [0, 9]
+
+
+def test_alone_it_says_how_to_start():
+    with pytest.raises(ValueError, match=r"processes that were started together; .* torchrun --nproc-per-node 2"):
+        DeepSparseAutoencoder(3, distributed=True).fit(ranks.rows())
+    with pytest.raises(ValueError, match="distributed must be True or False"):
+        DeepSparseAutoencoder(3, distributed=2).fit(ranks.rows())
+    with pytest.raises(ValueError, match=r"\[partial_fit\] distributed=True is for fit"):
+        DeepSparseAutoencoder(3, distributed=True).partial_fit(ranks.rows())
+
+
+def test_the_kth_of_all_ranks_is_found_by_its_digits():
+    class Among(ops.Alone):  # as if the others had no number
+        size = 2
+
+    rng = np.random.default_rng(0)
+    for dtype in (torch.float32, torch.float64):
+        for k in (1, 3, 30):
+            z = torch.from_numpy(rng.normal(size=(6, 20))).to(dtype).pow(3)
+            wanted = z.flatten().sort(descending=True).values[k * 6 - 1].clamp(min=0) if k * 6 <= z.numel() else 0
+            with ops.among(Among()):
+                assert float(ops.kth_over_ranks(z, k, 6)) == float(wanted)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+def test_a_killed_rank_changes_nothing(tmp_path):
+    kills.fit(tmp_path / "whole")
+    kills.fit(tmp_path / "killed", kill=1, after=5)
+    assert kills.same(tmp_path / "whole", tmp_path / "killed")
+    assert not (tmp_path / "killed" / "model.checkpoint").exists()
+
+
+def test_processes_of_one_machine_from_the_command_line(tmp_path):
+    np.save(tmp_path / "X.npy", ranks.rows(200))
+    command = [sys.executable, "-m", "dsae", "fit", "X.npy", "-o", "model", "--max-iter", "2", "--random-state", "0"]
+    how = {"cwd": tmp_path, "capture_output": True, "text": True, "env": {**os.environ, "PYTHONWARNINGS": "ignore"}}
+    done = subprocess.run([*command, "--processes", "2", "--json"], check=True, **how)
+    assert json.loads(done.stdout)["epochs"] == 2
+    assert load(tmp_path / "model").model.history[-1]["epoch"] == 2
+    wrong = subprocess.run([*command, "--processes=2", "--batch-size", "0"], check=False, **how)
+    assert wrong.returncode == 2
+    assert "batch_size must be" in wrong.stderr
