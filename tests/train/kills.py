@@ -21,7 +21,7 @@ from tests.train.ranks import rows
 from dsae import load
 
 _HOW = ["--n-components", "4", "--hidden-layer-sizes", "9", "--density", "0.3", "--random-state", "0"]
-_HOW += ["--max-iter", "40", "--batch-size", "40", "--checkpoint-every", "0"]
+_HOW += ["--max-iter", "10", "--batch-size", "100", "--checkpoint-every", "0"]
 N_STEPS = 600
 
 
@@ -78,7 +78,7 @@ def main(n=20):
     for number in range(int(n)):
         told = root / f"{number}.json"
         if not told.exists():
-            folder, rank, after = root / f"run{number}", number % 2, random.Random(number).randrange(300)
+            folder, rank, after = root / f"run{number}", number % 2, random.Random(number).randrange(40)
             shutil.rmtree(folder, ignore_errors=True)
             fit(folder, rank, after)
             told.write_text(json.dumps({"rank": rank, "checkpoints": after, "same": same(whole, folder)}))

@@ -71,8 +71,16 @@ def start(n: int, data: str, kept: bool) -> int:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes say what went wrong
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // n)))
-    how = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
-    config = LaunchConfig(1, 1, n, run_id=uuid.uuid4().hex, max_restarts=_RESTARTS if kept else 0, **how)
+    config = LaunchConfig(
+        1,
+        1,
+        n,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=_RESTARTS if kept else 0,
+    )
     try:
         elastic_launch(config, sys.executable)("-m", "dsae", *_command())
     except ChildFailedError as error:

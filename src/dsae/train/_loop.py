@@ -332,7 +332,7 @@ def _of_all(run: Run, learner: Learner, stepper: Step, given: Any) -> Outcome:
     return Outcome(loss, objective, given.n_rows, given.rows_worth, parts, run.interrupt.asked)
 
 
-def _stepper(run: Run, learner: Learner, given: ops.Given) -> Step:
+def _stepper(run: Run, learner: Learner, given: Any) -> Step:
     """The learner's for batches of this kind, but autograd where a layer's input and output gradient are to be kept."""
     kind = given.kind
     if any(layer.tape.recording for layer in learner.layers.values()):
@@ -386,7 +386,7 @@ def _evaluate(run: Run, stage: Stage, source: Source) -> tuple[float, float]:
     losses, worth = torch.zeros(2, dtype=torch.float64), 0.0
     world = ops.ranks()
     for batch in batches_of(source, run.config.batch_size, seed=0):
-        given = run.corruption.whole(batch)
+        given: Any = run.corruption.whole(batch)
         given = portions(given) if isinstance(given, JointGiven) else given
         found = torch.stack(objective_of(run, stage, None, given)).double().cpu()
         if not world.void:

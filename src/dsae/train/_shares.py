@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ def agree_on_run(run: Mapping[str, Any]) -> None:
         world.agree("settings and data", flat_run(run), "Start every process with the same.")
 
 
-def check_rows(source: Source) -> None:
+def check_rows(source: Sized) -> None:
     """Refuse fewer rows than there are ranks."""
     world = ops.ranks()
     if len(source) < world.size:
@@ -91,7 +91,7 @@ def digest_of(model: Autoencoder | Joint) -> int:
     found = 0
     for layer in model.layers.values():
         for array in (layer.topology.indptr, layer.topology.indices, layer.values.detach().cpu().numpy()):
-            found = zlib.crc32(np.ascontiguousarray(array), found)
+            found = zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B"), found)
     return found
 
 

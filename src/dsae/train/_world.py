@@ -216,12 +216,11 @@ class World(ops.Alone):
             take(part.view_as(gradient))
         self.share, self.steps = worth / (total or 1.0), self.steps + 1
         means = {name: (rest[2 * i] / (rest[2 * i + 1] or 1.0), rest[2 * i + 1]) for i, name in enumerate(names)}
-        return Outcome(
-            loss / (total or 1.0), objective / (total or 1.0), int(n_rows), weighed, means, stop > 0, due > 0
-        )
+        total = total or 1.0
+        return Outcome(loss / total, objective / total, int(n_rows), weighed, means, stop > 0, due > 0)
 
     def worth(self, given: Any) -> float:
-        """What the rows at hand count for, in rows: hardly anything where they weigh nothing, but penalties see them."""
+        """What the rows at hand count for: hardly anything where they weigh nothing, for penalties see them still."""
         return 0.0 if self.void else max(given.rows_worth, _HARDLY * given.n_rows)
 
     def _place(self, n: int, like: Tensor) -> Tensor:
