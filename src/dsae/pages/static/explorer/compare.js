@@ -122,7 +122,7 @@
       return html`<section><p class="quiet">loading${share ? " " + Math.round(100 * share) + " % of the stored rows" : ""}</p></section>`;
     }
     var list = differences(a, b, props.a + "|" + props.b), most = Number(params.more || SHOWN), single = a.single && b.single;
-    return html`<section data-part="difference"><h2>${list.length ? dsae.count(list.length, "latent") + " differ" : "No latent differs"} <span class="side">by ${single ? "difference" : "mean difference"} \u00d7 length of the atom</span></h2>
+    return html`<section data-part="difference"><h2>${list.length ? dsae.count(list.length, "latent") + " differ" : "No latent differs"} <span class="side">by ${single ? "difference" : "mean difference"}${dsae.columns.norm ? " \u00d7 length of the atom" : ""}</span></h2>
       <p class="note" style=${{ margin: "0 0 10px" }}>${single ? "" : dsae.count(a.n, "row") + " against " + dsae.count(b.n, "row") + ". "}${(a.stored || b.stored) && dsae.index.n_stored < dsae.index.n_rows ? "Groups made by a filter are counted over the stored rows only." : ""}</p>
       <${Butterfly} list=${list.slice(0, most)} names=${[a.name, b.name]} single=${single}/>
       ${list.length > most ? html`<button type="button" class="button gap" onClick=${function () { dsae.set({ more: String(most + 200) }); }}>more</button>` : null}</section>

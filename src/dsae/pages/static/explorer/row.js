@@ -124,6 +124,12 @@
     return stored.row[Math.min(Math.max(at + by, 0), n - 1)];
   }
 
+  function told(row) {
+    var some = row.n_on > row.code.n ? "the " + row.code.n + " strongest of " + dsae.number(row.n_on) + "; " : "";
+    if (row.start !== undefined) some += "from the error " + dsae.number(row.start) + " of the bias to " + dsae.number(row.error) + "; ";
+    return some + "choose one to see more";
+  }
+
   function Row() {
     var index = dsae.index, stored = dsae.get("stored"), params = dsae.state.params;
     if (!stored) return html`<main><p class="loading">loading</p></main>`;
@@ -145,7 +151,7 @@
         <li><b>${dsae.percent(row.start > 0 ? 1 - row.error / row.start : null)}</b> <span>explained</span></li>`}
         <li><a href=${dsae.address("compare", null, { a: "row:" + number, b: "row:" + stepRow(number, 1) })}>compare with another</a></li></ul>
       <div class="columns main-side"><div>
-        <section data-part="waterfall"><h2>Latents <span class="side">${row.n_on > row.code.n || row.start === undefined ? "the " + row.code.n + " strongest of " + row.n_on : "from the error " + dsae.number(row.start) + " of the bias to " + dsae.number(row.error) + "; choose one to see what it read and wrote"}</span></h2>
+        <section data-part="waterfall"><h2>Latents <span class="side">${told(row)}</span></h2>
           ${row.code.n ? html`<${Waterfall} row=${row} of=${of}/>` : html`<p class="quiet">No latent is on.</p>`}</section>
         <${Text} row=${row} of=${of}/><${Features} row=${row}/></div>
       <div><${Pictures} row=${row}/>${index.has.sounds ? html`<section><h2>Sound</h2><${dsae.Play} row=${row} both=${true}/></section>` : null}
