@@ -17,9 +17,9 @@ from markupsafe import Markup
 from dsae.pages import _text
 
 # What a page may do. Scripts inside it are named by their hashes, so that none that a name or a text brought along
-# runs; "self" are the shards beside it, and Firefox wants the scheme of files said. Nothing may be asked of a network.
+# runs; "self" are the shards beside it, also of a page opened from a file. Nothing may be asked of a network.
 CSP = (
-    "default-src 'none'; script-src 'self' file: {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+    "default-src 'none'; script-src 'self' {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
     "media-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 _FIRST = ("vendor/preact-htm", "text")

@@ -73,7 +73,7 @@
   function Scatter(props) {
     var ref = useRef(null), tip = useRef(null), view = useRef({ k: 1, x: 0, y: 0 }), drag = useRef(null);
     var height = props.height || 320, n = props.x.length;
-    var space = props.bare ? [6, 6, 6, 6] : [54, 10, 8, 36];  // left, right, top, bottom
+    var space = props.bare ? [6, 6, 6, 6] : [62, 10, 8, 36];  // left, right, top, bottom
     function span(values, log) {
       var low = Infinity, high = -Infinity;
       for (var i = 0; i < n; i++) {
@@ -210,21 +210,22 @@
   /* A table of any length: `n` lines of which `line(i)` gives the cells; only those in sight exist.
      `columns`: {key, title, width, left, wide}; `here` is scrolled into sight when it changes. */
   function Long(props) {
-    var ref = useRef(null), at = useState(0), tall = useState(600), HEIGHT = 30, AROUND = 8;
+    var ref = useRef(null), at = useState(0), tall = useState(600), wide = useState(window.innerWidth), HEIGHT = 30, AROUND = 8;
     var first = Math.max(Math.floor(at[0] / HEIGHT) - AROUND, 0);
     var last = Math.min(Math.ceil((at[0] + tall[0]) / HEIGHT) + AROUND, props.n);
     useLayoutEffect(function () {
       var body = ref.current, y = props.here * HEIGHT;
       tall[1](body.clientHeight);
+      wide[1](body.clientWidth);
       if (props.here >= 0 && (y < body.scrollTop || y + HEIGHT > body.scrollTop + body.clientHeight)) body.scrollTop = Math.max(y - body.clientHeight / 2, 0);
       if (body.scrollTop !== at[0]) at[1](body.scrollTop);
     }, [props.here, props.n]);
     useLayoutEffect(function () {
-      var watch = new ResizeObserver(function () { tall[1](ref.current.clientHeight); });
+      var watch = new ResizeObserver(function () { tall[1](ref.current.clientHeight); wide[1](ref.current.clientWidth); });
       watch.observe(ref.current);
       return function () { watch.disconnect(); };
     }, []);
-    var narrow = window.innerWidth <= 640;
+    var narrow = wide[0] < 700;  // too narrow for columns that one can do without
     var grid = props.columns.filter(function (c) { return !(narrow && c.wide); }).map(function (c) { return (narrow && c.narrow) || c.width; }).join(" ");
     function style(column) { return (column.left ? "left " : "") + (column.wide ? "wide" : ""); }
     var lines = [];
@@ -235,7 +236,7 @@
           return html`<span class=${style(props.columns[j])} role="cell">${cell}</span>`;
         })}</a>`);
     }
-    return html`<div class="long" role="table" aria-rowcount=${props.n}>
+    return html`<div class=${narrow ? "long slim" : "long"} role="table" aria-rowcount=${props.n}>
       <div class="head" role="row" style=${{ gridTemplateColumns: grid }}>${props.columns.map(function (column) {
         var sorted = props.sort === column.key ? (props.down ? "descending" : "ascending") : undefined;
         return html`<span class=${style(column)} role="columnheader" aria-sort=${sorted} title=${column.hint}>${column.sort === false ? column.title
