@@ -1,0 +1,95 @@
+"""The folder of an explorer, or its one file, written beside what it replaces."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dsae.explorer._shards import encoded
+
+LARGEST_SINGLE = 20_000_000
+"""Bytes of a single file: what browsers open at once, and mail programs still take."""
+
+
+class Target:
+    """Where the shards of an explorer go; a folder appears when all of them are there.
+
+    Parameters
+    ----------
+    folder : str or Path
+        An explorer there is replaced, anything else refused.
+    single : bool
+        Whether the shards stand inside the page.
+
+    Raises
+    ------
+    ValueError
+        If something that is not an explorer is in the way.
+    """
+
+    def __init__(self, folder: str | Path, single: bool) -> None:
+        self.path, self.single = Path(folder), single
+        if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()) and not _is_explorer(self.path)):
+            raise ValueError(f"[explore] {self.path} must be a new folder or an explorer; it holds something else.")
+        self.sizes: dict[str, int] = {}
+        self.shards: dict[str, str] = {}
+        self._partial = self.path.with_name(f".{self.path.name}.partial-{os.getpid()}")
+
+    def __enter__(self) -> Target:
+        try:
+            self._partial.mkdir(parents=True)
+        except OSError as error:
+            raise OSError(
+                f"[explore] {self.path} cannot be written: {error.strerror}. Choose a writable folder."
+            ) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            os.replace(self._partial, self.path)
+        else:
+            shutil.rmtree(self._partial, ignore_errors=True)
+
+    @property
+    def total(self) -> int:
+        """Bytes of all shards."""
+        return sum(self.sizes.values())
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Add a shard.
+
+        Raises
+        ------
+        ValueError
+            If a single file would become too large.
+        """
+        text = encoded(content)
+        self.sizes[name] = len(text)
+        if not self.single:
+            file = self._partial.joinpath("data", *f"{name}.js".split("/"))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f'D("{name}","{text}")\n', "ascii")
+            return
+        self.shards[name] = text
+        if self.total > LARGEST_SINGLE:
+            raise ValueError(
+                f"[explore] A single file must stay below {LARGEST_SINGLE // 10**6} MB; this one is larger. Leave "
+                f"single out (on the command line --single): the folder {self.path} opens by double click, too."
+            )
+
+    def page(self, html: str) -> None:
+        """Write the page."""
+        (self._partial / "index.html").write_text(html, encoding="utf-8")
+
+
+def _is_explorer(path: Path) -> bool:
+    names = {entry.name for entry in path.iterdir()}
+    return "index.html" in names and names <= {"index.html", "data"}
