@@ -1,0 +1,290 @@
+"""A model as the explorer sees it: one encoder, one decoder and one row of features, whatever its modalities are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dsae.config import exposed, has_exposure
+from dsae.data import as_source, check_rows, check_source, gives_batches, stacked
+from dsae.interpret import firing
+from dsae.metrics import firing_threshold
+from dsae.runtime import JointRuntime, Runtime
+from dsae.store import JointModel, Model
+
+_VALUES_AT_ONCE = 1 << 22  # of a reconstruction: 16 MiB
+_RESPONSES = 1 << 27  # values of the atoms of a deep decoder: 512 MiB
+
+
+class View:
+    """A model of one modality, called ``""``, or of several.
+
+    Features are numbered over all modalities, in their order.
+
+    Parameters
+    ----------
+    model : Model, Runtime, JointModel, JointRuntime, or a fitted estimator
+    """
+
+    def __init__(self, model: Any) -> None:
+        if isinstance(model, Model):
+            model = Runtime(model)
+        elif isinstance(model, JointModel):
+            model = JointRuntime(model)
+        self.runtime: Any = getattr(model, "runtime_", model)
+        self.joint = isinstance(self.runtime, JointRuntime)
+        if not isinstance(self.runtime, (Runtime, JointRuntime)):
+            raise TypeError(f"[explore] model must be a trained model; got {type(self.runtime).__name__}.")
+        self.models: dict[str, Runtime] = self.runtime.modalities if self.joint else {"": self.runtime}
+        self.config = self.runtime.config
+        for name, of in self.models.items():
+            if of.config.n_outputs is not None:
+                raise ValueError(
+                    f"[explore] The model must reconstruct the {of.config.n_features} columns that it sees; it was "
+                    f"fitted to a target of {of.config.n_outputs} others{f' in {name!r}' if name else ''}."
+                )
+        self.n_latents = self.config.n_components
+        widths = [of.config.n_features for of in self.models.values()]
+        starts = np.concatenate([[0], np.cumsum(widths)]).astype(int)
+        self.spans = {name: slice(*starts[i : i + 2]) for i, name in enumerate(self.models)}
+        self.n_features = int(starts[-1])
+        self.threshold = firing_threshold(self.config.code_activation, self.n_latents)
+        halves = [list(of.layers) for of in self.models.values()]
+        self.one_encoder = all(sum(name.startswith("encoder") for name in names) == 1 for names in halves)
+        one_decoder = all(sum(name.startswith("decoder") for name in names) == 1 for names in halves)
+        linear = all(of.config.output.linear and not has_exposure(of.loss) for of in self.models.values())
+        # Contributions are then products, and add up.
+        self.exact = one_decoder and linear
+        plain = all(of.config.input_transform == "none" for of in self.models.values())
+        self.exact_reads = self.one_encoder and plain
+
+    @property
+    def signed(self) -> bool:
+        """Whether a code may be negative."""
+        return self.config.code_activation in ("identity", "batchtopk", "jumprelu") or not self.config.code.zeros
+
+    @property
+    def at_once(self) -> int:
+        """Rows of a batch."""
+        return max(1, min(4096, _VALUES_AT_ONCE // self.n_features))
+
+    def source(self, X: Any) -> Any:
+        """Checked rows: batches of one part for each modality."""
+        if self.joint:
+            return self.runtime.source("explore", X)
+        table = self.runtime.table
+        if table is not None and not gives_batches(X) and hasattr(X, "columns"):
+            X = table.transform(X)
+        source = as_source("explore", X, missing=self.runtime.missing)
+        if hasattr(source, "X"):
+            check_rows("explore", source.X, self.n_features, finite=False)
+        else:
+            check_source("explore", source, self.n_features)
+        return source
+
+    def parts(self, batch: Any) -> dict[str, Any]:
+        """Rows of a batch by modality."""
+        return dict(batch.parts) if self.joint else {"": batch.rows}
+
+    def present(self, batch: Any) -> dict[str, np.ndarray]:
+        """Which rows have each modality, where not all have."""
+        lacking = {name: np.zeros(batch.n_rows, bool) for name in self.models if self.joint and name not in batch.parts}
+        return lacking | dict((batch.present or {}) if self.joint else {})
+
+    def codes(self, batch: Any) -> sp.csr_matrix:
+        """What fires in the rows of a batch, made some rows at a time."""
+        if not self.joint:
+            return firing(self.runtime.encode(batch.rows, sparse_output=True), self.threshold)
+        pieces, step = [], max(1, _VALUES_AT_ONCE // self.n_latents)
+        for start in range(0, batch.n_rows, step):
+            some = batch[start : start + step]
+            codes = self.runtime.join(self.runtime.latents(some.parts), some.present or {})
+            pieces.append(firing(codes, self.threshold))
+        return stacked(pieces)
+
+    def rows(self, batch: Any) -> tuple[Any, np.ndarray]:
+        """All features of rows, and which are known, bool ``[n_rows, n_features]`` or ``[n_rows, 1]`` if all are.
+
+        Returns
+        -------
+        rows : ndarray of float32 or csr_matrix
+            Sparse only if all modalities are. What is not known is NaN, in sparse rows where it is stored.
+        known : ndarray of bool
+        """
+        parts, lacking = self.parts(batch), self.present(batch)
+        pieces = [parts.get(name) for name in self.models]
+        if all(piece is not None and sp.issparse(piece) for piece in pieces):
+            rows: Any = sp.hstack(pieces, format="csr", dtype=np.float32) if len(pieces) > 1 else pieces[0]
+        else:
+            widths = [of.config.n_features for of in self.models.values()]
+            filled = [
+                np.zeros((batch.n_rows, width), np.float32) if piece is None else _dense(piece)
+                for piece, width in zip(pieces, widths, strict=True)
+            ]
+            rows = np.hstack(filled) if len(filled) > 1 else filled[0]
+        known = np.ones((batch.n_rows, 1), bool)
+        if lacking:
+            known = np.repeat(known, self.n_features, axis=1)
+            for name, has in lacking.items():
+                known[:, self.spans[name]] = np.asarray(has)[:, None]
+        if sp.issparse(rows):
+            holes = np.isnan(rows.data)
+            if holes.any():
+                known = np.broadcast_to(known, rows.shape).copy()
+                known[np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))[holes], rows.indices[holes]] = False
+        elif np.isnan(rows).any():
+            known = known & ~np.isnan(rows)
+        return rows, known
+
+    def decode(self, codes: Any, rows: Any) -> np.ndarray:
+        """What is made of codes, ``[n_rows, n_features]``; counts with the totals of ``rows``, if there are rows."""
+        made = []
+        for name, of in self.models.items():
+            x = None if rows is None else rows[:, self.spans[name]] if self.joint else rows
+            if self.joint:
+                made.append(self.runtime.decode(codes, name, totals=x))
+                continue
+            out = of.decode(codes)
+            made.append(exposed(out, of.filled(x)) if has_exposure(of.loss) and x is not None else out)
+        return np.hstack(made) if len(made) > 1 else made[0]
+
+    @cached_property
+    def bias(self) -> np.ndarray:
+        """What is made of the code zero."""
+        return self.decode(np.zeros((1, self.n_latents), np.float32), None)[0]
+
+    @cached_property
+    def decoder(self) -> sp.csr_matrix:
+        """Atoms of a decoder of one layer as rows, CSR ``[n_latents, n_features]``."""
+        layers = [of.layers["decoder.0"].to_csr() for of in self.models.values()]
+        return sp.csr_matrix(sp.vstack(layers).T if len(layers) > 1 else layers[0].T)
+
+    def atoms(self, mean: np.ndarray, rms: np.ndarray) -> sp.csr_matrix | np.ndarray:
+        """Atoms, or of other decoders the response to each latent at the mean code, for a step of its rms."""
+        if self.exact:
+            return self.decoder
+        if self.n_latents * self.n_features > _RESPONSES:
+            raise ValueError(
+                f"[explore] The decoder of a model with {self.n_latents:,} latents and {self.n_features:,} features "
+                "must have one layer and a linear output; the responses of another would not fit in memory. Explore a "
+                "smaller model."
+            )
+        found = np.empty((self.n_latents, self.n_features), np.float32)
+        steps = np.where(rms > 0, rms, 1.0)
+        start = self.decode(mean[None].astype(np.float32), None)
+        for first in range(0, self.n_latents, 256):
+            some = np.arange(first, min(first + 256, self.n_latents))
+            codes = np.repeat(mean[None].astype(np.float32), some.size, axis=0)
+            codes[np.arange(some.size), some] += steps[some]
+            found[some] = (self.decode(codes, None) - start) / steps[some, None]
+        return found
+
+    @cached_property
+    def _shares(self) -> dict[str, np.ndarray]:
+        """How much each modality counts in each latent, of rows that have all."""
+        if not self.joint:
+            return {"": np.ones(self.n_latents)}
+        weights = {name: self.runtime.model.weight[name].astype(np.float64) for name in self.models}
+        total = np.sum(list(weights.values()), axis=0)
+        return {name: weight / total for name, weight in weights.items()}
+
+    @cached_property
+    def encoder_bias(self) -> np.ndarray:
+        """Of the layer in front of the code, of rows that have all modalities."""
+        return sum(self._shares[name] * _last_encoder(of).bias for name, of in self.models.items())
+
+    def reads(self, mean: np.ndarray, some: slice) -> sp.csr_matrix | np.ndarray:
+        """Weights of some latents, ``[n_some, n_features]``; of deep encoders their gradient at the mean row.
+
+        Parameters
+        ----------
+        mean : ndarray, shape (n_features,)
+        some : slice
+
+        Returns
+        -------
+        csr_matrix, or ndarray of float64
+        """
+        if self.one_encoder:
+            pieces: list[Any] = [
+                sp.diags(self._shares[name][some]) @ self._encoders[name][some] for name in self.models
+            ]
+            return sp.csr_matrix(sp.hstack(pieces))
+        pieces = []
+        for name, of in self.models.items():
+            found = self._gradient(of, mean[self.spans[name]], some)
+            pieces.append(self._shares[name][some, None] * found)
+        return np.hstack(pieces)
+
+    @cached_property
+    def _encoders(self) -> dict[str, sp.csr_matrix]:
+        return {name: of.layers["encoder.0"].to_csr() for name, of in self.models.items()}
+
+    @staticmethod
+    def _gradient(of: Runtime, mean: np.ndarray, some: slice) -> np.ndarray:
+        """By the chain rule, from the code backwards."""
+        names = [name for name in of.layers if name.startswith("encoder")]
+        rows, outputs = mean.astype(np.float32)[None], []
+        for name in names[:-1]:
+            layer = of.layers[name]
+            rows = np.ascontiguousarray((layer.to_csr() @ rows[0])[None] + layer.bias, np.float32)
+            of.activate(name, rows)
+            outputs.append(rows[0].astype(np.float64))
+        found = of.layers[names[-1]].to_csr().astype(np.float64)[some].toarray()
+        for name, output in zip(names[-2::-1], outputs[::-1], strict=True):
+            found = _backwards(of.config.activations[name], found, output)
+            found = np.asarray((of.layers[name].to_csr().astype(np.float64).T @ found.T).T)
+        return found
+
+    def fan(self, half: str) -> np.ndarray:
+        """Weights left of each latent in the layer beside the code, over all modalities."""
+        total = np.zeros(self.n_latents, np.int64)
+        for of in self.models.values():
+            if half == "encoder":
+                total += np.diff(_last_encoder(of).to_csr().indptr)
+            else:
+                layer = of.layers["decoder.0"].to_csr()
+                total += np.bincount(layer.indices, minlength=self.n_latents)
+        return total
+
+    def layers(self) -> Iterator[dict[str, Any]]:
+        """What each layer is."""
+        for name, of in self.models.items():
+            for key, layer in of.layers.items():
+                shape = layer.topology.shape
+                yield {
+                    "name": f"{name}.{key}" if name else key,
+                    "n_in": shape[1],
+                    "n_out": shape[0],
+                    "nnz": layer.topology.nnz,
+                    "density": layer.topology.density,
+                    "activation": of.config.activations[key],
+                }
+
+    def fill(self) -> np.ndarray | None:
+        """What stands in for values that are not known."""
+        model = None if self.joint else self.runtime.model
+        return None if model is None or model.inputs is None else model.inputs.mean
+
+
+def _last_encoder(of: Runtime) -> Any:
+    return of.layers[[name for name in of.layers if name.startswith("encoder")][-1]]
+
+
+def _dense(rows: Any) -> np.ndarray:
+    return rows.toarray() if sp.issparse(rows) else np.asarray(rows)
+
+
+def _backwards(kind: str, found: np.ndarray, output: np.ndarray) -> np.ndarray:
+    """Gradients before an activation, from those behind it and its output."""
+    if kind == "relu":
+        return found * (output > 0)
+    if kind == "sigmoid":
+        return found * output * (1 - output)
+    if kind == "softmax":
+        return (found - (found @ output)[:, None]) * output
+    return found
