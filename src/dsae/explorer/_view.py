@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from dsae.config import exposed, has_exposure
 from dsae.data import as_source, check_rows, check_source, gives_batches, stacked
-from dsae.interpret import firing
+from dsae.interpret import encoder_directions, firing
 from dsae.metrics import firing_threshold
 from dsae.runtime import JointRuntime, Runtime
 from dsae.store import JointModel, Model
@@ -209,36 +209,13 @@ class View:
         -------
         csr_matrix, or ndarray of float64
         """
-        if self.one_encoder:
-            pieces: list[Any] = [
-                sp.diags(self._shares[name][some]) @ self._encoders[name][some] for name in self.models
-            ]
-            return sp.csr_matrix(sp.hstack(pieces))
+        latents = np.arange(*some.indices(self.n_latents))
         pieces = []
         for name, of in self.models.items():
-            found = self._gradient(of, mean[self.spans[name]], some)
-            pieces.append(self._shares[name][some, None] * found)
-        return np.hstack(pieces)
-
-    @cached_property
-    def _encoders(self) -> dict[str, sp.csr_matrix]:
-        return {name: of.layers["encoder.0"].to_csr() for name, of in self.models.items()}
-
-    @staticmethod
-    def _gradient(of: Runtime, mean: np.ndarray, some: slice) -> np.ndarray:
-        """By the chain rule, from the code backwards."""
-        names = [name for name in of.layers if name.startswith("encoder")]
-        rows, outputs = mean.astype(np.float32)[None], []
-        for name in names[:-1]:
-            layer = of.layers[name]
-            rows = np.ascontiguousarray((layer.to_csr() @ rows[0])[None] + layer.bias, np.float32)
-            of.activate(name, rows)
-            outputs.append(rows[0].astype(np.float64))
-        found = of.layers[names[-1]].to_csr().astype(np.float64)[some].toarray()
-        for name, output in zip(names[-2::-1], outputs[::-1], strict=True):
-            found = _backwards(of.config.activations[name], found, output)
-            found = np.asarray((of.layers[name].to_csr().astype(np.float64).T @ found.T).T)
-        return found
+            found = encoder_directions(of, latents, mean=mean[self.spans[name]])
+            share = self._shares[name][latents]
+            pieces.append(sp.diags(share) @ found if sp.issparse(found) else share[:, None] * found)
+        return sp.csr_matrix(sp.hstack(pieces)) if self.one_encoder else np.hstack(pieces)
 
     def fan(self, half: str) -> np.ndarray:
         """Weights left of each latent in the layer beside the code, over all modalities."""
@@ -277,14 +254,3 @@ def _last_encoder(of: Runtime) -> Any:
 
 def _dense(rows: Any) -> np.ndarray:
     return rows.toarray() if sp.issparse(rows) else np.asarray(rows)
-
-
-def _backwards(kind: str, found: np.ndarray, output: np.ndarray) -> np.ndarray:
-    """Gradients before an activation, from those behind it and its output."""
-    if kind == "relu":
-        return found * (output > 0)
-    if kind == "sigmoid":
-        return found * output * (1 - output)
-    if kind == "softmax":
-        return (found - (found @ output)[:, None]) * output
-    return found

@@ -1,0 +1,272 @@
+"""Rows that are stored: which, and what of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from dsae.data import Batch
+from dsae.explorer._collect import Measured, Stream
+from dsae.explorer._effects import effects
+from dsae.explorer._folder import Target
+from dsae.explorer._media import Media
+from dsae.explorer._shards import lists
+from dsae.explorer._view import View
+from dsae.interpret import sampled
+
+PER_SHARD = 128
+_WORST = 12
+_MOST_ON = 64  # latents of a row that are listed
+_MOST_X, _WIDE, _FEW_X = 256, 1024, 64  # values of a row; of dense wide rows fewer, which say little one by one
+_SHOWN = 16
+_TEXT_BYTES = 8_000_000  # of all texts, which gzip and base64 bring to about two thirds
+_SHORTEST_TEXT = 200
+
+
+def chosen_rows(found: Measured, n: int, seed: int) -> np.ndarray:
+    """Numbers of the rows to store, ascending: all, or examples, a random quarter and the worst.
+
+    Parameters
+    ----------
+    found : Measured
+    n : int
+        At most.
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64
+    """
+    total = found.n_rows
+    if total <= n:
+        return np.arange(total)
+    drawn = np.flatnonzero(sampled(np.arange(total), total, max(1, n // 4), seed))[: max(1, n // 2)]
+    kept = [worst_rows(found), drawn]
+    kept.extend(by_rank(found))
+    order, first = np.unique(np.concatenate(kept), return_index=True)
+    return np.sort(order[np.argsort(first, kind="stable")[:n]])
+
+
+def worst_rows(found: Measured) -> np.ndarray:
+    """Rows with the largest errors, the largest first."""
+    if found.row_errors is None:
+        return np.zeros(0, np.int64)
+    return np.argsort(-found.row_errors, kind="stable")[:_WORST]
+
+
+def by_rank(found: Measured) -> list[np.ndarray]:
+    """Strongest rows of all latents, the first of each before the second of any; then those of the quantiles."""
+    ranked = []
+    for examples in (found.summary.strongest, found.details.quantiles):
+        for rank in range(examples.rows.shape[1]):
+            rows = examples.rows[:, rank]
+            ranked.append(rows[rows >= 0])
+    return ranked
+
+
+class StoredRows:
+    """Writes the shards of rows, those of sounds beside them.
+
+    Parameters
+    ----------
+    view : View
+    target : Target
+    found : Measured
+    rows : ndarray of int64
+        Which to store, ascending.
+    norms : ndarray of float64, shape (n_latents,)
+        Of the atoms.
+    base : ndarray of float64, shape (n_features,)
+        Variances, by which features are compared.
+    texts : sequence of str, optional
+    media : Media
+    """
+
+    def __init__(
+        self,
+        view: View,
+        target: Target,
+        found: Measured,
+        rows: np.ndarray,
+        norms: np.ndarray,
+        base: np.ndarray,
+        texts: Any,
+        media: Media,
+    ) -> None:
+        self._view, self._target, self._found, self._rows = view, target, found, rows
+        self._norms, self._spread, self._texts, self._media = norms, np.sqrt(base), texts, media
+        self._longest = self._text_limit()
+        self.n_cut = 0
+        self.gap = 0.0
+        self.codes: list[sp.csr_matrix] = []
+        self._shard = 0
+
+    @property
+    def longest(self) -> int | None:
+        """Characters after which texts are cut."""
+        return self._longest
+
+    def write(self, stream: Stream, told: Callable[[int, int], None]) -> None:
+        """Read the rows once more and write those chosen."""
+        waiting: list[tuple[Any, sp.csr_matrix]] = []
+        n_waiting = 0
+
+        def wanted(start: int, stop: int) -> bool:
+            return bool(np.searchsorted(self._rows, stop) > np.searchsorted(self._rows, start))
+
+        for chunk in stream.chunks(wanted):
+            here = self._rows[(self._rows >= chunk.start) & (self._rows < chunk.start + chunk.n)] - chunk.start
+            batch = None if chunk.batch is None else chunk.batch[here]
+            waiting.append((batch, chunk.codes[here]))
+            n_waiting += here.size
+            while n_waiting >= PER_SHARD:
+                waiting = self._flush(waiting, PER_SHARD)
+                n_waiting -= PER_SHARD
+            told(chunk.start + chunk.n, len(stream))
+        if n_waiting:
+            self._flush(waiting, n_waiting)
+        self._media.finish()
+
+    def _flush(self, waiting: list[tuple[Any, sp.csr_matrix]], n: int) -> list[tuple[Any, sp.csr_matrix]]:
+        codes = sp.csr_matrix(sp.vstack([codes for _, codes in waiting], format="csr"))
+        batches = [batch for batch, _ in waiting]
+        batch = None if batches[0] is None else Batch.stack([with_presence(one, batches) for one in batches])
+        self._write(batch if batch is None else batch[:n], codes[:n])
+        rest = codes[n:]
+        return [(None if batch is None else batch[n:], rest)] if rest.shape[0] else []
+
+    def _write(self, batch: Any, codes: sp.csr_matrix) -> None:
+        first, n = self._shard * PER_SHARD, codes.shape[0]
+        numbers = self._rows[first : first + n]
+        content: dict[str, Any] = {"first": first, "n": n, "row": numbers} | self._named(numbers)
+        self.codes.append(codes)
+        if batch is None:
+            content["code"] = self._code(codes)
+            content["n_on"] = np.diff(codes.indptr)
+        else:
+            content |= self._measured(batch, codes, first)
+        self._target.write(f"rows/{self._shard}", content)
+        self._shard += 1
+
+    def _measured(self, batch: Any, codes: sp.csr_matrix, first: int) -> dict[str, Any]:
+        view = self._view
+        rows, known = view.rows(batch)
+        rebuilt = view.decode(codes, rows).astype(np.float64)
+        x = np.asarray(rows.toarray() if sp.issparse(rows) else rows, np.float64)
+        known = np.broadcast_to(known, x.shape)
+        squared = np.where(known, np.square(np.where(known, x, 0) - rebuilt), 0.0)
+        order = self._order(codes)
+        told = effects(view, codes, order, rows, x, known, rebuilt)
+        self.gap = max(self.gap, told.gap)
+        content: dict[str, Any] = {
+            "code": self._code(codes, order) | {"drop": told.drop, "off": told.off},
+            "n_on": np.diff(codes.indptr),
+            "start": told.start,
+            "error": squared.sum(axis=1),
+            "shown": self._shown(x, known, rebuilt, squared),
+        } | self._values(rows, x, known)
+        if view.joint:
+            lacking = view.present(batch)
+            there = [lacking.get(name, np.ones(batch.n_rows, bool)) for name in view.models]
+            content["present"] = np.stack(there, axis=1).astype(np.uint8)
+        pictures = self._media.pictures(x, rebuilt, known)
+        if pictures:
+            content["pictures"] = pictures
+        self._media.sounds(first, x, rebuilt, known)
+        return content
+
+    def _named(self, numbers: np.ndarray) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if self._found.ids is not None:
+            found["id"] = [str(self._found.ids[row]) for row in numbers]
+        if self._found.label_of is not None:
+            labels = self._found.label_of[numbers].astype(np.int64)
+            found["label"] = np.where(labels < 0, len(self._found.labels.names()), labels)
+        if self._texts is not None:
+            texts = [self._texts[int(row)] for row in numbers]
+            whole = [None if text is None else str(text) for text in texts]
+            found["text"] = [None if text is None else text[: self._longest] for text in whole]
+            found["length"] = np.array([0 if text is None else len(text) for text in whole])
+            self.n_cut += sum(text is not None and len(text) > self._longest for text in whole)  # type: ignore[operator]
+        return found
+
+    def _order(self, codes: sp.csr_matrix) -> list[np.ndarray]:
+        """Places in ``codes.data`` of each row's latents, the strongest first."""
+        size = np.abs(codes.data.astype(np.float64)) * self._norms[codes.indices]
+        found = []
+        for start, stop in zip(codes.indptr, codes.indptr[1:], strict=False):
+            found.append(start + np.argsort(-size[start:stop], kind="stable")[:_MOST_ON])
+        return found
+
+    def _code(self, codes: sp.csr_matrix, order: list[np.ndarray] | None = None) -> dict[str, Any]:
+        order = self._order(codes) if order is None else order
+        places = np.concatenate([*order, np.zeros(0, np.int64)]).astype(np.int64)
+        entries = {"latent": codes.indices[places], "value": codes.data[places]}
+        return lists([len(some) for some in order], **entries)
+
+    def _values(self, rows: Any, x: np.ndarray, known: np.ndarray) -> dict[str, Any]:
+        sparse, n = sp.issparse(rows), x.shape[0]
+        most = _FEW_X if not sparse and x.shape[1] > _WIDE else _MOST_X
+        features, values, counts, n_x = [], [], [], []
+        spread = np.where(self._spread > 0, self._spread, np.inf)
+        for i in range(n):
+            there = np.flatnonzero(np.where(known[i], x[i] != 0, True))
+            if not known[i].any():
+                there = there[:0]
+            n_x.append(there.size)
+            if there.size > most:
+                size = np.abs(np.where(known[i, there], x[i, there], 0)) / spread[there]
+                there = np.sort(there[np.argsort(-size, kind="stable")[:most]])
+            features.append(there)
+            values.append(np.where(known[i, there], x[i, there], np.nan))
+            counts.append(there.size)
+        entries = {"feature": np.concatenate(features), "value": np.concatenate(values)}
+        return {"x": lists(counts, **entries), "n_x": np.array(n_x)}
+
+    def _shown(self, x: np.ndarray, known: np.ndarray, rebuilt: np.ndarray, squared: np.ndarray) -> dict[str, Any]:
+        spread = np.where(self._spread > 0, self._spread, np.inf)
+        size = np.abs(np.where(known, x, 0)) / spread
+        features, counts = [], []
+        for i in range(x.shape[0]):
+            both = np.union1d(best(squared[i], _SHOWN), best(size[i], _SHOWN))
+            both = both[known[i, both]]
+            features.append(both[np.argsort(-squared[i, both], kind="stable")])
+            counts.append(both.size)
+        at = np.repeat(np.arange(x.shape[0]), counts), np.concatenate(features)
+        return lists(counts, feature=at[1], x=x[at], rebuilt=rebuilt[at])
+
+    def _text_limit(self) -> int:
+        if self._texts is None:
+            return 0
+        some = self._rows[:: max(1, self._rows.size // 2000)]
+        lengths = np.sort([len(str(self._texts[int(row)] or "")) for row in some])
+        per_row = _TEXT_BYTES / max(1, self._rows.size)
+        if lengths.mean() <= per_row:
+            return int(max(lengths[-1], _SHORTEST_TEXT)) * 100  # none need be cut
+        # The largest limit with which the sum of the cut lengths keeps to the budget.
+        limits = np.unique(np.concatenate([lengths, [_SHORTEST_TEXT]]))
+        fits = [limit for limit in limits if np.minimum(lengths, limit).mean() <= per_row]
+        return int(max([_SHORTEST_TEXT, *fits]))
+
+
+def best(values: np.ndarray, n: int) -> np.ndarray:
+    """Places of the ``n`` largest values above 0; ties go to the lower place."""
+    if values.size > 4 * n:
+        some = np.flatnonzero(values >= np.partition(values, values.size - n)[values.size - n])
+    else:
+        some = np.arange(values.size)
+    some = some[values[some] > 0]
+    return some[np.argsort(-values[some], kind="stable")[:n]]
+
+
+def with_presence(batch: Any, batches: list[Any]) -> Any:
+    """A batch that says of each modality which rows have it, if any of these batches does."""
+    names = dict.fromkeys(name for one in batches for name in one.present or {})
+    if not names or set(names) == set(batch.present or {}):
+        return batch
+    has = {name: (batch.present or {}).get(name, np.ones(batch.n_rows, bool)) for name in names}
+    ids, labels = batch.ids, batch.labels
+    return Batch(batch.parts, batch.numbers, has, ids, labels)
