@@ -19,16 +19,16 @@ _TRIED = 100  # pairs of a row and a latent
 _GAP = 1e-5
 
 
-def checks(view: View, codes: sp.csr_matrix, rows: Any, gap: float, seed: int) -> list[dict[str, Any]]:
+def checks(view: View, rows: Any, codes: sp.csr_matrix, gap: float, seed: int) -> list[dict[str, Any]]:
     """Whether what is shown is so, measured on the model.
 
     Parameters
     ----------
     view : View
-    codes : csr_matrix, shape (n_rows, n_latents)
-        Of stored rows.
     rows : ndarray or csr_matrix of float32, shape (n_rows, n_features), or None
-        These rows, without values that are not known.
+        Of which everything is known.
+    codes : csr_matrix, shape (n_rows, n_latents)
+        Of these rows.
     gap : float
         What `dsae.explorer._effects` found.
     seed : int

@@ -21,11 +21,10 @@ from dsae.explorer._map import METHOD, layout
 from dsae.explorer._media import Media
 from dsae.explorer._stored import StoredRows, by_rank, chosen_rows
 from dsae.explorer._view import View
-from dsae.pages import EXPLORER, render
+from dsae.pages import explorer_page
 
 Watch = Callable[[str], Callable[[int, int], None]]
 _N_EXAMPLES = 12
-_CHECKED = 512  # stored rows from which pairs are drawn for checks
 
 
 def explore(
@@ -138,7 +137,7 @@ def explore(
         target.write("features", _features(view, found, told.atoms, named))
         content = _index(view, found, told, media, title, named=known, single=single, expressions=expressions)
         target.write("index", content)
-        target.page(render("explorer.html.j2", title=title, scripts=EXPLORER, shards=target.shards if single else None))
+        target.page(explorer_page(title, target.shards if single else None))
     return target.path
 
 
@@ -180,7 +179,7 @@ def _write(
     placed[found.summary.counts == 0] = 0
     target.write("map", {"latents": placed, "rows": layout(by_size, seed=seed), "method": METHOD})
     target.write("health", health(view, found, atoms))
-    checked = checks(view, held[:_CHECKED], stored.checked, stored.gap, seed)
+    checked = checks(view, *stored.checked(), stored.gap, seed)
     said = _sampled(view, found, stored, rows, atoms, media, room < n_rows)
     target.write("about", about(view, found, atoms, n_stored=rows.size, sampled=said, checked=checked))
     return _Told(atoms, latents, rows, texts is not None)

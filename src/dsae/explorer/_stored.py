@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data import Batch
+from dsae.data import Batch, stacked
 from dsae.explorer._collect import Measured, Stream
 from dsae.explorer._effects import effects
 from dsae.explorer._folder import Target
@@ -19,6 +19,7 @@ from dsae.interpret import sampled
 
 PER_SHARD = 128
 _WORST = 12
+_CHECKED = 512  # rows on which what is said is tried
 _MOST_ON = 64  # latents of a row that are listed
 _MOST_X, _WIDE, _FEW_X = 256, 1024, 64  # values of a row; of dense wide rows fewer, which say little one by one
 _SHOWN = 16
@@ -102,7 +103,15 @@ class StoredRows:
         self.n_cut = 0
         self.gap = 0.0
         self.codes: list[sp.csr_matrix] = []
+        self._checked: list[tuple[Any, sp.csr_matrix]] = []
         self._shard = 0
+
+    def checked(self) -> tuple[Any, sp.csr_matrix]:
+        """Some rows of which everything is known, or None, and their codes."""
+        if not self._checked:
+            return None, sp.csr_matrix(sp.vstack(self.codes, format="csr"))[:_CHECKED]
+        rows, codes = zip(*self._checked, strict=True)
+        return stacked(rows), stacked(codes)
 
     @property
     def longest(self) -> int | None:
@@ -157,6 +166,8 @@ class StoredRows:
         rebuilt = view.decode(codes, rows).astype(np.float64)
         x = np.asarray(rows.toarray() if sp.issparse(rows) else rows, np.float64)
         known = np.broadcast_to(known, x.shape)
+        if sum(codes.shape[0] for _, codes in self._checked) < _CHECKED and (whole := known.all(axis=1)).any():
+            self._checked.append((rows[whole], codes[whole]))
         squared = np.where(known, np.square(np.where(known, x, 0) - rebuilt), 0.0)
         order = self._order(codes)
         told = effects(view, codes, order, rows, x, known, rebuilt)
