@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dsae.estimators import DSAOutlierDetector as DSAOutlierDetector
     from dsae.estimators import DSARecommender as DSARecommender
     from dsae.estimators import MultimodalAutoencoder as MultimodalAutoencoder
+    from dsae.explorer import explore as explore
     from dsae.nn import Autoencoder as Autoencoder
     from dsae.nn import SparseLinear as SparseLinear
     from dsae.runtime import Runtime as Runtime
@@ -33,6 +34,7 @@ _HOMES = {
     "SparseLinear": "dsae.nn",
     "Topology": "dsae.topology",
     "compare": "dsae.comparison",
+    "explore": "dsae.explorer",
     "load": "dsae.runtime",
 }
 

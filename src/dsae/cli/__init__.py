@@ -47,6 +47,7 @@ COMMANDS = {
     "push": "_push",
     "export": "_exchange",
     "import": "_exchange",
+    "explore": "_explore",
     "info": "_info",
 }
 

@@ -35,7 +35,7 @@ class _ImageShape(click.ParamType):
         return int(height), int(width)
 
 
-_image_shape = click.option(
+image_shape_option = click.option(
     "--image-shape",
     type=_ImageShape(),
     help="Height and width if features are pixels, or none; square images are recognised.",
@@ -49,7 +49,7 @@ _image_shape = click.option(
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable figures on stdout.")
 @table_option
 @file_options
-@_image_shape
+@image_shape_option
 @several_options
 @fit_options
 def compare(
@@ -96,7 +96,7 @@ def compare(
 @click.argument("data")
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="HTML to write.")
 @file_options
-@_image_shape
+@image_shape_option
 def report(model: str, data: str, output: str, reading: dict[str, Any], image_shape: Any) -> None:
     """Write one HTML file about MODEL and its results on the rows in DATA."""
     from dsae.report import collect, render, write_report
