@@ -13,7 +13,7 @@ from dsae.explorer._folder import Target
 from dsae.explorer._media import Media
 from dsae.explorer._shards import lists
 from dsae.explorer._view import View
-from dsae.interpret import Similar, association, norms_of, relevance, similar
+from dsae.interpret import Similar, norms_of, relevance, similar
 
 PER_SHARD = 256
 N_BINS = 64
@@ -248,9 +248,10 @@ class Latents:
     @staticmethod
     def _associated(fired: np.ndarray, counted: Any) -> tuple[np.ndarray, np.ndarray]:
         """Phi of each latent's firing with each label, and the lift."""
-        n_rows, total = counted.n_rows, fired.sum(axis=0)
-        phi = association(fired, n_rows[:, None], total[None, :], counted.n_labelled)
-        expected = n_rows[:, None] * (total / max(counted.n_labelled, 1))[None, :]
+        n, n_rows, total = float(counted.n_labelled), counted.n_rows[:, None].astype(np.float64), fired.sum(axis=0)[None]
+        expected = n_rows * (total / max(n, 1))
+        spread = np.sqrt(n_rows * (n - n_rows) * total * (n - total))
+        phi = np.where(spread > 0, n * (fired - expected) / np.where(spread > 0, spread, 1), 0.0)
         return phi, np.where(expected > 0, fired / np.where(expected > 0, expected, 1), np.nan)
 
     def _search(self) -> dict[str, Any]:
