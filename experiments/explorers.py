@@ -40,7 +40,7 @@ def digits(folder: Path) -> Path:
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     model = dsae.DeepSparseAutoencoder(
-        128, (), code_activation="topk", k=8, density=0.5, max_iter=60, batch_size=64, random_state=0
+        n_components=128, code_activation="topk", k=8, density=0.5, max_iter=60, batch_size=64, random_state=0
     ).fit(X)
     model.save(folder / "digits-model")
     return dsae.explore(
@@ -63,7 +63,7 @@ def texts(folder: Path, n_latents: int = 1024, max_iter: int = 12) -> Path:
         print(f"{error} Docstrings instead.", file=sys.stderr)
         X, y, words, documents, title = _docstrings()
     model = dsae.DeepSparseAutoencoder(
-        n_latents, (), code_activation="topk", k=16, density=0.02, max_iter=max_iter, random_state=0
+        n_components=n_latents, code_activation="topk", k=16, density=0.02, max_iter=max_iter, random_state=0
     ).fit(X)
     model.save(folder / "texts-model")
     return dsae.explore(

@@ -18,7 +18,9 @@ from dsae.interpret import Similar, norms_of, relevance, similar
 PER_SHARD = 256
 N_BINS = 64
 _WEIGHTS = (1.0, 0.5, 0.0)  # of relevance: large, in standard deviations, distinctive
-_WRITES, _READS = 12, 40
+_WRITES = 12
+READS = 40
+"""Inputs of a latent that are listed."""
 _LABELS, _SIMILAR, _TOGETHER, _AGAINST = 12, 8, 8, 4
 _TOP = 3
 _LEAST_ROWS = 5  # of a label in which a latent fires: fewer are chance
@@ -192,7 +194,7 @@ class Latents:
         return lists(counts, feature=features, value=values), _n_weights(atoms)
 
     def _reads(self, reads: Any) -> tuple[dict[str, Any], np.ndarray]:
-        latents, features = best_of(relevance(reads, self._atoms.base, 0.5, reads=True), _READS)
+        latents, features = best_of(relevance(reads, self._atoms.base, 0.5, reads=True), READS)
         entries = {"feature": features, "value": _at(reads, latents, features)}
         return lists(np.bincount(latents, minlength=reads.shape[0]), **entries), _n_weights(reads)
 

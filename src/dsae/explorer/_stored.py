@@ -12,6 +12,8 @@ from dsae.data import Batch, stacked
 from dsae.explorer._collect import Measured, Stream
 from dsae.explorer._effects import effects
 from dsae.explorer._folder import Target
+from dsae.explorer._latents import READS as _READS
+from dsae.explorer._latents import best_of
 from dsae.explorer._media import Media
 from dsae.explorer._shards import lists
 from dsae.explorer._view import View
@@ -23,6 +25,7 @@ _CHECKED = 512  # rows on which what is said is tried
 _MOST_ON = 64  # latents of a row that are listed
 _MOST_X, _WIDE, _FEW_X = 256, 1024, 64  # values of a row; of dense wide rows fewer, which say little one by one
 _SHOWN = 16
+_PARTS = 5  # inputs of each latent of a row
 _TEXT_BYTES = 8_000_000  # of all texts, which gzip and base64 bring to about two thirds
 _SHORTEST_TEXT = 200
 
@@ -173,7 +176,7 @@ class StoredRows:
         told = effects(view, codes, order, rows, x, known, rebuilt)
         self.gap = max(self.gap, told.gap)
         content: dict[str, Any] = {
-            "code": self._code(codes, order) | {"drop": told.drop, "off": told.off},
+            "code": self._code(codes, order) | {"drop": told.drop, "off": told.off} | self._parts(codes, order, rows, known),
             "n_on": np.diff(codes.indptr),
             "start": told.start,
             "error": squared.sum(axis=1),
@@ -217,6 +220,21 @@ class StoredRows:
         places = np.concatenate([*order, np.zeros(0, np.int64)]).astype(np.int64)
         entries = {"latent": codes.indices[places], "value": codes.data[places]}
         return lists([len(some) for some in order], **entries)
+
+    def _parts(self, codes: sp.csr_matrix, order: list[np.ndarray], rows: Any, known: np.ndarray) -> dict[str, Any]:
+        """What the strongest inputs give to each latent that is on, where its reads are too many to be listed."""
+        view = self._view
+        if view.joint or not view.exact_reads or not known.all() or view.encoder.nnz <= _READS * view.n_latents:
+            return {}
+        places = np.concatenate([*order, np.zeros(0, np.int64)]).astype(np.int64)
+        of = np.repeat(np.arange(codes.shape[0]), [some.size for some in order])
+        weights = view.encoder[codes.indices[places]]
+        at = np.repeat(of, np.diff(weights.indptr)), weights.indices
+        products = weights.data * (rows[at] if isinstance(rows, np.ndarray) else np.asarray(rows[at]).ravel())
+        table = sp.csr_matrix((products, weights.indices, weights.indptr), shape=weights.shape)
+        entries, features = best_of(table, _PARTS)
+        values = np.asarray(table[entries, features]).ravel() if entries.size else np.zeros(0)
+        return {"parts": lists(np.bincount(entries, minlength=places.size), feature=features, value=values)}
 
     def _values(self, rows: Any, x: np.ndarray, known: np.ndarray) -> dict[str, Any]:
         sparse, n = sp.issparse(rows), x.shape[0]

@@ -217,6 +217,11 @@ class View:
             pieces.append(sp.diags(share) @ found if sp.issparse(found) else share[:, None] * found)
         return sp.csr_matrix(sp.hstack(pieces)) if self.one_encoder else np.hstack(pieces)
 
+    @cached_property
+    def encoder(self) -> sp.csr_matrix:
+        """Weights of an encoder of one layer, of a model of one modality, CSR ``[n_latents, n_features]``."""
+        return self.runtime.layers["encoder.0"].to_csr()
+
     def fan(self, half: str) -> np.ndarray:
         """Weights left of each latent in the layer beside the code, over all modalities."""
         total = np.zeros(self.n_latents, np.int64)
