@@ -134,7 +134,7 @@ def test_examples_are_the_strongest_rows_and_some_of_each_fifth(explored):
 
 def test_writes_and_reads_are_weights(explored):
     folder, oracle, _ = explored
-    shard, features = read_shard(folder, "latents/0"), read_shard(folder, "features")
+    shard, features = read_shard(folder, "latents/0"), read_shard(folder, "moments")
     np.testing.assert_allclose(features["base"], oracle.base, **NEAR)
     for i in range(9):
         written, values = entries(shard["writes"], i, "feature", "value")
@@ -161,7 +161,7 @@ def test_reads_and_bias_are_why_a_latent_fires(explored):
 
 def test_the_decoder_gives_back_rows(explored):
     folder, oracle, _ = explored
-    shard, features = read_shard(folder, "decoder/0"), read_shard(folder, "features")
+    shard, features = read_shard(folder, "decoder/0"), read_shard(folder, "moments")
     D = np.zeros((9, 12))
     for i in range(9):
         columns, values = entries(shard, i, "feature", "value")
@@ -256,7 +256,7 @@ def test_effects_are_those_of_codes_without_a_latent(explored):
 
 def test_features_have_their_moments_and_errors(explored):
     folder, oracle, _ = explored
-    features = read_shard(folder, "features")
+    features = read_shard(folder, "moments")
     np.testing.assert_allclose(features["mean"], oracle.X.mean(axis=0), **NEAR)
     np.testing.assert_allclose(features["spread"], oracle.X.std(axis=0), **NEAR)
     np.testing.assert_allclose(features["error"], ((oracle.X - oracle.made) ** 2).mean(axis=0), **NEAR)
@@ -324,7 +324,7 @@ def test_shards_do_not_depend_on_batches_or_storage(make_model, data, tmp_path, 
 
     whole = explore(model, X, tmp_path / "whole", labels=labels)
     pieces = explore(model, Pieces(), tmp_path / "pieces", labels=labels)
-    for name in ("columns", "latents/0", "rows/0", "rows/1", "features"):
+    for name in ("columns", "latents/0", "rows/0", "rows/1", "features", "moments"):
         same(read_shard(whole, name), read_shard(pieces, name))
 
 

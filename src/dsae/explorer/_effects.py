@@ -87,25 +87,21 @@ def effects(
 def _of_products(
     view: View, codes: sp.csr_matrix, places: np.ndarray, before: np.ndarray, after: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """By ``|e - p|^2 - |e|^2 = |p|^2 - 2 e p``, a product of a row with few atoms."""
-    atoms = view.decoder[codes.indices[places]]
-    products = sp.csr_matrix(
-        (
-            atoms.data.astype(np.float64) * np.repeat(codes.data[places].astype(np.float64), np.diff(atoms.indptr)),
-            atoms.indices,
-            atoms.indptr,
-        ),
-        shape=atoms.shape,
-    )
-    if not known.all():
-        products.data[~known[products.indices]] = 0.0
-    gram = np.asarray((products @ products.T).toarray())
-    squares = np.diag(gram)
-    joined = np.tril(gram, -1).sum(axis=1)  # with all that joined before
-    drop = 2 * (products @ before - joined) - squares
-    off = 2 * (products @ after) + squares
-    off_by = float(np.abs(before - np.asarray(products.sum(axis=0)).ravel() - after).max(initial=0.0))
-    return drop, off, off_by
+    """One latent after another: ``|e - p|^2 = |e|^2 - 2 e p + |p|^2``, over the weights of an atom."""
+    decoder, left, whole = view.decoder, before.copy(), known.all()
+    drop, off = np.zeros(places.size), np.zeros(places.size)
+    for m, place in enumerate(places):
+        latent, value = codes.indices[place], float(codes.data[place])
+        some = slice(*decoder.indptr[latent : latent + 2])
+        at = decoder.indices[some]
+        product = value * decoder.data[some].astype(np.float64)
+        if not whole:
+            product = np.where(known[at], product, 0.0)
+        square = np.square(product).sum()
+        drop[m] = 2 * (left[at] * product).sum() - square
+        off[m] = 2 * (after[at] * product).sum() + square
+        left[at] -= product
+    return drop, off, float(np.abs(left - after).max(initial=0.0))
 
 
 def _by_decoding(

@@ -21,7 +21,7 @@ from dsae.explorer._map import METHOD, layout
 from dsae.explorer._media import Media
 from dsae.explorer._stored import StoredRows, by_rank, chosen_rows
 from dsae.explorer._view import View
-from dsae.pages import explorer_page
+from dsae.pages import explorer_page, explorer_views
 
 Watch = Callable[[str], Callable[[int, int], None]]
 _N_EXAMPLES = 12
@@ -134,10 +134,15 @@ def explore(
         title = title or f"{view.n_latents:,} latents of {view.n_features:,} features"
         columns = told.latents.columns(_latent_names(latent_names, told.latents, found, named))
         target.write("columns", columns)
-        target.write("features", _features(view, found, told.atoms, named))
+        target.write("features", {"name": named})
+        target.write("moments", _moments(view, found, told.atoms))
         content = _index(view, found, told, media, title, named=known, single=single, expressions=expressions)
         target.write("index", content)
-        target.page(explorer_page(title, target.shards if single else None))
+        if single:
+            target.page(explorer_page(title, target.shards))
+        else:  # a page is painted when its start is there
+            target.page(explorer_page(title, apart=True))
+            target.script("views", explorer_views())
     return target.path
 
 
@@ -296,10 +301,9 @@ def _index(
     )
 
 
-def _features(view: View, found: Measured, atoms: Atoms, names: Sequence[str]) -> dict[str, Any]:
+def _moments(view: View, found: Measured, atoms: Atoms) -> dict[str, Any]:
     unknown = np.full(view.n_features, np.nan)
     content: dict[str, Any] = {
-        "name": list(names),
         "mean": unknown if found.mean is None else found.mean,
         "spread": unknown if found.variance is None else np.sqrt(found.variance),
         "error": unknown if found.feature_errors is None else found.feature_errors,

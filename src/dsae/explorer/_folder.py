@@ -85,6 +85,12 @@ class Target:
                 f"single out (on the command line --single): the folder {self.path} opens by double click, too."
             )
 
+    def script(self, name: str, text: str) -> None:
+        """Write a script of the page beside the shards."""
+        file = self._partial / "data" / f"{name}.js"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
     def page(self, html: str) -> None:
         """Write the page."""
         (self._partial / "index.html").write_text(html, encoding="utf-8")

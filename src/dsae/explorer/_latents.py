@@ -25,7 +25,7 @@ _LABELS, _SIMILAR, _TOGETHER, _AGAINST = 12, 8, 8, 4
 _TOP = 3
 _LEAST_ROWS = 5  # of a label in which a latent fires: fewer are chance
 _FOUND = 8  # latents of a feature
-_WHOLE_ATOMS = 1_000_000  # weights of a decoder that is stored whole: some 6 MB
+_WHOLE_ATOMS = 500_000  # weights of a decoder that is stored whole: some 3 MB
 
 
 class Atoms:

@@ -25,7 +25,7 @@ _CHECKED = 512  # rows on which what is said is tried
 _MOST_ON = 64  # latents of a row that are listed
 _MOST_X, _WIDE, _FEW_X = 256, 1024, 64  # values of a row; of dense wide rows fewer, which say little one by one
 _SHOWN = 16
-_PARTS = 5  # inputs of each latent of a row
+_PARTS = 3  # inputs of each latent of a row
 _TEXT_BYTES = 8_000_000  # of all texts, which gzip and base64 bring to about two thirds
 _SHORTEST_TEXT = 200
 
@@ -240,14 +240,13 @@ class StoredRows:
         sparse, n = sp.issparse(rows), x.shape[0]
         most = _FEW_X if not sparse and x.shape[1] > _WIDE else _MOST_X
         features, values, counts, n_x = [], [], [], []
-        spread = np.where(self._spread > 0, self._spread, np.inf)
         for i in range(n):
             there = np.flatnonzero(np.where(known[i], x[i] != 0, True))
             if not known[i].any():
                 there = there[:0]
             n_x.append(there.size)
             if there.size > most:
-                size = np.abs(np.where(known[i, there], x[i, there], 0)) / spread[there]
+                size = np.abs(np.where(known[i, there], x[i, there], 0)) / self._spread[there]
                 there = np.sort(there[np.argsort(-size, kind="stable")[:most]])
             features.append(there)
             values.append(np.where(known[i, there], x[i, there], np.nan))
@@ -256,16 +255,16 @@ class StoredRows:
         return {"x": lists(counts, **entries), "n_x": np.array(n_x)}
 
     def _shown(self, x: np.ndarray, known: np.ndarray, rebuilt: np.ndarray, squared: np.ndarray) -> dict[str, Any]:
-        spread = np.where(self._spread > 0, self._spread, np.inf)
-        size = np.abs(np.where(known, x, 0)) / spread
-        features, counts = [], []
-        for i in range(x.shape[0]):
-            both = np.union1d(best(squared[i], _SHOWN), best(size[i], _SHOWN))
-            both = both[known[i, both]]
-            features.append(both[np.argsort(-squared[i, both], kind="stable")])
-            counts.append(both.size)
-        at = np.repeat(np.arange(x.shape[0]), counts), np.concatenate(features)
-        return lists(counts, feature=at[1], x=x[at], rebuilt=rebuilt[at])
+        size = np.abs(np.where(known, x, 0)) / self._spread
+        width = x.shape[1]
+        joined = np.unique(np.concatenate([rows * width + at for rows, at in (best(squared), best(size))]))
+        rows, at = joined // width, joined % width
+        there = known[rows, at]
+        rows, at = rows[there], at[there]
+        order = np.lexsort((at, -squared[rows, at], rows))
+        places = rows[order], at[order]
+        counts = np.bincount(rows, minlength=x.shape[0])
+        return lists(counts, feature=places[1], x=x[places], rebuilt=rebuilt[places])
 
     def _text_limit(self) -> int:
         if self._texts is None:
@@ -281,14 +280,30 @@ class StoredRows:
         return int(max([_SHORTEST_TEXT, *fits]))
 
 
-def best(values: np.ndarray, n: int) -> np.ndarray:
-    """Places of the ``n`` largest values above 0; ties go to the lower place."""
-    if values.size > 4 * n:
-        some = np.flatnonzero(values >= np.partition(values, values.size - n)[values.size - n])
-    else:
-        some = np.arange(values.size)
-    some = some[values[some] > 0]
-    return some[np.argsort(-values[some], kind="stable")[:n]]
+def best(values: np.ndarray, n: int = _SHOWN) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the ``n`` largest values above 0 of each row; ties go to the lower place.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_rows, n_columns)
+        Not negative.
+    n : int
+
+    Returns
+    -------
+    rows, columns : ndarray of int64
+    """
+    # The n-th largest of the maxima of pieces is a bound for the n-th largest of all: one pass, and few to sort.
+    size = max(1, values.shape[1] // (4 * n))
+    pieces = np.maximum.reduceat(values, np.arange(0, values.shape[1], size), axis=1)
+    bound = np.zeros((values.shape[0], 1))
+    if pieces.shape[1] > n:
+        bound = np.partition(pieces, pieces.shape[1] - n, axis=1)[:, pieces.shape[1] - n, None]
+    rows, columns = np.nonzero((values >= bound) & (values > 0))
+    order = np.lexsort((columns, -values[rows, columns], rows))
+    rows, columns = rows[order], columns[order]
+    kept = np.arange(rows.size) - np.searchsorted(rows, rows) < n
+    return rows[kept], columns[kept]
 
 
 def with_presence(batch: Any, batches: list[Any]) -> Any:
