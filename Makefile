@@ -26,6 +26,15 @@ demo: $(STAMP)
 demo-joint: $(STAMP)
 	$(BIN)/dsae demo-joint -o demo-joint
 
+# Explorers of digits, of texts (20 Newsgroups where DSAE_DATA has it) and of images with sounds; open
+# explore-demo/digits/index.html.
+explore-demo: $(STAMP)
+	$(BIN)/python -m experiments.explorers explore-demo
+
+# Explorers of 4,096 latents of 20 Newsgroups, and of 131,072 latents and a million rows: sizes, times and memory.
+explore-news explore-scale: explore-%: $(STAMP)
+	$(BIN)/python -m experiments.explorers build/explore-$* $*
+
 test check: export OMP_NUM_THREADS ?= 1
 
 test: $(STAMP)
@@ -180,4 +189,4 @@ $(STAMP): $(NATIVE) $(MODULES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(INTEROP) build demo demo-joint
+	rm -rf $(VENV) $(BENCH) $(INTEROP) build demo demo-joint explore-demo

@@ -1,5 +1,7 @@
-"""Explorers to look at: `make explore-demo` writes those of digits, texts, and images with sounds; `make explore-scale` one
-of 131,072 latents and 1,000,000 rows, whose codes a generator makes; `make explore-news` that of 4,096 latents of 20 Newsgroups.
+"""Explorers to look at.
+
+`make explore-demo` writes those of digits, of texts, and of images with sounds; `make explore-news` that of 4,096 latents of
+20 Newsgroups; `make explore-scale` one of 131,072 latents and 1,000,000 rows, whose codes a generator makes.
 """
 
 from __future__ import annotations
@@ -103,8 +105,8 @@ def several(folder: Path) -> Path:
 class Codes:
     """Codes of rows that are made when they are asked for, the same ones every time.
 
-    Latents fire by a power law, with values by a gamma distribution; a row has ``k`` of them, or fewer where one was drawn
-    twice.
+    Latents fire by a power law, with values by a gamma distribution; a row has ``k`` of them, or fewer where one was
+    drawn twice.
     """
 
     n_features = _LATENTS
@@ -144,7 +146,9 @@ def scale(folder: Path, n_rows: int = _ROWS) -> Path:
         watch=lambda what: lambda done, total: None,
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    print(f"{time.perf_counter() - before:.0f} s, peak {peak:.2f} GiB, {_megabytes(path):.1f} MB, {_n_files(path)} files")
+    print(
+        f"{time.perf_counter() - before:.0f} s, peak {peak:.2f} GiB, {_megabytes(path):.1f} MB, {_n_files(path)} files"
+    )
     return path
 
 

@@ -57,7 +57,9 @@ CASES = {"relu": {"code_activation": "relu"}, "topk": {"code_activation": "topk"
 def explored(request, make_model, data, tmp_path_factory):
     X, labels = data
     model = make_model(12, 9, live=0.5, seed=3, **CASES[request.param])
-    folder = explore(model, X, tmp_path_factory.mktemp("explorer") / "e", labels=labels, ids=[f"r{i}" for i in range(150)])
+    folder = explore(
+        model, X, tmp_path_factory.mktemp("explorer") / "e", labels=labels, ids=[f"r{i}" for i in range(150)]
+    )
     return folder, Oracle(model, X), labels
 
 
@@ -261,7 +263,10 @@ def test_features_have_their_moments_and_errors(explored):
     np.testing.assert_allclose(features["spread"], oracle.X.std(axis=0), **NEAR)
     np.testing.assert_allclose(features["error"], ((oracle.X - oracle.made) ** 2).mean(axis=0), **NEAR)
     searched = read_shard(folder, "search")
-    size = np.abs(oracle.D) * np.abs([z[on].mean() if on.any() else 0 for z, on in zip(oracle.Z.T, oracle.on.T, strict=True)])[:, None]
+    size = (
+        np.abs(oracle.D)
+        * np.abs([z[on].mean() if on.any() else 0 for z, on in zip(oracle.Z.T, oracle.on.T, strict=True)])[:, None]
+    )
     for j in range(12):
         (latents,) = entries(searched, j, "latent")
         best = np.argsort(-size[:, j], kind="stable")[: len(latents)]

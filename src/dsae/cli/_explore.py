@@ -104,7 +104,9 @@ def _namer(command: str) -> Callable[[list[dict[str, Any]]], dict[int, str]]:
     def name(latents: list[dict[str, Any]]) -> dict[int, str]:
         done = subprocess.run(shlex.split(command), input=json.dumps(latents), capture_output=True, text=True)
         if done.returncode:
-            raise ValueError(f"--namer {command} must end with 0; it ended with {done.returncode}: {done.stderr[-300:]}")
+            raise ValueError(
+                f"--namer {command} must end with 0; it ended with {done.returncode}: {done.stderr[-300:]}"
+            )
         try:
             return {int(latent): str(text) for latent, text in json.loads(done.stdout).items()}
         except (ValueError, AttributeError) as error:

@@ -42,7 +42,9 @@ def checks(view: View, rows: Any, codes: sp.csr_matrix, gap: float, seed: int) -
         found.append(_check("Bias and contributions add up to the reconstruction (relative gap)", gap, _GAP))
     rng = np.random.default_rng(seed)
     if view.exact and codes.nnz:
-        found.append(_check("Without a latent the output changes by its contribution", _ablated(view, codes, rng), _GAP))
+        found.append(
+            _check("Without a latent the output changes by its contribution", _ablated(view, codes, rng), _GAP)
+        )
     plain_code = view.config.code_activation in ("identity", "relu", "topk", "batchtopk", "jumprelu")
     if view.exact_reads and plain_code and rows is not None and codes.nnz:
         off_by = _read(view, codes, rows, rng)

@@ -250,7 +250,11 @@ class Latents:
     @staticmethod
     def _associated(fired: np.ndarray, counted: Any) -> tuple[np.ndarray, np.ndarray]:
         """Phi of each latent's firing with each label, and the lift."""
-        n, n_rows, total = float(counted.n_labelled), counted.n_rows[:, None].astype(np.float64), fired.sum(axis=0)[None]
+        n, n_rows, total = (
+            float(counted.n_labelled),
+            counted.n_rows[:, None].astype(np.float64),
+            fired.sum(axis=0)[None],
+        )
         expected = n_rows * (total / max(n, 1))
         spread = np.sqrt(n_rows * (n - n_rows) * total * (n - total))
         phi = np.where(spread > 0, n * (fired - expected) / np.where(spread > 0, spread, 1), 0.0)

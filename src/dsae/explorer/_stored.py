@@ -176,7 +176,9 @@ class StoredRows:
         told = effects(view, codes, order, rows, x, known, rebuilt)
         self.gap = max(self.gap, told.gap)
         content: dict[str, Any] = {
-            "code": self._code(codes, order) | {"drop": told.drop, "off": told.off} | self._parts(codes, order, rows, known),
+            "code": self._code(codes, order)
+            | {"drop": told.drop, "off": told.off}
+            | self._parts(codes, order, rows, known),
             "n_on": np.diff(codes.indptr),
             "start": told.start,
             "error": squared.sum(axis=1),
