@@ -18,6 +18,7 @@ _ROUNDS = 120
 _REPELLED = 4  # points by which each is repelled in a round
 _POWER_ITERATIONS = 30
 _RANGE = 65535
+_EXACT_UP_TO = 2e10  # multiplications for all cosines, a second; beyond, by random projections
 
 
 def layout(rows: Any, nearest: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
@@ -47,7 +48,7 @@ def layout(rows: Any, nearest: np.ndarray | None = None, seed: int = 0) -> np.nd
         out[some] = _RANGE // 2
         return out
     if nearest is None:
-        nearest = similar(rows, _NEIGHBOURS).latents
+        nearest = similar(rows, _NEIGHBOURS, exact=n * n * rows.shape[1] <= _EXACT_UP_TO).latents
     place = np.full(n, -1)
     place[some] = np.arange(some.size)
     near = place[np.where(nearest < 0, 0, nearest)][some]
