@@ -1,7 +1,7 @@
 """Explorers to look at.
 
-`make explore-demo` writes those of digits, of texts, and of images with sounds; `make explore-news` that of 4,096 latents of
-20 Newsgroups; `make explore-scale` one of 131,072 latents and 1,000,000 rows, whose codes a generator makes.
+`make explore-demo` writes those of digits, of texts, and of images with sounds; `make explore-news` that of 4,096
+latents of 20 Newsgroups; `make explore-scale` one of 131,072 latents and 1,000,000 rows, whose codes a generator makes.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def test_outliers_of_a_table_are_found_without_torch():
     assert imported_by(code, TORCH) == []
 
 
-@pytest.mark.parametrize("command", ["encode", "decode", "reconstruct", "evaluate", "report", "info"])
+@pytest.mark.parametrize("command", ["encode", "decode", "reconstruct", "evaluate", "report", "explore", "info"])
 def test_commands_that_use_a_model_need_no_torch(folder, tmp_path, command):
     import numpy as np
 
@@ -73,8 +73,10 @@ def test_commands_that_use_a_model_need_no_torch(folder, tmp_path, command):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((9, width)))
     args = [command, folder] if command == "info" else [command, folder, tmp_path / "x.npy"]
     args += ["-o", tmp_path / "report.html"] if command == "report" else []
+    args += ["-o", tmp_path / "explorer"] if command == "explore" else []
     code = "import sys; from dsae.cli import run; assert run(sys.argv[1:]) == 0"
-    assert set(imported_by(code, TORCH, *args)) <= {"report:", str(tmp_path / "report.html")}
+    told = {"report:", str(tmp_path / "report.html"), "explorer:", str(tmp_path / "explorer" / "index.html")}
+    assert set(imported_by(code, TORCH, *args)) <= told
 
 
 def test_info_about_the_installation_does_not_import_torch():
@@ -96,7 +98,7 @@ def test_no_module_imports_another_packages_private_module():
 
 
 def test_the_top_of_the_package_is_small():
-    assert len(dsae.__all__) <= 12
+    assert len(dsae.__all__) <= 13
     assert set(dsae.__all__) <= set(dir(dsae))
 
 

@@ -1,6 +1,7 @@
 """What a bad call of every public verb says: operation, expected, got, remedy."""
 
 from inspect import getmembers, isfunction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -317,6 +318,22 @@ BAD_CALLS = {
     "decision_function": [(lambda m: m.detector.decision_function(NAN), f"[decision_function] {FINITE}")],
     "predict": [(lambda m: m.detector.predict(X[:, :5]), ASKED.format("DSAOutlierDetector"))],
     "explain": [(lambda m: m.detector.explain(NAN), f"[explain] {FINITE}")],
+    "explore": [
+        (
+            lambda m: dsae.explore(m.dsa, X, labels=[1, 2]),
+            "[explore] labels must be one for each of 30 rows, in their order; got 2. Give those of the same rows.",
+        ),
+        (
+            lambda m: dsae.explore(m.dsa, X, names=["a"]),
+            "[explore] names must name 6 features; got 1. Give one name for each.",
+        ),
+        (
+            lambda m: dsae.explore(m.dsa, X, Path(__file__).parent),
+            f"[explore] {Path(__file__).parent} must be a new folder or an explorer; it holds something else.",
+        ),
+        (lambda m: dsae.explore(m.dsa), "[explore] Either X or codes must be given; got both or neither."),
+        (lambda m: dsae.explore(m.dsa, X[:, :5]), f"[explore] X {SHAPE}"),
+    ],
     "compare": [
         (lambda m: dsae.compare(X, X[:, :5]), "[compare] X must have 6 columns, as many as X; got shape (30, 5).")
     ],

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from dsae.interpret import similar
 
 METHOD = (
-    "The ten nearest by cosine attract each other, points drawn at random repel, as in UMAP (McInnes et al. 2018); they "
-    "start from two principal directions. Distances between groups mean nothing."
+    "The ten nearest by cosine attract each other, points drawn at random repel, as in UMAP (McInnes et al. 2018). "
+    "They start from two principal directions. Distances between groups mean nothing."
 )
 _NEIGHBOURS = 10
 _ROUNDS = 120
