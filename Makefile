@@ -17,7 +17,7 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
 
-.PHONY: lake demo demo-joint explore-demo explore-news explore-scale test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks clean formats fuzz serving interop
+.PHONY: lake demo demo-joint explore-demo explore-news explore-scale test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -164,6 +164,10 @@ tasks: $(STAMP)
 tasks-%: $(STAMP)
 	$(BIN)/python -m experiments.run $*
 	$(BIN)/python -m experiments.publish
+
+# Whether latents of 20 Newsgroups stand for its groups, and their words say so; docs/design/interpret.md has the figures.
+meaning: $(STAMP)
+	$(BIN)/python -m experiments.meaning
 
 # The peers live apart from the tests' environment; one that cannot be installed is left out of the comparison.
 $(BENCH)/.installed: PIP = $(BENCH)/bin/python -m pip install --quiet -c constraints.txt -c benchmarks/constraints.txt

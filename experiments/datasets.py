@@ -82,12 +82,28 @@ def _news() -> Data:
         z = np.load(file)
         train, test, y_train, y_test = _csr(z, "x_train"), _csr(z, "x_test"), z["y_train"], z["y_test"]
     else:
-        texts, y_train, y_test = {}, *(fetch_20newsgroups(subset=part).target for part in ("train", "test"))
-        for part in ("train", "test"):
-            texts[part] = fetch_20newsgroups(subset=part, remove=("headers", "quotes")).data
-        words = CountVectorizer(max_features=10_000, stop_words="english", token_pattern=r"[a-zA-Z]{2,}")
-        train, test = words.fit_transform(texts["train"]), words.transform(texts["test"])
+        y_train, y_test = (fetch_20newsgroups(subset=part).target for part in ("train", "test"))
+        words = _words()
+        train, test = (words.transform(_texts(part)) for part in ("train", "test"))
     return Data(_log(train), _log(test), y_train.astype(int), y_test.astype(int))
+
+
+def _news_names() -> tuple[list[str], list[str]]:
+    """The words that are counted in 20 Newsgroups, and the titles of the groups."""
+    file = _file("newsgroups20.npz")
+    if file is not None:
+        z = np.load(file)
+        return z["vocabulary"].tolist(), z["target_names"].tolist()
+    return _words().get_feature_names_out().tolist(), list(fetch_20newsgroups(subset="train").target_names)
+
+
+def _words() -> CountVectorizer:
+    words = CountVectorizer(max_features=10_000, stop_words="english", token_pattern=r"[a-zA-Z]{2,}")
+    return words.fit(_texts("train"))
+
+
+def _texts(part: str) -> list[str]:
+    return fetch_20newsgroups(subset=part, remove=("headers", "quotes")).data
 
 
 def _cells() -> Data:
@@ -179,6 +195,7 @@ def _log(counts: sp.csr_matrix) -> sp.csr_matrix:
 _SETS: dict[str, Callable[[], Any]] = {
     "mnist": _mnist,
     "news": _news,
+    "news_names": _news_names,
     "cells": _cells,
     "cell_counts": _cell_counts,
     "digits": _digits,
