@@ -1,8 +1,8 @@
 """Whether latents of 20 Newsgroups stand for its groups: python -m experiments.meaning.
 
-A group is found if a latent fires more than five times as often in it as in all rows, in 20 of its rows or more, and one
-of the latent's ten most distinctive words is in the group's title or in a list that was written down before any latent
-was looked at. Ends with status 1 where fewer than 15 of 20 groups are found.
+A group is found if a latent fires more than five times as often in it as in all rows, in 20 of its rows or more, and
+one of the latent's ten most distinctive words is in the group's title or in a list that was written down before any
+latent was looked at. Ends with status 1 where fewer than 15 of 20 groups are found.
 """
 
 from __future__ import annotations

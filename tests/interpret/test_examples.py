@@ -1,12 +1,14 @@
 """Laws of top examples."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from tests.covering import each
 
 from dsae.data import open_rows
-from dsae.interpret import top_examples
+from dsae.interpret import Reading, ablate, compare, top_examples
 from dsae.runtime import Runtime
 
 
@@ -54,3 +56,24 @@ def test_bad_arguments_are_refused(make_model):
         top_examples(make_model(), np.ones((3, 11)))
     with pytest.raises(ValueError, match=r"\[top_examples\] latents must lie in 0\.\.4; got 9\.\.9"):
         top_examples(make_model(), np.ones((3, 12)), latents=[9])
+
+
+VERBS = {
+    "top_examples": lambda model, X: top_examples(model, X, n_examples=3),
+    "both passes": lambda model, X: Reading.of("describe", Runtime(model), X),
+    "compare": lambda model, X: compare(model, X, X[:3]),
+    "ablate": lambda model, X: ablate(model, X, [0]),
+}
+
+
+@each(verb=VERBS)
+def test_codes_of_many_latents_are_never_dense(make_model, verb):
+    """What numpy allocates stays below half of an array of latents x rows."""
+    model = make_model(n_features=32, n_components=8192, code_activation="topk", k=4, live=0.2)
+    X = np.random.default_rng(0).normal(0, 1, (2048, 32)).astype(np.float32)
+    VERBS[verb](model, X[:8])
+    tracemalloc.start()
+    VERBS[verb](model, X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 8192 * 2048 / 2

@@ -41,6 +41,16 @@ def test_the_nearest_are_those_of_all_pairs(kind, dense, cells, looked_at, monke
     assert not (found.latents == 20).any()
 
 
+def test_many_equal_atoms_are_neighbours_of_each_other():
+    atoms = np.zeros((2000, 5), np.float32)
+    atoms[np.arange(2000), np.arange(2000) % 2] = 1
+    atoms[7] = [0.5, 1, 0, 0, 0]
+    found = similar(atoms, 3)
+    np.testing.assert_array_equal(found.latents[[0, 1, 4]], [[2, 4, 6], [3, 5, 9], [0, 2, 6]])
+    np.testing.assert_allclose(found.cosines[:6], 1)
+    assert (found.latents[7] % 2 == 1).all()
+
+
 def test_the_scale_of_an_atom_does_not_matter():
     atoms = make_atoms()
     scale = np.exp(np.random.default_rng(1).normal(0, 3, (len(atoms), 1))).astype(np.float32)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from dsae.interpret._codes import Csr, checked_latents, column_means
 from dsae.interpret._contributions import exposed_output, rows_for
 from dsae.runtime import Runtime
 
-_ROWS_AT_ONCE = 4096
+_VALUES_AT_ONCE = 2**22  # of reconstructions
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,20 @@ class Ablation:
     ----------
     codes : csr_matrix of float32, shape (n_rows, n_components)
         The changed codes.
-    x_hat : ndarray of float32, shape (n_rows, n_features)
-        What they give.
     before, after : ndarray of float64, shape (n_rows,)
         Errors of the rows as `Runtime.reconstruction_error` measures them, a mean over features.
     """
 
     codes: Csr
-    x_hat: np.ndarray
     before: np.ndarray
     after: np.ndarray
+    _runtime: Runtime = field(repr=False)
+    _rows: Any = field(repr=False)
+
+    @property
+    def x_hat(self) -> np.ndarray:
+        """What the changed codes give, float32 ``[n_rows, n_features]``; computed when it is asked for."""
+        return np.concatenate([*_reconstructed(self._runtime, self._rows, self.codes)])
 
     @property
     def change(self) -> np.ndarray:
@@ -75,9 +80,8 @@ def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero") -> Ablation:
     else:
         values = _values("ablate", "to", 0.0 if isinstance(to, str) and to == "zero" else to, chosen.size)
     changed = replaced(codes, chosen, np.broadcast_to(values, (codes.shape[0], chosen.size)))
-    before = _reconstructed(runtime, rows, codes)
-    x_hat = _reconstructed(runtime, rows, changed)
-    return Ablation(changed, x_hat, runtime.errors_of(rows, before), runtime.errors_of(rows, x_hat))
+    before, after = (_errors(runtime, rows, some) for some in (codes, changed))
+    return Ablation(changed, before, after, runtime, rows)
 
 
 def steer(model: Any, X: Any, latents: Any, *, to: Any = None, add: Any = None, times: Any = None) -> np.ndarray:
@@ -116,7 +120,7 @@ def steer(model: Any, X: Any, latents: Any, *, to: Any = None, add: Any = None, 
     codes = runtime.encode(rows, sparse_output=True)
     old = codes[:, chosen].toarray().astype(np.float64)
     new = np.broadcast_to(values, old.shape) if name == "to" else old + values if name == "add" else old * values
-    return _reconstructed(runtime, rows, replaced(codes, chosen, new))
+    return np.concatenate([*_reconstructed(runtime, rows, replaced(codes, chosen, new))])
 
 
 def replaced(codes: Csr, latents: np.ndarray, values: np.ndarray) -> Csr:
@@ -143,12 +147,20 @@ def replaced(codes: Csr, latents: np.ndarray, values: np.ndarray) -> Csr:
     return sp.csr_matrix(rest + placed)
 
 
-def _reconstructed(runtime: Runtime, rows: Any, codes: Csr) -> np.ndarray:
-    pieces = []
-    for start in range(0, codes.shape[0], _ROWS_AT_ONCE):
-        some = slice(start, start + _ROWS_AT_ONCE)
-        pieces.append(exposed_output(runtime, runtime.decode(codes[some]), rows[some]))
-    return np.concatenate(pieces)
+def _reconstructed(runtime: Runtime, rows: Any, codes: Csr) -> Iterator[np.ndarray]:
+    """What codes give in the units of the rows, a few rows at a time."""
+    step = max(1, _VALUES_AT_ONCE // runtime.config.output_width)
+    for start in range(0, codes.shape[0], step):
+        some = slice(start, start + step)
+        yield exposed_output(runtime, runtime.decode(codes[some]), rows[some])
+
+
+def _errors(runtime: Runtime, rows: Any, codes: Csr) -> np.ndarray:
+    found, start = [], 0
+    for x_hat in _reconstructed(runtime, rows, codes):
+        found.append(runtime.errors_of(rows[start : start + len(x_hat)], x_hat))
+        start += len(x_hat)
+    return np.concatenate(found)
 
 
 def _values(verb: str, name: str, value: Any, n: int) -> np.ndarray:

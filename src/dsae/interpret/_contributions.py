@@ -34,13 +34,13 @@ class Waterfall(NamedTuple):
 class Contributions:
     """What latents add to reconstructions: ``base`` plus all parts of a row is what the decoder gives.
 
+    Only codes are held; what is said of a row is computed when it is asked for.
+
     Attributes
     ----------
     codes : csr_matrix of float32, shape (n_rows, n_components)
     base : ndarray of float64, shape (n_outputs,)
         Without any part: the bias of a decoder of one layer, else what the mean code gives.
-    output : ndarray of float64, shape (n_rows, n_outputs)
-        What the codes give. For losses with exposure rates, without the row's total.
     method : {"exact", "integrated gradients"}
     base_code : ndarray of float64, shape (n_components,)
         The code that ``base`` belongs to: zero, or the mean code.
@@ -48,12 +48,17 @@ class Contributions:
 
     codes: Csr
     base: np.ndarray
-    output: np.ndarray
     method: str
     base_code: np.ndarray
     _runtime: Runtime = field(repr=False)
     _rows: Any = field(repr=False)
     _steps: int = field(repr=False)
+
+    def output(self, row: int) -> np.ndarray:
+        """What the code of a row gives, float64 ``[n_outputs]``; for losses with exposure without the row's total."""
+        if self.method == "exact":
+            return self._runtime.decode(self.codes[row])[0].astype(np.float64)
+        return output(self._chain, self._code(row)[None])[0]
 
     def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """The parts of one row.
@@ -79,8 +84,9 @@ class Contributions:
     @cached_property
     def gap(self) -> np.ndarray:
         """How far base and parts miss the output, relative to how far that is from the base: float64 ``[n_rows]``."""
-        found = np.zeros(len(self.output))
-        for row, made in enumerate(self.output):
+        found = np.zeros(self.codes.shape[0])
+        for row in range(found.size):
+            made = self.output(row)
             missed = np.linalg.norm(self.base + self.of(row)[1].sum(axis=0) - made)
             whole = np.linalg.norm(made - self.base)
             found[row] = missed / whole if whole > 0 else missed
@@ -130,7 +136,7 @@ class Contributions:
         x = self._row(row)
         if self.method == "exact":
             latents, parts = self.of(row)
-            residual = x - self.output[row]
+            residual = x - self.output(row)
             known = ~np.isnan(residual)
             parts, residual = parts[:, known], residual[known]
             return latents, np.square(parts).sum(axis=1) + 2 * parts @ residual
@@ -199,7 +205,6 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64) -> C
     ----------
     model : Model, Runtime or fitted DeepSparseAutoencoder
     X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
-        Some rows: their reconstructions are held.
     base : array-like, shape (n_components,), optional
         The code that a deep decoder's effects are taken from, such as `mean_code` gives for the training rows; by
         default the mean code of ``X``.
@@ -235,8 +240,7 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64) -> C
     config = runtime.config
     if len(config.decoder_widths) == 2 and config.output.linear:
         zero, bias = np.zeros(config.n_components), runtime.layers["decoder.0"].bias.astype(np.float64)
-        made = runtime.decode(codes).astype(np.float64)
-        return Contributions(codes, bias, made, "exact", zero, runtime, rows, steps)
+        return Contributions(codes, bias, "exact", zero, runtime, rows, steps)
     if base is None:
         base = _mean_of("contributions", codes)
     start = np.asarray(base, np.float64)
@@ -244,11 +248,8 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64) -> C
         raise ValueError(
             f"[contributions] base must hold {config.n_components} numbers, one per latent; got shape {start.shape}."
         )
-    chain = decoder_chain(runtime)
-    made = np.concatenate([output(chain, codes[i].toarray()) for i in range(codes.shape[0])])
-    return Contributions(
-        codes, output(chain, start[None])[0], made, "integrated gradients", start, runtime, rows, steps
-    )
+    given = output(decoder_chain(runtime), start[None])[0]
+    return Contributions(codes, given, "integrated gradients", start, runtime, rows, steps)
 
 
 def rows_for(verb: str, model: Any, X: Any) -> tuple[Runtime, Any]:

@@ -16,6 +16,7 @@ _DENSE_BYTES = 2**29  # of atoms as an array
 _CELLS_AT_ONCE = 2**22  # of a block of cosines: 16 MiB, which a cache may hold
 _LOOKED_AT = 8192  # columns in which the n-th largest is found, a bound for that of all
 _LEAST = 0.01  # atoms at right angles are no neighbours
+_MANY = 32  # times as many as are wanted: a row of so many has ties
 _GATHERED = 2**22  # numbers of atoms at once
 
 
@@ -118,12 +119,25 @@ def _candidates(near: Any, start: int, stop: int, n: int, least: float) -> tuple
         bound = np.maximum(np.partition(part, part.shape[1] - n, axis=1)[:, part.shape[1] - n], least)
     else:
         bound = np.full(stop - start, least, np.float32)
-    first, second = np.nonzero(cosines >= bound[:, None])
+    first, second = np.nonzero(_above(cosines, bound, n))
     found = cosines[first, second]
     order = np.lexsort((-found, first))
     first, second = first[order], second[order]
     kept = np.arange(first.size) - np.searchsorted(first, first) < n
     return first[kept] + start, second[kept]
+
+
+def _above(cosines: np.ndarray, bound: np.ndarray, n: int) -> np.ndarray:
+    """Which cosines reach the bound; of rows where those are many, as where atoms are equal, no more than ``n``."""
+    found = cosines >= bound[:, None]
+    many = np.flatnonzero(np.count_nonzero(found, axis=1) > _MANY * n)
+    if many.size:
+        part = cosines[many]
+        least = np.partition(part, part.shape[1] - n, axis=1)[:, [part.shape[1] - n]]
+        more, equal = part > least, part == least
+        wanted = n - np.count_nonzero(more, axis=1)
+        found[many] &= more | (equal & (np.cumsum(equal, axis=1) <= wanted[:, None]))
+    return found
 
 
 def _cosines(unit: Any, first: np.ndarray, second: np.ndarray) -> np.ndarray:
