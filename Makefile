@@ -79,6 +79,7 @@ $(INTEROP)/.installed: benchmarks/constraints.txt
 	$(PYTHON) -m venv $(INTEROP)
 	$(INTEROP)/bin/python -m pip install --quiet -c benchmarks/constraints.txt torch==2.13.0 sae-lens eai-sparsify \
 		dictionary-learning sentence-transformers
+	$(INTEROP)/bin/python -m pip uninstall --quiet --yes torchvision  # nothing here needs it, nor is it sure to fit torch
 	touch $@
 
 # Thousands of damaged files of each format, models and encoders; `make fuzz N=20000` makes more.

@@ -69,9 +69,8 @@ def make_saelens(folder, X, test):
     for name, cfg in cases.items():
         torch.manual_seed(0)
         sae = sl.TrainingSAE.from_dict(cfg.to_dict())
-        plan = SAETrainerConfig(
-            total_training_samples=256 * STEPS, train_batch_size_samples=256, lr=1e-3, n_batches_for_norm_estimate=20
-        )
+        steps = {"total_training_samples": 256 * STEPS, "train_batch_size_samples": 256, "lr": 1e-3, "lr_end": 1e-3}
+        plan = SAETrainerConfig(**steps, n_batches_for_norm_estimate=20)
         SAETrainer(cfg=plan, sae=sae, data_provider=batches(X)).fit()
         sae.save_inference_model(folder / f"saelens: {name}")
         put(folder / f"saelens: {name}", *of_saelens(folder / f"saelens: {name}", test))
@@ -101,16 +100,17 @@ def make_sparsify(folder, X, test):
 
 def make_dictionary_learning(folder, X, test):
     from dictionary_learning import trainers
+    from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer
     from dictionary_learning.utils import load_dictionary
 
     size = {"steps": STEPS, "activation_dim": D, "dict_size": F, "layer": 0, "lm_name": "none", "device": "cpu"}
     nested = {"k": K, "group_fractions": [0.25, 0.75], "threshold_start_step": 20}
     cases = {
-        "AutoEncoder": (trainers.StandardTrainer, {"l1_penalty": 0.1}),
+        "AutoEncoder": (trainers.StandardTrainer, {"l1_penalty": 0.1, "sparsity_warmup_steps": 10}),
         "AutoEncoderTopK": (trainers.TopKTrainer, {"k": K, "threshold_start_step": 20}),
         "BatchTopKSAE": (trainers.BatchTopKTrainer, {"k": K, "threshold_start_step": 20}),
-        "MatryoshkaBatchTopKSAE": (trainers.MatryoshkaBatchTopKTrainer, nested),
-        "JumpReluAutoEncoder": (trainers.JumpReluTrainer, {"target_l0": 8.0}),
+        "MatryoshkaBatchTopKSAE": (MatryoshkaBatchTopKTrainer, nested),
+        "JumpReluAutoEncoder": (trainers.JumpReluTrainer, {"target_l0": 8.0, "lr": 1e-3, "sparsity_warmup_steps": 10}),
     }
     for name, (kind, more) in cases.items():
         place = folder / f"dictionary_learning: {name}"
@@ -128,7 +128,7 @@ def make_dictionary_learning(folder, X, test):
 
 
 def make_sentence_transformers(folder, X, test):
-    from sentence_transformers.sparse_encoder.models import SparseAutoEncoder
+    from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 
     torch.manual_seed(0)
     sae = SparseAutoEncoder(D, F, k=K, k_aux=16, normalize=False)

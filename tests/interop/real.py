@@ -121,8 +121,9 @@ def main(python, page):
         sys.exit(f"These differ by more than {TOLERANCE:g}, or in what fires: {'; '.join(bad)}")
     text = page.read_text("utf-8")
     for name, content in made.items():
-        marks = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text = marks.sub(lambda found, content=content: found[1] + content + found[2], text)
+        marks = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
+        assert marks.search(text), name
+        text = marks.sub(lambda _, content=content: f"{content}\n", text)
     page.write_text(text, "utf-8")
 
 

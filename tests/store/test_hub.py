@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.covering import each
+from tests.interop.foreign import agree, saelens, saelens_folder
 from tests.store.hub import Hub
 
 import dsae
-from dsae import DeepSparseAutoencoder, store
+from dsae import DeepSparseAutoencoder, interop, store
 from dsae.cli import run
 from dsae.config import JointConfig
 from dsae.runtime import JointRuntime, Runtime
@@ -74,6 +75,16 @@ def test_a_newer_model_takes_the_place_of_an_older_one(hub, runtime, make_model)
     assert files["notes.txt"] == files["README.md"] == b"mine"
     assert hub.messages[-1] == "Train for longer"
     same(dsae.load("hf://user/digits"), other)
+
+
+def test_a_model_of_another_library_is_read_from_the_hub(hub, tmp_path):
+    folder = saelens_folder(tmp_path / "sae", "topk")
+    files = {f"layer5/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    hub.put("user/saes", files | {"layer6/sae_weights.safetensors": b"not asked for", "layer5/notes.txt": b"nor this"})
+    runtime = interop.load("hf://user/saes/layer5")
+    agree(runtime, *saelens(folder))
+    with pytest.raises(OSError, match=r"^\[import\] .*layer7 does not exist"):
+        interop.load("hf://user/saes/layer7")
 
 
 def test_a_revision_stays_what_it_was(hub, runtime, make_model):

@@ -33,6 +33,8 @@ class Format:
         All that it may write: a folder of nothing else may be written again.
     marks : tuple of str
         Files by which a folder is recognised, any of them.
+    settings : str
+        The file beside them.
     writes, reads : bool
     """
 
@@ -41,6 +43,7 @@ class Format:
     module: str
     files: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    settings: str = ""
     writes: bool = True
     reads: bool = True
 
@@ -71,13 +74,22 @@ FORMATS = {
             "_saelens",
             files=("sae_weights.safetensors", "sparsity.safetensors", "cfg.json"),
             marks=("sae_weights.safetensors",),
+            settings="cfg.json",
         ),
-        Format("sparsify", "sparsify", "_sparsify", files=("sae.safetensors", "cfg.json"), marks=("sae.safetensors",)),
+        Format(
+            "sparsify",
+            "sparsify",
+            "_sparsify",
+            files=("sae.safetensors", "cfg.json"),
+            marks=("sae.safetensors",),
+            settings="cfg.json",
+        ),
         Format(
             "dictionary_learning",
             "dictionary_learning",
             "_dictionary_learning",
             marks=("ae.pt",),
+            settings="config.json",
             writes=False,
         ),
         Format(
@@ -85,6 +97,7 @@ FORMATS = {
             "sentence-transformers",
             "_sentence_transformers",
             marks=("modules.json", "model.safetensors"),
+            settings="config.json",
             writes=False,
         ),
     )

@@ -16,6 +16,8 @@ def load(folder: str | Path, format: str | None = None) -> Runtime:
     Parameters
     ----------
     folder : str or Path
+        Or an address of the Hugging Face Hub, ``"hf://user/repo/subfolder"`` (extra ``hub``), of which the files of
+        these formats are fetched.
     format : str, optional
         One of `READ`; by default it is recognised by the files of the folder.
 
@@ -34,10 +36,10 @@ def load(folder: str | Path, format: str | None = None) -> Runtime:
 
     Examples
     --------
-    >>> runtime = dsae.interop.load("gpt2-small-res-jb/blocks.5.hook_resid_pre")            # doctest: +SKIP
+    >>> runtime = dsae.interop.load("hf://user/saes/blocks.5.hook_resid_pre")               # doctest: +SKIP
     >>> codes = runtime.encode(activations)                                             # doctest: +SKIP
     """
-    path = Path(folder)
+    path = store.fetched(folder, files=_names())
     try:
         found = _recognised(path) if format is None else format_named(format, READ)
         return Runtime(found.read(path))
@@ -47,6 +49,12 @@ def load(folder: str | Path, format: str | None = None) -> Runtime:
         raise ValueError(f"[import] {path} has settings that are nested too deeply; they are corrupt.") from None
     except MemoryError:
         raise OSError(f"[import] {path} needs more memory than there is.") from None
+
+
+def _names() -> tuple[str, ...]:
+    """Files of any format that is read."""
+    readable = [FORMATS[name] for name in READ]
+    return tuple(dict.fromkeys(name for format in readable for name in (*format.marks, format.settings)))
 
 
 def _recognised(path: Path) -> Format:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -48,6 +48,7 @@ def fetched(
     token: str | bool | None = None,
     local_files_only: bool = False,
     learning: bool = False,
+    files: Sequence[str] = (),
 ) -> Path:
     """The folder itself, or that into which a model of the Hub has been fetched.
 
@@ -67,6 +68,8 @@ def fetched(
         Whether to take what is in the cache, without asking the Hub.
     learning : bool
         Whether the state from which training continues is fetched, too.
+    files : sequence of str
+        Names of what is fetched if it is there, in place of the files of a model of dsae.
 
     Raises
     ------
@@ -88,8 +91,10 @@ def fetched(
     address = _address(str(folder), revision)
     options = {"cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     with _named(str(address)):
-        got = Path(_fetch(address, address.revision, [HEAD, JOINT_HEAD], options))
+        got = Path(_fetch(address, address.revision, files or [HEAD, JOINT_HEAD], options))
         target = got.joinpath(address.subfolder) if address.subfolder else got
+        if files:
+            return target
         head = next((name for name in (JOINT_HEAD, HEAD) if (target / name).is_file()), None)
         if head is None:
             raise ValueError(f"[load] {address} holds no model: it has neither {HEAD} nor {JOINT_HEAD}.")
@@ -201,7 +206,7 @@ def _hub(verb: str) -> ModuleType:
     return huggingface_hub
 
 
-def _fetch(address: _Address, revision: str | None, names: list[str], options: dict[str, Any]) -> str:
+def _fetch(address: _Address, revision: str | None, names: Sequence[str], options: dict[str, Any]) -> str:
     patterns = [address.inside(name) for name in names]
     return _hub("load").snapshot_download(address.repo, revision=revision, allow_patterns=patterns, **options)
 
