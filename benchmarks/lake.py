@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +55,25 @@ def plain(model: str, rows: Path) -> dict[str, Any]:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from dsae.cluster import encode_files
 
+    begun = time.process_time()
     done = encode_files(ROOT / model, rows, ROOT / "codes-plain")
-    return {"rows_per_second": done.n_rows / done.seconds, "peak_mb": peak_bytes() / 1e6, "n_rows": done.n_rows}
+    found = {"rows_per_second": done.n_rows / done.seconds, "peak_mb": peak_bytes() / 1e6, "n_rows": done.n_rows}
+    return found | {"cpu": time.process_time() - begun}
 
 
 def spread(model: str, rows: Path, n_workers: int, kill: bool = False) -> dict[str, Any]:
     """Dask's workers, a core each; start-up is not counted, nor is the process that waits for them."""
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     from dsae.cluster import encode_files
+    from dsae.cluster._dask import local_workers
 
     target = ROOT / "codes-dask"
     shutil.rmtree(target, ignore_errors=True)
-    local = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
-    with local as cluster, Client(cluster) as client:
+    with local_workers(n_workers) as cluster, Client(cluster) as client:
+        client.run(_imported)
         pids, killed = [*client.run(os.getpid).values()], []
+        before = time.process_time() + sum(client.run(time.process_time).values())
 
         def told(done: int, total: int) -> None:
             if kill and not killed and 2 * done >= total:
@@ -77,12 +82,19 @@ def spread(model: str, rows: Path, n_workers: int, kill: bool = False) -> dict[s
 
         done = encode_files(ROOT / model, rows, target, cluster=client, told=told)
         peaks = client.run(peak_bytes)
+        cpu = time.process_time() + sum(client.run(time.process_time).values()) - before
     return {
         "rows_per_second": done.n_rows / done.seconds,
         "peak_mb": max(peaks.values()) / 1e6,
         "n_rows": done.n_rows,
         "killed": len(killed),
+        "cpu": cpu,
     }
+
+
+def _imported() -> None:
+
+    import dsae.cluster  # noqa: F401
 
 
 def same_codes(rows: Path) -> bool:
@@ -117,7 +129,10 @@ def main(n_files: int, n_rows: int, n_workers: int, repeats: int, apart: tuple[s
             found["dask"].append(spread(model, rows, n_workers))
         best = {name: max(each, key=lambda one: one["rows_per_second"]) for name, each in found.items()}
         for name, one in best.items():
-            print(f"{model} {name}: {one['rows_per_second']:,.0f} rows/s, {one['peak_mb']:.0f} MB a process")
+            print(
+                f"{model} {name}: {one['rows_per_second']:,.0f} rows/s, {one['cpu']:.1f} s of CPU in all, "
+                f"{one['peak_mb']:.0f} MB a process"
+            )
         ratio = best["dask"]["rows_per_second"] / best["plain"]["rows_per_second"]
         print(f"{model}: {n_workers} workers are {ratio:.2f} times one core; the same codes: {same_codes(rows)}")
     lost = spread(model, rows, n_workers, kill=True)

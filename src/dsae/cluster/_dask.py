@@ -116,18 +116,31 @@ def workers(cluster: Any, processes: int | None) -> Iterator[Workers]:
         elif cluster is not None:
             client = stack.enter_context(_connected(distributed, str(cluster)))
         else:
-            # A thread each, since a process on one core encodes as fast; no page of figures, which needs a port.
-            local_cluster: Any = distributed.LocalCluster
-            local = local_cluster(
-                n_workers=processes,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
-            client = stack.enter_context(distributed.Client(stack.enter_context(local)))
+            local = stack.enter_context(local_workers(processes or 1))
+            client = stack.enter_context(distributed.Client(local))
         _check_versions(client)
         yield Workers(client)
+
+
+@contextmanager
+def local_workers(n: int) -> Iterator[Any]:
+    """Dask's processes on this machine, a core each."""
+    import dask
+    import distributed
+
+    local: Any = distributed.LocalCluster
+    # By default Dask looks at the stack of every worker a hundred times a second, and has memory given back to the system
+    # whenever some is free, which is then asked for again: encoding took a tenth longer.
+    ours = {
+        "distributed.worker.profile.enabled": False,
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    }
+    with (
+        dask.config.set(ours),
+        # no page of figures, which needs a port
+        local(n_workers=n, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL) as cluster,
+    ):
+        yield cluster
 
 
 def _connected(distributed: Any, address: str) -> Any:
