@@ -25,7 +25,8 @@ def test_scripts_are_bash(name):
 
 
 def test_this_check_can_fail():
-    done = subprocess.run(["bash", "-n"], input=SCRIPTS["train.slurm"].replace("' &", "&"), capture_output=True)
+    broken = SCRIPTS["train.slurm"].replace("' &", "&")
+    done = subprocess.run(["bash", "-n"], input=broken, capture_output=True, text=True)
     assert done.returncode != 0
 
 

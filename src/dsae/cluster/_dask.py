@@ -129,8 +129,8 @@ def local_workers(n: int) -> Iterator[Any]:
     import distributed
 
     local: Any = distributed.LocalCluster
-    # By default Dask looks at the stack of every worker a hundred times a second, and has memory given back to the system
-    # whenever some is free, which is then asked for again: encoding took a tenth longer.
+    # By default Dask looks at the stack of every worker a hundred times a second, and has free memory given back
+    # to the system, which is then asked for again: encoding took a tenth longer.
     ours = {
         "distributed.worker.profile.enabled": False,
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
