@@ -47,7 +47,7 @@
   }
 
   function Sound(props) {
-    return html`<audio controls preload="none" aria-label=${props.title} src=${"data:audio/wav;base64," + props.wav}></audio>`;
+    return html`<audio controls preload="none" autoplay=${!!props.now} aria-label=${props.title} src=${"data:audio/wav;base64," + props.wav}></audio>`;
   }
 
   function resolved(color) {

@@ -139,19 +139,20 @@
       ${seen}${index.has.sounds ? html`<${Play} row=${row}/>` : null}${told}</div>`;
   }
 
-  var playing = {};
+  var asked = {};  // when the sound of a row was asked for
   /* Sounds are large: their shard is loaded when one is asked for. */
   function Play(props) {
     var position = props.row.position, index = dsae.index;
-    if (!playing[position]) {
-      return html`<button type="button" class="button" onClick=${function () { playing[position] = true; dsae.redraw(); }}>play</button>`;
+    if (!asked[position]) {
+      return html`<button type="button" class="button" onClick=${function () { asked[position] = Date.now(); dsae.redraw(); }}>play</button>`;
     }
     var shard = dsae.get("sounds/" + Math.floor(position / index.per.sounds));
     if (!shard) return html`<p class="quiet">loading</p>`;
     var at = position - shard.first, names = Object.keys(shard.sounds), made = [];
+    var now = !props.both && Date.now() - asked[position] < 3000;  // and not again when one comes back to it
     names.forEach(function (m) {
       var sound = shard.sounds[m];
-      if (sound.x[at]) made.push(html`<figure><${dsae.Sound} wav=${sound.x[at]} title="as it was"/>${props.both ? html`<figcaption>as it was</figcaption>` : null}</figure>`);
+      if (sound.x[at]) made.push(html`<figure><${dsae.Sound} wav=${sound.x[at]} now=${now} title="as it was"/>${props.both ? html`<figcaption>as it was</figcaption>` : null}</figure>`);
       if (props.both && sound.rebuilt[at]) made.push(html`<figure><${dsae.Sound} wav=${sound.rebuilt[at]} title="reconstruction"/><figcaption>reconstruction</figcaption></figure>`);
     });
     return made.length ? html`<div>${made}</div>` : html`<p class="quiet">The sound of this row is not in the folder.</p>`;
