@@ -44,16 +44,28 @@ def policy_of(text):
     return next(attrs["content"] for _, attrs in Page(text).tags if attrs.get("http-equiv"))
 
 
-@each(make=[lambda: explorer_page("x"), lambda: render("base.html.j2", title="x", scripts=("charts",), data={"a": 1})])
-def test_the_policy_names_every_script_that_runs_and_nothing_else(make):
+@each(
+    {
+        "make, beside": [
+            (lambda: explorer_page("x"), True),
+            (lambda: explorer_page("x", {"index": "QUJD"}), False),
+            (lambda: render("base.html.j2", title="x", scripts=("charts",), data={"a": 1}), False),
+        ]
+    }
+)
+def test_the_policy_names_every_script_that_runs_and_nothing_else(make, beside):
     text = make()
     run = [script for attrs, script in Page(text).scripts if "type" not in attrs]
     hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in run]
     policy = policy_of(text)
     assert len(hashes) > 2
-    assert re.search(r"script-src ([^;]*)", policy)[1].split() == ["'self'", *hashes]
+    assert re.search(r"script-src ([^;]*)", policy)[1].split() == ["'self'"] * beside + hashes
     assert "default-src 'none'" in policy
     assert not re.search(r"unsafe-eval|https?:|\*", policy)
+
+
+def test_a_page_without_scripts_runs_none():
+    assert "script-src 'none';" in policy_of(render("base.html.j2", title="x"))
 
 
 def test_a_page_loads_nothing():

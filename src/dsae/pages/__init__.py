@@ -18,16 +18,16 @@ What a template may use
 What a script may use
     ``dsae.data`` (what was given as ``data``), ``dsae.html`` (preact's elements by htm), ``dsae.mount(view, element)``,
     the formats of ``text.js`` (``dsae.number``, ``percent``, ``size``, ``factor``) and the components of
-    ``charts.js``, each called from a template as ``<${dsae.Bars} items=${...} />``:
+    ``charts.js`` and ``canvas.js``, each called from a template as ``<${dsae.Bars} items=${...} />``:
 
     ========== ======================================================================================================
     Bars       ``items`` of ``{name, value, note, href}``; ``signed``, ``top``, ``form``
     Histogram  ``counts``, ``edges`` or ``low`` and ``high``; ``log`` (counts), ``logx``, ``zero``, ``size``, ``plain``
     Lines      ``series`` of ``{name, x, y, style}``; ``xLabel``, ``log``, ``fromZero``, ``marks``, ``form``, ``title``
     Hourglass  ``widths``, ``densities``, ``code``
-    Scatter    ``x``, ``y``, ``color``, ``names``, ``onPick``, ``logx``, ``logy``, ``xLabel``, ``yLabel`` (a canvas)
+    Scatter    ``x``, ``y``, ``color``, ``name(i)``, ``shown(i)``, ``onPick(i)``, ``logx``, ``logy``
     Table      ``columns`` of ``{key, title, form, left}``, ``rows``; ``sort``, ``onSort``, ``onPick``, ``tight``
-    Long       the same for any number of rows, of which those in sight are drawn: ``n``, ``row(i)``, ``height``
+    Long       a list of any length, of which what is in sight exists: ``columns``, ``n``, ``line(i)``, ``onSort``
     Picture    ``values`` (flat), ``shape``, ``palette`` (gray, heat, diverging, rgb), ``low``, ``high``, ``title``
     Sound      ``wav`` (base64)
     ========== ======================================================================================================

@@ -17,9 +17,9 @@ from markupsafe import Markup
 from dsae.pages import _text
 
 # What a page may do. Scripts inside it are named by their hashes, so that none that a name or a text brought along
-# runs; "self" are the shards beside it, also of a page opened from a file. Nothing may be asked of a network.
+# runs. Nothing may be asked of a network.
 CSP = (
-    "default-src 'none'; script-src 'self' {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+    "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; "
     "media-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 _FIRST = ("vendor/preact-htm", "text")
@@ -35,6 +35,7 @@ def render(
     data: Any = None,
     shards: Mapping[str, str] | None = None,
     loader: Mapping[str, str] | None = None,
+    beside: bool = False,
     **values: Any,
 ) -> str:
     """A page as one HTML text.
@@ -54,6 +55,8 @@ def render(
         Shards that stand inside the page instead of beside it: base64 of gzip by name.
     loader : mapping of str to str, optional
         Further templates by name, which may extend those of this package.
+    beside : bool
+        Whether scripts that lie beside the page may run, too: shards are such.
     **values : object
         For the template.
 
@@ -67,11 +70,13 @@ def render(
         If ``data`` holds what JSON has not, or a shard is not base64.
     """
     texts = [_script(name) for name in (*_FIRST, *scripts)] if scripts else []
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts)
+    # A folder is its own origin also under file://.
+    allowed = ["'self'"] if beside else []
+    allowed += [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts]
     page = _environment(tuple((loader or {}).items())).get_template(template)
     made = page.render(
         title=title,
-        policy=CSP.format(hashes=hashes),
+        policy=CSP.format(scripts=" ".join(allowed) or "'none'"),
         style=Markup(_flush(_read("static/style.css"))),
         scripts=[Markup(text) for text in texts],
         data=None if data is None else _json(data),
@@ -93,7 +98,8 @@ def explorer_page(title: str, shards: Mapping[str, str] | None = None, *, apart:
         Whether the page holds the scripts of its start alone, and loads `explorer_views` as ``data/views.js``.
     """
     views = () if apart else tuple(f"explorer/{name}" for name in _VIEWS)
-    return render("explorer.html.j2", title=title, scripts=(*_START, *views, "explorer/app"), shards=shards)
+    scripts = (*_START, *views, "explorer/app")
+    return render("explorer.html.j2", title=title, scripts=scripts, shards=shards, beside=shards is None)
 
 
 def explorer_views() -> str:
