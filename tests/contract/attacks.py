@@ -2,9 +2,11 @@
 
 import copy
 import json
+import os
 
 import numpy as np
 
+TIMES = int(os.environ.get("DSAE_FUZZ", "1"))  # `make fuzz` tries more
 NASTY = [
     *(None, True, False, -1, 0, 1, 2, 255, 2**16, 2**31 - 1, 2**31, 2**40, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308),
     *(float("nan"), float("inf"), float("-inf"), "", "3", "x" * 2000, "\x00", "\ud800", "__class__", [], {}, [[]]),

@@ -100,7 +100,8 @@ def attempt(open_rows, source, options, base) -> str | None:
 
 def run(format: str, n: int, seed: int = 0) -> list[str]:
     """What went wrong in ``n`` damaged files of a format, read by another process."""
-    context, found = multiprocessing.get_context("spawn"), []
+    context, found = multiprocessing.get_context("forkserver"), []
+    context.set_forkserver_preload(["tests.data.fuzz", "dsae.data"])  # imported once, not for every format
     folder = tempfile.mkdtemp()
     progress = context.Queue()
     worker = context.Process(target=_work, args=(format, folder, n, seed, progress))

@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from tests.contract.attacks import RAW, mutated
+from tests.contract.attacks import RAW, TIMES, mutated
 from tests.covering import each
 from tests.features.tables import mixed
 
@@ -83,7 +83,7 @@ def test_no_setting_takes_what_is_no_value_of_any(name):
 @each({"name": ["image", "audio", "text", "hashed"]})
 def test_whatever_is_changed_is_refused_or_works(name):
     rng, content = random.Random(0), json.loads(fitted()[name].to_json())
-    for _ in range(300):
+    for _ in range(100 * TIMES):
         changed = mutated(content, rng)
         try:
             encoder = from_json(json.dumps(changed))

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from tests.covering import each
+from tests.covering import each, pairs
 
 from dsae import kernels
 from dsae.kernels import reference
@@ -19,7 +19,7 @@ def items(n_rows=60, n=25, density=0.2, seed=0, values="ones"):
     return X
 
 
-@each(
+@pairs(
     n_inputs=[1, 3, 8, 40],
     ridge=[0.1, 2.0, 50.0],
     grown=[0.0, 0.5, 0.9],
