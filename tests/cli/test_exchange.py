@@ -30,6 +30,15 @@ def test_a_model_goes_out_and_comes_back(dsae, dictionary, tmp_path):
     agree(load(tmp_path / "back"), *saelens(tmp_path / "sae"))
 
 
+def test_halves_are_written_for_onnx(dsae, dictionary, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    args = ["export", dictionary, "--to", "onnx", "-o", tmp_path / "onnx", "--part", "decoder", "--every-weight"]
+    assert dsae(*args).code == 0
+    graph = onnx.load(tmp_path / "onnx" / "model.onnx").graph
+    assert ([put.name for put in graph.input], [put.name for put in graph.output]) == (["code"], ["reconstruction"])
+    assert not graph.sparse_initializer
+
+
 def test_rates_are_counted_on_rows(dsae, dictionary, tmp_path):
     rows = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
     write_rows(tmp_path / "rows.csv", rows)
@@ -49,6 +58,7 @@ def test_mistakes_are_told_in_one_line(dsae, dictionary, tmp_path, make_model):
         (["export", deep, "--to", "saelens", "-o", out], "the model has 2 and 2. Export it to onnx"),
         (["export", dictionary, "--to", "saelens", "-o", out, "--metadata", "gpt2"], "--metadata must be KEY=VALUE"),
         (["export", dictionary, "--to", "saelens", "-o", out, "--id-column", "a"], "--id-column says how --rows"),
+        (["export", dictionary, "--to", "saelens", "-o", out, "--part", "encoder"], "SAELens takes metadata and rates"),
         (["export", sae, "--to", "saelens", "-o", out], "is not a model folder"),
         (["import", tmp_path / "none", "-o", out], "[import] "),
         (["import", sae, "-o", sae], "exists and is not a model folder"),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dsae.runtime import Runtime
 
 # As in dsae.interop.FORMATS, which imports numpy: help appears at once.
-_WRITTEN = ("saelens", "sparsify")
+_WRITTEN = ("saelens", "sparsify", "onnx", "dense")
+_PARTS = ("all", "encoder", "decoder")
 _READ = ("saelens", "sparsify", "dictionary_learning", "sentence_transformers")
 
 
@@ -32,6 +33,8 @@ _READ = ("saelens", "sparsify", "dictionary_learning", "sentence_transformers")
     help="Of saelens, such as model_name=gpt2 or hook_name=blocks.5.hook_resid_post; as often as needed.",
 )
 @click.option("--rows", metavar="DATA", help="Of saelens: rows on which it is counted how often each latent fires.")
+@click.option("--part", type=OneOf(_PARTS), help="Of onnx: rows to codes and back, or half of that.")
+@click.option("--every-weight", is_flag=True, help="Of onnx: no sparse initializers, for runtimes without them.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable figures on stdout.")
 @file_options
 def export(
@@ -40,6 +43,8 @@ def export(
     output: str,
     metadata: tuple[str, ...],
     rows: str | None,
+    part: str | None,
+    every_weight: bool,
     as_json: bool,
     reading: dict[str, Any],
 ) -> None:
@@ -51,6 +56,8 @@ def export(
 
     runtime = load_model(model)
     options: dict[str, Any] = {"metadata": _pairs(metadata)} if metadata else {}
+    options |= {} if part is None else {"part": part}
+    options |= {"sparse": False} if every_weight else {}
     if rows is not None:
         options["rates"] = _rates(runtime, rows, reading)
     elif reading:

@@ -100,6 +100,15 @@ FORMATS = {
             settings="config.json",
             writes=False,
         ),
+        Format("onnx", "ONNX", "_onnx", files=("model.onnx",), marks=("model.onnx",), reads=False),
+        Format(
+            "dense",
+            "dense layers",
+            "_dense",
+            files=("dense.safetensors", "dense.json"),
+            marks=("dense.safetensors",),
+            reads=False,
+        ),
     )
 }
 WRITTEN = tuple(name for name, format in FORMATS.items() if format.writes)

@@ -28,6 +28,8 @@ def save(model: Any, folder: str | Path, to: str, **options: Any) -> Path:
     **options
         Of ``"saelens"``: ``metadata``, a mapping such as ``{"model_name": "gpt2", "hook_name":
         "blocks.5.hook_resid_post"}``, and ``rates``, the share of rows in which each latent fires, ``[n_components]``.
+        Of ``"onnx"``: ``part``, ``"encoder"`` or ``"decoder"`` for half of the model, and ``sparse=False`` for runtimes
+        that do not know sparse initializers.
 
     Returns
     -------
