@@ -177,8 +177,8 @@ def _write(
         media.sounding(rows, by_rank(found))
     stored = StoredRows(view, target, found, rows, atoms.norms, atoms.base, texts, media)
     stored.write(stream, watch("stored rows"))
-    target.write("stored", {"row": rows})
     held = sp.csr_matrix(sp.vstack(stored.codes, format="csr"))
+    target.write("stored", {"row": rows, "n_on": np.diff(held.indptr), **stored.known()})
     by_size = sp.csr_matrix(held @ sp.diags(atoms.norms))
     placed = layout(atoms.rows, atoms.similar.latents, seed)
     placed[found.summary.counts == 0] = 0

@@ -119,6 +119,7 @@ class Latents:
             "lift": self._lift,
             "cosine": np.where(self._atoms.norms > 0, np.nan_to_num(similar_.cosines[:, 0]), np.nan),
             "near": np.where(near < 0, np.arange(near.size), near),
+            "norm": self._atoms.norms,
         }
         return found if names is None else found | {"name": names}
 

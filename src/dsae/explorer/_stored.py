@@ -198,9 +198,7 @@ class StoredRows:
         found: dict[str, Any] = {}
         if self._found.ids is not None:
             found["id"] = [str(self._found.ids[row]) for row in numbers]
-        if self._found.label_of is not None:
-            labels = self._found.label_of[numbers].astype(np.int64)
-            found["label"] = np.where(labels < 0, len(self._found.labels.names()), labels)
+        found |= self._labelled(numbers)
         if self._texts is not None:
             texts = [self._texts[int(row)] for row in numbers]
             whole = [None if text is None else str(text) for text in texts]
@@ -208,6 +206,17 @@ class StoredRows:
             found["length"] = np.array([0 if text is None else len(text) for text in whole])
             self.n_cut += sum(text is not None and len(text) > self._longest for text in whole)  # type: ignore[operator]
         return found
+
+    def _labelled(self, numbers: np.ndarray) -> dict[str, Any]:
+        if self._found.label_of is None:
+            return {}
+        labels = self._found.label_of[numbers].astype(np.int64)
+        return {"label": np.where(labels < 0, len(self._found.labels.names()), labels)}
+
+    def known(self) -> dict[str, Any]:
+        """Of every stored row what the map of rows is coloured by."""
+        errors = self._found.row_errors
+        return self._labelled(self._rows) | ({} if errors is None else {"error": errors[self._rows]})
 
     def _order(self, codes: sp.csr_matrix) -> list[np.ndarray]:
         """Places in ``codes.data`` of each row's latents, the strongest first."""
