@@ -70,6 +70,7 @@ def test_columns_are_those_of_the_codes(explored):
     assert columns["n_on"].tolist() == oracle.on.sum(axis=0).tolist()
     energy = (oracle.Z**2).mean(axis=0) * oracle.norms**2
     np.testing.assert_allclose(columns["energy"], energy / energy.sum(), **NEAR)
+    np.testing.assert_allclose(columns["norm"], oracle.norms, **NEAR)
     for i in range(9):
         values = oracle.Z[oracle.on[:, i], i]
         if not values.size:
@@ -230,7 +231,11 @@ def test_rows_are_those_given(explored):
             np.testing.assert_allclose(made, oracle.made[row, features], rtol=3e-4, atol=1e-4)
             seen += 1
     assert seen == 150
-    assert read_shard(folder, "stored")["row"].tolist() == list(range(150))
+    stored = read_shard(folder, "stored")
+    assert stored["row"].tolist() == list(range(150))
+    for key in ("n_on", "label", "error"):
+        of_shards = np.concatenate([read_shard(folder, f"rows/{i}")[key] for i in range(2)])
+        np.testing.assert_allclose(stored[key], of_shards, **NEAR)
 
 
 def test_effects_are_those_of_codes_without_a_latent(explored):
