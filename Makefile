@@ -15,7 +15,7 @@ $(shell mkdir -p build; echo $(sort $(wildcard src/dsae/*.py src/dsae/*/*.py)) >
 SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # One process a core, at most four, each on one thread: threads of torch's OpenMP spin while they wait, and would take the
 # cores of the other processes.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 .PHONY: lake demo demo-joint explore-demo explore-news explore-scale test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop
 

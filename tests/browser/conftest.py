@@ -8,6 +8,13 @@ import pytest
 WIDE, NARROW = (1400, 1000), (390, 844)
 
 
+def pytest_collection_modifyitems(items):
+    """One process opens one browser and makes the pages once."""
+    for item in items:
+        if "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
 @pytest.fixture(scope="session")
 def browser():
     """Chromium without a window. DSAE_BROWSER=required makes a machine without one fail instead of skip."""
@@ -20,7 +27,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     # A container's root has no sandbox.
-    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    flags = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=flags)
         yield launched
