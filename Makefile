@@ -82,6 +82,10 @@ $(INTEROP)/.installed: benchmarks/constraints.txt
 	$(INTEROP)/bin/python -m pip uninstall --quiet --yes torchvision  # nothing here needs it, nor is it sure to fit torch
 	touch $@
 
+# Twenty trainings by torchrun, in each of which a rank is killed -9; a stopped round goes on. `make kills N=5` makes fewer.
+kills: $(STAMP)
+	$(BIN)/python -W ignore -m tests.train.kills $(if $(filter command%,$(origin N)),$(N),20)
+
 # Thousands of damaged files of each format, models and encoders; `make fuzz N=20000` makes more.
 N ?= 1000
 fuzz: $(STAMP)

@@ -29,6 +29,7 @@ SECTIONS = (
     "recommender",
     "dictionary",
     "busy",
+    "cluster",
 )
 HEAD = """# Benchmarks
 

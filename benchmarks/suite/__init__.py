@@ -15,4 +15,5 @@ PARTS = (
     "recommender",
     "dictionary",
     "busy",
+    "cluster",
 )

@@ -1,10 +1,10 @@
-"""Trainings by several processes for the tests: all cases of a number of ranks in one set of processes.
+"""Trainings by several processes for the tests: python -m tests.train.ranks FOLDER 2:CASE,CASE 3:CASE.
 
-    python -m tests.train.ranks RANK SIZE FOLDER CASE...
-
-Torch takes seconds to start, so a case costs its steps alone. Each has a process group of its own.
+Torch takes seconds to start, so all ranks are forked from one process that has, and a case costs its steps alone. Each
+case has a process group of its own.
 """
 
+import json
 import os
 import pickle
 import subprocess
@@ -62,12 +62,12 @@ _TOPK = {"code_activation": "topk", "k": 2, "n_components": 8}
 # Settings whose steps on two ranks are those of one process: only the order of sums differs.
 SAME = {
     **{f"{shrink}": {"shrink": shrink} for shrink in ("tempered", "granet", "rigl", "set")},
-    **{f"{shrink} topk": {"shrink": shrink, **_TOPK} for shrink in ("tempered", "granet")},
-    **{f"{shrink} mask": {"shrink": shrink, "mask": 0.3} for shrink in ("rigl", "set")},
-    **{f"{shrink} topk mask": {"shrink": shrink, "mask": (0.1, 0.5), **_TOPK} for shrink in ("rigl", "set")},
+    "granet topk": {"shrink": "granet", **_TOPK},
+    "rigl mask": {"shrink": "rigl", "mask": 0.3},
+    **{f"{shrink} topk mask": {"shrink": shrink, "mask": (0.1, 0.5), **_TOPK} for shrink in ("tempered", "set")},
     "saliency l1 l2": {"shrink": "saliency", "l1": 0.05, "l2": 1e-3},
     "gradient blocks": {"shrink": "gradient", "block_size": 4, "hidden_layer_sizes": (12,)},
-    "magnitude stagewise": {"shrink": "magnitude", "schedule": "stagewise"},
+    "magnitude stagewise": {"shrink": "magnitude", "schedule": "stagewise", "max_iter": 6},
     "batchtopk": {**_TOPK, "code_activation": "batchtopk", "rows": lambda: rows() - 0.2},
     "jumprelu": {**_TOPK, "code_activation": "jumprelu"},
     "rate": {"code_activation": "sigmoid", "target_rate": 0.1},
@@ -143,7 +143,7 @@ def train(given, checkpoints=None):
     fields = AutoencoderConfig.__dataclass_fields__
     model = {"n_components": 5, "hidden_layer_sizes": (9,), "density": 0.3}
     model |= {name: given.pop(name) for name in list(given) if name in fields}
-    how = {"max_iter": 5, "batch_size": BATCH, "learning_rate_init": 0.01} | given
+    how = {"max_iter": 4, "batch_size": BATCH, "learning_rate_init": 0.01} | given
     config = AutoencoderConfig(n_features=X.shape[1], **model)
     kept = _stages.dead_after
     _stages.dead_after = kept if dead_after is None else lambda config: dead_after
@@ -306,6 +306,66 @@ def estimator(rank, folder):
     }
 
 
+def stream(rank, folder):
+    """Each rank reads its own files of a folder."""
+    from dsae import DeepSparseAutoencoder, data
+    from dsae.data import _stream
+
+    if rank == 0:
+        (folder / "rows").mkdir(exist_ok=True)
+        for i, part in enumerate(np.array_split(rows(303), 4)):
+            np.save(folder / "rows" / f"{i}.npy", part)
+    dist.barrier()
+    source = data.open_rows(folder / "rows")
+    read, opened = [], _stream.StreamSource._kept
+
+    def kept(self, chunks):
+        for batch in opened(self, chunks):
+            read.append(batch.n_rows)
+            yield batch
+
+    _stream.StreamSource._kept = kept
+    try:
+        how = {"max_iter": 2, "batch_size": 64, "random_state": 0, "code_activation": "batchtopk", "k": 2}
+        dsa = DeepSparseAutoencoder(4, hidden_layer_sizes=(6,), density=0.5, distributed=True, **how).fit(source)
+    finally:
+        _stream.StreamSource._kept = opened
+    values = np.concatenate([layer.values for layer in dsa.runtime_.model.layers.values()])
+    return {"values": values, "read": sum(read), "threshold": dsa.runtime_.model.threshold, "history": dsa.history_}
+
+
+def command(rank, folder):
+    """What `kills.fit` trains, undisturbed."""
+    from tests.train import kills
+
+    from dsae.cli import run
+
+    np.save(folder / f"X{rank}.npy", rows(kills.N_ROWS))
+    os.environ["RANK"] = str(rank)
+    return run(["fit", str(folder / f"X{rank}.npy"), "-o", str(folder / "model"), "--distributed", *kills.HOW])
+
+
+def traffic(rank, folder):
+    """Bytes of steps at the final density, beside live parameters and those of the dense twin."""
+    taken = []
+    with among_ranks(True, {}) as world:
+        step = type(world).step
+
+        def counting(world, *given):
+            before = world.traffic
+            found = step(world, *given)
+            taken.append(world.traffic - before)
+            return found
+
+        type(world).step = counting
+        try:
+            found = train({"shrink": "random", "density": 0.05, "hidden_layer_sizes": (300,), "max_iter": 1})
+        finally:
+            type(world).step = step
+    layers = {name: array.size for name, array in found["arrays"].items()}
+    return {"bytes": taken, "live": sum(layers.values())}
+
+
 EXACT = {name: exact(name) for name in SAME}
 FLOAT = {
     "float tempered": native(shrink="tempered"),
@@ -313,51 +373,60 @@ FLOAT = {
     "float dense": native(shrink="none", density=1.0, hidden_layer_sizes=(300,)),
     "float sparse": native(rows=_sparse, shrink="set"),
 }
-WRONG = {
-    case.__name__: case
-    for case in (other_settings, other_data, other_length, other_version, other_parameters, too_few_rows, fails, hangs)
-}
-CASES = {**EXACT, **FLOAT, **WRONG} | {case.__name__: case for case in (joint, ends, stops, goes_on, estimator, dies)}
+_WRONG = (other_settings, other_data, other_length, other_version, other_parameters, too_few_rows, fails, hangs)
+WRONG = {case.__name__: case for case in _WRONG}
+_OTHERS = (joint, ends, stops, goes_on, estimator, stream, command, traffic, dies)
+CASES = {**EXACT, **FLOAT, **WRONG, **{case.__name__: case for case in _OTHERS}}
 
 
-def run_cases(size, folder, names, timeout=120):
-    """What every rank made of each case, or the text of its error; and how the processes ended."""
+def run_cases(folder, **plan):
+    """What every rank made of each case, or the text of its error, and how the processes ended.
+
+    Parameters
+    ----------
+    folder : Path
+    **plan
+        ``of_2=[...]``: the cases of two ranks.
+    """
+    told = [f"{name.removeprefix('of_')}:{','.join(cases)}" for name, cases in plan.items()]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore", "-m", "tests.train.ranks"]
-    processes = [
-        subprocess.Popen([*command, str(rank), str(size), str(folder), *names], env=env, cwd=Path(__file__).parents[2])
-        for rank in range(size)
-    ]
-    try:
-        codes = [process.wait(timeout) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    found = [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(size)]
-    return {name: [of.get(name) for of in found] for name in names}, codes
+    command = [sys.executable, "-W", "ignore", "-m", "tests.train.ranks", str(folder), *told]
+    subprocess.run(command, env=env, cwd=Path(__file__).parents[2], check=True, timeout=500)
+    found = {}
+    for size in (int(part.partition(":")[0]) for part in told):
+        of = [pickle.loads((folder / f"{size}.{rank}.pickle").read_bytes()) for rank in range(size)]
+        found[size] = {name: [each.get(name) for each in of] for name in of[0]}
+        found[size]["codes"] = json.loads((folder / f"{size}.json").read_text())
+    return found
 
 
-def main(rank, size, folder, *names):
-    rank, size, folder = int(rank), int(size), Path(folder)
+def main(folder, *plan):
+    """Fork the ranks of one number after the other: torch is imported once."""
+    for part in plan:
+        size, _, names = part.partition(":")
+        children = []
+        for rank in range(int(size)):
+            child = os.fork()
+            if not child:
+                _rank(rank, int(size), Path(folder), names.split(","))
+                os._exit(0)
+            children.append(child)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        (Path(folder) / f"{size}.json").write_text(json.dumps(codes))
+
+
+def _rank(rank, size, folder, names):
     found = {}
     for number, name in enumerate(names):
-        seconds = 2 if name == "hangs" else 60
-        os.environ["DSAE_TIMEOUT"] = str(seconds)
-        dist.init_process_group(
-            "gloo",
-            init_method=f"file://{folder}/group{number}",
-            rank=rank,
-            world_size=size,
-            timeout=timedelta(seconds=60),
-        )
-        begun = time.monotonic()
+        os.environ["DSAE_TIMEOUT"] = "2" if name == "hangs" else "60"
+        how = {"rank": rank, "world_size": size, "timeout": timedelta(seconds=60)}
+        dist.init_process_group("gloo", init_method=f"file://{folder}/group{size}.{number}", **how)
         try:
             with among_ranks(True, {}):
                 found[name] = CASES[name](rank, folder)
         except Exception as error:
             found[name] = f"{type(error).__name__}: {error}"
-        found[f"{name} seconds"] = time.monotonic() - begun
-        (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
+        (folder / f"{size}.{rank}.pickle").write_bytes(pickle.dumps(found))
         if dist.is_initialized():
             dist.destroy_process_group()
 

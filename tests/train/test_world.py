@@ -1,11 +1,8 @@
 """Several processes that train together make the model that one would make."""
 
 import contextlib
-import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,19 +11,25 @@ import pytest
 import torch
 from tests.train import kills, ranks
 
-from dsae import DeepSparseAutoencoder, load, ops
+from dsae import DeepSparseAutoencoder, cli, ops
 from dsae.train import _loop
 from dsae.train._world import Outcome, _live
 
-TWO = [*ranks.EXACT, *ranks.FLOAT, "joint", "ends", "estimator", "stops", *ranks.WRONG, "dies"]
+OTHERS = ["joint", "ends", "estimator", "stream", "command", "traffic", "stops"]
+TWO = [*ranks.EXACT, *ranks.FLOAT, *OTHERS, *ranks.WRONG, "dies"]
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """What each of two ranks made of every case, how the processes ended, and their folder."""
-    folder = tmp_path_factory.mktemp("two")
-    found, codes = ranks.run_cases(2, folder, TWO)
-    return found | {"codes": codes, "folder": folder}
+def found(tmp_path_factory):
+    """What the ranks made of every case, and their folder."""
+    folder = tmp_path_factory.mktemp("ranks")
+    return ranks.run_cases(folder, of_2=TWO, of_3=["ends", "goes_on"]) | {"folder": folder}
+
+
+@pytest.fixture(scope="module")
+def two(found):
+    """That of two ranks."""
+    return found[2]
 
 
 def alone(name):
@@ -126,34 +129,39 @@ def test_two_ranks_are_one_process_that_adds_two_halves_bit_for_bit(two, name):
             np.testing.assert_array_equal(array, again)
 
 
-def test_rows_that_do_not_divide_end_on_two_and_on_three(two, tmp_path):
-    three, _ = ranks.run_cases(3, tmp_path, ["ends"])
+def test_rows_that_do_not_divide_end_on_two_and_on_three(found):
     wanted = alone("ends")["history"]
-    for found in (*two["ends"], *three["ends"]):
-        assert not isinstance(found, str), found
-        assert [row["loss"] for row in found["history"]] == pytest.approx([row["loss"] for row in wanted], rel=0.02)
-        assert [row["density"] for row in found["history"]] == [row["density"] for row in wanted]
+    for one in (*found[2]["ends"], *found[3]["ends"]):
+        assert not isinstance(one, str), one
+        assert [row["loss"] for row in one["history"]] == pytest.approx([row["loss"] for row in wanted], rel=0.02)
+        assert [row["density"] for row in one["history"]] == [row["density"] for row in wanted]
 
 
-def test_any_number_of_ranks_goes_on_from_a_checkpoint(two, tmp_path):
+def test_any_number_of_ranks_goes_on_from_a_checkpoint(found, tmp_path):
     whole = alone("granet")
-    for found in two["stops"]:
-        assert found["stopped"]
-        assert len(found["steps"]) == ranks.STOP
-    kept = two["folder"] / "run"
-    assert kept.is_dir()
-    for size in (1, 3):
-        folder = tmp_path / str(size)
-        folder.mkdir()
-        shutil.copytree(kept, folder / "run")
-        if size == 1:
-            with pytest.warns(UserWarning, match="written by a run on 2 processes, which goes on on 1: "):
-                found = [ranks.CASES["goes_on"](0, folder)]
-        else:
-            found = ranks.run_cases(3, folder, ["goes_on"])[0]["goes_on"]
-        for one in found:
-            assert not isinstance(one, str), one
-            alike({**whole, "steps": whole["steps"][ranks.STOP :]}, one)
+    for one in found[2]["stops"]:
+        assert one["stopped"]
+        assert len(one["steps"]) == ranks.STOP
+    shutil.copytree(found["folder"] / "run", tmp_path / "run")
+    with pytest.warns(UserWarning, match="written by a run on 2 processes, which goes on on 1: "):
+        by_one = ranks.CASES["goes_on"](0, tmp_path)
+    for one in (by_one, *found[3]["goes_on"]):
+        assert not isinstance(one, str), one
+        alike({**whole, "steps": whole["steps"][ranks.STOP :]}, one)
+
+
+def test_each_rank_reads_its_share_of_a_folder(two):
+    first, second = two["stream"]
+    assert first["history"] == second["history"]
+    for name in ("values", "threshold"):
+        np.testing.assert_array_equal(first[name], second[name])
+    most = 303 * (1 + 2 + 1)  # for the moments, in two epochs, and for the thresholds
+    assert most < first["read"] + second["read"] < 1.2 * most
+
+
+def test_a_step_sends_its_live_weights_alone(two):
+    for one in two["traffic"]:
+        assert one["bytes"] == [4 * one["live"] + 24] * len(one["bytes"])
 
 
 def test_the_estimator_is_the_same_everywhere_and_rank_0_speaks(two):
@@ -224,20 +232,36 @@ def test_the_kth_of_all_ranks_is_found_by_its_digits():
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
-def test_a_killed_rank_changes_nothing(tmp_path):
-    kills.fit(tmp_path / "whole")
+def test_a_killed_rank_changes_nothing(found, tmp_path):
+    assert found[2]["command"] == [0, 0]
     kills.fit(tmp_path / "killed", kill=1, after=5)
-    assert kills.same(tmp_path / "whole", tmp_path / "killed")
+    assert kills.same(found["folder"], tmp_path / "killed")
     assert not (tmp_path / "killed" / "model.checkpoint").exists()
 
 
-def test_processes_of_one_machine_from_the_command_line(tmp_path):
-    np.save(tmp_path / "X.npy", ranks.rows(200))
-    command = [sys.executable, "-m", "dsae", "fit", "X.npy", "-o", "model", "--max-iter", "2", "--random-state", "0"]
-    how = {"cwd": tmp_path, "capture_output": True, "text": True, "env": {**os.environ, "PYTHONWARNINGS": "ignore"}}
-    done = subprocess.run([*command, "--processes", "2", "--json"], check=True, **how)
-    assert json.loads(done.stdout)["epochs"] == 2
-    assert load(tmp_path / "model").model.history[-1]["epoch"] == 2
-    wrong = subprocess.run([*command, "--processes=2", "--batch-size", "0"], check=False, **how)
-    assert wrong.returncode == 2
-    assert "batch_size must be" in wrong.stderr
+def test_processes_of_one_machine_run_the_same_command(monkeypatch, capsys):
+    from torch.distributed.launcher import api
+
+    started = []
+
+    class Launch:
+        def __init__(self, config, program):
+            started.append((config.nproc_per_node, config.max_restarts, program))
+
+        def __call__(self, *command):
+            started.append(command)
+
+    monkeypatch.setattr(api, "elastic_launch", Launch)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    how = ["fit", "X.npy", "-o", "model", "--l2", "0.5"]
+    assert cli.run([*how, "--processes", "3"]) == 0
+    assert cli.run([*how, "--processes=2", "--resume"]) == 0
+    same = ("-m", "dsae", *how)
+    assert started == [
+        (3, 0, sys.executable),
+        (*same, "--distributed"),
+        (2, 3, sys.executable),
+        (*same, "--resume", "--distributed"),
+    ]
+    assert cli.run(["fit", "-", "-o", "model", "--processes", "2"]) == 2
+    assert "--processes needs rows that each process can read; got standard input" in capsys.readouterr().err
