@@ -49,6 +49,15 @@ def test_a_model_runs_without_torch(folder):
     assert imported_by(code, ("torch", "sklearn", "rich"), folder) == []
 
 
+def test_models_go_to_other_libraries_and_back_without_torch(make_model, tmp_path):
+    folder = store.write(tmp_path / "model", make_model(n_features=4, code_activation="topk", k=2))
+    code = (
+        "import sys; from dsae import interop; interop.save(sys.argv[1], sys.argv[2], 'saelens');"
+        "interop.load(interop.save(interop.load(sys.argv[2]), sys.argv[3], 'sparsify'))"
+    )
+    assert imported_by(code, ("torch", "sklearn"), folder, tmp_path / "saelens", tmp_path / "sparsify") == []
+
+
 def test_a_report_needs_no_torch(folder, tmp_path):
     code = (
         "import sys, numpy, dsae; from dsae.report import write_report;"

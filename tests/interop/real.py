@@ -58,9 +58,17 @@ def written(folder, X, test):
             for to in ("saelens", *(["sparsify"] if code == "topk" else [])):
                 place = interop.save(dsa, folder / "ours" / f"{to}: {code}, density {density:g}", to)
                 dsa.save(folder / "kept" / place.name)
-    rates = {"model_name": "random", "hook_name": "blocks.1.hook_resid_pre", "context_size": 32, "prepend_bos": False}
+    for place in sorted(path for path in (folder / "theirs").iterdir() if path.is_dir()):
+        runtime, title = interop.load(place), place.name.replace(":", "'s")
+        bridges = (
+            ["sparsify"] * (runtime.config.code_activation == "topk") if title.startswith("saelens") else ["saelens"]
+        )
+        for to in bridges:
+            interop.save(runtime, folder / "ours" / f"{to}: {title}", to)
+            runtime.save(folder / "kept" / f"{to}: {title}")
+    told = {"model_name": "random", "hook_name": "blocks.1.hook_resid_pre", "context_size": 32, "prepend_bos": False}
     lm = fitted(np.load(folder / "activations_train.npy"), "batchtopk", 1.0)
-    interop.save(lm, folder / "lm", "saelens", metadata=rates)
+    interop.save(lm, folder / "lm", "saelens", metadata=told)
     return lm.runtime_
 
 

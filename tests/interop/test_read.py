@@ -80,6 +80,8 @@ def old_cfg(folder, **changes):
         "hook_point_layer": 5,
         "l1_coefficient": 8e-5,
         "lp_norm": 1.0,
+        "lr_scheduler_name": "constant",
+        "training_tokens": 300_000_000,
         "prepend_bos": True,
         "context_size": 128,
         "normalize_activations": False,

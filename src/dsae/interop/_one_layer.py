@@ -60,13 +60,11 @@ class OneLayer:
         self.encoder_bias = self.encoder_bias - product(self.encoder, offset)
 
     def rescale(self, factors: np.ndarray) -> None:
-        """Multiply each latent, and its threshold, by its factor, and divide its atom by it; 0 turns it off."""
+        """Multiply each latent without a threshold by its factor, and divide its atom by it; 0 turns it off."""
         factors = factors.astype(np.float64)
         self.encoder = self.encoder * factors[:, None]
         self.encoder_bias = self.encoder_bias * factors
         self.decoder = self.decoder / np.where(factors > 0, factors, 1.0)
-        if self.threshold is not None:
-            self.threshold = self.threshold * factors
 
     def to_model(self) -> Model:
         """The model of dsae; weights that are zero leave the topology."""

@@ -35,7 +35,14 @@ _HARMLESS = frozenset(
     jumprelu_bandwidth jumprelu_sparsity_loss_mode jumprelu_tanh_scale jumprelu_ste_to_input topk_threshold_lr
     pre_act_loss_coefficient aux_loss_coefficient use_sparse_activations scale_sparsity_penalty_by_decoder_norm
     mse_loss_normalization noise_scale use_ghost_grads normalize_sae_decoder init_encoder_as_decoder_transpose
-    decoder_orthogonal_init decoder_heuristic_init decoder_heuristic_init_norm b_dec_init_method
+    decoder_orthogonal_init decoder_heuristic_init decoder_heuristic_init_norm b_dec_init_method n_batches_in_buffer
+    training_tokens finetuning_tokens finetuning_method store_batch_size_prompts train_batch_size_tokens autocast
+    autocast_lm compile_llm llm_compilation_mode compile_sae sae_compilation_mode adam_beta1 adam_beta2 lr lr_end
+    lr_scheduler_name lr_warm_up_steps lr_decay_steps n_restart_cycles feature_sampling_window dead_feature_window
+    dead_feature_threshold n_eval_batches eval_batch_size_prompts log_to_wandb wandb_project wandb_id wandb_entity
+    wandb_log_frequency run_name eval_every_n_wandb_logs log_activations_store_to_wandb log_weights_to_wandb
+    log_optimizer_state_to_wandb resume n_checkpoints checkpoint_path verbose model_kwargs act_store_device
+    tokens_per_buffer
     """.split()  # noqa: SIM905
 )
 
