@@ -9,8 +9,11 @@ from tests.covering import each
 
 from dsae import DeepSparseAutoencoder
 from dsae.data import make_sparse_features, named_rows, open_rows
-from dsae.interpret import Reading, describe, largest, name_of, norms_of, relevance, responses
+from dsae.interpret import describe, norms_of, relevance, responses
+from dsae.interpret._describe import name_of
+from dsae.interpret._reading import Reading
 from dsae.interpret._records import Effect
+from dsae.interpret._relevance import largest
 from dsae.runtime import Runtime
 
 NAMES = [f"f{j}" for j in range(12)]

@@ -8,7 +8,8 @@ import scipy.sparse as sp
 from tests.covering import each
 
 from dsae.data import open_rows
-from dsae.interpret import Reading, ablate, compare, top_examples
+from dsae.interpret import ablate, compare, top_examples
+from dsae.interpret._reading import Reading
 from dsae.runtime import Runtime
 
 

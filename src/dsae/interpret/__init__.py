@@ -14,8 +14,6 @@ from dsae.interpret._contributions import Contributions as Contributions
 from dsae.interpret._contributions import Waterfall as Waterfall
 from dsae.interpret._contributions import contributions as contributions
 from dsae.interpret._describe import describe as describe
-from dsae.interpret._describe import feature_names as feature_names
-from dsae.interpret._describe import name_of as name_of
 from dsae.interpret._details import Details as Details
 from dsae.interpret._differences import Differences as Differences
 from dsae.interpret._differences import compare as compare
@@ -29,15 +27,11 @@ from dsae.interpret._kept import Examples as Examples
 from dsae.interpret._kept import sampled as sampled
 from dsae.interpret._labels import Enrichment as Enrichment
 from dsae.interpret._labels import LabelCounts as LabelCounts
-from dsae.interpret._labels import association as association
 from dsae.interpret._neighbours import CodeIndex as CodeIndex
 from dsae.interpret._neighbours import Neighbours as Neighbours
 from dsae.interpret._partners import Pairs as Pairs
 from dsae.interpret._partners import Partners as Partners
 from dsae.interpret._partners import cofiring as cofiring
-from dsae.interpret._reading import Moments as Moments
-from dsae.interpret._reading import Reading as Reading
-from dsae.interpret._reading import one_each as one_each
 from dsae.interpret._reads import Reads as Reads
 from dsae.interpret._reads import reads as reads
 from dsae.interpret._records import Description as Description
@@ -45,7 +39,6 @@ from dsae.interpret._records import Effect as Effect
 from dsae.interpret._records import Example as Example
 from dsae.interpret._records import Partner as Partner
 from dsae.interpret._relevance import encoder_directions as encoder_directions
-from dsae.interpret._relevance import largest as largest
 from dsae.interpret._relevance import norms_of as norms_of
 from dsae.interpret._relevance import relevance as relevance
 from dsae.interpret._relevance import responses as responses
