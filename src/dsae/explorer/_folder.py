@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dsae.explorer._shards import encoded
+from dsae.explorer._shards import call, encoded
 
 LARGEST_SINGLE = 20_000_000
 """Bytes of a single file: what browsers open at once, and mail programs still take."""
@@ -35,7 +35,7 @@ class Target:
         self.path, self.single = Path(folder), single
         if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()) and not _is_explorer(self.path)):
             raise ValueError(f"[explore] {self.path} must be a new folder or an explorer; it holds something else.")
-        self.sizes: dict[str, int] = {}
+        self._size = 0
         self.shards: dict[str, str] = {}
         self._partial = self.path.with_name(f".{self.path.name}.partial-{os.getpid()}")
 
@@ -58,11 +58,6 @@ class Target:
         else:
             shutil.rmtree(self._partial, ignore_errors=True)
 
-    @property
-    def total(self) -> int:
-        """Bytes of all shards."""
-        return sum(self.sizes.values())
-
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Add a shard.
 
@@ -71,15 +66,15 @@ class Target:
         ValueError
             If a single file would become too large.
         """
-        text = encoded(content)
-        self.sizes[name] = len(text)
         if not self.single:
             file = self._partial.joinpath("data", *f"{name}.js".split("/"))
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f'D("{name}","{text}")\n', "ascii")
+            file.write_text(call(name, content), "ascii")
             return
+        text = encoded(content)
+        self._size += len(text)
         self.shards[name] = text
-        if self.total > LARGEST_SINGLE:
+        if self._size > LARGEST_SINGLE:
             raise ValueError(
                 f"[explore] A single file must stay below {LARGEST_SINGLE // 10**6} MB; this one is larger. Leave "
                 f"single out (on the command line --single): the folder {self.path} opens by double click, too."

@@ -18,7 +18,7 @@ PER_SHARD = 16
 _CELLS = 64  # pixels of a side: larger pictures are shrunk
 _PICTURE_BYTES = 1 << 26  # of the pictures of all rows
 _SOUND_BYTES = 24_000_000
-_MOST_SOUNDS = 400  # rows: making a sound of a spectrogram takes some hundredths of a second
+_MOST_SOUNDS = 200  # rows: making a sound of a spectrogram takes some hundredths of a second
 
 
 class Shape:

@@ -101,7 +101,7 @@ def read_shard(folder: str | Path, name: str) -> Any:
     try:
         _, _, text = path.read_text("ascii").partition(",")
         return unpacked(gzip.decompress(base64.b64decode(text[1:-3], validate=True)))
-    except (ValueError, EOFError, KeyError) as error:
+    except (ValueError, EOFError, KeyError, gzip.BadGzipFile) as error:
         raise ValueError(f"[read_shard] {path} must be a shard that dsae explore has written; {error}.") from None
 
 
