@@ -147,20 +147,20 @@ class _Views:
         self.directions = encoder_directions(runtime, mean=reading.entering.mean)
         self.read = relevance(self.directions, reading.entering.variance, weight, reads=True)
         self.strongest, self.quantiles = summary.strongest, reading.details.quantiles
+        self.rates, self.means = summary.rates, summary.mean_on  # of all latents, computed once
+        self.ends = np.stack([summary.highest, summary.lowest], axis=1)
 
     def of(self, latent: int) -> dict[str, Any]:
         summary, details = self.reading.summary, self.reading.details
         distinctive = self._effects(self.own[latent], self.atoms[latent], self.written_names, 4 * self.n)
-        fires = summary.counts[latent] > 0
-        mean = float(summary.mean_on[latent])
-        ends = summary.highest[latent], summary.lowest[latent]
+        fires, mean = summary.counts[latent] > 0, float(self.means[latent])
         quantiles = [self._examples(self.quantiles, details.group(latent, q)) for q in range(details.n_quantiles)]
         return {
             "name": name_of(latent, distinctive, mean if fires else 1.0),
             "count": int(summary.counts[latent]),
-            "rate": float(summary.rates[latent]),
+            "rate": float(self.rates[latent]),
             "mean": mean,
-            "highest": float(max(ends, key=abs)),
+            "highest": float(max(self.ends[latent], key=abs)),
             "writes": self._effects(self.atoms[latent], self.atoms[latent], self.written_names, self.n),
             "distinctive": distinctive[: self.n],
             "reads": self._effects(self.read[latent], self.directions[latent], self.read_names, self.n),

@@ -134,7 +134,7 @@ class LabelCounts:
         -------
         list of Enrichment
         """
-        order = self._order
+        order, classes = self._order, self.classes
         count, rows = self._fired[order, latent], self._n_rows[order]
         total = int(count.sum())
         phi = association(count, rows, total, self.n_labelled)
@@ -145,7 +145,7 @@ class LabelCounts:
             rate = count[at] / rows[at]
             lift = rate / (total / self.n_labelled)
             shown = int(count[at]), int(rows[at]), float(rate), float(lift), float(count[at] / total), float(phi[at])
-            found.append(Enrichment(self.classes[at], *shown))
+            found.append(Enrichment(classes[at], *shown))
         return found
 
     @property
