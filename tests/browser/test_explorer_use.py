@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from tests.covering import each
 
+import dsae.interpret
+import dsae.metrics
 from dsae import Runtime, explore
 
 WORDS = [f"word{j}" for j in range(12)]
@@ -167,9 +169,11 @@ def test_notes_are_kept_found_and_exported(page):
         ]
     }
 )
-def test_every_view_says_its_python_and_gives_its_numbers(page, view, n, call):
+def test_every_view_says_its_python_and_gives_its_numbers(page, model, rows, view, n, call):
     goto(page, "#" + view)
     until(page, "call => (document.querySelector('[data-python]') || {}).textContent?.endsWith(call)", call)
+    line = page.inner_text("[data-python]")
+    assert eval(line, {"dsae": dsae, "model": Runtime(model), "X": rows}) is not None
     table = list(csv.reader(downloaded(page, "[data-csv]").splitlines()))
     assert len({len(line) for line in table}) == 1
     assert len(table) > 1

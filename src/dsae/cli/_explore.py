@@ -68,12 +68,18 @@ def explore(
             names=None if names is None else read_names(names),
             image_shape=image_shape or None,
             latent_names=None if namer is None else _namer(namer),
-            expressions={"model": f"dsae.load({model!r})", "rows": f"dsae.data.open_rows({rows!r})"},
+            expressions=_expressions(model, rows),
             watch=bars,
             **values,
             **given,
         )
     click.echo(f"explorer: {path / 'index.html'}", err=True)
+
+
+def _expressions(model: str, rows: str) -> dict[str, str]:
+    """Python for the model, for its rows as they are read, and for an array of them, of which some can be chosen."""
+    opened = f"dsae.data.open_rows({rows!r})"
+    return {"model": f"dsae.load({model!r})", "rows": opened, "array": f"{opened}.load().X"}
 
 
 class _Bars:

@@ -87,7 +87,8 @@ def explore(
         returns such a mapping. By default the most distinctive features a latent writes stand for it.
     title : str, optional
     expressions : mapping of str to str, optional
-        Python expressions of ``"model"`` and ``"rows"``, which the page puts in the lines that repeat its numbers.
+        Python expressions of ``"model"`` and ``"rows"``, which the page puts in the lines that repeat its numbers, and
+        of an ``"array"`` of the rows, if some cannot be chosen from ``"rows"``.
     seed : int
         Of samples and maps.
     watch : callable, optional

@@ -126,7 +126,7 @@
       <p class="note" style=${{ margin: "0 0 10px" }}>${single ? "" : dsae.count(a.n, "row") + " against " + dsae.count(b.n, "row") + ". "}${(a.stored || b.stored) && dsae.index.n_stored < dsae.index.n_rows ? "Groups made by a filter are counted over the stored rows only." : ""}</p>
       <${Butterfly} list=${list.slice(0, most)} names=${[a.name, b.name]} single=${single}/>
       ${list.length > most ? html`<button type="button" class="button gap" onClick=${function () { dsae.set({ more: String(most + 200) }); }}>more</button>` : null}</section>
-    <${dsae.Foot} python=${call(props.a, props.b)} file="compare" csv=${function () {
+    <${dsae.Foot} python=${call(props.a, props.b)} file="compare" shard="columns" csv=${function () {
       return { columns: ["latent", "words", "mean_a", "mean_b", "difference", "difference_x_norm", "rate_a", "rate_b"], rows: list.map(function (d) { return [d.i, dsae.words(d.i), d.a, d.b, d.difference, d.weight, d.rateA, d.rateB]; }) };
     }}/>`;
   }

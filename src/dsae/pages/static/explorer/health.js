@@ -47,7 +47,7 @@
         ${h.by_label ? html`<h3 class="gap">By label</h3><${dsae.Table} tight=${true} rows=${h.by_label.map(function (r) { return { label: dsae.label(r[0]) || "(none)", rows: r[1], error: r[2] }; })} columns=${[{ key: "label", title: "label", left: true }, { key: "rows", title: "rows" }, { key: "error", title: "mean squared error" }]}/>` : null}</section>` : null}
       ${h.degrees || h.layers ? html`<section><h2>Weights</h2>${h.degrees ? html`<div class="pair"><${Hist} name="encoder" of=${h.degrees.encoder} title="Weights that each latent reads by" xLabel="weights left in the encoder"/><${Hist} name="decoder" of=${h.degrees.decoder} title="Weights that each latent writes by" xLabel="weights left in the decoder"/></div>` : null}
         ${h.layers ? html`<div class="gap"><${dsae.Table} tight=${true} rows=${h.layers} columns=${[{ key: "name", title: "layer", left: true }, { key: "n_in", title: "in" }, { key: "n_out", title: "out" }, { key: "nnz", title: "weights left" }, { key: "density", title: "density", form: dsae.percent }, { key: "activation", title: "activation" }]}/></div>` : null}</section>` : null}
-      <${dsae.Foot} python=${dsae.python("dsae.metrics.evaluate(MODEL, ROWS)")} file="health" csv=${function () {
+      <${dsae.Foot} python=${dsae.python("dsae.metrics.evaluate(MODEL, ROWS)")} file="health" shard="health" csv=${function () {
         var rows = [];
         ["dead", "rare", "frequent", "constant", "empty", "duplicates"].forEach(function (key) { rows.push([key, length(h[key]), null]); });
         rows.push(["mean_l0", h.mean_l0, null], ["fvu", h.fvu, null]);

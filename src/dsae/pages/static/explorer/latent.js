@@ -197,7 +197,7 @@
       ${!d ? html`<p class="loading">loading</p>` : html`<div class="columns thirds"><div><${Writes} d=${d}/><${Reads} d=${d}/></div>
         <div><${Examples} d=${d}/></div>
         <div><${Values} d=${d} i=${i}/><${Labels} d=${d} i=${i}/><${WhatIf} d=${d} i=${i}/><${Neighbours} d=${d}/><${Note} i=${i}/></div></div>
-      <${dsae.Foot} python=${dsae.python("dsae.interpret.describe(MODEL, ROWS, latents=[" + i + "])")} csv=${function () { return table(i, d); }} file=${"latent-" + i}/>`}</main>`;
+      <${dsae.Foot} python=${dsae.python("dsae.interpret.describe(MODEL, ROWS, latents=[" + i + "])")} shard=${"latents/" + Math.floor(i / index.per.latents)} csv=${function () { return table(i, d); }} file=${"latent-" + i}/>`}</main>`;
   }
 
   dsae.ordered = ordered;

@@ -177,7 +177,7 @@
             e.target.files[0].text().then(dsae.importNotes).then(dsae.redraw, function () { alert("This is no file of notes."); });
           }}/></label></div></section>
       </div></div>
-      <${dsae.Foot} python=${dsae.python("dsae.interpret.describe(MODEL, ROWS)")} csv=${table} file="latents"/></main>`;
+      <${dsae.Foot} python=${dsae.python("dsae.interpret.describe(MODEL, ROWS)")} shard="columns" csv=${table} file="latents"/></main>`;
   }
 
   // The latent before or after another in the list; the first of the list if it is not in it.

@@ -158,10 +158,11 @@
     return made.length ? html`<div>${made}</div>` : html`<p class="quiet">The sound of this row is not in the folder.</p>`;
   }
 
-  /* Below every view: the line of Python that computes it, and its numbers as a file. */
+  /* Below every view: the line of Python that computes it, and its numbers as a file. `shard` holds them, too. */
   function Foot(props) {
-    return html`<div class="foot"><code data-python="">${props.python}</code>
-      <button type="button" class="button" onClick=${function () { copy(props.python); }}>copy</button>
+    var line = lineOf(props);
+    return html`<div class="foot"><code data-python="">${line}</code>
+      <button type="button" class="button" onClick=${function () { copy(line); }}>copy</button>
       <button type="button" class="button" data-csv="" onClick=${function () {
         var table = props.csv();
         dsae.download(props.file + ".csv", dsae.csv(table.columns, table.rows));
@@ -172,8 +173,19 @@
     if (navigator.clipboard) { navigator.clipboard.writeText(text).catch(function () {}); }
   }
 
+  // `ROWS[...]` are chosen ones, of an array; `ROWS` may be a file that is read in batches.
   function python(call) {
-    return call.replace(/MODEL/g, dsae.index.python.model).replace(/ROWS/g, dsae.index.python.rows);
+    var of = dsae.index.python;
+    return call.replace(/MODEL/g, of.model).replace(/ROWS(?=\[)/g, of.array || of.rows).replace(/ROWS/g, of.rows);
+  }
+
+  // Models of several modalities are read from the folder: what interprets models takes one.
+  function lineOf(props) {
+    var index = dsae.index;
+    if (index.modalities.length === 1 || !props.shard) return python(props.python);
+    if (index.single) return python("MODEL.encode(ROWS)");
+    var folder = decodeURIComponent(location.pathname).split("/").slice(-2)[0];
+    return "dsae.explorer.read_shard(" + JSON.stringify(folder) + ", " + JSON.stringify(props.shard) + ")";
   }
 
   // Relevance of a value of an atom: |D_ji| / base_j^(1 - lambda); 1 is large, 0 distinctive.

@@ -157,7 +157,7 @@
       <div><${Pictures} row=${row}/>${index.has.sounds ? html`<section><h2>Sound</h2><${dsae.Play} row=${row} both=${true}/></section>` : null}
         <${Ablated} row=${row}/>${of === null ? null : html`<${Pair} row=${row} of=${of}/>`}</div></div>
       <${dsae.Foot} python=${dsae.python(off().length ? "dsae.interpret.ablate(MODEL, ROWS[[" + number + "]], latents=[" + off().join(", ") + "])" : "dsae.interpret.contributions(MODEL, ROWS[[" + number + "]])")}
-        csv=${function () { return table(row); }} file=${"row-" + number}/></main>`;
+        shard=${"rows/" + Math.floor(position / index.per.rows)} csv=${function () { return table(row); }} file=${"row-" + number}/></main>`;
   }
 
   dsae.stepRow = stepRow;
