@@ -54,7 +54,7 @@ def make_saelens(folder, X, test):
 
     size = {"d_in": D, "d_sae": F}
     cases = {
-        "standard": sl.StandardTrainingSAEConfig(**size, l1_coefficient=0.5),
+        "standard": sl.StandardTrainingSAEConfig(**size, l1_coefficient=0.5, apply_b_dec_to_input=False),
         "standard, b_dec subtracted": sl.StandardTrainingSAEConfig(**size, apply_b_dec_to_input=True),
         "topk": sl.TopKTrainingSAEConfig(**size, k=K, rescale_acts_by_decoder_norm=False, apply_b_dec_to_input=False),
         "topk, rescaled": sl.TopKTrainingSAEConfig(**size, k=K, rescale_acts_by_decoder_norm=True),
@@ -100,6 +100,7 @@ def make_sparsify(folder, X, test):
 
 def make_dictionary_learning(folder, X, test):
     from dictionary_learning import trainers
+    from dictionary_learning.dictionary import AutoEncoderNew
     from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer
     from dictionary_learning.utils import load_dictionary
 
@@ -112,15 +113,25 @@ def make_dictionary_learning(folder, X, test):
         "MatryoshkaBatchTopKSAE": (MatryoshkaBatchTopKTrainer, nested),
         "JumpReluAutoEncoder": (trainers.JumpReluTrainer, {"target_l0": 8.0, "lr": 1e-3, "sparsity_warmup_steps": 10}),
     }
+    made = {}
     for name, (kind, more) in cases.items():
-        place = folder / f"dictionary_learning: {name}"
-        place.mkdir(parents=True)
         torch.manual_seed(0)
         trainer = kind(**size, **more, warmup_steps=10)
         for step, batch in zip(range(STEPS), batches(X), strict=False):
             trainer.update(step, batch)
-        torch.save(trainer.ae.state_dict(), place / "ae.pt")
-        (place / "config.json").write_text(json.dumps({"trainer": trainer.config, "buffer": {}}))
+        made[name] = (trainer.ae, trainer.config)
+    ae = AutoEncoderNew(D, F)  # of which no trainer has the class in its configuration
+    optimiser = torch.optim.Adam(ae.parameters(), 1e-3)
+    for _, batch in zip(range(STEPS), batches(X), strict=False):
+        optimiser.zero_grad()
+        (ae(batch) - batch).square().mean().backward()
+        optimiser.step()
+    made["AutoEncoderNew"] = (ae, {"dict_class": "AutoEncoderNew"})
+    for name, (ae, config) in made.items():
+        place = folder / f"dictionary_learning: {name}"
+        place.mkdir(parents=True)
+        torch.save(ae.state_dict(), place / "ae.pt")
+        (place / "config.json").write_text(json.dumps({"trainer": config, "buffer": {}}))
         ae, _ = load_dictionary(str(place), "cpu")
         with torch.no_grad():
             code = ae.encode(test)

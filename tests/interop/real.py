@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from tests.interop.test_dense import built
 
 from dsae import DeepSparseAutoencoder, interop, load, metrics
 from dsae.data import make_sparse_features
@@ -50,14 +51,48 @@ def compare(runtime, test, found):
     return [*(f"{error:.1e}" for error in errors), f"{same.sum():,} of {len(same):,}"], good
 
 
+def by_onnx(folder, test):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns that it makes sparse weights dense
+    session = onnxruntime.InferenceSession(folder / "model.onnx", options)
+    return session.run(["code", "reconstruction"], {"rows": test})
+
+
+def by_torch(folder, test):
+    import torch
+    from safetensors.torch import load_file
+
+    told, tensors = json.loads((folder / "dense.json").read_text()), load_file(folder / "dense.safetensors")
+    with torch.no_grad():
+        made, x = [], torch.as_tensor(test)
+        for half in ("encoder", "decoder"):
+            layers = built(told[half])
+            own = {name.removeprefix(f"{half}."): t for name, t in tensors.items() if name.startswith(half)}
+            layers.load_state_dict(own)
+            x = layers(x)
+            made.append(x.numpy())
+    return made
+
+
+HERE = {"onnx": by_onnx, "dense": by_torch}
+
+
 def written(folder, X, test):
-    """Our models as the other libraries load them."""
-    for code in CODES:
-        for density in (1.0, 0.2):
-            dsa = fitted(X, code, density)
-            for to in ("saelens", *(["sparsify"] if code == "topk" else [])):
-                place = interop.save(dsa, folder / "ours" / f"{to}: {code}, density {density:g}", to)
-                dsa.save(folder / "kept" / place.name)
+    """Our models as other libraries load them, and what onnxruntime and torch compute of them."""
+    models = {f"{code}, density {density:g}": fitted(X, code, density) for code in CODES for density in (1.0, 0.2)}
+    deep = {"hidden_layer_sizes": (128,), "density": 0.2, "max_iter": 10, "random_state": 0}
+    models["64-128-32, density 0.2"] = DeepSparseAutoencoder(32, **deep).fit(X)
+    for name, dsa in models.items():
+        kind = dsa.runtime_.config.code_activation
+        for to in (*(["saelens"] if kind in CODES else []), *(["sparsify"] if kind == "topk" else []), *HERE):
+            place = interop.save(dsa, folder / ("here" if to in HERE else "ours") / f"{to}: {name}", to)
+            dsa.save(folder / "kept" / place.name)
+            if to in HERE:
+                code, rebuilt = HERE[to](place, test)
+                (folder / "ours").mkdir(exist_ok=True)
+                np.savez(folder / "ours" / f"{place.name}.npz", code=code, rebuilt=rebuilt)
     for place in sorted(path for path in (folder / "theirs").iterdir() if path.is_dir()):
         runtime, title = interop.load(place), place.name.replace(":", "'s")
         bridges = (
@@ -120,8 +155,9 @@ def main(python, page):
     asked = "import importlib.metadata as m, sys; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep=', ')"
     packages = subprocess.run([python, "-c", asked, *PACKAGES], check=True, capture_output=True, text=True).stdout
     head = ["format", "", "model", "code", "reconstruction", "rows with equal support"]
+    versions = f"With dsae {version('dsae')}, {packages.strip()}, onnxruntime {version('onnxruntime')}."
     made = {
-        "round trips": table(head, lines) + f"\n\nWith dsae {version('dsae')}, {packages.strip()}.",
+        "round trips": f"{table(head, lines)}\n\n{versions}",
         "evaluation": evaluated,
     }
     print(*made.values(), sep="\n\n")
