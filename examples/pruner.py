@@ -1,5 +1,7 @@
 """Prune a module of one's own while it trains: dense layers shrink to 5 %, in an ordinary loop with AdamW."""
 
+import os
+
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -10,7 +12,7 @@ from dsae.shrink import Pruner
 X, y = (torch.from_numpy(array) for array in load_digits(return_X_y=True))
 X = X.float() / 16
 train, test = slice(0, 1400), slice(1400, None)
-EPOCHS, BATCH = 60, 100
+EPOCHS, BATCH = int(os.environ.get("DSAE_EPOCHS", "60")), 100
 
 for method in ("random", "rigl", "magnitude", "tempered"):
     torch.manual_seed(0)

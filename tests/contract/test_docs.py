@@ -31,6 +31,7 @@ REFERENCE = sorted((ROOT / "docs" / "api").glob("*.md"))
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
 EPOCHS = re.compile(r"(?<=max_iter=)\d{3}\b|(?<=range\()60\b")
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
+PLAINEST = os.environ.get("DSAE_ISA") == "baseline"  # as `make numerical` has it
 PUBLIC = re.compile(r"^(?:(?: {4})?from \S+ import \w+ as|class|def) ([A-Za-z]\w*)", re.MULTILINE)
 
 
@@ -80,7 +81,12 @@ def test_the_guide_runs_as_written(path, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     names, printed = {}, ""
-    for language, title, code in BLOCK.findall(path.read_text("utf-8")):
+    blocks = BLOCK.findall(path.read_text("utf-8"))
+    if PLAINEST and not any(
+        is_rough(number) for of, _, text in blocks if of == "text" for number in NUMBER.findall(text)
+    ):
+        pytest.skip("it shows no figure that depends on the processor")
+    for language, title, code in blocks:
         if title:
             Path(title).write_text(code, "utf-8")
         elif language == "text":

@@ -59,7 +59,7 @@ def test_a_sparse_matrix_is_never_densified_whole(n_columns, monkeypatch):
 @each(code=CODE_ACTIVATIONS)
 def test_every_code_activation_trains(code):
     k = 2 if code in ("topk", "batchtopk", "jumprelu") else None
-    dsa = small(code_activation=code, k=k, max_iter=60).fit(X)
+    dsa = small(code_activation=code, k=k, max_iter=40).fit(X)
     assert dsa.score(X) > 0.2
     if code in ("topk", "batchtopk"):
         assert (dsa.transform(X) != 0).sum(1).mean() <= 2.5
@@ -199,7 +199,7 @@ METHODS = ["random", "gradient", "saliency", "magnitude", "tempered", "set", "ri
 
 @each({"shrink, early_stopping": [(shrink, i % 2 == 0) for i, shrink in enumerate(METHODS)]})
 def test_l1_goes_with_every_method(shrink, early_stopping):
-    dsa = small(shrink=shrink, l1=1e-6, max_iter=90, early_stopping=early_stopping).fit(X)
+    dsa = small(shrink=shrink, l1=1e-6, max_iter=30, early_stopping=early_stopping).fit(X)
     assert dsa.density_ == pytest.approx(0.3, abs=0.08)
     assert all((layer.values != 0).all() for layer in dsa.runtime_.layers.values())
 

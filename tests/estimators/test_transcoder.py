@@ -31,7 +31,7 @@ STEPS = {
 
 
 def small(**changes):
-    how = {"n_components": 6, "hidden_layer_sizes": (16,), "max_iter": 60, "batch_size": 32, "learning_rate_init": 0.01}
+    how = {"n_components": 6, "hidden_layer_sizes": (16,), "max_iter": 30, "batch_size": 32, "learning_rate_init": 0.02}
     return DeepSparseAutoencoder(**(how | {"density": 0.8, "random_state": 0} | changes))
 
 
