@@ -57,7 +57,7 @@ def digits(folder: Path) -> Path:
     )
 
 
-def texts(folder: Path, n_latents: int = 1024, max_iter: int = 12) -> Path:
+def texts(folder: Path, n_latents: int = 1024, max_iter: int = 8) -> Path:
     """20 Newsgroups by words, or without it docstrings of numpy, scipy and scikit-learn."""
     try:
         X, y, words, documents, title = _news()
@@ -88,7 +88,15 @@ def several(folder: Path) -> Path:
     train, test, labels = spoken(0)
     encoders = {"image": ImageRows(8), "audio": AudioRows(8000, 0.6, 32), "text": TextRows("counts", n_words=3)}
     model = dsae.MultimodalAutoencoder(
-        encoders, n_components=64, code_activation="topk", k=8, density=0.1, max_iter=30, batch_size=64, random_state=0
+        encoders,
+        n_components=64,
+        hidden_layer_sizes=(),
+        code_activation="topk",
+        k=8,
+        density=0.1,
+        max_iter=30,
+        batch_size=64,
+        random_state=0,
     ).fit(train)
     model.save(folder / "several-model")
     return dsae.explore(
@@ -168,7 +176,7 @@ def made_model(n_latents: int = _LATENTS, width: int = _WIDTH, seed: int = 0) ->
 
 def news(folder: Path) -> Path:
     """4,096 latents of 20 Newsgroups."""
-    return texts(folder, 4096, 12)
+    return texts(folder, 4096, 8)
 
 
 def _layer(weights: sp.csr_matrix) -> Layer:

@@ -199,6 +199,7 @@ def test_pictures_and_sounds_of_rows(make_model, rng, tmp_path):
     folder = explore(model, X, tmp_path / "image", image_shape=(8, 8))
     shard, index, latents = (read_shard(folder, name) for name in ("rows/0", "index", "latents/0"))
     assert index["modalities"][0]["shape"] == [8, 8, 1]
+    assert read_shard(folder, "features")["name"][10] == "pixel[1,2]"
     low, high = X.min(), X.max()
     levels = np.rint(255 * (X - low) / (high - low))
     assert np.abs(shard["pictures"][""]["x"].reshape(20, 64) - levels).max() <= 1

@@ -126,8 +126,10 @@ def explore(
     stream = Stream(view, source, codes)
     ids = ids_given(X, source, ids)
     lengths(len(stream), labels=labels, texts=texts, ids=ids)
-    named, known = feature_names(view, names, source)
     media = Media(view, target, image_shape, audio, _fields(view, source))
+    named, known = feature_names(view, names, source)
+    if not known:
+        named = media.pixels(named)
     watch = watch or (lambda what: lambda done, total: None)
     with target:
         found = measured(stream, labels, ids, _N_EXAMPLES, seed, watch("rows"))

@@ -47,6 +47,11 @@ class Shape:
         """Height, width and channels."""
         return [self.height, self.width, self.channels]
 
+    def names(self) -> list[str]:
+        """What the pixels are called: line and column, and the channel if there are several."""
+        places = np.ndindex(*self._field)
+        return ["pixel[" + ",".join(map(str, (*place[-2:], *place[:-2]))) + "]" for place in places]
+
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Pictures ``[n, height, width, channels]`` of rows; larger ones as means of blocks."""
         images = rows.reshape(rows.shape[0], -1, *self._field[-2:])
@@ -104,6 +109,13 @@ class Media:
         self._kept: dict[int, dict[str, Any]] = {}
         self._sounding = np.zeros(0, np.int64)
         self.n_sounds = 0
+
+    def pixels(self, names: list[str]) -> list[str]:
+        """Names of features without names, pixels by their places."""
+        named = list(names)
+        for name, shape in self.shapes.items():
+            named[self._view.spans[name]] = shape.names()
+        return named
 
     def kinds(self) -> dict[str, str]:
         """What each modality is."""
