@@ -69,5 +69,8 @@ def test_bad_arguments_are_refused(make_model):
         steer(model, X, [0])
     with pytest.raises(ValueError, match=r"got to, add"):
         steer(model, X, [0], to=1, add=1)
+    with pytest.raises(ValueError, match=r"\[ablate\] target must be given, as in fit: the model predicts 3"):
+        ablate(make_model(n_outputs=3), X, [1])
+    assert steer(make_model(n_outputs=3), X, [1], to=1).shape == (40, 3)
     with pytest.raises(ValueError, match=r"\[ablate\] latents must be different ones"):
         ablate(model, X, [1, 1])

@@ -110,6 +110,19 @@ def test_effects_of_rows_with_values_that_are_not_known(make_model):
 
 
 @each(changes=[{}, {"hidden_layer_sizes": (9,)}])
+def test_effects_of_a_model_that_predicts_other_columns(make_model, changes):
+    model = make_model(n_outputs=4, code_activation="relu", live=0.8, **changes)
+    X, target = rows(), rows(width=4, seed=2)
+    found = contributions(model, X, target=target)
+    total = found.base + found.of(1)[1].sum(0)
+    np.testing.assert_allclose(total, Runtime(model).reconstruct(X)[1], atol=1e-5 if not changes else 0.1)
+    latents, rise = found.effects(1)
+    base = found.base_code[latents]
+    measured = [ablate(model, X[[1]], [i], to=to, target=target[[1]]) for i, to in zip(latents, base, strict=True)]
+    np.testing.assert_allclose(rise, [4 * at.change[0] for at in measured], rtol=1e-4, atol=1e-5)
+
+
+@each(changes=[{}, {"hidden_layer_sizes": (9,)}])
 def test_a_waterfall_goes_from_the_base_to_the_reconstruction(make_model, changes):
     model = make_model(n_components=10, code_activation="relu", **changes)
     X = rows()
@@ -146,5 +159,7 @@ def test_bad_arguments_are_refused(make_model):
         contributions(deep, rows(), base=[1, 2])
     with pytest.raises(ValueError, match=r"\[contributions\] X must have 12 columns"):
         contributions(deep, rows(width=11))
-    with pytest.raises(ValueError, match=r"fitted to a target of 3 others"):
-        contributions(make_model(n_outputs=3), rows())
+    with pytest.raises(ValueError, match=r"\[contributions\] target must be given, as in fit: the model predicts 3"):
+        contributions(make_model(n_outputs=3), rows()).effects(0)
+    with pytest.raises(ValueError, match=r"\[contributions\] target must have 30 rows"):
+        contributions(deep, rows(), target=rows(29))

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.interpret._codes import Csr, checked_latents, column_means
-from dsae.interpret._contributions import exposed_output, rows_for
+from dsae.data import aims_of
+from dsae.interpret._codes import Csr, checked_latents, column_means, rows_in_memory, runtime_of
+from dsae.interpret._contributions import exposed_output
 from dsae.runtime import Runtime
 
 _VALUES_AT_ONCE = 2**22  # of reconstructions
@@ -36,7 +37,7 @@ class Ablation:
 
     @property
     def x_hat(self) -> np.ndarray:
-        """What the changed codes give, float32 ``[n_rows, n_features]``; computed when it is asked for."""
+        """What the changed codes give, float32 ``[n_rows, n_outputs]``; computed when it is asked for."""
         return np.concatenate([*_reconstructed(self._runtime, self._rows, self.codes)])
 
     @property
@@ -45,7 +46,7 @@ class Ablation:
         return self.after - self.before
 
 
-def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero") -> Ablation:
+def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero", target: Any = None) -> Ablation:
     """Reconstructions with some latents at zero, or at another value, in every row.
 
     The code is changed after its activation, so no other latent takes the place of one that a topk code has lost.
@@ -57,6 +58,8 @@ def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero") -> Ablation:
     latents : int or sequence of int
     to : "zero", "mean", float or array-like, shape (n_latents,)
         What they become; ``"mean"`` is each latent's mean over ``X``.
+    target : array-like, DataFrame or scipy sparse, shape (n_samples, n_outputs), optional
+        What reconstructions are compared with, in place of ``X``; needed where the model predicts other columns.
 
     Returns
     -------
@@ -65,14 +68,16 @@ def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero") -> Ablation:
     Raises
     ------
     ValueError
-        If ``X`` is not finite rows of the model's width, a latent does not exist, ``to`` is something else, or the
-        model predicts other columns than it sees.
+        If ``X`` is not finite rows of the model's width, a latent does not exist, ``to`` is something else, or
+        ``target`` is not as many rows as ``X`` or is needed.
 
     Examples
     --------
     >>> ablate(runtime, X, [7]).change.mean()                                           # doctest: +SKIP
     """
-    runtime, rows = rows_for("ablate", model, X)
+    runtime = runtime_of(model)
+    rows = rows_in_memory("ablate", runtime, X)
+    aims = aims_of("ablate", runtime.config, rows, target)
     chosen = checked_latents("ablate", latents, runtime.config.n_components)
     codes = runtime.encode(rows, sparse_output=True)
     if isinstance(to, str) and to == "mean":
@@ -80,7 +85,7 @@ def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero") -> Ablation:
     else:
         values = _values("ablate", "to", 0.0 if isinstance(to, str) and to == "zero" else to, chosen.size)
     changed = replaced(codes, chosen, np.broadcast_to(values, (codes.shape[0], chosen.size)))
-    before, after = (_errors(runtime, rows, some) for some in (codes, changed))
+    before, after = (_errors(runtime, rows, some, aims) for some in (codes, changed))
     return Ablation(changed, before, after, runtime, rows)
 
 
@@ -98,13 +103,13 @@ def steer(model: Any, X: Any, latents: Any, *, to: Any = None, add: Any = None, 
 
     Returns
     -------
-    ndarray of float32, shape (n_samples, n_features)
+    ndarray of float32, shape (n_samples, n_outputs)
 
     Raises
     ------
     ValueError
-        If ``X`` is not finite rows of the model's width, a latent does not exist, not exactly one change is given, or
-        the model predicts other columns than it sees.
+        If ``X`` is not finite rows of the model's width, a latent does not exist, or not exactly one change is
+        given.
 
     Examples
     --------
@@ -114,7 +119,8 @@ def steer(model: Any, X: Any, latents: Any, *, to: Any = None, add: Any = None, 
     if len(given) != 1:
         raise ValueError(f"[steer] Exactly one of to, add and times must be given; got {', '.join(given) or 'none'}.")
     ((name, value),) = given.items()
-    runtime, rows = rows_for("steer", model, X)
+    runtime = runtime_of(model)
+    rows = rows_in_memory("steer", runtime, X)
     chosen = checked_latents("steer", latents, runtime.config.n_components)
     values = _values("steer", name, value, chosen.size)
     codes = runtime.encode(rows, sparse_output=True)
@@ -155,10 +161,10 @@ def _reconstructed(runtime: Runtime, rows: Any, codes: Csr) -> Iterator[np.ndarr
         yield exposed_output(runtime, runtime.decode(codes[some]), rows[some])
 
 
-def _errors(runtime: Runtime, rows: Any, codes: Csr) -> np.ndarray:
+def _errors(runtime: Runtime, rows: Any, codes: Csr, aims: Any) -> np.ndarray:
     found, start = [], 0
     for x_hat in _reconstructed(runtime, rows, codes):
-        found.append(runtime.errors_of(rows[start : start + len(x_hat)], x_hat))
+        found.append(runtime.errors_of(aims[start : start + len(x_hat)], x_hat))
         start += len(x_hat)
     return np.concatenate(found)
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import has_exposure, positive_int
+from dsae.data import aims_of
 from dsae.interpret._codes import Csr, column_means, rows_in_memory, runtime_of
 from dsae.interpret._gradients import decoder_chain, integrated, output
 from dsae.runtime import Runtime
@@ -52,6 +53,7 @@ class Contributions:
     base_code: np.ndarray
     _runtime: Runtime = field(repr=False)
     _rows: Any = field(repr=False)
+    _target: Any = field(repr=False)
     _steps: int = field(repr=False)
 
     def output(self, row: int) -> np.ndarray:
@@ -184,7 +186,8 @@ class Contributions:
         return self.codes[row].toarray().astype(np.float64).ravel()
 
     def _row(self, row: int) -> np.ndarray:
-        x = self._rows[row]
+        """What a reconstruction is compared with."""
+        x = aims_of("contributions", self._runtime.config, self._rows, self._target)[row]
         return (x.toarray() if sp.issparse(x) else np.asarray(x)).astype(np.float64).ravel()
 
     def _errors(self, row: int, codes: np.ndarray) -> np.ndarray:
@@ -194,7 +197,7 @@ class Contributions:
         return np.nansum(np.square(self._row(row) - exposed_output(self._runtime, made, x)), axis=1)
 
 
-def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64) -> Contributions:
+def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64, target: Any = None) -> Contributions:
     """What each latent adds to the reconstruction of each row.
 
     With one decoder layer and a linear output these are exact products, ``z_i D_i``, and add up to the reconstruction
@@ -210,6 +213,8 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64) -> C
         default the mean code of ``X``.
     steps : int
         Points along the way from the base, for a deep decoder.
+    target : array-like, DataFrame or scipy sparse, shape (n_samples, n_outputs), optional
+        What errors are measured against, in place of ``X``; needed for them where the model predicts other columns.
 
     Returns
     -------
@@ -218,8 +223,8 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64) -> C
     Raises
     ------
     ValueError
-        If ``X`` is not finite rows of the model's width, ``base`` has another width or is needed, or the model predicts
-        other columns than it sees.
+        If ``X`` is not finite rows of the model's width, ``base`` has another width or is needed, or ``target`` is not
+        as many rows as ``X``.
 
     Examples
     --------
@@ -235,12 +240,14 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64) -> C
            [0. , 0.5]])))
     """
     positive_int("[contributions] steps", steps)
-    runtime, rows = rows_for("contributions", model, X)
+    runtime = runtime_of(model)
+    rows, config = rows_in_memory("contributions", runtime, X), runtime.config
+    if target is not None:
+        target = aims_of("contributions", config, rows, target)
     codes = runtime.encode(rows, sparse_output=True)
-    config = runtime.config
     if len(config.decoder_widths) == 2 and config.output.linear:
         zero, bias = np.zeros(config.n_components), runtime.layers["decoder.0"].bias.astype(np.float64)
-        return Contributions(codes, bias, "exact", zero, runtime, rows, steps)
+        return Contributions(codes, bias, "exact", zero, runtime, rows, target, steps)
     if base is None:
         base = _mean_of("contributions", codes)
     start = np.asarray(base, np.float64)
@@ -249,25 +256,7 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64) -> C
             f"[contributions] base must hold {config.n_components} numbers, one per latent; got shape {start.shape}."
         )
     given = output(decoder_chain(runtime), start[None])[0]
-    return Contributions(codes, given, "integrated gradients", start, runtime, rows, steps)
-
-
-def rows_for(verb: str, model: Any, X: Any) -> tuple[Runtime, Any]:
-    """A runtime that reconstructs what it sees, and rows of its width in memory.
-
-    Raises
-    ------
-    ValueError
-        If the model predicts other columns, or the rows are not of its width.
-    """
-    runtime = runtime_of(model)
-    config = runtime.config
-    if config.n_outputs is not None:
-        raise ValueError(
-            f"[{verb}] The model must reconstruct the {config.n_features} columns that it sees; it was fitted to a "
-            f"target of {config.n_outputs} others. Fit a model without a target."
-        )
-    return runtime, rows_in_memory(verb, runtime, X)
+    return Contributions(codes, given, "integrated gradients", start, runtime, rows, target, steps)
 
 
 def exposed_output(runtime: Runtime, made: np.ndarray, rows: Any) -> np.ndarray:
