@@ -22,7 +22,7 @@ import torch.distributed as dist
 from dsae import ops
 from dsae.config import AutoencoderConfig, JointConfig, TrainConfig
 from dsae.data import ArraySource, JointSource
-from dsae.train import Checkpoints, _fit, _joint, _loop, _stages, among_ranks, fit_joint, fit_rows
+from dsae.train import Checkpoints, _fit, _joint, _loop, _stages, _world, among_ranks, fit_joint, fit_rows
 
 N_ROWS, BATCH = 91, 30  # one row is left for the last batch of an epoch: then there is none for the second rank
 STOP = 9  # the step after which an interrupted run ends
@@ -140,6 +140,7 @@ def train(given, checkpoints=None):
     """What a run comes to, as arrays."""
     given = dict(given)
     X, dead_after = given.pop("rows", rows)(), given.pop("dead_after", None)
+    _world.OVERLAPPED = given.pop("overlapped", 1 << 18)
     fields = AutoencoderConfig.__dataclass_fields__
     model = {"n_components": 5, "hidden_layer_sizes": (9,), "density": 0.3}
     model |= {name: given.pop(name) for name in list(given) if name in fields}
@@ -370,6 +371,7 @@ EXACT = {name: exact(name) for name in SAME}
 FLOAT = {
     "float tempered": native(shrink="tempered"),
     "float set": native(shrink="set"),
+    "float overlapped": native(shrink="set", overlapped=0, n_components=8, code_activation="topk", k=2),
     "float dense": native(shrink="none", density=1.0, hidden_layer_sizes=(300,)),
     "float sparse": native(rows=_sparse, shrink="set"),
 }

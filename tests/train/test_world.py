@@ -97,7 +97,7 @@ def adding_halves():
             loss, objective = stepper.gradients(half)
             n = half.rows_worth
             sums += n * loss, n * objective, n, half.n_rows
-            places, live = _live(stepper.held, learner.optimizer)
+            _, places, live = zip(*_live(stepper.held, learner.optimizer), strict=True)
             flat = torch.cat([gradient.reshape(-1) for gradient in live]).mul_(n)
             total = flat if total is None else total.add_(flat)
         for take, gradient, piece in zip(

@@ -157,7 +157,7 @@ class DeepSparseAutoencoder(SamplingMixin, TrainableAutoencoder):
         Minutes between checkpoints. One is also written on Ctrl-C and on SIGTERM.
     distributed : bool
         Whether `fit` is one of several processes that train together, as torchrun starts them. ``batch_size`` rows are
-        divided among them, and each ends with the same model; docs/user/cluster.md.
+        divided among them, and each ends with the same model; docs/user/machines.md.
 
     Attributes
     ----------

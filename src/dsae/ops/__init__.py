@@ -72,4 +72,5 @@ from dsae.ops._threads import Shared as Shared
 from dsae.ops._threads import most_threads as most_threads
 from dsae.ops._threads import share_products as share_products
 from dsae.ops._threads import sparing_threads as sparing_threads
+from dsae.ops._tower import Finished as Finished
 from dsae.ops._tower import Tower as Tower

@@ -15,6 +15,7 @@ from dsae.train._between import ON_CODE, Between, layers_of
 from dsae.train._learner import Learner
 from dsae.train._run import Run
 from dsae.train._step import AutogradStep
+from dsae.train._world import World
 
 _COVERED = (Rewire, L1, DropZeros, L2, *ON_CODE)
 
@@ -63,23 +64,25 @@ class PanelStep(AutogradStep):
         ops.share_products(0)
         for parameter, grad in zip(self.parameters, self._tower.grads, strict=True):
             parameter.grad = grad
-        model, penalty = self._run.model, 0.0
-        x = model.transformed(given.x)
+        model, penalty, world = self._run.model, 0.0, ops.ranks()
+        x, finished = model.transformed(given.x), None
+        if isinstance(world, World) and not self._on_weights:  # which add to gradients after all
+            finished = world.starting(list(model.layers.values()), given)
         if self._between.asked:
-            loss = self._by_halves(given, x)
+            loss = self._by_halves(given, x, finished)
             penalty = self._between.penalty
         else:
-            loss = self._whole(given, x)
+            loss = self._whole(given, x, finished)
         for shrinker in self._on_weights:
             penalty += shrinker.add_gradient(model)
         return loss, loss + penalty
 
-    def _whole(self, given: ops.Given, x: Any) -> float:
+    def _whole(self, given: ops.Given, x: Any, finished: ops.Finished | None) -> float:
         model, size, linear = self._run.model, given.size, self._run.model.config.output.linear
         target = None if given.target is None and x is given.x else model.aim(given)
         how = {"centring": (model.mean, model.scale), "target": target, "as_given": not linear and target is None}
         factor, beside = self._loss.factor / size, self._beside(given)
-        return self._tower.network.loss(x, self._loss, factor, **how, **beside) / size
+        return self._tower.network.loss(x, self._loss, factor, finished=finished, **how, **beside) / size
 
     def _beside(self, given: ops.Given) -> dict[str, Any]:
         """What the loss takes beside what it compares."""
@@ -94,11 +97,12 @@ class PanelStep(AutogradStep):
             how["dispersion"] = extra, extra.grad
         return how
 
-    def _by_halves(self, given: ops.Given, x: Any) -> float:
+    def _by_halves(self, given: ops.Given, x: Any, finished: ops.Finished | None) -> float:
         """Encode, what autograd does with the code, decode and loss, then back."""
         model, aim = self._run.model, self._run.model.aim(given)
         z = self._tower.encode(x, (model.mean, model.scale))
         code = self._between.enter(z, given, aim)
-        loss, d_code = self._tower.decode(code, aim, self._loss, size=given.size, **self._beside(given))  # type: ignore[arg-type]
-        self._tower.back(self._between.back(d_code))
+        how = {"size": given.size, "finished": finished, **self._beside(given)}
+        loss, d_code = self._tower.decode(code, aim, self._loss, **how)  # type: ignore[arg-type]
+        self._tower.back(self._between.back(d_code), finished)
         return loss
