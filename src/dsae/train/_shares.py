@@ -91,7 +91,7 @@ def digest_of(model: Autoencoder | Joint) -> int:
     found = 0
     for layer in model.layers.values():
         for array in (layer.topology.indptr, layer.topology.indices, layer.values.detach().cpu().numpy()):
-            found = zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B"), found)
+            found = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, found)
     return found
 
 

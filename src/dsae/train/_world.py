@@ -19,6 +19,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 import dsae
 from dsae import ops
@@ -322,10 +324,10 @@ def world_of(distributed: bool) -> ops.Alone:
             "torch.distributed before."
         )
     try:
-        store, rank, size = next(dist.rendezvous("env://", timeout=waits))
+        store, rank, size = next(rendezvous("env://", timeout=waits))
         # torchrun may keep its store when it starts processes again, with the addresses of those that are gone
         attempt = f"dsae {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')} {len(_GROUPS)}"
-        own = dist.PrefixStore(attempt, store)
+        own = PrefixStore(attempt, store)
         dist.init_process_group(_backend(), store=own, rank=rank, world_size=size, timeout=waits)
     except (RuntimeError, ValueError) as error:
         raise LostRankError(0, f"not all processes came ({' '.join(str(error).split())})") from None
