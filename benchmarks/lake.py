@@ -112,15 +112,18 @@ def same_codes(rows: Path) -> bool:
 @click.option("--rows", "n_rows", default=50_000, show_default=True, help="Of a file.")
 @click.option("--workers", "n_workers", default=2, show_default=True)
 @click.option("--repeats", default=3, show_default=True)
+@click.option("--model", "models", multiple=True, type=click.Choice(list(MODELS)), help="By default all.")
 @click.option("--apart", nargs=2, hidden=True, help="What this process alone is to measure.")
-def main(n_files: int, n_rows: int, n_workers: int, repeats: int, apart: tuple[str, str] | None) -> None:
+def main(
+    n_files: int, n_rows: int, n_workers: int, repeats: int, models: tuple[str, ...], apart: tuple[str, str] | None
+) -> None:
     """Measure, in turns, and print the best of each, with what a killed worker leaves."""
     rows = ROOT / f"rows-{n_files}-{n_rows}"
     if apart is not None:
         print(json.dumps(plain(apart[1], rows)))
         return
     prepare(n_files, n_rows)
-    for model in MODELS:
+    for model in models or MODELS:
         found: dict[str, list[dict[str, Any]]] = {"plain": [], "dask": []}
         for _ in range(repeats):
             command = [sys.executable, __file__, "--files", n_files, "--rows", n_rows, "--apart", "plain", model]

@@ -127,10 +127,21 @@ class Encode:
         return pa.table({**columns, self.name: self._made(arrow_rows("Encode", table, self._features(table)))})
 
     def batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same of record batches one after another, as Spark's ``mapInArrow`` hands them over."""
+        """The same of record batches one after another, as Spark's ``mapInArrow`` hands them over.
+
+        Lists are of type ``list<float>``, whose lengths may differ: Spark knows no others.
+        """
         for batch in batches:
             if batch.num_rows:
-                yield from self(batch).to_batches()
+                yield from self(batch).cast(self._of_any_length(batch)).to_batches()
+
+    def _of_any_length(self, batch: Any) -> Any:
+        import pyarrow as pa
+
+        schema = self(batch.slice(0, 0)).schema
+        at = schema.get_field_index(self.name)
+        kind = pa.float32() if self.what == "score" else pa.list_(pa.float32())
+        return schema.set(at, pa.field(self.name, kind))
 
     def _features(self, table: Any) -> list[str]:
         if self.columns is not None:
