@@ -36,8 +36,8 @@ def test_every_choice_knows_its_neighbours():
 def test_every_command_that_takes_rows_is_told_their_ids():
     context = click.Context(cli)
     names = {name: {parameter.name for parameter in cli.get_command(context, name).params} for name in COMMANDS}
-    takers = {name for name, known in names.items() if known & {"data", "train", "a"}}
-    assert set(COMMANDS) - takers == {"demo", "demo-joint", "info", "prepare", "push", "sample"}
+    takers = {name for name, known in names.items() if known & {"data", "train", "a", "rows"}}
+    assert set(COMMANDS) - takers == {"demo", "demo-joint", "import", "info", "prepare", "push", "sample"}
     assert all("id_column" in names[name] for name in takers)
 
 
