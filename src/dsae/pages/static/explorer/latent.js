@@ -112,11 +112,12 @@
           : html`<${dsae.Example} key=${pair[0]} position=${position} value=${pair[1]} reads=${d.reads} parts=${pair[2]} small=${pictures}/>`;
       })}</div>`;
     }
+    var away = Array.from(e.row).some(function (r) { return dsae.get("stored") && dsae.find(r) < 0; });
     if (!e.row.length) return html`<section><h2>Rows</h2><p class="quiet">It is on in none of the rows.</p></section>`;
     return html`<section data-part="rows"><h2>Rows in which it is strongest <span class="side">value</span></h2>${shown(groups[0])}
       ${[5, 4, 3, 2, 1].filter(function (g) { return groups[g].length; }).map(function (g) {
         return html`<h3 class="gap">${FIFTHS[g - 1]} <span class="side">drawn at random from it</span></h3>${shown(groups[g])}`;
-      })}</section>`;
+      })}${away ? html`<p class="note">Rows without a link were counted, but are not stored in this folder.</p>` : null}</section>`;
   }
 
   /* The reconstruction of a row if this latent had another value. */
