@@ -123,7 +123,9 @@ def test_a_factor_of_one_for_each_latent_is_nothing(tmp_path):
 def test_batchtopk_of_saelens_keeps_its_k(tmp_path):
     folder = saelens_folder(tmp_path / "sae", "jumprelu")
     cfg = json.loads((folder / "cfg.json").read_text())
-    for name, k, expected in (("batchtopk", 4, ("batchtopk", 4)), ("matryoshka_batchtopk", 4.5, ("jumprelu", None))):
+    unknown = [(k, ("jumprelu", None)) for k in (4.5, "4", True, 0, float("inf"), float("nan"), 10**400, None)]
+    for k, expected in ((4, ("batchtopk", 4)), (4.0, ("batchtopk", 4)), *unknown):
+        name = "batchtopk" if k == 4 else "matryoshka_batchtopk"
         cfg["metadata"] |= {"training_architecture": name, "training_architecture_details": {"k": k}}
         (folder / "cfg.json").write_text(json.dumps(cfg))
         runtime = interop.load(folder)

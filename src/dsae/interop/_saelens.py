@@ -223,8 +223,9 @@ def _code(architecture: str, k: int | None, metadata: Mapping[str, Any]) -> tupl
         name, count = "batchtopk", trained.get("k")
     else:
         return "jumprelu", None
-    count = int(count) if isinstance(count, int | float) and count == round(count) and count >= 1 else None
-    return ("jumprelu", None) if count is None and name == "batchtopk" else (name, count)
+    if isinstance(count, int | float) and count is not True and 1 <= count < 2**31 and count == int(count):
+        return name, int(count)
+    return "jumprelu", None
 
 
 def _names(metadata: Mapping[str, Any], n_features: int) -> list[str] | None:
