@@ -243,7 +243,9 @@ def load_model(model: str, several: bool = False) -> Any:
 
 def is_joint(runtime: Any) -> bool:
     """Whether a model has several modalities."""
-    return hasattr(runtime, "modalities")
+    from dsae.runtime import JointRuntime
+
+    return isinstance(runtime, JointRuntime)
 
 
 def feature_names(
