@@ -17,7 +17,7 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: lake demo demo-joint explore-demo explore-news explore-scale test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop
+.PHONY: lake demo demo-joint explore-demo explore-news explore-scale screenshots test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -30,6 +30,10 @@ demo-joint: $(STAMP)
 # explore-demo/digits/index.html.
 explore-demo: $(STAMP)
 	$(BIN)/python -m experiments.explorers explore-demo
+
+# Pictures of these pages for README and guide, by Debian's chromium.
+screenshots: demo explore-demo
+	$(BIN)/python -m experiments.screenshots
 
 # Explorers of 4,096 latents of 20 Newsgroups, and of 131,072 latents and a million rows: sizes, times and memory.
 explore-news explore-scale: explore-%: $(STAMP)
