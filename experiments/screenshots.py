@@ -19,11 +19,9 @@ _COLOURS = 128  # a tenth of the bytes, and no difference to be seen
 _SHOTS = (
     ("report_top", "demo/report.html", "", _WIDE, False),
     ("report_latents", "demo/report.html", "#atoms", _WIDE, False),
-    ("report_narrow", "demo/report.html", "", _NARROW, True),
     ("explorer_latents", "explore-demo/texts/index.html", "#latents", _WIDE, True),
     ("explorer_latent", "explore-demo/digits/index.html", "#latent=7", _WIDE, False),
     ("explorer_text", "explore-demo/texts/index.html", "#latent=612", _WIDE, False),
-    ("explorer_row", "explore-demo/digits/index.html", "#row=17", _WIDE, False),
     ("explorer_several", "explore-demo/several/index.html", "#row=17", _WIDE, False),
     ("explorer_map", "explore-demo/digits/index.html", "#map&of=rows", _WIDE, False),
     ("explorer_narrow", "explore-demo/digits/index.html", "#latent=7", _NARROW, True),

@@ -145,7 +145,8 @@
   }
 
   // Beside an axis, without powers of ten as long as there is room.
-  function share(v) { return Number((100 * v).toPrecision(3)) + " %"; }
+  // Beside an axis: 0.01 %, but 1e-6 %, which has room there.
+  function share(v) { return (v > 0 && v < 1e-5 ? (100 * v).toExponential(0) : Number((100 * v).toPrecision(3))) + " %"; }
 
   var rate = null;
   function rates(c, n) {
