@@ -23,13 +23,14 @@ def test_it_equals_a_plain_computation(kind, batch_size, threshold):
     codes = make_codes(kind)
     summary = summed(codes, batch_size, threshold=threshold)
     on = np.abs(codes) > threshold
-    values = np.where(on, codes, 0).astype(np.float64)
+    values = codes.astype(np.float64)
     np.testing.assert_array_equal(summary.counts, on.sum(0))
     np.testing.assert_allclose(summary.sums, values.sum(0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(summary.mean, values.mean(0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(summary.rms, np.sqrt((values**2).mean(0)), rtol=1e-12)
     np.testing.assert_array_equal(summary.l0, np.bincount(on.sum(1), minlength=codes.shape[1] + 1))
     alive = on.any(0)
+    np.testing.assert_allclose(summary.mean_on[alive], np.where(on, values, 0).sum(0)[alive] / on.sum(0)[alive])
     assert not alive[3]
     np.testing.assert_array_equal(np.isnan(summary.highest), ~alive)
     high, low = np.where(on, codes, -np.inf).max(0), np.where(on, codes, np.inf).min(0)

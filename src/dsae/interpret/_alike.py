@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dsae.config import positive_int
-from dsae.interpret._codes import checked_latents, coded, runtime_of
+from dsae.interpret._codes import checked_latents, coded, runtime_of, threshold_of
 from dsae.interpret._details import Details
 from dsae.interpret._partners import Pairs
 from dsae.interpret._relevance import responses
 from dsae.interpret._similar import Similar, similar
 from dsae.interpret._summary import Summary
-from dsae.metrics import firing_threshold
 
 
 class LatentNeighbours(NamedTuple):
@@ -89,8 +88,7 @@ def two_passes(verb: str, model: Any, X: Any, **options: Any) -> tuple[Summary, 
         Of `Details`.
     """
     runtime = runtime_of(model)
-    config = runtime.config
-    summary = Summary(config.n_components, threshold=firing_threshold(config.code_activation, config.n_components))
+    summary = Summary(runtime.config.n_components, threshold=threshold_of(runtime))
     for batch, codes in coded(verb, runtime, X):
         summary.update(codes, batch.numbers)
     details = Details(summary, **options)

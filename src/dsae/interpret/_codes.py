@@ -74,7 +74,7 @@ def checked_latents(verb: str, latents: Any, width: int) -> np.ndarray:
 
 
 def coded(verb: str, model: Any, X: Any, *, batch_size: int | None = None) -> Iterator[tuple[Batch, Csr]]:
-    """Batches of rows with what fires in them.
+    """Batches of rows with their codes.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def coded(verb: str, model: Any, X: Any, *, batch_size: int | None = None) -> It
     batch : Batch
         Its ``numbers`` say which rows of the data these are.
     codes : csr_matrix of float32, shape (n_rows, n_components)
-        Latents that fire (`dsae.metrics.firing_threshold`) and no others, in the order of their columns.
+        What is not zero, in the order of the columns. `Summary` and `Details` take what fires from it.
 
     Raises
     ------
@@ -103,10 +103,14 @@ def coded(verb: str, model: Any, X: Any, *, batch_size: int | None = None) -> It
     if batch_size is None:
         batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // runtime.config.n_features))
     positive_int("batch_size", batch_size)
-    threshold = firing_threshold(runtime.config.code_activation, runtime.config.n_components)
     for batch in source.batches(batch_size):
         if batch.n_rows:
-            yield batch, firing(runtime.encode(batch.rows, sparse_output=True), threshold)
+            yield batch, firing(runtime.encode(batch.rows, sparse_output=True))
+
+
+def threshold_of(runtime: Runtime) -> float:
+    """The magnitude beyond which a latent of this model fires."""
+    return firing_threshold(runtime.config.code_activation, runtime.config.n_components)
 
 
 def firing(codes: Any, threshold: float = 0.0) -> Csr:

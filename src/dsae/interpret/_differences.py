@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dsae.interpret._codes import coded, runtime_of
+from dsae.interpret._codes import coded, runtime_of, threshold_of
 from dsae.interpret._relevance import norms_of, responses
 from dsae.interpret._summary import Summary
-from dsae.metrics import firing_threshold
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Differences:
     size : ndarray of float64, shape (n,)
         Mean in A less mean in B, times the norm of the atom: how far the difference moves the reconstruction.
     mean_a, mean_b : ndarray of float64, shape (n,)
-        Over all rows of a group; where a latent is off it counts as zero.
+        Over all rows of a group.
     count_a, count_b : ndarray of int64, shape (n,)
         Rows in which it fires.
     n_rows : tuple of int
@@ -80,11 +79,9 @@ def compare(model: Any, A: Any, B: Any) -> Differences:
     (array([1, 0]), array([-3. ,  0.5]))
     """
     runtime = runtime_of(model)
-    config = runtime.config
-    threshold = firing_threshold(config.code_activation, config.n_components)
     groups = []
     for X in (A, B):
-        summary = Summary(config.n_components, n_examples=0, threshold=threshold)
+        summary = Summary(runtime.config.n_components, n_examples=0, threshold=threshold_of(runtime))
         for batch, codes in coded("compare", runtime, X):
             summary.update(codes, batch.numbers)
         groups.append(summary)

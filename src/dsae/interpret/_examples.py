@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dsae.config import positive_int
-from dsae.interpret._codes import checked_latents, coded, runtime_of
+from dsae.interpret._codes import checked_latents, coded, firing, runtime_of, threshold_of
 from dsae.interpret._kept import Kept, by_size
 
 
@@ -71,7 +71,9 @@ def top_examples(
     place = np.full(width, -1, np.int64)
     place[chosen] = np.arange(chosen.size)
     kept = Kept(chosen.size, n_examples)
+    threshold = threshold_of(runtime)
     for batch, codes in coded("top_examples", runtime, X, batch_size=batch_size):
+        codes = firing(codes, threshold)
         at = place[codes.indices]
         some = at >= 0
         numbers = np.repeat(batch.numbers, np.diff(codes.indptr))[some]

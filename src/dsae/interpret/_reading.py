@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dsae.data import Batch, Statistics
-from dsae.interpret._codes import checked_source, coded
+from dsae.interpret._codes import checked_source, coded, threshold_of
 from dsae.interpret._details import Details
 from dsae.interpret._summary import Summary
-from dsae.metrics import firing_threshold
 from dsae.runtime import Runtime
 
 
@@ -89,8 +88,7 @@ class Reading:
             "labels": one_each(verb, "labels", labels, len(source)),
             "ids": one_each(verb, "ids", ids, len(source)),
         }
-        threshold = firing_threshold(config.code_activation, config.n_components)
-        summary = Summary(config.n_components, n_examples=n_examples, threshold=threshold)
+        summary = Summary(config.n_components, n_examples=n_examples, threshold=threshold_of(runtime))
         moments = _Both(verb, runtime)
         beside: dict[str, list[Any]] = {"labels": [], "ids": [], "numbers": []}
         for batch, codes in coded(verb, runtime, source):

@@ -32,7 +32,7 @@ class Summary:
     counts : ndarray of int64, shape (n_components,)
         Rows in which each latent fires.
     sums, squares : ndarray of float64, shape (n_components,)
-        Of the codes and their squares, over the rows in which a latent fires.
+        Of the codes and their squares over all rows, of what does not fire, too.
     l0 : ndarray of int64, shape (n_components + 1,)
         Rows with so many latents firing.
     histogram : Histogram
@@ -54,6 +54,7 @@ class Summary:
         self.n_components, self.threshold, self.n_rows = n_components, threshold, 0
         self.counts = np.zeros(n_components, np.int64)
         self.sums, self.squares = np.zeros(n_components), np.zeros(n_components)
+        self._sums_on = np.zeros(n_components)
         self._high = np.full(n_components, -np.inf, np.float32)
         self._low = np.full(n_components, np.inf, np.float32)
         self.l0 = np.zeros(n_components + 1, np.int64)
@@ -77,8 +78,8 @@ class Summary:
         ValueError
             If codes have another width, numbers or labels are not one for each row, or there are too many labels.
         """
-        codes = checked(codes, self.n_components, self.threshold)
-        n = codes.shape[0]
+        every = checked(codes, self.n_components, 0.0)
+        codes, n = firing(every, self.threshold), every.shape[0]
         numbers = np.arange(self.n_rows, self.n_rows + n) if numbers is None else np.asarray(numbers)
         for name, given in (("numbers", numbers), ("labels", labels)):
             if given is not None and len(given) != n:
@@ -88,8 +89,10 @@ class Summary:
         exact = values.astype(np.float64)
         # Not bincount: sums by batch would depend on the batches in their last digits.
         np.add.at(self.counts, latents, 1)
-        np.add.at(self.sums, latents, exact)
-        np.add.at(self.squares, latents, exact**2)
+        np.add.at(self._sums_on, latents, exact)
+        whole = every.data.astype(np.float64)
+        np.add.at(self.sums, every.indices.astype(np.intp), whole)
+        np.add.at(self.squares, every.indices.astype(np.intp), whole**2)
         np.maximum.at(self._high, latents, values)
         np.minimum.at(self._low, latents, values)
         np.add.at(self.l0, np.diff(codes.indptr), 1)
@@ -109,13 +112,13 @@ class Summary:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean code over all rows, float64 ``[n_components]``; what does not fire counts as zero."""
+        """Mean code over all rows, float64 ``[n_components]``."""
         return self.sums / max(self.n_rows, 1)
 
     @property
     def mean_on(self) -> np.ndarray:
         """Mean where a latent fires; NaN if it never does."""
-        return self.sums / np.where(self.counts > 0, self.counts, np.nan)
+        return self._sums_on / np.where(self.counts > 0, self.counts, np.nan)
 
     @property
     def rms(self) -> np.ndarray:
