@@ -34,7 +34,8 @@
     }
     return html`<div class="scroll"><table class="tight"><thead><tr><th class="left">latent</th><th>value</th>
       ${code.drop ? html`<th>squared error</th><th title="by how much the error falls when it joins those above">drop</th><th title="by how much the error rises without it alone">without</th>` : null}
-      ${can ? html`<th>off</th>` : null}</tr></thead><tbody>${lines}</tbody></table></div>`;
+      ${can ? html`<th>off</th>` : null}</tr></thead><tbody>${lines}</tbody></table></div>
+      ${can || !code.drop ? null : html`<p class="note">${index.exact ? "The atoms are too many for this folder" : "The decoder has several layers"}: <code>dsae.interpret.ablate</code> switches several latents off at once.</p>`}`;
   }
 
   function Ablated(props) {
