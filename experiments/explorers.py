@@ -39,6 +39,7 @@ def digits(folder: Path) -> Path:
     """Scikit-learn's digits, 128 topk latents, on the fifth that was held out and the rest."""
     from sklearn.datasets import load_digits
 
+    X: Any
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     model = dsae.DeepSparseAutoencoder(
@@ -179,7 +180,7 @@ def news(folder: Path) -> Path:
     return texts(folder, 4096, 8)
 
 
-def _layer(weights: sp.csr_matrix) -> Layer:
+def _layer(weights: Any) -> Layer:
     weights.sort_indices()
     topology = Topology(weights.shape, weights.indptr.astype(np.int64), weights.indices.astype(np.int32))
     return Layer(topology, weights.data.astype(np.float32), np.zeros(weights.shape[0], np.float32))
@@ -190,7 +191,7 @@ def _news() -> tuple[Any, ...]:
     if not file.is_file():
         raise FileNotFoundError("DSAE_DATA names no folder with newsgroups20.npz.")
     held = np.load(file)
-    counts = sp.csr_matrix(
+    counts: Any = sp.csr_matrix(
         (held["x_train_data"], held["x_train_indices"], held["x_train_indptr"]), shape=tuple(held["x_train_shape"])
     ).astype(np.float32)
     words = [str(word) for word in held["vocabulary"]]
@@ -218,7 +219,7 @@ def _docstrings() -> tuple[Any, ...]:
                     documents.append(re.sub(r"\s+", " ", text))
                     modules.append(name)
     vectorizer = CountVectorizer(max_features=5000, stop_words="english", token_pattern=r"[a-zA-Z]{2,}")
-    counts = vectorizer.fit_transform(documents).astype(np.float32)
+    counts: Any = vectorizer.fit_transform(documents).astype(np.float32)
     counts.data = np.log1p(counts.data)
     return counts, modules, list(vectorizer.get_feature_names_out()), documents, "Docstrings"
 

@@ -36,7 +36,7 @@ class Chunk:
 
     start: int
     batch: Batch | None
-    codes: sp.csr_matrix
+    codes: Any
 
     @property
     def n(self) -> int:

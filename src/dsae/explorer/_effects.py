@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from dsae.explorer._view import View
 
@@ -38,7 +37,7 @@ class Effects:
 
 def effects(
     view: View,
-    codes: sp.csr_matrix,
+    codes: Any,
     order: list[np.ndarray],
     rows: Any,
     x: np.ndarray,
@@ -85,7 +84,7 @@ def effects(
 
 
 def _of_products(
-    view: View, codes: sp.csr_matrix, places: np.ndarray, before: np.ndarray, after: np.ndarray, known: np.ndarray
+    view: View, codes: Any, places: np.ndarray, before: np.ndarray, after: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """One latent after another: ``|e - p|^2 = |e|^2 - 2 e p + |p|^2``, over the weights of an atom."""
     decoder, left, whole = view.decoder, before.copy(), known.all()
@@ -105,7 +104,7 @@ def _of_products(
 
 
 def _by_decoding(
-    view: View, codes: sp.csr_matrix, row: int, places: np.ndarray, rows: Any, x: np.ndarray, known: np.ndarray
+    view: View, codes: Any, row: int, places: np.ndarray, rows: Any, x: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """By decoding codes without a latent, and codes of the first few."""
     latents, values = codes.indices[places], codes.data[places]

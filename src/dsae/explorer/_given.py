@@ -183,8 +183,9 @@ class Lines(Sequence):
         if isinstance(row, slice):
             return [self[i] for i in range(*row.indices(len(self)))]
         with open(self.path, "rb") as file:
-            file.seek(self._starts[row])
-            return file.read(int(self._starts[row + 1] - self._starts[row])).decode("utf-8", "replace").rstrip("\r\n")
+            begin, end = (int(at) for at in self._starts[row : row + 2])
+            file.seek(begin)
+            return file.read(end - begin).decode("utf-8", "replace").rstrip("\r\n")
 
 
 def read_values(path: str | Path) -> Any:

@@ -66,7 +66,7 @@ def _principal(rows: Any, seed: int) -> np.ndarray:
         rows = np.asarray(rows, np.float64)
     squares = rows.multiply(rows).sum(axis=1) if sp.issparse(rows) else np.square(rows).sum(axis=1)
     norms = np.sqrt(np.asarray(squares, np.float64).ravel())
-    unit = sp.csr_matrix(sp.diags(1 / norms) @ sp.csr_matrix(rows, dtype=np.float64))
+    unit: Any = sp.csr_matrix(sp.diags(1 / norms) @ sp.csr_matrix(rows, dtype=np.float64))
     across = unit.T.tocsr()
     mean = np.asarray(unit.sum(axis=0)).ravel() / unit.shape[0]
     directions = np.random.default_rng(seed).standard_normal((2, unit.shape[1]))

@@ -171,7 +171,7 @@ class Media:
         found = {}
         for name, shape in self.shapes.items():
             span = self._view.spans[name]
-            has = known[:, span].any(axis=1)[:, None]
+            has = np.asarray(known[:, span].any(axis=1))[:, None]
             given = np.where(known[:, span], x[:, span], self.low[name])
             found[name] = {
                 "x": self._levels(name, np.where(has, given, self.low[name]), shape),

@@ -143,14 +143,14 @@ class StoredRows:
         self._media.finish()
 
     def _flush(self, waiting: list[tuple[Any, sp.csr_matrix]], n: int) -> list[tuple[Any, sp.csr_matrix]]:
-        codes = sp.csr_matrix(sp.vstack([codes for _, codes in waiting], format="csr"))
+        codes: Any = sp.vstack([codes for _, codes in waiting], format="csr")
         batches = [batch for batch, _ in waiting]
         batch = None if batches[0] is None else Batch.stack([with_presence(one, batches) for one in batches])
         self._write(batch if batch is None else batch[:n], codes[:n])
         rest = codes[n:]
         return [(None if batch is None else batch[n:], rest)] if rest.shape[0] else []
 
-    def _write(self, batch: Any, codes: sp.csr_matrix) -> None:
+    def _write(self, batch: Any, codes: Any) -> None:
         first, n = self._shard * PER_SHARD, codes.shape[0]
         numbers = self._rows[first : first + n]
         content: dict[str, Any] = {"first": first, "n": n, "row": numbers} | self._named(numbers)
@@ -163,7 +163,7 @@ class StoredRows:
         self._target.write(f"rows/{self._shard}", content)
         self._shard += 1
 
-    def _measured(self, batch: Any, codes: sp.csr_matrix, first: int) -> dict[str, Any]:
+    def _measured(self, batch: Any, codes: Any, first: int) -> dict[str, Any]:
         view = self._view
         rows, known = view.rows(batch)
         rebuilt = view.decode(codes, rows).astype(np.float64)
@@ -232,7 +232,7 @@ class StoredRows:
         entries = {"latent": codes.indices[places], "value": codes.data[places]}
         return lists([len(some) for some in order], **entries)
 
-    def _parts(self, codes: sp.csr_matrix, order: list[np.ndarray], rows: Any, known: np.ndarray) -> dict[str, Any]:
+    def _parts(self, codes: Any, order: list[np.ndarray], rows: Any, known: np.ndarray) -> dict[str, Any]:
         """What the strongest inputs give to each latent that is on, where its reads are too many to be listed."""
         view = self._view
         if view.joint or not view.exact_reads or not known.all() or view.encoder.nnz <= _READS * view.n_latents:

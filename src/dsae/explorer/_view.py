@@ -39,7 +39,8 @@ class View:
         self.joint = isinstance(self.runtime, JointRuntime)
         if not isinstance(self.runtime, (Runtime, JointRuntime)):
             raise TypeError(f"[explore] model must be a trained model; got {type(self.runtime).__name__}.")
-        self.models: dict[str, Runtime] = self.runtime.modalities if self.joint else {"": self.runtime}
+        models: Any = getattr(self.runtime, "modalities", None) if self.joint else {"": self.runtime}
+        self.models: dict[str, Runtime] = models
         self.config = self.runtime.config
         for name, of in self.models.items():
             if of.config.n_outputs is not None:
@@ -79,7 +80,7 @@ class View:
         table = self.runtime.table
         if table is not None and not gives_batches(X) and hasattr(X, "columns"):
             X = table.transform(X)
-        source = as_source("explore", X, missing=self.runtime.missing)
+        source: Any = as_source("explore", X, missing=self.runtime.missing)
         if hasattr(source, "X"):
             check_rows("explore", source.X, self.n_features, finite=False)
         else:
@@ -195,7 +196,7 @@ class View:
     @cached_property
     def encoder_bias(self) -> np.ndarray:
         """Of the layer in front of the code, of rows that have all modalities."""
-        return sum(self._shares[name] * _last_encoder(of).bias for name, of in self.models.items())
+        return np.sum([self._shares[name] * _last_encoder(of).bias for name, of in self.models.items()], axis=0)
 
     def reads(self, mean: np.ndarray, some: slice) -> sp.csr_matrix | np.ndarray:
         """Weights of some latents, ``[n_some, n_features]``; of deep encoders their gradient at the mean row.
