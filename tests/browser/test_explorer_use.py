@@ -222,6 +222,29 @@ def test_latents_are_switched_off_together(page, model, rows):
     np.testing.assert_allclose(told, error(model, code, rows[17]), rtol=6e-3)
 
 
+@each(shape=[(4, 5), (3, 4, 5)])
+def test_a_code_decoded_in_the_page_is_the_picture_of_the_reconstruction(opened, make_model, tmp_path, shape):
+    """In grey and in colour, whose features come one channel after another."""
+    n = int(np.prod(shape))
+    X = np.random.default_rng(2).random((30, n)).astype(np.float32)
+    model = make_model(n, 8, live=0.5, seed=1, code_activation="topk", k=3)
+    path = explore(model, X, tmp_path / f"pictures-{n}", image_shape=shape)
+    page = opened(path / "index.html", "#row=7")
+    page.wait_for_selector("[data-part=waterfall] input")
+    page.locator("[data-part=waterfall] input").first.check()
+    page.wait_for_selector("[data-part=ablated] canvas")
+    seen = [
+        page.locator(f"[data-part={part}] canvas")
+        .nth(at)
+        .evaluate("c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)")
+        for part, at in (("pictures", 1), ("ablated", 0), ("ablated", 1))
+    ]
+    rebuilt, whole, without = np.array(seen)
+    assert len(rebuilt) == 4 * shape[-2] * shape[-1]
+    np.testing.assert_allclose(whole, rebuilt, atol=1)
+    assert np.abs(without - rebuilt).max() > 5
+
+
 def test_words_that_made_a_latent_fire_are_marked(page, columns):
     goto(page, f"#latent={int(columns['energy'].argmax())}")
     page.wait_for_selector("[data-part=rows] .example mark")

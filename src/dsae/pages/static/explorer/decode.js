@@ -46,11 +46,14 @@
     return order.slice(0, most);
   }
 
-  // Values of a modality as they stand in a picture, if its features are the pixels.
+  // Values of a modality as they stand in a picture, if its features are the pixels: one channel after another, where
+  // pictures have the channels of a pixel side by side.
   function pixels(modality, made) {
-    var shape = modality.shape;
-    if (!shape || shape[0] * shape[1] * (shape[2] || 1) !== modality.n_features) return null;
-    return made.subarray(modality.first, modality.first + modality.n_features);
+    var shape = modality.shape, channels = shape ? shape[2] || 1 : 0, n = shape ? shape[0] * shape[1] : 0;
+    if (!shape || n * channels !== modality.n_features) return null;
+    var values = new Float64Array(n * channels);
+    for (var c = 0; c < channels; c++) for (var i = 0; i < n; i++) values[i * channels + c] = made[modality.first + c * n + i];
+    return values;
   }
 
   function rangeOf(values) {
