@@ -102,12 +102,15 @@ def main(rank: int, size: int, group: str, job: dict[str, Any]) -> None:
     if size > 1:
         dist.init_process_group("gloo", init_method=group, rank=rank, world_size=size)
     taken, told = [], _watched(size > 1)
-    model = _trained(job, size, lambda row: taken.append(time.perf_counter()))
+    model = _trained(job, size, lambda row: taken.append((time.perf_counter(), time.process_time())))
+    if size > 1:
+        dist.barrier()
+        dist.destroy_process_group()
     if rank:
         return
     shapes = model.config.layer_shapes.values()
     dense = sum(n_out * n_in + n_out for n_out, n_in in shapes)
-    steps = np.diff(taken)[FIRST:]
+    steps, busy = np.diff(taken, axis=0)[FIRST:].T
     # the first step's are those of what was exchanged before it, too
     waited, summed, bytes_ = (np.array(part) for part in zip(*told[1:], strict=True)) if told else (np.zeros(1),) * 3
     wait, reduce = (1e3 * float(np.median(part[FIRST:])) if told else 0.0 for part in (waited, summed))
@@ -118,7 +121,8 @@ def main(rank: int, size: int, group: str, job: dict[str, Any]) -> None:
     widths = [config.n_features, *config.hidden_layer_sizes, config.n_components]
     counted = {"bytes": float(bytes_.mean()), "dense_bytes": 4 * dense, "widths": widths}
     ms = {"step": whole, "wait": wait, "reduce": reduce, "compute": whole - wait - reduce}
-    ms["least"] = 1e3 * float(steps.min())  # what a moment without others takes
+    # what a moment without others takes, and what a core is busy, whoever else it serves
+    ms |= {"least": 1e3 * float(steps.min()), "cpu": 1e3 * float(np.median(busy))}
     print(json.dumps(facts | counted | {"ms": ms, "rows_per_second": 1e3 * size * job["rows"] / whole}))
 
 

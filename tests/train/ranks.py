@@ -298,6 +298,7 @@ def estimator(rank, folder):
     told = []
     dsa = DeepSparseAutoencoder(3, hidden_layer_sizes=(6,), density=0.5, max_iter=3, batch_size=20, distributed=True)
     dsa.fit(rows(), on_epoch=lambda row: told.append(row["epoch"]) or row["epoch"] == 2)
+    dsa.save(folder / f"estimator{rank}")
     values = np.concatenate([layer.values for layer in dsa.runtime_.model.layers.values()])
     return {
         "values": values,

@@ -4,6 +4,8 @@ import contextlib
 import re
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from tests.train import kills, ranks
 
 from dsae import DeepSparseAutoencoder, cli, ops
 from dsae.train import _loop
-from dsae.train._world import Outcome, _live
+from dsae.train._world import Outcome, _live, _roll
 
 OTHERS = ["joint", "ends", "estimator", "stream", "command", "traffic", "stops"]
 TWO = [*ranks.EXACT, *ranks.FLOAT, *OTHERS, *ranks.WRONG, "dies"]
@@ -164,12 +166,13 @@ def test_a_step_sends_its_live_weights_alone(two):
         assert one["bytes"] == [4 * one["live"] + 24] * len(one["bytes"])
 
 
-def test_the_estimator_is_the_same_everywhere_and_rank_0_speaks(two):
+def test_the_estimator_is_the_same_everywhere_and_rank_0_speaks_and_writes(two, found):
     first, second = two["estimator"]
     np.testing.assert_array_equal(first["values"], second["values"])
     assert first["history"] == second["history"]
     assert (first["told"], second["told"]) == ([1, 2], [])
     assert not first["kept"]
+    assert [(found["folder"] / f"estimator{rank}").exists() for rank in (0, 1)] == [True, False]
 
 
 MESSAGES = {
@@ -216,6 +219,18 @@ def test_alone_it_says_how_to_start():
         DeepSparseAutoencoder(3, distributed=2).fit(ranks.rows())
     with pytest.raises(ValueError, match=r"\[partial_fit\] distributed=True is for fit"):
         DeepSparseAutoencoder(3, distributed=True).partial_fit(ranks.rows())
+
+
+def test_processes_that_start_again_do_not_meet_those_that_are_gone():
+    store = torch.distributed.HashStore()
+    for name, value in (("0", "a"), ("1", "b"), ("2", "c"), ("roll", "a,b,c"), ("go a,b,c", "")):
+        store.set(f"dsae {name}", value)
+    with ThreadPoolExecutor(3) as pool:
+        rolls = list(pool.map(lambda rank: _roll(store, rank, 3, timedelta(seconds=20)), range(3)))
+    assert len(set(rolls)) == 1
+    assert set(rolls[0].split(",")).isdisjoint("abc")
+    with pytest.raises(RuntimeError, match=r"2 processes have not met within 0\.1 s"):
+        _roll(torch.distributed.HashStore(), 1, 2, timedelta(seconds=0.1))
 
 
 def test_the_kth_of_all_ranks_is_found_by_its_digits():

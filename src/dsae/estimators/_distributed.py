@@ -23,10 +23,16 @@ def among_ranks(fit: Callable[..., Any]) -> Callable[..., Any]:
         if not wanted:
             return fit(self, *args, **given)
         parameters = {name: value for name, value in kept(self.get_params(deep=False)).items() if name not in _BY_RANK}
-        with trainer().among_ranks(True, parameters):
+        with trainer().among_ranks(True, parameters) as world:
+            self._rank = world.rank
             return fit(self, *args, **given)
 
     return fitted
+
+
+def writes(estimator: Any) -> bool:
+    """Whether this process writes what all of them have: that of rank 0."""
+    return not getattr(estimator, "_rank", 0)
 
 
 def refuse_distributed(estimator: Any) -> None:

@@ -20,6 +20,7 @@ from dsae import store
 from dsae.config import loss_of
 from dsae.data import ArraySource, Source, aims_of, as_source, stacked, with_beside
 from dsae.estimators._base import ROWS_AT_ONCE, DSAEstimator, pieces, refuse_frames, refuse_unknown
+from dsae.estimators._distributed import writes
 from dsae.estimators._recommend import RecommendMixin
 from dsae.interpret import feature_importances, normalize_atoms
 from dsae.metrics import evaluate
@@ -166,7 +167,7 @@ class FittedAutoencoder(RecommendMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         return self
 
     def save(self, folder: str | Path, *, table: TableRows | None = None) -> Path:
-        """Write a model folder; see docs/format.md.
+        """Write a model folder; see docs/format.md. Of processes that trained together the first one does.
 
         Parameters
         ----------
@@ -190,7 +191,7 @@ class FittedAutoencoder(RecommendMixin, ClassNamePrefixFeaturesOutMixin, Transfo
                     f"{len(names)}."
                 )
             model = replace(model, table=table.schema_, feature_names=names)
-        return store.write(folder, model)
+        return store.write(folder, model) if writes(self) else Path(folder)
 
     @property
     def feature_importances_(self) -> np.ndarray:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from dsae import store
 from dsae.config import loss_of, one_of, positive_int
 from dsae.estimators._base import DSAEstimator
+from dsae.estimators._distributed import writes
 from dsae.estimators._joint_samples import JointSamplingMixin
 from dsae.estimators._judges import Judge
 from dsae.estimators._modalities import rows_at_hand
@@ -305,7 +306,7 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
             If the folder cannot be written.
         """
         check_is_fitted(self)
-        return store.write_joint(folder, self.runtime_.model)
+        return store.write_joint(folder, self.runtime_.model) if writes(self) else Path(folder)
 
     @property
     def _n_features_out(self) -> int:

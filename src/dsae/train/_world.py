@@ -7,8 +7,11 @@ stop (docs/design/cluster.md).
 
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
+import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +35,7 @@ from dsae.train._update import InMatrices
 TIMEOUT = "DSAE_TIMEOUT"
 """The environment variable that says for how many seconds ranks wait for one another."""
 _SECONDS = 300.0
+_POLL = 0.02  # seconds
 _HARDLY = 1e-20
 OVERLAPPED = 1 << 18
 """Live weights of a layer from which on its sum starts by itself: 1 MB, which 10 Gbit Ethernet sends in 1 ms."""
@@ -159,8 +163,7 @@ class World(ops.Alone):
                 with suppress(Exception):
                     if not isinstance(error, LostRankError):
                         _store().set(_FAILED, f"rank {self.rank} failed with {type(error).__name__}: {reason}")
-                with suppress(Exception):
-                    dist.destroy_process_group()  # closes the connections on which the others wait
+                _leave()  # closes the connections on which the others wait
             raise
 
     @contextmanager
@@ -312,6 +315,8 @@ def world_of(distributed: bool) -> ops.Alone:
         return ops.Alone()
     if not dist.is_available():
         raise ValueError("[fit] distributed=True needs a torch with torch.distributed; this one was built without it.")
+    atexit.unregister(_leave)  # once, however many fits there are
+    atexit.register(_leave)
     waits = timedelta(seconds=float(os.environ.get(TIMEOUT, _SECONDS)))
     if dist.is_initialized():
         if dist.group.WORLD not in _GROUPS:
@@ -325,9 +330,7 @@ def world_of(distributed: bool) -> ops.Alone:
         )
     try:
         store, rank, size = next(rendezvous("env://", timeout=waits))
-        # torchrun may keep its store when it starts processes again, with the addresses of those that are gone
-        attempt = f"dsae {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')} {len(_GROUPS)}"
-        own = PrefixStore(attempt, store)
+        own = PrefixStore(_roll(store, rank, size, waits), store)
         dist.init_process_group(_backend(), store=own, rank=rank, world_size=size, timeout=waits)
     except (RuntimeError, ValueError) as error:
         raise LostRankError(0, f"not all processes came ({' '.join(str(error).split())})") from None
@@ -365,7 +368,44 @@ def of_rank_0(value: Any) -> Any:
     return ops.ranks().first(lambda: value)
 
 
+def _leave() -> None:
+    """Close the connections before Python ends, whose threads could end the process with an error otherwise."""
+    _GROUPS.clear()
+    if dist.is_initialized():
+        with suppress(Exception):
+            dist.destroy_process_group()
+
+
 _GROUPS: dict[Any, Any] = {}  # for what is on the CPU, by the process's group of all
+
+
+def _roll(store: Any, rank: int, size: int, waits: timedelta) -> str:
+    """A name that those have agreed on who are here now.
+
+    torchrun may keep its store when it starts processes again, with the addresses of those that are gone, and the
+    machines may differ in how often they have started theirs. So each process has a name that no other ever had; rank 0
+    calls the roll until all of it have answered.
+    """
+    mine, ends = uuid.uuid4().hex, time.monotonic() + waits.total_seconds()
+    store.set(f"dsae {rank}", mine)
+    names, answers = [f"dsae {of}" for of in range(size)], []
+    while time.monotonic() < ends:
+        if rank == 0 and store.check(names):
+            here = [store.get(name).decode() for name in names]
+            roll = ",".join(here)
+            store.set("dsae roll", roll)
+            answers = [f"dsae {roll} {of}" for of in here[1:]]
+            if not answers or store.check(answers):
+                store.set(f"dsae go {roll}", "")
+                return roll
+        elif rank and store.check(["dsae roll"]):
+            roll = store.get("dsae roll").decode()
+            if mine in roll:
+                store.set(f"dsae {roll} {mine}", "")
+                if store.check([f"dsae go {roll}"]):
+                    return roll
+        time.sleep(_POLL)
+    raise RuntimeError(f"{size} processes have not met within {waits.total_seconds():g} s")
 
 
 def _backend() -> str:
