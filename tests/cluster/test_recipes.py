@@ -1,7 +1,9 @@
 """The scripts of the guide: their syntax, and training by two groups of processes as by two machines."""
 
+import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -66,7 +68,12 @@ def test_two_machines_train_one_model(tmp_path):
         )
         for node in range(2)
     ]
-    ends = [group.communicate(timeout=120) for group in groups]
+    try:
+        ends = [group.communicate(timeout=120) for group in groups]
+    finally:
+        for group in groups:  # with all that it has started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group.pid, signal.SIGKILL)
     assert [group.returncode for group in groups] == [0, 0], "\n".join(err for _, err in ends)
     runtime = load(tmp_path / "model")
     assert runtime.encode(rows).shape == (600, 2)

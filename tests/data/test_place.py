@@ -1,5 +1,6 @@
 """Rows in a store are those of the same files here; what is written there is there whole."""
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from tests.covering import each
 from tests.data.samples import N_ROWS, NAMES, all_rows
 
+from dsae import cli, load
 from dsae.data import Remote, is_remote, open_rows, place_of, read_rows, write_rows, writing
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -158,3 +160,33 @@ def test_nothing_is_written_beside_the_working_folder(lake, tmp_path, monkeypatc
     write_rows("s3://lake/made/x.csv", np.eye(2, dtype=np.float32))
     assert os.listdir(tmp_path) == []
     assert isinstance(place_of("s3://lake/made/x.csv"), Remote)
+
+
+def test_commands_take_stores_for_files(lake, rows, tmp_path, capfd):
+    """Trained there, measured there, and encoded from there to there, by one process."""
+    fit = [
+        "--n-components",
+        "3",
+        "--hidden-layer-sizes",
+        "5",
+        "--max-iter",
+        "1",
+        "--random-state",
+        "0",
+        "--verbose",
+        "0",
+    ]
+    model, folder = str(tmp_path / "model"), str(tmp_path / "rows")
+    assert cli.run(["fit", f"{lake}/rows/", "-o", model, *fit]) == 0
+    assert cli.run(["encode", model, f"{lake}/rows/", "-o", f"{lake}/codes/"]) == 0
+    codes = open_rows(f"{lake}/codes")
+    assert [path.name for path in sorted(codes.path.iterdir())] == [f"{i}.parquet" for i in range(5)]
+    np.testing.assert_array_equal(codes.read(), load(model).encode(rows))
+    capfd.readouterr()
+    assert cli.run(["evaluate", model, f"{lake}/rows/", "--json"]) == 0
+    write_rows(f"{folder}.npy", rows)
+    there = json.loads(capfd.readouterr().out)
+    assert cli.run(["evaluate", model, f"{folder}.npy", "--json"]) == 0
+    here = json.loads(capfd.readouterr().out)
+    assert there["n_samples"] == N_ROWS
+    assert there["mse"] == pytest.approx(here["mse"])
