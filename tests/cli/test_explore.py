@@ -32,7 +32,7 @@ def test_explore_writes_a_folder(dsae, model, data, tmp_path):
     namer = ["--namer", f"{sys.executable} {tmp_path}/namer.py", "--title", "Greek"]
     folder = tmp_path / "e"
     done = dsae("explore", model, data, "-o", folder, *given, *namer)
-    assert (done.code, done.text) == (0, "")
+    assert (done.code, done.text) == (0, ""), done.err
     assert done.err == f"explorer: {folder}/index.html\n"
     index, rows = read_shard(folder, "index"), read_shard(folder, "rows/0")
     assert index["title"] == "Greek"
@@ -63,6 +63,8 @@ def test_values_come_from_lines_arrays_and_lists(tmp_path):
     (tmp_path / "lines.txt").write_text("a\r\nb c\n\nd", "utf-8")
     lines = read_values(tmp_path / "lines.txt")
     assert (len(lines), lines[1], lines[2], lines[1:]) == (4, "b c", "", ["b c", "", "d"])
+    assert list(lines) == ["a", "b c", "", "d"]
+    assert lines[-1] == "d"
     np.save(tmp_path / "y.npy", np.arange(3))
     assert read_values(tmp_path / "y.npy").tolist() == [0, 1, 2]
     np.save(tmp_path / "z.npy", np.eye(2))

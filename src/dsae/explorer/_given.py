@@ -183,7 +183,7 @@ class Lines(Sequence):
         if isinstance(row, slice):
             return [self[i] for i in range(*row.indices(len(self)))]
         with open(self.path, "rb") as file:
-            begin, end = (int(at) for at in self._starts[row : row + 2])
+            begin, end = int(self._starts[:-1][row]), int(self._starts[1:][row])  # IndexError past the end
             file.seek(begin)
             return file.read(end - begin).decode("utf-8", "replace").rstrip("\r\n")
 
