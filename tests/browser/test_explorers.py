@@ -459,3 +459,17 @@ def test_a_single_file_shows_the_same(opened, model, told, tmp_path):
     go(page, "row=5")
     assert column(downloaded(page), "latent").tolist() == told[1].waterfall(5)[0]
     assert [url for url in asked if url.startswith("file:")] == []
+
+
+def test_no_click_is_lost_while_the_address_is_written(opened, told):
+    page = opened(told[0])
+    settled(page)
+    page.evaluate(
+        """async () => {
+          dsae.set({ sort: "rate" });
+          await new Promise(done => setTimeout(done, 150));  // as late as the address
+          dsae.set({ sort: "mean" });
+          await new Promise(done => setTimeout(done, 400));
+        }"""
+    )
+    assert page.evaluate("() => [dsae.state.params.sort, location.hash]") == ["mean", "#latents&sort=mean"]

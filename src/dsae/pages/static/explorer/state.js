@@ -37,12 +37,16 @@
 
   function current() { return dsae.state; }
   function read() {
-    clearTimeout(writing);
-    dsae.state = parse(location.hash);
+    // An address that `set` has written says nothing new, and a click may have changed the state before it is told.
+    if (location.hash !== written) {
+      clearTimeout(writing);
+      dsae.state = parse(location.hash);
+    }
+    written = null;
     last[dsae.state.view] = location.hash || "#latents";
   }
 
-  var writing = null;
+  var writing = null, written = null;
   // Change some of the parameters without a step in the browser's history. The view follows at once, the address a
   // little later: browsers refuse more than 200 addresses in ten seconds, and a slider has more.
   function set(change) {
@@ -51,7 +55,10 @@
       if (change[key] === null || change[key] === "") delete state.params[key]; else state.params[key] = String(change[key]);
     });
     clearTimeout(writing);
-    writing = setTimeout(function () { location.replace(address(state.view, state.arg, state.params)); }, 150);
+    writing = setTimeout(function () {
+      written = address(state.view, state.arg, state.params);
+      location.replace(written);
+    }, 150);
     dsae.redraw();
   }
 
