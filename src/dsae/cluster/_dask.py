@@ -125,7 +125,7 @@ def workers(cluster: Any, processes: int | None) -> Iterator[Workers]:
 @contextmanager
 def local_workers(n: int) -> Iterator[Any]:
     """Dask's processes on this machine, a core each."""
-    import dask
+    import dask.config
     import distributed
 
     local: Any = distributed.LocalCluster
