@@ -8,10 +8,10 @@ import pytest
 WIDE, NARROW = (1400, 1000), (390, 844)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """One process opens one browser and makes the pages once."""
     for item in items:
-        if "tests/browser" in item.path.as_posix():
+        if config.pluginmanager.hasplugin("xdist") and "tests/browser" in item.path.as_posix():
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
