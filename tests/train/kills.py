@@ -37,13 +37,13 @@ def fit(folder, kill=None, after=0):
         if kill is not None:
             _wait_for(folder / "model.checkpoint" / "checkpoint.json", after, torchrun)
             os.kill(_process_of(torchrun.pid, kill), signal.SIGKILL)
-        said, _ = torchrun.communicate(timeout=300)
+        said, _ = torchrun.communicate(timeout=900)
     assert torchrun.returncode == 0, said
     assert kill is None or "(exitcode: -9)" in said, said
 
 
 def _wait_for(kept, n, torchrun):
-    seen, deadline = set(), time.monotonic() + 120
+    seen, deadline = set(), time.monotonic() + 900
     while len(seen) <= n:
         assert torchrun.poll() is None, torchrun.communicate()[0]
         assert time.monotonic() < deadline
