@@ -252,3 +252,16 @@ def test_several_modalities_have_one_numbering(rng, tmp_path):
     assert read_shard(folder, "sounds/0")["sounds"]["sound"]["rebuilt"][0]
     assert (latents["n"], len(latents["atom"]["image"])) == (6, 6 * 16)
     assert index["exact"] == (len(runtime.modalities["image"].config.decoder_widths) == 2)
+
+
+def test_inputs_of_latents_that_read_many(make_model, rng, tmp_path):
+    X = rng.normal(0, 1, (10, 80)).astype(np.float32)
+    model = make_model(80, 6, live=0.9, code_activation="topk", k=2)
+    shard = read_shard(explore(model, X, tmp_path / "e"), "rows/0")
+    W, parts = model.layers["encoder.0"].to_dense(), shard["code"]["parts"]
+    for i in range(10):
+        for entry in range(shard["code"]["ptr"][i], shard["code"]["ptr"][i + 1]):
+            products = W[shard["code"]["latent"][entry]] * X[i]
+            features, values = entries(parts, entry, "feature", "value")
+            assert features.tolist() == np.argsort(-np.abs(products))[:3].tolist()
+            np.testing.assert_allclose(values, products[features], rtol=3e-4)

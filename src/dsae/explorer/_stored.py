@@ -235,7 +235,7 @@ class StoredRows:
     def _parts(self, codes: Any, order: list[np.ndarray], rows: Any, known: np.ndarray) -> dict[str, Any]:
         """What the strongest inputs give to each latent that is on, where its reads are too many to be listed."""
         view = self._view
-        if view.joint or not view.exact_reads or not known.all() or view.encoder.nnz <= _READS * view.n_latents:
+        if not view.exact_reads or not known.all() or view.encoder.nnz <= _READS * view.n_latents:
             return {}
         places = np.concatenate([*order, np.zeros(0, np.int64)]).astype(np.int64)
         of = np.repeat(np.arange(codes.shape[0]), [some.size for some in order])

@@ -220,8 +220,8 @@ class View:
 
     @cached_property
     def encoder(self) -> sp.csr_matrix:
-        """Weights of an encoder of one layer, of a model of one modality, CSR ``[n_latents, n_features]``."""
-        return self.runtime.layers["encoder.0"].to_csr()
+        """Weights of an encoder of one layer, of rows that have all modalities, CSR ``[n_latents, n_features]``."""
+        return sp.csr_matrix(self.reads(np.zeros(self.n_features), slice(0, self.n_latents)))
 
     def fan(self, half: str) -> np.ndarray:
         """Weights left of each latent in the layer beside the code, over all modalities."""
