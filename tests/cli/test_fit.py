@@ -84,7 +84,7 @@ def received(monkeypatch, dsae, data, tmp_path):
 
 
 def test_options_are_the_estimators_signature():
-    """But for verbose, which only a terminal shows, and what --init, --resume and dsae encode --sparse stand for."""
+    """But for verbose, which only a terminal shows, and what other options of commands stand for."""
     signature = inspect.signature(DeepSparseAutoencoder).parameters
     defaults = {name: parameter.default for name, parameter in signature.items()}
     assert {parameter.name: parameter.default for parameter in parameters()} | {
