@@ -218,7 +218,7 @@ def _docstrings() -> tuple[Any, ...]:
                 if text and len(text) > 200:
                     documents.append(re.sub(r"\s+", " ", text))
                     modules.append(name)
-    vectorizer = CountVectorizer(max_features=5000, stop_words="english", token_pattern=r"[a-zA-Z]{2,}")
+    vectorizer: Any = CountVectorizer(max_features=5000, stop_words="english", token_pattern=r"[a-zA-Z]{2,}")
     counts: Any = vectorizer.fit_transform(documents).astype(np.float32)
     counts.data = np.log1p(counts.data)
     return counts, modules, list(vectorizer.get_feature_names_out()), documents, "Docstrings"

@@ -106,7 +106,7 @@ class StoredRows:
         self.n_cut = 0
         self.gap = 0.0
         self.codes: list[sp.csr_matrix] = []
-        self._checked: list[tuple[Any, sp.csr_matrix]] = []
+        self._checked: list[tuple[Any, Any]] = []
         self._shard = 0
 
     def checked(self) -> tuple[Any, sp.csr_matrix]:
@@ -169,7 +169,7 @@ class StoredRows:
         rebuilt = view.decode(codes, rows).astype(np.float64)
         x = np.asarray(rows.toarray() if sp.issparse(rows) else rows, np.float64)
         known = np.broadcast_to(known, x.shape)
-        if sum(codes.shape[0] for _, codes in self._checked) < _CHECKED and (whole := known.all(axis=1)).any():
+        if sum(some.shape[0] for _, some in self._checked) < _CHECKED and (whole := known.all(axis=1)).any():
             self._checked.append((rows[whole], codes[whole]))
         squared = np.where(known, np.square(np.where(known, x, 0) - rebuilt), 0.0)
         order = self._order(codes)
