@@ -93,6 +93,7 @@ def test_options_are_the_estimators_signature():
         "checkpoint": None,
         "checkpoint_every": 10.0,
         "sparse_output": False,
+        "distributed": False,
     } == defaults
     assert set(TYPED) == {parameter.name for parameter in parameters()}
 
