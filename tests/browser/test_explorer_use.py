@@ -267,7 +267,7 @@ def test_a_single_file_shows_the_same(opened, model, rows, given, tmp_path, page
     alone = opened(single / "index.html")
     assert [path.name for path in single.iterdir()] == ["index.html"]
     views = {
-        "latent=7": "main[data-latent='7'] .text",
+        "latent=0": "main[data-latent='0'] .text",
         "row=30": "main[data-row='30'] .text",
         "health": "[data-tile=dead]",
     }
