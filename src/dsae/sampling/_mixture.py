@@ -88,7 +88,7 @@ def _fitted(whitened: np.ndarray, deviations: np.ndarray, n_gaussians: int, seed
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    clusters = KMeans(n_gaussians, n_init=1, random_state=seed).fit(whitened * deviations)
+    clusters: Any = KMeans(n_gaussians, n_init="auto", random_state=seed).fit(whitened * deviations)
     labels, n_directions = clusters.labels_, whitened.shape[1]
     precisions = np.empty((n_gaussians, n_directions, n_directions))
     for i in range(n_gaussians):
