@@ -17,7 +17,7 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: lake demo demo-joint explore-demo explore-news explore-scale screenshots test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop
+.PHONY: lake demo demo-joint explore-demo explore-news explore-scale screenshots test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop kills
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo

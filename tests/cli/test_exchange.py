@@ -43,7 +43,9 @@ def test_rates_are_counted_on_rows(dsae, dictionary, tmp_path):
     rows = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
     write_rows(tmp_path / "rows.csv", rows)
     args = ["export", dictionary, "--to", "saelens", "-o", tmp_path / "sae", "--rows", tmp_path / "rows.csv"]
-    assert dsae(*args).code == 0
+    done = dsae(*args)
+    assert done.code == 0
+    assert "sae_weights.safetensors " in done.text
     rates = (load(dictionary).encode(rows) != 0).mean(axis=0)
     found = load_file(tmp_path / "sae" / "sparsity.safetensors")["sparsity"]
     np.testing.assert_allclose(found, np.log10(rates + 1e-10), rtol=1e-5)

@@ -131,7 +131,7 @@ def test_a_retry_mends_what_fails_once(folder, rows, client, tmp_path):
 def test_commands_say_what_was_done(folder, rows, client, tmp_path, capfd):
     spread = ["--cluster", client.scheduler.address]
     assert cli.run(["encode", str(folder), str(rows), "-o", f"{tmp_path}/codes/", *spread]) == 0
-    assert capfd.readouterr().err.startswith(f"dsae: 6 files of {sum(N_ROWS + i for i in range(6)):,} rows in ")
+    assert capfd.readouterr().err.startswith(f"dsae: 6 files, {sum(N_ROWS + i for i in range(6)):,} rows in ")
     check(tmp_path / "codes", rows, folder)
 
 

@@ -182,15 +182,35 @@ def test_a_single_file_has_everything_inside(topk, X, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e"]
 
 
-def test_an_explorer_replaces_an_older_one_and_nothing_else(topk, X, tmp_path):
+@each(strange=["page", "data", "beside"])
+def test_a_folder_of_somebody_else_is_refused_and_kept(topk, X, tmp_path, strange):
+    folder = explore(topk, X, tmp_path / "e")
+    if strange == "page":
+        (folder / "index.html").write_text("<h1>mine</h1>")
+    elif strange == "data":
+        (folder / "data" / "mine.csv").write_text("keep")
+    else:
+        (folder / "mine.txt").write_text("keep")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(
+        ValueError, match=r"\[explore\] .*e must be a new folder or an explorer; it holds something else"
+    ):
+        explore(topk, X, folder)
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_working_directory_is_not_replaced(topk, X, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"\[explore\] \. must be a folder of its own"):
+        explore(topk, X, ".")
+
+
+def test_an_explorer_replaces_an_older_one(topk, X, tmp_path):
     folder = explore(topk, X, tmp_path / "e")
     assert sorted(path.name for path in folder.iterdir()) == ["data", "index.html"]
     explore(topk, X[:10], folder)
     assert read_shard(folder, "index")["n_rows"] == 10
-    (folder / "mine.txt").write_text("keep")
-    with pytest.raises(ValueError, match="must be a new folder or an explorer"):
-        explore(topk, X, folder)
-    assert (folder / "mine.txt").read_text() == "keep"
+    assert [path.name for path in tmp_path.iterdir()] == ["e"]
 
 
 def test_pictures_and_sounds_of_rows(make_model, rng, tmp_path):

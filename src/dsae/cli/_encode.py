@@ -81,10 +81,8 @@ def _encode_spread(runtime: Runtime, data: str, output: str, how: dict[str, Any]
 
     with progress("encode") as told:
         done = encode_files(runtime, data, output, told=told, **how)
-    click.echo(
-        f"dsae: {len(done.files):,} files of {done.n_rows:,} rows in {done.seconds:.1f} s by {done.n_workers} workers",
-        err=True,
-    )
+    files = f"{len(done.files):,} file{'s' * (len(done.files) != 1)}"
+    click.echo(f"dsae: {files}, {done.n_rows:,} rows in {done.seconds:.1f} s; workers: {done.n_workers}", err=True)
 
 
 @_transformation

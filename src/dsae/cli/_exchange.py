@@ -63,7 +63,8 @@ def export(
     elif reading:
         raise ValueError(f"--{next(iter(reading)).replace('_', '-')} says how --rows are read; name them.")
     folder = interop.save(runtime, output, kind, **options)
-    show({"format": kind, **{path.name: path.stat().st_size for path in sorted(folder.iterdir())}}, as_json)
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    show({"format": kind, **sizes}, as_json, as_named=sizes)
 
 
 @click.command("import")

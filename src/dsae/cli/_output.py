@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,12 +11,13 @@ import click
 from dsae.config import plain
 
 
-def show(facts: Mapping[str, Any], as_json: bool) -> None:
-    """Facts as JSON or as aligned lines, on stdout."""
+def show(facts: Mapping[str, Any], as_json: bool, *, as_named: Container[str] = ()) -> None:
+    """Facts as JSON or as aligned lines, on stdout; underscores are spaces but in names such as those of files."""
     if as_json:
         click.echo(json.dumps(plain(facts), indent=2))
     else:
-        click.echo(columns([[name.replace("_", " "), text(value)] for name, value in facts.items()]))
+        names = {name: name if name in as_named else name.replace("_", " ") for name in facts}
+        click.echo(columns([[names[name], text(value)] for name, value in facts.items()]))
 
 
 def show_table(table: Sequence[Mapping[str, Any]], as_json: bool) -> None:

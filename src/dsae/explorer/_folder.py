@@ -14,6 +14,9 @@ from dsae.explorer._shards import call, encoded
 LARGEST_SINGLE = 20_000_000
 """Bytes of a single file: what browsers open at once, and mail programs still take."""
 
+_MARK = b'<meta name="generator" content="dsae explorer">'
+_HEAD = 4096  # bytes of a page in which the mark stands
+
 
 class Target:
     """Where the shards of an explorer go; a folder appears when all of them are there.
@@ -33,11 +36,17 @@ class Target:
 
     def __init__(self, folder: str | Path, single: bool) -> None:
         self.path, self.single = Path(folder), single
+        place = Path(os.path.abspath(folder))
+        if place in (Path.cwd(), *Path.cwd().parents):
+            raise ValueError(
+                f"[explore] {folder} must be a folder of its own, which is replaced as a whole; name another."
+            )
         if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()) and not _is_explorer(self.path)):
             raise ValueError(f"[explore] {self.path} must be a new folder or an explorer; it holds something else.")
         self._size = 0
         self.shards: dict[str, str] = {}
-        self._partial = self.path.with_name(f".{self.path.name}.partial-{os.getpid()}")
+        self._partial = place.with_name(f".{place.name}.partial-{os.getpid()}")
+        self._earlier = place.with_name(f".{place.name}.earlier-{os.getpid()}")
 
     def __enter__(self) -> Target:
         try:
@@ -53,8 +62,9 @@ class Target:
     ) -> None:
         if kind is None:
             if self.path.exists():
-                shutil.rmtree(self.path)
+                os.replace(self.path, self._earlier)
             os.replace(self._partial, self.path)
+            shutil.rmtree(self._earlier, ignore_errors=True)
         else:
             shutil.rmtree(self._partial, ignore_errors=True)
 
@@ -92,5 +102,11 @@ class Target:
 
 
 def _is_explorer(path: Path) -> bool:
-    names = {entry.name for entry in path.iterdir()}
-    return "index.html" in names and names <= {"index.html", "data"}
+    """Whether nothing is in a folder but what `Target` writes: a page with the mark of its template, and scripts."""
+    page, data = path / "index.html", path / "data"
+    if not page.is_file() or not {entry.name for entry in path.iterdir()} <= {"index.html", "data"}:
+        return False
+    with page.open("rb") as file:
+        if _MARK not in file.read(_HEAD):
+            return False
+    return all(entry.is_dir() or entry.suffix == ".js" for entry in data.rglob("*")) if data.exists() else True

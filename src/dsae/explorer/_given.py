@@ -210,6 +210,8 @@ def read_values(path: str | Path) -> Any:
     path = Path(path)
     if not path.exists() and ":" in path.name:
         return _column(path.with_name(path.name.rpartition(":")[0]), path.name.rpartition(":")[2])
+    if not path.exists():
+        raise FileNotFoundError(f"[explore] {path} does not exist; check the path.")
     if path.suffix == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
