@@ -138,7 +138,7 @@ def local_workers(n: int) -> Iterator[Any]:
     with (
         dask.config.set(ours),
         # no page of figures, which needs a port
-        local(n_workers=n, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL) as cluster,
+        local(n_workers=n, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL) as cluster,
     ):
         yield cluster
 
