@@ -121,7 +121,7 @@ def main(rank: int, size: int, group: str, job: dict[str, Any]) -> None:
     widths = [config.n_features, *config.hidden_layer_sizes, config.n_components]
     counted = {"bytes": float(bytes_.mean()), "dense_bytes": 4 * dense, "widths": widths}
     ms = {"step": whole, "wait": wait, "reduce": reduce, "compute": whole - wait - reduce}
-    # what a moment without others takes, and what a core is busy, whoever else it serves
+    # wall-clock time at the quietest moment, and CPU time, which other processes hardly change
     ms |= {"least": 1e3 * float(steps.min()), "cpu": 1e3 * float(np.median(busy))}
     print(json.dumps(facts | counted | {"ms": ms, "rows_per_second": 1e3 * size * job["rows"] / whole}))
 
