@@ -51,8 +51,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/pyright & types=$$!; $(MAKE) sanitize && wait $$types
 	$(PYTEST)
-	$(MAKE) numerical
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict --quiet & pages=$$!; $(MAKE) numerical && wait $$pages
 
 # Numbers once more as another machine computes them: the plainest code of torch, MKL and our kernels, on one thread.
 numerical: export ATEN_CPU_CAPABILITY = default

@@ -8,6 +8,16 @@ from dsae.store import Model
 from dsae.topology import Layer, Topology
 
 
+def pytest_collection_modifyitems(config, items):
+    """One process opens one browser and makes the pages once; one starts the ranks once."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        for part, group in (("tests/browser/", "browser"), ("tests/train/test_world.py", "ranks")):
+            if part in item.path.as_posix():
+                item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
