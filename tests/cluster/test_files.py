@@ -87,12 +87,13 @@ def test_a_worker_killed_in_the_midst_loses_and_doubles_no_row(folder, rows, cli
     check(tmp_path / "codes", rows, folder)
 
 
-def test_a_file_that_ends_every_worker_is_named(folder, client, tmp_path):
+def test_a_file_is_named_when_every_worker_that_tried_it_ended(folder, client, tmp_path):
     (tmp_path / "rows").mkdir()
     for i in (1, 13):
         with writing(tmp_path / "rows" / f"{i}.npy", 3, NAMES) as writer:
             writer.write(np.full((3, 12), i, np.float32))
-    with pytest.raises(OSError, match=r"^\[encode\] .*13\.npy could not be encoded: the workers that tried were lost"):
+    # Dask counts a lost worker against all files that it had, so that the good one may be named, too
+    with pytest.raises(OSError, match=r"^\[encode\] .*13?\.npy could not be encoded: the workers that tried were lost"):
         encode_files(Poison(folder), tmp_path / "rows", tmp_path / "codes", cluster=client)
     assert os.listdir(tmp_path / "codes") in (["1.npy"], [])
 

@@ -137,7 +137,7 @@ def local_workers(n: int) -> Iterator[Any]:
     }
     with (
         dask.config.set(ours),
-        # no page of figures, which needs a port
+        # any port for the page of figures: another cluster of this machine may have the usual one
         local(n_workers=n, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL) as cluster,
     ):
         yield cluster
