@@ -44,13 +44,15 @@ test check: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)
 	$(PYTEST)
 
+# Tests wait for disks and other processes now and then: types and sanitizers take what they leave of the cores.
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run --Werror $(SOURCES)
 	$(BIN)/lint-imports
-	$(BIN)/pyright & types=$$!; $(MAKE) sanitize && wait $$types
-	$(PYTEST)
+	$(BIN)/pyright & types=$$!; $(MAKE) sanitize > build/sanitize.log 2>&1 & memory=$$!; \
+	$(PYTEST); tests=$$?; wait $$types; types=$$?; wait $$memory; memory=$$?; tail -n 20 build/sanitize.log; \
+	exit $$((tests || types || memory))
 	$(BIN)/mkdocs build --strict --quiet & pages=$$!; $(MAKE) numerical && wait $$pages
 
 # Numbers once more as another machine computes them: the plainest code of torch, MKL and our kernels, on one thread.
