@@ -8,14 +8,26 @@ from dsae.store import Model
 from dsae.topology import Layer, Topology
 
 
+STARTS = {}
+
+
 def pytest_collection_modifyitems(config, items):
     """One process opens one browser and makes the pages once; one starts the ranks once."""
+    for module in {item.module for item in items if hasattr(item, "module")}:
+        STARTS[module] = [(g, g.bit_generator.state) for g in vars(module).values() if isinstance(g, np.random.Generator)]
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
         for part, group in (("tests/browser/", "browser"), ("tests/train/test_world.py", "ranks")):
             if part in item.path.as_posix():
                 item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """A test draws the same numbers alone, in any order and in any process."""
+    for generator, state in STARTS.get(getattr(item, "module", None), ()):
+        generator.bit_generator.state = state
 
 
 @pytest.fixture
