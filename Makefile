@@ -183,7 +183,7 @@ meaning: $(STAMP)
 $(BENCH)/.installed: PIP = $(BENCH)/bin/python -m pip install --quiet -c constraints.txt -c benchmarks/constraints.txt
 $(BENCH)/.installed: $(NATIVE) $(wildcard src/dsae/*.py src/dsae/*/*.py) benchmarks/constraints.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(PIP) --config-settings=build-dir=build/bench/{wheel_tag} '.[train]'
+	$(PIP) --config-settings=build-dir=build/bench/{wheel_tag} '.[train,tables]'
 	$(PIP) matplotlib pybind11 setuptools wheel
 	-$(PIP) sparselab
 	-$(PIP) onnx onnxruntime

@@ -80,7 +80,10 @@ def _bytes(thing: Any, seen: set[int]) -> int:
     if isinstance(thing, (list, tuple)):
         return sum(_bytes(value, seen) for value in thing)
     ours = type(thing).__module__.startswith("dsae") and not isinstance(thing, Tape)
-    return _bytes(vars(thing), seen) if ours else 0
+    if not ours or id(thing) in seen:  # objects may refer to each other
+        return 0
+    seen.add(id(thing))
+    return _bytes(vars(thing), seen)
 
 
 def _after_a_step(layer: nn.Module, width: int) -> dict[str, int]:
