@@ -146,6 +146,25 @@ def test_settings_by_modality_are_kept_by_a_folder(tmp_path):
     again.fit(X)
 
 
+def codes(mm):
+    return mm.transform(views(1))
+
+
+def test_what_training_hides_is_set_by_modality(tmp_path):
+    short = {"max_iter": 3, "emphasis": 2.0}
+    dense = {name: rows for name, rows in views().items() if name != "word"}
+    one = small(noise=0.3, mask=(0.1, 0.4), **short).fit(dense)
+    same = small(noise=dict.fromkeys(dense, 0.3), mask=dict.fromkeys(dense, (0.1, 0.4)), **short).fit(dense)
+    np.testing.assert_array_equal(one.transform(dense), same.transform(dense))
+    some = small(noise={"sound": 0.3}, mask={"word": 0.5}, **short).fit(views())  # sparse rows have no noise
+    again = MultimodalAutoencoder.load(some.save(tmp_path / "model"))
+    assert (again.noise["sound"], again.noise["word"], again.mask["word"]) == (0.3, 0, 0.5)
+    assert some.runtime_.modalities["word"].model.training["mask"] == 0.5
+    np.testing.assert_array_equal(codes(clone(again).fit(views())), codes(some))
+    assert not np.array_equal(codes(some), codes(small(max_iter=3).fit(views())))
+    np.testing.assert_array_equal(codes(again.partial_fit(views(2))), codes(some.partial_fit(views(2))))
+
+
 def test_tables_come_back_as_tables(tmp_path):
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"age": 20.0 + 10 * CLASSES + rng.normal(size=240), "kind": np.array(list("abcd"))[CLASSES]})
@@ -303,6 +322,9 @@ REFUSED = {
     "modality": ({"modalities": {"image": None, "audio": None}}, views(), "does not know"),
     "absent": ({"modalities": {"image": None, "audio": None}}, {"image": views()["image"]}, "must have the modality"),
     "density": ({"density": {"image": 2}}, views(), r"density must be"),
+    "noise": ({"noise": 0.5}, views(), r"0 for sparse rows of 'word'.* noise by modality.*, or give X\['word'\]"),
+    "noise by modality": ({"noise": {"sound": -1}}, views(), "noise must be"),
+    "mask by modality": ({"mask": {"wrd": 0.5}}, views(), "Did you mean 'word'"),
 }
 
 

@@ -162,6 +162,8 @@ DAMAGE = {
     "unknown setting": {"joint__evil": 1},
     "weights": {"joint__weights": {"image": -1, "text": 1}},
     "dropout": {"joint__modality_dropout": 2},
+    "noise": {"joint__noise": {"image": -1}},
+    "mask": {"joint__mask": {"picture": 0.5}},
     "name": {"joint__modalities": {"../x": {"n_features": 12, "n_components": 5}}},
     "other code": {"joint__modalities__text__n_components": 4},
     "header": {"modalities__image__model__n_features": 13},

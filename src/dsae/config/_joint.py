@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dsae.config._activations import Activation
 from dsae.config._checks import in_range, known_keys
 from dsae.config._losses import loss_of
 from dsae.config._model import AutoencoderConfig
+from dsae.config._training import TrainConfig, shares_of
 
 _LONGEST_NAME = 100  # bytes: the files of a modality lie in a folder of that name
 _OF_THE_FOLDER = (
@@ -17,7 +18,8 @@ _OF_THE_FOLDER = (
     *("config.json", "readme.md"),
 )
 _OF_WINDOWS = ("con", "prn", "aux", "nul")  # devices, which no folder may be called like
-_FIELDS = ("modalities", "losses", "weights", "modality_dropout")
+_FIELDS = ("modalities", "losses", "weights", "modality_dropout", "noise", "mask")
+_CORRUPTION = ("noise", "mask")  # left out of a folder where all modalities have the same
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class JointConfig:
         How much each modality's loss counts; 1 for one left out.
     modality_dropout : float
         Share of the rows, in [0, 1], that a training step encodes from a random part of what they have.
+    noise, mask : mapping of str to float, optional
+        What `TrainConfig` says for all modalities, by modality, of those left out 0; a mask may be a pair, too. By
+        default it is as there.
 
     Examples
     --------
@@ -46,6 +51,8 @@ class JointConfig:
     losses: Mapping[str, str] | None = None
     weights: Mapping[str, float] | None = None
     modality_dropout: float = 0.5
+    noise: Mapping[str, float] | None = None
+    mask: Mapping[str, float | tuple[float, float]] | None = None
 
     def __post_init__(self) -> None:
         names = tuple(self.modalities)
@@ -78,6 +85,20 @@ class JointConfig:
         set_(self, "losses", losses)
         set_(self, "weights", {name: float(weight) for name, weight in weights.items()})
         set_(self, "modality_dropout", float(self.modality_dropout))
+        if self.noise is not None:
+            known_keys("noise", self.noise, names)
+            for name, noise in self.noise.items():
+                in_range(f"noise[{name!r}]", noise, 0)
+            set_(self, "noise", {name: float(self.noise.get(name, 0)) for name in names})
+        if self.mask is not None:
+            known_keys("mask", self.mask, names)
+            set_(self, "mask", {name: shares_of(f"mask[{name!r}]", self.mask.get(name, 0)) for name in names})
+
+    def corrupting(self, name: str, train: TrainConfig) -> TrainConfig:
+        """The settings of training with the noise and the mask of one modality."""
+        noise = train.noise if self.noise is None else self.noise[name]
+        mask = train.mask if self.mask is None else self.mask[name]
+        return replace(train, noise=noise, mask=mask, emphasis=train.emphasis if mask else 1.0)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -129,7 +150,8 @@ class JointConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON can hold it."""
-        return {**asdict(self), "modalities": {name: config.to_dict() for name, config in self.modalities.items()}}
+        found = {name: value for name, value in asdict(self).items() if name not in _CORRUPTION or value is not None}
+        return {**found, "modalities": {name: config.to_dict() for name, config in self.modalities.items()}}
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> JointConfig:
@@ -138,11 +160,11 @@ class JointConfig:
         modalities = given.get("modalities")
         if not isinstance(modalities, Mapping) or not all(isinstance(each, Mapping) for each in modalities.values()):
             raise ValueError("the joint model's configuration must describe its modalities.")
-        for name in ("losses", "weights"):
+        for name in ("losses", "weights", *_CORRUPTION):
             if not isinstance(given.get(name), Mapping | None):
                 raise ValueError(f"{name} of a joint model must be a mapping.")
         found = {name: AutoencoderConfig.from_dict(each) for name, each in modalities.items()}
-        return cls(found, *(given[name] for name in _FIELDS[1:] if name in given))
+        return cls(found, **{name: given[name] for name in _FIELDS[1:] if name in given})
 
 
 def check_modality(name: Any) -> None:

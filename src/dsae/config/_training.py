@@ -67,7 +67,7 @@ class TrainConfig:
         object.__setattr__(self, "matryoshka", rising_widths("matryoshka", self.matryoshka))
         for name in ("noise", "emphasis"):
             in_range(name, getattr(self, name), 0)
-        object.__setattr__(self, "mask", _shares("mask", self.mask))
+        object.__setattr__(self, "mask", shares_of("mask", self.mask))
         if self.emphasis != 1 and not self.mask:
             raise ValueError(f"emphasis weighs masked values and needs mask above 0; got emphasis={self.emphasis!r}.")
         self._use_plain_numbers()
@@ -82,7 +82,7 @@ class TrainConfig:
                 object.__setattr__(self, field.name, float(value))
 
 
-def _shares(name: str, value: Any) -> float | tuple[float, float]:
+def shares_of(name: str, value: Any) -> float | tuple[float, float]:
     """A share below 1, or the two between which one is drawn for every row."""
     shares: tuple[Any, ...]
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):

@@ -30,7 +30,11 @@ from dsae.runtime import JointRuntime, check_encoders, encoded, folder_encoders
 _FEWEST = 16  # rows of a modality from which something can be learned
 _OF_AN_ENCODER = ("fit", "transform", "inverse_transform", "to_json")
 _WIDEST = 512  # hidden units by default; docs/design/joint.md
-_BY_MODALITY = ("hidden_layer_sizes", "decoder_layer_sizes", "activation", "output_activation", "loss", "density")
+_CORRUPTION = ("noise", "mask")
+_BY_MODALITY = (
+    *("hidden_layer_sizes", "decoder_layer_sizes", "activation", "output_activation", "loss", "density"),
+    *_CORRUPTION,
+)
 _USUAL = {
     name: parameter.default
     for name, parameter in inspect.signature(DeepSparseAutoencoder.__init__).parameters.items()
@@ -157,6 +161,8 @@ def configure_joint(parameters: Mapping[str, Any], source: JointSource) -> tuple
         given |= {key: values.get(name, _USUAL[key]) for key, values in each.items()}
         if isinstance(given["hidden_layer_sizes"], str) and given["hidden_layer_sizes"] == "auto":
             given["hidden_layer_sizes"] = joint_widths(rows.shape, parameters["n_components"])
+        if not given["mask"] and isinstance(parameters["mask"], Mapping):
+            given["emphasis"] = 1.0  # of what is masked in others
         loss = loss_of(given["loss"])
         check_values(loss, rows, f"X[{name!r}]")
         advise_on_counts(rows, loss, f"X[{name!r}]")
@@ -166,9 +172,15 @@ def configure_joint(parameters: Mapping[str, Any], source: JointSource) -> tuple
         settings.append(train)
     weights = None if parameters["weights"] is None else _of_each("weights", parameters["weights"], names)
     losses = {name: train.loss for name, train in zip(names, settings, strict=True)}
-    joint = JointConfig(models, losses, weights, parameters["modality_dropout"])
+    own = {
+        what: {name: getattr(train, what) for name, train in zip(names, settings, strict=True)}
+        for what in _CORRUPTION
+        if isinstance(parameters[what], Mapping)
+    }
+    joint = JointConfig(models, losses, weights, parameters["modality_dropout"], **own)
+    masked = next((train for train in settings if train.mask), settings[0])
     common = replace(
-        settings[0],
+        masked,
         loss="mse",  # each modality has its own
         max_iter=min(train.max_iter for train in settings),
         learning_rate_init=min(train.learning_rate_init for train in settings),

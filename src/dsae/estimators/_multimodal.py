@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
-from numbers import Integral
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dsae import store
-from dsae.config import TrainConfig, loss_of, plain, true_or_false
-from dsae.data import JointSource, called
+from dsae.config import true_or_false
+from dsae.data import called
 from dsae.estimators._base import refuse_unknown
 from dsae.estimators._callbacks import CallbackSupportMixin, FitEvents, Hooks, with_callbacks
 from dsae.estimators._distributed import among_ranks, refuse_distributed
+from dsae.estimators._joint_model import (
+    continued,
+    described_architecture,
+    describing,
+    joint_attributes,
+    settings_of,
+)
 from dsae.estimators._modalities import Modalities, configure_joint
-from dsae.estimators._multimodal_fitted import FittedMultimodal, described_architecture, joint_attributes
+from dsae.estimators._multimodal_fitted import FittedMultimodal
 from dsae.estimators._resumable import Resumable
-from dsae.estimators._training import appended, final_metrics, trainer
+from dsae.estimators._training import final_metrics, trainer
 from dsae.runtime import JointRuntime
 
 
@@ -77,8 +80,11 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         As in `DeepSparseAutoencoder`.
     scale : bool
         Whether every feature is scaled to unit variance, rather than all of a modality by one number.
-    noise, mask, mask_rescale, emphasis, precision, device
-        As in `DeepSparseAutoencoder`; noise is in units of each modality's spread.
+    noise, mask : float, or dict of them by modality
+        As in `DeepSparseAutoencoder`; noise is in units of each modality's spread. Of a modality that a dict leaves
+        out, nothing is hidden and nothing added; noise is not for sparse rows.
+    mask_rescale, emphasis, precision, device
+        As in `DeepSparseAutoencoder`.
     random_state : int, RandomState or None
     verbose : int
     warm_start : bool
@@ -145,8 +151,8 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         scale: bool = False,
-        noise: float = 0.0,
-        mask: float | Sequence[float] = 0.0,
+        noise: Any = 0.0,
+        mask: Any = 0.0,
         mask_rescale: bool = True,
         emphasis: float = 1.0,
         precision: str = "auto",
@@ -214,7 +220,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         config, settings = configure_joint(self.get_params(deep=False), source)
         earlier = self.history_ if goes_on else []
         start = self._start(config) if goes_on else None
-        described = self._describe(settings, source, modalities, earlier)
+        described = describing(settings, source, modalities.encoders, self.random_state, earlier)
         hooks = (on_epoch, on_step, every)
         events = FitEvents(self, X, settings.max_iter, lambda result: joint_attributes(described(result)), *hooks)
         held_out = None
@@ -273,35 +279,20 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         if fitted:
             start: store.JointModel | None = self.runtime_.model
             source = self.runtime_.source("partial_fit", X)
-            config, settings = self.runtime_.config, self._settings()
+            config, settings = self.runtime_.config, settings_of(self.get_params(deep=False), self.runtime_.model)
         else:
             start, source = None, modalities.training_rows("partial_fit", X)
             config, settings = configure_joint(self.get_params(deep=False), source)
         how = (start, self._seed(), self.verbose, self.device, Hooks(on_epoch, on_step, every))
         result = train.learn_joint(source, config, settings, *how)
         if start is None:
-            model = self._describe(settings, source, modalities, [])(result)
+            model = describing(settings, source, modalities.encoders, self.random_state)(result)
         else:
-            kept = {
-                name: replace(of, layers=result.model.models[name].layers, extras=result.model.models[name].extras)
-                for name, of in start.models.items()
-            }
-            model = replace(
-                result.model, models=kept, encoders=start.encoders, totals=start.totals, training=start.training
-            )
+            model = continued(start, result.model)
         self._adopt(model, result.interrupted)
         self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
         self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
         return self
-
-    def _settings(self) -> TrainConfig:
-        """Those of training alone, as the parameters now are; what depends on the data is as it was."""
-        names = tuple(choice.name for choice in fields(TrainConfig))
-        given = self.get_params(deep=False)
-        kept = {name: value for name, value in self.runtime_.model.training.items() if name in names}
-        own = {name: given[name] for name in names if name in given and name != "loss" and given[name] != "auto"}
-        settings: dict[str, Any] = kept | own
-        return TrainConfig(**settings)
 
     @classmethod
     def load(cls, folder: str | Path) -> MultimodalAutoencoder:
@@ -338,36 +329,3 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
                 f"{config.layer_shapes}. Give the same widths, or set warm_start=False."
             )
         return model
-
-    def _describe(
-        self, settings: Any, source: JointSource, modalities: Modalities, earlier: list[dict[str, Any]]
-    ) -> Callable[[Any], store.JointModel]:
-        """What makes the model that is kept of a training's result."""
-        training = {name: value for name, value in asdict(settings).items() if name != "loss"}
-        seed = self.random_state
-        if isinstance(seed, Integral) and not isinstance(seed, bool):
-            training["random_state"] = int(seed)
-        encoders = {name: encoder.to_json() for name, encoder in modalities.encoders.items()}
-        names = {name: part.column_names for name, part in source.parts.items()}
-
-        def described(result: Any) -> store.JointModel:
-            model: store.JointModel = result.model
-            models, totals = {}, {}
-            for name, of in model.models.items():
-                loss = (model.config.losses or {})[name]
-                own = {**training, "loss": loss}
-                columns = names[name]
-                feature_names = None if columns is None else list(columns)
-                models[name] = replace(of, training=plain(own), feature_names=feature_names)
-                if loss_of(loss).exposure:
-                    totals[name] = float(source.of(name).moments()[0].sum(dtype=np.float64))
-            return replace(
-                model,
-                models=models,
-                totals=totals,
-                encoders=encoders,
-                training=plain(training),
-                history=appended(earlier, result.history),
-            )
-
-        return described

@@ -311,35 +311,3 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
     @property
     def _n_features_out(self) -> int:
         return self.runtime_.config.n_components
-
-
-def joint_attributes(model: store.JointModel) -> dict[str, Any]:
-    """The attributes of a fitted estimator."""
-    runtime = JointRuntime(model)
-    return {
-        "runtime_": runtime,
-        "modalities_": model.config.names,
-        "encoders_": runtime.encoders if model.encoders else {},
-        "density_": model.density,
-        "nnz_": model.nnz,
-        "history_": model.history,
-        "n_iter_": len(model.history),
-    }
-
-
-def described_architecture(model: store.JointModel) -> dict[str, Any]:
-    """The parameters that a model's configuration answers to."""
-    config = model.config
-    of = config.modalities
-    first = of[config.names[0]]
-    by_modality = ("hidden_layer_sizes", "decoder_layer_sizes", "activation", "output_activation", "density")
-    return {
-        "n_components": config.n_components,
-        "code_activation": config.code_activation,
-        "k": config.k,
-        "block_size": first.block_size,
-        "loss": dict(config.losses or {}),
-        "weights": dict(config.weights or {}),
-        "modality_dropout": config.modality_dropout,
-        **{name: {each: getattr(own, name) for each, own in of.items()} for name in by_modality},
-    }

@@ -164,7 +164,9 @@ def _canonical(batch: Batch) -> Batch:
     return replace(batch, parts=dict.fromkeys(batch.parts, rows))
 
 
-def check_corruption(verb: str, config: TrainConfig, transform: str, source: Source) -> None:
+def check_corruption(
+    verb: str, config: TrainConfig, transform: str, source: Source, modality: str | None = None
+) -> None:
     """Raise where rows cannot be corrupted as the settings say.
 
     Parameters
@@ -175,21 +177,29 @@ def check_corruption(verb: str, config: TrainConfig, transform: str, source: Sou
     transform : str
         The model's input transform.
     source : Source
+    modality : str, optional
+        What the rows are one of several of; named in messages.
 
     Raises
     ------
     ValueError
         If noise would fill sparse rows, or make numbers negative that a transform takes for counts.
     """
-    if config.noise and transform != "none":
+    if not config.noise:
+        return
+    of, whose, instead = "", "X", ""
+    if modality is not None:
+        of, whose = f" of {modality!r}", f"X[{modality!r}]"
+        instead = ", noise by modality, such as noise={'image': 0.5}"
+    if transform != "none":
         raise ValueError(
-            f"[{verb}] noise must be 0 for counts, which it would make negative; got noise={config.noise:g} with "
-            f"input_transform={transform!r}. Use mask, or input_transform='none'."
+            f"[{verb}] noise must be 0 for counts{of}, which it would make negative; got noise={config.noise:g} with "
+            f"input_transform={transform!r}. Use mask{instead}, or input_transform='none'."
         )
-    if config.noise and any(part.kind == "csr" for part in source.parts.values()):
+    if any(part.kind == "csr" for part in source.parts.values()):
         raise ValueError(
-            f"[{verb}] noise must be 0 for sparse rows, all of whose zeros it would fill; got noise={config.noise:g}. "
-            "Use mask, which leaves out stored values, or give X.toarray()."
+            f"[{verb}] noise must be 0 for sparse rows{of}, all of whose zeros it would fill; got "
+            f"noise={config.noise:g}. Use mask, which leaves out stored values{instead}, or give {whose}.toarray()."
         )
 
 

@@ -126,7 +126,7 @@ class JointStart:
         for i, name in enumerate(config.names):
             own, loss = config.modalities[name], (config.losses or {})[name]
             rows = source.of(name)
-            check_corruption("fit", train, own.input_transform, rows)
+            check_corruption("fit", config.corrupting(name, train), own.input_transform, rows, name)
             moments[name] = rows.moments()
             earlier = None if start is None else start.models[name]
             settings, seed_of_part = replace(train, loss=loss), seed + i

@@ -40,7 +40,7 @@ class JointCorruption:
         """That of the rows on which a model is trained; ``deviation`` is that of every feature, by modality."""
         spread = deviation or {}
         parts = {  # with seeds of their own: equal columns of two modalities get different noise
-            name: Corruption.of(model.of(name), config, seed + 1 + i, spread.get(name))
+            name: Corruption.of(model.of(name), model.config.corrupting(name, config), seed + 1 + i, spread.get(name))
             for i, name in enumerate(model.config.names)
         }
         return cls(parts, model.config.modality_dropout, seed, model.log_weight.device)
