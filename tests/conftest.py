@@ -7,14 +7,15 @@ from dsae.config import AutoencoderConfig
 from dsae.store import Model
 from dsae.topology import Layer, Topology
 
-
 STARTS = {}
 
 
 def pytest_collection_modifyitems(config, items):
     """One process opens one browser and makes the pages once; one starts the ranks once."""
     for module in {item.module for item in items if hasattr(item, "module")}:
-        STARTS[module] = [(g, g.bit_generator.state) for g in vars(module).values() if isinstance(g, np.random.Generator)]
+        STARTS[module] = [
+            (g, g.bit_generator.state) for g in vars(module).values() if isinstance(g, np.random.Generator)
+        ]
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
