@@ -1,5 +1,7 @@
 """Sounds become spectrograms, and sounds with these spectrograms again."""
 
+import io
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -125,7 +127,20 @@ def test_stereo_is_the_mean():
     np.testing.assert_allclose(sounds.transform([wav(np.stack([left, right], 1))])[0][loud], expected[loud], atol=0.05)
 
 
+def through(form):
+    """The bytes of a sound file of 16 bits."""
+    file = io.BytesIO()
+    soundfile.write(file, tone(), 8000, format=form, subtype="PCM_16")
+    return file.getvalue()
+
+
 BAD = {
+    "short.aiff": (
+        through("AIFF")[:1000],
+        r"must be a whole AIFF file; it is truncated: \d+ of 8008 bytes of sound are there",
+    ),
+    "head.aiff": (through("AIFF")[:14], r"must be a whole AIFF file; it ends before any sound"),
+    "short.au": (through("AU")[:1024], r"must be a whole AU file; it is truncated: 1000 of 8000 bytes of sound are"),
     "short.wav": (
         wav(tone())[:1000],
         r"must be a whole wav file; it is truncated: 956 of 8000 bytes of sound are there",
@@ -158,6 +173,13 @@ def test_a_bad_file_is_named_in_one_line_and_loses_nothing(name, tmp_path):
         rows = lenient.transform([tone(), path, tone()])
     np.testing.assert_array_equal(rows[0], rows[2])
     assert np.isnan(rows[1]).all()
+
+
+@each({"form": ["AIFF", "AU", "WAV"]})
+def test_a_whole_file_is_taken(form):
+    np.testing.assert_allclose(
+        *AudioRows(**SHORT).transform([through(form), wav(tone())]), atol=0.5
+    )  # quiet bands are rounding
 
 
 def test_a_cut_flac_is_refused(tmp_path):

@@ -221,6 +221,20 @@ def test_the_largest_value_that_a_file_names_is_white(most):
     assert ImageRows(2).transform([portable_grey(most, most)]).tolist() == [[1] * 4]
 
 
+def tiff_of_12_bits(value):
+    """Two pixels of 12 bits in three bytes."""
+    tags = ((256, 2), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 3))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, number) for tag, number in tags)
+    pixels = (value << 12 | value).to_bytes(3, "big") + b"\0"  # what follows begins at an even place
+    return struct.pack("<2sHI", b"II", 42, 12) + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@each({"value": [0, 255, 2048, 4095]})
+def test_a_tiff_of_12_bits_is_as_bright_as_one_of_8(value):
+    expected = np.float32(value // 16) / np.float32(255)
+    np.testing.assert_array_equal(ImageRows((1, 2)).transform([tiff_of_12_bits(value)])[0], expected)
+
+
 @each({"value": [200, 300], "mode": ["I", "F"]})
 def test_a_file_of_32_bits_is_refused(value, mode):
     item = encoded(np.full((2, 2), value, {"I": np.int32, "F": np.float32}[mode]), "TIFF")

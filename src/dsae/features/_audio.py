@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import wave as wav
 from collections.abc import Mapping, Sequence
 from math import ceil, gcd
@@ -16,6 +15,7 @@ from dsae.config import in_range, one_of, positive_int
 from dsae.features._each import LARGEST_ROW, ItemRows
 from dsae.features._items import BadItemError, Notes, bytes_of, check_file, is_path
 from dsae.features._mel import Mel
+from dsae.features._whole import check_whole
 
 POSITIONS = ("centre", "start")
 _RATES = 1000, 768_000  # of files; a header may claim any number, and a resampling filter is as long as it
@@ -25,7 +25,6 @@ _MOST_ROUNDS = 1000
 _MOST_CELLS = 1 << 24  # of a spectrogram, and of its filters: settings from elsewhere could else ask for all memory
 _MOST_VALUES = 1 << 28  # samples of one sound before it is cut: half an hour of 48 kHz stereo is 2^27
 _AROUND = 64  # samples beside a cut that a resampling filter sees
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # what tools write that do not know how long a file will be
 
 
 class AudioRows(ItemRows):
@@ -236,7 +235,7 @@ class AudioRows(ItemRows):
     def _from_file(self, item: Any) -> tuple[np.ndarray, int, int]:
         soundfile = _soundfile()
         source = io.BytesIO(item) if isinstance(item, bytes) else str(check_file(item))
-        _check_whole(item)
+        check_whole(item)
         try:
             with soundfile.SoundFile(source) as file:
                 rate, total = _rate(file.samplerate), file.frames
@@ -321,26 +320,3 @@ def _waveform(item: Any) -> np.ndarray:
         array = array.mean(axis=1) if array.shape[1] else array.reshape(-1)
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
-
-
-def _check_whole(item: Any) -> None:
-    """Raise for a wav file that ends before its data do: libsndfile reads what is there, and says nothing."""
-    with io.BytesIO(item) if isinstance(item, bytes) else open(item, "rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return
-        size = file.seek(0, os.SEEK_END)
-        at = 12
-        while at + 8 <= size:
-            file.seek(at)
-            chunk = file.read(8)
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                if length not in _UNKNOWN_SIZES and at + 8 + length > size:
-                    raise BadItemError(
-                        f"must be a whole wav file; it is truncated: {size - at - 8} of {length} bytes of sound are "
-                        "there"
-                    )
-                return
-            at += 8 + length + length % 2
-        raise BadItemError("must be a whole wav file; it ends before any sound")

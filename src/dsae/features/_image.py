@@ -21,6 +21,7 @@ RESAMPLES = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
 _LARGEST = 89_478_485  # pixels, Pillow's own bound: 1 GiB / 4 / 3
 _SIXTEEN_AS_WIDE = ("PNG", "PPM")  # formats of 16 bits at most, which Pillow widens to 32, up to 65535
+_BITS_OF_TIFF = 258  # the tag BitsPerSample
 _FIRST_FRAME = "frames"
 
 
@@ -222,7 +223,7 @@ def _decoded(item: Any, notes: Notes) -> Any:
                 if getattr(image, "n_frames", 1) > 1:
                     notes.add(_FIRST_FRAME)
                 image.load()
-                return _eight_bits(_upright(image), image.format)
+                return _eight_bits(_upright(image), image.format, _bits(image))
     except (BadItemError, MemoryError, ImportError):
         raise
     except pillow.DecompressionBombError:
@@ -249,12 +250,18 @@ def _upright(image: Any) -> Any:
         return image
 
 
-def _eight_bits(image: Any, form: str | None) -> Any:
-    """A picture in L, RGB or RGBA, of a file of the format ``form``."""
+def _bits(image: Any) -> int:
+    """How many of the 16 bits of a grey pixel a file uses: those of TIFF are widened, and not made larger."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS_OF_TIFF, (16,))
+    return int(bits[0]) if 8 < bits[0] < 16 else 16
+
+
+def _eight_bits(image: Any, form: str | None, bits: int = 16) -> Any:
+    """A picture in L, RGB or RGBA, of a file of the format ``form`` of which 16-bit pixels use some ``bits``."""
     if image.mode == "I" and form in _SIXTEEN_AS_WIDE:
         return _of_array(np.asarray(image).astype(np.uint16))
     if image.mode.startswith("I;16"):
-        return _of_array(np.asarray(image))
+        return _of_array(np.asarray(image).astype(np.uint16) << np.uint16(16 - bits))
     if image.mode in ("I", "F"):
         got = "whole numbers of 32 bits" if image.mode == "I" else "floating-point numbers"
         raise BadItemError(f"must have pixels of 8 or 16 bits; got {got}")
