@@ -34,7 +34,7 @@ _OPTIONS = (
     click.option(
         "--modality-dropout",
         type=click.FloatRange(0, 1),
-        help="Of several modalities, share of the rows that a step encodes from a part of them.  [default: 0.5]",
+        help="Of several modalities, share of the rows that a step encodes from a part of them.  [default: 0.9]",
     ),
     click.option(
         "--modality-losses", metavar="NAME=LOSS,...", callback=_pairs(False), help="Losses of single modalities."

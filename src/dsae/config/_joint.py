@@ -50,7 +50,7 @@ class JointConfig:
     modalities: Mapping[str, AutoencoderConfig]
     losses: Mapping[str, str] | None = None
     weights: Mapping[str, float] | None = None
-    modality_dropout: float = 0.5
+    modality_dropout: float = 0.9
     noise: Mapping[str, float] | None = None
     mask: Mapping[str, float | tuple[float, float]] | None = None
 

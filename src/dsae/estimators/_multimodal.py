@@ -141,7 +141,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         l2: float = 0.0,
         target_rate: float | None = None,
         k: int | None = None,
-        modality_dropout: float = 0.5,
+        modality_dropout: float = 0.9,
         weights: Mapping[str, float] | None = None,
         max_iter: int | str = "auto",
         batch_size: int = 256,
