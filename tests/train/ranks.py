@@ -22,7 +22,7 @@ import torch.distributed as dist
 from dsae import ops
 from dsae.config import AutoencoderConfig, JointConfig, TrainConfig
 from dsae.data import ArraySource, JointSource
-from dsae.train import Checkpoints, _fit, _joint, _loop, _stages, _world, among_ranks, fit_joint, fit_rows
+from dsae.train import Checkpoints, _fit, _joint, _loop, _stages, _train_step, _world, among_ranks, fit_joint, fit_rows
 
 N_ROWS, BATCH = 91, 30  # one row is left for the last batch of an epoch: then there is none for the second rank
 STOP = 9  # the step after which an interrupted run ends
@@ -94,7 +94,7 @@ class Seen:
         self.steps = []
 
     def __enter__(self):
-        self._step = _loop._train_step
+        self._step = _loop.train_step
 
         def step(run, learner, given):
             found = self._step(run, learner, given)
@@ -102,11 +102,11 @@ class Seen:
             self.steps.append([array.copy() for layer in layers for array in _edges(layer.topology)])
             return found
 
-        _loop._train_step = step
+        _loop.train_step = step
         return self
 
     def __exit__(self, *error):
-        _loop._train_step = self._step
+        _loop.train_step = self._step
 
 
 def _edges(topology):
@@ -206,18 +206,18 @@ def goes_on(rank, folder):
 
 def stops(rank, folder):
     """Rank 1 is asked to stop after some steps: both do, after the same one."""
-    step = _loop._of_all
+    step = _train_step._of_all
 
     def asking(run, learner, stepper, given):
         run.interrupt.asked = rank == 1 and learner.step == STOP
         return step(run, learner, stepper, given)
 
-    _loop._of_all = asking
+    _train_step._of_all = asking
     try:
         with Double():
             return train({"shrink": "granet"}, Checkpoints(Path(folder) / "run", 1e9))
     finally:
-        _loop._of_all = step
+        _train_step._of_all = step
 
 
 def other_settings(rank, folder):
@@ -257,18 +257,18 @@ def too_few_rows(rank, folder):
 def fails(rank, folder):
     """One rank cannot read its rows any more."""
     with among_ranks(True, {}):
-        step = _loop._of_all
+        step = _train_step._of_all
 
         def failing(run, learner, stepper, given):
             if rank == 1 and learner.step == STOP:
                 raise OSError("part 7 is gone")
             return step(run, learner, stepper, given)
 
-        _loop._of_all = failing
+        _train_step._of_all = failing
         try:
             train({})
         finally:
-            _loop._of_all = step
+            _train_step._of_all = step
 
 
 def hangs(rank, folder):
@@ -280,14 +280,14 @@ def hangs(rank, folder):
 
 def dies(rank, folder):
     """Without a word; the last case of its processes."""
-    step = _loop._of_all
+    step = _train_step._of_all
 
     def dying(run, learner, stepper, given):
         if rank == 1 and learner.step == STOP:
             os._exit(9)
         return step(run, learner, stepper, given)
 
-    _loop._of_all = dying
+    _train_step._of_all = dying
     return train({})
 
 

@@ -14,7 +14,7 @@ from dsae import ops
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.nn import Autoencoder, target_nnz
 from dsae.ops import Code
-from dsae.train import Checkpoints, SparseAdam, _loop, joint
+from dsae.train import Checkpoints, SparseAdam, _train_step, joint
 from dsae.train._step import AutogradStep
 
 N_ROWS, WIDTH, LATENTS, K = 64, 24, 96, 5
@@ -172,7 +172,7 @@ def test_torch_func_differentiates_all_of_it(monkeypatch, rng):
 @each(k=[4, 40])
 def test_no_other_step_takes_a_code_whose_zeros_are_left_out(monkeypatch, k):
     """The stage that shrinks has no penalty on the code, so that the step by panels would take it."""
-    chosen, choose = set(), _loop.step_for
+    chosen, choose = set(), _train_step.step_for
 
     def step_for(run, learner):
         step = choose(run, learner)
@@ -180,7 +180,7 @@ def test_no_other_step_takes_a_code_whose_zeros_are_left_out(monkeypatch, k):
             chosen.add(type(step))
         return step
 
-    monkeypatch.setattr(_loop, "step_for", step_for)
+    monkeypatch.setattr(_train_step, "step_for", step_for)
     settings = {"n_components": 80, "hidden_layer_sizes": (), "code_activation": "topk", "density": 0.3}
     train(k=k, schedule="stagewise", **settings)
     assert (chosen == {AutogradStep}) == (k == 4)

@@ -14,7 +14,7 @@ from dsae import DeepSparseAutoencoder, ops
 from dsae.config import TrainConfig
 from dsae.data import ArraySource, Batch, open_rows
 from dsae.ops import SparseRows
-from dsae.train import Checkpoints, _loop
+from dsae.train import Checkpoints, _loop, _train_step
 from dsae.train._corrupt import Corruption
 from dsae.train._step import AutogradStep
 
@@ -141,7 +141,7 @@ def test_noise_is_in_units_of_the_datas_spread(scale):
 
     X = (data(400) + 1) * np.geomspace(0.1, 100, 14)[RNG.permutation(14)].astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_loop, "step_for", Looking)
+        patch.setattr(_train_step, "step_for", Looking)
         train(rows=X, noise=0.5, scale=scale, max_iter=2)
     found, deviation = np.concatenate(seen_by).std(0), X.std(0)
     np.testing.assert_allclose(found, 0.5 * (deviation if scale else np.sqrt((deviation**2).mean())), rtol=0.15)
@@ -215,7 +215,7 @@ def test_validation_rows_are_whole(monkeypatch, kind):
             taken[True].append(given.target is None)
             return super().gradients(given)
 
-    monkeypatch.setattr(_loop, "step_for", Looking)
+    monkeypatch.setattr(_train_step, "step_for", Looking)
     monkeypatch.setattr(
         _loop, "objective_of", lambda r, s, e, g: taken[False].append(g.target is None) or objective_of(r, s, e, g)
     )

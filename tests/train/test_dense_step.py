@@ -8,8 +8,7 @@ from tests.train.runs import Killed, StoppedError, parameters_of, same, train, u
 
 from dsae import kernels, ops
 from dsae.config import LOSSES
-from dsae.train import Checkpoints
-from dsae.train import _loop as loop
+from dsae.train import Checkpoints, _train_step
 from dsae.train._choose import dense_above
 from dsae.train._dense import DenseStep, covers
 from dsae.train._step import AutogradStep
@@ -20,7 +19,7 @@ N_FEATURES = 20
 
 def trained(step_for, monkeypatch, **settings):
     """A model after 27 steps that are computed as ``step_for`` says, and its history."""
-    monkeypatch.setattr(loop, "step_for", step_for)
+    monkeypatch.setattr(_train_step, "step_for", step_for)
     X = np.random.default_rng(0).random((210, N_FEATURES)).astype(np.float32)
     how = {"n_components": 4, "hidden_layer_sizes": (12,), "density": 0.4, "max_iter": 3, "batch_size": 25}
     return train(rows=X, **(how | settings))
@@ -114,7 +113,7 @@ def test_what_is_not_covered_is_left_to_autograd(monkeypatch, settings):
 
 def test_a_nearly_dense_network_has_dense_steps_and_a_sparse_one_has_not(monkeypatch):
     """As the table says for large ones; by the instruction set and the cache that a checkpoint has kept."""
-    chosen, choose = [], loop.step_for
+    chosen, choose = [], _train_step.step_for
     monkeypatch.setattr("dsae.train._choose._SIZES", (0, 0))
 
     def step_for(run, learner):

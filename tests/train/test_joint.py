@@ -10,7 +10,7 @@ from tests.train.runs import Killed, StoppedError
 from dsae.config import AutoencoderConfig, JointConfig, TrainConfig
 from dsae.data import JointSource
 from dsae.nn import Joint
-from dsae.train import _loop, fit_joint, learn_joint
+from dsae.train import _train_step, fit_joint, learn_joint
 from dsae.train._joint_batch import JointCorruption
 from dsae.train._joint_step import JointStep, TowerPart
 from dsae.train._step import AutogradStep
@@ -110,7 +110,7 @@ class Checked(AutogradStep):
 def test_native_steps_have_the_gradients_of_autograd(
     monkeypatch, code, k, rate, loss, sparse, missing, shrink, penalty, dropout, batch_size, noise
 ):
-    monkeypatch.setattr(_loop, "joint_step_for", Checked)
+    monkeypatch.setattr(_train_step, "joint_step_for", Checked)
     Checked.steps = Checked.native = 0
     source = rows(sparse, missing)
     density = {"density": 1.0} if shrink == "none" else {}

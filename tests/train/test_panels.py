@@ -11,7 +11,7 @@ from dsae import kernels
 from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig
 from dsae.nn import Autoencoder
 from dsae.ops import _lines
-from dsae.train import _loop
+from dsae.train import _train_step
 from dsae.train._dense import DenseStep
 from dsae.train._panels import PanelStep
 from dsae.train._step import AutogradStep
@@ -71,7 +71,7 @@ OUTPUTS = [
 def test_twenty_five_steps_have_the_gradients_of_autograd(
     monkeypatch, code, k, rate, loss, output, activation, shrink, penalty, batch_size, scale, block_size
 ):
-    monkeypatch.setattr(_loop, "step_for", Checked)
+    monkeypatch.setattr(_train_step, "step_for", Checked)
     Checked.steps = 0
     how = {"code_activation": code, "k": k, "target_rate": rate, "loss": loss, "output_activation": output, **penalty}
     how |= {"activation": activation, "shrink": shrink, "batch_size": batch_size, "scale": scale}
@@ -83,13 +83,13 @@ def test_twenty_five_steps_have_the_gradients_of_autograd(
 
 @each({"block_size, kind": [(1, DenseStep), (8, PanelStep)]})
 def test_blocks_take_the_native_step_where_single_weights_take_matrices(monkeypatch, block_size, kind):
-    chosen, step_for = [], _loop.step_for
+    chosen, step_for = [], _train_step.step_for
 
     def seen(run, learner):
         chosen.append(step_for(run, learner))
         return chosen[-1]
 
-    monkeypatch.setattr(_loop, "step_for", seen)
+    monkeypatch.setattr(_train_step, "step_for", seen)
     monkeypatch.setattr("dsae.train._choose._SIZES", (0, 0))  # as a large network
     train(density=0.7, shrink="random", block_size=block_size, max_iter=1)
     assert [type(step) for step in chosen] == [kind]
@@ -121,7 +121,7 @@ class Rounded(AutogradStep):
 def test_steps_on_lines_of_16_bits_have_nearly_the_gradients_of_autograd(monkeypatch):
     monkeypatch.setattr(_lines, "_SMALLEST", 1)
     monkeypatch.setattr(_lines, "_PAYS", {kernels.isa(): (0, 0, 0)})
-    monkeypatch.setattr(_loop, "step_for", Rounded)
+    monkeypatch.setattr(_train_step, "step_for", Rounded)
     Rounded.steps = 0
     train(rows=data(400), max_iter=5, batch_size=80, shrink="random")
     assert Rounded.steps == 25

@@ -10,7 +10,7 @@ from tests.train.runs import Killed, StoppedError, parameters_of, same, train, u
 
 from dsae.config import LOSSES
 from dsae.ops import _loss
-from dsae.train import Checkpoints, _choose, _loop
+from dsae.train import Checkpoints, _choose, _train_step
 from dsae.train._panels import PanelStep
 from dsae.train._sparse import SparseStep, covers
 from dsae.train._step import AutogradStep
@@ -67,7 +67,7 @@ CODES = [
 def test_fifty_steps_have_the_gradients_of_autograd(
     monkeypatch, code, k, rate, loss, output, hidden, activation, density, shrink, l1_and_l2, scale, block_size, by_gram
 ):
-    monkeypatch.setattr(_loop, "sparse_step_for", Compared)
+    monkeypatch.setattr(_train_step, "sparse_step_for", Compared)
     monkeypatch.setattr(_loss, "pays", lambda topology, target: by_gram)
     Compared.n_steps = 0
     (l1, l2), shrink = l1_and_l2, "none" if density == 1 else "random" if shrink == "none" else shrink
@@ -103,7 +103,7 @@ class Moved(SparseStep):
 def test_equal_gradients_move_weights_and_edges_alike(monkeypatch, shrink, l1, block_size):
     found = []
     for step in (Moved, AutogradStep):
-        monkeypatch.setattr(_loop, "sparse_step_for", step)
+        monkeypatch.setattr(_train_step, "sparse_step_for", step)
         how = {"shrink": shrink, "l1": 0.0 if block_size > 1 else l1, "block_size": block_size}
         found.append(train(rows=X, max_iter=8, batch_size=30, **how)[0])
     for one, other in zip(*(model.layers.values() for model in found), strict=True):
@@ -125,13 +125,13 @@ def test_equal_gradients_move_weights_and_edges_alike(monkeypatch, shrink, l1, b
     }
 )
 def test_what_is_not_covered_is_left_to_autograd(monkeypatch, settings, kind):
-    chosen, step_for = [], _loop.sparse_step_for
+    chosen, step_for = [], _train_step.sparse_step_for
 
     def seen(run, learner):
         chosen.append(step_for(run, learner))
         return chosen[-1]
 
-    monkeypatch.setattr(_loop, "sparse_step_for", seen)
+    monkeypatch.setattr(_train_step, "sparse_step_for", seen)
     monkeypatch.setattr(_choose, "_SIZES", (0, 0))  # as a large network
     train(rows=X, max_iter=1, batch_size=30, **({"shrink": "random", "density": 0.1} | settings))
     assert type(chosen[0]) is kind

@@ -9,7 +9,7 @@ from tests.covering import covering
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource
 from dsae.nn import target_nnz
-from dsae.train import _loop, fit, joint, start_model
+from dsae.train import _train_step, fit, joint, start_model
 from dsae.train._dense import DenseStep
 from dsae.train._panels import PanelStep
 from dsae.train._sparse import SparseStep
@@ -27,8 +27,8 @@ def rows(sparse):
 
 def trained(monkeypatch, step, dtype, sparse, config, train):
     """The model after 50 steps by ``step``."""
-    monkeypatch.setattr(_loop, "step_for", lambda run, learner: step(run, learner))
-    monkeypatch.setattr(_loop, "sparse_step_for", lambda run, learner: step(run, learner))
+    monkeypatch.setattr(_train_step, "step_for", lambda run, learner: step(run, learner))
+    monkeypatch.setattr(_train_step, "sparse_step_for", lambda run, learner: step(run, learner))
     X = rows(sparse)
     moments = np.asarray(X.mean(0)).ravel().astype(np.float32), np.full(N_FEATURES, 0.5, np.float32)
     model = start_model(config, train, torch.Generator().manual_seed(0), moments).to(dtype)

@@ -16,7 +16,7 @@ from dsae import ops
 from dsae.config import AutoencoderConfig
 from dsae.data import ArraySource
 from dsae.nn import Autoencoder
-from dsae.train import _loop
+from dsae.train import _train_step
 from dsae.train._dense import DenseStep
 from dsae.train._panels import PanelStep
 from dsae.train._sparse import SparseStep
@@ -144,7 +144,7 @@ def test_steps_on_matrices_have_the_gradients_of_autograd(monkeypatch, loss, out
 
 
 def checked(monkeypatch, kind, loss, output, target, known, weight, batch_size, **how):
-    monkeypatch.setattr(_loop, "step_for", Checked)
+    monkeypatch.setattr(_train_step, "step_for", Checked)
     monkeypatch.setattr(Checked, "kind", kind)
     monkeypatch.setattr(Checked, "steps", 0)
     monkeypatch.setattr(Beside, "more", beside(N_ROWS, target, known, weight))
@@ -193,7 +193,7 @@ def test_a_batch_in_which_nothing_counts_moves_nothing():
 @each(kind=[PanelStep, DenseStep, AutogradStep])
 def test_an_epochs_loss_is_the_mean_by_weights(monkeypatch, kind):
     """Over batches of different worth, as if there were one, where nothing is learned."""
-    monkeypatch.setattr(_loop, "step_for", kind)
+    monkeypatch.setattr(_train_step, "step_for", kind)
     weight = RNG.integers(0, 5, N_ROWS).astype(np.float32)
     monkeypatch.setattr(Beside, "more", {"weight": weight})
     how = {"shrink": "random", "max_iter": 1, "learning_rate_init": 1e-12}
@@ -226,7 +226,7 @@ def test_steps_on_sparse_rows_have_the_gradients_of_autograd(
 ):
     monkeypatch.setattr(ops._rows, "DENSE_ABOVE", 2)
     monkeypatch.setattr("dsae.ops._loss.pays", lambda topology, aim: by_gram and aim.weight is None)
-    monkeypatch.setattr(_loop, "sparse_step_for", Checked)
+    monkeypatch.setattr(_train_step, "sparse_step_for", Checked)
     monkeypatch.setattr(Checked, "kind", SparseStep)
     monkeypatch.setattr(Checked, "steps", 0)
     rows, other = (sp.random(N_ROWS, WIDTH, 0.3, "csr", np.float32, seed) for seed in (0, 1))

@@ -14,7 +14,7 @@ import torch
 from tests.train import kills, ranks
 
 from dsae import DeepSparseAutoencoder, cli, ops
-from dsae.train import _loop
+from dsae.train import _loop, _train_step
 from dsae.train._world import Outcome, _live, _roll
 
 OTHERS = ["joint", "ends", "estimator", "stream", "command", "traffic", "stops"]
@@ -80,7 +80,7 @@ class Halves:
 @contextlib.contextmanager
 def adding_halves():
     """One process whose gradient is the sum of those of both shares of a batch, as ranks sum theirs."""
-    batches, whole = _loop.batches_of, _loop._of_all
+    batches, whole = _loop.batches_of, _train_step._of_all
     part = _loop.Run.__dict__["corruption"].func
 
     class Both:
@@ -109,11 +109,11 @@ def adding_halves():
         return Outcome(sums[0] / sums[2], sums[1] / sums[2], int(sums[3]), sums[2], {}, False)
 
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(_loop, "_of_all", of_both)
+        patches.setattr(_train_step, "_of_all", of_both)
         patches.setattr(_loop.Run, "corruption", property(lambda run: Both(part(run))))
         yield
     assert _loop.batches_of is batches
-    assert _loop._of_all is whole
+    assert _train_step._of_all is whole
 
 
 @pytest.mark.parametrize("name", ranks.FLOAT)

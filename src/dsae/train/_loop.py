@@ -1,4 +1,4 @@
-"""fit -> run_stage -> run_epoch -> train_step, each one level down."""
+"""fit -> run_stage -> run_epoch, each one level down; `train_step` follows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from dsae import ops
 from dsae.config import TrainConfig
 from dsae.data import IteratorSource, Source
 from dsae.nn import Autoencoder, JointGiven, SparseLinear, as_arrays, as_tensors
-from dsae.shrink import Clock, DropZeros, swap_parameter
+from dsae.shrink import DropZeros
 from dsae.store import Model
 from dsae.train._activity import Activity
 from dsae.train._checkpoint import Checkpoints, restoring
-from dsae.train._choose import joint_step_for, sparse_step_for, step_for
 from dsae.train._device import plain_torch
 from dsae.train._events import Events
 from dsae.train._interrupt import Interrupt
@@ -35,11 +34,8 @@ from dsae.train._run import Run, seconds_of
 from dsae.train._sensitivity import Sensitivity
 from dsae.train._shares import agree_on_epoch, any_rank, batches_of, portions
 from dsae.train._stages import Stage, dead_after
-from dsae.train._step import AutogradStep, Step
-from dsae.train._world import Outcome, World
+from dsae.train._train_step import learning_rate, train_step
 
-_WARM_UP = 0.05  # of the steps of a stage
-_OPEN_WARM_UP = 100  # steps
 _LOOKED_AT = 512  # rows that tell how sparse all are
 REMEDY = "Save what `dsae.load` reads of the folder over it: Adam then starts over."
 
@@ -263,12 +259,12 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
         given = run.corruption.part(batch, len(run.history))
         given = portions(given) if isinstance(given, JointGiven) else given
         learner.step += 1
-        found = _train_step(run, learner, given)
+        found = train_step(run, learner, given)
         sums.add(found.loss, found.objective, found.n_rows, found.worth)
         sums.add_parts(found.parts)
         sums.seconds = time.perf_counter() - begun
         run.progress.step()
-        run.after_step(learner, found.loss, _rate(run.config.learning_rate_init, _clock(run, learner)))
+        run.after_step(learner, found.loss, learning_rate(run, learner))
         run.stopping = found.stop if ops.ranks().size > 1 else run.interrupt.asked  # all ranks at the same step
         run.due = found.due
         run.keep(learner)
@@ -281,74 +277,11 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
         "loss": sums.mean_loss,
         "density": run.model.density,
         "densities": {name: layer.density for name, layer in run.model.layers.items()},
-        "learning_rate": _rate(run.config.learning_rate_init, _clock(run, learner)),
+        "learning_rate": learning_rate(run, learner),
         "seconds": time.perf_counter() - run.started,
         "samples_per_second": sums.n_rows / sums.seconds,
         **run.measured(learner, sums.mean_loss),
     }
-
-
-def _clock(run: Run, learner: Learner) -> Clock:
-    return Clock(learner.step, learner.n_steps, run.steps_per_epoch)
-
-
-def _train_step(run: Run, learner: Learner, given: ops.Given | JointGiven) -> Outcome:
-    clock, stage, layers, optimizer = _clock(run, learner), learner.stage, learner.layers, learner.optimizer
-    optimizer.set_rate(_rate(run.config.learning_rate_init, clock))
-    stepper, observing = _stepper(run, learner, given), [shrinker.observes for shrinker in stage.shrinkers]
-    found = _of_all(run, learner, stepper, given)
-    if not math.isfinite(found.objective):
-        raise FloatingPointError(
-            f"[fit] The loss became {found.objective} at step {clock.step} of stage '{stage.name}', "
-            f"epoch {len(run.history) + 1}. Lower learning_rate_init (now {run.config.learning_rate_init:g}), "
-            "set scale=True if features differ in scale, or lower l2 and contractive."
-        )
-    stepper.update()
-    if any(shrinker.due(clock) for shrinker in stage.shrinkers):
-        stepper.settle()
-    for shrinker in stage.shrinkers:
-        for name, rewiring in shrinker.rewire(layers, clock).items():
-            learner.stepper = None
-            swap_parameter(optimizer, layers[name], rewiring)
-            for other in stage.shrinkers:
-                other.moved(name, rewiring)
-    if learner.stepper is None:
-        run.model.switch_unconnected()
-    if observing != [shrinker.observes for shrinker in stage.shrinkers]:  # another step may now be the faster one
-        learner.settle()
-        learner.stepper = None
-    return found
-
-
-def _of_all(run: Run, learner: Learner, stepper: Step, given: Any) -> Outcome:
-    """The gradients of the batch, of which every rank has computed its share."""
-    world, stop = ops.ranks(), run.interrupt.asked
-    loss, objective = stepper.gradients(given)
-    if isinstance(world, World):
-        due = run.checkpoints is not None and world.rank == 0 and run.checkpoints.due()
-        how = (loss, objective), run.part_losses, stop or run.interrupt.asked, due
-        return world.step(stepper.held, learner.optimizer, given, *how)
-    parts = {name: (found, float(given.parts[name].n_rows)) for name, found in run.part_losses.items()}
-    return Outcome(loss, objective, given.n_rows, given.rows_worth, parts, run.interrupt.asked)
-
-
-def _stepper(run: Run, learner: Learner, given: Any) -> Step:
-    """The learner's for batches of this kind, but autograd where a layer's input and output gradient are to be kept."""
-    kind = given.kind
-    if any(layer.tape.recording for layer in learner.layers.values()):
-        learner.settle()
-        learner.stepper = None
-        return AutogradStep(run, learner)
-    if learner.stepper is None or learner.taken is not kind:  # by the batch alone: a restart chooses the same
-        learner.settle()
-        chosen = {ops.SparseRows: sparse_step_for, JointGiven: joint_step_for}.get(kind, step_for)
-        learner.stepper = chosen(run, learner)
-        learner.taken = kind
-    if not learner.stepper.takes(given):
-        learner.settle()
-        learner.stepper = None
-        return AutogradStep(run, learner)
-    return learner.stepper
 
 
 def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> list[nn.Parameter]:
@@ -366,17 +299,6 @@ def _trainable(model: Autoencoder, stage: Stage, extra: SparseLinear | None) -> 
 
 def _learning(layers: dict[str, SparseLinear], extra: SparseLinear | None) -> dict[str, SparseLinear]:
     return layers if extra is None else {**layers, "temporary decoder": extra}
-
-
-def _rate(initial: float, clock: Clock) -> float:
-    """Linear warm-up, then a cosine down to zero, or constant if the length of training is unknown.
-
-    Layers that start sparse would not survive large first steps.
-    """
-    if not clock.n_steps:
-        return initial * min(1.0, clock.step / _OPEN_WARM_UP)
-    warm = min(1.0, clock.step / (_WARM_UP * clock.n_steps))
-    return 0.5 * initial * warm * (1 + math.cos(math.pi * (clock.step - 1) / clock.n_steps))
 
 
 @torch.no_grad()
