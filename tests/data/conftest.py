@@ -51,4 +51,4 @@ def files(write, tmp_path_factory):
 def small_pieces(monkeypatch):
     """Many parts, chunks and fillings of the buffer, as in large data."""
     monkeypatch.setattr("dsae.data._reader._BYTES_AT_ONCE", 1 << 14)
-    monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 1 << 16)
+    monkeypatch.setattr("dsae.data._shuffle._POOL_BYTES", 1 << 16)

@@ -10,10 +10,10 @@ import resource, sys
 import numpy as np
 from dsae import DeepSparseAutoencoder, load
 from dsae.cli import run
-from dsae.data import _statistics, _writers, _stream, open_rows, writing
+from dsae.data import _shuffle, _statistics, _writers, open_rows, writing
 
 kind, folder = sys.argv[1:]
-_stream._POOL_BYTES = _stream._OPEN_BYTES = _writers._GROUP_BYTES = 1 << 21
+_shuffle._POOL_BYTES = _shuffle._OPEN_BYTES = _writers._GROUP_BYTES = 1 << 21
 _statistics._SAMPLE_BYTES = 1 << 20
 WIDTH, PIECE = 512, 500
 

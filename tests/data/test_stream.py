@@ -49,20 +49,20 @@ def test_batches_are_a_function_of_their_arguments(files, rows, kind):
 @each(kind=["npy", "csv", "folder"])
 def test_shuffling_mixes_near_and_far(files, kind, monkeypatch):
     """In the first batches there are rows of all thirds of the file, and neighbours do not stay together."""
-    monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 1 << 17)
+    monkeypatch.setattr("dsae.data._shuffle._POOL_BYTES", 1 << 17)
     numbers = all_rows(open_rows(files[kind]).batches(64, seed=0))[:, 0]
     assert np.bincount(numbers[:600].astype(int) * 3 // (N_ROWS + 1), minlength=3).min() > 15
     assert np.mean(np.abs(np.diff(numbers)) == 1) < 0.02
 
 
 def test_rows_that_fit_in_the_buffer_are_shuffled_wholly(files, monkeypatch):
-    monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 4 * N_ROWS * len(NAMES))
+    monkeypatch.setattr("dsae.data._shuffle._POOL_BYTES", 4 * N_ROWS * len(NAMES))
     numbers = all_rows(open_rows(files["npy"]).batches(64, seed=0))[:, 0]
     assert abs(np.corrcoef(numbers, np.arange(N_ROWS))[0, 1]) < 0.06
 
 
 def test_the_buffer_begins_small_and_grows(files):
-    sizes = [len(rows) for rows in open_rows(files["npy"])._shuffled(np.random.default_rng(0), 1)]
+    sizes = [len(rows) for rows in open_rows(files["npy"]).pieces(1, seed=0)]
     assert max(sizes) > 4 * sizes[0]
 
 

@@ -93,7 +93,7 @@ def test_sparse_rows_go_on_too(tmp_path):
 
 
 def test_a_stream_goes_on_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 1 << 11)
+    monkeypatch.setattr("dsae.data._shuffle._POOL_BYTES", 1 << 11)
     write_rows(tmp_path / "x.parquet", data())
     rows = open_rows(tmp_path / "x.parquet")
     assert len(list(rows.batches(20, 0))) == 5

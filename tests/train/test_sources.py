@@ -92,7 +92,7 @@ def test_cross_entropy_asks_the_stream_for_its_limits(path):
 
 
 def test_a_file_that_changes_ends_the_training(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("dsae.data._stream._POOL_BYTES", 1 << 12)
+    monkeypatch.setattr("dsae.data._shuffle._POOL_BYTES", 1 << 12)
     np.save(tmp_path / "x.npy", rows)
     from dsae.train._progress import ProgressLine
 

@@ -16,19 +16,9 @@ from dsae.data._arrays import gene_names, named
 from dsae.data._batch import Rows
 from dsae.data._errors import DamagedError, library
 from dsae.data._hdf5 import Node, as_text, column, length, opened
-from dsae.data._reader import (
-    SPANS_AT_ONCE,
-    MemoryReader,
-    Reader,
-    ReadOptions,
-    SpanReader,
-    check_known,
-    check_real,
-    check_shape,
-    rows_at_once,
-    shape_fields,
-)
+from dsae.data._reader import SPANS_AT_ONCE, MemoryReader, Reader, ReadOptions, SpanReader, check_known, rows_at_once
 from dsae.data._selected import selected
+from dsae.data._shape import check_real, check_shape, shape_fields
 
 
 class MatrixReader(SpanReader):

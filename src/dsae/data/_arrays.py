@@ -12,16 +12,8 @@ import scipy.sparse as sp
 
 from dsae.data._batch import Rows
 from dsae.data._errors import DamagedError, from_library, library
-from dsae.data._reader import (
-    SPANS_AT_ONCE,
-    MemoryReader,
-    Reader,
-    ReadOptions,
-    SpanReader,
-    check_real,
-    check_shape,
-    shape_fields,
-)
+from dsae.data._reader import SPANS_AT_ONCE, MemoryReader, Reader, ReadOptions, SpanReader
+from dsae.data._shape import check_real, check_shape, shape_fields
 from dsae.data._text import opened_text
 
 _MOST_INFLATION = 1100  # deflate makes at most 1032 bytes of one

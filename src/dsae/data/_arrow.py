@@ -13,7 +13,8 @@ import numpy as np
 from dsae.data._columns import PANDAS_INDEX, Choice, choose
 from dsae.data._errors import DamagedError, from_library, library
 from dsae.data._place import Place, Remote
-from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_once
+from dsae.data._reader import Chunk, Reader, ReadOptions, rows_at_once
+from dsae.data._shape import check_shape
 
 _STREAM = b"\xff\xff\xff\xff"  # the first bytes of Arrow's stream format; its file format starts with ARROW1
 _MOST_ROWS_PER_BYTE = 1 << 17  # run lengths pack a page of equal values into a few bytes

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dsae.data._reader import ReadOptions, check_known, check_shape
+from dsae.data._reader import ReadOptions, check_known
+from dsae.data._shape import check_shape
 
 # How numbers written for people look: 1,000 or 5% or $ 3.50 or \u22121.
 _NUMBER_LIKE = re.compile(r"[\s$€£+\u2212-]*\d[\d.,' _]*(e[+-]?\d+)?\s*[%$€£]?", re.IGNORECASE)

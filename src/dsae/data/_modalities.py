@@ -14,7 +14,8 @@ from dsae.data._errors import DamagedError, library
 from dsae.data._folder import FolderReader
 from dsae.data._modality_columns import Modality, modalities_of
 from dsae.data._place import Place
-from dsae.data._reader import Chunk, Reader, ReadOptions, check_known, check_shape, rows_at_once
+from dsae.data._reader import Chunk, Reader, ReadOptions, check_known, rows_at_once
+from dsae.data._shape import check_shape
 from dsae.data._share import Gather, StreamShare
 from dsae.data._stream import StreamSource
 

@@ -16,7 +16,8 @@ import numpy as np
 from dsae.data._arrow import chosen, chunk_of, width_of
 from dsae.data._batch import Field, Rows
 from dsae.data._check import plain_rows
-from dsae.data._reader import Chunk, ReadOptions, SpanReader, check_shape, flattened
+from dsae.data._reader import Chunk, ReadOptions, SpanReader
+from dsae.data._shape import check_shape, flattened
 from dsae.data._source import ArraySource
 from dsae.data._stream import StreamSource
 

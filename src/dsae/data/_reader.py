@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from dsae.data._batch import Rows
 from dsae.data._errors import ChangedError, explained
 from dsae.data._place import Place, Remote, place_of
+from dsae.data._shape import flattened
 
 _BYTES_AT_ONCE = 1 << 20  # of a chunk (docs/design/streams.md)
 SPANS_AT_ONCE = 8  # of a file in which a block costs little more than a span
@@ -316,39 +317,6 @@ def check_known(name: str, wanted: Sequence[str], names: Sequence[str]) -> None:
         if column not in known:
             shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
             raise ValueError(f"[read] {name} has no column {column!r}; it has {shown}.")
-
-
-def check_shape(name: str, shape: tuple[int, ...]) -> None:
-    """Raise unless ``shape`` is that of rows."""
-    if len(shape) < 2:
-        raise ValueError(
-            f"[read] {name} must be 2-D, [n_samples, n_features]; got {len(shape)}-D with shape {tuple(shape)}. Save "
-            "X.reshape(1, -1) for one sample."
-        )
-    if 0 in shape:
-        raise ValueError(f"[read] {name} holds no {'columns' if shape[0] else 'rows'}; got shape {tuple(shape)}.")
-
-
-def shape_fields(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """The field of rows flattened from ``[n, h, w]`` or ``[n, c, h, w]``."""
-    return {"image": tuple(shape[1:])} if len(shape) > 2 else {}
-
-
-def flattened(name: str, rows: Rows) -> tuple[Rows, dict[str, tuple[int, ...]]]:
-    """Rows as a table of real numbers (CSR if sparse), and the shape of the images they were."""
-    check_shape(name, rows.shape)
-    check_real(name, rows.dtype)
-    if sp.issparse(rows):
-        rows = sp.csr_matrix(rows)
-        rows.sum_duplicates()
-        return rows, {}
-    return rows.reshape(len(rows), -1), shape_fields(rows.shape)
-
-
-def check_real(name: str, dtype: np.dtype) -> None:
-    """Raise unless numbers of ``dtype`` are real ones."""
-    if dtype.kind not in "biuf":
-        raise ValueError(f"[read] {name} must hold real numbers; got dtype {dtype}.")
 
 
 def _stamp(path: Place) -> tuple[int, ...]:

@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from dsae.data._batch import Batch
-from dsae.data._statistics import n_bytes
-
-
-def bytes_of(batch: Batch) -> int:
-    """What the rows take in memory."""
-    return sum(map(n_bytes, batch.parts.values()))
-
-
-def half_of(pool: list[Batch], order: np.ndarray) -> Batch:
-    """The rows that come last in ``order``; the others stay, and no copies of both while these are waited for."""
-    rows, half = Batch.stack(pool), len(order) // 2
-    pool.clear()
-    pool.append(rows[order[:half]])
-    return rows[order[half:]]
 
 
 def batched(pieces: Iterator[Batch], batch_size: int) -> Iterator[Batch]:

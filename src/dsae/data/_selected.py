@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dsae.data._reader import Chunk, Reader, ReadOptions, check_known, check_shape
+from dsae.data._reader import Chunk, Reader, ReadOptions, check_known
+from dsae.data._shape import check_shape
 
 
 class SelectedReader(Reader):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
-from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,13 @@ from dsae.data._draws import draws
 from dsae.data._known import Known
 from dsae.data._prefetch import prefetched
 from dsae.data._reader import Chunk, Reader
-from dsae.data._regroup import batched, bytes_of, half_of
+from dsae.data._regroup import batched
 from dsae.data._share import Gather, StreamShare
+from dsae.data._shuffle import mixed, scattered
 from dsae.data._source import ArraySource, moments_of_target
 from dsae.data._statistics import Farthest, Statistics
 
 _SMALL = 1 << 28  # bytes: smaller data are better read once, into memory
-_POOL_BYTES = 1 << 24  # of the buffer in which rows are shuffled (docs/design/streams.md)
-_LEAST_BATCHES_IN_POOL = 4  # so that wide rows are mixed, too
-# Bounds on memory, whatever the number and size of files: parts read at once, their bytes, and rows of each. A reader
-# of Parquet holds a page of every column, by default of 1 MiB.
-_MOST_PARTS_OPEN, _OPEN_BYTES, _ROWS_HELD_OF_A_PART = 8, 1 << 26, 1 << 18
 _CHUNKS_AHEAD = 4  # read while the consumer works; any few do
 
 Keep = Callable[[np.ndarray], np.ndarray]
@@ -187,7 +182,11 @@ class StreamSource:
     def pieces(self, batch_size: int, seed: int | None) -> Iterator[Batch]:
         """The rows of an epoch in pieces of any size."""
         # An epoch of training has no use for ids, and text takes time to read.
-        return self._in_order(ids=True) if seed is None else self._shuffled(np.random.default_rng(seed), batch_size)
+        if seed is None:
+            return self._in_order(ids=True)
+        rng = np.random.default_rng(seed)
+        chunks = scattered(self.reader, rng, lambda part: self.reader.read(part, ids=False, missing=self.missing))
+        return mixed(self._kept(chunks), rng, batch_size, 4 * len(self) * self.n_features)
 
     @staticmethod
     def ahead(seed: int | None) -> int:
@@ -246,38 +245,6 @@ class StreamSource:
 
     def _in_order(self, ids: bool = False) -> Iterator[Batch]:
         return self._kept(self.reader.chunks(ids, self.missing))
-
-    def _shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
-        pool: list[Batch] = []
-        size = n_rows = 0
-        # small at first, because an epoch starts by waiting for it
-        full = _POOL_BYTES if 4 * len(self) * self.n_features <= _POOL_BYTES else _POOL_BYTES // 8
-        for batch in self._kept(self._scattered(rng)):
-            pool.append(batch)
-            size, n_rows = size + bytes_of(batch), n_rows + batch.n_rows
-            if size >= full and n_rows >= _LEAST_BATCHES_IN_POOL * batch_size:
-                yield half_of(pool, rng.permutation(n_rows))
-                size, n_rows = bytes_of(pool[0]), pool[0].n_rows
-                full = min(2 * full, _POOL_BYTES)
-        if pool:
-            yield Batch.stack(pool)[rng.permutation(n_rows)]
-
-    def _scattered(self, rng: np.random.Generator) -> Iterator[Chunk]:
-        """Chunks of all parts in random order, a few parts at a time."""
-        parts = iter(rng.permutation(self.reader.n_parts).tolist())
-        part_bytes = 4 * self.n_features * min(_ROWS_HELD_OF_A_PART, len(self.reader) // self.reader.n_parts + 1)
-        n_open = min(_MOST_PARTS_OPEN, max(1, _OPEN_BYTES // part_bytes))  # fewer where their row groups are large
-        opened = [self._opened(part) for part in islice(parts, n_open)]
-        while opened:
-            at = int(rng.integers(len(opened)))
-            chunk = next(opened[at], None)
-            if chunk is not None:
-                yield chunk
-            else:
-                opened[at : at + 1] = [self._opened(part) for part in islice(parts, 1)]
-
-    def _opened(self, part: int) -> Iterator[Chunk]:
-        return self.reader.read(part, ids=False, missing=self.missing)
 
     @cached_property
     def _statistics(self) -> Statistics:

@@ -24,7 +24,8 @@ from dsae.data._arrow import dense, kind_of, texts_of
 from dsae.data._columns import PANDAS_INDEX, choose
 from dsae.data._delimiter import BLANK, MISSING, Quotes, are_table, is_number, is_range, sniffed, split, split_blank
 from dsae.data._errors import DamagedError, LinesError, explained, from_library, library
-from dsae.data._reader import Chunk, Reader, ReadOptions, check_shape, rows_at_once
+from dsae.data._reader import Chunk, Reader, ReadOptions, rows_at_once
+from dsae.data._shape import check_shape
 
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BOM = b"\xef\xbb\xbf"
