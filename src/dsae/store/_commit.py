@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -15,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from dsae.store._text import dumps, parse_json, read_text
+
 T = TypeVar("T")
 _ATTEMPTS = 5  # to read: each failure means that another commit came in between
-_LONGEST_TEXT = 1 << 28  # bytes: a hostile config.json must not fill the memory
 _WORTH_A_THREAD = 1 << 20  # bytes, whose hash takes as long as starting a few threads
 # An unlisted file of this age was left by a killed writer, though its draft is there: a running one lists it sooner.
 _ABANDONED = 3600.0  # seconds
@@ -146,7 +146,7 @@ def commit(folder: str | Path, head: str, content: Mapping[str, Any], files: Ite
             # Their names must be on disk before the head that lists them.
             for parent in {path.parent for path in paths}:
                 _sync(parent)
-            _fill(draft, _dumps({**content, "commit": token, "files": listed}).encode())
+            _fill(draft, dumps({**content, "commit": token, "files": listed}).encode())
             _check_there(paths)  # a writer that slept for an hour
             os.replace(draft, target / head)
         except BaseException:
@@ -192,7 +192,7 @@ def check_writable(folder: str | Path) -> None:
 
 def write_beside(path: Path, content: str | Mapping[str, Any]) -> None:
     """Replace a file that no commit lists, by a text or by JSON."""
-    text = content if isinstance(content, str) else _dumps(content)
+    text = content if isinstance(content, str) else dumps(content)
     with _named(path.parent):
         draft = _draft_of(path.parent, secrets.token_hex(4))
         try:
@@ -210,42 +210,6 @@ def holds_only(folder: Path, head: str, kind: str) -> bool:
             return Committed(folder, head).content.get("format") == kind
         return False
     return folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.rglob("*") if not path.is_dir())
-
-
-def read_text(path: Path) -> str:
-    """The content of a text file.
-
-    Raises
-    ------
-    ValueError
-        If it is not UTF-8, or longer than any that is written here: a file may claim more than the disk holds.
-    """
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > _LONGEST_TEXT:
-                raise ValueError(f"{path} has {size} bytes of text; it is corrupt.")
-            return file.read(size).decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text; it is corrupt.") from None
-
-
-def parse_json(path: Path, text: str) -> Any:
-    """What ``text``, from the file ``path``, holds."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); it is truncated or corrupt.") from None
-
-
-def _dumps(content: Mapping[str, Any]) -> str:
-    """JSON for people: lists of objects have one object per line."""
-    lines = []
-    for key, value in content.items():
-        rows = isinstance(value, list) and value and all(isinstance(row, dict) for row in value)
-        text = "[\n    " + ",\n    ".join(map(json.dumps, value)) + "\n  ]" if rows else json.dumps(value, indent=2)
-        lines.append(f"  {json.dumps(key)}: " + (text if rows else text.replace("\n", "\n  ")))
-    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ from typing import Any
 
 from dsae.config import AutoencoderConfig, known_keys
 from dsae.features import Schema
-from dsae.store._commit import Committed, parse_json, read_text
+from dsae.store._commit import Committed
+from dsae.store._text import parse_json, read_text
 
 FORMAT, FORMAT_VERSION = "dsae", 2  # of docs/format.md; 1 had a file for each thing
 

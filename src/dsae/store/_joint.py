@@ -15,10 +15,11 @@ import numpy as np
 from dsae.config import JointConfig
 from dsae.sampling import Sampler, state_of
 from dsae.store._card import page
-from dsae.store._commit import Committed, commit, committed, holds_only, parse_json, read_text, write_beside
+from dsae.store._commit import Committed, commit, committed, holds_only, write_beside
 from dsae.store._header import FORMAT
 from dsae.store._model import SAMPLER, WEIGHTS, Model, check_finite, header_of, model_of, read_sampler
 from dsae.store._state import state_from_bytes, state_to_bytes, tensors_from_bytes, tensors_to_bytes
+from dsae.store._text import parse_json, read_text
 from dsae.store._weights import weights_to_bytes
 
 JOINT_HEAD, _FORMAT, _VERSION = "joint.json", "dsae joint", 1
