@@ -151,7 +151,7 @@ class Topology:
     @property
     def nnz(self) -> int:
         """Number of active edges."""
-        return self._split + (self.n_blocks - self.n_wide_blocks) * self.narrow
+        return self.n_wide_slots + (self.n_blocks - self.n_wide_blocks) * self.narrow
 
     @property
     def n_blocks(self) -> int:
@@ -174,7 +174,8 @@ class Topology:
         return int(self.indptr[-2]) if self.narrow else self.n_blocks
 
     @property
-    def _split(self) -> int:
+    def n_wide_slots(self) -> int:
+        """Number of slots of these blocks."""
         return self.n_wide_blocks * self.block_size
 
     @property
@@ -201,7 +202,7 @@ class Topology:
         """Views ``[n_blocks, width]`` of an array or tensor with a number per slot: of full blocks, of narrow ones."""
         if not self.narrow:
             return (values.reshape(-1, self.block_size),)
-        split = self._split
+        split = self.n_wide_slots
         return values[:split].reshape(-1, self.block_size), values[split:].reshape(-1, self.narrow)
 
     def block_scores(self, scores: np.ndarray) -> np.ndarray:
@@ -323,21 +324,7 @@ class Topology:
                 raise ValueError(f"[rewire] grown must have {name} {own}; got {given}.")
         keep = ~np.asarray(drop, dtype=bool)
         indptr, indices, source = kernels.rewire(self.indptr, self.indices, keep, grown.indptr, grown.indices)
-        new = self.like(indptr, indices)
-        return Rewiring(self, new, self._slots_of(new, source))
-
-    def _slots_of(self, new: Topology, source: np.ndarray) -> np.ndarray:
-        """For every slot of ``new`` the slot here, or -1, from its block's block."""
-        if self.block_size == 1:
-            return source
-        slots = np.empty(new.nnz, np.int32)
-        blocks = np.split(source, [new.n_wide_blocks])
-        origins = (0, 0), (self.n_wide_blocks, self._split)
-        for part, source, (block, slot) in zip(new.by_block(slots), blocks, origins, strict=False):
-            width = part.shape[1]
-            part[...] = ((source - block) * width + slot)[:, None] + np.arange(width)
-            part[source < 0] = -1
-        return slots
+        return Rewiring.of_blocks(self, self.like(indptr, indices), source)
 
 
 def _groups(n_out: int, block_size: int) -> int:
