@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dsae.config import known_keys, one_of
+from dsae.features._encoder import Encoder
 from dsae.features._items import ON_ERROR, BadItemError, Encoded, Notes, Problem, is_missing, items_of, name_of
-from dsae.features._json import read_kind, to_json
 
 _TOLD = 3  # of the items that cannot be read, in a warning
 LARGEST_ROW = 1 << 24
 """Values of a row, beyond which settings are refused: a text from elsewhere could else ask for all memory."""
 
 
-class ItemRows(TransformerMixin, BaseEstimator, ABC):
+class ItemRows(Encoder):
     """Base of the transformers of files, bytes or arrays; see `ImageRows`, `AudioRows` and `TextRows`."""
 
-    kind: ClassVar[str]
-    """What `dsae.features.from_json` calls it."""
+    _hole = "rows of NaN where nothing is"
     noun: ClassVar[str]
     """What messages call an item."""
     suffix: ClassVar[str]
@@ -135,16 +132,6 @@ class ItemRows(TransformerMixin, BaseEstimator, ABC):
         """
         return np.array([not is_missing(item) for item in items_of("present", X, self.noun)], bool)
 
-    @property
-    @abstractmethod
-    def field(self) -> tuple[int, ...]:
-        """Shape of the values of one row, in C order."""
-
-    @property
-    def n_features(self) -> int:
-        """Width of a row."""
-        return prod(self.field)
-
     @abstractmethod
     def to_bytes(self, value: Any) -> bytes:
         """One of the things that `inverse_transform` gives, as the content of a file that ends in `suffix`.
@@ -169,22 +156,6 @@ class ItemRows(TransformerMixin, BaseEstimator, ABC):
         """
         settings = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
         return {"kind": self.kind, "settings": settings}
-
-    def to_json(self) -> str:
-        """Settings and what was learned, as text for `dsae.features.from_json`."""
-        check_is_fitted(self)
-        return to_json(self)
-
-    @classmethod
-    def from_json(cls, text: str) -> Any:
-        """The reverse of `to_json`. Nothing in the text is run, and all of it is checked.
-
-        Raises
-        ------
-        ValueError
-            If the text is something else.
-        """
-        return read_kind(text, cls.kind)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Any:
@@ -263,24 +234,6 @@ class ItemRows(TransformerMixin, BaseEstimator, ABC):
         for row, value in zip(rows, values, strict=True):
             if value is not None:
                 row[:] = value
-        return rows
-
-    def _rows_to_invert(self, X: Any) -> np.ndarray:
-        """Rows that `inverse_transform` was given, float32, infinity refused."""
-        X = X.toarray() if hasattr(X, "toarray") else X
-        try:
-            rows = np.asarray(X, np.float32)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"[inverse_transform] X must hold numbers, as transform gives them; {error}.") from None
-        if rows.ndim != 2 or rows.shape[1] != self.n_features:
-            raise ValueError(
-                f"[inverse_transform] X must have {self.n_features} columns, as transform gives them; got shape "
-                f"{rows.shape}."
-            )
-        if np.isinf(rows).any():
-            raise ValueError(
-                "[inverse_transform] X must hold finite numbers, or rows of NaN where nothing is; it holds infinity."
-            )
         return rows
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from dsae.config import in_range, one_of, positive_int
 from dsae.features._coding import Coder, with_moments
 from dsae.features._describe import Choices, described
+from dsae.features._encoder import Encoder
 from dsae.features._filled import filled, holes
 from dsae.features._frames import as_given, as_table
-from dsae.features._json import read_kind, to_json
 from dsae.features._schema import MISSING, Column, Schema
 from dsae.features._values import plain
 
 
-class TableRows(TransformerMixin, BaseEstimator):
+class TableRows(Encoder):
     """Rows of numbers from a table of numbers, classes, dates and truth values, and the table back from such rows.
 
     Numbers, and dates as numbers of days, get mean 0 and variance 1 (`sklearn.preprocessing.StandardScaler`). A column
@@ -65,7 +64,8 @@ class TableRows(TransformerMixin, BaseEstimator):
     True
     """
 
-    kind: ClassVar[str] = "table"
+    kind = "table"
+    _hole = "NaN where a value is missing"
 
     def __init__(
         self,
@@ -224,20 +224,7 @@ class TableRows(TransformerMixin, BaseEstimator):
         import pyarrow as pa
 
         check_is_fitted(self)
-        try:
-            rows = np.array(X, np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"[inverse_transform] X must hold numbers, as transform gives them; {error}.") from None
-        if np.isinf(rows).any():
-            raise ValueError(
-                "[inverse_transform] X must hold finite numbers, or NaN where a value is missing; it holds infinity."
-            )
-        if rows.ndim != 2 or rows.shape[1] != self.schema_.n_features:
-            raise ValueError(
-                f"[inverse_transform] X must have {self.schema_.n_features} columns, as transform gives them; got "
-                f"shape {rows.shape}."
-            )
-        return pa.table(self._coder.columns(rows))
+        return pa.table(self._coder.columns(self._rows_to_invert(X, np.float64)))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the features: a column's own, or ``column=class``."""
@@ -262,35 +249,15 @@ class TableRows(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return (self.schema_.n_features,)
 
-    @property
-    def n_features(self) -> int:
-        """Width of a row."""
-        return self.field[0]
-
     def to_dict(self) -> dict[str, Any]:
         """What it has learned, as JSON can hold it."""
         check_is_fitted(self)
         return {"kind": "table", **self.schema_.to_dict()}
 
-    def to_json(self) -> str:
-        """What it has learned, as text for `from_json`."""
-        return to_json(self)
-
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> TableRows:
         """The reverse of `to_dict` without its kind, from an untrusted file."""
         return cls.of(Schema.from_dict(content))
-
-    @classmethod
-    def from_json(cls, text: str) -> TableRows:
-        """The reverse of `to_json`. Nothing in the text is run, and all of it is checked.
-
-        Raises
-        ------
-        ValueError
-            If the text is something else.
-        """
-        return read_kind(text, "table")
 
     @classmethod
     def of(cls, schema: Schema) -> TableRows:

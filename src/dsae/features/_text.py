@@ -162,8 +162,7 @@ class TextRows(ItemRows):
         if not sp.issparse(X):
             rows = self._rows_to_invert(X)
             return [None if np.isnan(row).any() else self._heaviest(np.arange(len(row)), row) for row in rows]
-        if X.shape[1] != self.n_features:
-            self._rows_to_invert(np.empty(X.shape))
+        self._check_width(X.shape)
         rows: Any = sp.csr_matrix(X)
         ends = rows.indptr
         return [
