@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from tests.data.formats import MAKERS
+from tests.data.makers import MAKERS
 
 FORMATS = {
     "npy": ".npy",

@@ -136,7 +136,7 @@ def test_an_index_that_pandas_wrote_and_read_again_is_one(tmp_path):
 
 
 def test_columns_are_chosen_in_anndata_too(tmp_path):
-    from tests.data.formats import ROWS, adata
+    from tests.data.makers import ROWS, adata
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from tests.covering import each
-from tests.data.formats import IDS, LABELS, N_COLUMNS, N_ROWS, NAMES, ROWS, adata
+from tests.data.makers import IDS, LABELS, N_COLUMNS, N_ROWS, NAMES, ROWS, adata
 from torch.utils.data import (
     BatchSampler,
     DataLoader,

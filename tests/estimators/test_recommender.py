@@ -1,41 +1,23 @@
 """Items are recommended to users by what they have, and a model folder does what the estimator did."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse as sp
 from tests.covering import each
+from tests.estimators.users import GROUPS, N_ITEMS, N_USERS, NAMES, SETTINGS, X, ratings, weights
 
 import dsae
 from dsae import DeepSparseAutoencoder, DSARecommender
-from dsae.data import ArraySource, interactions
+from dsae.data import ArraySource
 from dsae.estimators._users import without_a_fifth
 from dsae.linear import sparse_ridge
 from dsae.metrics import ndcg_at_k, ranking
 from dsae.runtime import Runtime
 
-N_USERS, N_ITEMS, GROUPS = 300, 40, 4
-
-
-def ratings(n_users=N_USERS, seed=0):
-    """Users like one group of items, and anything now and then."""
-    rng = np.random.default_rng(seed)
-    own = np.arange(N_ITEMS) % GROUPS == rng.integers(GROUPS, size=n_users)[:, None]
-    return sp.csr_matrix((rng.random((n_users, N_ITEMS)) < np.where(own, 0.5, 0.03)).astype(np.float32))
-
-
-X = ratings()
-NAMES = [f"film {j}" for j in range(N_ITEMS)]
-SETTINGS = {"n_neighbours": 8, "ridge": 5.0}
-
 
 @pytest.fixture(scope="module")
 def model():
     return DSARecommender(**SETTINGS).fit(X, items=NAMES)
-
-
-def weights(model):
-    return model.runtime_.layers["decoder.0"]
 
 
 def test_items_of_the_same_group_are_recommended(model):
@@ -79,101 +61,6 @@ def test_the_diagonal_is_empty_and_the_layer_has_its_inputs(model):
     assert np.diff(W.indptr).max() == 8
     assert model.nnz_ == W.nnz
     assert model.density_ == W.nnz / N_ITEMS**2
-
-
-def test_names_go_in_and_out(model):
-    named = model.recommend([["film 0", "film 4"], ["film 1"]], 2)
-    plain = model.recommend(rows_of([0, 4], [1]), 2, names=False)
-    assert named.items.tolist() == [[NAMES[j] for j in row] for row in plain.items]
-    assert set(named.items[0]) <= {f"film {j}" for j in range(0, N_ITEMS, GROUPS)}
-    similar = model.similar_items(["film 2"], 4)
-    assert {name.split()[1] for name in similar.items[0]} <= {str(j) for j in range(2, N_ITEMS, GROUPS)}
-    np.testing.assert_array_equal(similar.items[0], model.recommend([["film 2"]], 4).items[0])
-
-
-def rows_of(*users):
-    return np.stack([np.isin(np.arange(N_ITEMS), columns) for columns in users]).astype(np.float32)
-
-
-def test_items_whose_names_are_numbers_go_by_name():
-    ids = np.arange(N_ITEMS)[::-1] + 5
-    model = DSARecommender(**SETTINGS).fit(X, items=ids)
-    column = {item: j for j, item in enumerate(ids.tolist())}
-    wanted = model.recommend(rows_of([column[7], column[9]]), 3).items
-    for given in ([[7, 9]], [["7", "9"]], [np.array([7, 9])], [np.array(["7", "9"])], [pd.Series([7, 9])], ({7, 9},)):
-        np.testing.assert_array_equal(model.recommend(given, 3).items, wanted)
-    np.testing.assert_array_equal(model.similar_items([7], 3).items, model.recommend(rows_of([column[7]]), 3).items)
-    pairs = interactions([1, 1], [7, 9], items=model.feature_names_in_)
-    np.testing.assert_array_equal(pairs.X.toarray(), rows_of([column[7], column[9]]))
-    again = interactions([1, 1], [7.0, 9.0], items=model.feature_names_in_)
-    np.testing.assert_array_equal(again.X.toarray(), pairs.X.toarray())
-    with pytest.raises(ValueError, match="n must be at most 0"):
-        model.recommend([ids.tolist()], 1)  # all items, not strengths
-    with pytest.raises(ValueError, match=r"numbers that repeat.*np\.asarray"):
-        model.recommend(X[:2].toarray().tolist())
-
-
-def test_items_without_names_go_by_column_unless_lists_are_whole_rows():
-    model = DSARecommender(**SETTINGS).fit(X)
-    wanted = model.recommend(rows_of([3, 5], []), 3).items
-    np.testing.assert_array_equal(model.recommend([[3, 5], []], 3).items, wanted)
-    np.testing.assert_array_equal(model.recommend(rows_of([3, 5], []).tolist(), 3).items, wanted)
-    with pytest.raises(ValueError, match="got a list of 39 numbers that repeat"):
-        model.recommend([[0, 1, 1] * 13])
-    with pytest.raises(ValueError, match="columns from 0 to 39; got True"):
-        model.rows([[True]])
-
-
-def test_excluded_items_come_by_name_too(model):
-    gone = rows_of(list(range(20)))
-    np.testing.assert_array_equal(
-        model.recommend(X[:5], 3, exclude=[NAMES[:20]]).items, model.recommend(X[:5], 3, exclude=gone).items
-    )
-
-
-def test_a_user_with_few_items_left_gets_a_shorter_list_where_it_is_asked_for(model):
-    users = rows_of(range(N_ITEMS - 2), [0])
-    with pytest.raises(ValueError, match=r"at most 2, .* got 4\. 1 of 2 rows have fewer left, first row 0"):
-        model.recommend(users, 4)
-    items, scores = model.recommend(users, 4, fill=True, names=False)
-    assert sorted(items[0]) == [-1, -1, N_ITEMS - 2, N_ITEMS - 1]
-    assert np.isnan(scores[0]).tolist() == [False, False, True, True]
-    np.testing.assert_array_equal(items[1], model.recommend(users[1:], 4, names=False).items[0])
-    assert model.recommend(users, 4, fill=True).items[0, 2:].tolist() == ["", ""]
-    wide = model.recommend(users, N_ITEMS + 3, fill=True, names=False).items
-    assert wide.shape == (2, N_ITEMS + 3)
-    assert (wide[1] >= 0).sum() == N_ITEMS - 1
-
-
-BAD_PAIRS = {
-    "none": ((["ann", None], [1, 2]), "users must hold no missing ids; got None in pair 1"),
-    "nan": ((["ann", "bob"], [1.0, np.nan]), "items_of must hold no missing ids; got nan in pair 1"),
-    "na": ((["ann", "bob"], [1, pd.NA]), "items_of must hold no missing ids; got <NA> in pair 1"),
-    "mixed": (([1, "bob"], [1, 2]), "users must be all texts or all numbers; got int and str. Make them texts"),
-    "text": (("ann", [1]), "users must be an array or a list of ids; got str"),
-    "negative": (([1, 2], [1, 2], [1, -2]), "strengths must be finite and at least 0; got -2 in pair 1"),
-    "no strength": (([1, 2], [1, 2], [np.nan, 1]), "strengths must be finite and at least 0; got nan in pair 0"),
-    "strengths of text": (([1, 2], [1, 2], ["4", "x"]), "strengths must be numbers; got others"),
-}
-
-
-@each(case=BAD_PAIRS)
-def test_bad_pairs_say_what_was_expected(case):
-    given, message = BAD_PAIRS[case]
-    with pytest.raises((ValueError, TypeError)) as error:
-        interactions(*given)
-    assert f"[interactions] {message}" in str(error.value)
-    with pytest.raises(ValueError, match="items must be different"):
-        interactions([1], [1], items=[1, "1"])
-
-
-def test_a_frame_names_the_items():
-    frame = pd.DataFrame(X.toarray(), columns=NAMES)
-    model = DSARecommender(**SETTINGS).fit(frame)
-    assert list(model.feature_names_in_) == NAMES
-    assert model.recommend(frame[:2], 1).items[0, 0] in NAMES
-    with pytest.raises(ValueError, match="feature names should match"):
-        model.recommend(frame[NAMES[::-1]])
 
 
 def test_new_users_give_what_all_users_would_have_given():
@@ -314,22 +201,6 @@ def test_sparse_rows_pass_the_identity_by(model):
     np.testing.assert_allclose(model.runtime_.decode(X), model.runtime_.reconstruct(X), atol=1e-6)
 
 
-def test_pairs_become_rows():
-    found = interactions(["ann", "bob", "ann", "ann"], ["tea", "tea", "jam", "tea"])
-    assert (found.users.tolist(), found.items.tolist()) == (["ann", "bob"], ["jam", "tea"])
-    np.testing.assert_array_equal(found.X.toarray(), [[1, 1], [0, 1]])
-    rated = interactions([1, 1, 2], [7, 8, 7], [0.5, 0.25, 1.0])
-    np.testing.assert_array_equal(rated.X.toarray(), [[0.5, 0.25], [1, 0]])
-    again = interactions(["eve"], ["jam"], items=found.items)
-    np.testing.assert_array_equal(again.X.toarray(), [[1, 0]])
-    with pytest.raises(
-        ValueError, match=r"\[interactions\] item must be one of the 2 given; got 'tee'. Did you mean 'tea'"
-    ):
-        interactions(["eve"], ["tee"], items=found.items)
-    with pytest.raises(ValueError, match="users, items and strengths must be as many; got 2, 1"):
-        interactions([1, 2], [3])
-
-
 @pytest.mark.filterwarnings("error")
 def test_ratings_that_look_explicit_get_a_word():
     with pytest.warns(UserWarning, match=r"X holds values up to 5, which count as strengths.*X >= 4"):
@@ -338,6 +209,8 @@ def test_ratings_that_look_explicit_get_a_word():
 
 
 FEW = sp.csr_matrix((2, N_ITEMS - 1), dtype=np.float32)
+
+
 BAD = {
     "no items at all": (
         lambda m: m.fit(sp.csr_matrix((3, 4))),
