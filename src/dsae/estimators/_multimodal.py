@@ -23,7 +23,7 @@ from dsae.estimators._joint_model import (
 from dsae.estimators._modalities import Modalities, configure_joint
 from dsae.estimators._multimodal_fitted import FittedMultimodal
 from dsae.estimators._resumable import Resumable
-from dsae.estimators._training import final_metrics, trainer
+from dsae.estimators._training import trainer
 from dsae.runtime import JointRuntime
 
 
@@ -228,19 +228,12 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
             with called("validation"):
                 held_out = modalities.rows_like("fit", validation, source)
         checkpoints = self._checkpoints(train)
-        seed = self._seed()
-        if checkpoints is not None and self.random_state is None:
-            seed = checkpoints.seed(seed)
-        seed = train.of_rank_0(seed)
+        seed = self._seed_of_fit(train, checkpoints)
         result = train.fit_joint(
             source, config, settings, start, seed, self.verbose, checkpoints, self.device, held_out, events
         )
-        self._adopt(described(result), result.interrupted)
-        self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
-        self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
-        events.finish()
-        if checkpoints is not None and checkpoints is not self.checkpoint and not result.interrupted:
-            checkpoints.remove()
+        self._take(described(result), result.interrupted, begun, 0.0 if checkpoints is None else checkpoints.seconds)
+        self._end(events, checkpoints)
         return self
 
     def partial_fit(
@@ -289,9 +282,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
             model = describing(settings, source, modalities.encoders, self.random_state)(result)
         else:
             model = continued(start, result.model)
-        self._adopt(model, result.interrupted)
-        self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
-        self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
+        self._take(model, result.interrupted, begun, getattr(self, "fit_time_", 0.0))
         return self
 
     @classmethod

@@ -23,7 +23,6 @@ from dsae.estimators._training import (
     appended,
     check_known,
     check_outputs,
-    final_metrics,
     fitted_attributes,
     names_of_target,
     rows_or_rounds,
@@ -40,9 +39,6 @@ class TrainableAutoencoder(CallbackSupportMixin, Resumable, FittedAutoencoder):
     """The verbs that train, over the parameters that `DeepSparseAutoencoder` lists."""
 
     runtime_: Runtime
-    history_: list[dict[str, Any]]
-    interrupted_: bool
-    fit_time_: float
     _measures_importance = True
 
     @with_callbacks
@@ -150,22 +146,15 @@ class TrainableAutoencoder(CallbackSupportMixin, Resumable, FittedAutoencoder):
         if validation is not None:
             held_out = train.shared_source(validation_rows(validation, source, names, self.missing, loss))
         checkpoints = self._checkpoints(train)
-        # A resumed run has the seed of the one that was stopped, even where none was set.
-        seed = train.of_rank_0(self._seed() if checkpoints is None else self._kept_seed(checkpoints))
-        settings = (start, seed, self.verbose, checkpoints, self.device)
+        settings = (start, self._seed_of_fit(train, checkpoints), self.verbose, checkpoints, self.device)
         result = train.fit_rows(
             source, model_config, train_config, *settings, held_out, events, self._measures_importance
         )
-        self._adopt(described(result), result.interrupted)
-        # With the time before an interruption.
-        self.fit_time_ = time.perf_counter() - begun + (0.0 if checkpoints is None else checkpoints.seconds)
-        self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
+        before = 0.0 if checkpoints is None else checkpoints.seconds  # until it was interrupted
+        self._take(described(result), result.interrupted, begun, before)
         advise_on_steps(source)
         advise_on_model(source, self.runtime_)
-        events.finish()
-        # Checkpoints that were passed are for the caller to remove, after saving the model.
-        if checkpoints is not None and checkpoints is not self.checkpoint and not result.interrupted:
-            checkpoints.remove()
+        self._end(events, checkpoints)
         return self
 
     def partial_fit(
@@ -247,18 +236,14 @@ class TrainableAutoencoder(CallbackSupportMixin, Resumable, FittedAutoencoder):
         if fitted:
             names, targets = self.runtime_.model.feature_names, self.runtime_.model.target_names
         told = {"feature_names": names, "target_names": targets}
-        self._adopt(replace(result.model, training=training, **told), result.interrupted)
-        self.fit_time_ = time.perf_counter() - begun + (self.fit_time_ if hasattr(self, "fit_time_") else 0.0)
-        self.runtime_.model.metrics.update(final_metrics(self.history_, self.fit_time_))
+        before = getattr(self, "fit_time_", 0.0)
+        self._take(replace(result.model, training=training, **told), result.interrupted, begun, before)
         return self
 
     def _described(self, config: TrainConfig, source: Any) -> dict[str, Any]:
         """What a model folder keeps: parameters as they were chosen, all as given, whether there was a target."""
         described = {**asdict(config), GIVEN: kept(self.get_params(deep=False))}
         return described | ({} if getattr(source, "target", None) is None else {"target": True})
-
-    def _kept_seed(self, checkpoints: Any) -> int:
-        return checkpoints.seed(self._seed()) if self.random_state is None else self._seed()
 
     def _adopt(self, model: store.Model, interrupted: bool = False) -> None:
         vars(self).pop("feature_names_in_", None)  # the rows of an earlier fit may have had names

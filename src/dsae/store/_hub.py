@@ -121,21 +121,10 @@ def push(
     ----------
     model : Model or JointModel
         Without the state from which training continues.
-    repo_id : str
-        ``"user/repo"``; made where it is not there.
-    subfolder : str
-        Of the repository; by default the model lies at its top.
-    revision : str, optional
-        A branch that is there; by default the main one.
-    private : bool, optional
-        Of a repository that is made.
-    token : str or bool, optional
-    license : str, optional
-        For the card: an identifier of the Hub, such as ``"bsd-3-clause"``.
+    repo_id, subfolder, revision, private, token, license, message
+        As in `dsae.Runtime.push`.
     with_card : bool
-        Whether to write the card, README.md. False leaves that of the repository alone.
-    message : str, optional
-        Of the commit.
+        Its ``card``.
 
     Returns
     -------
