@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -184,6 +184,15 @@ def check_worker(rank: int, world: int) -> None:
     """Raise unless there is such a worker."""
     if not 0 <= rank < world:
         raise ValueError(f"rank must be 0 to {world - 1}, one of {world} workers; got {rank}.")
+
+
+def drawn(n: int, batch_size: int, seed: int | None, rank: int, world: int) -> Iterator[slice | np.ndarray]:
+    """Which of ``n`` rows each batch of a worker has: in order, or shuffled by the seed."""
+    check_worker(rank, world)
+    order = None if seed is None else np.random.default_rng(seed).permutation(n)
+    for start in range(0, n, batch_size):
+        mine = slice(start + rank, min(start + batch_size, n), world)
+        yield mine if order is None else order[mine]
 
 
 def share(batch: Batch, rank: int, world: int) -> Batch:

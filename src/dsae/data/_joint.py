@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import listed
-from dsae.data._batch import Batch, Part, Rows, check_worker
+from dsae.data._batch import Batch, Part, Rows, drawn
 from dsae.data._source import ArraySource, divided
 
 
@@ -95,12 +95,7 @@ class JointSource:
 
     def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Batches of several parts, with which rows have each; see `Source`."""
-        check_worker(rank, world)
-        n = len(self)
-        order = None if seed is None else np.random.default_rng(seed).permutation(n)
-        for start in range(0, n, batch_size):
-            mine = slice(start + rank, min(start + batch_size, n), world)
-            yield self._batch(mine if order is None else order[mine])
+        return (self._batch(mine) for mine in drawn(len(self), batch_size, seed, rank, world))
 
     def sample(self, n: int, rng: np.random.Generator) -> Batch:
         """Up to ``n`` distinct rows at random, in the order of the data."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._batch import TABLE, Batch, Field, Part, Rows, check_worker
+from dsae.data._batch import TABLE, Batch, Field, Part, Rows, drawn
 from dsae.data._centring import check_moments
 from dsae.data._check import pieces
 from dsae.data._known import Known
@@ -230,12 +230,7 @@ class ArraySource:
         seed : int, optional
         rank, world : int
         """
-        check_worker(rank, world)
-        n = len(self)
-        order = None if seed is None else np.random.default_rng(seed).permutation(n)
-        for start in range(0, n, batch_size):
-            mine = slice(start + rank, min(start + batch_size, n), world)
-            yield self._all[mine if order is None else order[mine]]
+        return (self._all[mine] for mine in drawn(len(self), batch_size, seed, rank, world))
 
     def sample(self, n: int, rng: np.random.Generator) -> Batch:
         """Up to ``n`` distinct rows at random, in the order of the data."""

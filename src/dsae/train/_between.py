@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.config import ACTIVATIONS
+from dsae.config import ACTIVATIONS, loss_of
 from dsae.nn import Autoencoder, Trace
 from dsae.shrink import L1, L2, AuxK, DropZeros, Rewire, Shrinker, TargetL0, TargetRate
+from dsae.train._learner import Learner
 from dsae.train._run import Run
 from dsae.train._shares import fair
 
@@ -101,7 +102,17 @@ def layers_of(model: Autoencoder) -> tuple[list[ops.StepLayer], list[ops.StepLay
     return halves[0], halves[1]
 
 
-def is_covered(shrinker: Shrinker, block_size: int) -> bool:
+def is_plain(run: Run, learner: Learner) -> bool:
+    """Whether the whole network learns a loss of tiles, and no shrinker asks for more than a step of matrices has."""
+    return (
+        learner.extra is None
+        and set(learner.stage.layers) == set(run.model.layers)
+        and loss_of(run.config.loss).tiled
+        and all(_is_covered(shrinker, run.model.config.block_size) for shrinker in learner.stage.shrinkers)
+    )
+
+
+def _is_covered(shrinker: Shrinker, block_size: int) -> bool:
     """Whether it asks for nothing beside Adam's pass and the code; thresholds of whole blocks are beyond that."""
     if isinstance(shrinker, L1):
         return block_size == 1

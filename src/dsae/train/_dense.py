@@ -12,7 +12,7 @@ from dsae import ops
 from dsae.config import ACTIVATIONS, loss_of
 from dsae.nn import SparseLinear
 from dsae.shrink import L2
-from dsae.train._between import Between, is_covered
+from dsae.train._between import Between, is_plain
 from dsae.train._learner import Learner
 from dsae.train._optim import Matrices
 from dsae.train._run import Run
@@ -190,11 +190,8 @@ def covers(run: Run, learner: Learner) -> bool:
     model, loss, layers = run.model, loss_of(run.config.loss), run.model.layers
     *kinds, output = model.config.activations.values()
     return (
-        learner.extra is None
-        and set(learner.stage.layers) == set(layers)
+        is_plain(run, learner)
         and all(ops.is_native(layer.values) and layer.bias is not None for layer in layers.values())
         and all(ACTIVATIONS[kind].sparse or kind in ops.HAND_WRITTEN for kind in kinds)
-        and loss.tiled
         and (output == loss.link if loss.needs_link else output in ops.HAND_WRITTEN)
-        and all(is_covered(shrinker, model.config.block_size) for shrinker in learner.stage.shrinkers)
     )

@@ -12,7 +12,7 @@ from dsae import ops
 from dsae.config import ACTIVATIONS, loss_of
 from dsae.nn import SparseLinear
 from dsae.shrink import L2
-from dsae.train._between import Between, is_covered, layers_of
+from dsae.train._between import Between, is_plain, layers_of
 from dsae.train._learner import Learner
 from dsae.train._optim import Matrices
 from dsae.train._run import Run
@@ -144,14 +144,11 @@ class SparseStep:
 
 def covers(run: Run, learner: Learner) -> bool:
     """Whether `SparseStep` computes what the settings ask for."""
-    model, loss, layers = run.model, loss_of(run.config.loss), run.model.layers
+    model, loss = run.model, loss_of(run.config.loss)
     *kinds, output = model.config.activations.values()
     return (
-        learner.extra is None
-        and set(learner.stage.layers) == set(layers)
+        is_plain(run, learner)
         and all(ops.is_native(p) for p in model.parameters())
         and all(ACTIVATIONS[kind].sparse or kind in ops.DIFFERENTIATED for kind in kinds)
-        and loss.tiled
         and output == loss.link
-        and all(is_covered(shrinker, model.config.block_size) for shrinker in learner.stage.shrinkers)
     )
