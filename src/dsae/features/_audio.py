@@ -303,7 +303,7 @@ def _waveform(item: Any) -> np.ndarray:
     """Mono float32 of an array ``[n]`` or, as soundfile has it, ``[n, channels]``; whole numbers by their type."""
     try:
         array = np.asarray(item)
-    except Exception as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise BadItemError(f"must be a path, bytes or a waveform; got {type(item).__name__} ({error})") from None
     if array.dtype.kind not in "iuf" or array.ndim not in (1, 2):
         raise BadItemError(

@@ -274,7 +274,7 @@ def _of_array(item: Any) -> Any:
     """A picture of an array of 8 or 16 bits, or of numbers from 0 to 1."""
     try:
         array = np.asarray(item)
-    except Exception as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise BadItemError(
             f"must be a path, bytes or an array of pixels; got {type(item).__name__} ({error})"
         ) from None

@@ -9,6 +9,7 @@ from dsae.nn._joint import JointGiven as JointGiven
 from dsae.nn._joint import JointTrace as JointTrace
 from dsae.nn._joint import joint_nnz as joint_nnz
 from dsae.nn._linear import SparseLinear as SparseLinear
+from dsae.nn._linear import bias_of as bias_of
 from dsae.nn._linear import move_values as move_values
 from dsae.nn._state import as_arrays as as_arrays
 from dsae.nn._state import as_tensors as as_tensors

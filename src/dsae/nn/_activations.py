@@ -119,6 +119,17 @@ class SparseActivation(Activation):
         return near.values
 
 
+class Thresholded(SparseActivation):
+    """One that leaves the latents above a threshold."""
+
+    threshold: Tensor
+    """Of all latents, or of each."""
+
+    @abstractmethod
+    def set_threshold(self, threshold: Tensor) -> None:
+        """Take a threshold for each latent, ``[n_features]``."""
+
+
 class TopK(SparseActivation):
     """The ``k`` largest of each sample, where positive; the rest is zero (Makhzani & Frey 2013; Gao et al. 2024)."""
 
@@ -143,7 +154,7 @@ class TopK(SparseActivation):
         return f"k={self.k}"
 
 
-class BatchTopK(SparseActivation):
+class BatchTopK(Thresholded):
     """The ``k * batch`` largest of a whole batch in training; a threshold at inference (Bussmann et al. 2024).
 
     The threshold is the running mean of the smallest kept value, so that at inference a row's code does not depend on
@@ -242,7 +253,7 @@ class _Step(Function):
         return None, (-1 / ctx.bandwidth * near).sum_to_size(threshold.shape), None
 
 
-class JumpReLU(SparseActivation):
+class JumpReLU(Thresholded):
     """z where it exceeds a learned positive threshold per latent, else zero (Rajamanoharan et al. 2024).
 
     The straight-through estimators are those of the paper's equations 11 and 12 with a rectangle kernel.

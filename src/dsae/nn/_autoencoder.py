@@ -13,14 +13,15 @@ from dsae import ops
 from dsae.config import ACTIVATIONS as RECORDS
 from dsae.config import TRANSFORMS, AutoencoderConfig
 from dsae.nn import _codes
-from dsae.nn._activations import activation
+from dsae.nn._activations import Activation, Thresholded, activation
 from dsae.nn._centred import Centred, standardised
 from dsae.nn._connected import connected, switch
 from dsae.nn._dense import DenseAutoencoder
 from dsae.nn._density import target_nnz
 from dsae.nn._fold import fold, to_layer
 from dsae.nn._layered import Layered
-from dsae.nn._linear import SparseLinear
+from dsae.nn._linear import SparseLinear, bias_of
+from dsae.nn._modules import Modules
 from dsae.nn._trace import Trace, activated
 from dsae.ops import Code, Given, Panels, PreCode, SparseRows
 from dsae.topology import Layer, Topology
@@ -69,7 +70,7 @@ class Autoencoder(Layered, Centred):
         super().__init__(config)
         counts = target_nnz(config)
         halves: dict[str, list[SparseLinear]] = {"encoder": [], "decoder": []}
-        activations = []
+        activations: list[Activation] = []
         last = list(config.layer_shapes)[-1]
         for name, (n_out, n_in) in config.layer_shapes.items():
             kind = config.activations[name]
@@ -84,16 +85,15 @@ class Autoencoder(Layered, Centred):
             layer.reset_parameters(_LAST_GAIN if name == last else RECORDS[kind].gain, generator)
             halves[name.split(".")[0]].append(layer)
             activations.append(activation(kind, n_out, config.k))
-        self.encoder = nn.ModuleList(halves["encoder"])
-        self.decoder = nn.ModuleList(halves["decoder"])
-        self.activations = nn.ModuleList(activations)
+        self.encoder, self.decoder = Modules(halves["encoder"]), Modules(halves["decoder"])
+        self.activations = Modules(activations)
         self.extras = nn.ParameterDict()
         self._connected: tuple[tuple[Topology, ...], np.ndarray] | None = None
 
     @property
     def layers(self) -> dict[str, SparseLinear]:
         """The linear layers by name, from the input to the output."""
-        return dict(zip(self.config.layer_shapes, [*self.encoder, *self.decoder], strict=True))  # type: ignore[arg-type]
+        return dict(zip(self.config.layer_shapes, [*self.encoder, *self.decoder], strict=True))
 
     @property
     def final_nnz(self) -> dict[str, int]:
@@ -103,7 +103,18 @@ class Autoencoder(Layered, Centred):
     @property
     def code_by_entries(self) -> bool:
         """Whether training leaves out the code's zeros, as far as can be told before: see `docs/design/codes.md`."""
-        return _codes.by_entries(self.encoder[-1], self.activations[len(self.encoder) - 1])  # type: ignore[arg-type]
+        return _codes.by_entries(self.encoder[-1], self.code_activation)
+
+    @property
+    def code_activation(self) -> Activation:
+        """The activation of the code."""
+        return self.activations[len(self.encoder) - 1]
+
+    @property
+    def thresholds(self) -> Thresholded | None:
+        """The activation of a code that has thresholds."""
+        found = self.code_activation
+        return found if isinstance(found, Thresholded) else None
 
     @property
     def connected(self) -> np.ndarray:
@@ -122,7 +133,7 @@ class Autoencoder(Layered, Centred):
         in a code of ``k``. Their biases become -1e30, and 0 when edges have grown on both sides.
         """
         if self.config.code.sparse:
-            switch(self.encoder[-1].bias, self.connected)  # type: ignore[arg-type]
+            switch(bias_of(self.encoder[-1]), self.connected)
 
     def names(self, half: str) -> list[str]:
         """Layer names of ``"encoder"`` or ``"decoder"``, in order."""
@@ -198,8 +209,8 @@ class Autoencoder(Layered, Centred):
             pre_code=pre_code,
             inner=tuple(after for _, after in decoded),
             aim=self.aim(given, centred),
-            head=self.decoder[-1] if shortcut is None else shortcut,  # type: ignore[arg-type]
-            activation=self.activations[-1],  # type: ignore[arg-type]
+            head=self.decoder[-1] if shortcut is None else shortcut,
+            activation=self.activations[-1],
             extras=dict(self.extras.items()),
         )
 
@@ -238,11 +249,11 @@ class Autoencoder(Layered, Centred):
     ) -> tuple[Tensor | Panels | SparseRows, tuple[Tensor | Panels | Code, ...], Tensor | Panels | PreCode]:
         """What enters, the output of every encoder layer, and the code before its activation."""
         names, sparse = self.names("encoder"), self.code_by_entries
-        layer, activation = self.encoder[-1], self.activations[len(names) - 1]
+        layer, activation = self.encoder[-1], self.code_activation
         entered = centred if sparse and len(names) == 1 else self.enter(centred)
         hidden = tuple(after for _, after in self.steps(names[:-1], entered))
         if sparse:
-            found = _codes.encode(layer, activation, hidden[-1] if hidden else entered)  # type: ignore[arg-type]
+            found = _codes.encode(layer, activation, hidden[-1] if hidden else entered)
             if found is not None:
                 return entered, (*hidden, found[1]), found[0]
             entered = entered if hidden else self.enter(centred)
@@ -251,18 +262,14 @@ class Autoencoder(Layered, Centred):
 
     def threshold(self) -> np.ndarray | None:
         """Threshold per latent below which its code is zero; None for codes without thresholds."""
-        if not self.config.code.threshold:
-            return None
-        threshold: Tensor = self.activations[len(self.encoder) - 1].threshold  # type: ignore[assignment]
-        return threshold.detach().expand(self.config.n_components).cpu().numpy().copy()
+        found = self.thresholds
+        return None if found is None else found.threshold.detach().expand(self.config.n_components).cpu().numpy().copy()
 
     @property
     def mean_threshold(self) -> float | None:
         """Mean of the thresholds of the code, in the model's own units; None for codes without."""
-        if not self.config.code.threshold:
-            return None
-        threshold: Tensor = self.activations[len(self.encoder) - 1].threshold  # type: ignore[assignment]
-        return threshold.detach().mean().item()
+        found = self.thresholds
+        return None if found is None else found.threshold.detach().mean().item()
 
     def set_extras(self, extras: Mapping[str, np.ndarray]) -> None:
         """Train these numbers per feature beside the weights, for a loss that takes them."""
@@ -322,6 +329,6 @@ class Autoencoder(Layered, Centred):
             topology, values, bias = own[name]
             layer.adopt(topology)
             layer.values.copy_(torch.tensor(values))
-            layer.bias.copy_(torch.tensor(bias))  # type: ignore[union-attr]
-        if threshold is not None:
-            self.activations[len(self.encoder) - 1].set_threshold(torch.tensor(threshold))  # type: ignore[operator]
+            bias_of(layer).copy_(torch.tensor(bias))
+        if threshold is not None and self.thresholds is not None:
+            self.thresholds.set_threshold(torch.tensor(threshold))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dsae import ops
 from dsae.nn._activations import Activation, SparseActivation
-from dsae.nn._linear import SparseLinear
+from dsae.nn._linear import SparseLinear, bias_of
 from dsae.ops import Code, Panels, PreCode, SparseRows
 
 # Share of a code's latents up to which its entries are worth a visit each (docs/design/codes.md).
@@ -23,14 +23,12 @@ def by_entries(layer: SparseLinear, activation: Activation) -> bool:
     return activation.expected is None or activation.expected <= MOST_ENTRIES * layer.out_features
 
 
-def encode(
-    layer: SparseLinear, activation: SparseActivation, x: Tensor | Panels | SparseRows
-) -> tuple[PreCode, Code] | None:
+def encode(layer: SparseLinear, activation: Activation, x: Tensor | Panels | SparseRows) -> tuple[PreCode, Code] | None:
     """The code of a batch, before and after its activation; None where too many latents live."""
     if not isinstance(x, SparseRows) and ops.tensor_of(x).dtype != layer.values.dtype:
         x = ops.on_features(lambda t: t.to(layer.values.dtype), x)
-    values, bias, topology = layer.values, layer.bias, layer.topology
-    assert bias is not None  # all layers of an autoencoder have one
+    assert isinstance(activation, SparseActivation)  # as `by_entries` has found
+    values, bias, topology = layer.values, bias_of(layer), layer.topology
     z = ops.pre_activations(values, bias, x, topology, by_gemm=layer.executor == "dense")
     pattern = activation.support(z)
     if activation.expected is None and pattern.nnz > MOST_ENTRIES * pattern.size:

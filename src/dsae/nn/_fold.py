@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dsae.config import AutoencoderConfig
-from dsae.nn._linear import SparseLinear
+from dsae.nn._linear import SparseLinear, bias_of
 from dsae.topology import Layer
 
 Moments = tuple[np.ndarray, np.ndarray]
@@ -16,7 +16,7 @@ Moments = tuple[np.ndarray, np.ndarray]
 def to_layer(layer: SparseLinear) -> Layer:
     """A copy of its weights, for input as the layer takes it."""
     values = layer.values.detach().float().cpu().numpy().copy()
-    return Layer(layer.topology.bare(), values, layer.bias.detach().float().cpu().numpy().copy())  # type: ignore[union-attr]
+    return Layer(layer.topology.bare(), values, bias_of(layer).detach().float().cpu().numpy().copy())
 
 
 def fold(layers: Mapping[str, Layer], config: AutoencoderConfig, into: Moments, out: Moments) -> dict[str, Layer]:

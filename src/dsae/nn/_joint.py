@@ -16,6 +16,7 @@ from dsae.nn._autoencoder import Autoencoder
 from dsae.nn._density import target_nnz
 from dsae.nn._layered import Layered
 from dsae.nn._linear import SparseLinear
+from dsae.nn._modules import Modules
 from dsae.nn._trace import Trace
 from dsae.ops import Given, Panels
 
@@ -86,14 +87,14 @@ class Joint(Layered, nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.factors = config, dict(factors or config.weights or {})
-        self.models = nn.ModuleList(models[name] for name in config.names)
+        self.models = Modules(models[name] for name in config.names)
         self.log_weight = nn.Parameter(torch.zeros(len(config.names), config.n_components))
         self.activation = activation(config.code_activation, config.n_components, config.k)
         self.measured: dict[str, float] = {}
 
     def of(self, name: str) -> Autoencoder:
         """The autoencoder of a modality."""
-        return self.models[self.config.names.index(name)]  # type: ignore[return-value]
+        return self.models[self.config.names.index(name)]
 
     @property
     def layers(self) -> dict[str, SparseLinear]:
@@ -178,8 +179,8 @@ class JointTrace:
             pre_code=entered,  # type: ignore[arg-type]
             inner=inner,
             aim=model.aim(given),
-            head=model.decoder[-1],  # type: ignore[arg-type]
-            activation=model.activations[-1],  # type: ignore[arg-type]
+            head=model.decoder[-1],
+            activation=model.activations[-1],
             extras=dict(model.extras.items()),
         )
 

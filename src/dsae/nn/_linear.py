@@ -319,3 +319,9 @@ def move_values(values: Tensor, rewiring: Rewiring) -> Tensor:
 def _numpy_rng(generator: torch.Generator | None) -> np.random.Generator:
     seed = torch.randint(2**63 - 1, (), generator=generator, dtype=torch.int64, device="cpu").item()
     return np.random.default_rng(int(seed))
+
+
+def bias_of(layer: SparseLinear) -> Tensor:
+    """The bias of a layer of an autoencoder, all of which have one."""
+    assert layer.bias is not None
+    return layer.bias

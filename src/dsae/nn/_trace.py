@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dsae import ops
 from dsae.config import Loss, loss_of
 from dsae.nn._activations import ACTIVATIONS, Activation
-from dsae.nn._linear import SparseLinear
+from dsae.nn._linear import SparseLinear, bias_of
 from dsae.ops import Code, Given, Panels, PreCode, SparseRows
 
 _VALUES_AT_ONCE = 1 << 24  # 64 MiB; whole batches of a million features took 6.1 GB (docs/design/sparse_input.md)
@@ -176,7 +176,7 @@ class Trace:
         head, extras = self.head, tuple(self.extras.values())
         return ops.loss_by_rows(
             head.values,
-            head.bias,  # type: ignore[arg-type]
+            bias_of(head),
             self.rows(self._last),
             head.topology,
             measure,

@@ -134,7 +134,7 @@ class TargetL0(Shrinker):
 
     def penalty(self, model: Autoencoder, trace: Trace) -> Tensor | float:
         """Through the thresholds' straight-through estimator."""
-        jump = model.activations[len(model.encoder) - 1]
+        jump = model.code_activation
         assert isinstance(jump, JumpReLU)
         z = trace.pre_code.near if isinstance(trace.pre_code, ops.PreCode) else trace.rows(trace.pre_code)
         if model.training and not self._begun:

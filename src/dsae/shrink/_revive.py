@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dsae import ops
-from dsae.nn import Autoencoder, SparseLinear, Trace, restored
+from dsae.nn import Autoencoder, SparseLinear, Trace, bias_of, restored
 from dsae.shrink._base import Shrinker
 from dsae.topology import Topology
 
@@ -111,17 +111,18 @@ class AuxK(Shrinker):
     def _lift(self, model: Autoencoder, trace: Trace, dead: Tensor) -> None:
         pre_code, code = trace.pre_code, trace.hidden[-1]
         if isinstance(pre_code, ops.PreCode):
+            assert isinstance(code, ops.Code)
             highest, largest = pre_code.z[:, dead].amax(0), pre_code.near.values.new_zeros(1)
-            largest = torch.cat([largest, code.values]).max()  # type: ignore[union-attr]
+            largest = torch.cat([largest, code.values]).max()
         else:
-            largest = ops.tensor_of(code).max()  # type: ignore[arg-type]
+            assert not isinstance(code, ops.Code)
+            largest = ops.tensor_of(code).max()
             highest = ops.tensor_of(pre_code)[:, dead].transpose(0, 1).flatten(1).amax(1)
         both = torch.cat([largest.reshape(1), highest])
         if ops.ranks().size > 1:
             ops.ranks().max(both.fill_(-torch.inf) if ops.ranks().void else both)
         largest, highest = both[0], both[1:]
-        bias: Tensor = model.encoder[-1].bias  # type: ignore[assignment]
-        bias[dead] += _LIFT * (largest - highest).clamp(min=0)
+        bias_of(model.encoder[-1])[dead] += _LIFT * (largest - highest).clamp(min=0)
 
     def _added(self, model: Autoencoder, trace: Trace, dead: Tensor) -> Tensor | ops.Panels:
         k = min(max(1, model.config.n_features // 2), dead.numel())

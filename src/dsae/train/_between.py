@@ -33,7 +33,7 @@ class Between:
     def __init__(self, run: Run, shrinkers: Iterable[Shrinker]) -> None:
         self._run, model = run, run.model
         self._shrinkers = [shrinker for shrinker in shrinkers if isinstance(shrinker, ON_CODE)]
-        self._activation = model.activations[len(model.encoder) - 1]
+        self._activation = model.code_activation
         plain = not self._shrinkers and run.activity is None
         self._by_hand = ops.HAND_WRITTEN.get(model.config.code.name) if plain else None
         self.penalty = 0.0
@@ -60,7 +60,7 @@ class Between:
         model, activity = self._run.model, self._run.activity
         with torch.enable_grad():
             code = self._activation(z.requires_grad_(), z.shape[0])
-            trace = Trace(given, z, (code,), z, (), aim, model.decoder[-1], model.activations[-1])  # type: ignore[arg-type]
+            trace = Trace(given, z, (code,), z, (), aim, model.decoder[-1], model.activations[-1])
             if activity is not None:
                 activity.see(trace)
             penalty = sum(shrinker.penalty(model, trace) for shrinker in self._shrinkers)

@@ -38,10 +38,10 @@ def calibrate(model: Autoencoder, source: Source, batch_size: int, seed: int) ->
     seed : int
     """
     model.eval()
-    config, activation = model.config, model.activations[len(model.encoder) - 1]
-    if not config.code.threshold or config.k is None:
+    config, activation = model.config, model.thresholds
+    if activation is None or config.k is None:
         return
-    threshold: Tensor = activation.threshold.detach()  # type: ignore[union-attr]
+    threshold = activation.threshold.detach()
     levels, spare = threshold if threshold.ndim else threshold.new_ones(config.n_components), _SPARE
     world = ops.ranks()
     while True:
@@ -59,7 +59,7 @@ def calibrate(model: Autoencoder, source: Source, batch_size: int, seed: int) ->
         if factor >= floor:  # else some rows have more latents above it than were kept of their batch
             break
         spare *= 2
-    activation.set_threshold((factor * levels).clamp(min=_LEAST if threshold.ndim else 0.0))  # type: ignore[operator]
+    activation.set_threshold((factor * levels).clamp(min=_LEAST if threshold.ndim else 0.0))
 
 
 def _rows(source: Source, batch_size: int, seed: int) -> Iterator[Rows]:
@@ -69,9 +69,9 @@ def _rows(source: Source, batch_size: int, seed: int) -> Iterator[Rows]:
 
 
 def _pre_code(model: Autoencoder, x: Tensor | ops.SparseRows) -> Tensor:
-    x = model.enter(model.centred(x))  # type: ignore[assignment]
-    hidden = model.steps(model.names("encoder")[:-1], x)
-    z = model.encoder[-1](hidden[-1][1] if hidden else x)
+    entered = model.enter(model.centred(x))
+    hidden = model.steps(model.names("encoder")[:-1], entered)
+    z = model.encoder[-1](hidden[-1][1] if hidden else entered)
     return ops.unpack(z) if isinstance(z, ops.Panels) else z
 
 

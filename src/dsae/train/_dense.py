@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dsae import ops
 from dsae.config import ACTIVATIONS, loss_of
-from dsae.nn import SparseLinear
+from dsae.nn import SparseLinear, bias_of
 from dsae.shrink import L2
 from dsae.train._between import Between, is_plain
 from dsae.train._learner import Learner
@@ -127,7 +127,7 @@ class DenseStep:
         outputs = [x]
         for i, master in enumerate(self._masters.values()):
             z = self._buffer(f"output {i}", (x.shape[0], master.topology.shape[0]))
-            torch.addmm(master.layer.bias, outputs[-1], master.weight.t(), out=z)  # type: ignore[arg-type]
+            torch.addmm(bias_of(master.layer), outputs[-1], master.weight.t(), out=z)
             if i + 1 == self._n_encoder:
                 outputs.append(self._between.enter(z, given, aim))
             else:
@@ -139,7 +139,8 @@ class DenseStep:
         loss, size, extras = self._loss, given.size, list(self._run.model.extras.values())
         beside: tuple[Tensor, ...] = ()
         if loss.exposure:
-            offset = ops.offset_of(given.aim.sum(1, keepdim=True))  # type: ignore[union-attr]
+            assert isinstance(given.aim, Tensor)
+            offset = ops.offset_of(given.aim.sum(1, keepdim=True))
             beside = (offset - output.logsumexp(1, keepdim=True) if loss.couples_outputs else offset, *extras)
         half = ops.torch_loss(self._run.config.loss)
         summed, residual, *by_extras = half.residual(loss, output, target, *beside, weights=given.weights)
@@ -154,7 +155,7 @@ class DenseStep:
             else:
                 dz = dh if master.activation is None else master.activation.back(dh, outputs[i + 1])
             torch.mm(dz.t(), outputs[i], out=master.grad)
-            master.layer.bias.grad = dz.sum(0)  # type: ignore[union-attr]
+            bias_of(master.layer).grad = dz.sum(0)
             if i:
                 dh = torch.mm(dz, master.weight, out=self._buffer(f"gradient {i}", tuple(outputs[i].shape)))
 

@@ -74,7 +74,8 @@ class TowerPart:
             return self._tower.decode(code, aim, loss.name, scale=factor, extras=extras)
         how: dict[str, Any] = {"size": given.size, "known": given.known, "weight": given.weight}
         if loss.exposure:
-            how["offset"] = ops.offset_of(given.aim.sum(1))  # type: ignore[union-attr]
+            assert isinstance(given.aim, Tensor)
+            how["offset"] = ops.offset_of(given.aim.sum(1))
         for extra in extras:
             extra.grad = torch.empty_like(extra) if extra.grad is None else extra.grad
             how["dispersion"] = extra, extra.grad

@@ -12,7 +12,7 @@ import torch
 from dsae.config import LARGEST_DENSE_START, LOSSES, AutoencoderConfig, Loss, TrainConfig, transformed
 from dsae.data import ArraySource, Source, filled
 from dsae.linear import principal_layers
-from dsae.nn import Autoencoder, target_nnz
+from dsae.nn import Autoencoder, bias_of, target_nnz
 from dsae.shrink import METHODS, method_for
 from dsae.store import Inputs
 from dsae.topology import Layer, Topology, inactive_edges, neighbour_edges, weakest_blocks
@@ -188,9 +188,9 @@ def _start_output(model: Autoencoder, loss: Loss, mean: torch.Tensor) -> None:
     if loss.start is not None:
         bias = torch.from_numpy(loss.start(mean.cpu().numpy()))
     else:
-        bias = model.activations[-1].start(mean)  # type: ignore[operator]
+        bias = model.activations[-1].start(mean)
     if bias is not None:
-        list(model.layers.values())[-1].bias.copy_(bias)  # type: ignore[union-attr]
+        bias_of(model.decoder[-1]).copy_(bias)
 
 
 @torch.no_grad()
