@@ -14,11 +14,11 @@ constexpr int64_t kPanels = 2;  // that a dot product spans before the sum over 
 inline void cut(const Csr& w, int64_t width, int n, int64_t* cuts) {
   cuts[0] = 0;
   if (n > 1) {
-    const int64_t total = w.indptr[w.n_rows];
+    const int64_t start = w.indptr[0], total = w.indptr[w.n_rows] - start;
     const size_t bytes = width * sizeof(int64_t);
     int64_t* const counts = static_cast<int64_t*>(allocate(bytes));
     for (int64_t c = 0; c < width; ++c) counts[c] = 0;
-    for (int64_t block = 0; block < total; ++block) ++counts[w.indices[block]];
+    for (int64_t block = 0; block < total; ++block) ++counts[w.indices[start + block]];
     int64_t column = 0, done = 0;
     for (int part = 1; part < n; ++part) {
       for (; column < width && done + column < (total + width) * part / n; ++column) done += counts[column];
@@ -29,7 +29,8 @@ inline void cut(const Csr& w, int64_t width, int n, int64_t* cuts) {
   cuts[n] = width;
 }
 
-// `done` panels have come before, whose sums dw holds; finish(panel, input) once a line of dx is complete.
+// `done` panels have come before, whose sums dw holds, and other groups, where dx is not `fresh`; finish(panel, input)
+// once a line of dx is complete.
 template <int R, int L, class Finish>
 struct BackwardPass {
   const Blocks& w;
@@ -38,6 +39,7 @@ struct BackwardPass {
   const Panels<float> dx;
   float* const dw;
   const int64_t done;
+  const bool fresh;
   const Finish& finish;
 
   void panels(int64_t from, int64_t to, int64_t panel, int64_t count, const int32_t* first, const int32_t* last) const {
@@ -45,7 +47,7 @@ struct BackwardPass {
     float* const out = dx.data ? dx.data + panel * x_size : nullptr;
     for (int64_t p = 0; p < count; ++p) {
       if (dw) prefetch(x, panel + p, from, to);
-      for (int64_t i = from * L; out && i < to * L; i += kWidth) store(out + p * x_size + i, Vec{});
+      for (int64_t i = from * L; out && fresh && i < to * L; i += kWidth) store(out + p * x_size + i, Vec{});
     }
     for (int64_t group = 0; group < w.groups.n_rows; ++group) {
       if (first[group] == last[group]) continue;
@@ -78,7 +80,8 @@ struct BackwardPass {
   int64_t parts_of(int64_t width) const {
     const int64_t together = x.count < kPanels ? x.count : kPanels;
     const int64_t wanted = width * L * 4 * together * (dx.data && dw ? 2 : 1) / (l2_bytes() / 2);
-    const int64_t useful = w.groups.indptr[w.groups.n_rows] * width / (w.groups.n_rows * x.width * kEdgesPerVisit + 1);
+    const int64_t n_blocks = w.groups.indptr[w.groups.n_rows] - w.groups.indptr[0];
+    const int64_t useful = n_blocks * width / (w.groups.n_rows * x.width * kEdgesPerVisit + 1);
     const int64_t n = wanted < useful ? wanted : useful;
     return n < 1 ? 1 : n;
   }
@@ -101,8 +104,8 @@ struct BackwardPass {
 
 template <int R, int L, class Finish>
 inline void backward_blocks(const Blocks& w, const float* values, Panels<const float> dy, Panels<const float> x,
-                            Panels<float> dx, float* dw, int64_t done, const Finish& finish) {
-  BackwardPass<R, L, Finish>{w, values, dy, x, dx, dw, done, finish}.run();
+                            Panels<float> dx, float* dw, int64_t done, const Finish& finish, bool fresh = true) {
+  BackwardPass<R, L, Finish>{w, values, dy, x, dx, dw, done, fresh, finish}.run();
 }
 
 }  // namespace

@@ -56,7 +56,12 @@ struct Blocks {
   }
   // One past the last slot of the group.
   int64_t end(int64_t group) const { return slot(group, groups.indptr[group + 1]); }
-  int64_t nnz() const { return groups.n_rows ? end(groups.n_rows - 1) : 0; }
+  int64_t nnz() const { return groups.n_rows ? end(groups.n_rows - 1) - groups.indptr[0] * size : 0; }
+  // Groups [first, last): slots stay those of the whole.
+  Blocks part(int64_t first, int64_t last) const {
+    const int64_t until = last * size < n_rows ? last * size : n_rows;
+    return {{groups.indptr + first, groups.indices, last - first}, until - first * size, size};
+  }
 };
 
 // Every edge by itself: a block of one.

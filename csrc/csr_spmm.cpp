@@ -1,5 +1,5 @@
 // A first layer on a batch of sparse rows: what is not zero in the batch costs its column's edges, the rest nothing.
-#include "level.hpp"
+#include "few.hpp"
 #include "parallel.hpp"
 #include "pool.hpp"
 
@@ -41,14 +41,14 @@ inline void add_sparse(const Column& c, Rows<const float> dy, float* dw) {
 
 }  // namespace
 
-void csr_spmm(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
-              Rows<float> y) {
+void csr_spmm(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values, Rows<float> y,
+              int block_size) {
   const int64_t edges = wt.indptr[wt.n_rows] / (wt.n_rows + 1) + kRowCost;
   parallel_range(x.n_rows, x.indptr[x.n_rows] * edges, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t first = x.indptr[row];
       csr_spmv(wt, values, bias, y.width, {x.indices + first, x_values + first, x.indptr[row + 1] - first},
-               y.data + row * y.width);
+               y.data + row * y.width, block_size);
     }
   });
 }
@@ -78,7 +78,8 @@ void csr_sddmm(const Csr& wt, const int32_t* slots, const Csr& xt, const float* 
 
 namespace {
 
-// Both of what makes an edge's gradient; `to` and `rows` are those of the column.
+// Adds x[:, column] dy to a column's edges, those of a block at once.
+template <int R>
 inline void add_columns(const Column& c, Rows<const float> dy, float* __restrict to) {
   if (c.rows[c.n_edges - 1] - c.rows[0] == c.n_edges - 1) {
     for (int64_t i = 0; i < c.n_samples; ++i) {
@@ -90,14 +91,29 @@ inline void add_columns(const Column& c, Rows<const float> dy, float* __restrict
   for (int64_t i = 0; i < c.n_samples; ++i) {
     const float* const from = dy.data + c.samples[i] * dy.width;
     const float x = c.values[i];
-    for (int64_t e = 0; e < c.n_edges; ++e) to[e] += x * from[c.rows[e]];
+    int64_t e = 0;
+    if constexpr (R > 1)
+      for (; e + R <= c.n_edges; e += R) {
+        Few<R> sum = Few<R>::at(to + e);
+        sum.add(x, Few<R>::at(from + c.rows[e]));
+        sum.put(to + e);
+      }
+    for (; e < c.n_edges; ++e) to[e] += x * from[c.rows[e]];
   }
 }
 
-}  // namespace
+// left * right at a column's edges, or zeros.
+template <int R>
+inline void begin_column(const int32_t* rows, int64_t size, const float* left, float right, float* __restrict to) {
+  int64_t e = 0;
+  if constexpr (R > 1)
+    for (; e + R <= size; e += R) times(right, Few<R>::at(left + rows[e])).put(to + e);
+  for (; e < size; ++e) to[e] = left[rows[e]] * right;
+}
 
-void csr_gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const float* left,
-                  const float* right, float* dw) {
+template <int R>
+void gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const Outer& outer,
+              float* dw) {
   // Threads own columns, of as many edges and numbers of the batch together.
   const int64_t mean = wt.indptr[wt.n_rows] / (wt.n_rows + 1) + 1;
   const auto work = [&](int64_t c) { return wt.indptr[c] + mean * xt.indptr[c]; };
@@ -114,14 +130,28 @@ void csr_gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<cons
   parallel(total, [&](int thread, int n) {
     const int64_t begin = column_at(total * thread / n),
                   end = thread + 1 == n ? wt.n_rows : column_at(total * (thread + 1) / n);
+    // Columns are short: a loop for each would end where it is not expected, as often as not.
+    if (outer.columns)
+      for (int64_t e = wt.indptr[begin]; e < wt.indptr[end]; ++e)
+        dw[e] = outer.left[wt.indices[e]] * outer.right[outer.columns[e]];
+    else if (!outer.right)
+      for (int64_t e = wt.indptr[begin]; e < wt.indptr[end]; ++e) dw[e] = 0;
     for (int64_t c = begin; c < end; ++c) {
       const int64_t at = xt.indptr[c], first = wt.indptr[c], size = wt.indptr[c + 1] - first,
                     count = xt.indptr[c + 1] - at;
       const int32_t* const rows = wt.indices + first;
-      for (int64_t e = 0; e < size; ++e) dw[first + e] = right ? left[rows[e]] * right[c] : 0;
-      if (count && size) add_columns({xt.indices + at, rows, nullptr, x_values + at, count, size}, dy, dw + first);
+      if (outer.right && !outer.columns) begin_column<R>(rows, size, outer.left, outer.right[c], dw + first);
+      if (count && size) add_columns<R>({xt.indices + at, rows, nullptr, x_values + at, count, size}, dy, dw + first);
     }
   });
+}
+
+}  // namespace
+
+void csr_gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const Outer& outer,
+                  float* dw, int block_size) {
+  const auto with = block_size == 4 ? gradient<4> : block_size == 8 ? gradient<8> : gradient<1>;
+  with(wt, xt, x_values, dy, outer, dw);
 }
 
 void gather_live(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out) {

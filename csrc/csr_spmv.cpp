@@ -1,5 +1,5 @@
 // One sparse sample: the sum of the columns of W at its live inputs, so that a dead input costs nothing.
-#include "level.hpp"
+#include "few.hpp"
 
 namespace dsae::DSAE_LEVEL {
 namespace {
@@ -58,7 +58,8 @@ int64_t compress(const float* x, int64_t size, int32_t* indices, float* values) 
   return count;
 }
 
-void csr_spmv(const Csr& wt, const float* values, const float* bias, int64_t n_out, SparseSample x, float* y) {
+void csr_spmv(const Csr& wt, const float* values, const float* bias, int64_t n_out, SparseSample x, float* y,
+              int block_size) {
   constexpr int64_t kAhead = 8, kLine = 16;  // columns, numbers
   for (int64_t row = 0; row < n_out; ++row) y[row] = bias[row];
   for (int64_t i = 0; i < x.count; ++i) {
@@ -73,6 +74,8 @@ void csr_spmv(const Csr& wt, const float* values, const float* bias, int64_t n_o
     const int32_t* indices = wt.indices + first;
     if (size && indices[size - 1] - indices[0] == size - 1)
       add_dense(y + indices[0], values + first, size, x.values[i]);
+    else if (block_size == 4) add_blocks<4>(y, indices, values + first, size, x.values[i]);
+    else if (block_size == 8) add_blocks<8>(y, indices, values + first, size, x.values[i]);
     else add_sparse(y, indices, values + first, size, x.values[i]);
   }
 }

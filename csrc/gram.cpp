@@ -3,8 +3,10 @@
 // The pairs of an output's weights, which C w_i needs, make G as well: a pair adds to one number of it. Outputs are cut
 // into parts with a G of their own, as many as the layer and not as there are threads, and these are added in order.
 // Where outputs have many weights G comes from windows of outputs that are made dense matrices: the row of a hidden
-// unit, which one thread owns, is a sum of such rows, vector by vector.
+// unit, which one thread owns, is a sum of such rows, vector by vector. Outputs of a block have their weights at the
+// same hidden units: a pair of these needs one number of C and adds to one of G for all of them.
 #include "gram.hpp"
+#include "few.hpp"
 
 namespace dsae::DSAE_LEVEL {
 namespace {
@@ -13,13 +15,16 @@ constexpr int64_t kAhead = 6;  // numbers of a sample whose outputs are asked fo
 constexpr int64_t kLine = 16;  // numbers
 constexpr int kVectors = 8;    // of a row of G, held in registers
 constexpr int kMostParts = 16;
+constexpr int kLengths = 32;  // of outputs that are told apart
 
 // A G of its own: the lower triangle without its diagonal, this, and the sum c_i w_i.
 struct Part {
   float *lower, *diagonal, *pulled;
 };
 
+template <int R>
 struct GramLoss : Gram {
+  const Csr& groups() const { return layer.w.groups; }
   int64_t part_size() const { return (x.width + 2) * stride; }
   Part part(int i) const {
     float* const at = lower + i * part_size();
@@ -28,27 +33,26 @@ struct GramLoss : Gram {
 
   // C w + c s of an output, at its edges, and w s; all hold `scale`.
   template <bool Pairs>
-  double pull(int64_t row, const Part& g) const {
-    const int64_t first = layer.w.indptr[row], count = layer.w.indptr[row + 1] - first;
-    const int32_t* __restrict indices = layer.w.indices + first;
-    const float* __restrict values = layer.values + first;
-    float* __restrict dw = to.dw + first;
-    const float constant = constants[row];
+  double pull(const Weights& w, float constant, const Part& g) const {
+    const int64_t step = R == 1 ? 1 : w.step;
+    const int32_t* __restrict indices = w.indices;
+    const float* __restrict values = layer.values + w.first;
+    float* __restrict dw = to.dw + w.first;
     double linear = 0;
-    for (int64_t q = 0; q < count; ++q) {
+    for (int64_t q = 0; q < w.count; ++q) {
       const int64_t k = indices[q];
       const float* __restrict own = c + k * x.width;
       float* __restrict grown = Pairs ? g.lower + k * stride : nullptr;
-      const float value = values[q];
+      const float value = values[q * step];
       float sum = constant * sums[k] + own[k] * value;
       for (int64_t p = 0; p < q; ++p) {
         const int64_t at = indices[p];
-        const float both = own[at], other = values[p];
+        const float both = own[at], other = values[p * step];
         sum += both * other;
-        dw[p] += both * value;
+        dw[p * step] += both * value;
         if constexpr (Pairs) grown[at] += other * value;
       }
-      dw[q] = sum;
+      dw[q * step] = sum;
       linear += double{value} * sums[k];
       if constexpr (Pairs) {
         g.diagonal[k] += value * value;
@@ -58,10 +62,52 @@ struct GramLoss : Gram {
     return linear;
   }
 
+  // The same of all outputs of a block, with its pairs.
+  void pull_group(int64_t group, const Part& g, double* linear) const {
+    const int64_t first = groups().indptr[group], count = groups().indptr[group + 1] - first;
+    const int32_t* __restrict indices = groups().indices + first;
+    const float* __restrict values = layer.values + first * R;
+    float* __restrict dw = to.dw + first * R;
+    const float* const own_constants = constants + group * R;
+    const Few<R> constant = Few<R>::at(own_constants);
+    for (int r = 0; r < R; ++r) linear[r] = 0;
+    for (int64_t q = 0; q < count; ++q) {
+      const int64_t k = indices[q];
+      const float* __restrict own = c + k * x.width;
+      float* __restrict grown = g.lower + k * stride;
+      const Few<R> value = Few<R>::at(values + q * R);
+      Few<R> sum = times(sums[k], constant);
+      sum.add(own[k], value);
+      const auto pair = [&](int64_t p) {
+        const float both = own[indices[p]];
+        const Few<R> other = Few<R>::at(values + p * R);
+        sum.add(both, other);
+        Few<R> to_other = Few<R>::at(dw + p * R);
+        to_other.add(both, value);
+        to_other.put(dw + p * R);
+        return products(other, value);
+      };
+      int64_t p = 0;
+      for (; p + kFour <= q; p += kFour) {
+        Four both[kFour];
+        for (int i = 0; i < kFour; ++i) both[i] = pair(p + i);
+        const Four added = sums_of_four(both);
+        for (int i = 0; i < kFour; ++i) grown[indices[p + i]] += added[i];
+      }
+      for (; p < q; ++p) grown[indices[p]] += total_of(pair(p));
+      sum.put(dw + q * R);
+      g.diagonal[k] += total_of(products(value, value));
+      g.pulled[k] += total_of(products(value, constant));
+      for (int r = 0; r < R; ++r) linear[r] += double{values[q * R + r]} * sums[k];
+    }
+  }
+
+  static float total_of(Four v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+
   // The lower triangle of G, and sum c_i w_i. Row j has j + 1 columns: threads share the square root of the rows.
   void by_windows() const {
     const int64_t h = x.width;
-    parallel(layer.w.indptr[layer.w.n_rows] * (h / kWidth + 1), [&](int thread, int n) {
+    parallel(layer.w.nnz() * (h / kWidth + 1), [&](int thread, int n) {
       const int64_t first = share(thread, n), last = share(thread + 1, n);
       float* const window = windows + thread * layer.height * stride;
       for (int64_t i = 0; i < layer.height * stride; ++i) window[i] = 0;
@@ -87,8 +133,8 @@ struct GramLoss : Gram {
   void fill(float* window, int64_t begin, bool weights) const {
     const int64_t left = layer.w.n_rows - begin, end = begin + (left < layer.height ? left : layer.height);
     for (int64_t row = begin; row < end; ++row)
-      for (int64_t i = layer.w.indptr[row]; i < layer.w.indptr[row + 1]; ++i)
-        window[(row - begin) * stride + layer.w.indices[i]] = weights ? layer.values[i] : 0;
+      for (int64_t i = groups().indptr[row]; i < groups().indptr[row + 1]; ++i)
+        window[(row - begin) * stride + groups().indices[i]] = weights ? layer.values[i] : 0;
   }
 
   // The edges of hidden unit j in a window, whose rows lie at row * stride.
@@ -121,55 +167,88 @@ struct GramLoss : Gram {
     for (int n = 0; n < V; ++n) store(to + n * kWidth, sum[n]);
   }
 
-  // An output's bias, and its part of the loss.
-  template <bool Pairs>
-  double output(int64_t row, const Part& g) const {
-    const Csr& w = layer.w;
-    const int64_t first = w.indptr[row], last = w.indptr[row + 1];
-    const double linear = pull<Pairs>(row, g), constant = constants[row];
+  // An output's bias, and its part of the loss, from w s.
+  double finish(int64_t row, const Weights& w, double linear) const {
+    const int64_t step = R == 1 ? 1 : w.step;
+    const float* const values = layer.values + w.first;
+    float* const dw = to.dw + w.first;
+    const double constant = constants[row];
     double loss = constant * (2 * linear / factor + unseen * x.count * constant), taken_away = 0;
     numbers_of(row, [&](int64_t b, Number t) {
       const float* const h = sample(b);
       if (is_plain(t)) {
         const float taken = t.weight * t.value, change = factor * taken;
         float z = 0;
-        for (int64_t i = first; i < last; ++i) {
+        for (int64_t i = 0; i < w.count; ++i) {
           const float number = h[w.indices[i]];
-          z += layer.values[i] * number;
-          to.dw[i] -= change * number;
+          z += values[i * step] * number;
+          dw[i * step] -= change * number;
         }
         loss += double{taken} * (t.value - 2 * (z + constant));
         taken_away += taken;
         return;
       }
-      const double z = dot(row, h) + constant, rest = t.weight - unseen;
+      const double z = dot(w, h) + constant, rest = t.weight - unseen;
       const float residual = taken(t, static_cast<float>(z));
       loss += (rest * z - 2.0 * t.weight * t.value) * z + double{t.weight} * t.value * t.value;
       taken_away += residual;
-      for (int64_t i = first; i < last; ++i) to.dw[i] -= factor * residual * h[w.indices[i]];
+      for (int64_t i = 0; i < w.count; ++i) dw[i * step] -= factor * residual * h[w.indices[i]];
     });
     to.dbias[row] = static_cast<float>(linear + scale * (x.count * constant) - factor * taken_away);
     return loss;
   }
 
   template <bool Pairs>
+  double group_of(int64_t group, const Part& g) const {
+    const int64_t begin = group * R, width = R == 1 ? 1 : layer.w.width(group);
+    double linear[R], loss = 0;
+    if constexpr (R > 1) {
+      if (width == R) pull_group(group, g, linear);
+    }
+    for (int64_t r = 0; r < width; ++r) {
+      const Weights w = weights_of<R>(layer.w, begin + r);
+      if (R == 1 || width < R) linear[r] = pull<Pairs>(w, constants[begin + r], g);
+      loss += finish(begin + r, w, linear[r]);
+    }
+    return loss;
+  }
+
+  // Groups [begin, end) of a chunk by their lengths: a loop then ends where the last one did, and is not guessed wrong
+  // for each of them.
+  void by_length(int64_t begin, int64_t end, int32_t* order) const {
+    const auto length = [&](int64_t group) {
+      const int64_t n = groups().indptr[group + 1] - groups().indptr[group];
+      return n < kLengths ? n : kLengths - 1;
+    };
+    int32_t next[kLengths + 1] = {};
+    for (int64_t group = begin; group < end; ++group) ++next[length(group) + 1];
+    for (int i = 0; i < kLengths; ++i) next[i + 1] += next[i];
+    for (int64_t group = begin; group < end; ++group) order[next[length(group)]++] = static_cast<int32_t>(group);
+  }
+
+  template <bool Pairs>
   void outputs_of(int64_t first, int64_t last, const Part& g) const {
+    constexpr int64_t kGroups = kSumRows / R;
     if constexpr (Pairs)
       for (int64_t i = 0; i < part_size(); ++i) g.lower[i] = 0;
+    int32_t order[kGroups];
     for (int64_t chunk = first; chunk < last; ++chunk) {
-      const int64_t begin = chunk * kSumRows, stop = begin + kSumRows;
+      const int64_t begin = chunk * kGroups, stop = begin + kGroups, all = groups().n_rows;
+      const int64_t end = stop < all ? stop : all;
+      by_length(begin, end, order);
       double loss = 0;
-      for (int64_t row = begin; row < stop && row < layer.w.n_rows; ++row) loss += output<Pairs>(row, g);
+      for (int64_t i = 0; i < end - begin; ++i) loss += group_of<Pairs>(order[i], g);
       losses[chunk] = loss;
     }
   }
 
   double outputs() const {
-    const Csr &w = layer.w, &t = target.columns;
-    const int64_t mean = w.indptr[w.n_rows] / (w.n_rows + 1) + 1, chunks = (w.n_rows + kSumRows - 1) / kSumRows;
+    const Blocks& w = layer.w;
+    const int64_t mean = w.nnz() / (w.n_rows + 1) + 1, chunks = (w.n_rows + kSumRows - 1) / kSumRows;
     const auto work = [&](int64_t chunk) {
       const int64_t row = chunk * kSumRows < w.n_rows ? chunk * kSumRows : w.n_rows;
-      return w.indptr[row] * mean + 3 * mean * t.indptr[row] + kRowCost * row;
+      const int64_t edges = int64_t{groups().indptr[(row + R - 1) / R]} * R;
+      return edges * mean + 3 * mean * target.columns.indptr[row] + kRowCost * row;
     };
     const auto chunk_at = [&](int64_t wanted) {
       int64_t low = 0, high = chunks;
@@ -219,23 +298,23 @@ struct GramLoss : Gram {
   }
 
   void fetch(int64_t row) const {
-    for (int64_t at = layer.w.indptr[row]; at < layer.w.indptr[row + 1]; at += kLine) {
-      __builtin_prefetch(layer.w.indices + at);
-      __builtin_prefetch(layer.values + at);
-    }
+    const int64_t group = row / R, first = groups().indptr[group], last = groups().indptr[group + 1];
+    for (int64_t at = first; at < last; at += kLine) __builtin_prefetch(groups().indices + at);
+    for (int64_t at = first * R; at < last * R; at += kLine) __builtin_prefetch(layer.values + at);
     __builtin_prefetch(constants + row);
   }
 
   // Adds what a number takes from a sample's gradient.
   void take(int64_t row, Number t, const float* h, float* dx) const {
-    const float z = is_plain(t) ? 0 : dot(row, h) + constants[row], residual = factor * taken(t, z);
-    for (int64_t i = layer.w.indptr[row]; i < layer.w.indptr[row + 1]; ++i)
-      dx[layer.w.indices[i]] -= residual * layer.values[i];
+    const Weights w = weights_of<R>(layer.w, row);
+    const float z = is_plain(t) ? 0 : dot(w, h) + constants[row], residual = factor * taken(t, z);
+    const float* const values = layer.values + w.first;
+    for (int64_t i = 0; i < w.count; ++i) dx[w.indices[i]] -= residual * values[i * (R == 1 ? 1 : w.step)];
   }
 
   void samples() const {
     const Csr& rows = target.rows;
-    const int64_t mean = layer.w.indptr[layer.w.n_rows] / (layer.w.n_rows + 1) + 1;
+    const int64_t mean = layer.w.nnz() / (layer.w.n_rows + 1) + 1;
     const int64_t each = x.width / mean + n_crowded + 1, all = rows.indptr[x.count] + each * x.count;
     product_of({x.data, x.width, 1}, {g, x.width, x.width}, {product, x.count, x.width});
     parallel(all * mean, [&](int thread, int n) {
@@ -268,8 +347,8 @@ struct GramLoss : Gram {
 // How many parts of the outputs have a G of their own: as many as take a tenth of the time that they save two threads.
 int parts_of(const GramLayer& layer, int64_t width) {
   if (layer.rows) return 0;
-  const int64_t nnz = layer.w.indptr[layer.w.n_rows], mean = nnz / (layer.w.n_rows + 1) + 1;
-  const int64_t n = (2 * layer.w.n_rows + nnz * mean / 2) / (width * width + 1) + 1;
+  const int64_t nnz = layer.w.nnz(), mean = nnz / (layer.w.n_rows + 1) + 1;
+  const int64_t n = (2 * layer.w.n_rows + nnz * mean / (2 * layer.w.size)) / (width * width + 1) + 1;
   return n < kMostParts ? static_cast<int>(n) : kMostParts;
 }
 
@@ -280,10 +359,14 @@ double gram_loss(const GramLayer& layer, Rows<const float> x, const GramTarget& 
   double loss = 0;
   const int n_parts = parts_of(layer, x.width);
   with_gram(layer, x, target, unseen, factor, unseen * factor, n_parts, to, [&](const Gram& gram) {
-    const GramLoss sums = {gram};
-    if (!n_parts) sums.by_windows();
-    loss = sums.outputs();
-    if (to.dx.data) sums.samples();
+    const auto with = [&](auto sums) {
+      if (!n_parts) sums.by_windows();
+      loss = sums.outputs();
+      if (to.dx.data) sums.samples();
+    };
+    if (layer.w.size == 4) with(GramLoss<4>{gram});
+    else if (layer.w.size == 8) with(GramLoss<8>{gram});
+    else with(GramLoss<1>{gram});
   });
   return loss;
 }

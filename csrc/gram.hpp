@@ -19,6 +19,19 @@ namespace {
 constexpr int64_t kSumRows = 256;  // outputs whose losses are summed together
 constexpr int64_t kMirror = 32;    // squares of a symmetric matrix that stay in L1
 
+// The weights of one output: the i-th at number `first + i * step` and at the input `indices[i]`.
+struct Weights {
+  const int32_t* indices;
+  int64_t first, count, step;
+};
+
+template <int R>
+inline Weights weights_of(const Blocks& w, int64_t row) {
+  const int64_t group = row / R, first = w.groups.indptr[group];
+  return {w.groups.indices + first, first * R + row % R, w.groups.indptr[group + 1] - first,
+          R == 1 ? 1 : w.width(group)};
+}
+
 // What all sums are made of: C and s, the constants c, and the numbers of the target.
 struct Gram {
   const GramLayer& layer;
@@ -79,10 +92,9 @@ struct Gram {
   // Of a target that holds it with the weight of all others, so that what it takes does not depend on the output.
   bool is_plain(Number t) const { return t.weight == unseen; }
 
-  float dot(int64_t row, const float* h) const {
+  float dot(const Weights& w, const float* h) const {
     float sum = 0;
-    for (int64_t i = layer.w.indptr[row]; i < layer.w.indptr[row + 1]; ++i)
-      sum += layer.values[i] * h[layer.w.indices[i]];
+    for (int64_t i = 0; i < w.count; ++i) sum += layer.values[w.first + i * w.step] * h[w.indices[i]];
     return sum;
   }
 

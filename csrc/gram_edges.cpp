@@ -7,7 +7,8 @@ namespace {
 struct GramEdges : Gram {
   // The gradient of an output at any of its edges, those of `edges`, and its norm over the samples.
   void inactive(const Csr& edges, int64_t row, float* dw, float* norms) const {
-    const Csr& w = layer.w;
+    const Csr& w = layer.w.groups;
+    const Weights weights = weights_of<1>(layer.w, row);
     const auto pull = [&](int64_t k) {
       float sum = constants[row] * sums[k];
       for (int64_t i = w.indptr[row]; i < w.indptr[row + 1]; ++i)
@@ -23,14 +24,14 @@ struct GramEdges : Gram {
     for (int64_t edge = first; edge < last; ++edge) dw[edge] = factor * pull(edges.indices[edge]);
     numbers_of(row, [&](int64_t b, Number t) {
       const float* const h = sample(b);
-      if (norms) square += t.value * (t.value - 2 * (dot(row, h) + constant));
+      if (norms) square += t.value * (t.value - 2 * (dot(weights, h) + constant));
       for (int64_t edge = first; edge < last; ++edge) dw[edge] -= factor * t.value * h[edges.indices[edge]];
     });
     if (norms) norms[row] = factor * static_cast<float>(__builtin_sqrt(square > 0 ? square : 0));
   }
 
   void inactive(const Csr& edges, float* dw, float* norms) const {
-    const Csr& w = layer.w;
+    const Csr& w = layer.w.groups;
     const int64_t mean = w.indptr[w.n_rows] / (w.n_rows + 1) + 1;
     parallel_range(w.n_rows, ((edges.indptr ? edges.indptr[w.n_rows] : w.indptr[w.n_rows]) + w.n_rows) * mean,
                    [&](int64_t begin, int64_t end) {

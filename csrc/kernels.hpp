@@ -83,19 +83,26 @@ struct SparseSample {
   const float* values;
   int64_t count;
 };
-// y = W x + bias by the columns of W at the sample's indices; `wt` is the transpose, with its values.
-using CsrSpmv = void(const Csr& wt, const float* values, const float* bias, int64_t n_out, SparseSample x, float* y);
+// y = W x + bias by the columns of W at the sample's indices; `wt` is the transpose, with its values. The edges of each
+// of its rows come in blocks of `block_size` neighbours, but for a narrower one at the end.
+using CsrSpmv = void(const Csr& wt, const float* values, const float* bias, int64_t n_out, SparseSample x, float* y,
+                     int block_size);
 
 // The same for many samples.
 using CsrSpmm = void(const Csr& wt, const float* values, const float* bias, const Csr& x, const float* x_values,
-                     Rows<float> y);
+                     Rows<float> y, int block_size);
 // dw[slots[edge]] += <x[:, column], dy[:, row]> for the edges of `wt` in columns that live in `xt`, the samples by
 // column.
 using CsrSddmm = void(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values, Rows<const float> dy,
                       float* dw);
-// dw[edge] = <x[:, column], dy[:, row]> + left[row] * right[column] for all edges of `wt`; right may be null.
-using CsrGradient = void(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const float* left,
-                         const float* right, float* dw);
+// left[row] * right[column], or nothing where both are null; the column of every edge may be, too.
+struct Outer {
+  const float *left, *right;
+  const int32_t* columns;
+};
+// dw[edge] = <x[:, column], dy[:, row]> + left[row] * right[column] for all edges of `wt`.
+using CsrGradient = void(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const Outer&,
+                         float* dw, int block_size);
 // out[edge] = values[slots[edge]] for the edges of `wt` in columns that live in `xt`.
 using GatherLive = void(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out);
 // y[rows[e]] += values[e] * x[columns[e]] from zero on, for edges in any order; y has `n_rows` numbers.
@@ -127,9 +134,9 @@ struct Target {
   const float* offset;  // of the samples, for likelihoods of counts: see counts.hpp; null for zeros
 };
 struct OutputLayer {
-  Csr w;
+  Blocks w;
   const float *values, *bias;
-  Csr wt;  // and its values; read only where dx is asked for
+  Csr wt;  // and its values; read only where dx is asked for, and of single edges
   const float* wt_values;
   const float* log_dispersion;  // of the outputs, for a loss that has it; null for zeros
 };
@@ -156,9 +163,10 @@ struct GramTarget {
   const float *by_row, *shift, *known_by_column, *known_by_row;
 };
 // Where outputs have many weights, with its edges by column, as windows.hpp has them: windows of `height` outputs,
-// which are made dense matrices for the sum of their squares. Null where that is made of the pairs of weights.
+// which are made dense matrices for the sum of their squares. Null where that is made of the pairs of weights, as
+// always with blocks.
 struct GramLayer {
-  Csr w;
+  Blocks w;
   const float *values, *bias;
   const int32_t *rows, *slots, *cuts;
   int64_t height;

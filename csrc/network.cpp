@@ -111,7 +111,7 @@ class Network::Pass {
         sample = {in_.sparse.indices + first, in_.values + first, in_.sparse.indptr[i + 1] - first};
       }
       k_.csr_spmv({t.indptr.get(), t.indices.get(), width_}, t.values.get(), layer.bias, layer.w.n_rows, sample,
-                  y + i * layer.w.n_rows);
+                  y + i * layer.w.n_rows, layer.w.size);
     }
     rows_ = y;
   }

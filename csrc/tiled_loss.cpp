@@ -3,6 +3,10 @@
 // whatever the number of threads: rows of outputs are shared out for the first half of a tile, rows of inputs for the
 // second. A new loss is a function and a case of `line_loss`, whose number is the `kernel` of its record in Python;
 // with weights, lines of target and weights are written out, for `compare`.
+//
+// Of blocks the rows of a group are made at once, and both gradients of a tile in one pass over it, which needs no
+// transpose.
+#include "block_backward.hpp"
 #include "compare.hpp"
 #include "edges.hpp"
 
@@ -96,7 +100,7 @@ inline float weighted(int loss, float* line, const PanelTarget& target, float sh
   return compare<L>(loss, line, aim, known, weights, beside);
 }
 
-template <int L>
+template <int R, int L>
 struct Tiles {
   const OutputLayer& layer;
   const Panels<const float> x;
@@ -109,6 +113,7 @@ struct Tiles {
   double* losses;
   int32_t *sample, *edge, *next;
 
+  const Csr& groups() const { return layer.w.groups; }
   float* line(int64_t panel, int64_t row) const { return to.tile.data + (panel * to.tile.width + row - begin) * L; }
 
   PanelTarget target_of(int64_t panel, int64_t row) {
@@ -136,11 +141,9 @@ struct Tiles {
     return weighted<L>(kind, y, numbers, shift, weights, {offset, log_dispersion, by_dispersion});
   }
 
-  void output(int64_t panel, int64_t row) {
-    const Visit at = {panel, row, layer.w.indptr[row], layer.w.indptr[row + 1], true};
-    const float* const from = x.data + panel * x.width * L;
+  // The line of an output becomes its gradient.
+  void compared(int64_t panel, int64_t row) {
     float *const y = line(panel, row), by_dispersion = 0;
-    spmm_row<L>(layer.w, layer.values, layer.bias, from, y, at);
     const PanelTarget numbers = target_of(panel, row);
     losses[row - begin] += loss_of(y, numbers, row, n_rows - panel * L, &by_dispersion);
     if (!to.dbias) return;
@@ -152,27 +155,41 @@ struct Tiles {
       store(y + n, dy);
     }
     to.dbias[row] = total(sum) + (panel ? to.dbias[row] : 0);
-    dot_row<L, false>(layer.w, nullptr, y, from, nullptr, to.dw, at);
+  }
+
+  void output(int64_t panel, int64_t group) {
+    const Visit at = {panel, group, groups().indptr[group], groups().indptr[group + 1], true};
+    const float* const from = x.data + panel * x.width * L;
+    float* const y = line(panel, group * R);
+    if constexpr (R == 1) {
+      spmm_row<L>(groups(), layer.values, layer.bias, from, y, at);
+      compared(panel, group);
+      if (to.dbias) dot_row<L, false>(groups(), nullptr, y, from, nullptr, to.dw, at);
+    } else {
+      block_row<R, L>(layer.w, layer.values, layer.bias, from, y, at);
+      for (int64_t r = 0; r < layer.w.width(group); ++r) compared(panel, group * R + r);
+    }
   }
 
   void outputs() {
-    const Csr rows = {layer.w.indptr + begin, layer.w.indices, end - begin};
-    const int64_t base = rows.indptr[0], all = cost(rows) - base;
-    parallel((all + kLossCost * rows.n_rows) * L * x.count, [&](int thread, int n) {
-      const int64_t first = begin + row_at_cost(rows, base + all * thread / n);
-      const int64_t last = thread + 1 == n ? end : begin + row_at_cost(rows, base + all * (thread + 1) / n);
-      for (int64_t row = first; row < last; ++row) {
+    const int64_t before = begin / R;
+    const Csr part = layer.w.part(before, (end + R - 1) / R).groups;
+    const int64_t base = part.indptr[0], all = cost(part) - base;
+    parallel((all + kLossCost * part.n_rows) * R * L * x.count, [&](int thread, int n) {
+      const int64_t first = before + row_at_cost(part, base + all * thread / n);
+      const int64_t last = before + (thread + 1 == n ? part.n_rows : row_at_cost(part, base + all * (thread + 1) / n));
+      for (int64_t row = first * R; row < last * R && row < end; ++row) {
         losses[row - begin] = 0;
         sample[row - begin] = target.columns.indptr[row];
       }
       for (int64_t panel = 0; panel < x.count; ++panel)
-        for (int64_t row = first; row < last; ++row) output(panel, row);
+        for (int64_t group = first; group < last; ++group) output(panel, group);
     });
   }
 
   void inputs() {
     const Csr& wt = layer.wt;
-    const int64_t all = cost(wt), edges = layer.w.indptr[end] - layer.w.indptr[begin];
+    const int64_t all = cost(wt), edges = groups().indptr[end] - groups().indptr[begin];
     parallel((edges + wt.n_rows) * L * x.count, [&](int thread, int n) {
       const int64_t first = row_at_cost(wt, all * thread / n);
       const int64_t last = thread + 1 == n ? wt.n_rows : row_at_cost(wt, all * (thread + 1) / n);
@@ -192,13 +209,24 @@ struct Tiles {
     });
   }
 
+  // The gradients of the tile's groups, and what they add to dx.
+  void back() const {
+    const Panels<const float> dy = {to.tile.data, to.tile.count, to.tile.width, L};
+    const Blocks part = layer.w.part(begin / R, (end + R - 1) / R);
+    backward_blocks<R, L>(part, layer.values, dy, x, to.dx, to.dw, 0, [](int64_t, int64_t) {}, !begin);
+  }
+
   double run() {
     double loss = 0;
     for (; begin < layer.w.n_rows; begin = end) {
       end = begin + to.tile.width < layer.w.n_rows ? begin + to.tile.width : layer.w.n_rows;
       outputs();
       for (int64_t row = 0; row < end - begin; ++row) loss += losses[row];
-      if (to.dx.data) inputs();
+      if constexpr (R > 1) {
+        if (to.dbias) back();
+      } else if (to.dx.data) {
+        inputs();
+      }
     }
     return loss;
   }
@@ -210,19 +238,23 @@ const int n_losses = kLosses;
 
 double tiled_loss(const OutputLayer& layer, Panels<const float> x, const Target& target, int kind, int64_t n_rows,
                   float factor, const OutputGradients& to) {
-  const int64_t height = to.tile.width, n_in = to.dx.data ? layer.wt.n_rows : 0;
+  const int64_t height = to.tile.width, n_in = to.dx.data ? x.width : 0;
   const size_t scratch_bytes = height * sizeof(double) + (height + 2 * n_in) * sizeof(int32_t);
   double* const losses = static_cast<double*>(allocate(scratch_bytes));
   int32_t* const places = reinterpret_cast<int32_t*>(losses + height);
   double loss = 0;
   if (!layer.w.n_rows)
     for (int64_t i = 0; i < x.count * n_in * x.lanes; ++i) to.dx.data[i] = 0;
-  with_lanes(x.lanes, [&](auto lanes) {
-    loss =
-        Tiles<lanes>{
-            layer, x, target, kind, n_rows, factor, to, 0, 0, losses, places, places + height, places + height + n_in}
-            .run();
-  });
+  const auto with = [&](auto rows) {
+    with_lanes(x.lanes, [&](auto lanes) {
+      loss =
+          Tiles<rows, lanes>{
+              layer, x, target, kind, n_rows, factor, to, 0, 0, losses, places, places + height, places + height + n_in}
+              .run();
+    });
+  };
+  if (layer.w.size == 1) with(std::integral_constant<int, 1>());
+  else with_block_size(layer.w.size, with);
   release(losses, scratch_bytes);
   return loss;
 }

@@ -56,6 +56,11 @@ struct Call {
     return w;
   }
 
+  // The same with as many rows as groups say, where these are rows, or else the bias.
+  dsae::Blocks layer(const In& indptr, const In& indices, const In& bias, int size) const {
+    return blocks(indptr, indices, size, static_cast<int64_t>(size == 1 ? indptr.size() - 1 : bias.size()));
+  }
+
   void rising(const dsae::Csr& w) const {
     bool bad = w.indptr[0] != 0;
     for (int64_t row = 0; row < w.n_rows; ++row) bad |= w.indptr[row] > w.indptr[row + 1];

@@ -56,19 +56,19 @@ struct Given {
   dsae::GramTarget target;
 
   Given(const Call& call, const Four& of, const In& rows, const Three& columns, const Three& samples,
-        const std::optional<In>& shift) {
+        const std::optional<In>& shift, int block_size) {
     const auto& [indptr, indices, values, bias] = of;
     x = {call.data<float>("x", rows, 2), static_cast<int64_t>(rows.shape(0)), static_cast<int64_t>(rows.shape(1))};
-    const dsae::Csr w = call.csr(indptr, indices);
-    call.rising(w);
+    const dsae::Blocks w = call.layer(indptr, indices, bias, block_size);
+    call.rising(w.groups);
     layer = {w,
-             call.vector<const float>("values", values, "the size of indices", indices.size()),
+             call.vector<const float>("values", values, "the number of weights", w.nnz()),
              call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
              nullptr,
              nullptr,
              nullptr,
              1};
-    call.trusted("indices", w.indices, indices.size(), x.width);
+    call.trusted("indices", w.groups.indices, indices.size(), x.width);
     const auto by_column = part(call, "column ", columns, w.n_rows, "the number of outputs", x.count);
     const auto by_sample = part(call, "sample ", samples, x.count, "the number of samples", w.n_rows);
     target = {by_column.first,
@@ -84,9 +84,9 @@ struct Given {
 double gram_loss(const Four& layer, const Windows& windows, const In& x, const Three& columns, const Three& samples,
                  const std::optional<In>& shift, float unseen, float factor,
                  const std::tuple<Out, Out, std::optional<Out>>& gradients,
-                 const std::optional<std::tuple<In, In>>& known) {
+                 const std::optional<std::tuple<In, In>>& known, int block_size) {
   const Call call{"gram_loss"};
-  Given given(call, layer, x, columns, samples, shift);
+  Given given(call, layer, x, columns, samples, shift, block_size);
   if (known) {
     const auto& [by_column, by_row] = *known;
     const int64_t size = std::get<1>(columns).size();
@@ -94,7 +94,8 @@ double gram_loss(const Four& layer, const Windows& windows, const In& x, const T
     given.target.known_by_row = call.vector<const float>("known by sample", by_row, "the size of indices", size);
   }
   if (!(factor > 0)) call.fail("a factor above 0", std::to_string(factor));
-  const int64_t nnz = std::get<1>(layer).size(), n_rows = given.layer.w.n_rows, width = given.x.width;
+  const int64_t nnz = given.layer.w.nnz(), n_rows = given.layer.w.n_rows, width = given.x.width;
+  if (windows && block_size > 1) call.fail("no windows of blocks", "some");
   if (windows) {
     const auto& [rows, slots, cuts, height] = *windows;
     if (height < 1) call.fail("windows of at least one output", std::to_string(height));
@@ -108,7 +109,7 @@ double gram_loss(const Four& layer, const Windows& windows, const In& x, const T
     call.trusted("cuts", given.layer.cuts, cuts.size(), nnz + 1);
   }
   const auto& [dw, dbias, dx] = gradients;
-  dsae::GramGradients out = {call.vector<float>("dw", dw, "the size of indices", nnz),
+  dsae::GramGradients out = {call.vector<float>("dw", dw, "the number of weights", nnz),
                              call.vector<float>("dbias", dbias, "the number of outputs", n_rows),
                              {nullptr, 0, 0}};
   if (dx) {
@@ -124,7 +125,7 @@ void gram_edges(const Four& layer, const In& x, const Three& columns, const Thre
                 const std::optional<In>& shift, float factor, const std::optional<std::tuple<In, In, Out>>& edges,
                 const std::optional<Out>& norms) {
   const Call call{"gram_edges"};
-  const Given given(call, layer, x, columns, samples, shift);
+  const Given given(call, layer, x, columns, samples, shift, 1);
   const int64_t n_rows = given.layer.w.n_rows;
   dsae::Csr at = {nullptr, nullptr, 0};
   float* dw = nullptr;
@@ -148,14 +149,13 @@ void bind_gram(nb::module_& m) {
         "Edges by windows of ``height`` rows, within a window by column: ``rows, slots, cuts``.");
   m.def("gram_loss", &gram_loss, "layer"_a.noconvert(), "windows"_a.noconvert().none(), "x"_a.noconvert(),
         "columns"_a.noconvert(), "samples"_a.noconvert(), "shift"_a.noconvert().none(), "unseen"_a, "factor"_a,
-        "gradients"_a.noconvert(), "known"_a.noconvert().none() = nb::none(),
+        "gradients"_a.noconvert(), "known"_a.noconvert().none() = nb::none(), "block_size"_a = 1,
         "Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, from Gram matrices, and its "
         "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``windows`` what `window_edges` gives and the "
         "height where the layer's Gram matrix is to come from dense windows instead of pairs of weights, "
         "``columns`` and ``samples`` are the\ntarget's ``(indptr, indices, values)`` both ways, ``gradients`` ``(dw, "
         "dbias, dx or None)``; numbers that the target\ndoes not hold have the weight ``unseen``, the others 1 or that "
-        "of "
-        "``known``, by column and by sample.");
+        "of ``known``, by column and by sample. Values and dw of blocks are as in `block_spmm`.");
   m.def("gram_edges", &gram_edges, "layer"_a.noconvert(), "x"_a.noconvert(), "columns"_a.noconvert(),
         "samples"_a.noconvert(), "shift"_a.noconvert().none(), "factor"_a, "edges"_a.noconvert().none(),
         "norms"_a.noconvert().none(),

@@ -67,8 +67,24 @@ void gather_live(const In& indptr, const In& values, const In& slots, const In& 
   kernels->gather_live(wt, from, index, xt, to);
 }
 
+// Whether a column's edges can be runs of `block_size` neighbouring outputs, as those of blocks are; where indices are
+// checked each run is.
+void in_runs(const Call& call, const dsae::Csr& wt, int block_size) {
+  if (block_size != 1 && block_size != 4 && block_size != 8)
+    call.fail("a block_size of 1, 4 or 8", std::to_string(block_size));
+#ifdef DSAE_CHECK_INDICES
+  bool bad = false;
+  for (int64_t row = 0; row < wt.n_rows; ++row)
+    for (int64_t at = wt.indptr[row]; at + block_size <= wt.indptr[row + 1]; at += block_size)
+      bad |= wt.indices[at + block_size - 1] - wt.indices[at] != block_size - 1;
+  if (bad) call.fail("blocks of " + std::to_string(block_size) + " neighbours", "others");
+#else
+  (void)wt;
+#endif
+}
+
 void csr_spmm(const In& indptr, const In& indices, const In& values, const In& bias, const In& x_indptr,
-              const In& x_indices, const In& x_values, const Out& rows) {
+              const In& x_indices, const In& x_values, const Out& rows, int block_size) {
   const Call call{"csr_spmm"};
   const dsae::Rows<float> y = {call.data<float>("rows", rows, 2), static_cast<int64_t>(rows.shape(0)),
                                static_cast<int64_t>(rows.shape(1))};
@@ -79,8 +95,9 @@ void csr_spmm(const In& indptr, const In& indices, const In& values, const In& b
   const auto start = call.vector<const float>("bias", bias, "the width of rows", y.width);
   const auto numbers = call.vector<const float>("x_values", x_values, "the size of x_indices", x_indices.size());
   call.trusted("indices", wt.indices, indices.size(), y.width);
+  in_runs(call, wt, block_size);
   nb::gil_scoped_release release;
-  kernels->csr_spmm(wt, data, start, x, numbers, y);
+  kernels->csr_spmm(wt, data, start, x, numbers, y, block_size);
 }
 
 // What gradients at the edges of W^T are made of: a batch by columns, one of them for each row of W^T, and dy.
@@ -113,16 +130,37 @@ void csr_sddmm(const In& indptr, const In& indices, const In& slots, const In& x
 }
 
 void csr_gradient(const In& indptr, const In& indices, const In& x_indptr, const In& x_indices, const In& x_values,
-                  const In& dy, const std::optional<std::tuple<In, In>>& outer, const Out& dw) {
+                  const In& dy, const std::optional<std::tuple<In, In, std::optional<In>>>& outer, const Out& dw,
+                  int block_size) {
   const Call call{"csr_gradient"};
   const AtEdges at(call, indptr, indices, x_indptr, x_indices, x_values, dy, dw);
-  const float *left = nullptr, *right = nullptr;
+  dsae::Outer added = {nullptr, nullptr, nullptr};
   if (outer) {
-    left = call.vector<const float>("left", std::get<0>(*outer), "the width of dy", at.dy.width);
-    right = call.vector<const float>("right", std::get<1>(*outer), "the number of inputs", at.wt.n_rows);
+    const auto& [left, right, columns] = *outer;
+    added.left = call.vector<const float>("left", left, "the width of dy", at.dy.width);
+    added.right = call.vector<const float>("right", right, "the number of inputs", at.wt.n_rows);
+    if (columns) added.columns = call.vector<const int32_t>("columns", *columns, "the size of indices", indices.size());
+    call.trusted("columns", added.columns, columns ? indices.size() : 0, at.wt.n_rows);
   }
+  in_runs(call, at.wt, block_size);
   nb::gil_scoped_release release;
-  kernels->csr_gradient(at.wt, at.x, at.numbers, at.dy, left, right, at.dw);
+  kernels->csr_gradient(at.wt, at.x, at.numbers, at.dy, added, at.dw, block_size);
+}
+
+constexpr const char* kWeights = "the number of weights";
+
+// Of a layer as (indptr, indices, values, bias); all else is empty.
+dsae::OutputLayer output_layer(const Call& call, const std::tuple<In, In, In, In>& layer, int64_t n_in,
+                               int block_size) {
+  const auto& [indptr, indices, values, bias] = layer;
+  const dsae::Blocks w = call.layer(indptr, indices, bias, block_size);
+  call.trusted("indices", w.groups.indices, indices.size(), n_in);
+  return {w,
+          call.vector<const float>("values", values, kWeights, w.nnz()),
+          call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
+          {nullptr, nullptr, 0},
+          nullptr,
+          nullptr};
 }
 
 // The layer as (indptr, indices, values, bias), its transpose as (indptr, indices, values), the target by column as
@@ -132,14 +170,12 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
                   float factor, const Out& tile,
                   const std::optional<std::tuple<Out, Out, std::optional<Out>>>& gradients,
                   const std::optional<In>& known, const std::optional<In>& weights, const std::optional<In>& offset,
-                  const std::optional<std::tuple<In, Out>>& dispersion) {
+                  const std::optional<std::tuple<In, Out>>& dispersion, int block_size) {
   const Call call{"tiled_loss"};
-  const auto& [indptr, indices, values, bias] = layer;
   const auto from = call.panels<const float>("x", x);
   call.fits(n_rows, from);
-  dsae::OutputLayer to = {call.csr(indptr, indices), nullptr, nullptr, {nullptr, nullptr, 0}, nullptr, nullptr};
-  to.values = call.vector<const float>("values", values, "the size of indices", indices.size());
-  to.bias = call.vector<const float>("bias", bias, "the number of rows", to.w.n_rows);
+  dsae::OutputLayer to = output_layer(call, layer, from.width, block_size);
+  const int64_t nnz = to.w.nnz();
   const auto& [t_indptr, t_samples, t_values, t_shift] = target;
   const dsae::Target aim = {
       batch(call, "target ", t_indptr, t_samples, n_rows),
@@ -151,11 +187,12 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
   call.equal("target indptr.size - 1", aim.columns.n_rows, "the number of rows", to.w.n_rows);
   if (loss < 0 || loss >= kernels->n_losses)
     call.fail("a loss below " + std::to_string(kernels->n_losses), std::to_string(loss));
-  call.trusted("indices", to.w.indices, indices.size(), from.width);
   dsae::OutputGradients out = {
       nullptr, nullptr, {nullptr, 0, 0, from.lanes}, call.panels<float>("tile", tile), nullptr};
   call.same_batch(from, out.tile, "tile");
   if (out.tile.width < 1) call.fail("a tile of at least one output", "none");
+  if (out.tile.width % block_size)
+    call.fail("a tile of whole groups of " + std::to_string(block_size), std::to_string(out.tile.width) + " outputs");
   if (dispersion) {
     const auto& [logarithm, gradient] = *dispersion;
     to.log_dispersion = call.vector<const float>("log_dispersion", logarithm, "the number of rows", to.w.n_rows);
@@ -163,14 +200,16 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
   }
   if (gradients) {
     const auto& [dw, dbias, dx] = *gradients;
-    out.dw = call.vector<float>("dw", dw, "the size of indices", indices.size());
+    out.dw = call.vector<float>("dw", dw, kWeights, nnz);
     out.dbias = call.vector<float>("dbias", dbias, "the number of rows", to.w.n_rows);
-    if (dx) {
+    if (dx && block_size == 1) {
       if (!transpose) call.fail("the transpose, from which dx comes", "None");
       const auto& [wt_indptr, wt_indices, wt_values] = *transpose;
       to.wt = call.csr(wt_indptr, wt_indices, "transposed ");
-      to.wt_values = call.vector<const float>("transposed values", wt_values, "the size of indices", indices.size());
+      to.wt_values = call.vector<const float>("transposed values", wt_values, kWeights, nnz);
       call.equal("transposed indptr.size - 1", to.wt.n_rows, "the width of x", from.width);
+    }
+    if (dx) {
       out.dx = call.panels<float>("dx", *dx);
       call.same_batch(from, out.dx, "dx");
       call.equal("dx.shape[1]", out.dx.width, "the width of x", from.width);
@@ -180,19 +219,13 @@ double tiled_loss(const std::tuple<In, In, In, In>& layer, const std::optional<s
   return kernels->tiled_loss(to, from, aim, loss, n_rows, factor, out);
 }
 
-void log_sums(const In& indptr, const In& indices, const In& values, const In& bias, const In& x, const Out& sums) {
+void log_sums(const In& indptr, const In& indices, const In& values, const In& bias, const In& x, const Out& sums,
+              int block_size) {
   const Call call{"log_sums"};
   const auto from = call.panels<const float>("x", x);
   call.fits(sums.size(), from);
-  const dsae::Csr w = call.csr(indptr, indices);
-  const dsae::OutputLayer layer = {w,
-                                   call.vector<const float>("values", values, "the size of indices", indices.size()),
-                                   call.vector<const float>("bias", bias, "the number of rows", w.n_rows),
-                                   {nullptr, nullptr, 0},
-                                   nullptr,
-                                   nullptr};
+  const dsae::OutputLayer layer = output_layer(call, {indptr, indices, values, bias}, from.width, block_size);
   const auto to = call.data<float>("sums", sums, 1);
-  call.trusted("indices", w.indices, indices.size(), from.width);
   nb::gil_scoped_release release;
   kernels->log_sums(layer, from, sums.size(), to);
 }
@@ -211,27 +244,32 @@ void bind_sparse_rows(nb::module_& m) {
         "``out[i] = values[slots[i]]`` in the rows of ``indptr`` that are not empty in ``x_indptr``.");
   m.def("csr_spmm", &csr_spmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
         "bias"_a.noconvert(), "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(),
-        "rows"_a.noconvert(), "``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``.");
+        "rows"_a.noconvert(), "block_size"_a = 1,
+        "``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``, edge by edge. Those of "
+        "each of its rows\ncome in runs of ``block_size`` neighbours, and a shorter one at the end.");
   m.def("csr_sddmm", &csr_sddmm, "indptr"_a.noconvert(), "indices"_a.noconvert(), "slots"_a.noconvert(),
         "x_indptr"_a.noconvert(), "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(),
         "dw"_a.noconvert(),
         "``dw[slots[i]] += <x[:, row], dy[:, column]>`` at the edges of ``W^T``; the batch comes by columns.");
   m.def("csr_gradient", &csr_gradient, "indptr"_a.noconvert(), "indices"_a.noconvert(), "x_indptr"_a.noconvert(),
         "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(), "outer"_a.none(), "dw"_a.noconvert(),
+        "block_size"_a = 1,
         "``dw[i] = <x[:, row], dy[:, column]>`` at the edges of ``W^T``, plus ``left[column] * right[row]`` for an "
-        "outer product\n``(left, right)``; the batch comes by columns.");
-  m.def("tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
-        "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(),
-        "gradients"_a.noconvert().none(), "known"_a.noconvert().none() = nb::none(),
-        "weights"_a.noconvert().none() = nb::none(), "offset"_a.noconvert().none() = nb::none(),
-        "dispersion"_a.none() = nb::none(),
-        "Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its "
-        "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, "
-        "indices, values)``,\n``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx "
-        "or None)``, ``known`` the weights of the target's numbers, ``weights`` those of the samples. "
-        "Likelihoods of\ncounts take the logarithms of the samples' totals as ``offset``, and ``(log_dispersion, its "
-        "gradient)`` of the outputs.");
+        "outer product\n``(left, right, row of every edge or None)``; the batch comes by columns. Blocks as in "
+        "`csr_spmm`.");
+  m.def(
+      "tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
+      "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(), "gradients"_a.noconvert().none(),
+      "known"_a.noconvert().none() = nb::none(), "weights"_a.noconvert().none() = nb::none(),
+      "offset"_a.noconvert().none() = nb::none(), "dispersion"_a.none() = nb::none(), "block_size"_a = 1,
+      "Sum of the loss of ``W x + bias`` against a target by columns, tile by tile of outputs, and its "
+      "gradients.\n\n``layer`` is ``(indptr, indices, values, bias)``, ``transpose`` the same matrix's ``(indptr, "
+      "indices, values)``,\n``target`` ``(indptr, samples, values, shift or None)``, ``gradients`` ``(dw, dbias, dx "
+      "or None)``, ``known`` the weights of the target's numbers, ``weights`` those of the samples. "
+      "Likelihoods of\ncounts take the logarithms of the samples' totals as ``offset``, and ``(log_dispersion, its "
+      "gradient)`` of the outputs. Of blocks,\nvalues and dw are as in `block_spmm`, a tile has whole groups, and the "
+      "transpose is not read.");
   m.def("log_sums", &log_sums, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-        "bias"_a.noconvert(), "x"_a.noconvert(), "sums"_a.noconvert(),
+        "bias"_a.noconvert(), "x"_a.noconvert(), "sums"_a.noconvert(), "block_size"_a = 1,
         "The logarithm of the sum of ``exp(W x + bias)`` over all outputs, for each sample of the panels ``x``.");
 }

@@ -66,8 +66,8 @@ void test_gram(const dsae::Kernels& k, const Matrix& m, int64_t n, float unseen,
                                    shifted ? shift.data() : nullptr};
   double first = NAN;
   for (const bool dense : {false, true}) {
-    const dsae::GramLayer layer = {m.csr(),      values.data(), bias.data(), dense ? rows.data() : nullptr,
-                                   edges.data(), cuts.data(),   height};
+    const dsae::GramLayer layer = {dsae::single(m.csr()), values.data(), bias.data(), dense ? rows.data() : nullptr,
+                                   edges.data(),          cuts.data(),   height};
     run("gradients by Gram matrices " + where, expected, [&](float* out) {
       float* const dx = out + m.nnz() + n_out;
       const double sum =

@@ -63,6 +63,8 @@ void test_bf16_products(const dsae::Kernels& k, const Matrix& m, int64_t count, 
 void test_bf16_blocks(const dsae::Kernels& k, int lanes, const std::string& where);
 void test_block_products(const dsae::Kernels& k, const Matrix& groups, int64_t n_rows, int size, int64_t count,
                          int lanes, const std::string& where);
+void test_block_ends(const dsae::Kernels& k, const Matrix& groups, int64_t n_rows, int size, int lanes,
+                     const std::string& where);
 void test_columns(const dsae::Kernels& k, const Matrix& m, double share, const std::string& where);
 void test_activations(const dsae::Kernels& k, int64_t count, int64_t width, int lanes, const std::string& where);
 void test_panels(const dsae::Kernels& k, int64_t n_rows, int64_t width, int lanes, const std::string& where);

@@ -85,6 +85,17 @@ int main() {
     for (int size : {4, 8})
       test_block_products(**level, long_groups, 5 * size - 1, size, 5, 64,
                           std::string((*level)->isa) + " 5x3000 blocks");
+  for (const auto& [n_groups, n_cols] : {std::pair<int, int>{0, 3}, {3, 0}, {1, 1}, {9, 40}, {33, 70}})
+    for (double density : {0.0, 0.1, 1.0}) {
+      const Matrix groups(n_groups, n_cols, density);
+      for (auto level = dsae::levels(); *level; ++level)
+        for (int lanes : {16, 32, 64})
+          for (const auto& [size, narrower] : {std::pair<int, int>{4, 0}, {4, 3}, {8, 1}})
+            test_block_ends(**level, groups, std::max(0, n_groups * size - narrower), size, lanes,
+                            std::string((*level)->isa) + " " + std::to_string(n_groups) + "x" + std::to_string(n_cols) +
+                                " blocks of " + std::to_string(size) + ", density " + std::to_string(density) +
+                                ", lanes " + std::to_string(lanes));
+    }
   for (int64_t size : {0, 1, 2, 100, 5000})
     for (int64_t n : {int64_t{0}, size / 3, size}) test_smallest(size, n);
   std::printf("%d passed, %d failed\n", passed, failed);

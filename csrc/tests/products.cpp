@@ -88,7 +88,7 @@ void test_columns(const dsae::Kernels& k, const Matrix& m, double share, const s
   const dsae::Nonzeros found = k.count_nonzeros(x.data(), x.size());
   check(found.count == count && found.finite, "count_nonzeros " + where);
   run("csr_spmv " + where, y, [&](float* out) {
-    k.csr_spmv(t.csr(), values.data(), bias.data(), m.n_rows, {indices.data(), numbers.data(), count}, out);
+    k.csr_spmv(t.csr(), values.data(), bias.data(), m.n_rows, {indices.data(), numbers.data(), count}, out, 1);
   });
   for (float special : {INFINITY, -INFINITY, NAN}) {
     if (x.empty()) continue;
@@ -149,17 +149,17 @@ void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, 
     dsae::set_max_threads(threads);
     Floats moved(m.nnz(), NAN), got(n_samples * n_out, NAN), gradient(m.nnz());
     kernels.gather_live(wt, values.data(), slots.data(), xt, moved.data());
-    kernels.csr_spmm(wt, moved.data(), bias.data(), x.csr(), numbers.data(), {got.data(), n_samples, n_out});
+    kernels.csr_spmm(wt, moved.data(), bias.data(), x.csr(), numbers.data(), {got.data(), n_samples, n_out}, 1);
     check(close(got, y), "columns of rows " + where);
     kernels.csr_sddmm(wt, slots.data(), xt, by_column.data(), {dy.data(), n_samples, n_out}, gradient.data());
     check(close(gradient, dw), "their gradient " + where);
     Floats by_input(m.nnz(), NAN), in_place(m.nnz());
-    kernels.csr_gradient(wt, xt, by_column.data(), {dy.data(), n_samples, n_out}, nullptr, nullptr, by_input.data());
+    kernels.csr_gradient(wt, xt, by_column.data(), {dy.data(), n_samples, n_out}, {}, by_input.data(), 1);
     for (int64_t e = 0; e < m.nnz(); ++e) in_place[slots[e]] = by_input[e];
     check(close(in_place, dw), "their gradient by input " + where);
     for (int64_t height : {int64_t{1}, int64_t{4}, n_out + 1}) {
       Floats tile(n_panels * height * lanes), to_values(m.nnz(), NAN), to_bias(n_out, NAN), to_x(hidden.size(), NAN);
-      const double sum = kernels.tiled_loss({m.csr(), values.data(), bias.data(), wt, wt_values.data()},
+      const double sum = kernels.tiled_loss({dsae::single(m.csr()), values.data(), bias.data(), wt, wt_values.data()},
                                             {hidden.data(), n_panels, n_in, lanes}, {t.csr(), aim.data(), shift.data()},
                                             0, n_samples, 1,
                                             {to_values.data(),

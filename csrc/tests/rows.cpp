@@ -79,9 +79,10 @@ void test_nan(const dsae::Kernels& k, int lanes, const std::string& where) {
   bias[1] = NAN;
   const Ints indptr(4);
   for (int loss = 0; loss < k.n_losses; ++loss) {
-    const double sum = k.tiled_loss({m.csr(), values.data(), bias.data(), {}, nullptr}, {x.data(), 1, 5, lanes},
-                                    {{indptr.data(), nullptr, 3}, nullptr, nullptr}, loss, lanes - 1, 1,
-                                    {dw.data(), dbias.data(), {nullptr, 0, 0, lanes}, {tile.data(), 1, 2, lanes}});
+    const double sum =
+        k.tiled_loss({dsae::single(m.csr()), values.data(), bias.data(), {}, nullptr}, {x.data(), 1, 5, lanes},
+                     {{indptr.data(), nullptr, 3}, nullptr, nullptr}, loss, lanes - 1, 1,
+                     {dw.data(), dbias.data(), {nullptr, 0, 0, lanes}, {tile.data(), 1, 2, lanes}});
     check(std::isnan(sum) && std::isnan(dbias[1]) && std::isfinite(dbias[0]), "NaN through the loss " + where);
   }
 }

@@ -144,7 +144,7 @@ def gather_live(indptr, values, slots, x_indptr, out) -> None:
     out[live] = values[slots[live]]
 
 
-def csr_spmm(indptr, indices, values, bias, x_indptr, x_indices, x_values, rows) -> None:
+def csr_spmm(indptr, indices, values, bias, x_indptr, x_indices, x_values, rows, block_size=1) -> None:
     """``rows = X W^T + bias`` for CSR rows ``X``; ``indptr, indices, values`` are ``W^T``."""
     live = np.zeros(indptr.size - 1, bool)
     live[x_indices] = True
@@ -162,8 +162,8 @@ def csr_sddmm(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> 
         dw[slots[edges]] += np.asarray(Xt[rows[edges]].multiply(dy[:, indices[edges]].T).sum(axis=1)).ravel()
 
 
-def csr_gradient(indptr, indices, x_indptr, x_indices, x_values, dy, outer, dw) -> None:
-    """``dw[i] = <x[:, row], dy[:, col]> + left[col] * right[row]`` at the edges of ``W^T``."""
+def csr_gradient(indptr, indices, x_indptr, x_indices, x_values, dy, outer, dw, block_size=1) -> None:
+    """``dw[i] = <x[:, row], dy[:, col]> + left[col] * right[row]`` at the edges of ``W^T``, whatever their rows say."""
     dw[:] = 0 if outer is None else outer[0][indices] * outer[1][_rows(indptr)]
     csr_sddmm(indptr, indices, np.arange(dw.size), x_indptr, x_indices, x_values, dy, dw)
 
@@ -223,15 +223,17 @@ def tiled_loss(
     weights=None,
     offset=None,
     dispersion=None,
+    block_size=1,
 ) -> float:
     """Sum of the loss of ``W x + bias`` against the target by columns, tile by tile of outputs, and its gradients.
 
-    Weights, offset and dispersion are beyond it: their tests write the formulas out.
+    Weights, offset, dispersion and blocks are beyond it: their tests write the formulas out.
 
     ``layer`` is ``indptr, indices, values, bias``; ``transpose`` its transpose's ``indptr, indices, values``;
     ``target`` ``indptr, samples, values, shift``; ``gradients`` ``dw, dbias, dx``, multiplied by ``factor``.
     """
     assert known is weights is offset is dispersion is None
+    assert block_size == 1
     indptr, indices, values, bias = layer
     t_indptr, samples, numbers, shift = target
     rows = np.empty((n_rows, x.shape[1]), np.float32)
@@ -256,8 +258,9 @@ def tiled_loss(
     return total
 
 
-def log_sums(indptr, indices, values, bias, x, sums) -> None:
+def log_sums(indptr, indices, values, bias, x, sums, block_size=1) -> None:
     """The logarithm of the sum of ``exp(W x + bias)`` over all outputs, for each sample of the panels ``x``."""
+    assert block_size == 1
     rows = np.empty((sums.size, x.shape[1]), np.float32)
     unpack(x, rows)
     z = (_matrix(indptr, indices, values, x.shape[1]) @ rows.T).T + bias
@@ -273,11 +276,14 @@ def window_edges(indptr, indices, n_cols: int, height: int):
     return rows[order].astype(np.int32), order, cuts
 
 
-def gram_loss(layer, windows, x, columns, samples, shift, unseen: float, factor: float, gradients, known=None) -> float:
+def gram_loss(
+    layer, windows, x, columns, samples, shift, unseen: float, factor: float, gradients, known=None, block_size=1
+) -> float:
     """Summed squared error of ``W x + bias`` for rows ``x`` against a sparse target, and its gradients.
 
     Numbers that the target does not hold have the weight ``unseen``, the others 1 or that of ``known``.
     """
+    assert block_size == 1
     indptr, indices, values, bias = layer
     W, T = _matrix(indptr, indices, values, x.shape[1]).toarray(), _matrix(*columns, x.shape[0]).toarray().T
     seen = _matrix(*columns[:2], np.ones_like(columns[2]), x.shape[0]).toarray().T > 0

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
-from tests.covering import each, pairs
+from tests.covering import pairs
 from tests.ops.test_sparse_rows import DENSITIES, layer
 from torch.nn import functional as F
 
@@ -36,9 +36,10 @@ def counted(n_rows, width, seed=0):
     n_rows=[1, 20, 130],
     known=[False, True],
     weight=[False, True],
+    block_size=[1, 4, 8],
 )
 def test_a_tiled_likelihood_is_that_of_the_whole_output(
-    shape, density, loss, by_gemm, packed, n_rows, known, weight, monkeypatch
+    shape, density, loss, by_gemm, packed, n_rows, known, weight, block_size, monkeypatch
 ):
     monkeypatch.setattr("dsae.ops._torch._TILE_NUMBERS", 20 * 7)
     monkeypatch.setattr("dsae.ops._native._TILE_BYTES", 4 * 64 * 7)
@@ -52,7 +53,7 @@ def test_a_tiled_likelihood_is_that_of_the_whole_output(
         weights[plain.pattern.rows, plain.pattern.indices] = seen
     weights *= rows[:, None] if weight else 1
     target = replace(plain, known=seen if known else None, weight=rows if weight else None)
-    topology, values, bias = layer(shape, density)
+    topology, values, bias = layer(shape, density, block_size=block_size)
     extras = [torch.randn(shape[0], requires_grad=True) for _ in LOSSES[loss].extras]
     h = torch.randn(n_rows, shape[1], requires_grad=True)
     tape = ops.Tape()
@@ -75,9 +76,9 @@ def test_a_tiled_likelihood_is_that_of_the_whole_output(
 
 
 @native
-@each(n_rows=[1, 50, 130], width=[1, 70, 3000])
-def test_sums_of_exponentials_are_those_of_numpy_on_any_number_of_threads(width, n_rows):
-    topology, values, bias = layer((width, 6), 0.5)
+@pairs(n_rows=[1, 50, 130], width=[1, 70, 3000], block_size=[1, 4, 8])
+def test_sums_of_exponentials_are_those_of_numpy_on_any_number_of_threads(width, n_rows, block_size):
+    topology, values, bias = layer((width, 6), 0.5, block_size=block_size)
     h = 5 * torch.randn(n_rows, 6)
     z = F.linear(h, ops.dense(values, topology), bias).detach()
     wanted, found = z.double().logsumexp(1), []
@@ -87,7 +88,7 @@ def test_sums_of_exponentials_are_those_of_numpy_on_any_number_of_threads(width,
             kernels.set_threads(threads)
             sums = kernels.aligned((n_rows,))
             layer_ = topology.indptr, topology.indices, values.detach().numpy(), bias.detach().numpy()
-            kernels.log_sums(*layer_, ops.pack(h).tensor.numpy(), sums)
+            kernels.log_sums(*layer_, ops.pack(h).tensor.numpy(), sums, block_size)
             found.append(sums)
     finally:
         kernels.set_threads(before)

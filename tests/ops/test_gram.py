@@ -35,9 +35,10 @@ def target(n_rows, width, fill, shift, seed=0):
     return replace(rows, shift=X.mean(0).astype(np.float32)) if shift else rows
 
 
-def layer(shape, density, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(1)
-    topology = random_topology(shape, density, np.random.default_rng(1)) if density else Topology.empty(shape)
+def layer(shape, density, dtype=torch.float32, block_size=1):
+    generator, rng = torch.Generator().manual_seed(1), np.random.default_rng(1)
+    empty = Topology.empty(shape, block_size)
+    topology = random_topology(shape, density, rng, block_size) if density and shape[0] else empty
     draw = (torch.randn(size, generator=generator, dtype=dtype) for size in (topology.nnz, shape[0]))
     return topology, *(tensor.requires_grad_(True) for tensor in draw)
 
@@ -70,9 +71,10 @@ def close(got, expected, tolerance):
     unseen=[1.0, 0.1, 0.0],
     packed=[False, True],
     known=[False, True],
+    block_size=[1, 4, 8],
 )
-def test_it_is_the_dense_formula(shape, density, n_rows, fill, shift, unseen, packed, known):
-    topology, values, bias = layer(shape, density)
+def test_it_is_the_dense_formula(shape, density, n_rows, fill, shift, unseen, packed, known, block_size):
+    topology, values, bias = layer(shape, density, block_size=block_size)
     aim, h = target(n_rows, shape[0], fill, shift), torch.randn(n_rows, shape[1], requires_grad=True)
     if known:
         aim = replace(aim, known=np.random.default_rng(4).integers(0, 4, aim.values.size).astype(np.float32))
@@ -84,9 +86,17 @@ def test_it_is_the_dense_formula(shape, density, n_rows, fill, shift, unseen, pa
 
 
 @native
-@pairs(shape=SHAPES, density=DENSITIES, n_rows=[1, 130], shift=[False, True], needs=[(True, True), (False, True)])
-def test_it_is_the_tiled_loss(shape, density, n_rows, shift, needs):
-    topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer(shape, density))
+@pairs(
+    shape=SHAPES,
+    density=DENSITIES,
+    n_rows=[1, 130],
+    shift=[False, True],
+    needs=[(True, True), (False, True)],
+    block_size=[1, 4, 8],
+)
+def test_it_is_the_tiled_loss(shape, density, n_rows, shift, needs, block_size):
+    made = layer(shape, density, block_size=block_size)
+    topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in made)
     aim, h = target(n_rows, shape[0], 0.05, shift), torch.randn(n_rows, shape[1])
     got = _gram.gram_loss(values, bias, h, topology, aim, 1.0, Needs(*needs))
     tiled = _native.tiled_loss(values, bias, _torch.pack(h), topology, aim, LOSSES["mse"], Needs(True, True))
@@ -95,15 +105,17 @@ def test_it_is_the_tiled_loss(shape, density, n_rows, shift, needs):
 
 
 @native
-@pairs(shape=SHAPES, density=DENSITIES, n_rows=[1, 130], fill=[0.0, 0.05, 0.7], shift=[False, True])
-def test_gradients_of_any_edge_and_norms_are_those_of_the_whole_output(shape, density, n_rows, fill, shift):
-    topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer(shape, density))
+@pairs(shape=SHAPES, density=DENSITIES, n_rows=[1, 130], fill=[0.0, 0.05, 0.7], shift=[False, True], block_size=[1, 4])
+def test_gradients_of_any_edge_and_norms_are_those_of_the_whole_output(shape, density, n_rows, fill, shift, block_size):
+    made = layer(shape, density, block_size=block_size)
+    topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in made)
     aim, h = target(n_rows, shape[0], fill, shift), torch.randn(n_rows, shape[1])
     given = values, bias, h, topology, aim
     residual = h @ ops.dense(values, topology).T + bias - aim.dense(h) if shape[0] else h.new_zeros(n_rows, 0)
     dy = 2 / max(1, residual.numel()) * residual.double()
-    edges = random_topology(shape, 0.5, np.random.default_rng(2)) if shape[0] else Topology.empty(shape)
-    at = torch.from_numpy((dy.T @ h.double()).numpy()[edges.rows, edges.indices])
+    drawn = shape[0] and random_topology(shape, 0.5, np.random.default_rng(2), block_size)
+    edges = drawn or Topology.empty(shape, block_size)
+    at = torch.from_numpy((dy.T @ h.double()).numpy()[edges.rows, edges.cols])
     close([_gram.gram_sddmm(*given, edges)], [at], 1e-5)
     close([_gram.gram_norms(*given)], [dy.norm(dim=0)], 1e-3)  # a root of a difference
 
@@ -161,8 +173,10 @@ def test_a_tiled_loss_takes_it_where_it_pays_and_is_the_same(density, loss, by_g
 
 
 @native
-def test_the_bits_do_not_depend_on_the_number_of_threads():
-    topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in layer((4000, 190), 0.1))
+@each(block_size=[1, 4, 8])
+def test_the_bits_do_not_depend_on_the_number_of_threads(block_size):
+    made = layer((4000, 190), 0.1, block_size=block_size)
+    topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in made)
     aim, h = target(130, 4000, 0.02, True), torch.randn(130, 190)
     results, before = set(), kernels.set_threads(1)
     try:

@@ -86,12 +86,15 @@ def test_native_equals_plain_torch(shape, density, fill):
     by_gemm=[False, True],
     packed=[False, True],
     tile=[1, 20 * 7, 1 << 20],
+    block_size=[1, 4, 8],
 )
-def test_a_tiled_loss_is_the_loss_of_the_whole_output(shape, density, kind, by_gemm, packed, tile, monkeypatch):
+def test_a_tiled_loss_is_the_loss_of_the_whole_output(
+    shape, density, kind, by_gemm, packed, tile, block_size, monkeypatch
+):
     monkeypatch.setattr("dsae.ops._torch._TILE_NUMBERS", tile)
     monkeypatch.setattr("dsae.ops._native._TILE_BYTES", 4 * tile)
     target, dense = batch(20, shape[0], centred=kind == "mse")
-    topology, values, bias = layer(shape, density)
+    topology, values, bias = layer(shape, density, block_size=block_size)
     h = torch.randn(20, shape[1], requires_grad=True)
     given = ops.pack(h) if packed else h
     got = ops.tiled_loss(values, bias, given, topology, target, kind, by_gemm=by_gemm)
@@ -102,8 +105,16 @@ def test_a_tiled_loss_is_the_loss_of_the_whole_output(shape, density, kind, by_g
     same(torch.autograd.grad(3 * got, wanted), torch.autograd.grad(3 * expected, wanted))
 
 
-@pairs(shape=SHAPES, density=DENSITIES, kind=KINDS, by_gemm=[False, True], known=[False, True], weight=[False, True])
-def test_a_weighted_loss_is_that_of_the_whole_output(shape, density, kind, by_gemm, known, weight):
+@pairs(
+    shape=SHAPES,
+    density=DENSITIES,
+    kind=KINDS,
+    by_gemm=[False, True],
+    known=[False, True],
+    weight=[False, True],
+    block_size=[1, 4],
+)
+def test_a_weighted_loss_is_that_of_the_whole_output(shape, density, kind, by_gemm, known, weight, block_size):
     """Of values that are not stored the weight is their row's; also of columns that are far from zero."""
     rng = np.random.default_rng(3)
     plain, dense = batch(20, shape[0], centred=kind == "mse")
@@ -114,7 +125,7 @@ def test_a_weighted_loss_is_that_of_the_whole_output(shape, density, kind, by_ge
     counts = torch.from_numpy(counts * rows[:, None] if weight else counts)
     target = replace(plain, known=seen.astype(np.float32) if known else None, weight=rows if weight else None)
     assert target.size == pytest.approx(counts.sum().item() or 1.0)
-    topology, values, bias = layer(shape, density)
+    topology, values, bias = layer(shape, density, block_size=block_size)
     h = torch.randn(20, shape[1], requires_grad=True)
     tape = ops.Tape()
     tape.recording = True

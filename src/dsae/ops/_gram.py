@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dsae import kernels
-from dsae.ops._native import array
+from dsae.ops._native import array, moved, moved_back
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
@@ -22,6 +22,8 @@ from dsae.topology import Topology
 _TILED = (0.125, 0.76)
 _GRAM = (17.0, 0.06, 8.0)
 _BESIDE = {True: (0.35, 3.0, 0.042), False: (0.5, 1.5, 0.0)}
+_BLOCKS = {4: (0.3, 1.0, 0.0), 8: (0.2, 1.0, 0.0)}  # the same of blocks
+_TILED_BLOCKS = (0.07, 0.76)
 # Numbers of a dense window of outputs (csrc/gram.hpp), which fits L2.
 _WINDOW_NUMBERS = 1 << 16
 
@@ -34,9 +36,9 @@ def pays(topology: Topology, target: SparseRows) -> bool:
     if target.weight is not None:
         return False
     (n_rows, n_out), n_in, nnz = target.shape, topology.shape[1], topology.nnz
-    per_edge, per_output = _TILED
+    per_edge, per_output = _TILED if topology.block_size == 1 else _TILED_BLOCKS
     output, dense, number = _GRAM
-    pair, edge, column = _BESIDE[window(topology) > 0]
+    pair, edge, column = _BLOCKS.get(topology.block_size, _BESIDE[window(topology) > 0])
     met = target.values.size * nnz / max(n_out, 1)
     gram = pair * _pairs(topology) + (edge + column * n_in) * nnz
     gram += output * n_out + dense * n_rows * n_in**2 + number * met
@@ -44,11 +46,13 @@ def pays(topology: Topology, target: SparseRows) -> bool:
 
 
 def window(topology: Topology) -> int:
-    """Outputs of a window that is made a dense matrix; 0 where the Gram matrix is made of pairs of weights.
+    """Outputs of a window that is made a dense matrix; 0 where the Gram matrix is made of pairs, as of blocks.
 
     A row of the matrix costs two cycles for 16 columns and edge of the first, a number three for a pair of the others.
     """
     (n_out, n_in), nnz = topology.shape, topology.nnz
+    if topology.block_size > 1:
+        return 0
     dense, pairs = (
         pair * _pairs(topology) + (edge + column * n_in) * nnz for pair, edge, column in (_BESIDE[True], _BESIDE[False])
     )
@@ -79,6 +83,7 @@ def gram_loss(
         2 / size,
         (dw, dbias, dx),
         None if by_column is None or target.known is None else (by_column, target.known),
+        topology.block_size,
     )
     mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
     if not any(needs):
@@ -98,14 +103,18 @@ def gram_sddmm(
     values: Tensor, bias: Tensor, x: Tensor, topology: Topology, target: SparseRows, edges: Topology
 ) -> Tensor:
     """The mean squared error's gradient at ``edges``, active or not, ``[edges.nnz]``."""
+    single, own = edges.edges
     dw = kernels.aligned((edges.nnz,))
-    _gram_edges(values, bias, x, topology, target, (edges.indptr, edges.indices, dw), None)
-    return torch.from_numpy(dw)
+    _gram_edges(values, bias, x, topology, target, (single.indptr, single.indices, dw), None)
+    found = torch.from_numpy(dw)
+    return found if single is edges else moved_back(found, own)
 
 
 def _gram_edges(values, bias, x, topology, target, edges, norms) -> None:
+    single, own = topology.edges
+    numbers = values if single is topology else moved(values, own)
     kernels.gram_edges(
-        (topology.indptr, topology.indices, array(values), array(bias)),
+        (single.indptr, single.indices, array(numbers), array(bias)),
         array(x),
         target.columns,
         (target.pattern.indptr, target.pattern.indices, target.values),

@@ -94,12 +94,13 @@ def output_gradients(
 def _fastest(
     values: Tensor, topology: Topology, target: SparseRows, loss: str, by_gemm: bool
 ) -> Callable[..., Gradients]:
-    """By a dense matrix, by Gram matrices or by edges; of blocks, the last two take the edges one by one."""
+    """By a dense matrix, by Gram matrices or by edges; without a kernel, the last two take those of blocks singly."""
     if by_gemm:
         return _by_gemm
-    squared = loss == "mse" and is_native(values)
-    compute = partial(_by_gram, 1.0) if squared and pays(topology, target) else _by_edges
-    return compute if topology.block_size == 1 else partial(_one_by_one, compute)
+    native = is_native(values)
+    compute = partial(_by_gram, 1.0) if native and loss == "mse" and pays(topology, target) else _by_edges
+    whole = topology.block_size == 1 or (native and loss_of(loss).kernel is not None)
+    return compute if whole else partial(_one_by_one, compute)
 
 
 def gram_loss(
@@ -153,7 +154,7 @@ def gram_loss(
     needs = Needs(values.requires_grad or bias.requires_grad, tensor_of(x).requires_grad)
     needs = needs if torch.is_grad_enabled() else Needs(False, False)
     compute = partial(_by_gram, unseen)
-    compute = compute if topology.block_size == 1 else partial(_one_by_one, compute)
+    compute = compute if topology.block_size == 1 or is_native(values) else partial(_one_by_one, compute)
     settings = (topology, target, loss_of("mse"), None, compute, isinstance(x, Panels))
     return _TiledLoss.apply(values, bias, tensor_of(x), settings, needs)  # type: ignore[return-value]
 
@@ -177,8 +178,8 @@ class _TiledLoss(Function):
             tape.x = Panels(kept, target.shape[0])
             # Copies: the optimiser moves them before a rewiring asks.
             layer = values.detach().clone(), bias.detach().clone()
-            single = topology.block_size == 1 and is_native(values)
-            by_gram = loss.name == "mse" and single and not target.weighted and pays(topology, target)
+            squared = loss.name == "mse" and is_native(values)
+            by_gram = squared and not target.weighted and pays(topology, target)
             make = _lazy_gram if by_gram else _lazy_gradient
             tape.dy = make(*layer, kept, topology, target, loss, [extra.detach().clone() for extra in extras])
         return found.loss
@@ -204,9 +205,6 @@ def _one_by_one(
 ) -> Gradients:
     """Blocks by their edges."""
     single, own = topology.edges
-    if is_native(values):
-        found = compute(_native.moved(values, own), bias, x, packed, single, *rest)
-        return found if found.values is None else found._replace(values=_native.moved_back(found.values, own))
     slots = torch.from_numpy(own).to(values.device).long()
     found = compute(values[slots], bias, x, packed, single, *rest)
     if found.values is None:

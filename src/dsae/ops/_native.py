@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Tiles of 256 KB, 1, 4 and 16 MB took 327, 271, 226 and 277 ms: small ones visit a hidden unit once per edge, large
 # ones leave the last cache (docs/design/sparse_input.md).
 _TILE_BYTES = 4 << 20
+# Of the inputs of a product with one row, so that threads can share it; sums do not depend on how many there are.
+_SHIFT_PARTS = 16
 
 
 def array(tensor: Tensor) -> np.ndarray:
@@ -207,8 +209,8 @@ def csr_linear(values: Tensor, bias: Tensor | None, x: SparseRows, topology: Top
     start = np.negative(start) if bias is None else array(bias) - start
     moved, y = kernels.aligned(slots.shape), kernels.aligned((x.shape[0], topology.shape[0]))
     kernels.gather_live(transposed.indptr, numbers, slots, x.columns[0], moved)
-    pattern = x.pattern
-    kernels.csr_spmm(transposed.indptr, transposed.indices, moved, start, pattern.indptr, pattern.indices, x.values, y)
+    pattern, columns = x.pattern, (transposed.indptr, transposed.indices, moved)
+    kernels.csr_spmm(*columns, start, pattern.indptr, pattern.indices, x.values, y, topology.block_size)
     return torch.from_numpy(y)
 
 
@@ -217,19 +219,36 @@ def csr_linear_by_input(values: Tensor, bias: Tensor, x: SparseRows, topology: T
     transposed, _ = topology.transpose
     columns, start = (transposed.indptr, transposed.indices, array(values)), array(bias)
     if x.shift is not None:
-        shifted = kernels.aligned((topology.shape[0],))
-        kernels.edge_sums(transposed.indices, transposed.rows, columns[2], x.shift, shifted)
-        start = start - shifted
+        start = start - _shifted(columns[2], x.shift, topology)
     y, pattern = kernels.aligned((x.shape[0], topology.shape[0])), x.pattern
-    kernels.csr_spmm(*columns, start, pattern.indptr, pattern.indices, x.values, y)
+    kernels.csr_spmm(*columns, start, pattern.indptr, pattern.indices, x.values, y, topology.block_size)
     return torch.from_numpy(y)
+
+
+def _shifted(values: np.ndarray, shift: np.ndarray, topology: Topology) -> np.ndarray:
+    """``W shift``, of values by input; that of blocks block by block, as of rows of which each has a part of it."""
+    transposed, _ = topology.transpose
+    n_out, n_in = topology.shape
+    if topology.block_size == 1:
+        found = kernels.aligned((n_out,))
+        kernels.edge_sums(transposed.indices, transposed.rows, values, shift, found)
+        return found
+    n_parts = min(_SHIFT_PARTS, n_in // _SHIFT_PARTS + 1)
+    indptr = (np.arange(n_parts + 1, dtype=np.int64) * n_in // n_parts).astype(np.int32)
+    indices = topology.cached("inputs", lambda: np.arange(n_in, dtype=np.int32))
+    parts, zeros = kernels.aligned((n_parts, n_out)), np.zeros(n_out, np.float32)
+    columns = transposed.indptr, transposed.indices, values
+    kernels.csr_spmm(*columns, zeros, indptr, indices, shift, parts, topology.block_size)
+    return parts.sum(0)
 
 
 def csr_sddmm_by_input(dy: Tensor, x: SparseRows, topology: Topology, out: Tensor) -> Tensor:
     """`csr_sddmm` into ``out``, laid out as by `by_input`."""
     transposed, _ = topology.transpose
-    sums = None if x.shift is None else (array(-dy.sum(0)), x.shift)
-    kernels.csr_gradient(transposed.indptr, transposed.indices, *x.columns, array(dy), sums, array(out))
+    single = topology.block_size == 1
+    sums = None if x.shift is None else (array(-dy.sum(0)), x.shift, transposed.rows if single else None)
+    edges = transposed.indptr, transposed.indices
+    kernels.csr_gradient(*edges, *x.columns, array(dy), sums, array(out), topology.block_size)
     return out
 
 
@@ -290,7 +309,9 @@ def tiled_loss(
     """The mean loss of ``W x + bias`` and its gradients, tile by tile; ``x`` is panels."""
     n_rows, n_out = target.shape
     count, lanes = x.shape[0], x.shape[2]
+    block_size = topology.block_size
     height = max(1, min(n_out, _TILE_BYTES // max(1, 4 * count * lanes)))
+    height = -(-height // block_size) * block_size
     tile = kernels.aligned((count, height, lanes))
     size = target.size
     numbers, transpose, gradients = array(values), None, None
@@ -298,7 +319,7 @@ def tiled_loss(
         dw, dbias = kernels.aligned((topology.nnz,)), kernels.aligned((n_out,))
         dx = kernels.aligned(tuple(x.shape)) if needs.input else None
         gradients = (dw, dbias, dx)
-    if needs.input:
+    if needs.input and block_size == 1:
         transposed, slots = topology.transpose
         moved = kernels.aligned(slots.shape)
         kernels.gather(numbers, slots, moved)
@@ -318,6 +339,7 @@ def tiled_loss(
         target.weight,
         _offset(numbers, bias, x, topology, target, loss) if loss.couples_outputs else _log_totals(target, loss),
         dispersion,
+        block_size,
     )
     found = (None, None, None) if gradients is None else gradients
     mean = torch.tensor(total / size, dtype=torch.float32, device="cpu")
@@ -345,5 +367,5 @@ def _offset(
         assert found is not None
         return array(found).ravel()
     sums = kernels.aligned((target.shape[0],))
-    kernels.log_sums(topology.indptr, topology.indices, numbers, array(bias), array(x), sums)
+    kernels.log_sums(topology.indptr, topology.indices, numbers, array(bias), array(x), sums, topology.block_size)
     return array(offset_of(target.totals(x))).ravel() - sums
