@@ -104,7 +104,7 @@ inline void add_columns(const Column& c, Rows<const float> dy, float* __restrict
 
 // left * right at a column's edges, or zeros.
 template <int R>
-inline void begin_column(const int32_t* rows, int64_t size, const float* left, float right, float* __restrict to) {
+inline void begin_column(const int32_t* rows, int64_t size, const float* left, float right, float* to) {
   int64_t e = 0;
   if constexpr (R > 1)
     for (; e + R <= size; e += R) times(right, Few<R>::at(left + rows[e])).put(to + e);
@@ -112,8 +112,8 @@ inline void begin_column(const int32_t* rows, int64_t size, const float* left, f
 }
 
 template <int R>
-void gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const Outer& outer,
-              float* dw) {
+void gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const float* left,
+              const float* right, float* dw) {
   // Threads own columns, of as many edges and numbers of the batch together.
   const int64_t mean = wt.indptr[wt.n_rows] / (wt.n_rows + 1) + 1;
   const auto work = [&](int64_t c) { return wt.indptr[c] + mean * xt.indptr[c]; };
@@ -130,17 +130,13 @@ void gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const fl
   parallel(total, [&](int thread, int n) {
     const int64_t begin = column_at(total * thread / n),
                   end = thread + 1 == n ? wt.n_rows : column_at(total * (thread + 1) / n);
-    // Columns are short: a loop for each would end where it is not expected, as often as not.
-    if (outer.columns)
-      for (int64_t e = wt.indptr[begin]; e < wt.indptr[end]; ++e)
-        dw[e] = outer.left[wt.indices[e]] * outer.right[outer.columns[e]];
-    else if (!outer.right)
-      for (int64_t e = wt.indptr[begin]; e < wt.indptr[end]; ++e) dw[e] = 0;
     for (int64_t c = begin; c < end; ++c) {
       const int64_t at = xt.indptr[c], first = wt.indptr[c], size = wt.indptr[c + 1] - first,
                     count = xt.indptr[c + 1] - at;
       const int32_t* const rows = wt.indices + first;
-      if (outer.right && !outer.columns) begin_column<R>(rows, size, outer.left, outer.right[c], dw + first);
+      if (right) begin_column<R>(rows, size, left, right[c], dw + first);
+      else
+        for (int64_t e = 0; e < size; ++e) dw[first + e] = 0;
       if (count && size) add_columns<R>({xt.indices + at, rows, nullptr, x_values + at, count, size}, dy, dw + first);
     }
   });
@@ -148,10 +144,10 @@ void gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const fl
 
 }  // namespace
 
-void csr_gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const Outer& outer,
-                  float* dw, int block_size) {
+void csr_gradient(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const float* left,
+                  const float* right, float* dw, int block_size) {
   const auto with = block_size == 4 ? gradient<4> : block_size == 8 ? gradient<8> : gradient<1>;
-  with(wt, xt, x_values, dy, outer, dw);
+  with(wt, xt, x_values, dy, left, right, dw);
 }
 
 void gather_live(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out) {

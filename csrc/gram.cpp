@@ -15,7 +15,8 @@ constexpr int64_t kAhead = 6;  // numbers of a sample whose outputs are asked fo
 constexpr int64_t kLine = 16;  // numbers
 constexpr int kVectors = 8;    // of a row of G, held in registers
 constexpr int kMostParts = 16;
-constexpr int kLengths = 32;  // of outputs that are told apart
+constexpr int kLengths = 16;    // of outputs that are told apart
+constexpr int64_t kSorted = 5;  // weights an output, on average, up to which outputs go by their lengths
 
 // A G of its own: the lower triangle without its diagonal, this, and the sum c_i w_i.
 struct Part {
@@ -214,7 +215,7 @@ struct GramLoss : Gram {
   }
 
   // Groups [begin, end) of a chunk by their lengths: a loop then ends where the last one did, and is not guessed wrong
-  // for each of them.
+  // for each of them. Long ones stay in their order, in which they are fetched from memory.
   void by_length(int64_t begin, int64_t end, int32_t* order) const {
     const auto length = [&](int64_t group) {
       const int64_t n = groups().indptr[group + 1] - groups().indptr[group];
@@ -231,13 +232,14 @@ struct GramLoss : Gram {
     constexpr int64_t kGroups = kSumRows / R;
     if constexpr (Pairs)
       for (int64_t i = 0; i < part_size(); ++i) g.lower[i] = 0;
+    const bool sorted = groups().indptr[groups().n_rows] < kSorted * groups().n_rows;
     int32_t order[kGroups];
     for (int64_t chunk = first; chunk < last; ++chunk) {
       const int64_t begin = chunk * kGroups, stop = begin + kGroups, all = groups().n_rows;
       const int64_t end = stop < all ? stop : all;
-      by_length(begin, end, order);
+      if (sorted) by_length(begin, end, order);
       double loss = 0;
-      for (int64_t i = 0; i < end - begin; ++i) loss += group_of<Pairs>(order[i], g);
+      for (int64_t i = 0; i < end - begin; ++i) loss += group_of<Pairs>(sorted ? order[i] : begin + i, g);
       losses[chunk] = loss;
     }
   }

@@ -95,14 +95,9 @@ using CsrSpmm = void(const Csr& wt, const float* values, const float* bias, cons
 // column.
 using CsrSddmm = void(const Csr& wt, const int32_t* slots, const Csr& xt, const float* x_values, Rows<const float> dy,
                       float* dw);
-// left[row] * right[column], or nothing where both are null; the column of every edge may be, too.
-struct Outer {
-  const float *left, *right;
-  const int32_t* columns;
-};
-// dw[edge] = <x[:, column], dy[:, row]> + left[row] * right[column] for all edges of `wt`.
-using CsrGradient = void(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const Outer&,
-                         float* dw, int block_size);
+// dw[edge] = <x[:, column], dy[:, row]> + left[row] * right[column] for all edges of `wt`; right may be null.
+using CsrGradient = void(const Csr& wt, const Csr& xt, const float* x_values, Rows<const float> dy, const float* left,
+                         const float* right, float* dw, int block_size);
 // out[edge] = values[slots[edge]] for the edges of `wt` in columns that live in `xt`.
 using GatherLive = void(const Csr& wt, const float* values, const int32_t* slots, const Csr& xt, float* out);
 // y[rows[e]] += values[e] * x[columns[e]] from zero on, for edges in any order; y has `n_rows` numbers.

@@ -130,21 +130,17 @@ void csr_sddmm(const In& indptr, const In& indices, const In& slots, const In& x
 }
 
 void csr_gradient(const In& indptr, const In& indices, const In& x_indptr, const In& x_indices, const In& x_values,
-                  const In& dy, const std::optional<std::tuple<In, In, std::optional<In>>>& outer, const Out& dw,
-                  int block_size) {
+                  const In& dy, const std::optional<std::tuple<In, In>>& outer, const Out& dw, int block_size) {
   const Call call{"csr_gradient"};
   const AtEdges at(call, indptr, indices, x_indptr, x_indices, x_values, dy, dw);
-  dsae::Outer added = {nullptr, nullptr, nullptr};
+  const float *left = nullptr, *right = nullptr;
   if (outer) {
-    const auto& [left, right, columns] = *outer;
-    added.left = call.vector<const float>("left", left, "the width of dy", at.dy.width);
-    added.right = call.vector<const float>("right", right, "the number of inputs", at.wt.n_rows);
-    if (columns) added.columns = call.vector<const int32_t>("columns", *columns, "the size of indices", indices.size());
-    call.trusted("columns", added.columns, columns ? indices.size() : 0, at.wt.n_rows);
+    left = call.vector<const float>("left", std::get<0>(*outer), "the width of dy", at.dy.width);
+    right = call.vector<const float>("right", std::get<1>(*outer), "the number of inputs", at.wt.n_rows);
   }
   in_runs(call, at.wt, block_size);
   nb::gil_scoped_release release;
-  kernels->csr_gradient(at.wt, at.x, at.numbers, at.dy, added, at.dw, block_size);
+  kernels->csr_gradient(at.wt, at.x, at.numbers, at.dy, left, right, at.dw, block_size);
 }
 
 constexpr const char* kWeights = "the number of weights";
@@ -255,8 +251,7 @@ void bind_sparse_rows(nb::module_& m) {
         "x_indices"_a.noconvert(), "x_values"_a.noconvert(), "dy"_a.noconvert(), "outer"_a.none(), "dw"_a.noconvert(),
         "block_size"_a = 1,
         "``dw[i] = <x[:, row], dy[:, column]>`` at the edges of ``W^T``, plus ``left[column] * right[row]`` for an "
-        "outer product\n``(left, right, row of every edge or None)``; the batch comes by columns. Blocks as in "
-        "`csr_spmm`.");
+        "outer product\n``(left, right)``; the batch comes by columns. Blocks as in `csr_spmm`.");
   m.def(
       "tiled_loss", &tiled_loss, "layer"_a.noconvert(), "transpose"_a.noconvert().none(), "x"_a.noconvert(),
       "target"_a.noconvert(), "loss"_a, "n_rows"_a, "factor"_a, "tile"_a.noconvert(), "gradients"_a.noconvert().none(),

@@ -88,13 +88,9 @@ void test_block_ends(const dsae::Kernels& k, const Matrix& groups, int64_t n_row
   const auto forward = [&](int block_size, float* out) {
     k.csr_spmm(wt, by_input.data(), bias.data(), x.csr(), numbers.data(), {out, n, n_rows}, block_size);
   };
-  Ints columns(nnz);
-  for (int64_t c = 0; c < n_in; ++c)
-    for (int32_t e = t_indptr[c]; e < t_indptr[c + 1]; ++e) columns[e] = static_cast<int32_t>(c);
   const auto gradient = [&](int block_size, bool shifted, float* out) {
-    const dsae::Outer outer = {left.data(), right.data(), block_size == 1 ? columns.data() : nullptr};
     k.csr_gradient(wt, {x_indptr.data(), samples.data(), n_in}, by_column.data(), {dy.data(), n, n_rows},
-                   shifted ? outer : dsae::Outer{}, out, block_size);
+                   shifted ? left.data() : nullptr, shifted ? right.data() : nullptr, out, block_size);
   };
   Floats one(n * n_rows), its_gradient(nnz);
   forward(1, one.data());

@@ -154,7 +154,7 @@ void test_sparse_rows(const dsae::Kernels& kernels, const Matrix& m, int lanes, 
     kernels.csr_sddmm(wt, slots.data(), xt, by_column.data(), {dy.data(), n_samples, n_out}, gradient.data());
     check(close(gradient, dw), "their gradient " + where);
     Floats by_input(m.nnz(), NAN), in_place(m.nnz());
-    kernels.csr_gradient(wt, xt, by_column.data(), {dy.data(), n_samples, n_out}, {}, by_input.data(), 1);
+    kernels.csr_gradient(wt, xt, by_column.data(), {dy.data(), n_samples, n_out}, nullptr, nullptr, by_input.data(), 1);
     for (int64_t e = 0; e < m.nnz(); ++e) in_place[slots[e]] = by_input[e];
     check(close(in_place, dw), "their gradient by input " + where);
     for (int64_t height : {int64_t{1}, int64_t{4}, n_out + 1}) {

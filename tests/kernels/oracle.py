@@ -163,7 +163,7 @@ def csr_sddmm(indptr, indices, slots, x_indptr, x_indices, x_values, dy, dw) -> 
 
 
 def csr_gradient(indptr, indices, x_indptr, x_indices, x_values, dy, outer, dw, block_size=1) -> None:
-    """``dw[i] = <x[:, row], dy[:, col]> + left[col] * right[row]`` at the edges of ``W^T``, whatever their rows say."""
+    """``dw[i] = <x[:, row], dy[:, col]> + left[col] * right[row]`` at the edges of ``W^T``."""
     dw[:] = 0 if outer is None else outer[0][indices] * outer[1][_rows(indptr)]
     csr_sddmm(indptr, indices, np.arange(dw.size), x_indptr, x_indices, x_values, dy, dw)
 

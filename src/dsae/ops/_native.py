@@ -245,8 +245,7 @@ def _shifted(values: np.ndarray, shift: np.ndarray, topology: Topology) -> np.nd
 def csr_sddmm_by_input(dy: Tensor, x: SparseRows, topology: Topology, out: Tensor) -> Tensor:
     """`csr_sddmm` into ``out``, laid out as by `by_input`."""
     transposed, _ = topology.transpose
-    single = topology.block_size == 1
-    sums = None if x.shift is None else (array(-dy.sum(0)), x.shift, transposed.rows if single else None)
+    sums = None if x.shift is None else (array(-dy.sum(0)), x.shift)
     edges = transposed.indptr, transposed.indices
     kernels.csr_gradient(*edges, *x.columns, array(dy), sums, array(out), topology.block_size)
     return out
