@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from tests.browser import explorers
 
 WIDE, NARROW = (1400, 1000), (390, 844)
 
@@ -33,19 +34,8 @@ def opened(browser):
     contexts, faults = [], []
 
     def open_page(path, hash="", size=WIDE, dark=False):
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if dark else "light",
-            reduced_motion="reduce",
-            accept_downloads=True,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda asked: faults.append(asked.url) if not is_local(asked.url) else None)
-        page.on("requestfailed", lambda asked: faults.extend(_broken(asked)))
+        page = _watched(browser, size, dark, faults)
+        contexts.append(page.context)
         page.goto(path.resolve().as_uri() + hash)
         return page
 
@@ -53,6 +43,68 @@ def opened(browser):
     for context in contexts:
         context.close()
     assert faults == []
+
+
+@pytest.fixture(scope="session")
+def kept(browser):
+    """Pages that stay open, with their faults, by file."""
+    found = {}
+    yield found
+    for page, _ in found.values():
+        page.context.close()
+
+
+@pytest.fixture
+def page_of(browser, kept):
+    """The page of an explorer, opened once for all tests: ``page_of(explored, hash, size, dark)``; watched as well."""
+    used = []
+
+    def show(explored, hash="latents", size=WIDE, dark=False):
+        path = explored.page
+        if path not in kept:
+            faults = []
+            kept[path] = _watched(browser, size, dark, faults), faults
+            kept[path][0].goto(f"{path.resolve().as_uri()}#{hash}")
+        page, faults = kept[path]
+        used.append(faults)
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.evaluate("document.activeElement.blur()")
+        explorers.go(page, hash)
+        return page
+
+    yield show
+    found = [fault for faults in used for fault in faults]
+    for faults in used:
+        faults.clear()
+    assert found == []
+
+
+def _made(name):
+    @pytest.fixture(scope="session", name=name)
+    def explored(make_model, tmp_path_factory):
+        return getattr(explorers, name)(make_model, tmp_path_factory.mktemp(name) / "explorer")
+
+    return explored
+
+
+told, seen, deep, both = map(_made, ("told", "seen", "deep", "both"))
+
+
+def _watched(browser, size, dark, faults):
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",
+        accept_downloads=True,
+    )
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda asked: faults.append(asked.url) if not is_local(asked.url) else None)
+    page.on("requestfailed", lambda asked: faults.extend(_broken(asked)))
+    return page
 
 
 def _broken(asked):

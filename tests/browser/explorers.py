@@ -1,63 +1,34 @@
-"""Explorers of small random models, and the truth about them by plain numpy, independent of how the folder was made."""
+"""Explorers of small random models, and what tests do in their pages."""
 
 import csv
+import re
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from tests.browser.truth import Truth
 
-from dsae.runtime import Runtime
+from dsae.config import JointConfig
+from dsae.explorer import explore
+from dsae.runtime import JointRuntime, Runtime
+from dsae.store import JointModel
 
 NASTY = "</script><img src=x onerror='window.broken = 1'>\"&"
 N_ROWS, N_FEATURES, N_LATENTS = 120, 64, 40
+PICTURED = ["latents", "latent=3", "row=5", "compare&a=row:3&b=row:8"]
+VIEWS = ["latents", "latent=3", "row=5", "compare", "map", "map&of=rows", "health", "about"]
 
 
-class Truth:
-    """What a page says of a model with one encoder and one decoder layer."""
+class Explored(NamedTuple):
+    """An explorer's page, the truth about it, and what its lines of Python name."""
 
-    def __init__(self, model, X, labels):
-        runtime = Runtime(model)
-        self.X = np.asarray(X.toarray() if sp.issparse(X) else X, np.float64)
-        self.codes = runtime.encode(X).astype(np.float64)
-        self.encoder, self.decoder = (
-            model.layers[name].to_dense().astype(float) for name in ("encoder.0", "decoder.0")
-        )
-        self.bias = model.layers["decoder.0"].bias.astype(np.float64)
-        self.labels = np.array(labels)
-        self.on = self.codes != 0
-        self.norms = np.linalg.norm(self.decoder, axis=0)
-        self.energy = np.square(self.codes).mean(axis=0) * self.norms**2
-        self.energy /= self.energy.sum()
-
-    def decode(self, code):
-        return self.bias + self.decoder @ code
-
-    def error(self, row, code):
-        return np.square(self.X[row] - self.decode(code)).sum()
-
-    def mean_on(self):
-        return self.codes.sum(axis=0) / np.where(self.on.any(axis=0), self.on.sum(axis=0), np.nan)
-
-    def cosines(self):
-        unit = self.decoder / np.where(self.norms > 0, self.norms, np.nan)
-        cosines = unit.T @ unit
-        np.fill_diagonal(cosines, -np.inf)
-        return cosines
-
-    def lift(self, label):
-        rows = self.labels == label
-        return self.on[rows].mean(axis=0) / np.where(self.on.any(axis=0), self.on.mean(axis=0), np.nan)
-
-    def waterfall(self, row):
-        """Latents of a row, strongest first; how the error falls as they join, and rises without each alone."""
-        code, left = self.codes[row], np.zeros(N_LATENTS)
-        order = sorted(np.flatnonzero(code), key=lambda i: (-abs(code[i]) * self.norms[i], i))
-        drops, rises, before = [], [], self.error(row, left)
-        for latent in order:
-            left[latent] = code[latent]
-            drops.append(before - self.error(row, left))
-            before = self.error(row, left)
-            rises.append(self.error(row, np.where(np.arange(N_LATENTS) == latent, 0, code)) - self.error(row, code))
-        return order, drops, rises
+    page: Any
+    truth: Truth
+    names: list
+    model: Any
+    X: Any
+    labels: Any = None
+    texts: Any = None
 
 
 def bits(rows=N_ROWS):
@@ -71,10 +42,6 @@ def number_in(pixels):
     return int(np.packbits(lines[0], bitorder="little")[0]) if (lines == lines[0]).all() else None
 
 
-def counts():
-    return sp.csr_matrix(np.random.default_rng(1).poisson(0.4, (N_ROWS, N_FEATURES)).astype(np.float32))
-
-
 def words():
     return [f"word{j}" if j % 7 else f"{NASTY}{j}" for j in range(N_FEATURES)]
 
@@ -82,6 +49,62 @@ def words():
 def documents(X):
     names = words()
     return [" ".join(names[j] for j in X[row].indices) + f" end of {row}" for row in range(X.shape[0])]
+
+
+def topk(make_model):
+    return make_model(N_FEATURES, N_LATENTS, live=0.3, hidden_layer_sizes=(), code_activation="topk", k=6)
+
+
+def told(make_model, folder, **options):
+    """Counts of words with names, labels, texts and ids, of which many look like HTML."""
+    X: Any = sp.csr_matrix(np.random.default_rng(1).poisson(0.4, (N_ROWS, N_FEATURES)).astype(np.float32))
+    model, texts = topk(make_model), documents(X)
+    labels = np.array([f"kind {NASTY if row % 3 else 'plain'} {row % 4}" for row in range(N_ROWS)])
+    ids = [f"doc-{row} {NASTY}" for row in range(N_ROWS)]
+    given = {"names": words(), "labels": labels, "texts": texts, "ids": ids, "title": NASTY}
+    path = explore(model, X, folder, **given, **options) / "index.html"
+    return Explored(path, Truth({"": model}, {"": X.toarray()}, labels), words(), Runtime(model), X, labels, texts)
+
+
+def seen(make_model, folder):
+    """Pictures, each of which shows the number of its row."""
+    model, X = topk(make_model), bits()
+    path = explore(model, X, folder, image_shape=(8, 8)) / "index.html"
+    return Explored(path, Truth({"": model}, {"": X}), [], Runtime(model), X)
+
+
+def deep(make_model, folder):
+    """A model of two layers each way whose code has no zeros: a latent is on above 0.5."""
+    model = make_model(20, 10, live=0.6, seed=4, hidden_layer_sizes=(14,), code_activation="sigmoid")
+    X = np.random.default_rng(2).normal(0, 1, (90, 20)).astype(np.float32)
+    labels = np.array(["left", "right", "up"])[np.arange(90) % 3]
+    path = explore(model, X, folder, labels=labels) / "index.html"
+    names = [f"x{j}" for j in range(20)]
+    return Explored(path, Truth({"": model}, {"": X}, labels), names, Runtime(model), X, labels)
+
+
+def both(make_model, folder):
+    """Numbers by a deeper model, and counts, in one code; some rows lack one of the two."""
+    rng, code = np.random.default_rng(3), {"n_components": 8, "code_activation": "topk", "k": 3}
+    models = {
+        "numbers": make_model(16, live=0.7, seed=5, hidden_layer_sizes=(12,), **code),
+        "counts": make_model(
+            24, live=0.5, seed=6, hidden_layer_sizes=(), output_activation="exp", **code,
+            model={"training": {"loss": "poisson"}},
+        ),
+    }  # fmt: skip
+    models["counts"].layers["decoder.0"].values[:] *= 0.3
+    X = {"numbers": rng.normal(0, 1, (80, 16)), "counts": rng.poisson(0.8, (80, 24)).astype(float)}
+    X["numbers"][[5, 17]] = X["counts"][40] = np.nan
+    X = {name: rows.astype(np.float32) for name, rows in X.items()}
+    weight = {name: rng.uniform(0.5, 2, 8).astype(np.float32) for name in models}
+    config = JointConfig({name: model.config for name, model in models.items()}, losses={"counts": "poisson"})
+    model = JointModel(config, models, weight, totals={"counts": 19.0})
+    names = {"numbers": [f"n{j}" for j in range(16)], "counts": [f"c{j}" for j in range(24)]}
+    labels = np.array(["left", "right"])[np.arange(80) % 2]
+    path = explore(model, X, folder, labels=labels, names=names) / "index.html"
+    truth = Truth(models, X, labels, {name: w.astype(np.float64) for name, w in weight.items()}, {"counts": 19.0})
+    return Explored(path, truth, names["numbers"] + names["counts"], JointRuntime(model), X, labels)
 
 
 def downloaded(page):
@@ -94,6 +117,21 @@ def downloaded(page):
 
 def column(table, name):
     return np.array([float(row[name]) if row[name] else np.nan for row in table])
+
+
+def numbers(texts):
+    """The first number of each text as it is shown; NaN where there is none."""
+    found = [re.search(r"-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?", text) for text in texts]
+    percents = ["%" in text for text in texts]
+    values = [np.nan if hit is None else float(hit[0].replace(",", "")) for hit in found]
+    return np.where(percents, np.array(values) / 100, values)
+
+
+def cells(page, where):
+    """The texts of a table's body, names whole."""
+    return page.locator(f"{where} tbody tr").evaluate_all(
+        "all => all.map(row => [...row.cells].map(c => c.title || c.textContent))"
+    )
 
 
 def go(page, hash):

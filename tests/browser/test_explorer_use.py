@@ -1,300 +1,263 @@
-"""What one does in an explorer: search, sort, walk, note, download, change a latent and see what it did."""
+"""What one does in an explorer: search, sort, walk, note, link, download; names are text wherever they stand."""
 
-import csv
 import json
 import re
 
 import numpy as np
-import pytest
+from tests.browser import explorers
+from tests.browser.conftest import NARROW, WIDE, lightness, overflow
+from tests.browser.explorers import N_LATENTS, NASTY, PICTURED, VIEWS, column, downloaded, go, settled
 from tests.covering import each
 
+import dsae.explorer
 import dsae.interpret
 import dsae.metrics
-from dsae import Runtime, explore
-
-WORDS = [f"word{j}" for j in range(12)]
-LABELS = ["left", "right", "up"]
-
-
-@pytest.fixture(scope="module")
-def model(make_model):
-    return make_model(12, 40, live=0.5, seed=3, code_activation="topk", k=4)
-
-
-@pytest.fixture(scope="module")
-def rows():
-    return np.random.default_rng(1).normal(0, 1, (200, 12)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def given(rows):
-    return {
-        "names": WORDS,
-        "labels": [LABELS[i % 3] for i in range(len(rows))],
-        "texts": [f"It says word{i % 12} and more." for i in range(len(rows))],
-        "expressions": {"model": "model", "rows": "X"},
-    }
-
-
-@pytest.fixture(scope="module")
-def folder(model, rows, given, tmp_path_factory):
-    return explore(model, rows, tmp_path_factory.mktemp("use") / "explorer", **given)
-
-
-@pytest.fixture
-def page(opened, folder):
-    page = opened(folder / "index.html")
-    page.wait_for_selector(".long .line")
-    return page
-
-
-def goto(page, hash):
-    page.evaluate("hash => { location.hash = hash; }", hash)
-
-
-def until(page, script, given=None):
-    """Wait until ``script`` is true. Playwright's own way compiles a text in the page, which its policy forbids."""
-    for _ in range(400):
-        if page.evaluate(script, given):
-            return
-        page.wait_for_timeout(20)
-    pytest.fail(f"never true: {script}")
-
-
-def shown(page):
-    """Numbers of the latents in the list that are in sight."""
-    return [int(text) for text in page.locator(".long .line span:first-child[role=cell]").all_inner_texts()]
-
-
-def state(page):
-    return page.url.partition("#")[2]
-
-
-def fact(page, name):
-    return float(page.locator(f"[data-fact={name}]").inner_text().split()[0].replace(",", ""))
-
-
-def downloaded(page, selector):
-    with page.expect_download() as waiting:
-        page.click(selector)
-    return waiting.value.path().read_text("utf-8")
-
-
-@pytest.fixture(scope="module")
-def columns(model, rows):
-    """Rate, energy and mean of each latent."""
-    codes = Runtime(model).encode(rows).astype(np.float64)
-    on = codes != 0
-    norms = np.linalg.norm(model.layers["decoder.0"].to_dense(), axis=0)
-    energy = (codes**2).mean(axis=0) * norms**2
-    return {"rate": on.mean(axis=0), "energy": energy / energy.sum(), "codes": codes}
-
-
-@each(key=["rate", "energy"])
-def test_the_list_is_sorted_as_asked(page, columns, key):
-    goto(page, f"#latents&sort={key}")
-    page.wait_for_selector(f"[aria-sort=descending] [data-sort={key}]")
-    values = columns[key][shown(page)]
-    assert len(values) > 10
-    assert (np.diff(values) <= 1e-4 * values[:-1] + 1e-9).all()
-    page.click(f"[data-sort={key}]")
-    page.wait_for_selector(f"[aria-sort=ascending] [data-sort={key}]")
-    assert (np.diff(columns[key][shown(page)]) >= -1e-9).all()
-
-
-def test_filters_and_labels_leave_what_they_say(page, columns):
-    page.click("[data-filter=dead]")
-    until(page, "document.querySelector('[data-filter=dead]').ariaPressed === 'true'")
-    assert sorted(shown(page)) == np.flatnonzero(columns["rate"] == 0).tolist()
-    page.click("[data-filter=frequent]")
-    until(page, "document.querySelector('[data-filter=frequent]').ariaPressed === 'true'")
-    assert int(page.get_attribute("[data-count]", "data-count")) == (columns["rate"] > 0.1).sum()
-
-
-def test_search_finds_words_and_numbers_and_keys_walk_what_was_found(page, model):
-    page.keyboard.press("/")
-    page.keyboard.type("word7")
-    until(page, "location.hash.includes('q=word7')")
-    writes = np.abs(model.layers["decoder.0"].to_dense()[7]) > 0
-    found = shown(page)
-    assert 0 < len(found) < 40
-    assert writes[found].all()
-    page.keyboard.press("Enter")
-    page.wait_for_selector(f"main[data-latent='{found[0]}']")
-    page.keyboard.press("j")
-    page.wait_for_selector(f"main[data-latent='{found[1]}']")
-    page.keyboard.press("k")
-    page.wait_for_selector(f"main[data-latent='{found[0]}']")
-    assert "q=word7" in state(page)
-    page.keyboard.press("/")
-    page.keyboard.press("Control+a")
-    page.keyboard.type("13\n")
-    page.wait_for_selector("main[data-latent='13']")
-
-
-def test_an_address_opens_the_same_view_again(opened, folder):
-    page = opened(folder / "index.html", "#latent=5&sort=rate&q=word3&lambda=1")
-    page.wait_for_selector("main[data-latent='5'] [data-part=writes]")
-    assert page.input_value("#search") == "word3"
-    assert page.input_value("[data-lambda]") == "1"
-    page.click("a[data-view=latents]")
-    page.wait_for_selector("[aria-sort=descending] [data-sort=rate]")
-    page.go_back()
-    page.wait_for_selector("main[data-latent='5']")
-
-
-def test_notes_are_kept_found_and_exported(page):
-    goto(page, "#latent=9")
-    page.fill("[data-note]", 'about "nine", <b>')
-    page.reload()
-    page.wait_for_selector("main[data-latent='9'] [data-note]")
-    assert page.input_value("[data-note]") == 'about "nine", <b>'
-    goto(page, "#latents&filter=noted")
-    page.wait_for_selector("[data-filter=noted][aria-pressed=true]")
-    assert shown(page) == [9]
-    notes = json.loads(downloaded(page, "[data-notes]"))["notes"]
-    assert [(note["latent"], note["note"]) for note in notes] == [(9, 'about "nine", <b>')]
 
 
 @each(
     {
-        "view, n, call": [
-            ("latents", 40, "describe(model, X)"),
-            ("latent=5", None, "describe(model, X, latents=[5])"),
-            ("row=17", 4, "contributions(model, X[[17]])"),
-            ("compare&a=row:3&b=row:8", None, "compare(model, X[[3]], X[[8]])"),
-            ("map", 40, "neighbours(model)"),
-            ("health", None, "evaluate(model, X)"),
-            ("about", None, "model"),
+        "kind, size, dark": [
+            ("told", WIDE, False),
+            ("told", NARROW, True),
+            ("seen", NARROW, False),
+            ("seen", WIDE, True),
+            ("both", NARROW, True),
         ]
     }
 )
-def test_every_view_says_its_python_and_gives_its_numbers(page, model, rows, view, n, call):
-    goto(page, "#" + view)
-    until(page, "call => (document.querySelector('[data-python]') || {}).textContent?.endsWith(call)", call)
-    line = page.inner_text("[data-python]")
-    assert eval(line, {"dsae": dsae, "model": Runtime(model), "X": rows}) is not None
-    table = list(csv.reader(downloaded(page, "[data-csv]").splitlines()))
-    assert len({len(line) for line in table}) == 1
-    assert len(table) > 1
-    if n is not None:
-        assert len(table) == n + 1
+def test_every_view_fits_its_window_and_names_are_text_in_it(request, page_of, kind, size, dark):
+    explored = request.getfixturevalue(kind)
+    for view in PICTURED if kind == "seen" else VIEWS:
+        page = page_of(explored, view, size, dark)
+        assert overflow(page) <= 0, view
+        assert (lightness(page, "background-color") < 0.3) == dark, view
+        assert page.locator("main h1").count() == 1, view
+        assert page.locator(".wrong, img[src=x]").count() == 0, view
+        assert not re.search(r"\b(undefined|NaN)\b", page.locator("#page").inner_text()), view
+        assert page.title().count(NASTY) == (kind == "told"), view
+    assert page.evaluate("window.broken") is None
 
 
-def test_formulas_in_names_do_not_run_in_a_spreadsheet(page):
-    told = page.evaluate("dsae.csv(['name'], [['=1+1'], ['@x'], ['a\"b,c'], [-1.5], [null], ['line\\nbreak']])")
-    assert told == 'name\n\'=1+1\n\'@x\n"a""b,c"\n-1.5\n\n"line\nbreak"\n'
+def test_sorting_sorts(page_of, told):
+    page = page_of(told, "latents&sort=latent&up=1")
+    for sort in ("rate", "mean", "lift", "energy"):
+        key = {"mean": "mean_on"}.get(sort, sort)
+        found = []
+        for order in ("descending", "ascending"):
+            page.locator(f"[data-sort={sort}]").click()
+            page.wait_for_selector(f"[aria-sort={order}] [data-sort={sort}]")
+            found.append(column(downloaded(page), key))
+        down, up = found
+        known = down[~np.isnan(down)]
+        assert (np.diff(known) <= 0).all()
+        assert np.isnan(down[len(known) :]).all()
+        np.testing.assert_array_equal(up[~np.isnan(up)], known[::-1])
 
 
-def test_what_if_shows_the_error_that_decoding_gives(page, model, rows, columns):
-    latent = int(columns["energy"].argmax())
-    goto(page, f"#latent={latent}")
-    page.wait_for_selector("[data-part=whatif] .note")
-    row = int(page.locator("[data-part=rows] .example").first.get_attribute("data-row"))
-    assert row == columns["codes"][:, latent].argmax()
-    page.locator("[data-whatif]").evaluate("e => { e.value = 0; e.dispatchEvent(new Event('input')); }")
-    until(page, "location.hash.includes('v=0')")
-    told = page.inner_text("[data-part=whatif]").replace(",", "")
-    before, after = map(float, re.findall(r"Squared error ([\d.]+) before ([\d.]+) after", told)[0])
-    code = Runtime(model).encode(rows[[row]])
-    np.testing.assert_allclose(before, error(model, code, rows[row]), rtol=6e-3)
-    code[0, latent] = 0
-    np.testing.assert_allclose(after, error(model, code, rows[row]), rtol=6e-3)
-
-
-def error(model, code, x):
-    return float(np.square(Runtime(model).decode(code)[0].astype(np.float64) - x).sum())
-
-
-def test_latents_are_switched_off_together(page, model, rows):
-    goto(page, "#row=17")
-    page.wait_for_selector("[data-part=waterfall] tr[data-latent]")
-    chosen = page.locator("[data-part=waterfall] tr[data-latent]")
-    latents = [int(chosen.nth(i).get_attribute("data-latent")) for i in range(2)]
-    for i in range(2):
-        chosen.nth(i).locator("input").check()
-    until(page, "latents => location.hash.includes('off=' + latents)", ",".join(map(str, latents)))
-    code = Runtime(model).encode(rows[[17]])
-    assert fact(page, "on") == np.count_nonzero(code)
-    np.testing.assert_allclose(fact(page, "error"), error(model, code, rows[17]), rtol=6e-3)
-    code[0, latents] = 0
-    told = float(page.inner_text("[data-part=ablated] [data-error]").replace(",", ""))
-    np.testing.assert_allclose(told, error(model, code, rows[17]), rtol=6e-3)
-
-
-@each(shape=[(4, 5), (3, 4, 5)])
-def test_a_code_decoded_in_the_page_is_the_picture_of_the_reconstruction(opened, make_model, tmp_path, shape):
-    """In grey and in colour, whose features come one channel after another."""
-    n = int(np.prod(shape))
-    X = np.random.default_rng(2).random((30, n)).astype(np.float32)
-    model = make_model(n, 8, live=0.5, seed=1, code_activation="topk", k=3)
-    path = explore(model, X, tmp_path / f"pictures-{n}", image_shape=shape)
-    page = opened(path / "index.html", "#row=7")
-    page.wait_for_selector("[data-part=waterfall] input")
-    page.locator("[data-part=waterfall] input").first.check()
-    page.wait_for_selector("[data-part=ablated] canvas")
-    seen = [
-        page.locator(f"[data-part={part}] canvas")
-        .nth(at)
-        .evaluate("c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)")
-        for part, at in (("pictures", 1), ("ablated", 0), ("ablated", 1))
-    ]
-    rebuilt, whole, without = np.array(seen)
-    assert len(rebuilt) == 4 * shape[-2] * shape[-1]
-    np.testing.assert_allclose(whole, rebuilt, atol=1)
-    assert np.abs(without - rebuilt).max() > 5
-
-
-def test_words_that_made_a_latent_fire_are_marked(page, columns):
-    goto(page, f"#latent={int(columns['energy'].argmax())}")
-    page.wait_for_selector("[data-part=rows] .example mark")
-    for text in page.locator("[data-part=rows] .example mark").all_inner_texts():
-        assert text in WORDS
-
-
-def test_groups_by_a_filter_are_counted_over_stored_rows(page, columns):
-    latent = int(columns["rate"].argmax())
-    goto(page, f"#compare&a=latent:{latent}&b=rest")
-    page.wait_for_selector(f"[data-part=difference] tr[data-latent='{latent}']")
-    told = float(page.inner_text(f"tr[data-latent='{latent}'] [data-difference]"))
-    codes = columns["codes"]
-    expected = codes[codes[:, latent] != 0, latent].mean() - codes[:, latent].mean()
-    np.testing.assert_allclose(told, expected, rtol=6e-3)
-
-
-def test_a_single_file_shows_the_same(opened, model, rows, given, tmp_path, page):
-    single = explore(model, rows, tmp_path / "single", single=True, **given)
-    alone = opened(single / "index.html")
-    assert [path.name for path in single.iterdir()] == ["index.html"]
-    views = {
-        "latent=0": "main[data-latent='0'] .text",
-        "row=30": "main[data-row='30'] .text",
-        "health": "[data-tile=dead]",
+@each(
+    {
+        "name, inside": [
+            ("dead", lambda t: ~t.on.any(axis=0)),
+            ("rare", lambda t: np.zeros(N_LATENTS, bool)),
+            ("frequent", lambda t: t.on.mean(axis=0) > 0.1),
+            ("constant", lambda t: t.on.all(axis=0)),
+            ("empty", lambda t: t.norms == 0),
+            ("duplicates", lambda t: t.cosines().max(axis=0) > 0.9),
+        ]
     }
-    for hash, there in views.items():
-        for one in (page, alone):
-            goto(one, "#" + hash)
-            one.wait_for_selector(there)
-        for _ in range(200):  # shards arrive one after another
-            texts = [one.inner_text("main") for one in (page, alone)]
-            if texts[0] == texts[1] and "loading" not in texts[0]:
-                break
-            page.wait_for_timeout(50)
-        assert texts[0] == texts[1]
+)
+def test_filters_leave_what_they_say(page_of, told, name, inside):
+    page = page_of(told, f"latents&filter={name}&sort=latent&up=1")
+    assert column(downloaded(page), "latent").tolist() == np.flatnonzero(inside(told.truth)).tolist()
+    assert page.locator(f"[data-filter={name}][aria-pressed=true]").count() == 1
 
 
-def test_scripts_that_are_not_the_pages_own_do_not_run(browser, folder):
+def test_search_finds_what_latents_write_and_keys_walk_what_was_found(page_of, told):
+    truth, page = told.truth, page_of(told)
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.type("word11")
+    page.wait_for_function("() => location.hash.includes('q=word11')")
+    settled(page)
+    found = column(downloaded(page), "latent").astype(int)
+    effect = np.abs(truth.writes[11]) * np.nan_to_num(truth.mean_on())
+    assert 1 < len(found) < N_LATENTS
+    assert np.argmax(effect) in found
+    assert (truth.writes[11, found] != 0).all()
+    page.keyboard.press("/")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"main[data-latent='{found[0]}']")
+    for key, at in (("j", 1), ("k", 0)):
+        page.keyboard.press(key)
+        page.wait_for_selector(f"main[data-latent='{found[at]}']")
+    assert "q=word11" in page.url
+    for typed, there in (("13", "[data-latent='13']"), ("row 7", "[data-row='7']"), (told_id(9), "[data-row='9']")):
+        page.keyboard.press("/")
+        page.locator("#search").fill(typed)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"main{there}")
+    assert page.evaluate("window.broken") is None
+
+
+def told_id(row):
+    return f"doc-{row} {NASTY}"
+
+
+def test_search_finds_rows_by_their_names(page_of, told):
+    page = page_of(told, f"latents&q={told_id(17).partition(' ')[0]}")
+    links = page.locator("[data-part=rows-found] a")
+    assert links.all_inner_texts() == [told_id(17)]
+    links.click()
+    page.wait_for_selector("main[data-row='17']")
+    go(page, "latents&q=doc-1")
+    assert page.locator("[data-part=rows-found]").inner_text().startswith("31 rows")  # 1, 10 to 19, 100 to 119
+    go(page, "compare&a=row:3&b=row:8")
+    by_number = downloaded(page)
+    page.get_by_label("a: which").fill(told_id(3))
+    page.get_by_label("a: which").press("Enter")
+    page.wait_for_function("() => location.hash.includes('doc-3')")
+    settled(page)
+    assert downloaded(page) == by_number
+    assert "X[[3]]" in page.locator("[data-python]").inner_text()
+
+
+def test_the_state_is_in_the_address(page_of, told):
+    page = page_of(told, "latents&sort=rate&filter=frequent")
+    first = downloaded(page)
+    page.reload()
+    settled(page)
+    assert downloaded(page) == first
+    page.locator(".long .line").first.click()
+    page.wait_for_selector("main[data-latent]")
+    assert "sort=rate" in page.url
+    page.go_back()
+    page.wait_for_selector(".long")
+    settled(page)
+    assert downloaded(page) == first
+    go(page, "latent=5&sort=rate&q=word3&lambda=1")
+    assert page.input_value("#search") == "word3"
+    assert page.input_value("[data-lambda]") == "1"
+
+
+def test_addresses_of_nothing_say_so(page_of, told):
+    page = page_of(told, "%E0%A4%A")
+    for hash in ("", "latent=99999", "latent=-1", "latent=x", "row=99999", "compare&a=row:9999&b=label:99", "none=1"):
+        go(page, hash)
+        assert page.locator("main h1").count() == 1
+        assert "undefined" not in page.locator("main").inner_text()
+
+
+def test_no_click_is_lost_while_the_address_is_written(page_of, told):
+    page = page_of(told)
+    page.evaluate(
+        """async () => {
+          dsae.set({ sort: "rate" });
+          await new Promise(done => setTimeout(done, 150));  // as late as the address
+          dsae.set({ sort: "mean" });
+          await new Promise(done => setTimeout(done, 400));
+        }"""
+    )
+    assert page.evaluate("() => [dsae.state.params.sort, location.hash]") == ["mean", "#latents&sort=mean"]
+
+
+def test_notes_are_kept_found_and_exported(page_of, told):
+    page = page_of(told, "latent=3")
+    page.locator("[data-note]").fill(f"a note {NASTY}")
+    page.reload()
+    settled(page)
+    assert page.locator("[data-note]").input_value() == f"a note {NASTY}"
+    go(page, "latents&filter=noted")
+    assert column(downloaded(page), "latent").tolist() == [3]
+    with page.expect_download() as got:
+        page.locator("[data-notes]").click()
+    (entry,) = json.loads(got.value.path().read_text("utf-8"))["notes"]
+    assert (entry["latent"], entry["note"]) == (3, f"a note {NASTY}")
+    assert page.evaluate("window.broken") is None
+    page.evaluate("dsae.note(3, '')")
+
+
+LINES = {
+    "latents": "describe(model, X)",
+    "latent=5": "describe(model, X, latents=[5])",
+    "row=17": "contributions(model, X[[17]])",
+    "row=17&off=1,2": "ablate(model, X[[17]], latents=[1, 2])",
+    "compare&a=row:3&b=row:8": "compare(model, X[[3]], X[[8]])",
+    "compare&a=label:0&b=latent:7": None,
+    "map": "neighbours(model)",
+    "map&of=rows": "model.encode(X)",
+    "health": "evaluate(model, X)",
+    "about": "model",
+}
+DEEP = {
+    "row=17": "contributions(model, X[[17]], base=dsae.interpret.mean_code(model, X))",
+    "map": "neighbours(model, X)",
+}
+BOTH = {
+    **{"latents": LINES["latents"], "latent=5": LINES["latent=5"], "map": DEEP["map"]},
+    **{"row=17": 'read_shard("explorer", "rows/0")', "health": 'read_shard("explorer", "health")'},
+}
+
+
+@each({"kind, lines": [("told", LINES), ("deep", DEEP), ("both", BOTH)]})
+def test_every_view_says_its_python(request, page_of, monkeypatch, kind, lines):
+    explored = request.getfixturevalue(kind)
+    monkeypatch.chdir(explored.page.parent.parent)
+    names = {"dsae": dsae, "model": explored.model, "X": explored.X, "labels": explored.labels}
+    for view, call in lines.items():
+        page = page_of(explored, view)
+        line = page.locator("[data-python]").inner_text()
+        assert call is None or line.endswith(call), line
+        assert eval(line, names) is not None
+        table = downloaded(page)
+        assert len(table) > 1
+        assert all(None not in row and None not in row.values() for row in table)
+
+
+def test_formulas_in_names_do_not_run_in_a_spreadsheet(page_of, told):
+    made = page_of(told).evaluate(
+        "dsae.csv(['name'], [['=1+1'], ['@x'], ['a\"b,c'], [-1.5], [null], ['line\\nbreak']])"
+    )
+    assert made == 'name\n\'=1+1\n\'@x\n"a""b,c"\n-1.5\n\n"line\nbreak"\n'
+
+
+def test_words_that_made_a_latent_fire_are_marked(page_of, told):
+    latent = int(np.argmax(told.truth.energy))
+    page = page_of(told, f"latent={latent}")
+    marks = page.locator("[data-part=rows] .example mark").all_inner_texts()
+    read = {told.names[j] for j in np.flatnonzero(told.truth.reads[latent])}
+    assert len(marks) > 5
+    assert set(marks) <= read
+    text = page_of(told, "row=5").locator("[data-part=text]").inner_text()
+    assert "end of 5" in text
+    assert NASTY in text
+
+
+def test_a_single_file_shows_the_same(page_of, opened, make_model, told, tmp_path):
+    single = explorers.told(make_model, tmp_path / "one", single=True)
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["index.html"]
+    alone, asked = opened(single.page, "#latents&sort=latent&up=1"), []
+    settled(alone)
+    alone.on("request", lambda request: asked.append(request.url))
+    for hash in ("latents&sort=latent&up=1", "latent=3", "row=5", "health"):
+        page = page_of(told, hash)
+        go(alone, hash)
+        assert alone.locator("main").inner_text() == page.locator("main").inner_text()
+        assert downloaded(alone) == downloaded(page)
+    assert [url for url in asked if url.startswith("file:")] == []
+
+
+def test_scripts_that_are_not_the_pages_own_do_not_run(browser, told):
     """As one in a name would, if it were ever written unescaped."""
-    written = (folder / "index.html").read_text("utf-8")
-    planted = written.replace(
+    path = told.page
+    planted = path.read_text("utf-8").replace(
         "</body>", "<script>window.broken = 1</script><img src=x onerror='window.broken = 2'></body>"
     )
-    assert planted != written
-    (folder / "planted.html").write_text(planted, "utf-8")
+    assert planted != path.read_text("utf-8")
+    (path.parent / "planted.html").write_text(planted, "utf-8")
     context = browser.new_context()
     page = context.new_page()
-    page.goto((folder / "planted.html").as_uri())
+    page.goto((path.parent / "planted.html").as_uri())
     page.wait_for_selector(".long .line")
     assert page.evaluate("window.broken") is None
     context.close()
-    (folder / "planted.html").unlink()
+    (path.parent / "planted.html").unlink()

@@ -10,8 +10,9 @@ import scipy.sparse as sp
 from tests.covering import each
 
 from dsae import MultimodalAutoencoder, Runtime, explore
+from dsae.config import ACTIVATIONS
 from dsae.data import named_rows
-from dsae.explorer import _folder, read_shard
+from dsae.explorer import _folder, _network, read_shard
 from dsae.features import AudioRows, ImageRows, TextRows
 
 
@@ -30,14 +31,29 @@ def entries(lists, i, *keys):
     return [np.asarray(lists[key][some]) for key in keys]
 
 
+def through(network, rows):
+    """What the page makes of codes by the layers that it was given."""
+    (layers,) = network["layers"]
+    for layer in layers:
+        weights = sp.csr_matrix((layer["value"], layer["column"], layer["ptr"]), (len(layer["bias"]), rows.shape[1]))
+        rows = rows @ weights.toarray().T + layer["bias"]
+        ACTIVATIONS[layer["activation"]].apply(rows, 0, None)
+    return rows
+
+
 @each(code=["relu", "sigmoid", "softmax"], output=["identity", "exp"])
 def test_deep_models_have_effects_measured_by_decoding(make_model, X, tmp_path, code, output):
     model = make_model(12, 5, hidden_layer_sizes=(7,), live=0.8, code_activation=code, output_activation=output)
     runtime, folder = Runtime(model), explore(model, X, tmp_path / "e")
     index, shard, latents = (read_shard(folder, name) for name in ("index", "rows/0", "latents/0"))
-    assert [index[name] for name in ("exact", "exact_reads", "decoder")] == [False] * 3
+    assert [index[name] for name in ("exact", "exact_reads", "decoder")] == [False, False, True]
     Z = runtime.encode(X).astype(np.float64)
-    Z[np.abs(Z) <= index["threshold"]] = 0
+    on = np.abs(Z) > index["threshold"]
+    assert shard["n_on"].tolist() == on.sum(axis=1).tolist()
+    assert read_shard(folder, "columns")["n_on"].tolist() == on.sum(axis=0).tolist()
+    fvu = ((X - runtime.reconstruct(X)) ** 2).sum() / (60 * X.var(axis=0).sum())
+    np.testing.assert_allclose(read_shard(folder, "health")["fvu"], fvu, rtol=1e-4)
+    np.testing.assert_allclose(through(read_shard(folder, "network"), Z), runtime.decode(Z), rtol=1e-2, atol=1e-3)
 
     def error(row, code):
         return float(((X[row] - runtime.decode(code[None].astype(np.float32))[0].astype(np.float64)) ** 2).sum())
@@ -64,6 +80,13 @@ def test_deep_models_have_effects_measured_by_decoding(make_model, X, tmp_path, 
     said = " ".join(read_shard(folder, "about")["sampled"])
     assert "effect at the mean code" in said
     assert "gradient" in said
+
+
+def test_large_decoders_are_left_out(make_model, X, tmp_path, monkeypatch):
+    monkeypatch.setattr(_network, "_WEIGHTS", 10)
+    folder = explore(make_model(12, 5, hidden_layer_sizes=(7,)), X, tmp_path / "e")
+    assert not read_shard(folder, "index")["decoder"]
+    assert not (folder / "data" / "network.js").exists()
 
 
 def test_rows_beyond_the_limit_are_counted_and_said(topk, rng, tmp_path):
@@ -103,16 +126,21 @@ def test_codes_alone_tell_what_needs_no_rows(topk, X, tmp_path):
         for key in keys:
             assert str(one[key]) == str(other[key])
     assert read_shard(alone, "rows/0")["code"].keys() == {"ptr", "latent", "value"}
+    assert read_shard(alone, "rows/0")["n_on"].tolist() == np.diff(codes.indptr).tolist()
     assert np.isnan(read_shard(alone, "moments")["mean"]).all()
     with pytest.raises(ValueError, match=r"\[explore\] codes must have 9 columns"):
         explore(topk, None, tmp_path / "other", codes=type("Wide", (Codes,), {"n_features": 8})())
 
 
-def test_values_that_are_not_known_count_in_no_error(make_model, X, tmp_path):
+@each(loss=["mse", "multinomial"])
+def test_values_that_are_not_known_count_in_no_error(make_model, X, tmp_path, loss):
     from dsae.store import Inputs
 
+    X = np.abs(X) if loss == "multinomial" else X
     inputs = Inputs(*(np.full(12, v, np.float32) for v in (0.5, -9, 9)))
-    model = make_model(12, 9, live=0.5, code_activation="relu", missing="mask", model={"inputs": inputs})
+    output = {"output_activation": "softmax"} if loss == "multinomial" else {}
+    given = {"inputs": inputs, "training": {"loss": loss}}
+    model = make_model(12, 9, live=0.5, code_activation="relu", missing="mask", model=given, **output)
     X[3, 4] = np.nan
     folder = explore(model, X, tmp_path / "e")
     shard, made = read_shard(folder, "rows/0"), Runtime(model).reconstruct(X)
@@ -122,6 +150,8 @@ def test_values_that_are_not_known_count_in_no_error(make_model, X, tmp_path):
     assert 4 not in entries(shard["shown"], 3, "feature")[0]
     np.testing.assert_allclose(read_shard(folder, "moments")["fill"], 0.5)
     assert read_shard(folder, "moments")["mean"][4] == pytest.approx(np.nanmean(X[:, 4]), rel=1e-3)
+    # Shares times a total that depends on which of them are known are nothing for the page.
+    assert read_shard(folder, "index")["decoder"] == (loss == "mse")
 
 
 def test_names_labels_ids_and_texts_travel_with_their_rows(topk, X, tmp_path):
@@ -139,6 +169,7 @@ def test_names_labels_ids_and_texts_travel_with_their_rows(topk, X, tmp_path):
     }
     assert sorted(index["labels"]["counts"]) == [1, 57]
     assert [shard["label"][0], shard["label"][2]] == [2, 2]
+    assert read_shard(folder, "ids")["id"] == [f"doc-{i}" for i in range(60)]
     assert shard["text"][:2] == [None, "word3 word3 word3 "]
     assert shard["length"][:2].tolist() == [0, 18]
     assert index["has"] == {

@@ -147,7 +147,7 @@ def test_the_weights_of_a_named_format_may_be_missing(tmp_path):
 
 
 OTHERS = {
-    "nothing": "it has none of their files: sae_weights.safetensors, sae.safetensors, ae.pt, modules.json and",
+    "nothing": "it lacks the file by which one is known: sae_weights.safetensors, sae.safetensors, ae.pt, ",
     "subfolders": "it has models in its subfolders layers.0, layers.1. Name one of them.",
     "a model of dsae": "is a model folder of dsae; read it with dsae.load.",
     "an old model of dsae": "is a model folder of dsae; read it with dsae.load.",

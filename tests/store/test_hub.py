@@ -10,7 +10,7 @@ from tests.interop.foreign import agree, saelens, saelens_folder
 from tests.store.hub import Hub
 
 import dsae
-from dsae import DeepSparseAutoencoder, interop, store
+from dsae import DeepSparseAutoencoder, DSAOutlierDetector, interop, store
 from dsae.cli import run
 from dsae.config import JointConfig
 from dsae.runtime import JointRuntime, Runtime
@@ -136,6 +136,17 @@ def test_a_joint_model_and_its_parts(hub, make_model):
     np.testing.assert_array_equal(dsae.load("hf://user/two/a").encode(ROWS), joint.modalities["a"].encode(ROWS))
     card = huggingface_hub.ModelCard(hub.files("user/two")["README.md"].decode())
     assert "multimodal" in card.data.tags
+
+
+def test_a_detector_is_loaded(hub, tmp_path):
+    detector = DSAOutlierDetector(
+        DeepSparseAutoencoder(3, hidden_layer_sizes=(), density=0.9, max_iter=1), n_estimators=1, random_state=0
+    ).fit(ROWS)
+    folder = detector.save(tmp_path / "detector")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    hub.put("user/detector", {path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
+    found = DSAOutlierDetector.load("hf://user/detector")
+    np.testing.assert_array_equal(found.score_samples(ROWS), detector.score_samples(ROWS))
 
 
 def test_estimators_go_on_from_there(hub, tmp_path):

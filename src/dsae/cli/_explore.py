@@ -10,27 +10,29 @@ import click
 from dsae.cli._compare import image_shape_option
 from dsae.cli._encode import is_joint, load_model
 from dsae.cli._files import file_options, source_for
+from dsae.cli._options import told
 from dsae.cli._output import progress
 from dsae.cli._several import rows_for
 
-_FILE = "a line each, .npy, a list in .json, or table.csv:column"
+_SAID = told("explorer/_explore.py", "explore")
+_FILE = " A file with a line each, .npy, a list in .json, or table.csv:column."
 
 
 @click.command()
 @click.argument("model")
 @click.argument("rows")
 @click.option("-o", "--output", default="explorer", show_default=True, metavar="FOLDER", help="Folder to write.")
-@click.option("--names", metavar="FILE", help="Names of the features, as --feature-names.")
-@click.option("--labels", metavar="FILE", help=f"A label for each row: {_FILE}.")
-@click.option("--texts", metavar="FILE", help=f"A text for each row: {_FILE}.")
-@click.option("--ids", metavar="FILE", help=f"What each row is called: {_FILE}.")
+@click.option("--names", metavar="FILE", help=_SAID["names"] + " As --feature-names.")
+@click.option("--labels", metavar="FILE", help=_SAID["labels"] + _FILE)
+@click.option("--texts", metavar="FILE", help=_SAID["texts"] + _FILE)
+@click.option("--ids", metavar="FILE", help=_SAID["ids"] + _FILE)
 @image_shape_option
-@click.option("--audio", type=click.IntRange(1), metavar="HERTZ", help="Samples per second, if rows are sounds.")
-@click.option("--single", is_flag=True, help="One file with everything inside, up to 20 MB.")
-@click.option("--n-rows", type=click.IntRange(1), default=20_000, show_default=True, help="Rows that can be opened.")
+@click.option("--audio", type=click.IntRange(1), metavar="HERTZ", help=_SAID["audio"])
+@click.option("--single", is_flag=True, help=_SAID["single"])
+@click.option("--n-rows", type=click.IntRange(1), default=20_000, show_default=True, help=_SAID["n_rows"])
 @click.option("--namer", metavar="COMMAND", help="Program that reads latents as JSON and prints their names as JSON.")
-@click.option("--title", help="Of the page.")
-@click.option("--seed", default=0, show_default=True, help="Of samples and maps.")
+@click.option("--title", help=_SAID["title"])
+@click.option("--seed", default=0, show_default=True, help=_SAID["seed"])
 @file_options
 def explore(
     model: str,
@@ -68,7 +70,7 @@ def explore(
             names=None if names is None else read_names(names),
             image_shape=image_shape or None,
             latent_names=None if namer is None else _namer(namer),
-            expressions=_expressions(model, rows),
+            expressions=_expressions(runtime, model, rows),
             watch=bars,
             **values,
             **given,
@@ -76,10 +78,16 @@ def explore(
     click.echo(f"explorer: {path / 'index.html'}", err=True)
 
 
-def _expressions(model: str, rows: str) -> dict[str, str]:
+def _expressions(runtime: Any, model: str, rows: str) -> dict[str, str]:
     """Python for the model, for its rows as they are read, and for an array of them, of which some can be chosen."""
+    found = {"model": f"dsae.load({model!r})"}
+    if is_joint(runtime) and runtime.model.encoders:
+        from dsae.features import is_raw
+
+        if is_raw(rows):  # pictures, sounds and texts, which no expression reads
+            return found
     opened = f"dsae.data.open_rows({rows!r})"
-    return {"model": f"dsae.load({model!r})", "rows": opened, "array": f"{opened}.load().X"}
+    return found | {"rows": opened, "array": f"{opened}.load().X"}
 
 
 class _Bars:

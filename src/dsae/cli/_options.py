@@ -88,7 +88,7 @@ class Parameter(NamedTuple):
     help: str
 
 
-_ESTIMATOR = "_autoencoder.py", "DeepSparseAutoencoder"
+_ESTIMATOR = "estimators/_autoencoder.py", "DeepSparseAutoencoder"
 # A command fits once and starts from an earlier model with --init; `dsae encode` has --sparse; --resume,
 # --checkpoint-every and --distributed are options of `dsae fit` alone.
 _NOT_OPTIONS = ("self", "warm_start", "sparse_output", "checkpoint", "checkpoint_every", "distributed")
@@ -115,18 +115,12 @@ _CHOICES = {
 
 
 def parameters() -> list[Parameter]:
-    """The estimator's parameters, from its signature and the first sentence on each in its docstring.
-
-    The source is parsed rather than imported: importing it would load numpy and scikit-learn, and help should be fast.
-    """
-    file, name = _ESTIMATOR
-    # Read, not imported: the estimator would import scikit-learn for every --help.
-    module = ast.parse(files("dsae").joinpath("estimators", file).read_text(encoding="utf-8"))
-    cls = next(node for node in module.body if isinstance(node, ast.ClassDef) and node.name == name)
+    """The estimator's parameters, from its signature and the first sentence on each in its docstring."""
+    cls = _definition(*_ESTIMATOR)
     init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
     arguments = [*init.args.args, *init.args.kwonlyargs]
     defaults = [*[None] * (len(init.args.args) - len(init.args.defaults)), *init.args.defaults, *init.args.kw_defaults]
-    described = _first_sentences(ast.get_docstring(cls) or "")
+    described = _first_sentences(cls)
     return [
         Parameter(
             argument.arg,
@@ -139,6 +133,17 @@ def parameters() -> list[Parameter]:
     ]
 
 
+def told(file: str, name: str) -> dict[str, str]:
+    """The first sentence about each parameter of a function, by name; ``file`` lies in the package dsae."""
+    return _first_sentences(_definition(file, name))
+
+
+def _definition(file: str, name: str) -> Any:
+    # Read, not imported: that would load numpy and scikit-learn for every --help.
+    module = ast.parse(files("dsae").joinpath(*file.split("/")).read_text(encoding="utf-8"))
+    return next(node for node in module.body if getattr(node, "name", None) == name)
+
+
 def _choice(name: str, default: ast.expr | None) -> OneOf | None:
     choices = _CHOICES.get(name)
     if choices is None or not isinstance(default, ast.Constant) or default.value in choices.choices:
@@ -146,9 +151,9 @@ def _choice(name: str, default: ast.expr | None) -> OneOf | None:
     return OneOf([default.value, *choices.choices])
 
 
-def _first_sentences(docstring: str) -> dict[str, str]:
+def _first_sentences(definition: Any) -> dict[str, str]:
     """The first sentence about each parameter in a numpydoc docstring, by name."""
-    section = docstring.partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    section = (ast.get_docstring(definition) or "").partition("Parameters\n----------\n")[2].partition("\n\n")[0]
     entries = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE)
     return {name: _sentence(" ".join(text.split())) for name, text in entries}
 

@@ -35,10 +35,10 @@ def check_choices(config: Any) -> None:
         one_of(name, getattr(config, name), choices)
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], word: str = "and") -> str:
     """Names in a sentence: ``a, b and c``."""
     *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def did_you_mean(given: Any, known: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ from dsae.estimators._usual import Squash, Usual, pieces
 from dsae.estimators._warnings import advise_on_data
 from dsae.features import TableRows
 from dsae.runtime import Runtime
-from dsae.store import Model
+from dsae.store import Model, fetched
 
 _SPARSE_MEMBER = {
     "hidden_layer_sizes": (HIDDEN,),
@@ -205,9 +205,10 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
 
     @classmethod
     def load(cls, folder: str | Path) -> DSAOutlierDetector:
-        """The fitted detector in a folder: it scores as the one that was saved, and has its parameters.
+        """The fitted detector in a folder, or at an address of the Hugging Face Hub (``hf://user/repo``).
 
-        Of ``estimator`` these are the parameters; a random generator is not kept.
+        It scores as the one that was saved, and has its parameters. Of ``estimator`` these are the parameters; a random
+        generator is not kept.
 
         Raises
         ------
@@ -216,7 +217,7 @@ class DSAOutlierDetector(OutlierMixin, DSAEstimator):
         OSError
             If it cannot be read.
         """
-        found = _outlier_folder.read(folder)
+        found = _outlier_folder.read(fetched(folder, files=_outlier_folder.FILES))
         try:
             given = given_back(cls, found.parameters)
             if given.get("estimator") is not None:

@@ -26,6 +26,8 @@ from dsae.store import (
 )
 
 _HEAD, _FORMAT, _VERSION = "detector.json", "dsae outlier detector", 1
+FILES = _HEAD, "*.safetensors"
+"""Patterns of all that a detector's folder holds."""
 _ARRAYS = ("error", "center", "whitening", "metric", "neighbours")
 
 

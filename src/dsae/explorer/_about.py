@@ -39,20 +39,19 @@ def checks(view: View, rows: Any, codes: sp.csr_matrix, gap: float, seed: int) -
     """
     found = []
     if view.exact and np.isfinite(gap) and rows is not None:
-        found.append(_check("Bias and contributions add up to the reconstruction (relative gap)", gap, _GAP))
+        found.append(check("Bias and contributions add up to the reconstruction (relative gap)", gap, _GAP))
     rng = np.random.default_rng(seed)
     if view.exact and codes.nnz:
-        found.append(
-            _check("Without a latent the output changes by its contribution", _ablated(view, codes, rng), _GAP)
-        )
+        found.append(check("Without a latent the output changes by its contribution", _ablated(view, codes, rng), _GAP))
     plain_code = view.config.code_activation in ("identity", "relu", "topk", "batchtopk", "jumprelu")
     if view.exact_reads and plain_code and rows is not None and codes.nnz:
         off_by = _read(view, codes, rows, rng)
-        found.append(_check("Bias and reads add up to the value of a latent that is on (relative gap)", off_by, 1e-4))
+        found.append(check("Bias and reads add up to the value of a latent that is on (relative gap)", off_by, 1e-4))
     return found
 
 
-def _check(name: str, value: float, limit: float) -> dict[str, Any]:
+def check(name: str, value: float, limit: float) -> dict[str, Any]:
+    """A claim, by how much it is missed, and by how much it may be."""
     return {"name": name, "value": value, "limit": limit, "passed": bool(value <= limit)}
 
 

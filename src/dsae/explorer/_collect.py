@@ -23,7 +23,7 @@ Told = Callable[[int, int], None]
 
 @dataclass
 class Chunk:
-    """Some rows, and what fires in them.
+    """Some rows, and their codes.
 
     Attributes
     ----------
@@ -32,6 +32,7 @@ class Chunk:
     batch : Batch or None
         None where only codes are known.
     codes : csr_matrix
+        What is not zero.
     """
 
     start: int
@@ -74,7 +75,7 @@ class Stream:
         start = 0
         if self.source is None:
             for batch in self._of_codes.batches(_CODES_AT_ONCE):
-                codes = firing(batch.rows if isinstance(batch, Batch) else batch, self.view.threshold)
+                codes = firing(batch.rows if isinstance(batch, Batch) else batch)
                 if codes.shape[0] and (wanted is None or wanted(start, start + codes.shape[0])):
                     yield Chunk(start, None, codes)
                 start += codes.shape[0]

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.config import plain, positive_int
-from dsae.explorer import _latents, _media, _stored
-from dsae.explorer._about import about, checks
+from dsae.config import positive_int
+from dsae.explorer._about import about, check, checks
 from dsae.explorer._collect import Measured, Stream, ids_given, measured
 from dsae.explorer._folder import Target
-from dsae.explorer._given import MOST_LABELS, feature_names, lengths
+from dsae.explorer._given import lengths
 from dsae.explorer._health import health
+from dsae.explorer._index import index, moments, sampled
 from dsae.explorer._latents import Atoms, Latents
 from dsae.explorer._map import METHOD, layout
 from dsae.explorer._media import Media
+from dsae.explorer._network import gap, network
 from dsae.explorer._stored import StoredRows, by_rank, chosen_rows
 from dsae.explorer._view import View
+from dsae.interpret import feature_names
 from dsae.pages import explorer_page, explorer_views
 
 Watch = Callable[[str], Callable[[int, int], None]]
@@ -61,9 +63,9 @@ def explore(
     folder : str or Path
         An explorer there is replaced.
     names : sequence of str, or mapping of str to sequence of str, optional
-        Of the features; by modality for a model of several. By default those that model or rows have.
+        Names of the features. By modality for a model of several; by default those that model or rows have.
     labels : sequence, shape (n_samples,), optional
-        Classes of the rows; None and NaN stand for none. By default those that travel with ``X``. The 255 most frequent
+        Classes of the rows. None and NaN stand for none; by default those that travel with ``X``. The 255 most frequent
         are told apart.
     texts : sequence of str, shape (n_samples,), optional
         What each row is about, such as the document whose words were counted. Words that are names of features are
@@ -71,21 +73,22 @@ def explore(
     ids : sequence, shape (n_samples,), optional
         What rows are called; by default those that travel with ``X``, or numbers.
     image_shape : tuple of int, or mapping of str to tuple of int, optional
-        (height, width) or (channels, height, width) if features are pixels. Models with encoders know it.
+        Height and width, or channels, height and width, if features are pixels. Models with encoders know it.
     audio : int, optional
         Samples per second, if rows are sounds. Models with encoders know it.
     single : bool
-        Whether to write one file with everything inside, up to 20 MB.
+        One file with everything inside, up to 20 MB.
     codes : source of CSR codes, optional
         In place of ``X``: an object with ``__len__``, ``n_features`` (the latents) and ``batches(batch_size)``, which
         gives the same CSR matrices each time. Errors, values and pictures are then not known.
     n_rows : int
-        Rows that are stored, at most; strongest examples first, a random sample and the worst rows. The page says how
-        many are left out.
+        Rows that can be opened, at most. These are the worst, a random sample, and examples, the strongest first; the
+        page says how many are left out.
     latent_names : mapping of int to str, or callable, optional
         Names of latents. A callable gets a dict for each latent (``latent``, ``rate``, ``writes``, ``labels``) and
         returns such a mapping. By default the most distinctive features a latent writes stand for it.
     title : str, optional
+        Of the page.
     expressions : mapping of str to str, optional
         Python expressions of ``"model"`` and ``"rows"``, which the page puts in the lines that repeat its numbers, and
         of an ``"array"`` of the rows, if some cannot be chosen from ``"rows"``.
@@ -127,7 +130,7 @@ def explore(
     ids = ids_given(X, source, ids)
     lengths(len(stream), labels=labels, texts=texts, ids=ids)
     media = Media(view, target, image_shape, audio, _fields(view, source))
-    named, known = feature_names(view, names, source)
+    named, known = feature_names("explore", view.runtime, names, getattr(source, "column_names", None))
     if not known:
         named = media.pixels(named)
     watch = watch or (lambda what: lambda done, total: None)
@@ -138,9 +141,11 @@ def explore(
         columns = told.latents.columns(_latent_names(latent_names, told.latents, found, named))
         target.write("columns", columns)
         target.write("features", {"name": named})
-        target.write("moments", _moments(view, found, told.atoms))
-        content = _index(view, found, told, media, title, named=known, single=single, expressions=expressions)
-        target.write("index", content)
+        target.write("moments", moments(view, found, told.atoms))
+        n_stored, has = told.rows.size, {"names": known, "texts": texts is not None}
+        content = index(view, found, media, title, n_stored=n_stored, decoder=told.decoder, has=has)
+        lines = {"model": "model", "rows": "X", **(expressions or {})}
+        target.write("index", content | {"single": single, "python": lines})
         if single:
             target.page(explorer_page(title, target.shards))
         else:  # a page is painted when its start is there
@@ -149,11 +154,13 @@ def explore(
     return target.path
 
 
-class _Told:
+class _Told(NamedTuple):
     """What is left of writing, for the index."""
 
-    def __init__(self, atoms: Atoms, latents: Latents, rows: np.ndarray, has_texts: bool) -> None:
-        self.atoms, self.latents, self.rows, self.has_texts = atoms, latents, rows, has_texts
+    atoms: Atoms
+    latents: Latents
+    rows: np.ndarray
+    decoder: bool
 
 
 def _write(
@@ -181,149 +188,24 @@ def _write(
     stored = StoredRows(view, target, found, rows, atoms.norms, atoms.base, texts, media)
     stored.write(stream, watch("stored rows"))
     held = sp.csr_matrix(sp.vstack(stored.codes, format="csr"))
-    target.write("stored", {"row": rows, "n_on": np.diff(held.indptr), **stored.known()})
+    target.write("stored", {"row": rows, "n_on": view.n_on(held), **stored.known()})
+    if stored.ids:
+        target.write("ids", {"id": stored.ids})
+    layers = None if view.exact else network(view)
+    if layers is not None:
+        target.write("network", layers)
     by_size = sp.csr_matrix(held @ sp.diags(atoms.norms))
     placed = layout(atoms.rows, atoms.similar.latents, seed)
     placed[found.summary.counts == 0] = 0
     target.write("map", {"latents": placed, "rows": layout(by_size, seed=seed), "method": METHOD})
     target.write("health", health(view, found, atoms))
-    checked = checks(view, *stored.checked(), stored.gap, seed)
-    said = _sampled(view, found, stored, rows, atoms, media, room < n_rows)
+    some, codes = stored.checked()
+    checked = checks(view, some, codes, stored.gap, seed)
+    if layers is not None:
+        checked.append(check("Codes decoded by this page are those of the model", gap(view, layers, codes), 1e-2))
+    said = sampled(view, found, stored, rows, atoms, media, room < n_rows)
     target.write("about", about(view, found, atoms, n_stored=rows.size, sampled=said, checked=checked))
-    return _Told(atoms, latents, rows, texts is not None)
-
-
-def _sampled(
-    view: View, found: Measured, stored: StoredRows, rows: np.ndarray, atoms: Atoms, media: Media, small: bool
-) -> list[str]:
-    said = [f"Rates, sums, histograms and the strongest rows are of all {found.n_rows:,} rows."]
-    if rows.size < found.n_rows:
-        why = "Pictures of more would not fit. " if small else ""
-        said.append(
-            f"{rows.size:,} of {found.n_rows:,} rows are stored; {found.n_rows - rows.size:,} are counted, but cannot "
-            f"be opened. {why}Stored are the worst rows, a random sample, and examples, the strongest first."
-        )
-    n_pairs = found.details.codes.shape[0]
-    if n_pairs < found.n_rows:
-        said.append(f"Latents that fire together are counted in {n_pairs:,} rows drawn at random.")
-    if not atoms.similar.exact:
-        said.append(
-            "Neighbours by cosine were sought among the nearest by random projections; some may be missed. The cosines "
-            "are exact."
-        )
-    if stored.n_cut:
-        said.append(f"{stored.n_cut:,} texts are cut after {stored.longest:,} characters.")
-    if found.labels.merged:
-        said.append(f"{MOST_LABELS} labels are told apart; {found.labels.merged:,} others are one.")
-    if media.n_sounds:
-        said.append(f"{media.n_sounds:,} of {rows.size:,} stored rows can be heard.")
-    if not view.exact:
-        said.append(
-            "The decoder has several layers or an output that is not linear: what a latent writes is its effect at the "
-            "mean code, for a step of its usual size."
-        )
-    if not view.exact_reads:
-        said.append(
-            "The encoder has several layers or transforms its input: what a latent reads is its gradient at the mean "
-            "row."
-        )
-    elif view.joint:
-        said.append("What a latent reads is that of rows that have all modalities.")
-    return said
-
-
-def _index(
-    view: View,
-    found: Measured,
-    told: _Told,
-    media: Media,
-    title: str,
-    *,
-    named: bool,
-    single: bool,
-    expressions: Mapping[str, str] | None,
-) -> dict[str, Any]:
-    kinds, rates = media.kinds(), media.rates()
-    modalities = [
-        {
-            "name": name,
-            "kind": kinds[name],
-            "first": view.spans[name].start,
-            "n_features": of.config.n_features,
-            "shape": media.shapes[name].shape if name in media.shapes else None,
-            "rate": rates[name],
-            "encoder_layers": len(of.config.encoder_widths) - 1,
-            "decoder_layers": len(of.config.decoder_widths) - 1,
-            "output": of.config.output_activation,
-            "loss": of.loss,
-            "low": media.low.get(name),
-            "high": media.high.get(name),
-        }
-        for name, of in view.models.items()
-    ]
-    counts = found.summary.labels
-    labels = None
-    if found.label_of is not None:
-        names = found.labels.names()
-        n = np.zeros(len(names), np.int64)
-        if counts is not None:
-            n[[int(label) for label in counts.classes]] = counts.n_rows
-        labels = {"names": names, "counts": n.tolist()}
-    has_rows = found.mean is not None
-    return plain(
-        {
-            "schema": 1,
-            "title": title,
-            "single": single,
-            "n_latents": view.n_latents,
-            "n_rows": found.n_rows,
-            "n_features": view.n_features,
-            "n_stored": told.rows.size,
-            "n_bins": _latents.N_BINS,
-            "has_rows": has_rows,
-            "per": {"latents": _latents.PER_SHARD, "rows": _stored.PER_SHARD, "sounds": _media.PER_SHARD},
-            "threshold": view.threshold,
-            "signed": view.signed and found.summary.histogram.negative is not None,
-            "modalities": modalities,
-            "exact": view.exact,
-            "exact_reads": view.exact_reads,
-            "decoder": told.latents.whole,
-            "labels": labels,
-            "has": {
-                "ids": found.ids is not None,
-                "texts": told.has_texts,
-                "labels": labels is not None,
-                "sounds": media.n_sounds > 0,
-                "pictures": bool(media.shapes) and has_rows,
-                "names": named,
-                "presence": view.joint,
-            },
-            "map": {"latents": True, "rows": True},
-            "python": {"model": "model", "rows": "X", **(expressions or {})},
-        }
-    )
-
-
-def _moments(view: View, found: Measured, atoms: Atoms) -> dict[str, Any]:
-    unknown = np.full(view.n_features, np.nan)
-    content: dict[str, Any] = {
-        "mean": unknown if found.mean is None else found.mean,
-        "spread": unknown if found.variance is None else np.sqrt(found.variance),
-        "error": unknown if found.feature_errors is None else found.feature_errors,
-        "base": atoms.base,
-        "bias": view.bias,
-    }
-    fill = view.fill()
-    if fill is not None:
-        content["fill"] = fill
-    table = None if view.joint else view.runtime.model.table
-    if table is not None:
-        scale, mean = np.zeros(view.n_features), np.zeros(view.n_features)
-        for column, span in table.spans:
-            if column.is_measured:
-                scale[span], mean[span] = column.scale, column.mean
-        content["unit"] = {"mean": mean, "scale": scale}
-    return content
+    return _Told(atoms, latents, rows, latents.whole or layers is not None)
 
 
 def _fields(view: View, source: Any) -> dict[str, tuple[int, ...]]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from dsae.explorer._view import View
 
 MOST_LABELS = 255
 """Labels that are told apart; tables of latents by labels stay small, and a reader takes in no more."""
@@ -101,60 +99,6 @@ def _natural(text: str) -> tuple[Any, ...]:
         return 0, float(text), text
     except ValueError:
         return 1, 0.0, text
-
-
-def feature_names(view: View, names: Any, source: Any) -> tuple[list[str], bool]:
-    """Names of all features, and whether they are names and not just numbers.
-
-    Parameters
-    ----------
-    view : View
-    names : sequence of str, mapping of str to sequence of str, or None
-        A mapping by modality.
-    source : Source or None
-
-    Returns
-    -------
-    names : list of str
-    known : bool
-
-    Raises
-    ------
-    ValueError
-        If they are more or fewer than features.
-    """
-    if view.joint:
-        given = dict(names or {}) if isinstance(names, Mapping) or names is None else {"": names}
-        for name in given:
-            if name not in view.models:
-                raise ValueError(f"[explore] names must be by modality ({', '.join(view.models)}); got {name!r}.")
-        found, known = [], bool(given)
-        for name, of in view.models.items():
-            own = given.get(name) or of.model.feature_names or _of_encoder(view, name)
-            known = known or own is not None
-            found += _checked(f"names[{name!r}]", own, of.config.n_features)
-        return found, known
-    own = names
-    if own is None:
-        own = view.runtime.model.feature_names or getattr(source, "column_names", None)
-    return _checked("names", own, view.n_features), own is not None
-
-
-def _of_encoder(view: View, name: str) -> list[str] | None:
-    encoder = view.runtime.encoders.get(name) if view.runtime.model.encoders else None
-    try:
-        return None if encoder is None else [str(one) for one in encoder.get_feature_names_out()]
-    except (AttributeError, ValueError):  # of hashed words there are none
-        return None
-
-
-def _checked(what: str, names: Any, n: int) -> list[str]:
-    if names is None:
-        return [f"x{j}" for j in range(n)]
-    names = [str(name) for name in names]
-    if len(names) != n:
-        raise ValueError(f"[explore] {what} must name {n:,} features; got {len(names):,}. Give one name for each.")
-    return names
 
 
 class Lines(Sequence):

@@ -121,6 +121,8 @@ class Latents:
             "near": np.where(near < 0, np.arange(near.size), near),
             "norm": self._atoms.norms,
         }
+        if self._view.threshold:  # the mean where it is on is then not all of the mean
+            found["overall"] = summary.mean
         return found if names is None else found | {"name": names}
 
     def labels(self) -> None:

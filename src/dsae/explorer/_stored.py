@@ -22,7 +22,9 @@ from dsae.interpret import sampled
 PER_SHARD = 128
 _WORST = 12
 _CHECKED = 512  # rows on which what is said is tried
-_MOST_ON = 64  # latents of a row that are listed
+# Latents of a row that are listed: what a reader looks through; of few rows more, so that codes without zeros can be
+# decoded in the page.
+_MOST_ON, _WHOLE_ON, _ENTRIES = 64, 128, 1_000_000
 _MOST_X, _WIDE, _FEW_X = 256, 1024, 64  # values of a row; of dense wide rows fewer, which say little one by one
 _SHOWN = 16
 _PARTS = 3  # inputs of each latent of a row
@@ -103,6 +105,8 @@ class StoredRows:
         self._view, self._target, self._found, self._rows = view, target, found, rows
         self._norms, self._spread, self._texts, self._media = norms, np.sqrt(base), texts, media
         self._longest = self._text_limit()
+        self._most_on = max(_MOST_ON, min(_WHOLE_ON, _ENTRIES // max(1, rows.size)))
+        self.ids: list[str] = []
         self.n_cut = 0
         self.gap = 0.0
         self.codes: list[sp.csr_matrix] = []
@@ -154,10 +158,12 @@ class StoredRows:
         first, n = self._shard * PER_SHARD, codes.shape[0]
         numbers = self._rows[first : first + n]
         content: dict[str, Any] = {"first": first, "n": n, "row": numbers} | self._named(numbers)
+        content["n_on"] = self._view.n_on(codes)
+        if self._view.threshold:
+            content["n_code"] = np.diff(codes.indptr)
         self.codes.append(codes)
         if batch is None:
             content["code"] = self._code(codes)
-            content["n_on"] = np.diff(codes.indptr)
         else:
             content |= self._measured(batch, codes, first)
         self._target.write(f"rows/{self._shard}", content)
@@ -179,11 +185,13 @@ class StoredRows:
             "code": self._code(codes, order)
             | {"drop": told.drop, "off": told.off}
             | self._parts(codes, order, rows, known),
-            "n_on": np.diff(codes.indptr),
             "start": told.start,
             "error": squared.sum(axis=1),
             "shown": self._shown(x, known, rebuilt, squared),
         } | self._values(rows, x, known)
+        totals = view.totals(rows)
+        if totals is not None:
+            content["total"] = totals
         if view.joint:
             lacking = view.present(batch)
             there = [lacking.get(name, np.ones(batch.n_rows, bool)) for name in view.models]
@@ -198,6 +206,7 @@ class StoredRows:
         found: dict[str, Any] = {}
         if self._found.ids is not None:
             found["id"] = [str(self._found.ids[row]) for row in numbers]
+            self.ids += found["id"]
         found |= self._labelled(numbers)
         if self._texts is not None:
             texts = [self._texts[int(row)] for row in numbers]
@@ -223,7 +232,7 @@ class StoredRows:
         size = np.abs(codes.data.astype(np.float64)) * self._norms[codes.indices]
         found = []
         for start, stop in zip(codes.indptr, codes.indptr[1:], strict=False):
-            found.append(start + np.argsort(-size[start:stop], kind="stable")[:_MOST_ON])
+            found.append(start + np.argsort(-size[start:stop], kind="stable")[: self._most_on])
         return found
 
     def _code(self, codes: sp.csr_matrix, order: list[np.ndarray] | None = None) -> dict[str, Any]:

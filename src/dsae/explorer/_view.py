@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.config import exposed, has_exposure
-from dsae.data import as_source, check_rows, check_source, gives_batches, stacked
-from dsae.interpret import encoder_directions, firing
+from dsae.config import has_exposure
+from dsae.interpret import checked_source, codes_of, encoder_directions, parts_of, shares_of, spans_of
 from dsae.metrics import firing_threshold
 from dsae.runtime import JointRuntime, Runtime
 from dsae.store import JointModel, Model
@@ -39,8 +38,7 @@ class View:
         self.joint = isinstance(self.runtime, JointRuntime)
         if not isinstance(self.runtime, (Runtime, JointRuntime)):
             raise TypeError(f"[explore] model must be a trained model; got {type(self.runtime).__name__}.")
-        models: Any = getattr(self.runtime, "modalities", None) if self.joint else {"": self.runtime}
-        self.models: dict[str, Runtime] = models
+        self.models: dict[str, Runtime] = parts_of(self.runtime)
         self.config = self.runtime.config
         for name, of in self.models.items():
             if of.config.n_outputs is not None:
@@ -49,10 +47,8 @@ class View:
                     f"fitted to a target of {of.config.n_outputs} others{f' in {name!r}' if name else ''}."
                 )
         self.n_latents = self.config.n_components
-        widths = [of.config.n_features for of in self.models.values()]
-        starts = np.concatenate([[0], np.cumsum(widths)]).astype(int)
-        self.spans = {name: slice(*starts[i : i + 2]) for i, name in enumerate(self.models)}
-        self.n_features = int(starts[-1])
+        self.spans = spans_of(self.runtime)
+        self.n_features = sum(of.config.n_features for of in self.models.values())
         self.threshold = firing_threshold(self.config.code_activation, self.n_latents)
         halves = [list(of.layers) for of in self.models.values()]
         self.one_encoder = all(sum(name.startswith("encoder") for name in names) == 1 for names in halves)
@@ -75,17 +71,7 @@ class View:
 
     def source(self, X: Any) -> Any:
         """Checked rows: batches of one part for each modality."""
-        if self.joint:
-            return self.runtime.source("explore", X)
-        table = self.runtime.table
-        if table is not None and not gives_batches(X) and hasattr(X, "columns"):
-            X = table.transform(X)
-        source: Any = as_source("explore", X, missing=self.runtime.missing)
-        if hasattr(source, "X"):
-            check_rows("explore", source.X, self.n_features, finite=False)
-        else:
-            check_source("explore", source, self.n_features)
-        return source
+        return checked_source("explore", self.runtime, X)
 
     def parts(self, batch: Any) -> dict[str, Any]:
         """Rows of a batch by modality."""
@@ -97,15 +83,13 @@ class View:
         return lacking | dict((batch.present or {}) if self.joint else {})
 
     def codes(self, batch: Any) -> sp.csr_matrix:
-        """What fires in the rows of a batch, made some rows at a time."""
-        if not self.joint:
-            return firing(self.runtime.encode(batch.rows, sparse_output=True), self.threshold)
-        pieces, step = [], max(1, _VALUES_AT_ONCE // self.n_latents)
-        for start in range(0, batch.n_rows, step):
-            some = batch[start : start + step]
-            codes = self.runtime.join(self.runtime.latents(some.parts), some.present or {})
-            pieces.append(firing(codes, self.threshold))
-        return stacked(pieces)
+        """Codes of the rows of a batch, what is not zero of them: errors are of all of it, counts of what fires."""
+        return codes_of(self.runtime, batch)
+
+    def n_on(self, codes: sp.csr_matrix) -> np.ndarray:
+        """How many latents fire in each row."""
+        rows = np.repeat(np.arange(codes.shape[0]), np.diff(codes.indptr))
+        return np.bincount(rows[np.abs(codes.data) > self.threshold], minlength=codes.shape[0])
 
     def rows(self, batch: Any) -> tuple[Any, np.ndarray]:
         """All features of rows, and which are known, bool ``[n_rows, n_features]`` or ``[n_rows, 1]`` if all are.
@@ -150,7 +134,7 @@ class View:
                 made.append(self.runtime.decode(codes, name, totals=x))
                 continue
             out = of.decode(codes)
-            made.append(exposed(out, of.filled(x)) if has_exposure(of.loss) and x is not None else out)
+            made.append(of.exposed(out, x) if has_exposure(of.loss) and x is not None else out)
         return np.hstack(made) if len(made) > 1 else made[0]
 
     @cached_property
@@ -184,19 +168,20 @@ class View:
             found[some] = (self.decode(codes, None) - start) / steps[some, None]
         return found
 
-    @cached_property
-    def _shares(self) -> dict[str, np.ndarray]:
-        """How much each modality counts in each latent, of rows that have all."""
-        if not self.joint:
-            return {"": np.ones(self.n_latents)}
-        weights = {name: self.runtime.model.weight[name].astype(np.float64) for name in self.models}
-        total = np.sum(list(weights.values()), axis=0)
-        return {name: weight / total for name, weight in weights.items()}
+    def totals(self, rows: Any) -> np.ndarray | None:
+        """By what the decoder's output is multiplied in each row, ``[n_rows, n_modalities]``; None if it never is."""
+        found = np.ones((rows.shape[0], len(self.models)))
+        for i, (name, of) in enumerate(self.models.items()):
+            if has_exposure(of.loss):
+                x = rows[:, self.spans[name]] if self.joint else of.filled(rows)
+                found[:, i] = np.asarray(x.sum(axis=1), np.float64).ravel()
+        return found if any(has_exposure(of.loss) for of in self.models.values()) else None
 
     @cached_property
     def encoder_bias(self) -> np.ndarray:
         """Of the layer in front of the code, of rows that have all modalities."""
-        return np.sum([self._shares[name] * _last_encoder(of).bias for name, of in self.models.items()], axis=0)
+        shares = shares_of(self.runtime)
+        return np.sum([shares[name] * _last_encoder(of).bias for name, of in self.models.items()], axis=0)
 
     def reads(self, mean: np.ndarray, some: slice) -> sp.csr_matrix | np.ndarray:
         """Weights of some latents, ``[n_some, n_features]``; of deep encoders their gradient at the mean row.
@@ -210,13 +195,7 @@ class View:
         -------
         csr_matrix, or ndarray of float64
         """
-        latents = np.arange(*some.indices(self.n_latents))
-        pieces = []
-        for name, of in self.models.items():
-            found = encoder_directions(of, latents, mean=mean[self.spans[name]])
-            share = self._shares[name][latents]
-            pieces.append(sp.diags(share) @ found if sp.issparse(found) else share[:, None] * found)
-        return sp.csr_matrix(sp.hstack(pieces)) if self.one_encoder else np.hstack(pieces)
+        return encoder_directions(self.runtime, np.arange(*some.indices(self.n_latents)), mean=mean)
 
     @cached_property
     def encoder(self) -> sp.csr_matrix:

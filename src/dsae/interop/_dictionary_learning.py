@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from pickle import PickleError
+from struct import error as StructError
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,9 @@ from dsae.interop._one_layer import OneLayer
 from dsae.store import Model
 
 _CFG, _WEIGHTS = "config.json", "ae.pt"
+# What reading a strange pickle has raised; MemoryError is not among it, which says something of the machine.
+_DAMAGED = (ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, OSError, PickleError,
+            RuntimeError, StructError, TypeError, ValueError)  # fmt: skip
 
 
 def read(folder: Path) -> Model:
@@ -45,7 +50,7 @@ def _tensors_of(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} is missing; the folder was not copied whole.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of zip, pickle or torch, whatever is wrong with the file
+    except _DAMAGED as error:
         line = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{path} is no state dict that may be read safely: {line}") from None
     if not isinstance(state, dict):

@@ -69,10 +69,10 @@ def _recognised(path: Path) -> Format:
         names = listed(format.name for format in found)
         raise ValueError(f"{path} has files of {names}; say which it is.")
     if found and not found[0].reads:
-        raise ValueError(f"{path} is of {found[0].title}, which is written only. Import one of {listed(READ)}.")
+        raise ValueError(f"{path} is of {found[0].title}, which is written only. Import one of {listed(READ, 'or')}.")
     if found:
         return found[0]
-    raise ValueError(f"{path} must be a folder of {listed(READ)}; {_what_else(path)}")
+    raise ValueError(f"{path} must be a folder of {listed(READ, 'or')}; {_what_else(path)}")
 
 
 def _what_else(path: Path) -> str:
@@ -84,4 +84,5 @@ def _what_else(path: Path) -> str:
     if below:
         more = ", ..." if len(below) > 3 else ""
         return f"it has models in its subfolders {', '.join(below[:3])}{more}. Name one of them."
-    return f"it has none of their files: {listed(mark for f in FORMATS.values() if f.reads for mark in f.marks)}."
+    marks = listed((mark for f in FORMATS.values() if f.reads for mark in f.marks), "or")
+    return f"it lacks the file by which one is known: {marks}."

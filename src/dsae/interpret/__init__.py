@@ -7,6 +7,7 @@ from dsae.interpret._atoms import normalize_atoms as normalize_atoms
 from dsae.interpret._changes import Ablation as Ablation
 from dsae.interpret._changes import ablate as ablate
 from dsae.interpret._changes import steer as steer
+from dsae.interpret._codes import checked_source as checked_source
 from dsae.interpret._codes import coded as coded
 from dsae.interpret._codes import firing as firing
 from dsae.interpret._codes import mean_code as mean_code
@@ -42,6 +43,11 @@ from dsae.interpret._relevance import encoder_directions as encoder_directions
 from dsae.interpret._relevance import norms_of as norms_of
 from dsae.interpret._relevance import relevance as relevance
 from dsae.interpret._relevance import responses as responses
+from dsae.interpret._several import codes_of as codes_of
+from dsae.interpret._several import feature_names as feature_names
+from dsae.interpret._several import parts_of as parts_of
+from dsae.interpret._several import shares_of as shares_of
+from dsae.interpret._several import spans_of as spans_of
 from dsae.interpret._similar import Similar as Similar
 from dsae.interpret._similar import similar as similar
 from dsae.interpret._summary import Summary as Summary

@@ -39,8 +39,8 @@ def neighbours(model: Any, X: Any = None, *, n: int = 10, latents: Any = None) -
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features), optional
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    X : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features), optional
         Rows in which to count which latents fire together; some 100,000 of them are used. They also give the mean code
         around which a deep decoder's atoms are taken.
     n : int
@@ -82,8 +82,8 @@ def two_passes(verb: str, model: Any, X: Any, **options: Any) -> tuple[Summary, 
     ----------
     verb : str
         Named in messages.
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    X : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features)
     **options
         Of `Details`.
     """

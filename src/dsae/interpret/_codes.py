@@ -8,31 +8,36 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.config import positive_int
-from dsae.data import ArraySource, Batch, Source, as_source, check_rows, check_source, in_memory
+from dsae.config import listed, positive_int
+from dsae.data import ArraySource, Batch, Source, as_source, check_rows, check_source, gives_batches, in_memory
+from dsae.interpret._several import codes_of, parts_of
 from dsae.metrics import firing_threshold
-from dsae.runtime import Runtime
-from dsae.store import Model
+from dsae.runtime import JointRuntime, Runtime
+from dsae.store import JointModel, Model
 
 Csr = Any  # csr_matrix, or an array where a function says so; scipy's annotations lack methods of it
 _ROWS_AT_ONCE = 4096
 _VALUES_AT_ONCE = 2**24  # rows are 64 MiB at most
 
 
-def runtime_of(model: Any) -> Runtime:
-    """The runtime of a model, a runtime or a fitted estimator."""
+def runtime_of(model: Any) -> Any:
+    """The runtime of a model, a runtime or a fitted estimator; of a model of several modalities a `JointRuntime`."""
+    if isinstance(model, JointModel):
+        return JointRuntime(model)
     return Runtime(model) if isinstance(model, Model) else getattr(model, "runtime_", model)
 
 
-def checked_source(verb: str, runtime: Runtime, X: Any) -> Source:
-    """Rows of the model's width in whatever holds them, files included.
+def checked_source(verb: str, runtime: Any, X: Any) -> Source:
+    """Rows of the model's width in whatever holds them, files included; rows by modality for a model of several.
 
     Raises
     ------
     ValueError
         If they are not.
     """
-    source = as_source(verb, X, missing=runtime.missing)
+    if isinstance(runtime, JointRuntime):
+        return runtime.source(verb, X)
+    source = as_source(verb, _rows_of(runtime, X), missing=runtime.missing)
     if isinstance(source, ArraySource):
         check_rows(verb, source.X, runtime.config.n_features, finite=False)
     else:
@@ -40,18 +45,29 @@ def checked_source(verb: str, runtime: Runtime, X: Any) -> Source:
     return source
 
 
-def rows_in_memory(verb: str, runtime: Runtime, X: Any) -> Any:
+def rows_in_memory(verb: str, runtime: Any, X: Any) -> Any:
     """Float32 rows of the model's width, dense or CSR.
 
     Raises
     ------
     ValueError
-        If they are not.
+        If they are not, or the model has several modalities.
     TypeError
         If they come in pieces.
     """
-    source = in_memory(verb, X, missing=runtime.missing)
+    if isinstance(runtime, JointRuntime):
+        raise ValueError(
+            f"[{verb}] The model must have one modality; it has {listed(runtime.names)}. Read that of one: "
+            f"model.modalities[{runtime.names[0]!r}]."
+        )
+    source = in_memory(verb, _rows_of(runtime, X), missing=runtime.missing)
     return check_rows(verb, source.X, runtime.config.n_features, finite=False)
+
+
+def _rows_of(runtime: Runtime, X: Any) -> Any:
+    """Rows of numbers of a data frame, if the model was fitted to tables."""
+    table = runtime.table
+    return table.transform(X) if table is not None and not gives_batches(X) and hasattr(X, "columns") else X
 
 
 def checked_latents(verb: str, latents: Any, width: int) -> np.ndarray:
@@ -80,8 +96,8 @@ def coded(verb: str, model: Any, X: Any, *, batch_size: int | None = None) -> It
     ----------
     verb : str
         Named in messages.
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    X : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features)
         Whatever `dsae.data.as_source` takes, files included.
     batch_size : int, optional
         By default up to 4096, fewer for wide rows.
@@ -101,14 +117,15 @@ def coded(verb: str, model: Any, X: Any, *, batch_size: int | None = None) -> It
     runtime = runtime_of(model)
     source = checked_source(verb, runtime, X)
     if batch_size is None:
-        batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // runtime.config.n_features))
+        width = sum(of.config.n_features for of in parts_of(runtime).values())
+        batch_size = max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // width))
     positive_int("batch_size", batch_size)
     for batch in source.batches(batch_size):
         if batch.n_rows:
-            yield batch, firing(runtime.encode(batch.rows, sparse_output=True))
+            yield batch, firing(codes_of(runtime, batch))
 
 
-def threshold_of(runtime: Runtime) -> float:
+def threshold_of(runtime: Any) -> float:
     """The magnitude beyond which a latent of this model fires."""
     return firing_threshold(runtime.config.code_activation, runtime.config.n_components)
 
@@ -135,8 +152,8 @@ def mean_code(model: Any, X: Any) -> np.ndarray:
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    X : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features)
 
     Returns
     -------
@@ -152,10 +169,8 @@ def mean_code(model: Any, X: Any) -> np.ndarray:
     >>> base = mean_code(runtime, X_train)                                              # doctest: +SKIP
     """
     runtime = runtime_of(model)
-    source = checked_source("mean_code", runtime, X)
     total, n = np.zeros(runtime.config.n_components), 0
-    for batch in source.batches(max(1, min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // runtime.config.n_features))):
-        codes = runtime.encode(batch.rows, sparse_output=True)
+    for batch, codes in coded("mean_code", runtime, X):
         np.add.at(total, codes.indices, codes.data.astype(np.float64))
         n += batch.n_rows
     return total / max(n, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from dsae.interpret._partners import Pairs
 from dsae.interpret._reading import Reading
 from dsae.interpret._records import Description, Effect, Example, Partner
 from dsae.interpret._relevance import encoder_directions, largest, norms_of, relevance, responses
+from dsae.interpret._several import feature_names, parts_of
 from dsae.interpret._similar import similar
-from dsae.runtime import Runtime
 
 _WORDS_IN_NAME = 3
 
@@ -26,7 +26,7 @@ def describe(
     X: Any,
     latents: Any = None,
     *,
-    names: Sequence[str] | None = None,
+    names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     labels: Any = None,
     ids: Any = None,
     n_features: int = 10,
@@ -40,13 +40,14 @@ def describe(
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
-        Whatever `dsae.data.as_source` takes, files included.
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    X : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features)
+        Whatever `dsae.data.as_source` takes, files included. Features of several modalities are numbered one after
+        another.
     latents : sequence of int, optional
         Which; by default all that fire, those of the largest energy first.
-    names : sequence of str, optional
-        Of the features; by default the model's own, then those of ``X``.
+    names : sequence of str, or mapping of str to sequence of str, optional
+        Of the features, by modality for a model of several; by default the model's own, then those of ``X``.
     labels, ids : array-like, shape (n_samples,), optional
         Classes and names of the rows; by default those that travel with ``X``.
     n_features, n_examples, n_neighbours : int
@@ -117,31 +118,22 @@ def name_of(latent: int, effects: list[Effect], sign: float = 1.0) -> str:
     return ", ".join((raised or lowered)[:_WORDS_IN_NAME]) or f"latent {latent}"
 
 
-def feature_names(verb: str, runtime: Runtime, names: Any, column_names: Any) -> tuple[list[str], list[str]]:
-    """Names of what enters a model and of what comes out, numbers where there are none.
-
-    Raises
-    ------
-    ValueError
-        If there is not one for each feature.
-    """
-    config = runtime.config
-    known = runtime.model.feature_names or column_names if names is None else list(names)
-    if known is not None and len(known) != config.n_features:
-        raise ValueError(f"[{verb}] names must name {config.n_features} features; got {len(known)}.")
-    entering = [f"x{j}" for j in range(config.n_features)] if known is None else [str(name) for name in known]
-    if config.n_outputs is None:
+def _names(runtime: Any, names: Any, column_names: Any) -> tuple[list[str], list[str]]:
+    """Names of what enters a model and of what comes out, numbers where there are none."""
+    entering, _ = feature_names("describe", runtime, names, column_names)
+    n_outputs = next(iter(parts_of(runtime).values())).config.n_outputs
+    if n_outputs is None:
         return entering, entering
-    return entering, runtime.model.target_names or [f"y{j}" for j in range(config.n_outputs)]
+    return entering, runtime.model.target_names or [f"y{j}" for j in range(n_outputs)]
 
 
 class _Views:
     """What is said of one latent, from what was read of all."""
 
-    def __init__(self, runtime: Runtime, reading: Reading, names: Any, weight: float, n_features: int) -> None:
+    def __init__(self, runtime: Any, reading: Reading, names: Any, weight: float, n_features: int) -> None:
         summary = reading.summary
         self.reading, self.n = reading, n_features
-        self.read_names, self.written_names = feature_names("describe", runtime, names, reading.column_names)
+        self.read_names, self.written_names = _names(runtime, names, reading.column_names)
         self.atoms = responses(runtime, mean=summary.mean, rms=summary.rms)
         self.own = relevance(self.atoms, reading.written_variance(runtime), weight)
         self.directions = encoder_directions(runtime, mean=reading.entering.mean)

@@ -54,8 +54,8 @@ def compare(model: Any, A: Any, B: Any) -> Differences:
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    A, B : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    A, B : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features)
         Each may be one row.
 
     Returns

@@ -35,8 +35,8 @@ def top_examples(
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    X : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features)
     n_examples : int
         Of each latent; fewer where it fires in fewer rows.
     latents : sequence of int, optional

@@ -61,8 +61,10 @@ class LabelCounts:
         self._n_rows = np.zeros(0, np.int64)
         self._fired, self._sums = np.zeros((0, n_components), np.int64), np.zeros((0, n_components))
 
-    def add(self, rows: np.ndarray, latents: np.ndarray, values: np.ndarray, labels: Any) -> None:
-        """Add what fires in some rows.
+    def add(
+        self, rows: np.ndarray, latents: np.ndarray, values: np.ndarray, labels: Any, fires: np.ndarray | None = None
+    ) -> None:
+        """Add the codes of some rows.
 
         Parameters
         ----------
@@ -71,6 +73,8 @@ class LabelCounts:
         values : ndarray of float64, shape (nnz,)
         labels : array-like, shape (n_rows,)
             None or NaN where a row has none.
+        fires : ndarray of bool, shape (nnz,), optional
+            Which of the values are counted; all by default. The sums are of all.
 
         Raises
         ------
@@ -84,8 +88,9 @@ class LabelCounts:
         np.add.at(self._n_rows, places[has], 1)
         at = places[rows]
         some = at >= 0
-        np.add.at(self._fired, (at[some], latents[some]), 1)
         np.add.at(self._sums, (at[some], latents[some]), values[some])
+        counted = some if fires is None else some & fires
+        np.add.at(self._fired, (at[counted], latents[counted]), 1)
 
     @property
     def classes(self) -> list[Any]:

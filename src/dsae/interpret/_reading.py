@@ -10,6 +10,7 @@ import numpy as np
 from dsae.data import Batch, Statistics
 from dsae.interpret._codes import checked_source, coded, threshold_of
 from dsae.interpret._details import Details
+from dsae.interpret._several import parts_of, spans_of
 from dsae.interpret._summary import Summary
 from dsae.runtime import Runtime
 
@@ -54,7 +55,7 @@ class Reading:
     def of(
         cls,
         verb: str,
-        runtime: Runtime,
+        runtime: Any,
         X: Any,
         *,
         labels: Any = None,
@@ -68,8 +69,8 @@ class Reading:
         ----------
         verb : str
             Named in messages.
-        runtime : Runtime
-        X : array-like, DataFrame, scipy sparse or a source, shape (n_samples, n_features)
+        runtime : Runtime or JointRuntime
+        X : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features)
         labels, ids : array-like, shape (n_samples,), optional
             By default those that travel with ``X``.
         n_examples : int
@@ -89,13 +90,14 @@ class Reading:
             "ids": one_each(verb, "ids", ids, len(source)),
         }
         summary = Summary(config.n_components, n_examples=n_examples, threshold=threshold_of(runtime))
-        moments = _Both(verb, runtime)
+        moments = {name: _Both(verb, of, name) for name, of in parts_of(runtime).items()}
         beside: dict[str, list[Any]] = {"labels": [], "ids": [], "numbers": []}
         for batch, codes in coded(verb, runtime, source):
             start = summary.n_rows
             known = {name: _own(batch, name, values, start) for name, values in given.items()}
             summary.update(codes, batch.numbers, known["labels"])
-            moments.update(batch)
+            for own in moments.values():
+                own.update(batch)
             for name, values in (*known.items(), ("numbers", batch.numbers)):
                 beside[name].append(values)
         details = Details(summary, **options)
@@ -107,7 +109,11 @@ class Reading:
         numbers = found.pop("numbers")
         if numbers is not None and np.array_equal(numbers, np.arange(numbers.size)):
             numbers = None
-        return cls(summary, details, *moments.result(), **found, numbers=numbers, column_names=source.column_names)
+        pairs = [own.result() for own in moments.values()]
+        entering, written = [first for first, _ in pairs], [second for _, second in pairs if second is not None]
+        both = _joined(entering), _joined(written) if len(written) == len(pairs) else None
+        names = getattr(source, "column_names", None)
+        return cls(summary, details, *both, **found, numbers=numbers, column_names=names)
 
     def known_of(self, rows: np.ndarray) -> tuple[list[Any], list[Any]]:
         """Ids and labels of rows by their numbers; None where there is none."""
@@ -119,15 +125,22 @@ class Reading:
         ids, labels = found
         return ids, labels
 
-    def written_variance(self, runtime: Runtime) -> np.ndarray | None:
+    def written_variance(self, runtime: Any) -> np.ndarray | None:
         """What atoms are compared with; None where it is ones.
 
         An atom of one layer before an exponential or another link is a relative effect already.
         """
-        config = runtime.config
-        if self.written is None or (len(config.decoder_widths) == 2 and not config.output.linear):
+        if self.written is None:
             return None
-        return self.written.variance
+        parts = parts_of(runtime)
+        relative = [len(of.config.decoder_widths) == 2 and not of.config.output.linear for of in parts.values()]
+        if all(relative):
+            return None
+        variance = self.written.variance.copy()
+        for (name, span), plain in zip(spans_of(runtime).items(), relative, strict=True):
+            if plain and name:
+                variance[span] = 1.0
+        return variance
 
 
 def one_each(verb: str, name: str, values: Any, n_rows: int) -> np.ndarray | None:
@@ -160,15 +173,19 @@ def _own(batch: Batch, name: str, values: np.ndarray | None, start: int) -> np.n
 class _Both:
     """Moments of what enters a model and of what it writes, which are mostly the same."""
 
-    def __init__(self, verb: str, runtime: Runtime) -> None:
+    def __init__(self, verb: str, runtime: Runtime, name: str = "") -> None:
         config = runtime.config
-        self.verb, self.runtime = verb, runtime
+        self.verb, self.runtime, self.name = verb, runtime, name
         self.entering = Statistics(config.n_features)
         self.written = Statistics(config.output_width)
         self.own, self.plain = config.n_outputs is None, config.input_transform == "none"
         self.there = True
 
     def update(self, batch: Batch) -> None:
+        if self.name:
+            batch = _of_modality(batch, self.name)
+            if not batch.n_rows:
+                return
         rows = batch.rows
         self.entering.update(Batch.of(self.runtime.entering(self.verb, rows)))
         aim = rows if self.own else batch.target
@@ -181,6 +198,19 @@ class _Both:
         if self.own and self.plain:
             return entering, entering
         return entering, _moments(self.written) if self.there else None
+
+
+def _of_modality(batch: Batch, name: str) -> Batch:
+    """The rows of a batch that have a modality, of it alone."""
+    if name not in batch.parts:
+        return batch[:0]
+    has = (batch.present or {}).get(name)
+    rows = batch.parts[name]
+    return Batch.of(rows if has is None else rows[np.asarray(has, bool)])
+
+
+def _joined(parts: list[Moments]) -> Moments:
+    return Moments(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def _moments(found: Statistics) -> Moments:

@@ -11,17 +11,20 @@ from dsae.config import in_range
 from dsae.interpret._atoms import atoms
 from dsae.interpret._codes import Csr, runtime_of
 from dsae.interpret._gradients import encoder_chain, gradients
+from dsae.interpret._several import shares_of, side_by_side, spans_of
+from dsae.runtime import JointRuntime
 
 
 def responses(model: Any, *, latents: Any = None, mean: np.ndarray | None = None, rms: np.ndarray | None = None) -> Csr:
     """Atoms per unit of each latent: what it writes.
 
     Of a decoder of one layer its columns, before the activation of the output. Of a deeper one the response around the
-    mean code, ``(decode(mean + rms_i e_i) - decode(mean)) / rms_i``, see `atoms`.
+    mean code, ``(decode(mean + rms_i e_i) - decode(mean)) / rms_i``, see `atoms`. Of several modalities the features
+    stand one after another.
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
     latents : sequence of int, optional
         Which; all by default.
     mean : array-like, shape (n_components,), optional
@@ -35,6 +38,8 @@ def responses(model: Any, *, latents: Any = None, mean: np.ndarray | None = None
         CSR for a decoder of one layer.
     """
     runtime = runtime_of(model)
+    if isinstance(runtime, JointRuntime):
+        return side_by_side([responses(of, latents=latents, mean=mean, rms=rms) for of in runtime.modalities.values()])
     if len(runtime.config.decoder_widths) == 2:
         columns = sp.csr_matrix(runtime.layers["decoder.0"].to_csr().T)
         return columns if latents is None else sp.csr_matrix(columns[np.asarray(latents, np.intp)])
@@ -48,11 +53,12 @@ def responses(model: Any, *, latents: Any = None, mean: np.ndarray | None = None
 def encoder_directions(model: Any, latents: Any = None, *, mean: np.ndarray | None = None) -> Csr:
     """What each latent reads: the derivative of its value, before its activation, by what enters the model.
 
-    Of an encoder of one layer its weights. Of a deeper one the derivative at the mean row.
+    Of an encoder of one layer its weights. Of a deeper one the derivative at the mean row. Of several modalities what
+    it is in rows that have all.
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
     latents : sequence of int, optional
         Which; all by default.
     mean : array-like, shape (n_features,), optional
@@ -64,12 +70,24 @@ def encoder_directions(model: Any, latents: Any = None, *, mean: np.ndarray | No
         CSR for an encoder of one layer.
     """
     runtime = runtime_of(model)
+    if isinstance(runtime, JointRuntime):
+        return _by_shares(runtime, latents, mean)
     if len(runtime.config.encoder_widths) == 2:
         weights = runtime.layers["encoder.0"].to_csr()
         return weights if latents is None else sp.csr_matrix(weights[np.asarray(latents, np.intp)])
     chosen = np.arange(runtime.config.n_components) if latents is None else np.asarray(latents, np.intp).ravel()
     at = np.zeros(runtime.config.n_features) if mean is None else np.asarray(mean, np.float64)
     return gradients(encoder_chain(runtime), at[None, :], chosen).astype(np.float32)
+
+
+def _by_shares(runtime: JointRuntime, latents: Any, mean: np.ndarray | None) -> Csr:
+    pieces, spans = [], spans_of(runtime)
+    for name, share in shares_of(runtime).items():
+        at = None if mean is None else np.asarray(mean)[spans[name]]
+        found = encoder_directions(runtime.modalities[name], latents, mean=at)
+        share = share if latents is None else share[np.asarray(latents, np.intp)]
+        pieces.append((sp.diags(share) @ found if sp.issparse(found) else share[:, None] * found).astype(np.float32))
+    return side_by_side(pieces)
 
 
 def norms_of(atoms: Csr) -> np.ndarray:

@@ -102,7 +102,8 @@ class Summary:
         if labels is not None:
             if self.labels is None:
                 self.labels = LabelCounts(self.n_components)
-            self.labels.add(rows, latents, exact, labels)
+            of = np.repeat(np.arange(n), np.diff(every.indptr))
+            self.labels.add(of, every.indices.astype(np.intp), whole, labels, np.abs(every.data) > self.threshold)
         self.n_rows += n
 
     @property

@@ -37,8 +37,17 @@
     if (/^\d+$/.test(text) && Number(text) < dsae.index.n_latents) { dsae.go(dsae.address("latent", Number(text), {})); return; }
     found = /^row\s+(\d+)$/i.exec(text);
     if (found) { dsae.go(dsae.toRow(Number(found[1]))); return; }
+    Promise.all((dsae.index.has.ids ? ["stored", "ids"] : ["stored"]).map(dsae.load)).then(function () { jump(text); }, redraw);
+  }
+
+  // The row of that name; else the first latent that was found, or the first row.
+  function jump(text) {
+    var number = dsae.rowOf(text), rows;
+    if (text && number === number && dsae.find(number) >= 0) { dsae.go(dsae.toRow(number)); return; }
     dsae.state.params.q = text;
+    rows = dsae.rowsFound(text);
     if (dsae.list().length) dsae.go(dsae.toLatent(dsae.list()[0]));
+    else if (rows.length) dsae.go(dsae.toRow(dsae.get("stored").row[rows[0]]));
     else dsae.go(dsae.address("latents", null, dsae.listed(dsae.state.params)));
   }
 
@@ -54,7 +63,7 @@
       <nav aria-label="views">${Object.keys(TITLES).map(function (name) {
         return html`<a href=${addressOf(name)} aria-current=${shownName(name) ? "page" : undefined} data-view=${name}>${TITLES[name]}</a>`;
       })}</nav>
-      <form role="search" onSubmit=${submit}><input type="search" id="search" placeholder="word, label or number  ( / )" aria-label="search latents" autocomplete="off" value=${typed === null ? dsae.state.params.q || "" : typed} onInput=${search}/>
+      <form role="search" onSubmit=${submit}><input type="search" id="search" placeholder=${(dsae.index.has.ids ? "word, label, number or row" : "word, label or number") + "  ( / )"} aria-label="search latents and rows" autocomplete="off" value=${typed === null ? dsae.state.params.q || "" : typed} onInput=${search}/>
         <button type="button" class="button" title="light or dark" aria-label="light or dark" onClick=${theme}>\u25d0</button></form></header>`;
   }
 

@@ -14,20 +14,23 @@
   // {name, n, mean, rate} over latents; undefined while on its way, null if there is no such group.
   function group(text) {
     var kind = kindOf(text), index = dsae.index;
-    if (kind[0] === "row") return ofRow(Number(kind[1]));
+    if (kind[0] === "row") return ofRow(kind[1]);
     if (kind[0] === "label") return ofLabel(Number(kind[1]));
     if (kind[0] === "latent" || kind[0] === "text") return ofScan(text, kind);
-    return { name: "all rows", n: index.n_rows, mean: function (i) { var c = dsae.columns; return c.n_on[i] ? c.mean[i] * c.n_on[i] / index.n_rows : 0; }, rate: function (i) { return dsae.columns.n_on[i] / index.n_rows; } };
+    return { name: "all rows", n: index.n_rows, mean: function (i) { var c = dsae.columns; return c.overall ? c.overall[i] : c.n_on[i] ? c.mean[i] * c.n_on[i] / index.n_rows : 0; }, rate: function (i) { return dsae.columns.n_on[i] / index.n_rows; } };
   }
 
-  function ofRow(number) {
-    if (!dsae.get("stored")) return undefined;
+  function fires(value) { return Math.abs(value) > dsae.index.threshold; }
+
+  function ofRow(text) {
+    var number = dsae.rowOf(text);
+    if (number === undefined || !dsae.get("stored")) return undefined;
     var position = dsae.find(number);
     if (position < 0) return null;
     var row = dsae.row(position), values = new Map();
     if (!row) return undefined;
     for (var k = 0; k < row.code.n; k++) values.set(row.code.latent[k], row.code.value[k]);
-    return { name: dsae.rowName(row), n: 1, single: true, row: row, of: values, mean: function (i) { return values.get(i) || 0; }, rate: function (i) { return values.has(i) ? 1 : 0; } };
+    return { name: dsae.rowName(row), n: 1, single: true, row: row, of: values, mean: function (i) { return values.get(i) || 0; }, rate: function (i) { return fires(values.get(i) || 0) ? 1 : 0; } };
   }
 
   function ofLabel(l) {
@@ -45,10 +48,10 @@
       dsae.scan(function (shard, i) {
         var list = shard.code, inside = false, p;
         if (kind[0] === "text") inside = !!(shard.text && shard.text[i] && shard.text[i].toLowerCase().indexOf(needle) >= 0);
-        else for (p = list.ptr[i]; p < list.ptr[i + 1]; p++) if (list.latent[p] === latent) inside = true;
+        else for (p = list.ptr[i]; p < list.ptr[i + 1]; p++) if (list.latent[p] === latent && fires(list.value[p])) inside = true;
         if (!inside) return;
         known.n += 1;
-        for (p = list.ptr[i]; p < list.ptr[i + 1]; p++) { known.sum[list.latent[p]] += list.value[p]; known.on[list.latent[p]] += 1; }
+        for (p = list.ptr[i]; p < list.ptr[i + 1]; p++) { known.sum[list.latent[p]] += list.value[p]; known.on[list.latent[p]] += fires(list.value[p]) ? 1 : 0; }
       }, function (share) { known.share = share; dsae.redraw(); }).then(function () { known.done = true; dsae.redraw(); }, function (error) { known.wrong = error.message; dsae.redraw(); });
     }
     if (!known.done) return undefined;
@@ -105,9 +108,9 @@
   function call(a, b) {
     function rows(text) {
       var kind = kindOf(text);
-      if (kind[0] === "row") return "ROWS[[" + kind[1] + "]]";
+      if (kind[0] === "row") return "ROWS[[" + dsae.rowOf(kind[1]) + "]]";
       if (kind[0] === "label") return "ROWS[labels == " + JSON.stringify(dsae.label(Number(kind[1])) || "") + "]";
-      if (kind[0] === "latent") return "ROWS[MODEL.encode(ROWS)[:, " + kind[1] + "] != 0]";
+      if (kind[0] === "latent") return "ROWS[abs(MODEL.encode(ROWS)[:, " + kind[1] + "]) > " + dsae.index.threshold + "]";
       if (kind[0] === "text") return "ROWS[[" + JSON.stringify(kind[1]) + " in text.lower() for text in texts]]";
       return "ROWS";
     }
@@ -144,7 +147,7 @@
     var both = [props.a, props.b].map(kindOf), index = dsae.index;
     if (both[0][0] !== "row" || both[1][0] !== "row" || !index.has_rows) return null;
     return html`<div class="columns halves">${both.map(function (kind) {
-      var position = dsae.find(Number(kind[1]));
+      var position = dsae.find(dsae.rowOf(kind[1]));
       return position < 0 ? html`<div></div>` : html`<div style=${{ marginBottom: "14px", maxWidth: index.has.texts ? "none" : "220px" }}><${dsae.Example} position=${position} value=${null}/></div>`;
     })}</div>`;
   }

@@ -1,23 +1,68 @@
-/* Codes decoded in the page: x = bias + sum of z D, for decoders of one layer whose atoms are in the folder. */
+/* Codes decoded in the page: x = bias + sum of z D by the atoms of one layer, or through the layers of a deeper decoder. */
 (function (dsae) {
   "use strict";
 
   // Reconstruction of a row's code before and after some latents are given other values (a map from latent to value).
-  // Undefined while atoms are on their way, null where the page cannot know it.
+  // Undefined while weights are on their way, null where the page cannot know it.
   function decoded(row, change) {
-    if (!dsae.index.decoder) return null;
+    if (!decodable(row)) return null;
     var latents = Array.from(row.code.latent), values = Array.from(row.code.value);
     change.forEach(function (value, latent) {
       if (latents.indexOf(latent) < 0) { latents.push(latent); values.push(0); }
     });
+    var changed = values.map(function (value, k) { return change.has(latents[k]) ? change.get(latents[k]) : value; });
+    return dsae.index.exact ? byAtoms(latents, values, changed) : byLayers(latents, values, changed, row.total);
+  }
+
+  // Whether weights are in the folder, and the whole code of the row is.
+  function decodable(row) {
+    return dsae.index.decoder && row.code.n >= (row.n_code === undefined ? row.n_on : row.n_code);
+  }
+
+  function byAtoms(latents, values, changed) {
     var atoms = dsae.atoms(latents);
     if (!atoms) return undefined;
     var before = Float64Array.from(dsae.features.bias), after;
     latents.forEach(function (_, k) { add(before, atoms[k], values[k]); });
     after = before.slice();
-    latents.forEach(function (latent, k) { if (change.has(latent)) add(after, atoms[k], change.get(latent) - values[k]); });
-    return { before: before, after: after, complete: row.n_on === undefined || row.code.n >= row.n_on };
+    latents.forEach(function (_, k) { if (changed[k] !== values[k]) add(after, atoms[k], changed[k] - values[k]); });
+    return { before: before, after: after };
   }
+
+  // `total`: by what the output of each modality is multiplied in this row, where counts have totals.
+  function byLayers(latents, values, changed, total) {
+    var network = dsae.get("network");
+    if (!network) return undefined;
+    function made(values) {
+      var code = new Float64Array(dsae.index.n_latents), out = new Float64Array(dsae.index.n_features);
+      latents.forEach(function (latent, k) { code[latent] = values[k]; });
+      dsae.index.modalities.forEach(function (m, i) {
+        var factor = total === undefined ? 1 : total.length === undefined ? total : total[i];
+        network.layers[i].reduce(layered, code).forEach(function (value, j) { out[m.first + j] = factor * value; });
+      });
+      return out;
+    }
+    return { before: made(values), after: made(changed) };
+  }
+
+  function layered(from, layer) {
+    var to = Float64Array.from(layer.bias);
+    for (var i = 0; i < to.length; i++) for (var p = layer.ptr[i]; p < layer.ptr[i + 1]; p++) to[i] += layer.value[p] * from[layer.column[p]];
+    return ACTIVATIONS[layer.activation](to);
+  }
+
+  // As dsae.config.ACTIVATIONS has them; exp ends at its largest argument.
+  var ACTIVATIONS = {
+    identity: function (z) { return z; },
+    relu: function (z) { return z.map(function (v) { return Math.max(v, 0); }); },
+    sigmoid: function (z) { return z.map(function (v) { return 1 / (1 + Math.exp(-v)); }); },
+    exp: function (z) { return z.map(function (v) { return Math.exp(Math.min(v, 15)); }); },
+    softmax: function (z) {
+      var top = z.reduce(function (a, b) { return Math.max(a, b); }, -Infinity), shares = z.map(function (v) { return Math.exp(v - top); });
+      var sum = shares.reduce(function (a, b) { return a + b; }, 0);
+      return shares.map(function (v) { return v / sum; });
+    }
+  };
 
   function add(to, atom, factor) {
     for (var k = 0; k < atom.feature.length; k++) to[atom.feature[k]] += factor * atom.value[k];
@@ -69,6 +114,7 @@
 
   dsae.levels = levels;
   dsae.decoded = decoded;
+  dsae.decodable = decodable;
   dsae.errorOf = errorOf;
   dsae.changed = changed;
   dsae.pixels = pixels;

@@ -11,10 +11,10 @@
   }
 
   // Features of a list by relevance at the slider's lambda.
-  function ordered(list, at) {
+  function ordered(list, at, reads) {
     var made = [];
-    for (var k = 0; k < list.n; k++) made.push({ feature: list.feature[k], value: list.value[k] });
-    return made.sort(function (a, b) { return dsae.relevance(b.value, b.feature, at) - dsae.relevance(a.value, a.feature, at); });
+    for (var k = 0; k < list.n; k++) made.push({ feature: list.feature[k], value: list.value[k], weight: dsae.relevance(list.value[k], list.feature[k], at, reads) });
+    return made.sort(function (a, b) { return b.weight - a.weight; });
   }
 
   function featureBars(items) {
@@ -49,7 +49,7 @@
       : "How it answers to each feature at the mean row; the encoder has several layers.";
     return html`<section data-part="reads"><h2>Reads <span class="side">${dsae.count(d.n_reads, "feature")}</span></h2>
       <${Pixels} from=${d.filter} scale=${d.filter_scale} title="filter"/>
-      ${featureBars(ordered(d.reads, 0.5).slice(0, SHOWN))}<p class="note">${told}</p></section>`;
+      ${featureBars(ordered(d.reads, lambda(), true).slice(0, SHOWN))}<p class="note">${told} Ordered by |W|\u00b7base^\u03bb${d.reads.n < d.n_reads ? ", of the " + d.reads.n + " listed" : ""}.</p></section>`;
   }
 
   // Bins are the exponent and two bits of the mantissa of a float32.
@@ -124,11 +124,11 @@
   function WhatIf(props) {
     var i = props.i, d = props.d, params = dsae.state.params, index = dsae.index, examples = Array.from(new Set(d.examples.row));
     if (!index.has_rows || !examples.length) return null;
-    if (!index.exact) return html`<section><h2>What if</h2><p class="note">The decoder has several layers, which this page does not compute; <code>dsae.interpret.steer</code> does.</p></section>`;
     var number = params.of === undefined ? examples[0] : Number(params.of), position = dsae.find(number);
     if (position < 0) return null;
     var row = dsae.row(position);
     if (!row) return html`<section><h2>What if</h2><p class="quiet">loading</p></section>`;
+    if (!index.exact && !dsae.decodable(row)) return html`<section><h2>What if</h2><p class="note">${index.decoder ? "Not all of this row's code is in the folder" : "The layers of the decoder are not in the folder"}; <code>dsae.interpret.steer</code> computes it.</p></section>`;
     var at = Array.from(row.code.latent).indexOf(i), z = at < 0 ? 0 : row.code.value[at];
     var most = Math.max(Math.abs(dsae.columns.max[i]) || 1, Math.abs(z)) * 1.5, low = index.signed ? -most : 0;
     var v = params.v === undefined ? z : Number(params.v), made = dsae.decoded(row, new Map([[i, v]]));
@@ -143,10 +143,10 @@
 
   function Effect(props) {
     var made = props.made, d = props.d, by = props.by, row = props.row;
-    if (made === undefined) return html`<p class="quiet">loading atoms</p>`;
+    if (made === undefined) return html`<p class="quiet">loading weights</p>`;
     var features = ordered(d.writes, 1).slice(0, 8).map(function (item) { return item.feature; });
     if (!made) {
-      // The atoms are too many for the folder; a change needs only what stands here.
+      // The atoms, or the latents of the row, are too many for the folder; a change needs only what stands here.
       return html`<${dsae.Table} tight=${true} columns=${[{ key: "name", title: "feature", left: true, name: true }, { key: "change", title: "change" }]}
         rows=${ordered(d.writes, 1).slice(0, 8).map(function (item) { return { name: dsae.feature(item.feature), change: by * item.value }; })}/>`;
     }
@@ -161,7 +161,7 @@
     })}
     ${pictures.length ? null : html`<${dsae.Table} tight=${true} columns=${[{ key: "name", title: "feature", left: true, name: true }, { key: "before", title: "before" }, { key: "after", title: "after" }]}
       rows=${features.map(function (j) { return { name: dsae.feature(j), before: dsae.inUnits(j, made.before[j]), after: dsae.inUnits(j, made.after[j]) }; })}/>`}
-    <p class="note">${error === null ? "" : "Squared error " + dsae.number(was) + " before, " + dsae.number(error) + " after."}${made.complete ? "" : " The folder lists the strongest latents of this row only."}</p>`;
+    <p class="note">${error === null ? "" : "Squared error " + dsae.number(was) + " before, " + dsae.number(error) + " after."}</p>`;
   }
 
   function Note(props) {
@@ -198,7 +198,7 @@
       ${!d ? html`<p class="loading">loading</p>` : html`<div class="columns thirds"><div><${Writes} d=${d}/><${Reads} d=${d}/></div>
         <div><${Examples} d=${d}/></div>
         <div><${Values} d=${d} i=${i}/><${Labels} d=${d} i=${i}/><${WhatIf} d=${d} i=${i}/><${Neighbours} d=${d}/><${Note} i=${i}/></div></div>
-      <${dsae.Foot} python=${dsae.python("dsae.interpret.describe(MODEL, ROWS, latents=[" + i + "])")} shard=${"latents/" + Math.floor(i / index.per.latents)} csv=${function () { return table(i, d); }} file=${"latent-" + i}/>`}</main>`;
+      <${dsae.Foot} python=${dsae.python("dsae.interpret.describe(MODEL, ROWS, latents=[" + i + "])")} shard=${"latents/" + Math.floor(i / index.per.latents)} several=${true} csv=${function () { return table(i, d); }} file=${"latent-" + i}/>`}</main>`;
   }
 
   dsae.ordered = ordered;

@@ -2,6 +2,7 @@
 (function (dsae) {
   "use strict";
   var html = dsae.html;
+  var FOUND = 12;  // rows of a search
 
   var FILTERS = [
     ["", "all", function () { return true; }, "every latent of the model"],
@@ -9,6 +10,9 @@
     ["rare", "below 0.01 %", function (c, i, n) { return c.n_on[i] > 0 && c.n_on[i] / n < 1e-4; }, "on in fewer than one row in 10,000"],
     ["frequent", "above 10 %", function (c, i, n) { return c.n_on[i] / n > 0.1; }, "on in more than one row in ten"],
     ["duplicates", "duplicates", function (c, i) { return c.cosine[i] > 0.9; }, "cosine with another atom above 0.9"],
+    // Seldom any, so these have a button only where Health leads to them.
+    ["constant", "in every row", function (c, i, n) { return c.n_on[i] === n; }, "on in every row", true],
+    ["empty", "empty atoms", function (c, i) { return c.norm[i] === 0; }, "write nothing", true],
     ["noted", "noted", function (c, i) { return !!dsae.note(i); }, "with a note of yours"]
   ];
 
@@ -40,6 +44,25 @@
     }
     Object.keys(dsae.noted()).forEach(function (key) { if (matches(dsae.note(key))) hits[key] = 1; });
     return hits;
+  }
+
+  // Stored rows that a search finds: by number, or by all of its words in their names.
+  function rowsFound(query) {
+    var stored = query && dsae.get("stored"), ids = query && dsae.index.has.ids ? dsae.get("ids") : null, positions = [];
+    if (!stored) return positions;
+    var number = /^\d+$/.test(query) ? dsae.find(Number(query)) : -1, matches = finder(query);
+    if (ids) ids.id.forEach(function (id, position) { if (matches(id) || position === number) positions.push(position); });
+    else if (number >= 0) positions.push(number);
+    return positions;
+  }
+
+  function Rows(props) {
+    var positions = rowsFound(props.query);
+    if (!positions.length) return null;
+    var stored = dsae.get("stored"), ids = dsae.index.has.ids ? dsae.get("ids") : null;
+    return html`<p class="chips" data-part="rows-found" style=${{ margin: "0 0 10px" }}><span class="quiet small">${dsae.count(positions.length, "row")}</span>${positions.slice(0, FOUND).map(function (position) {
+      return html`<a class="tag" href=${dsae.toRow(stored.row[position])}>${ids ? ids.id[position] : "row " + stored.row[position]}</a>`;
+    })}${positions.length > FOUND ? html`<span class="quiet small">and ${dsae.number(positions.length - FOUND)} more</span>` : null}</p>`;
   }
 
   function values(sort) {
@@ -144,7 +167,6 @@
       <p class="note">Energy is E[z\u00b2]\u00b7|D|\u00b2, what a latent moves in the reconstruction, as a share of the sum over latents. Click on a point to open it.</p></section>`;
   }
 
-  // Beside an axis, without powers of ten as long as there is room.
   // Beside an axis: 0.01 %, but 1e-6 %, which has room there.
   function share(v) { return (v > 0 && v < 1e-5 ? (100 * v).toExponential(0) : Number((100 * v).toPrecision(3))) + " %"; }
 
@@ -160,13 +182,14 @@
     return html`<main><div class="title"><h1>Latents</h1>
         <span class="quiet" data-count=${shown.length}>${shown.length === index.n_latents ? dsae.number(shown.length) : dsae.number(shown.length) + " of " + dsae.number(index.n_latents)}</span></div>
       <div class="columns main-side slim"><div>
-        <div class="chips" style=${{ marginBottom: "10px" }}>${FILTERS.map(function (f) {
+        <div class="chips" style=${{ marginBottom: "10px" }}>${FILTERS.filter(function (f) { return !f[4] || params.filter === f[0]; }).map(function (f) {
           return html`<button type="button" class="button" title=${f[3]} data-filter=${f[0]} aria-pressed=${String((params.filter || "") === f[0])}
             onClick=${function () { dsae.set({ filter: f[0], at: null }); }}>${f[1]}</button>`;
         })}
         ${index.labels ? html`<select aria-label="label" value=${params.label === undefined ? "" : params.label} onChange=${function (e) { dsae.set({ label: e.target.value, at: null }); }}>
           <option value="">any label</option>${index.labels.names.map(function (name, l) { return html`<option value=${l}>${name}</option>`; })}</select>` : null}
         ${params.q ? html`<button type="button" class="button" onClick=${function () { dsae.set({ q: null }); }}>\u201c${params.q}\u201d \u00d7</button>` : null}</div>
+        <${Rows} query=${(params.q || "").trim()}/>
         <${dsae.Long} n=${shown.length} columns=${columns} sort=${params.sort || "energy"} down=${!params.up} onSort=${sortBy} here=${here}
           line=${function (at) { var i = shown[at]; return { key: i, href: dsae.toLatent(i), cells: cells(i, columns) }; }}/>
         ${shown.length ? null : html`<p class="note">No latent is like that.</p>`}
@@ -178,7 +201,7 @@
             e.target.files[0].text().then(dsae.importNotes).then(dsae.redraw, function () { alert("This is no file of notes."); });
           }}/></label></div></section>
       </div></div>
-      <${dsae.Foot} python=${dsae.python("dsae.interpret.describe(MODEL, ROWS)")} shard="columns" csv=${table} file="latents"/></main>`;
+      <${dsae.Foot} python=${dsae.python("dsae.interpret.describe(MODEL, ROWS)")} shard="columns" several=${true} csv=${table} file="latents"/></main>`;
   }
 
   // The latent before or after another in the list; the first of the list if it is not in it.
@@ -189,6 +212,7 @@
   }
 
   dsae.list = list;
+  dsae.rowsFound = rowsFound;
   dsae.step = step;
   dsae.Latents = Latents;
 })(dsae);

@@ -49,7 +49,7 @@
     var steps = [], form = props.percent ? dsae.percent : dsae.number;
     for (var k = 0; k < 24; k++) steps.push(html`<i style=${{ background: dsae.spectrum(k / 23), flex: 1 }}></i>`);
     function value(v) { return form(props.log ? Math.pow(10, v) : v); }
-    return html`<div style=${{ display: "flex", gap: "8px", alignItems: "center", fontSize: "12.5px", maxWidth: "340px" }}><span>${value(props.low)}</span><span style=${{ display: "flex", flex: 1, height: "9px" }}>${steps}</span><span>${value(props.high)}</span></div>`;
+    return html`<div data-part="ramp" style=${{ display: "flex", gap: "8px", alignItems: "center", fontSize: "12.5px", maxWidth: "340px" }}><span>${value(props.low)}</span><span style=${{ display: "flex", flex: 1, height: "9px" }}>${steps}</span><span>${value(props.high)}</span></div>`;
   }
 
   function Labels(props) {
@@ -115,7 +115,7 @@
       ${by === "latent" ? html`<label class="small">latent <input type="number" min="0" max=${index.n_latents - 1} value=${params.latent || 0} onChange=${function (e) { dsae.set({ latent: e.target.value }); }}/></label>` : null}
       <span class="quiet small">wheel to zoom, drag to move, click to open</span></div>
       <section>${which === "latents" ? html`<${Latents} by=${by} key="latents"/>` : html`<${Rows} by=${by} key="rows"/>`}</section>
-      <${dsae.Foot} python=${dsae.python(which === "latents" ? "dsae.interpret.neighbours(MODEL)" : "MODEL.encode(ROWS)")} shard="map" csv=${function () { return table(which); }} file=${"map-" + which}/></main>`;
+      <${dsae.Foot} python=${dsae.python(which === "latents" ? "dsae.interpret.neighbours(MODEL" + (index.exact ? ")" : ", ROWS)") : "MODEL.encode(ROWS)")} shard="map" several=${true} csv=${function () { return table(which); }} file=${"map-" + which}/></main>`;
   }
 
   dsae.Map = Plane;

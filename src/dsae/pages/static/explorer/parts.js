@@ -37,6 +37,16 @@
     return told ? i + " \u00b7 " + told : "latent " + i;
   }
 
+  // The number of a stored row by its number or its name; NaN if there is none, undefined while names are on their way.
+  function rowOf(text) {
+    if (/^\d+$/.test(text)) return Number(text);
+    if (!dsae.index.has.ids) return NaN;
+    var ids = dsae.get("ids"), stored = dsae.get("stored");
+    if (!ids || !stored) return undefined;
+    var at = ids.id.indexOf(text);
+    return at < 0 ? NaN : stored.row[at];
+  }
+
   function rowName(row) { return row.id !== undefined && row.id !== null ? String(row.id) : "row " + row.row; }
 
   // What features of a row gave to a latent: pairs [feature, W_ij x_j], largest first. `parts` were computed with the
@@ -179,18 +189,19 @@
     return call.replace(/MODEL/g, of.model).replace(/ROWS(?=\[)/g, of.array || of.rows).replace(/ROWS/g, of.rows);
   }
 
-  // Models of several modalities are read from the folder: what interprets models takes one.
+  // Rows of several modalities cannot be chosen by their numbers in one expression; they are read from the folder.
   function lineOf(props) {
     var index = dsae.index;
-    if (index.modalities.length === 1 || !props.shard) return python(props.python);
+    if (index.modalities.length === 1 || props.several || !props.shard) return python(props.python);
     if (index.single) return python("MODEL.encode(ROWS)");
     var folder = decodeURIComponent(location.pathname).split("/").slice(-2)[0];
     return "dsae.explorer.read_shard(" + JSON.stringify(folder) + ", " + JSON.stringify(props.shard) + ")";
   }
 
-  // Relevance of a value of an atom: |D_ji| / base_j^(1 - lambda); 1 is large, 0 distinctive.
-  function relevance(value, j, lambda) {
-    return Math.abs(value) / Math.pow(dsae.features.base[j], 1 - lambda);
+  // Relevance of a value of an atom: |D_ji| / base_j^(1 - lambda); 1 is large, 0 distinctive. Weights of the encoder are
+  // large for features that vary little: |W_ij| base_j^lambda.
+  function relevance(value, j, lambda, reads) {
+    return Math.abs(value) * Math.pow(dsae.features.base[j], reads ? lambda : lambda - 1);
   }
 
   // From blue over violet to orange, of much the same lightness: seen on white and on black.
@@ -213,6 +224,7 @@
   dsae.Name = Name;
   dsae.name = name;
   dsae.rowName = rowName;
+  dsae.rowOf = rowOf;
   dsae.given = given;
   dsae.marked = marked;
   dsae.Text = Text;

@@ -15,7 +15,7 @@
   /* From the error of the bias alone down to that of the reconstruction, a step per latent. */
   function Waterfall(props) {
     var row = props.row, code = row.code, left = row.start, chosen = off(), index = dsae.index;
-    var can = index.decoder, top = Math.max(row.start, row.error), lines = [];
+    var can = dsae.decodable(row), top = Math.max(row.start, row.error), lines = [];
     // Drops are read by their length, so the axis need not begin at zero: often most of the error stays.
     var run = row.start, bottom = Math.min(row.start, row.error);
     for (var k = 0; k < code.n; k++) { if (code.drop) run -= code.drop[k]; top = Math.max(top, run); bottom = Math.min(bottom, run); }
@@ -35,14 +35,14 @@
     return html`<div class="scroll"><table class="tight"><thead><tr><th class="left">latent</th><th>value</th>
       ${code.drop ? html`<th>squared error</th><th title="by how much the error falls when it joins those above">drop</th><th title="by how much the error rises without it alone">without</th>` : null}
       ${can ? html`<th>off</th>` : null}</tr></thead><tbody>${lines}</tbody></table></div>
-      ${can || !code.drop ? null : html`<p class="note">${index.exact ? "The atoms are too many for this folder" : "The decoder has several layers"}: <code>dsae.interpret.ablate</code> switches several latents off at once.</p>`}`;
+      ${can || !code.drop ? null : html`<p class="note">${index.decoder ? "Not all of this row's code is in the folder" : "The weights of the decoder are too many for this folder"}: <code>dsae.interpret.ablate</code> switches several latents off at once.</p>`}`;
   }
 
   function Ablated(props) {
     var row = props.row, chosen = off();
-    if (!chosen.length) return null;
+    if (!chosen.length || !dsae.decodable(row)) return null;
     var made = dsae.decoded(row, new Map(chosen.map(function (i) { return [i, 0]; })));
-    if (!made) return html`<p class="quiet">loading atoms</p>`;
+    if (!made) return html`<p class="quiet">loading weights</p>`;
     var was = dsae.errorOf(row, made.before), error = dsae.errorOf(row, made.after);
     return html`<section data-part="ablated"><h2>Without ${chosen.length === 1 ? "latent " + chosen[0] : chosen.length + " latents"}
         <button type="button" class="button" onClick=${function () { dsae.set({ off: null }); }}>all on again</button></h2>
@@ -126,7 +126,7 @@
   }
 
   function told(row) {
-    var some = row.n_on > row.code.n ? "the " + row.code.n + " strongest of " + dsae.number(row.n_on) + "; " : "";
+    var all = row.n_code === undefined ? row.n_on : row.n_code, some = all > row.code.n ? "the " + row.code.n + " strongest of " + dsae.number(all) + "; " : "";
     if (row.start !== undefined) some += "from the error " + dsae.number(row.start) + " of the bias to " + dsae.number(row.error) + "; ";
     return some + "choose one to see more";
   }
@@ -157,7 +157,7 @@
         <${Text} row=${row} of=${of}/><${Features} row=${row}/></div>
       <div><${Pictures} row=${row}/>${index.has.sounds ? html`<section><h2>Sound</h2><${dsae.Play} row=${row} both=${true}/></section>` : null}
         <${Ablated} row=${row}/>${of === null ? null : html`<${Pair} row=${row} of=${of}/>`}</div></div>
-      <${dsae.Foot} python=${dsae.python(off().length ? "dsae.interpret.ablate(MODEL, ROWS[[" + number + "]], latents=[" + off().join(", ") + "])" : "dsae.interpret.contributions(MODEL, ROWS[[" + number + "]])")}
+      <${dsae.Foot} python=${dsae.python(off().length ? "dsae.interpret.ablate(MODEL, ROWS[[" + number + "]], latents=[" + off().join(", ") + "])" : "dsae.interpret.contributions(MODEL, ROWS[[" + number + "]]" + (index.exact ? "" : ", base=dsae.interpret.mean_code(MODEL, ROWS)") + ")")}
         shard=${"rows/" + Math.floor(position / index.per.rows)} csv=${function () { return table(row); }} file=${"row-" + number}/></main>`;
   }
 

@@ -1,0 +1,122 @@
+"""What an explorer must say of a model, by plain numpy in float64, whatever its depth and modalities."""
+
+import numpy as np
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "relu": lambda z: np.maximum(z, 0),
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "exp": lambda z: np.exp(np.minimum(z, 15)),
+}
+
+
+def through(layers, rows):
+    for weights, bias, activation in layers:
+        rows = ACTIVATIONS[activation](rows @ weights.T + bias)
+    return rows
+
+
+class Part:
+    """The model of one modality; ``counts`` if its output is times the total of a row."""
+
+    def __init__(self, model):
+        halves = {"encoder": [], "decoder": []}
+        for name, layer in model.layers.items():
+            weights = layer.to_dense().astype(np.float64)
+            halves[name.split(".")[0]].append([weights, layer.bias.astype(np.float64), model.config.activations[name]])
+        self.encoder, self.decoder = halves.values()
+        self.encoder[-1][2] = "identity"  # of the joint code
+        self.counts = model.training.get("loss") == "poisson"
+
+
+class Truth:
+    """A model on rows: ``models``, ``rows``, ``weights`` and ``usual`` totals by modality; rows of NaN lack one."""
+
+    def __init__(self, models, rows, labels=None, weights=None, usual=None):
+        self.parts = {name: Part(model) for name, model in models.items()}
+        self.config = next(iter(models.values())).config
+        self.rows = {name: np.asarray(X, np.float64) for name, X in rows.items()}
+        self.X, self.labels = np.hstack(list(self.rows.values())), None if labels is None else np.array(labels)
+        self.weights, self.usual = weights or dict.fromkeys(models, 1.0), usual or {}
+        there = {name: ~np.isnan(X).all(axis=1) for name, X in self.rows.items()}
+        shares = {name: there[name][:, None] * self.weights[name] for name in models}
+        before = {name: through(part.encoder, np.nan_to_num(self.rows[name])) for name, part in self.parts.items()}
+        self.codes = self._active(sum(shares[name] * before[name] for name in models) / sum(shares.values()))
+        self.threshold = {"sigmoid": 0.5}.get(self.config.code_activation, 0)
+        self.on, self.n_latents = self.codes > self.threshold, self.codes.shape[1]
+        one = all(len(part.decoder) == 1 and part.decoder[0][2] == "identity" for part in self.parts.values())
+        self.exact = one and not any(part.counts for part in self.parts.values())
+        self.writes, self.reads = self._writes(), self._reads()
+        self.norms = np.linalg.norm(self.writes, axis=0)
+        self.energy = np.square(self.codes).mean(axis=0) * self.norms**2
+        self.energy /= self.energy.sum()
+        self.base = np.nanvar(self.X, axis=0)
+        self.base[self.base == 0] = self.base[self.base > 0].min()
+
+    def _active(self, z):
+        if self.config.code_activation != "topk":
+            return ACTIVATIONS[self.config.code_activation](z)
+        least = np.sort(z, axis=1)[:, -self.config.k, None]
+        return np.where(z >= least, np.maximum(z, 0), 0)
+
+    def decode(self, code, row=None):
+        made = []
+        for name, part in self.parts.items():
+            total = self.usual.get(name, 1.0) if row is None else np.nansum(self.rows[name][row])
+            made.append(through(part.decoder, code) * (total if part.counts else 1))
+        return np.concatenate(made)
+
+    def error(self, row, code):
+        return np.nansum(np.square(self.X[row] - self.decode(code, row)))
+
+    def errors(self):
+        return np.array([self.error(row, code) for row, code in enumerate(self.codes)])
+
+    def _writes(self):
+        """Atoms as columns, or the answers of the decoder round the mean code."""
+        if self.exact:
+            return np.vstack([part.decoder[0][0] for part in self.parts.values()])
+        mean, steps = self.codes.mean(axis=0), np.sqrt(np.square(self.codes).mean(axis=0))
+        steps[steps == 0] = 1
+        moved = [self.decode(mean + step * unit) for step, unit in zip(steps, np.eye(mean.size), strict=True)]
+        return (np.array(moved) - self.decode(mean)).T / steps
+
+    def _reads(self):
+        """The derivative of each latent before its activation at the mean row, by differences."""
+        total, found = sum(self.weights.values()), []
+        for name, part in self.parts.items():
+            mean, step = np.nanmean(self.rows[name], axis=0), 1e-4 * np.eye(self.rows[name].shape[1])
+            moved = through(part.encoder, mean + step) - through(part.encoder, mean - step)
+            found.append(np.broadcast_to(self.weights[name] / total, moved.shape[1]) * moved / 2e-4)
+        return np.vstack(found).T
+
+    def mean_on(self):
+        n = self.on.sum(axis=0)
+        return np.where(self.on, self.codes, 0).sum(axis=0) / np.where(n > 0, n, np.nan)
+
+    def cosines(self):
+        unit = self.writes / np.where(self.norms > 0, self.norms, np.inf)
+        cosines = unit.T @ unit
+        np.fill_diagonal(cosines, -np.inf)
+        return cosines
+
+    def lift(self, label):
+        n = self.on.mean(axis=0)
+        return self.on[self.labels == label].mean(axis=0) / np.where(n > 0, n, np.nan)
+
+    def waterfall(self, row):
+        """Latents of a row, strongest first; how the error falls as they join, and rises without each alone."""
+        code, left = self.codes[row], np.zeros(self.n_latents)
+        order = sorted(np.flatnonzero(code), key=lambda i: (-abs(code[i]) * self.norms[i], i))
+        drops, rises, before = [], [], self.error(row, left)
+        for latent in order:
+            left[latent] = code[latent]
+            drops.append(before - self.error(row, left))
+            before = self.error(row, left)
+            rises.append(self.error(row, self.without(row, latent)) - self.error(row, code))
+        return order, drops, rises
+
+    def without(self, row, *latents):
+        code = self.codes[row].copy()
+        code[list(latents)] = 0
+        return code
