@@ -103,7 +103,7 @@ def both(make_model, folder):
     names = {"numbers": [f"n{j}" for j in range(16)], "counts": [f"c{j}" for j in range(24)]}
     labels = np.array(["left", "right"])[np.arange(80) % 2]
     path = explore(model, X, folder, labels=labels, names=names) / "index.html"
-    truth = Truth(models, X, labels, {name: w.astype(np.float64) for name, w in weight.items()}, {"counts": 19.0})
+    truth = Truth(models, X, labels, {name: w.astype(np.float64) for name, w in weight.items()})
     return Explored(path, truth, names["numbers"] + names["counts"], JointRuntime(model), X, labels)
 
 

@@ -67,12 +67,15 @@ def test_of_a_latent(page_of, explored):
             rows = [row for row in table if row["what"] == what]
             return column(rows, "number").astype(int), column(rows, "value"), [row["name"] for row in rows]
 
-        for what, weights, power in (("writes", truth.writes[:, latent], -0.5), ("reads", truth.reads[latent], 0.5)):
+        for what, weights, scale in (
+            ("writes", truth.writes[:, latent], truth.base**-0.5),
+            ("reads", truth.reads[latent], truth.variance**0.5),
+        ):
             features, values, names = part(what)
             assert len(features) >= min(5, np.count_nonzero(weights))
             near(values, weights[features], scale=np.abs(weights).max())
             assert names == [explored.names[j] for j in features]
-            relevant = np.abs(weights) * truth.base**power
+            relevant = np.abs(weights) * scale
             assert np.argmax(relevant) in features
             bars = page.locator(f"[data-part={what}] .bars > *").all_inner_texts()
             shown = [explored.names.index(name) for name in bars[::3]]

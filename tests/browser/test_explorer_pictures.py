@@ -5,7 +5,7 @@ from tests.browser import explorers
 from tests.browser.explorers import N_LATENTS, N_ROWS, column, downloaded, go, settled
 from tests.covering import each
 
-from dsae.explorer import explore
+from dsae.explorer import _latents, explore
 
 
 def spot(page, table, at):
@@ -87,6 +87,19 @@ def test_every_row_shows_its_own_picture_in_any_order(page_of, seen):
     page.wait_for_selector("main[data-row='3']")
     settled(page)
     assert shown_row(page) == 3
+
+
+def test_what_lies_in_more_files_than_are_kept_is_shown_all_the_same(opened, make_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(_latents, "PER_SHARD", 1)
+    model = make_model(64, N_LATENTS, live=0.3, hidden_layer_sizes=(), code_activation="topk", k=30)
+    page = opened(explore(model, explorers.bits(), tmp_path / "e", image_shape=(8, 8)) / "index.html")
+    n = "document.querySelectorAll('{}').length"
+    lines = n.format(".long .line")
+    page.wait_for_function(f"() => {lines} > 20 && {lines} === {n.format('.long .line .mini canvas')}")
+    page.evaluate("location.hash = 'row=5'")
+    page.locator("[data-part=waterfall] input").first.check()
+    assert page.locator("[data-part=waterfall] tbody tr").count() > 20
+    page.wait_for_selector("[data-part=ablated] [data-error]")
 
 
 @each(shape=[(4, 5), (3, 4, 5)], hidden=[(), (7,)])

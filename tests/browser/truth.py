@@ -26,32 +26,34 @@ class Part:
             halves[name.split(".")[0]].append([weights, layer.bias.astype(np.float64), model.config.activations[name]])
         self.encoder, self.decoder = halves.values()
         self.encoder[-1][2] = "identity"  # of the joint code
+        self.one = len(self.decoder) == 1
         self.counts = model.training.get("loss") == "poisson"
 
 
 class Truth:
-    """A model on rows: ``models``, ``rows``, ``weights`` and ``usual`` totals by modality; rows of NaN lack one."""
+    """A model on rows: ``models``, ``rows`` and ``weights`` by modality; rows of NaN lack one."""
 
-    def __init__(self, models, rows, labels=None, weights=None, usual=None):
+    def __init__(self, models, rows, labels=None, weights=None):
         self.parts = {name: Part(model) for name, model in models.items()}
         self.config = next(iter(models.values())).config
         self.rows = {name: np.asarray(X, np.float64) for name, X in rows.items()}
         self.X, self.labels = np.hstack(list(self.rows.values())), None if labels is None else np.array(labels)
-        self.weights, self.usual = weights or dict.fromkeys(models, 1.0), usual or {}
+        self.weights = weights or dict.fromkeys(models, 1.0)
         there = {name: ~np.isnan(X).all(axis=1) for name, X in self.rows.items()}
         shares = {name: there[name][:, None] * self.weights[name] for name in models}
         before = {name: through(part.encoder, np.nan_to_num(self.rows[name])) for name, part in self.parts.items()}
         self.codes = self._active(sum(shares[name] * before[name] for name in models) / sum(shares.values()))
         self.threshold = {"sigmoid": 0.5}.get(self.config.code_activation, 0)
         self.on, self.n_latents = self.codes > self.threshold, self.codes.shape[1]
-        one = all(len(part.decoder) == 1 and part.decoder[0][2] == "identity" for part in self.parts.values())
-        self.exact = one and not any(part.counts for part in self.parts.values())
+        self.exact = all(part.one and part.decoder[0][2] == "identity" for part in self.parts.values())
         self.writes, self.reads = self._writes(), self._reads()
         self.norms = np.linalg.norm(self.writes, axis=0)
         self.energy = np.square(self.codes).mean(axis=0) * self.norms**2
         self.energy /= self.energy.sum()
-        self.base = np.nanvar(self.X, axis=0)
-        self.base[self.base == 0] = self.base[self.base > 0].min()
+        self.variance = np.nanvar(self.X, axis=0)
+        self.variance[self.variance == 0] = self.variance[self.variance > 0].min()
+        relative = [part.one and part.decoder[0][2] != "identity" for part in self.parts.values()]
+        self.base = np.where(np.repeat(relative, [X.shape[1] for X in self.rows.values()]), 1, self.variance)
 
     def _active(self, z):
         if self.config.code_activation != "topk":
@@ -59,11 +61,10 @@ class Truth:
         least = np.sort(z, axis=1)[:, -self.config.k, None]
         return np.where(z >= least, np.maximum(z, 0), 0)
 
-    def decode(self, code, row=None):
+    def decode(self, code, row):
         made = []
         for name, part in self.parts.items():
-            total = self.usual.get(name, 1.0) if row is None else np.nansum(self.rows[name][row])
-            made.append(through(part.decoder, code) * (total if part.counts else 1))
+            made.append(through(part.decoder, code) * (np.nansum(self.rows[name][row]) if part.counts else 1))
         return np.concatenate(made)
 
     def error(self, row, code):
@@ -73,13 +74,12 @@ class Truth:
         return np.array([self.error(row, code) for row, code in enumerate(self.codes)])
 
     def _writes(self):
-        """Atoms as columns, or the answers of the decoder round the mean code."""
-        if self.exact:
-            return np.vstack([part.decoder[0][0] for part in self.parts.values()])
+        """Atoms as columns, or the answers of a deeper decoder round the mean code."""
         mean, steps = self.codes.mean(axis=0), np.sqrt(np.square(self.codes).mean(axis=0))
-        steps[steps == 0] = 1
-        moved = [self.decode(mean + step * unit) for step, unit in zip(steps, np.eye(mean.size), strict=True)]
-        return (np.array(moved) - self.decode(mean)).T / steps
+        moved = mean + np.diag(np.where(steps > 0, steps, 1))
+        answers = [through(part.decoder, moved) - through(part.decoder, mean) for part in self.parts.values()]
+        each = zip(self.parts.values(), answers, strict=True)
+        return np.vstack([p.decoder[0][0] if p.one else a.T / np.where(steps > 0, steps, 1) for p, a in each])
 
     def _reads(self):
         """The derivative of each latent before its activation at the mean row, by differences."""

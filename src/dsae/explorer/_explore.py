@@ -185,7 +185,7 @@ def _write(
     rows = chosen_rows(found, min(n_rows, room), seed)
     if has_rows:
         media.sounding(rows, by_rank(found))
-    stored = StoredRows(view, target, found, rows, atoms.norms, atoms.base, texts, media)
+    stored = StoredRows(view, target, found, rows, atoms.norms, atoms.spread, texts, media)
     stored.write(stream, watch("stored rows"))
     held = sp.csr_matrix(sp.vstack(stored.codes, format="csr"))
     target.write("stored", {"row": rows, "n_on": view.n_on(held), **stored.known()})

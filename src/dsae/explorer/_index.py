@@ -42,11 +42,13 @@ def sampled(
         said.append(f"{MOST_LABELS} labels are told apart; {found.labels.merged:,} others are one.")
     if media.n_sounds:
         said.append(f"{media.n_sounds:,} of {rows.size:,} stored rows can be heard.")
-    if not view.exact:
+    if not view.one_decoder:
         said.append(
-            "The decoder has several layers or an output that is not linear: what a latent writes is its effect at the "
-            "mean code, for a step of its usual size."
+            "The decoder has several layers: what a latent writes is its effect at the mean code, for a step of its "
+            "usual size."
         )
+    elif not view.exact:
+        said.append("What a latent writes is the weights of the decoder, in front of its output's activation.")
     if not view.exact_reads:
         said.append(
             "The encoder has several layers or transforms its input: what a latent reads is its gradient at the mean "
@@ -124,6 +126,7 @@ def index(
             "signed": view.signed and found.summary.histogram.negative is not None,
             "modalities": modalities,
             "exact": view.exact,
+            "one_layer": view.one_decoder,
             "exact_reads": view.exact_reads,
             "decoder": decoder,
             "labels": labels,
@@ -148,6 +151,7 @@ def moments(view: View, found: Measured, atoms: Atoms) -> dict[str, Any]:
         "spread": unknown if found.variance is None else np.sqrt(found.variance),
         "error": unknown if found.feature_errors is None else found.feature_errors,
         "base": atoms.base,
+        **({"reads_base": atoms.spread} if view.relative.any() else {}),
         "bias": view.bias,
     }
     fill = view.fill()

@@ -12,7 +12,7 @@ from dsae.explorer._collect import Measured
 from dsae.explorer._folder import Target
 from dsae.explorer._media import Media
 from dsae.explorer._shards import lists
-from dsae.explorer._view import View
+from dsae.explorer._view import View, dense
 from dsae.interpret import Similar, norms_of, relevance, similar
 
 PER_SHARD = 256
@@ -35,6 +35,14 @@ class Atoms:
     ----------
     view : View
     found : Measured
+
+    Attributes
+    ----------
+    rows : csr_matrix or ndarray, shape (n_latents, n_features)
+    norms, energy : ndarray of float64, shape (n_latents,)
+    similar : Similar
+    spread, base : ndarray of float64, shape (n_features,)
+        By what features are compared in rows and in what latents read, and in what they write.
     """
 
     def __init__(self, view: View, found: Measured) -> None:
@@ -42,7 +50,8 @@ class Atoms:
         self.rows = view.atoms(summary.mean, summary.rms)
         self.norms = norms_of(self.rows)
         self.similar: Similar = similar(self.rows, _SIMILAR)
-        self.base = _base(self.rows, found.variance)
+        self.spread = _base(self.rows, found.variance)
+        self.base = np.where(view.relative, 1.0, self.spread)
         energy = summary.energy(self.norms)
         total = energy.sum()
         self.energy = energy / total if total > 0 else energy
@@ -168,9 +177,9 @@ class Latents:
         reads = self._view.reads(mean, some)
         content["reads"], content["n_reads"] = self._reads(reads)
         if self._media.shapes:
-            content["atom"], content["atom_scale"] = self._media.atoms(_dense(atoms))
+            content["atom"], content["atom_scale"] = self._media.atoms(dense(atoms))
             if exact_reads:
-                content["filter"], content["filter_scale"] = self._media.atoms(_dense(reads))
+                content["filter"], content["filter_scale"] = self._media.atoms(dense(reads))
         return content
 
     def _thresholds(self, some: slice) -> np.ndarray:
@@ -197,7 +206,7 @@ class Latents:
         return lists(counts, feature=features, value=values), _n_weights(atoms)
 
     def _reads(self, reads: Any) -> tuple[dict[str, Any], np.ndarray]:
-        latents, features = best_of(relevance(reads, self._atoms.base, 0.5, reads=True), READS)
+        latents, features = best_of(relevance(reads, self._atoms.spread, 0.5, reads=True), READS)
         entries = {"feature": features, "value": _at(reads, latents, features)}
         return lists(np.bincount(latents, minlength=reads.shape[0]), **entries), _n_weights(reads)
 
@@ -321,7 +330,3 @@ def _n_weights(table: Any) -> np.ndarray:
         there = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))[table.data != 0]
         return np.bincount(there, minlength=table.shape[0])
     return np.count_nonzero(table, axis=1)
-
-
-def _dense(rows: Any) -> np.ndarray:
-    return rows.toarray() if sp.issparse(rows) else np.asarray(rows)

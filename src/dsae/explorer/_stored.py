@@ -85,7 +85,7 @@ class StoredRows:
         Which to store, ascending.
     norms : ndarray of float64, shape (n_latents,)
         Of the atoms.
-    base : ndarray of float64, shape (n_features,)
+    spread : ndarray of float64, shape (n_features,)
         Variances, by which features are compared.
     texts : sequence of str, optional
     media : Media
@@ -98,12 +98,12 @@ class StoredRows:
         found: Measured,
         rows: np.ndarray,
         norms: np.ndarray,
-        base: np.ndarray,
+        spread: np.ndarray,
         texts: Any,
         media: Media,
     ) -> None:
         self._view, self._target, self._found, self._rows = view, target, found, rows
-        self._norms, self._spread, self._texts, self._media = norms, np.sqrt(base), texts, media
+        self._norms, self._spread, self._texts, self._media = norms, np.sqrt(spread), texts, media
         self._longest = self._text_limit()
         self._most_on = max(_MOST_ON, min(_WHOLE_ON, _ENTRIES // max(1, rows.size)))
         self.ids: list[str] = []

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.config import has_exposure
-from dsae.interpret import checked_source, codes_of, encoder_directions, parts_of, shares_of, spans_of
+from dsae.interpret import checked_source, codes_of, encoder_directions, parts_of, responses, shares_of, spans_of
 from dsae.metrics import firing_threshold
 from dsae.runtime import JointRuntime, Runtime
 from dsae.store import JointModel, Model
@@ -52,10 +52,10 @@ class View:
         self.threshold = firing_threshold(self.config.code_activation, self.n_latents)
         halves = [list(of.layers) for of in self.models.values()]
         self.one_encoder = all(sum(name.startswith("encoder") for name in names) == 1 for names in halves)
-        one_decoder = all(sum(name.startswith("decoder") for name in names) == 1 for names in halves)
+        self.one_decoder = all(sum(name.startswith("decoder") for name in names) == 1 for names in halves)
         linear = all(of.config.output.linear and not has_exposure(of.loss) for of in self.models.values())
         # Contributions are then products, and add up.
-        self.exact = one_decoder and linear
+        self.exact = self.one_decoder and linear
         plain = all(of.config.input_transform == "none" for of in self.models.values())
         self.exact_reads = self.one_encoder and plain
 
@@ -107,7 +107,7 @@ class View:
         else:
             widths = [of.config.n_features for of in self.models.values()]
             filled = [
-                np.zeros((batch.n_rows, width), np.float32) if piece is None else _dense(piece)
+                np.zeros((batch.n_rows, width), np.float32) if piece is None else dense(piece)
                 for piece, width in zip(pieces, widths, strict=True)
             ]
             rows = np.hstack(filled) if len(filled) > 1 else filled[0]
@@ -149,23 +149,26 @@ class View:
         return sp.csr_matrix(sp.vstack(layers).T if len(layers) > 1 else layers[0].T)
 
     def atoms(self, mean: np.ndarray, rms: np.ndarray) -> sp.csr_matrix | np.ndarray:
-        """Atoms, or of other decoders the response to each latent at the mean code, for a step of its rms."""
-        if self.exact:
+        """What latents write as `dsae.interpret.responses` has it, ``[n_latents, n_features]``."""
+        if self.one_decoder:
             return self.decoder
         if self.n_latents * self.n_features > _RESPONSES:
             raise ValueError(
                 f"[explore] The decoder of a model with {self.n_latents:,} latents and {self.n_features:,} features "
-                "must have one layer and a linear output; the responses of another would not fit in memory. Explore a "
-                "smaller model."
+                "must have one layer; the responses of another would not fit in memory. Explore a smaller model."
             )
         found = np.empty((self.n_latents, self.n_features), np.float32)
-        steps = np.where(rms > 0, rms, 1.0)
-        start = self.decode(mean[None].astype(np.float32), None)
         for first in range(0, self.n_latents, 256):
             some = np.arange(first, min(first + 256, self.n_latents))
-            codes = np.repeat(mean[None].astype(np.float32), some.size, axis=0)
-            codes[np.arange(some.size), some] += steps[some]
-            found[some] = (self.decode(codes, None) - start) / steps[some, None]
+            found[some] = dense(responses(self.runtime, latents=some, mean=mean, rms=rms))
+        return found
+
+    @cached_property
+    def relative(self) -> np.ndarray:
+        """Features whose atoms are weights in front of an activation: they are compared as they are, bool."""
+        found = np.zeros(self.n_features, bool)
+        for name, of in self.models.items():
+            found[self.spans[name]] = len(of.config.decoder_widths) == 2 and not of.config.output.linear
         return found
 
     def totals(self, rows: Any) -> np.ndarray | None:
@@ -237,5 +240,6 @@ def _last_encoder(of: Runtime) -> Any:
     return of.layers[[name for name in of.layers if name.startswith("encoder")][-1]]
 
 
-def _dense(rows: Any) -> np.ndarray:
+def dense(rows: Any) -> np.ndarray:
+    """An array of rows of any kind."""
     return rows.toarray() if sp.issparse(rows) else np.asarray(rows)

@@ -1,9 +1,10 @@
 /* Shards: loaded by adding a script element, which a page opened from a file may do, unpacked, and the latest kept. */
 (function (dsae) {
   "use strict";
-  var KEPT = 20;  // of the shards that come in numbers; what has no number stays
-  var ROWS_KEPT = 2000;
-  var held = new Map(), waiting = {}, failed = {}, rows = new Map();
+  // Of the shards that come in numbers; what has no number stays, and whole atoms, which are few and all wanted at once.
+  var KEPT = 20;
+  var ITEMS_KEPT = 2000;
+  var held = new Map(), waiting = {}, failed = {}, rows = new Map(), latents = new Map();
   var TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i1: Int8Array, i4: Int32Array, f4: Float32Array };
 
   function bytes(text) {
@@ -28,7 +29,7 @@
 
   function settle(name, value) {
     held.set(name, value);
-    var numbered = Array.from(held.keys()).filter(function (key) { return key.indexOf("/") > 0; });
+    var numbered = Array.from(held.keys()).filter(function (key) { return key.indexOf("/") > 0 && key.indexOf("decoder/") !== 0; });
     numbered.slice(0, Math.max(numbered.length - KEPT, 0)).forEach(function (key) { held.delete(key); });
     var asked = waiting[name] || [];
     delete waiting[name];
@@ -114,22 +115,20 @@
     return made;
   }
 
-  function latent(i) {
-    var per = dsae.index.per.latents, shard = get("latents/" + Math.floor(i / per));
-    return shard && pick(shard, i - shard.first, shard.n);
-  }
-
-  // Rows are kept beyond their shard: the examples of one latent lie in more shards than are held.
-  function row(position) {
-    if (rows.has(position)) return rows.get(position);
-    var per = dsae.index.per.rows, shard = get("rows/" + Math.floor(position / per));
+  // Items are kept beyond their shard: the latents of a list, or the examples of one, lie in more shards than are held.
+  function kept(items, i, name, per) {
+    if (items.has(i)) return items.get(i);
+    var shard = get(name + "/" + Math.floor(i / per));
     if (!shard) return undefined;
-    var made = pick(shard, position - shard.first, shard.n);
-    made.position = position;
-    if (rows.size >= ROWS_KEPT) rows.delete(rows.keys().next().value);
-    rows.set(position, made);
+    var made = pick(shard, i - shard.first, shard.n);
+    made.position = i;
+    if (items.size >= ITEMS_KEPT) items.delete(items.keys().next().value);
+    items.set(i, made);
     return made;
   }
+
+  function latent(i) { return kept(latents, i, "latents", dsae.index.per.latents); }
+  function row(position) { return kept(rows, position, "rows", dsae.index.per.rows); }
 
   // Position of a row among those stored, or -1.
   function find(number) {

@@ -33,14 +33,15 @@
 
   function Writes(props) {
     var d = props.d, at = lambda(), index = dsae.index, of = d.n_writes;
-    var told = index.exact ? "The atom: what a unit of it adds to the reconstruction." : "How the reconstruction answers to it at the mean code; the decoder has several layers.";
+    var told = index.exact ? "The atom: what a unit of it adds to the reconstruction."
+      : index.one_layer ? "Weights of the decoder, in front of its output's activation." : "How the reconstruction answers to it at the mean code; the decoder has several layers.";
     return html`<section data-part="writes"><h2>Writes <span class="side">${dsae.count(of, "feature")}</span></h2>
       <${Pixels} from=${d.atom} scale=${d.atom_scale} title="atom"/>
       ${featureBars(ordered(d.writes, at).slice(0, SHOWN))}
       <input type="range" min="0" max="1" step="0.05" value=${at} aria-label="distinctive or large" data-lambda=""
         onInput=${function (e) { dsae.set({ lambda: e.target.value }); }}/>
       <h3 class="small" style=${{ fontWeight: 400 }}><span>distinctive</span><span>\u03bb = ${dsae.number(at)}</span><span>large</span></h3>
-      <p class="note">${told} Ordered by |D| / base^(1 \u2212 \u03bb), base being the variance of the feature.</p></section>`;
+      <p class="note">${told} Ordered by |D| / base^(1 \u2212 \u03bb), base being ${index.exact || !index.one_layer ? "the variance of the feature" : "1"}.</p></section>`;
   }
 
   function Reads(props) {

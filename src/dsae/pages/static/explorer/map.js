@@ -115,7 +115,7 @@
       ${by === "latent" ? html`<label class="small">latent <input type="number" min="0" max=${index.n_latents - 1} value=${params.latent || 0} onChange=${function (e) { dsae.set({ latent: e.target.value }); }}/></label>` : null}
       <span class="quiet small">wheel to zoom, drag to move, click to open</span></div>
       <section>${which === "latents" ? html`<${Latents} by=${by} key="latents"/>` : html`<${Rows} by=${by} key="rows"/>`}</section>
-      <${dsae.Foot} python=${dsae.python(which === "latents" ? "dsae.interpret.neighbours(MODEL" + (index.exact ? ")" : ", ROWS)") : "MODEL.encode(ROWS)")} shard="map" several=${true} csv=${function () { return table(which); }} file=${"map-" + which}/></main>`;
+      <${dsae.Foot} python=${dsae.python(which === "latents" ? "dsae.interpret.neighbours(MODEL" + (index.one_layer ? ")" : ", ROWS)") : "MODEL.encode(ROWS)")} shard="map" several=${true} csv=${function () { return table(which); }} file=${"map-" + which}/></main>`;
   }
 
   dsae.Map = Plane;

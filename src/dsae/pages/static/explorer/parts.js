@@ -201,7 +201,7 @@
   // Relevance of a value of an atom: |D_ji| / base_j^(1 - lambda); 1 is large, 0 distinctive. Weights of the encoder are
   // large for features that vary little: |W_ij| base_j^lambda.
   function relevance(value, j, lambda, reads) {
-    return Math.abs(value) * Math.pow(dsae.features.base[j], reads ? lambda : lambda - 1);
+    return Math.abs(value) * Math.pow((reads && dsae.features.reads_base || dsae.features.base)[j], reads ? lambda : lambda - 1);
   }
 
   // From blue over violet to orange, of much the same lightness: seen on white and on black.

@@ -98,7 +98,7 @@
         ${reads.length ? html`<${dsae.Bars} signed=${true} items=${reads.slice(0, 10).map(function (pair) { return { name: dsae.feature(pair[0]), value: pair[1] }; })}/>`
           : html`<p class="quiet">None of the ${dsae.number(d.reads.n)} weights listed meets a value of this row.</p>`}
         ${dsae.index.exact_reads ? html`<p class="note">${dsae.number(total)} from ${dsae.count(reads.length, "feature")}${listed || d.reads.n < d.n_reads ? ", the largest listed" : ""}, bias ${dsae.number(d.bias)}.</p>` : null}` : null}
-      <h3 class="gap">What it adds <span class="side">${exact ? "value \u00d7 atom" : "value \u00d7 response"}</span></h3>
+      <h3 class="gap">What it adds <span class="side">${exact ? "value \u00d7 atom" : dsae.index.one_layer ? "value \u00d7 weight, in front of the activation" : "value \u00d7 response"}</span></h3>
       <${dsae.Bars} signed=${true} items=${dsae.ordered(d.writes, 1).slice(0, 10).map(function (item) { return { name: dsae.feature(item.feature), value: z * item.value }; })}/></section>`;
   }
 
