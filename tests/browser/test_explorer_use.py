@@ -189,6 +189,7 @@ LINES = {
     "about": "model",
 }
 DEEP = {
+    "latents": LINES["latents"],
     "row=17": "contributions(model, X[[17]], base=dsae.interpret.mean_code(model, X))",
     "map": "neighbours(model, X)",
 }
@@ -207,8 +208,11 @@ def test_every_view_says_its_python(request, page_of, monkeypatch, kind, lines):
         page = page_of(explored, view)
         line = page.locator("[data-python]").inner_text()
         assert call is None or line.endswith(call), line
-        assert eval(line, names) is not None
-        table = downloaded(page)
+        found, table = eval(line, names), downloaded(page)
+        assert found is not None
+        if view == "latents":  # the same order, and the same numbers
+            assert [at.latent for at in found] == column(table, "latent")[: len(found)].tolist()
+            np.testing.assert_allclose([at.share for at in found], column(table, "energy")[: len(found)], rtol=1e-3)
         assert len(table) > 1
         assert all(None not in row and None not in row.values() for row in table)
 
