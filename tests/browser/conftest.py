@@ -28,56 +28,74 @@ def browser():
         launched.close()
 
 
-@pytest.fixture
-def opened(browser):
-    """Open a file, ``opened(path, hash="", size=WIDE, dark=False)``, and watch it until the test ends."""
-    contexts, faults = [], []
-
-    def open_page(path, hash="", size=WIDE, dark=False):
-        page = _watched(browser, size, dark, faults)
-        contexts.append(page.context)
-        page.goto(path.resolve().as_uri() + hash)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
-
-
 @pytest.fixture(scope="session")
 def kept(browser):
-    """Pages that stay open, with their faults, by file."""
+    """Pages that stay open with their faults: one that goes from file to file, and one for each explorer."""
     found = {}
-    yield found
+
+    def get(key):
+        if key not in found:  # in windows of their own: what lies behind another is drawn once a second
+            found[key] = _watched(browser.new_context(reduced_motion="reduce", accept_downloads=True).new_page())
+        return found[key]
+
+    yield get
     for page, _ in found.values():
         page.context.close()
 
 
 @pytest.fixture
-def page_of(browser, kept):
+def opened(kept):
+    """Open a file, ``opened(path, hash="", size=WIDE, dark=False)``, and watch it until the test ends."""
+    page, faults = kept(None)
+
+    def open_page(path, hash="", size=WIDE, dark=False):
+        _shaped(page, size, dark)
+        page.goto("about:blank")  # another address of the same file would be no other page
+        page.goto(path.resolve().as_uri() + hash)
+        return page
+
+    yield open_page
+    assert _taken(faults) == []
+
+
+@pytest.fixture
+def page_of(kept):
     """The page of an explorer, opened once for all tests: ``page_of(explored, hash, size, dark)``; watched as well."""
     used = []
 
     def show(explored, hash="latents", size=WIDE, dark=False):
-        path = explored.page
-        if path not in kept:
-            faults = []
-            kept[path] = _watched(browser, size, dark, faults), faults
-            kept[path][0].goto(f"{path.resolve().as_uri()}#{hash}")
-        page, faults = kept[path]
+        page, faults = kept(explored.page)
         used.append(faults)
-        page.set_viewport_size({"width": size[0], "height": size[1]})
-        page.emulate_media(color_scheme="dark" if dark else "light")
+        _shaped(page, size, dark)
+        if page.url == "about:blank":
+            page.goto(f"{explored.page.resolve().as_uri()}#{hash}")
         page.evaluate("document.activeElement.blur()")
         explorers.go(page, hash)
         return page
 
     yield show
-    found = [fault for faults in used for fault in faults]
-    for faults in used:
-        faults.clear()
-    assert found == []
+    assert [fault for faults in used for fault in _taken(faults)] == []
+
+
+def _shaped(page, size, dark):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.emulate_media(color_scheme="dark" if dark else "light")
+
+
+def _taken(faults):
+    found = list(faults)
+    faults.clear()
+    return found
+
+
+def _watched(page):
+    faults = []
+    page.set_default_timeout(10_000)
+    page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda asked: faults.append(asked.url) if not is_local(asked.url) else None)
+    page.on("requestfailed", lambda asked: faults.extend(_broken(asked)))
+    return page, faults
 
 
 def _made(name):
@@ -91,29 +109,13 @@ def _made(name):
 told, seen, deep, both = map(_made, ("told", "seen", "deep", "both"))
 
 
-def _watched(browser, size, dark, faults):
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if dark else "light",
-        reduced_motion="reduce",
-        accept_downloads=True,
-    )
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda asked: faults.append(asked.url) if not is_local(asked.url) else None)
-    page.on("requestfailed", lambda asked: faults.extend(_broken(asked)))
-    return page
-
-
 def _broken(asked):
     """A request that failed, but for one that a page gave up because it was left."""
     return [] if asked.failure == "net::ERR_ABORTED" else [f"failed: {asked.url}"]
 
 
 def is_local(url):
-    return url.startswith(("file:///", "data:", "blob:"))
+    return url.startswith(("file:///", "data:", "blob:", "about:"))
 
 
 def overflow(page):

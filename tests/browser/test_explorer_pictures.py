@@ -91,7 +91,7 @@ def test_every_row_shows_its_own_picture_in_any_order(page_of, seen):
 
 def test_what_lies_in_more_files_than_are_kept_is_shown_all_the_same(opened, make_model, tmp_path, monkeypatch):
     monkeypatch.setattr(_latents, "PER_SHARD", 1)
-    model = make_model(64, N_LATENTS, live=0.3, hidden_layer_sizes=(), code_activation="topk", k=30)
+    model = make_model(64, N_LATENTS, live=0.3, hidden_layer_sizes=())  # a code without zeros
     page = opened(explore(model, explorers.bits(), tmp_path / "e", image_shape=(8, 8)) / "index.html")
     n = "document.querySelectorAll('{}').length"
     lines = n.format(".long .line")

@@ -16,9 +16,9 @@ from dsae.interop._one_layer import OneLayer
 from dsae.store import Model
 
 _CFG, _WEIGHTS = "config.json", "ae.pt"
-# What reading a strange pickle has raised; MemoryError is not among it, which says something of the machine.
+# What reading a strange pickle may raise, warnings where they are errors; not MemoryError, which is of the machine.
 _DAMAGED = (ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, OSError, PickleError,
-            RuntimeError, StructError, TypeError, ValueError)  # fmt: skip
+            RuntimeError, StructError, TypeError, ValueError, Warning)  # fmt: skip
 
 
 def read(folder: Path) -> Model:

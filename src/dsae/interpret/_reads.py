@@ -108,7 +108,8 @@ def reads(model: Any, X: Any, latents: Any, *, base: Any = None, steps: int = 64
     positive_int("[reads] steps", steps)
     runtime = runtime_of(model)
     chosen = checked_latents("reads", latents, runtime.config.n_components)
-    rows = runtime.entering("reads", rows_in_memory("reads", runtime, X))
+    rows = rows_in_memory("reads", runtime, X)
+    rows = runtime.entering("reads", rows)
     chain = encoder_chain(runtime)
     if len(chain) == 1:
         weights, bias = chain[0].weights[chosen], chain[0].bias[chosen]

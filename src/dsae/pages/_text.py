@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 DASH, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
@@ -18,9 +19,16 @@ def number(value: Any) -> str:
     """
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return DASH
-    if isinstance(value, int) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if abs(value) >= 1000:
+        return f"{Decimal(value).to_integral_value(ROUND_HALF_UP):,}"
+    return f"{_to(3, value):.3g}" if value == 0 or abs(value) >= 1e-4 else f"{_to(2, value):.1e}"
+
+
+def _to(digits: int, value: float) -> float:
+    """Rounded as browsers do: halves, which formats of Python make even, away from zero."""
+    return float(Context(prec=digits, rounding=ROUND_HALF_UP).create_decimal(value))
 
 
 def percent(share: float | None) -> str:
@@ -40,8 +48,8 @@ def size(n_bytes: float | None) -> str:
         return DASH
     for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n_bytes >= power:
-            return f"{n_bytes / power:.3g} {unit}"
-    return f"{n_bytes:.0f} B"
+            return f"{_to(3, n_bytes / power):.3g} {unit}"
+    return f"{math.floor(n_bytes + 0.5)} B"
 
 
 def factor(ratio: float | None) -> str:

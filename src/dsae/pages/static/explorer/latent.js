@@ -107,6 +107,7 @@
     for (var k = 0; k < e.row.length; k++) groups[e.group[k]].push([e.row[k], e.value[k], e.parts && e.parts[k]]);
     var pictures = dsae.index.modalities.some(function (m) { return m.shape; });
     function shown(list) {
+      if (!dsae.get("stored")) return html`<p class="quiet">loading</p>`;
       return html`<div class=${pictures ? "rows pictures" : "rows"}>${list.map(function (pair) {
         var position = dsae.find(pair[0]);
         return position < 0 ? html`<div class="example" key=${pair[0]} data-row=${pair[0]}><div class="head"><span>row ${pair[0]}</span><span>${dsae.number(pair[1])}</span></div></div>`
