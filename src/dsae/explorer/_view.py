@@ -86,7 +86,7 @@ class View:
         """Codes of the rows of a batch, what is not zero of them: errors are of all of it, counts of what fires."""
         return codes_of(self.runtime, batch)
 
-    def n_on(self, codes: sp.csr_matrix) -> np.ndarray:
+    def n_on(self, codes: Any) -> np.ndarray:
         """How many latents fire in each row."""
         rows = np.repeat(np.arange(codes.shape[0]), np.diff(codes.indptr))
         return np.bincount(rows[np.abs(codes.data) > self.threshold], minlength=codes.shape[0])

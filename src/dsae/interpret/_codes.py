@@ -27,7 +27,7 @@ def runtime_of(model: Any) -> Any:
     return Runtime(model) if isinstance(model, Model) else getattr(model, "runtime_", model)
 
 
-def checked_source(verb: str, runtime: Any, X: Any) -> Source:
+def checked_source(verb: str, runtime: Any, X: Any) -> Any:
     """Rows of the model's width in whatever holds them, files included; rows by modality for a model of several.
 
     Raises
@@ -37,7 +37,7 @@ def checked_source(verb: str, runtime: Any, X: Any) -> Source:
     """
     if isinstance(runtime, JointRuntime):
         return runtime.source(verb, X)
-    source = as_source(verb, _rows_of(runtime, X), missing=runtime.missing)
+    source: Source = as_source(verb, _rows_of(runtime, X), missing=runtime.missing)
     if isinstance(source, ArraySource):
         check_rows(verb, source.X, runtime.config.n_features, finite=False)
     else:
