@@ -264,7 +264,8 @@ def _without_holes(verb: str, name: str, rows: Rows, has: np.ndarray | None) -> 
     if partly.size:
         raise ValueError(
             f"[{verb}] A row must have a modality or lack it as a whole; {partly.size} rows of {name!r} hold NaN "
-            f"beside numbers, first in row {partly[0]}. Impute these values, or let the whole row be NaN."
+            f"beside numbers, first in row {partly[0]}. Impute these values, as DeepSparseAutoencoder(missing='mask') "
+            "does, or let the whole row be NaN."
         )
     if not there.any():
         raise ValueError(f"[{verb}] All rows of {name!r} are missing. Leave the modality out.")
