@@ -9,10 +9,11 @@ from page.common import Bar, short, table
 
 TITLE = "Several processes"
 WHY = """
-Compute is forward and backward of a process's own rows, Adam included; wait until the last process has its gradient;
-reduce the sum of all gradients, with copying into one buffer and back. The processes of one machine share its caches
-and its memory, so that two of them compute no faster than their memory allows. What the figures mean for many machines
-is in [the design](design/cluster.md).
+Step is the time from one step to the next. In a second round, whose steps are a little longer, it is split: compute is
+forward and backward of a process's own rows, Adam included; wait until the last process has its gradient; reduce the
+sum of all gradients, with copying into one buffer and back. The processes of one machine share its memory and its third
+cache, so that two of them compute no faster than these allow. What the figures mean for many machines is in
+[the design](design/cluster.md).
 """
 
 
@@ -47,7 +48,8 @@ def render(part: dict[str, Any], images: Path) -> str:
     """Text and tables; there is nothing to plot."""
     text = f"""
 Steps of autoencoders at density {part["density"]:g}, the processes on one core each, through gloo and the loopback
-interface; four share two cores. Milliseconds are medians over steps, bytes what a process gives into sums.
+interface; four share two cores. Milliseconds are medians over the steps of the quieter of two rounds, bytes what a
+process gives into sums.
 
 """
     one = {(row["features"], row["rows"]): row["rows_per_second"] for row in part["rows"] if row["processes"] == 1}
@@ -63,9 +65,21 @@ interface; four share two cores. Milliseconds are medians over steps, bytes what
         for row in part["rows"]
     ]
     header = ("widths", "rows each", "processes", "step", "compute", "wait", "reduce", "bytes", "rows a second")
-    run = part["run"]
-    whole = f"""
-A whole run with `shrink="tempered"`, which starts with half of the weights, sends {run["bytes"]:,.0f} bytes a step on
-average, updates of the topology included: {short(run["dense_bytes"] / run["bytes"])} times less than its dense twin.
+    runs = [
+        (
+            f"`{name}`",
+            f"{run['bytes']:,.0f}",
+            short(run["bytes"] / run["live"]),
+            short(run["dense_bytes"] / run["bytes"]),
+        )
+        for name, run in (part.get("runs") or {"tempered": part["run"]}).items()
+    ]
+    whole = """
+A whole run sends more: a method that starts with more weights sends them until they are dropped, and growing by
+gradient asks for those of absent edges. Means over all steps of 400, updates of the topology included:
+
 """
+    whole += (
+        table(("`shrink`", "bytes a step", "bytes for each final parameter", "dense twin's over these"), runs) + "\n"
+    )
     return text + table(header, lines) + whole + WHY

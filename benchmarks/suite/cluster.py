@@ -22,25 +22,39 @@ from suite.timing import Settings, progress
 SHAPES = ((784, "auto", 32), (4096, (2048,), 64))
 PROCESSES, ROWS, DENSITY = (1, 2, 4), (128, 512, 2048), 0.05
 STEPS, FIRST = 40, 8  # in all, and how many of them are not counted
-_SECONDS = 900
+EPOCH = 4  # steps of an epoch, at least: its last one is not counted, since importances are measured after it
+RUNS, RUN_STEPS = ("tempered", "granet", "rigl", "set"), 400
+_SECONDS, _ROUNDS = 900, 2
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """One row per shape, number of processes and rows of each of them in a step, each process on one core."""
+    """One row per shape, number of processes and rows of each of them in a step, each process on one core.
+
+    All sizes are measured twice, in turns, and the quieter of the two rounds is kept.
+    """
     shapes = settings.pick(SHAPES, ((64, (32,), 8),))
     processes, rows = settings.pick(PROCESSES, (1, 2)), settings.pick(ROWS, (128,))
-    found = []
-    jobs = [(shape, n, size) for shape in shapes for n in rows for size in processes]
-    with progress("cluster", len(jobs) + 1) as advance:
-        for (features, hidden, code), n, size in jobs:
-            advance(f"{features} features, {n} rows each, {size} processes")
-            job = {"features": features, "hidden": hidden, "code": code, "rows": n, "shrink": "random"}
-            found.append(_run(job | {"steps": settings.pick(STEPS, 12)}, size))
-        advance("a whole run")
-        features, hidden, code = shapes[0]
-        whole = {"features": features, "hidden": hidden, "code": code, "rows": 128, "shrink": "tempered"}
-        run = _run(whole | {"steps": settings.pick(400, 20)}, 2)
-    return {"density": DENSITY, "rows": found, "run": run, "model": fitted(found)}
+    best: dict[tuple[Any, ...], dict[str, Any]] = {}
+    jobs = [(shape, n, size) for shape in shapes for n in rows for _ in range(_ROUNDS) for size in processes]
+    with progress("cluster", len(jobs) + len(RUNS)) as advance:
+        for shape, n, size in jobs:
+            advance(f"{shape[0]} features, {n} rows each, {size} processes")
+            row = _run(_job(shape, n, "random", settings.pick(STEPS, 12)), size)
+            before = best.get((shape, n, size))
+            if before is None or row["ms"]["step"] < before["ms"]["step"]:
+                best[shape, n, size] = row
+        runs = {}
+        for shrink in RUNS:
+            advance(f"a whole run of {shrink}")
+            run = _run(_job(shapes[0], 128, shrink, settings.pick(RUN_STEPS, 20)), 2)
+            runs[shrink] = {name: run[name] for name in ("live", "bytes", "dense_bytes", "widths")}
+    found = list(best.values())
+    return {"density": DENSITY, "rows": found, "runs": runs, "model": fitted(found)}
+
+
+def _job(shape: tuple[int, Any, int], n: int, shrink: str, steps: int) -> dict[str, Any]:
+    features, hidden, code = shape
+    return {"features": features, "hidden": hidden, "code": code, "rows": n, "shrink": shrink, "steps": steps}
 
 
 def _run(job: dict[str, Any], size: int) -> dict[str, Any]:
@@ -70,7 +84,7 @@ def _run(job: dict[str, Any], size: int) -> dict[str, Any]:
 def fitted(rows: list[dict[str, Any]]) -> dict[str, float]:
     """The cost model's constants: seconds for each live weight and row, for each live weight, and for each byte summed.
 
-    ``t = row * nnz * b + weight * nnz + byte * bytes + step`` for ``b`` rows per process; the last two of two
+    ``t = row * nnz * b + weight * nnz + step + byte * bytes + latency`` for ``b`` rows per process; the last two of two
     processes, whose sums go over the loopback interface.
     """
     alone = [row for row in rows if row["processes"] == 1]
@@ -93,7 +107,7 @@ def _least_squares(sizes: np.ndarray, seconds: np.ndarray) -> list[float]:
 
 
 def main(rank: int, size: int, group: str, job: dict[str, Any]) -> None:
-    """Train, and tell as rank 0 what a step takes: bytes, computing, waiting for the others, summing."""
+    """Train twice, and tell as rank 0 what a step takes; of the second round also how much of it is what."""
     import torch.distributed as dist
 
     if hasattr(os, "sched_setaffinity"):
@@ -101,29 +115,38 @@ def main(rank: int, size: int, group: str, job: dict[str, Any]) -> None:
         os.sched_setaffinity(0, {cores[rank % len(cores)]})
     if size > 1:
         dist.init_process_group("gloo", init_method=group, rank=rank, world_size=size)
-    taken, told = [], _watched(size > 1)
-    model = _trained(job, size, lambda row: taken.append((time.perf_counter(), time.process_time())))
+    rounds: list[list[tuple[int, float, float]]] = [[], []]  # epoch, seconds and processor seconds of steps
+    model = _trained(job, size, rounds[0])
+    told = _watched(size > 1)
     if size > 1:
+        _trained(job, size, rounds[1])
         dist.barrier()
         dist.destroy_process_group()
     if rank:
         return
+    steps, busy = _within_epochs(rounds[0])
     shapes = model.config.layer_shapes.values()
     dense = sum(n_out * n_in + n_out for n_out, n_in in shapes)
-    steps, busy = np.diff(taken, axis=0)[FIRST:].T
     # the first step's are those of what was exchanged before it, too
     waited, summed, bytes_ = (np.array(part) for part in zip(*told[1:], strict=True)) if told else (np.zeros(1),) * 3
     wait, reduce = (1e3 * float(np.median(part[FIRST:])) if told else 0.0 for part in (waited, summed))
     whole = 1e3 * float(np.median(steps))
+    split = 1e3 * float(np.median(_within_epochs(rounds[1])[0])) if told else whole  # which takes a little longer
     live = model.nnz + sum(n_out for n_out, _ in shapes)
     facts = {"features": job["features"], "processes": size, "rows": job["rows"], "nnz": model.nnz, "live": live}
     config = model.config
     widths = [config.n_features, *config.hidden_layer_sizes, config.n_components]
     counted = {"bytes": float(bytes_.mean()), "dense_bytes": 4 * dense, "widths": widths}
-    ms = {"step": whole, "wait": wait, "reduce": reduce, "compute": whole - wait - reduce}
+    ms = {"step": whole, "wait": wait, "reduce": reduce, "compute": split - wait - reduce}
     # wall-clock time at the quietest moment, and CPU time, which other processes hardly change
     ms |= {"least": 1e3 * float(steps.min()), "cpu": 1e3 * float(np.median(busy))}
     print(json.dumps(facts | counted | {"ms": ms, "rows_per_second": 1e3 * size * job["rows"] / whole}))
+
+
+def _within_epochs(taken: list[tuple[int, float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds and processor seconds of the steps that follow another of their epoch."""
+    epochs, *times = np.array(taken[FIRST:]).T
+    return tuple(np.diff(of)[np.diff(epochs) == 0] for of in times)  # type: ignore[return-value]
 
 
 def _watched(several: bool) -> list[tuple[float, float, int]]:
@@ -150,12 +173,12 @@ def _watched(several: bool) -> list[tuple[float, float, int]]:
     return told
 
 
-def _trained(job: dict[str, Any], size: int, on_step: Any) -> Any:
+def _trained(job: dict[str, Any], size: int, taken: list[tuple[int, float, float]]) -> Any:
     from dsae import DeepSparseAutoencoder
 
     rng = np.random.default_rng(0)
     batch = job["rows"] * size
-    X = rng.random((batch * max(1, 4096 // batch), job["features"]), np.float32)
+    X = rng.random((batch * max(EPOCH, 4096 // batch), job["features"]), np.float32)
     epochs = -(-job["steps"] // (len(X) // batch))
     hidden = job["hidden"] if isinstance(job["hidden"], str) else tuple(job["hidden"])
     dsa = DeepSparseAutoencoder(
@@ -168,7 +191,11 @@ def _trained(job: dict[str, Any], size: int, on_step: Any) -> Any:
         random_state=0,
         distributed=size > 1,
     )
-    return dsa.fit(X, on_step=on_step, every=1, validation=None).runtime_.model
+
+    def on_step(row: dict[str, Any]) -> None:
+        taken.append((row["epoch"], time.perf_counter(), time.process_time()))
+
+    return dsa.fit(X, on_step=on_step, every=1).runtime_.model
 
 
 if __name__ == "__main__":

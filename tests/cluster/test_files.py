@@ -1,11 +1,12 @@
 """A folder of rows to a folder of codes: the same files by one process, by several, and when one of them is killed."""
 
+import contextlib
 import os
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tests.cluster.victim import Poison, Victim
+from tests.cluster.victim import Flaky, Poison, Victim
 from tests.covering import each
 
 from dsae import cli, load, store
@@ -120,13 +121,39 @@ def test_a_folder_that_workers_do_not_see_is_told(folder, rows, client, tmp_path
 
 
 def test_a_retry_mends_what_fails_once(folder, rows, client, tmp_path):
-    from tests.cluster.victim import Flaky
-
     encode = Flaky(folder)
     encode.marker = str(tmp_path / "failed")
     encode_files(encode, rows, tmp_path / "codes", cluster=client)
     assert os.path.exists(encode.marker)
     check(tmp_path / "codes", rows, folder)
+
+
+def test_a_retry_needs_no_workers(folder, rows, tmp_path):
+    encode = Flaky(folder)
+    encode.marker = str(tmp_path / "failed")
+    encode_files(encode, rows, tmp_path / "codes")
+    assert os.path.exists(encode.marker)
+    check(tmp_path / "codes", rows, folder)
+    encode.marker = str(tmp_path / "again")
+    with pytest.raises(OSError, match=r"^the storage is busy$"):
+        encode_files(encode, rows, tmp_path / "codes", retries=0)
+
+
+def test_no_more_workers_are_started_than_there_are_files(folder, rows, client, tmp_path, monkeypatch):
+    from dsae.cluster import _dask
+
+    started = []
+
+    @contextlib.contextmanager
+    def few(n):
+        started.append(n)
+        yield client.cluster
+
+    monkeypatch.setattr(_dask, "local_workers", few)
+    done = encode_files(folder, rows, tmp_path / "codes", processes=8)
+    assert (started, done.n_workers) == ([N_FILES], 2)  # that are there
+    done = encode_files(folder, rows / "0.parquet", tmp_path / "0.parquet", processes=8)
+    assert (started, done.n_workers, done.n_rows) == ([N_FILES], 1, N_ROWS)
 
 
 def test_commands_say_what_was_done(folder, rows, client, tmp_path, capfd):

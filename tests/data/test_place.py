@@ -10,6 +10,7 @@ import pyarrow.fs
 import pytest
 from tests.covering import each
 from tests.data.samples import N_ROWS, NAMES, all_rows
+from tests.data.test_share import together
 
 from dsae import cli, load
 from dsae.data import Remote, is_remote, open_rows, place_of, read_rows, write_rows, writing
@@ -57,6 +58,14 @@ def test_rows_are_those_of_the_files(lake, rows, ids, name):
     if name != "x.npy":
         assert source.column_names == NAMES
         np.testing.assert_array_equal(np.concatenate([chunk.ids for chunk in source.chunks()]), ids)
+
+
+@each(name=["rows/", "x.parquet"])
+def test_workers_that_train_together_share_the_rows_of_a_store(lake, rows, name):
+    found = together(f"{lake}/{name}", 2, lambda share: (all_rows(share.batches(100)), *share.moments()))
+    np.testing.assert_array_equal(np.concatenate([own for own, *_ in found]), rows)
+    assert [len(own) for own, *_ in found] == [N_ROWS // 2, N_ROWS - N_ROWS // 2]
+    np.testing.assert_allclose(found[1][1], rows.mean(axis=0), rtol=1e-5)
 
 
 def test_a_copy_of_what_is_not_read_afar_goes_with_its_source(lake, tmp_path, monkeypatch):

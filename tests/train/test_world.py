@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.train import kills, ranks
+from tests.cluster.recipes import SCRIPTS
+from tests.train import cases, kills, mishaps, ranks
 
 from dsae import DeepSparseAutoencoder, cli, ops
-from dsae.train import _loop, _train_step
-from dsae.train._world import Outcome, _live, _roll
+from dsae.train import LostRankError, _loop, _train_step
+from dsae.train._lost import tell_failure
+from dsae.train._meeting import _roll
+from dsae.train._world import Outcome, _live
 
-OTHERS = ["joint", "ends", "estimator", "stream", "command", "traffic", "stops"]
-TWO = [*ranks.EXACT, *ranks.FLOAT, *OTHERS, *ranks.WRONG, "dies"]
+OTHERS = ["joint", "ends", "estimator", "stream", "joint_stream", "command", "traffic", "stops", "misread"]
+TWO = [*cases.EXACT, *cases.FLOAT, *OTHERS, *mishaps.WRONG, "dies"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def alike(one, other, rtol=1e-12):
         assert row.get("losses", {}) == pytest.approx(again.get("losses", {}), rel=1e-9)
 
 
-@pytest.mark.parametrize("name", [*ranks.EXACT, "joint"])
+@pytest.mark.parametrize("name", [*cases.EXACT, "joint"])
 def test_two_ranks_make_the_steps_of_one_process(two, name):
     first, second = two[name]
     assert not isinstance(first, str), first
@@ -116,7 +119,7 @@ def adding_halves():
     assert _train_step._of_all is whole
 
 
-@pytest.mark.parametrize("name", ranks.FLOAT)
+@pytest.mark.parametrize("name", cases.FLOAT)
 def test_two_ranks_are_one_process_that_adds_two_halves_bit_for_bit(two, name):
     as_ranks = ops.Alone()
     as_ranks.written_out = False  # as all rows say, whatever a batch may
@@ -143,13 +146,13 @@ def test_any_number_of_ranks_goes_on_from_a_checkpoint(found, tmp_path):
     whole = alone("granet")
     for one in found[2]["stops"]:
         assert one["stopped"]
-        assert len(one["steps"]) == ranks.STOP
+        assert len(one["steps"]) == cases.STOP
     shutil.copytree(found["folder"] / "run", tmp_path / "run")
     with pytest.warns(UserWarning, match="written by a run on 2 processes, which goes on on 1: "):
         by_one = ranks.CASES["goes_on"](0, tmp_path)
     for one in (by_one, *found[3]["goes_on"]):
         assert not isinstance(one, str), one
-        alike({**whole, "steps": whole["steps"][ranks.STOP :]}, one)
+        alike({**whole, "steps": whole["steps"][cases.STOP :]}, one)
 
 
 def test_each_rank_reads_its_share_of_a_folder(two):
@@ -159,6 +162,15 @@ def test_each_rank_reads_its_share_of_a_folder(two):
         np.testing.assert_array_equal(first[name], second[name])
     most = 303 * (1 + 2 + 1)  # for the moments, in two epochs, and for the thresholds
     assert most < first["read"] + second["read"] < 1.2 * most
+
+
+def test_each_rank_reads_its_share_of_rows_of_several_modalities(two):
+    first, second = two["joint_stream"]
+    assert not isinstance(first, str), first
+    assert first["history"] == second["history"]
+    np.testing.assert_array_equal(first["values"], second["values"])
+    most = 303 * 6  # two epochs, and passes over each modality before; 3,272 if each rank read all of them
+    assert first["read"] + second["read"] < most
 
 
 def test_a_step_sends_its_live_weights_alone(two):
@@ -179,6 +191,7 @@ MESSAGES = {
     "other_settings": r"ValueError: \[fit\] Rank 1 must have the settings and data of rank 0: l2 is 0.25, not 0.5\. St",
     "other_data": r"ValueError: \[fit\] Rank 1 must have the settings and data of rank 0: the data's sha256 is ",
     "other_length": r"ValueError: \[fit\] Rank 1 must .*: the data's n_samples is 90, not 91; the data's sha256 is ",
+    "other_files": r"ValueError: \[fit\] Rank 1 must have the data of rank 0: number of rows is 90, not 60\. Let every",
     "other_version": r"ValueError: \[fit\] Rank 1 must have the versions of rank 0: dsae is '1.5', not '0.5'\. Install",
     "other_parameters": r"ValueError: \[fit\] Rank 1 must have the parameters of rank 0: batch_size is 21, not 20\. S",
     "too_few_rows": r"ValueError: \[fit\] X must have a row for each of the 2 processes; it has 1\.$",
@@ -195,7 +208,7 @@ def test_what_differs_is_named_on_all_ranks(two, name):
 def test_who_fails_is_named_on_all_ranks(two):
     first, second = two["fails"]
     assert second == "OSError: part 7 is gone"
-    steps = f"[fit] Training among several processes ended after {ranks.STOP - 1} steps: "
+    steps = f"[fit] Training among several processes ended after {cases.STOP - 1} steps: "
     assert first.startswith(
         f"LostRankError: {steps}rank 1 failed with OSError: part 7 is gone. Start all processes again"
     )
@@ -214,11 +227,19 @@ def test_a_rank_that_is_lost_or_late_ends_the_others(two):
 
 def test_alone_it_says_how_to_start():
     with pytest.raises(ValueError, match=r"processes that were started together; .* torchrun --nproc-per-node 2"):
-        DeepSparseAutoencoder(3, distributed=True).fit(ranks.rows())
+        DeepSparseAutoencoder(3, distributed=True).fit(cases.rows())
     with pytest.raises(ValueError, match="distributed must be True or False"):
-        DeepSparseAutoencoder(3, distributed=2).fit(ranks.rows())
+        DeepSparseAutoencoder(3, distributed=2).fit(cases.rows())
     with pytest.raises(ValueError, match=r"\[partial_fit\] distributed=True is for fit"):
-        DeepSparseAutoencoder(3, distributed=True).partial_fit(ranks.rows())
+        DeepSparseAutoencoder(3, distributed=True).partial_fit(cases.rows())
+
+
+def test_what_all_ranks_find_is_said_once(two):
+    first, second = two["misread"]
+    assert (first["code"], second["code"]) == (2, 2)
+    assert re.fullmatch(
+        r"dsae: \[read\] \S+nan\.npy must hold finite numbers; row 3, .*\n", first["said"] + second["said"]
+    )
 
 
 def test_processes_that_start_again_do_not_meet_those_that_are_gone():
@@ -231,6 +252,11 @@ def test_processes_that_start_again_do_not_meet_those_that_are_gone():
     assert set(rolls[0].split(",")).isdisjoint("abc")
     with pytest.raises(RuntimeError, match=r"2 processes have not met within 0\.1 s"):
         _roll(torch.distributed.HashStore(), 1, 2, timedelta(seconds=0.1))
+    tell_failure(store, 0, ValueError("x.npy is empty."), attempt="0")
+    with pytest.raises(
+        LostRankError, match=r"ended after 0 steps: rank 0 failed with ValueError: x\.npy is empty\. Start"
+    ):
+        _roll(store, 1, 2, timedelta(seconds=20))
 
 
 def test_the_kth_of_all_ranks_is_found_by_its_digits():
@@ -247,11 +273,18 @@ def test_the_kth_of_all_ranks_is_found_by_its_digits():
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
-def test_a_killed_rank_changes_nothing(found, tmp_path):
+def test_processes_of_one_command_make_the_model_of_ranks_though_one_is_killed(found, tmp_path):
     assert found[2]["command"] == [0, 0]
-    kills.fit(tmp_path / "killed", kill=1, after=5)
+    kills.fit(tmp_path / "killed", kill=0, after=5, command=kills.PROCESSES)
     assert kills.same(found["folder"], tmp_path / "killed")
     assert not (tmp_path / "killed" / "model.checkpoint").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+def test_two_machines_make_the_model_of_ranks_though_one_is_killed(found, tmp_path):
+    assert found[2]["command"] == [0, 0]
+    kills.fit_on_two_machines(tmp_path / "killed", SCRIPTS["node.sh"], kill=1, after=5)
+    assert kills.same(found["folder"], tmp_path / "killed")
 
 
 def test_processes_of_one_machine_run_the_same_command(monkeypatch, capsys):

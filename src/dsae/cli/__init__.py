@@ -106,10 +106,10 @@ def run(args: Sequence[str] | None = None) -> int:
         except Exception as error:
             if state["debug"]:
                 traceback.print_exc()
-            return _explain(error)
+            return _explain(error, distributed="--distributed" in state["args"])
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception, distributed: bool = False) -> int:
     if isinstance(error, click.Abort):
         click.echo("dsae: interrupted", err=True)
         return INTERRUPTED
@@ -121,8 +121,13 @@ def _explain(error: Exception) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    if not (getattr(error, "together", False) and os.environ.get("RANK", "0") != "0"):  # rank 0 says it for all
-        click.echo(f"dsae: {_one_line(error)}", err=True)
+    text: str | None = _one_line(error)
+    if distributed and "RANK" in os.environ:  # one of several processes, which may all have it
+        from dsae.train import spoken
+
+        text = spoken(error, text)
+    if text is not None:
+        click.echo(f"dsae: {text}", err=True)
     misuse = (ValueError, TypeError, FileNotFoundError, click.ClickException)  # what the caller can mend
     return MISUSED if isinstance(error, misuse) else FAILED
 

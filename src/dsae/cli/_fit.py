@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,8 @@ def fit(
     if processes is not None and not distributed:
         return start(processes, data, resume or checkpoint_every is not None)
     rank = rank_of(distributed)
+    if rank:  # what rank 0 warns of
+        warnings.simplefilter("ignore")
     from dsae import store
     from dsae.data import gives_parts, with_beside
     from dsae.runtime import Runtime

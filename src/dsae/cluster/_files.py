@@ -84,7 +84,8 @@ def encode_files(
     cluster : str or dask.distributed.Client, optional
         Address of a scheduler, such as ``tcp://10.0.0.1:8786``, or a client of one.
     processes : int, optional
-        Instead of a cluster, so many processes of this machine. With neither, this process does it all.
+        Instead of a cluster, so many processes of this machine, but no more than there are files. With neither, or for
+        a single file, this process does it all.
     k : int, optional
         Non-zeros per code, as in `Runtime.encode`.
     format : str, optional
@@ -135,14 +136,14 @@ def encode_files(
     jobs = [Job(_sent(path), to, format, sparse, reading) for path, to in zip(paths, targets_, strict=True)]
     begun, total, done = time.perf_counter(), len(source), 0
     written: dict[str, Written] = {}
-    with _engine(cluster, processes) as engine:
+    with _engine(cluster, processes, len(jobs)) as engine:
         try:
             for result in engine.run(encode, jobs, retries):
                 written[result.target] = result
                 done += result.n_rows
                 if told is not None:
                     told(done, total)
-            n_workers = engine.n_workers
+            n_workers = min(engine.n_workers, len(jobs))
         finally:
             for job in jobs:
                 _sweep(job.target)
@@ -156,13 +157,14 @@ def _sent(place: Any) -> str:
 
 
 @contextmanager
-def _engine(cluster: Any, processes: int | None) -> Iterator[Any]:
-    if cluster is None and processes is None:
+def _engine(cluster: Any, processes: int | None, n_files: int) -> Iterator[Any]:
+    wanted = min(processes or 1, n_files)
+    if cluster is None and wanted == 1:
         yield _Here()
         return
     from dsae.cluster._dask import workers
 
-    with workers(cluster, processes) as found:
+    with workers(cluster, wanted) as found:
         yield found
 
 
@@ -173,7 +175,19 @@ class _Here:
 
     def run(self, encode: Encode, jobs: list[Job], retries: int) -> Iterator[Written]:
         """What has been written, file by file."""
-        return (encode_file(encode, job) for job in jobs)
+        for job in jobs:
+            yield self._written(encode, job, retries)
+
+    @staticmethod
+    def _written(encode: Encode, job: Job, retries: int) -> Written:
+        for _ in range(retries):
+            try:
+                return encode_file(encode, job)
+            except FileNotFoundError:
+                raise
+            except OSError:  # storage may answer the next time
+                continue
+        return encode_file(encode, job)
 
 
 def encode_file(encode: Encode, job: Job) -> Written:

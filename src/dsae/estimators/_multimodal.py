@@ -216,7 +216,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         true_or_false("warm_start", self.warm_start)
         goes_on = self.warm_start and hasattr(self, "runtime_")
         modalities = Modalities(self.modalities, self.runtime_ if goes_on else None)
-        source = modalities.training_rows("fit", X)
+        source = train.shared_source(modalities.training_rows("fit", X))
         config, settings = configure_joint(self.get_params(deep=False), source)
         earlier = self.history_ if goes_on else []
         start = self._start(config) if goes_on else None
@@ -226,7 +226,7 @@ class MultimodalAutoencoder(CallbackSupportMixin, Resumable, FittedMultimodal):
         held_out = None
         if validation is not None:
             with called("validation"):
-                held_out = modalities.rows_like("fit", validation, source)
+                held_out = train.shared_source(modalities.rows_like("fit", validation, source))
         checkpoints = self._checkpoints(train)
         seed = self._seed_of_fit(train, checkpoints)
         result = train.fit_joint(

@@ -191,11 +191,16 @@ def fingerprint(source: Source, moments: tuple[np.ndarray, np.ndarray]) -> dict[
 
 def joint_fingerprint(source: JointSource, moments: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
     """The same of rows of several modalities, with which rows have each."""
-    batch = next(iter(source.batches(_SAMPLE, seed=0)))
+    size: dict[str, Any] = {"n_samples": len(source), "n_features": source.n_features}
+    if hasattr(source, "head"):  # as above
+        batch, kept = source.head(_SAMPLE), []  # pyright: ignore
+        for name, pair in moments.items():
+            size |= {f"{what} of {name}": float(of.mean(dtype=float)) for what, of in zip(_MOMENTS, pair, strict=True)}
+    else:
+        batch, kept = next(iter(source.batches(_SAMPLE, seed=0))), [np.concatenate(pair) for pair in moments.values()]
     rows = [part for some in batch.parts.values() for part in (_arrays(some) if sp.issparse(some) else (some,))]
-    kept = [np.concatenate(pair) for pair in moments.values()]
     has = [source.has(name) for name in source.parts]
-    return {"n_samples": len(source), "n_features": source.n_features, "sha256": _sha256(*kept, *has, *rows)}
+    return {**size, "sha256": _sha256(*kept, *has, *rows)}
 
 
 def identity(

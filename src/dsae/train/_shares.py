@@ -11,10 +11,11 @@ import scipy.sparse as sp
 import torch
 
 from dsae import ops
-from dsae.data import Batch, IteratorSource, Source
+from dsae.data import Batch, IteratorSource, Source, gives_parts
 from dsae.nn import Autoencoder, Joint, JointGiven
 from dsae.train._checkpoint import flat_run
-from dsae.train._world import World, together
+from dsae.train._lost import together
+from dsae.train._world import World
 
 
 def agree_on_run(run: Mapping[str, Any]) -> None:
@@ -125,9 +126,23 @@ def any_rank(*flags: bool) -> list[bool]:
 
 
 def shared_source(source: Any) -> Any:
-    """The rows, of which a source that can read a part reads this rank's alone."""
+    """The rows, of which a source that can read a part reads this rank's alone.
+
+    Rows of several modalities that would fit in memory are read by all ranks: steps are then those of one process. Rows
+    of one are in memory by now, if they fit.
+
+    Raises
+    ------
+    ValueError
+        If a rank has other files.
+    """
     world = ops.ranks()
-    if world.size == 1 or isinstance(source, IteratorSource) or not hasattr(source, "share"):
+    if not isinstance(world, World) or world.size == 1 or isinstance(source, IteratorSource):
+        return source
+    reads_parts = hasattr(source, "share")
+    seen = {"number of rows": len(source), "number of columns": source.n_features, "reading in parts": reads_parts}
+    world.agree("data", seen, "Let every process read the same files.")
+    if not reads_parts or (gives_parts(source) and source.is_small):
         return source
     check_rows(source)
     return source.share(world.rank, world.size, world.gather)

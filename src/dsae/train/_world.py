@@ -1,4 +1,4 @@
-"""Training by several processes (torch.distributed): each computes the gradient of its rows, and all make one step.
+"""The sums of a step of several processes (torch.distributed): each has the gradient of its rows, and all move as one.
 
 Every rank holds the whole model, in the same state after every step. Between a step's gradients and its update one sum
 over all ranks goes over the live weights alone, and with it the loss, the number of rows, and whether any of them is to
@@ -7,44 +7,25 @@ stop (docs/design/cluster.md).
 
 from __future__ import annotations
 
-import atexit
-import os
 import pickle
-import time
-import uuid
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 
-import dsae
 from dsae import ops
 from dsae.nn import JointGiven, SparseLinear
 from dsae.train._checkpoint import equal
+from dsae.train._lost import LostRankError, reason_of_failure, together
 from dsae.train._optim import SparseAdam
 from dsae.train._update import InMatrices
 
-TIMEOUT = "DSAE_TIMEOUT"
-"""The environment variable that says for how many seconds ranks wait for one another."""
-_SECONDS = 300.0
-_POLL = 0.02  # seconds
 _HARDLY = 1e-20
 OVERLAPPED = 1 << 18
 """Live weights of a layer from which on its sum starts by itself: 1 MB, which 10 Gbit Ethernet sends in 1 ms."""
-_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_FAILED = "dsae failed"  # where a rank that fails tells the others why
-_SAME_VERSIONS = "Install the same on all machines; DSAE_ISA=x86-64-v3 lets newer CPUs compute as older ones do."
-_AGAIN = (
-    "Start all processes again; with a checkpoint they go on from it, and torchrun --max-restarts does so by itself."
-)
 
 
 class Outcome(NamedTuple):
@@ -87,6 +68,7 @@ class World(ops.Alone):
         self.rank, self.size, self._group = dist.get_rank(), dist.get_world_size(), group
         self.void, self.share, self.traffic, self.steps = False, 1.0, 0, 0
         self._flat: Tensor | None = None
+        self._other: Tensor | None = None
         self._parts: dict[int, Tensor] = {}
         self._early: dict[int, tuple[Tensor, Any]] = {}  # sums that are under way, by parameter
 
@@ -153,30 +135,15 @@ class World(ops.Alone):
                 raise together(ValueError(f"[fit] Rank {rank} must have the {what} of rank 0: {differ}. {remedy}"))
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Let the other ranks know why this one fails, and let none of them wait for it."""
-        try:
-            yield
-        except BaseException as error:
-            if not getattr(error, "together", False) and dist.is_initialized():
-                reason = " ".join(str(error).split())
-                with suppress(Exception):
-                    if not isinstance(error, LostRankError):
-                        _store().set(_FAILED, f"rank {self.rank} failed with {type(error).__name__}: {reason}")
-                _leave()  # closes the connections on which the others wait
-            raise
-
-    @contextmanager
     def _reached(self) -> Iterator[None]:
         """An exchange that fails is an error that says who was lost, as far as that is known."""
         try:
             yield
         except (RuntimeError, ValueError) as error:
-            reason = f"a process is gone or does not answer ({' '.join(str(error).split())})"
+            reason, told = f"a process is gone or does not answer ({' '.join(str(error).split())})", None
             with suppress(Exception):  # the store may be gone with its process
-                if _store().check([_FAILED]):
-                    reason = _store().get(_FAILED).decode()
-            raise LostRankError(self.steps, reason) from None
+                told = reason_of_failure(dist.distributed_c10d._get_default_store())
+            raise LostRankError(self.steps, told or reason, told is not None) from None
 
     def step(
         self,
@@ -212,22 +179,23 @@ class World(ops.Alone):
         counts = {name: 0.0 if self.void or name not in given.parts else given.parts[name].rows_worth for name in names}
         tail = [found[0] * worth, found[1] * worth, worth, n_rows, float(stop), float(due and self.rank == 0)]
         tail += [number for name in names for number in (parts.get(name, 0.0) * counts[name], counts[name])]
-        n_live = sum(gradient.numel() for gradient in live)
+        sizes = [gradient.numel() for gradient in live]
+        n_live = sum(sizes)
         flat = self._place(n_live + len(tail), live[0])
-        torch.cat([gradient.reshape(-1) for gradient in live], out=flat[:n_live])
-        flat[:n_live].mul_(worth)
+        pieces = flat[:n_live].split(sizes)
+        for gradient, piece in zip(live, pieces, strict=True):
+            torch.mul(gradient.reshape(-1), worth, out=piece)
         flat[n_live:] = torch.tensor(tail, dtype=torch.float64).to(flat)
         if self.void:  # what stands in for rows may have no finite gradient
             flat[: n_live + 3].zero_()
-        self.sum(flat)
+        self._sum_of_step(flat)
         with self._reached():
             for _, work in early.values():
                 work.wait()
         loss, objective, total, n_rows, stop, due, *rest = flat[n_live:].tolist()
         weighed = total if total > 2 * _HARDLY * n_rows else 0.0
-        flat[:n_live].div_(total or 1.0)
-        for take, gradient, part in zip(places, live, flat[:n_live].split([g.numel() for g in live]), strict=True):
-            take(part.view_as(gradient))
+        for take, gradient, piece in zip(places, live, pieces, strict=True):
+            take(piece.div_(total or 1.0).view_as(gradient))
         for key, take, _ in every:
             if key in early:
                 take(early[key][0].div_(total or 1.0))
@@ -260,6 +228,25 @@ class World(ops.Alone):
 
         return finished
 
+    def _sum_of_step(self, flat: Tensor) -> None:
+        """Sum in place; two ranks exchange what they have: the bytes of an all-reduce, but fewer messages."""
+        if self.size > 2 or flat.device.type != "cpu":
+            self.sum(flat)
+            return
+        if self._other is None or self._other.numel() != flat.numel() or self._other.dtype != flat.dtype:
+            self._other = torch.empty_like(flat)
+        self.traffic += flat.numel() * flat.element_size()
+        peer = 1 - self.rank
+        with self._reached():
+            for work in (dist.isend(flat, peer, self._group), dist.irecv(self._other, peer, self._group)):
+                assert work is not None
+                work.wait()
+        flat.add_(self._other)
+
+    def leave(self) -> None:
+        """Keep no connection open."""
+        self._group = None
+
     def worth(self, given: Any) -> float:
         """What the rows at hand count for: hardly anything where they weigh nothing, for penalties see them still."""
         return 0.0 if self.void else max(given.rows_worth, _HARDLY * given.n_rows)
@@ -269,23 +256,6 @@ class World(ops.Alone):
         if self._flat is None or self._flat.numel() < n or self._flat.dtype != like.dtype:
             self._flat = torch.empty(n, dtype=like.dtype, device=like.device)
         return self._flat[:n]
-
-
-class LostRankError(ConnectionError):
-    """A rank that is gone or late; on all others the same."""
-
-    def __init__(self, steps: int, reason: str) -> None:
-        super().__init__(f"[fit] Training among several processes ended after {steps} steps: {reason}. {_AGAIN}")
-
-
-def together(error: Exception) -> Exception:
-    """An error that all ranks raise at the same time: none has to be told."""
-    error.together = True  # type: ignore[attr-defined]
-    return error
-
-
-def _store() -> Any:
-    return dist.distributed_c10d._get_default_store()
 
 
 def _live(held: Mapping[str, InMatrices], optimizer: SparseAdam) -> list[tuple[int, Callable[[Tensor], Any], Tensor]]:
@@ -301,122 +271,3 @@ def _live(held: Mapping[str, InMatrices], optimizer: SparseAdam) -> list[tuple[i
                 parameter.grad = torch.zeros_like(parameter)
             found.append((id(parameter), parameter.grad.copy_, parameter.grad))
     return found
-
-
-def world_of(distributed: bool) -> ops.Alone:
-    """The ranks to train among: those of the process group that is open, or that torchrun's variables tell of.
-
-    Raises
-    ------
-    ValueError
-        If there is neither.
-    """
-    if not distributed:
-        return ops.Alone()
-    if not dist.is_available():
-        raise ValueError("[fit] distributed=True needs a torch with torch.distributed; this one was built without it.")
-    atexit.unregister(_leave)  # once, however many fits there are
-    atexit.register(_leave)
-    waits = timedelta(seconds=float(os.environ.get(TIMEOUT, _SECONDS)))
-    if dist.is_initialized():
-        if dist.group.WORLD not in _GROUPS:
-            _GROUPS[dist.group.WORLD] = dist.new_group(backend="gloo", timeout=waits)
-        return World(_GROUPS[dist.group.WORLD])
-    if any(name not in os.environ for name in _VARIABLES):
-        raise ValueError(
-            "[fit] distributed=True needs processes that were started together; this one is alone. Start them by "
-            "torchrun --nproc-per-node 2 script.py, or by dsae fit ... --processes 2, or open a process group of "
-            "torch.distributed before."
-        )
-    try:
-        store, rank, size = next(rendezvous("env://", timeout=waits))
-        own = PrefixStore(_roll(store, rank, size, waits), store)
-        dist.init_process_group(_backend(), store=own, rank=rank, world_size=size, timeout=waits)
-    except (RuntimeError, ValueError) as error:
-        raise LostRankError(0, f"not all processes came ({' '.join(str(error).split())})") from None
-    _GROUPS[dist.group.WORLD] = None
-    return World()
-
-
-@contextmanager
-def among_ranks(distributed: bool, parameters: Mapping[str, Any]) -> Iterator[ops.Alone]:
-    """Train among the ranks while this is open: all of the same versions, with the same parameters.
-
-    Warnings are rank 0's, and what goes wrong on one rank ends all of them.
-
-    Raises
-    ------
-    ValueError
-        If there is nobody to train among, or a rank has other versions or parameters than rank 0.
-    ConnectionError
-        If a rank is lost.
-    """
-    world = world_of(distributed)
-    if not isinstance(world, World):
-        yield world
-        return
-    with world.telling(), ops.among(world), warnings.catch_warnings():
-        if world.rank:
-            warnings.simplefilter("ignore")
-        world.agree("versions", versions(), _SAME_VERSIONS)
-        world.agree("parameters", parameters, "Start every process with the same.")
-        yield world
-
-
-def of_rank_0(value: Any) -> Any:
-    """What rank 0 has."""
-    return ops.ranks().first(lambda: value)
-
-
-def _leave() -> None:
-    """Close the connections before Python ends, whose threads could end the process with an error otherwise."""
-    _GROUPS.clear()
-    if dist.is_initialized():
-        with suppress(Exception):
-            dist.destroy_process_group()
-
-
-_GROUPS: dict[Any, Any] = {}  # for what is on the CPU, by the process's group of all
-
-
-def _roll(store: Any, rank: int, size: int, waits: timedelta) -> str:
-    """A name that those have agreed on who are here now.
-
-    torchrun may keep its store when it starts processes again, with the addresses of those that are gone, and the
-    machines may differ in how often they have started theirs. So each process has a name that no other ever had; rank 0
-    calls the roll until all of it have answered.
-    """
-    mine, ends = uuid.uuid4().hex, time.monotonic() + waits.total_seconds()
-    store.set(f"dsae {rank}", mine)
-    names, answers = [f"dsae {of}" for of in range(size)], []
-    while time.monotonic() < ends:
-        if rank == 0 and store.check(names):
-            here = [store.get(name).decode() for name in names]
-            roll = ",".join(here)
-            store.set("dsae roll", roll)
-            answers = [f"dsae {roll} {of}" for of in here[1:]]
-            if not answers or store.check(answers):
-                store.set(f"dsae go {roll}", "")
-                return roll
-        elif rank and store.check(["dsae roll"]):
-            roll = store.get("dsae roll").decode()
-            if mine in roll:
-                store.set(f"dsae {roll} {mine}", "")
-                if store.check([f"dsae go {roll}"]):
-                    return roll
-        time.sleep(_POLL)
-    raise RuntimeError(f"{size} processes have not met within {waits.total_seconds():g} s")
-
-
-def _backend() -> str:
-    """nccl for what is on a GPU, where each process of this machine has one to itself."""
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if torch.cuda.is_available() and dist.is_nccl_available() and torch.cuda.device_count() >= beside:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        return "cpu:gloo,cuda:nccl"
-    return "gloo"
-
-
-def versions() -> dict[str, Any]:
-    """What all ranks must have the same of, so that they compute the same."""
-    return {"dsae": dsae.__version__, "torch": str(torch.__version__), "numpy": np.__version__, "isa": ops.isa()}
