@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
+SANITIZED := build/sanitize/.passed
 BENCH := .venv-bench
 INTEROP := .venv-interop
 NUMERICAL := tests/runtime tests/ops tests/nn tests/shrink/test_revive.py tests/shrink/test_shrinkers.py \
@@ -15,9 +17,9 @@ $(shell mkdir -p build; echo $(sort $(wildcard src/dsae/*.py src/dsae/*/*.py)) >
 SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # One process a core, at most four, each on one thread: threads of torch's OpenMP spin while they wait, and would take the
 # cores of the other processes.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: lake demo demo-joint explore-demo explore-news explore-scale screenshots test check numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop kills
+.PHONY: lake demo demo-joint explore-demo explore-news explore-scale screenshots test check twice chromium lint types pages numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop kills
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -41,19 +43,34 @@ explore-news explore-scale: explore-%: $(STAMP)
 
 test check: export OMP_NUM_THREADS ?= 1
 
-test: $(STAMP)
+test: $(STAMP) $(if $(filter required,$(DSAE_BROWSER)),chromium)
 	$(PYTEST)
 
-# Tests wait for disks and other processes now and then: types and sanitizers take what they leave of the cores.
-check: $(STAMP)
+# Pages are tested in a browser; a machine without one skips these tests, the build must not.
+chromium:
+	command -v chromium > /dev/null || { mkdir -p build && { apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -yq --no-install-recommends chromium; } > build/chromium.log 2>&1; } || \
+		{ cat build/chromium.log; false; }
+
+# All parts side by side, from the installation on: one waits for disks and other processes now and then, and what comes
+# first, pip, uses one core. The tests go before; types and sanitizers take what they leave of the cores.
+check:
+	$(MAKE) --jobs=5 lint types sanitize twice pages
+
+twice: test
+	$(MAKE) numerical
+
+lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run --Werror $(SOURCES)
 	$(BIN)/lint-imports
-	$(BIN)/pyright & types=$$!; $(MAKE) sanitize > build/sanitize.log 2>&1 & memory=$$!; \
-	$(PYTEST); tests=$$?; wait $$types; types=$$?; wait $$memory; memory=$$?; tail -n 20 build/sanitize.log; \
-	exit $$((tests || types || memory))
-	$(BIN)/mkdocs build --strict --quiet & pages=$$!; $(MAKE) numerical && wait $$pages
+
+types: $(STAMP)
+	nice -n 5 $(BIN)/pyright
+
+pages: $(STAMP)
+	nice -n 10 $(BIN)/mkdocs build --strict --quiet
 
 # Numbers once more as another machine computes them: the plainest code of torch, MKL and our kernels, on one thread.
 numerical: export ATEN_CPU_CAPABILITY = default
@@ -94,18 +111,22 @@ kills: $(STAMP)
 # Thousands of damaged files of each format, models and encoders; `make fuzz N=20000` makes more.
 N ?= 1000
 fuzz: $(STAMP)
-	DSAE_FUZZ=$$(($(N) / 50)) $(BIN)/python -m pytest tests/contract/test_hostile_model.py tests/features/test_json.py
+	DSAE_FUZZ=$$(($(N) / 30)) $(BIN)/python -m pytest tests/contract/test_hostile_model.py tests/features/test_json.py
 	$(BIN)/python -W ignore -m tests.data.fuzz $(N)
 
 # A thousand requests to the service of docs/user/serving.md, with workers that are spawned and forked.
 serving: $(STAMP)
 	DSAE_REQUESTS=1000 $(BIN)/python -m pytest tests/contract/test_serving.py
 
-# The kernels of every instruction set under AddressSanitizer and UndefinedBehaviorSanitizer.
-sanitize: $(STAMP)
-	$(BIN)/cmake -S . -B build/sanitize -DDSAE_BUILD_TESTS=ON -DDSAE_SANITIZE=ON
-	$(BIN)/cmake --build build/sanitize --parallel 2
-	build/sanitize/dsae_tests
+# The kernels of every instruction set under AddressSanitizer and UndefinedBehaviorSanitizer; again when a source changed.
+sanitize: $(SANITIZED)
+
+$(SANITIZED): CMakeLists.txt $(wildcard csrc/*.[ch]pp csrc/tests/*.[ch]pp) | $(TOOLS)
+	$(BIN)/cmake -S . -B build/sanitize -DDSAE_BUILD_TESTS=ON -DDSAE_SANITIZE=ON > build/sanitize.log 2>&1 && \
+		nice -n 10 $(BIN)/cmake --build build/sanitize --parallel 2 >> build/sanitize.log 2>&1 && \
+		nice -n 10 build/sanitize/dsae_tests >> build/sanitize.log 2>&1 || { tail -n 40 build/sanitize.log; false; }
+	tail -n 1 build/sanitize.log
+	touch $@
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -196,10 +217,15 @@ $(BENCH)-dictionary/.installed: benchmarks/constraints.txt
 	-$(BENCH)-dictionary/bin/python -m pip install --quiet -c benchmarks/constraints.txt torch==2.13.0 sae-lens eai-sparsify
 	touch $@
 
-$(STAMP): $(NATIVE) $(MODULES)
+$(TOOLS): constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev,docs]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt cmake
+	touch $@
+
+# Python compiles what it imports: of all files that pip would compile, that is a fifth.
+$(STAMP): $(NATIVE) $(MODULES) | $(TOOLS)
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[train,dev,docs]'
 	touch $@
 
 clean:

@@ -1,34 +1,79 @@
-"""Random models of any shape."""
+"""Random models of any shape, random numbers that depend on no other test, and how processes share the tests."""
+
+import gc
+import random
+import sys
 
 import numpy as np
 import pytest
+from tests.fresh import interpreter
 
 from dsae.config import AutoencoderConfig
 from dsae.store import Model
 from dsae.topology import Layer, Topology
 
 STARTS = {}
+# What takes longest is begun first: then no process is left with one of these when the others have nothing more to do.
+LONGEST = (
+    "tests/browser/",
+    "tests/contract/test_docs.py",
+    "tests/train/test_world.py",
+    "tests/contract/test_scikit_learn.py",
+    "tests/estimators/test_autoencoder.py",
+    "tests/contract/test_hostile_model.py",
+    "tests/contract/test_memory.py",
+    "tests/kernels/",
+    "tests/cluster/",
+    "tests/train/test_sensitivity.py",
+)
 
 
 def pytest_collection_modifyitems(config, items):
-    """One process opens one browser and makes the pages once; one starts the ranks once."""
     for module in {item.module for item in items if hasattr(item, "module")}:
         STARTS[module] = [
             (g, g.bit_generator.state) for g in vars(module).values() if isinstance(g, np.random.Generator)
         ]
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        for part, group in (("tests/browser/", "browser"), ("tests/train/test_world.py", "ranks")):
-            if part in item.path.as_posix():
-                item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workerinput"):
+        places = {
+            item: next((i for i, part in enumerate(LONGEST) if part in item.nodeid), len(LONGEST)) for item in items
+        }
+        items.sort(key=places.__getitem__)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """One process has all tests of a file, whose fixtures and imports it makes once, and one the browser."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "browser" if "tests/browser/" in nodeid else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
+
+
+def pytest_collection_finish():
+    """What imports have made stays; a collection of garbage need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """A test draws the same numbers alone, in any order and in any process."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
     for generator, state in STARTS.get(getattr(item, "module", None), ()):
         generator.bit_generator.state = state
+
+
+@pytest.fixture(scope="session")
+def fresh():
+    """Run a script in a process of its own; see `tests.fresh`."""
+    with interpreter() as run:
+        yield run
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def _taken(faults):
 
 def _watched(page):
     faults = []
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)  # other processes may have the cores
     page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda asked: faults.append(asked.url) if not is_local(asked.url) else None)

@@ -25,21 +25,30 @@ def run(*arguments, program=None):
     return done.stdout
 
 
+def one_after_another(*commands):
+    """In one interpreter, which has imported nothing that trains; what the last one tells."""
+    script = "import json, sys; from dsae.cli import run\n"
+    script += "for command in json.loads(sys.argv[1]):\n    print('\f'); assert run(command) == 0"
+    given = json.dumps([[*map(str, command)] for command in commands])
+    done = subprocess.run([sys.executable, "-c", script, given], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rpartition("\f")[2]
+
+
 def test_the_command_line_fits_encodes_decodes_and_tells(tmp_path):
     data, model, codes, back = (tmp_path / name for name in ("x.npy", "model", "codes.npy", "back.npy"))
     write_rows(data, ROWS)
     run("fit", data, "-o", model, *WIDTHS, "--max-iter", "3", "--random-state", "0")
-    run("encode", model, data, "-o", codes)
-    run("decode", model, codes, "-o", back)
+    steps = [("encode", model, data, "-o", codes), ("decode", model, codes, "-o", back)]
+    found = json.loads(one_after_another(*steps, ("evaluate", model, data, "--json")))
     runtime = dsae.load(model)
     np.testing.assert_allclose(read_rows(codes)[0], runtime.encode(ROWS), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(read_rows(back)[0], runtime.reconstruct(ROWS), rtol=1e-5, atol=1e-6)
-    found = json.loads(run("evaluate", model, data, "--json"))
     assert found["n_samples"] == len(ROWS)
     assert found["mse"] == pytest.approx(np.square(runtime.reconstruct(ROWS) - ROWS).mean(), rel=1e-4)
     pytest.importorskip("pyarrow")
     write_rows(tmp_path / "x.csv", ROWS, [f"gene{i}" for i in range(10)])
-    run("encode", model, tmp_path / "x.csv", "-o", tmp_path / "codes.csv")
+    one_after_another(("encode", model, tmp_path / "x.csv", "-o", tmp_path / "codes.csv"))
     np.testing.assert_allclose(read_rows(tmp_path / "codes.csv")[0], runtime.encode(ROWS), rtol=1e-5, atol=1e-6)
 
 

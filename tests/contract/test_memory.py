@@ -1,8 +1,5 @@
 """A zero weight takes no memory: what training holds, counted and measured."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -40,9 +37,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 @pytest.mark.skipif(not kernels.NATIVE, reason="scipy makes copies")
-def test_a_layer_of_forty_billion_zeros_trains_in_two_gigabytes():
+def test_a_layer_of_forty_billion_zeros_trains_in_two_gigabytes(fresh):
     """Dense, its weights alone would be 160 GB. Usually it takes 0.9, more where the system grants huge pages."""
-    run = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True)
+    run = fresh(WIDE)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 2 << 30
 
@@ -66,9 +63,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 @pytest.mark.skipif(not kernels.NATIVE, reason="scipy makes copies")
-def test_sparse_rows_are_never_held_as_wide_as_they_are():
+def test_sparse_rows_are_never_held_as_wide_as_they_are(fresh):
     """Libraries and all, less than a single array of one batch by all features."""
-    run = subprocess.run([sys.executable, "-c", SPARSE], capture_output=True, text=True)
+    run = fresh(SPARSE)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 4 * 2048 * 200_000
 

@@ -1,8 +1,5 @@
 """scikit-learn's own checks, and what they do not ask for."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -164,9 +161,8 @@ def test_callbacks_are_torn_down_when_training_fails():
     assert recorder.calls[-1] == "teardown"
 
 
-def test_an_older_scikit_learn_has_no_callbacks_and_needs_none():
+def test_an_older_scikit_learn_has_no_callbacks_and_needs_none(fresh):
     script = f"""
-import subprocess
 import sys
 import sklearn.neighbors  # which has callbacks of its own
 sys.modules["sklearn.callback"] = None
@@ -176,7 +172,8 @@ old = DeepSparseAutoencoder(**{SMALL!r}).fit(np.random.default_rng(0).random((30
 assert not hasattr(old, "set_callbacks")
 assert old.n_iter_ == {SMALL["max_iter"]}
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    run = fresh(script)
+    assert run.returncode == 0, run.stderr
 
 
 def test_sparse_rows_in_sparse_codes_out():

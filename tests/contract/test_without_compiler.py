@@ -1,8 +1,5 @@
 """Where the extension could not be built everything works, by numpy, scipy and plain torch."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -31,10 +28,11 @@ DSAOutlierDetector(n_estimators=1, random_state=0).fit(X).predict(X)
 
 
 @pytest.mark.skipif(not kernels.NATIVE, reason="the extension is not built")
-def test_models_are_trained_used_and_saved_without_the_extension(tmp_path):
+def test_models_are_trained_used_and_saved_without_the_extension(fresh, tmp_path):
     rng = np.random.default_rng(0)
     X = np.maximum(rng.normal(size=(120, 3)) @ rng.normal(size=(3, 12)), 0).astype(np.float32)
     np.save(tmp_path / "x.npy", X)
     args = [tmp_path / name for name in ("x.npy", "model", "codes.npy")]
-    subprocess.run([sys.executable, "-c", SCRIPT, *args], check=True)
+    run = fresh(SCRIPT, *args)
+    assert run.returncode == 0, run.stderr
     np.testing.assert_allclose(load(args[1]).encode(X), np.load(args[2]), rtol=1e-4, atol=1e-5)

@@ -1,8 +1,5 @@
 """Memory does not grow with the rows of a file: training, evaluation and use of ten times as many take as much."""
 
-import subprocess
-import sys
-
 import pytest
 
 CODE = """
@@ -38,8 +35,8 @@ print(large - small)
 
 
 @pytest.mark.parametrize("kind", ["npy", "parquet"])
-def test_ten_times_the_rows_take_no_more_memory(tmp_path, kind):
+def test_ten_times_the_rows_take_no_more_memory(fresh, tmp_path, kind):
     """53 MB more of data, read three times."""
-    run = subprocess.run([sys.executable, "-c", CODE, kind, tmp_path], capture_output=True, text=True)
+    run = fresh(CODE, kind, tmp_path)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 25 << 20

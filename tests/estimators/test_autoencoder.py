@@ -1,5 +1,6 @@
 import pickle
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,12 @@ from dsae.runtime import Runtime
 from dsae.topology import Layer
 
 
+@cache
+def fitted(max_iter=15):
+    """What several tests compare with, and none changes."""
+    return small(max_iter=max_iter).fit(X)
+
+
 def test_the_readme_of_the_class():
     dsa = small()
     codes = dsa.fit_transform(X)
@@ -43,7 +50,7 @@ def test_the_readme_of_the_class():
 @each(same=[sp.csr_matrix(X), sp.csc_matrix(X), sp.coo_array(X), X.astype(np.float64), pd.DataFrame(X), X.tolist()])
 def test_every_kind_of_input_is_the_same_data(same):
     dsa = small().fit(same)
-    np.testing.assert_allclose(dsa.transform(same), small().fit(X).transform(X), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(dsa.transform(same), fitted().transform(X), rtol=1e-3, atol=1e-4)
 
 
 @each(n_columns=[5000])
@@ -126,7 +133,7 @@ def test_save_and_load(tmp_path):
 
 @each(kind=["estimator", "runtime", "folder", "weights"])
 def test_init_starts_from_a_model(kind, tmp_path):
-    first = small(max_iter=40).fit(X)
+    first = fitted(40)
     pairs = [(layer.to_dense(), layer.bias) for layer in first.runtime_.layers.values()]
     init = {"estimator": first, "runtime": first.runtime_, "folder": tmp_path / "model", "weights": pairs}[kind]
     first.save(tmp_path / "model")
@@ -236,7 +243,7 @@ def test_l2_keeps_weights_small():
     def norm(dsa):
         return sum((layer.values**2).sum() for layer in dsa.runtime_.layers.values())
 
-    assert norm(small(l2=0.01, max_iter=40).fit(X)) < 0.8 * norm(small(max_iter=40).fit(X))
+    assert norm(small(l2=0.01, max_iter=40).fit(X)) < 0.8 * norm(fitted(40))
 
 
 def test_validation_rows_are_not_trained_on(monkeypatch):
@@ -299,9 +306,8 @@ def test_saving_follows_a_link_and_is_readable_by_others(tmp_path):
 
 @each(unit=[1e-8, 1e-4, 1e-2, 1e2, 1e6])
 def test_the_unit_of_the_data_does_not_matter(unit):
-    assert small().fit(X * np.float32(unit)).score(X * np.float32(unit)) == pytest.approx(
-        small().fit(X).score(X), abs=0.02
-    )
+    score = small().fit(X * np.float32(unit)).score(X * np.float32(unit))
+    assert score == pytest.approx(fitted().score(X), abs=0.02)
 
 
 @each({"n_features, rate": [(16, 3e-3), (4096, 3e-3), (4097, 1.5e-3)]})

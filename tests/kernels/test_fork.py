@@ -1,8 +1,6 @@
 """A child forked after its parent used kernels and torch on several threads works, with the same results."""
 
 import os
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -56,9 +54,9 @@ CHILDREN = """
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("n", "density"), [(1, 1.0), (8, 0.2)])
-def test_a_forked_child_transforms_fits_saves_and_loads(n, density):
+def test_a_forked_child_transforms_fits_saves_and_loads(fresh, n, density):
     pytest.importorskip("torch")
     shrink = "none" if density == 1 else "random"
     code = textwrap.dedent(CHILDREN).format(n=n, density=density, shrink=shrink, limit=120)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    run = fresh(code)
     assert run.returncode == 0, run.stderr

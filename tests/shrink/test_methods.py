@@ -17,7 +17,7 @@ from dsae.train import SparseAdam, start_model, swap_parameter
 from dsae.train._start import start_nnz
 
 NAMES = sorted(METHODS)
-N_STEPS = 120
+N_STEPS = 60
 
 
 def run(name, density=0.1, seed=0, n_steps=N_STEPS, watch=lambda model, step: None, block_size=1):

@@ -18,9 +18,9 @@ N_FEATURES = 20
 
 
 def trained(step_for, monkeypatch, **settings):
-    """A model after 27 steps that are computed as ``step_for`` says, and its history."""
+    """A model after 15 steps that are computed as ``step_for`` says, and its history."""
     monkeypatch.setattr(_train_step, "step_for", step_for)
-    X = np.random.default_rng(0).random((210, N_FEATURES)).astype(np.float32)
+    X = np.random.default_rng(0).random((110, N_FEATURES)).astype(np.float32)
     how = {"n_components": 4, "hidden_layer_sizes": (12,), "density": 0.4, "max_iter": 3, "batch_size": 25}
     return train(rows=X, **(how | settings))
 
@@ -44,7 +44,7 @@ class Compared(AutogradStep):
         np.testing.assert_allclose(found, losses, rtol=1e-5)
         for got, parameter in zip(by_hand, [*parameters, *extras], strict=True):
             share = 1e-3 if any(parameter is extra for extra in extras) else 1e-5  # as in tests/train/test_panels.py
-            assert (got - parameter.grad).abs().max() <= share * max(parameter.grad.abs().max(), 1e-6)
+            assert (got - parameter.grad).abs().max() <= share * max(parameter.grad.abs().max(), 1e-5)
         Compared.n_steps += 1
         return losses
 
@@ -70,7 +70,7 @@ def test_gradients_are_autograds(
     how |= {"input_transform": transform, "density": density, "activation": activation, "shrink": shrink}
     trained(Compared, monkeypatch, **how, l1=l1_and_l2[0], l2=l1_and_l2[1])
     # while a latent is dead, autograd revives it
-    assert 5 <= Compared.n_steps <= 27 if k else Compared.n_steps == 27
+    assert 3 <= Compared.n_steps <= 15 if k else Compared.n_steps == 15
 
 
 class Moved(DenseStep):

@@ -1,8 +1,5 @@
 """Adam for active weights: torch's where nothing is missing, and steps in proportion to what is."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -130,7 +127,7 @@ def test_one_pass_over_all_parameters_is_one_over_each(threads):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_training_does_without_torchs_compiler():
+def test_training_does_without_torchs_compiler(fresh):
     """Whose import takes longer than a fit of small data."""
     code = (
         "import sys, numpy as np; from dsae import DeepSparseAutoencoder as D; "
@@ -138,4 +135,4 @@ def test_training_does_without_torchs_compiler():
         "[D(2, max_iter=1, shrink=shrink, density=0.5).fit(X) for shrink in ('tempered', 'saliency')]; "
         "print('torch._dynamo' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert fresh(code).stdout == "False\n"
