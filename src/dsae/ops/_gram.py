@@ -7,6 +7,8 @@ the target that are not zero. The result is exact.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,14 +18,33 @@ from dsae.ops._native import array, moved, moved_back
 from dsae.ops._rows import Gradients, Needs, SparseRows
 from dsae.topology import Topology
 
-# Nanoseconds of one thread, Zen 4 under load (docs/design/sparse_input.md): of the tiled loss for each sample's edge
-# and output; by Gram matrices for an output, a multiply-add of the dense products, and a number of the target times
-# edges of an output; and, with dense windows or without, for a pair of an output's weights, an edge, an edge's column.
-_TILED = (0.125, 0.76)
-_GRAM = (17.0, 0.06, 8.0)
+# Nanoseconds of one thread, Zen 4 under load, fitted within a fifth to the table of docs/design/sparse_input.md: of the
+# tiled loss for each sample's edge and output, by size of block.
+_TILED = {1: (0.147, 0.89), 4: (0.071, 0.55), 8: (0.069, 0.58)}
+
+
+class _Costs(NamedTuple):
+    """By Gram matrices: for an output, a multiply-add of dense products, a target's number times edges of an output.
+
+    And for a pair of an output's weights, an edge, and an edge's column of a window.
+    """
+
+    output: float
+    dense: float
+    number: float
+    pair: float
+    edge: float
+    column: float = 0.0
+
+
+_PAIRS = {
+    1: _Costs(0.0, 0.093, 6.5, 0.448, 4.0),
+    4: _Costs(29.0, 0.066, 1.1, 0.174, 2.2),
+    8: _Costs(32.0, 0.066, 0.0, 0.124, 2.3),
+}
+_WINDOWS = _Costs(51.0, 0.09, 4.8, 0.453, 0.0, 0.031)
+# By which windows and pairs were told apart beyond 60 weights an output: a pair, an edge, an edge's column.
 _BESIDE = {True: (0.35, 3.0, 0.042), False: (0.5, 1.5, 0.0)}
-_BLOCKS = {4: (0.3, 1.0, 0.0), 8: (0.2, 1.0, 0.0)}  # the same of blocks
-_TILED_BLOCKS = (0.07, 0.76)
 # Numbers of a dense window of outputs (csrc/gram.hpp), which fits L2.
 _WINDOW_NUMBERS = 1 << 16
 
@@ -36,12 +57,11 @@ def pays(topology: Topology, target: SparseRows) -> bool:
     if target.weight is not None:
         return False
     (n_rows, n_out), n_in, nnz = target.shape, topology.shape[1], topology.nnz
-    per_edge, per_output = _TILED if topology.block_size == 1 else _TILED_BLOCKS
-    output, dense, number = _GRAM
-    pair, edge, column = _BLOCKS.get(topology.block_size, _BESIDE[window(topology) > 0])
+    per_edge, per_output = _TILED[topology.block_size]
+    costs = _WINDOWS if window(topology) else _PAIRS[topology.block_size]
     met = target.values.size * nnz / max(n_out, 1)
-    gram = pair * _pairs(topology) + (edge + column * n_in) * nnz
-    gram += output * n_out + dense * n_rows * n_in**2 + number * met
+    gram = costs.pair * _pairs(topology) + (costs.edge + costs.column * n_in) * nnz
+    gram += costs.output * n_out + costs.dense * n_rows * n_in**2 + costs.number * met
     return gram < n_rows * (per_edge * nnz + per_output * n_out)
 
 
