@@ -7,7 +7,7 @@
     var of = props.of;
     if (!of || !of.counts.length) return null;
     if (of.counts.length === 1) return html`<figure data-hist=${props.name}><h3>${props.title}</h3><p class="quiet">${dsae.number((of.edges[0] + of.edges[1]) / 2)}, without exception.</p></figure>`;
-    return html`<figure data-hist=${props.name}><h3>${props.title}</h3><${dsae.Histogram} counts=${of.counts} edges=${of.edges} log=${props.log} xLabel=${props.xLabel} form=${props.form} title=${props.title} size=${window.innerWidth < 640 ? [340, 170] : [590, 190]}/>
+    return html`<figure data-hist=${props.name}><h3>${props.title}</h3><${dsae.Histogram} counts=${of.counts} edges=${of.edges} log=${props.log} logx=${props.logx} xLabel=${props.xLabel} form=${props.form} title=${props.title} size=${window.innerWidth < 640 ? [340, 170] : [590, 190]}/>
       ${props.note ? html`<figcaption>${props.note}</figcaption>` : null}</figure>`;
   }
 
@@ -27,7 +27,7 @@
         ${tile("Empty atoms", dsae.number(h.empty), "write nothing", listed("empty"), "empty")}${tile("On per row", dsae.number(h.mean_l0), "latents, on average", null, "l0")}
         ${h.fvu === undefined || h.fvu === null ? null : tile("Unexplained", dsae.percent(h.fvu), "of the variance", null, "fvu")}</div>
       <section><h2>Use of the code</h2><div class="pair">
-        <${Hist} name="rates" of=${h.rates} title="Rate of each latent" xLabel="share of rows in which it is on" form=${function (v) { return dsae.percent(Math.pow(10, v)); }} note="On a logarithmic scale, without those that are never on."/>
+        <${Hist} name="rates" of=${{ counts: h.rates.counts, edges: h.rates.edges.map(function (v) { return Math.pow(10, v); }) }} logx=${true} title="Rate of each latent" xLabel="share of rows in which it is on" form=${dsae.percent} note="On a logarithmic scale, without those that are never on."/>
         <${Hist} name="l0" of=${h.l0} title="Latents on per row" xLabel="latents"/></div>
         ${(h.pairs || []).length ? html`<div data-part="pairs"><h3 class="gap">Atoms most alike</h3><${dsae.Table} tight=${true} rows=${h.pairs.map(function (p) { return { a: p[0], b: p[1], cosine: p[2] }; })}
           columns=${[{ key: "a", title: "latent", left: true, wrap: true, form: function (i) { return html`<${dsae.Name} i=${i}/>`; } }, { key: "b", title: "and", left: true, wrap: true, form: function (i) { return html`<${dsae.Name} i=${i}/>`; } }, { key: "cosine", title: "cosine" }]}/></div>` : null}</section>

@@ -190,12 +190,11 @@
           <option value="">any label</option>${index.labels.names.map(function (name, l) { return html`<option value=${l}>${name}</option>`; })}</select>` : null}
         ${params.q ? html`<button type="button" class="button" onClick=${function () { dsae.set({ q: null }); }}>\u201c${params.q}\u201d \u00d7</button>` : null}</div>
         <${Rows} query=${(params.q || "").trim()}/>
-        <${dsae.Long} n=${shown.length} columns=${columns} sort=${params.sort || "energy"} down=${!params.up} onSort=${sortBy} here=${here}
-          line=${function (at) { var i = shown[at]; return { key: i, href: dsae.toLatent(i), cells: cells(i, columns) }; }}/>
-        ${shown.length ? null : html`<p class="note">No latent is like that.</p>`}
+        ${!shown.length ? html`<p class="note">No latent is like that.</p>` : html`<${dsae.Long} n=${shown.length} columns=${columns} sort=${params.sort || "energy"} down=${!params.up} onSort=${sortBy} here=${here}
+          line=${function (at) { var i = shown[at]; return { key: i, href: dsae.toLatent(i), cells: cells(i, columns) }; }}/>`}
       </div><div>
         <${Cloud} list=${shown} here=${here >= 0 ? shown[here] : null}/>
-        <section><h2>Your notes</h2><p class="note" style=${{ marginTop: 0 }}>Kept by this browser alone${dsae.forgetful ? " (it refuses to: export them before you leave)" : ""}. ${Object.keys(dsae.noted()).length || "No"} so far.</p>
+        <section><h2>Your notes</h2><p class="note" style=${{ marginTop: 0 }}>Kept by this browser alone${dsae.forgetful ? " (it refuses to: export them before you leave)" : ""}. ${Object.keys(dsae.noted()).length || "None"} so far.</p>
           <div class="chips gap"><button type="button" class="button" data-notes="" onClick=${dsae.exportNotes}>export as JSON</button>
           <label class="button">import<input type="file" accept=".json,application/json" hidden onChange=${function (e) {
             e.target.files[0].text().then(dsae.importNotes).then(dsae.redraw, function () { alert("This is no file of notes."); });
