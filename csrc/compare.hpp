@@ -1,6 +1,7 @@
 // What a loss makes of one output's samples: its sum, and its derivative in place.
 //
-// A new loss that training knows is a function and a case of `compare`, whose number is the `kernel` of its record.
+// A new loss is a function and a case of `compare`, whose number is the `kernel` of its record in Python; the tiles of
+// tiled_loss.cpp and the steps of training come here.
 #pragma once
 
 #include "counts.hpp"
@@ -17,13 +18,16 @@ inline float sum_line(const float* line) {
   return total(sum);
 }
 
+constexpr int kLosses = 5;
+enum PlainLoss { kSquared, kEntropy };
+
 // One output's samples: `z` becomes the loss' derivative by what the last layer gave, less the record's factor, where
 // a loss takes that (all but the squared error), else by the activated output. The summed loss.
 template <int L>
 inline float compare(int loss, float* z, const float* target, const float* known, const float* weights,
                      const LineBeside& beside) {
   float found[L], by_size[L];
-  if (loss == 0) {
+  if (loss == kSquared) {
     for (int n = 0; n < L; ++n) {
       const float residual = z[n] - target[n];
       found[n] = residual * residual;

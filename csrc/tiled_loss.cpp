@@ -1,8 +1,8 @@
 // The last layer, its loss and both gradients, tile by tile of outputs: a tile of W x + b becomes the loss' gradient in
 // place, gives dW at once and dX through the transpose, and is overwritten by the next. Every sum has one order,
 // whatever the number of threads: rows of outputs are shared out for the first half of a tile, rows of inputs for the
-// second. A new loss is a function and a case of `line_loss`, whose number is the `kernel` of its record in Python;
-// with weights, lines of target and weights are written out, for `compare`.
+// second. Lines of target and weights are written out for `compare`, which knows every loss; where nothing has a
+// weight, the squared error, the cross entropy and rates have loops of their own over what the target holds.
 //
 // Of blocks the rows of a group are made at once, and both gradients of a tile in one pass over it, which needs no
 // transpose.
@@ -57,12 +57,11 @@ inline float entropy(float* line, const PanelTarget& target, int64_t used) {
 template <int L>
 inline float line_loss(int loss, float* line, const PanelTarget& target, float shift, int64_t used) {
   switch (loss) {
-    case 0: return squared<L>(line, target, shift, used);
-    case 1: return entropy<L>(line, target, used);
+    case kSquared: return squared<L>(line, target, shift, used);
+    case kEntropy: return entropy<L>(line, target, used);
   }
   __builtin_unreachable();
 }
-constexpr int kLosses = 5;
 
 // In place: logarithms of rates become the gradient of half their Poisson deviance. Weights are 0 for lanes that are no
 // samples, which may hold anything.
@@ -128,14 +127,13 @@ struct Tiles {
   float loss_of(float* y, const PanelTarget& numbers, int64_t row, int64_t left, float* by_dispersion) const {
     const float shift = target.shift ? target.shift[row] : 0;
     const int64_t used = left < L ? left : L;
-    const bool of_counts = is_of_counts(kind);
-    if (!of_counts && !target.known && !target.weights) return line_loss<L>(kind, y, numbers, shift, used);
+    if (kind <= kEntropy && !target.known && !target.weights) return line_loss<L>(kind, y, numbers, shift, used);
     float weights[L] = {}, offset[L] = {};
     for (int64_t lane = 0; lane < used; ++lane) {
       weights[lane] = target.weights ? target.weights[numbers.first_sample + lane] : 1.0f;
       offset[lane] = target.offset ? target.offset[numbers.first_sample + lane] : 0.0f;
     }
-    if (of_counts && kind != kNegativeBinomial && !target.known)
+    if ((kind == kPoisson || kind == kMultinomial) && !target.known)
       return rates<L>(largest_log_rate(kind), y, numbers, weights, offset);
     const float log_dispersion = layer.log_dispersion ? layer.log_dispersion[row] : 0.0f;
     return weighted<L>(kind, y, numbers, shift, weights, {offset, log_dispersion, by_dispersion});

@@ -56,6 +56,12 @@ class Activation:
         Whether units lie in 0..1 and never at zero, for ``target_rate``.
     fires_above : callable
         ``fires_above(width)``: above which magnitude a unit counts as firing.
+    scalable : bool
+        Whether f(c z) = c f(z) for c > 0, thresholds scaled with z.
+    slope : callable, optional
+        ``slope(z, moved)``: from derivatives ``moved [n, width, m]`` of pre-activations ``z [n, width]`` to those of
+        what it gives. Jacobians are symmetric, so that it serves in both directions. Contributions through deeper
+        networks need it.
 
     Examples
     --------
@@ -77,11 +83,18 @@ class Activation:
     linear: bool = False
     rate: bool = False
     fires_above: Callable[[int], float] = lambda width: 0.0
+    scalable: bool = False
+    slope: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     @property
     def independent(self) -> bool:
         """Whether units vary freely: not those of a dictionary, which are mostly zero, nor of a softmax: sum 1."""
         return not (self.sparse or self.by_row)
+
+    @property
+    def signed(self) -> bool:
+        """Whether a unit may be negative, or never zero."""
+        return self.threshold or not self.zeros
 
 
 def _identity(rows: np.ndarray, k: int, thresholds: Any) -> None:
@@ -114,26 +127,47 @@ def _above_threshold(rows: np.ndarray, k: int, thresholds: Any) -> None:
     rows[rows <= thresholds] = 0
 
 
+def _by_unit(slope: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    return lambda z, moved: slope(z)[..., None] * moved
+
+
+def _softmax_slope(z: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    shares = special.softmax(z, axis=-1)[..., None]
+    return shares * (moved - (shares * moved).sum(axis=-2, keepdims=True))
+
+
+_sigmoid_slope = _by_unit(lambda z: special.expit(z) * special.expit(-z))
+_exp_slope = _by_unit(lambda z: np.exp(np.minimum(z, LARGEST_LOG_RATE)) * (z < LARGEST_LOG_RATE))
+
 _DICTIONARY: dict[str, Any] = {
     "places": ("code",),
     "gain": _SQRT2,
     "zeros": True,
     "sparse": True,
     "takes_k": True,
+    "scalable": True,
 }
 
 ACTIVATIONS = {
     activation.name: activation
     for activation in (
-        Activation("identity", _identity, kernel=0, linear=True),
-        Activation("relu", _relu, kernel=1, gain=_SQRT2, zeros=True),
+        Activation("identity", _identity, kernel=0, linear=True, scalable=True, slope=lambda z, moved: moved),
+        Activation("relu", _relu, kernel=1, gain=_SQRT2, zeros=True, scalable=True, slope=_by_unit(lambda z: z > 0)),
         # On above 0.5, nearer to 1 than to 0; of a softmax above its share when all are equal.
-        Activation("sigmoid", _sigmoid, kernel=2, rate=True, fires_above=lambda width: 0.5),
-        Activation("softmax", _softmax, kernel=4, by_row=True, rate=True, fires_above=lambda width: 1 / width),
+        Activation("sigmoid", _sigmoid, kernel=2, rate=True, fires_above=lambda width: 0.5, slope=_sigmoid_slope),
+        Activation(
+            "softmax",
+            _softmax,
+            kernel=4,
+            by_row=True,
+            rate=True,
+            fires_above=lambda width: 1 / width,
+            slope=_softmax_slope,
+        ),
         Activation("topk", _topk, kernel=5, needs_k=True, by_row=True, **_DICTIONARY),
         Activation("batchtopk", _above_threshold, kernel=3, needs_k=True, threshold=True, **_DICTIONARY),
         Activation("jumprelu", _above_threshold, kernel=3, threshold=True, **_DICTIONARY),
-        Activation("exp", _exp, kernel=6, places=("output",)),
+        Activation("exp", _exp, kernel=6, places=("output",), slope=_exp_slope),
     )
 }
 

@@ -43,8 +43,7 @@ def checks(view: View, rows: Any, codes: sp.csr_matrix, gap: float, seed: int) -
     rng = np.random.default_rng(seed)
     if view.exact and codes.nnz:
         found.append(check("Without a latent the output changes by its contribution", _ablated(view, codes, rng), _GAP))
-    plain_code = view.config.code_activation in ("identity", "relu", "topk", "batchtopk", "jumprelu")
-    if view.exact_reads and plain_code and rows is not None and codes.nnz:
+    if view.exact_reads and view.config.code.scalable and rows is not None and codes.nnz:
         off_by = _read(view, codes, rows, rng)
         found.append(check("Bias and reads add up to the value of a latent that is on (relative gap)", off_by, 1e-4))
     return found

@@ -62,7 +62,7 @@ class View:
     @property
     def signed(self) -> bool:
         """Whether a code may be negative."""
-        return self.config.code_activation in ("identity", "batchtopk", "jumprelu") or not self.config.code.zeros
+        return self.config.code.signed
 
     @property
     def at_once(self) -> int:

@@ -8,14 +8,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from dsae.config import listed
+from dsae.config import ACTIVATIONS, listed
 from dsae.runtime import Runtime
 from dsae.store import Model
 from dsae.topology import Layer
 
 _Kind = TypeVar("_Kind", Model, Runtime)
-# Activations f with f(c z) = c f(z) for c > 0, thresholds scaled with them.
-_SCALABLE = ("identity", "relu", "topk", "batchtopk", "jumprelu")
+_SCALABLE = tuple(name for name, activation in ACTIVATIONS.items() if activation.scalable)
 
 
 def atoms(

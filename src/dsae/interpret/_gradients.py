@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy import special
 
-from dsae.config import ACTIVATIONS, LARGEST_LOG_RATE
+from dsae.config import ACTIVATIONS
 from dsae.interpret._codes import Csr
 from dsae.runtime import Runtime
 
@@ -22,26 +21,6 @@ class Step(NamedTuple):
     weights: Csr
     bias: np.ndarray
     activation: str
-
-
-def _by_unit(slope: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    return lambda z, moved: slope(z)[..., None] * moved
-
-
-def _softmax(z: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    shares = special.softmax(z, axis=-1)[..., None]
-    return shares * (moved - (shares * moved).sum(axis=-2, keepdims=True))
-
-
-# From pre-activations [n, width] and derivatives of them [n, width, m] to those of what the activation gives. Each of
-# these Jacobians is symmetric, so the same functions serve in both directions.
-_SLOPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "identity": lambda z, moved: moved,
-    "relu": _by_unit(lambda z: (z > 0).astype(np.float64)),
-    "sigmoid": _by_unit(lambda z: special.expit(z) * special.expit(-z)),
-    "exp": _by_unit(lambda z: np.exp(np.minimum(z, LARGEST_LOG_RATE)) * (z < LARGEST_LOG_RATE)),
-    "softmax": _softmax,
-}
 
 
 def decoder_chain(runtime: Runtime) -> list[Step]:
@@ -130,6 +109,13 @@ def integrated(
     return moving, (total / steps * change[moving]).T
 
 
+def _slope(step: Step) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    slope = ACTIVATIONS[step.activation].slope
+    if slope is None:
+        raise ValueError(f"Layers must have activations with a derivative; {step.activation!r} has none in its record.")
+    return slope
+
+
 def _chosen(chain: list[Step], outputs: np.ndarray | None) -> np.ndarray:
     return np.arange(chain[-1].weights.shape[0]) if outputs is None else np.asarray(outputs, np.intp)
 
@@ -140,7 +126,7 @@ def _ahead(chain: list[Step], found: list[np.ndarray], moving: np.ndarray) -> np
     for k, (step, z) in enumerate(zip(chain, found, strict=True)):
         if k:
             moved = _times(step.weights, moved)
-        moved = _SLOPES[step.activation](z, moved)
+        moved = _slope(step)(z, moved)
     return moved
 
 
@@ -150,7 +136,7 @@ def _backward(chain: list[Step], found: list[np.ndarray], chosen: np.ndarray) ->
     pick[chosen, np.arange(chosen.size)] = 1
     moved = np.broadcast_to(pick, (len(found[0]), *pick.shape))
     for step, z in zip(reversed(chain), reversed(found), strict=True):
-        moved = _times(sp.csr_matrix(step.weights.T), _SLOPES[step.activation](z, moved))
+        moved = _times(sp.csr_matrix(step.weights.T), _slope(step)(z, moved))
     return moved.transpose(0, 2, 1)
 
 

@@ -63,7 +63,6 @@ from dsae.ops._rows import on_features as on_features
 from dsae.ops._rows import rows_of as rows_of
 from dsae.ops._rows import tensor_of as tensor_of
 from dsae.ops._sparse_tower import SparseTower as SparseTower
-from dsae.ops._step import COMPARED as COMPARED
 from dsae.ops._step import DIFFERENTIATED as DIFFERENTIATED
 from dsae.ops._step import MOST_LAYERS as MOST_LAYERS
 from dsae.ops._step import NetworkGradients as NetworkGradients

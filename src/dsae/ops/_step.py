@@ -20,9 +20,8 @@ MOST_LAYERS = 256  # as csrc/step.hpp has it
 Centring = tuple[Tensor, Tensor]
 
 
-# Those of csrc/step_lines.hpp and csrc/compare.hpp; other activations and losses go through autograd.
+# Those of csrc/step_lines.hpp; other activations, and losses without a kernel, go through autograd.
 DIFFERENTIATED = ("identity", "relu", "sigmoid", "softmax", "exp")
-COMPARED = ("mse", "bce", "poisson", "nb", "multinomial")
 
 
 class StepLayer(NamedTuple):

@@ -91,7 +91,7 @@ class Tower:
         aim : Tensor, shape (n_rows, n_outputs)
             As the last layer is to give it: centred where its output is.
         loss : Loss
-            One of `COMPARED`.
+            One that has a kernel.
         scale : float
             Of all gradients: they are those of ``scale`` times the mean loss.
         size : float, optional

@@ -56,7 +56,7 @@ class TowerPart:
             inside = first in ops.HAND_WRITTEN and all(kind in ops.DIFFERENTIATED for kind in inner)
             return known and inside and loss.tiled and last == loss.link
         kinds = all(kind in ops.DIFFERENTIATED for kind in (first, *inner, last))
-        return known and kinds and set(model.extras) <= {"log_dispersion"} and loss.name in ops.COMPARED
+        return known and kinds and set(model.extras) <= {"log_dispersion"} and loss.kernel is not None
 
     @torch.no_grad()
     def encode(self, given: ops.Given) -> Tensor:

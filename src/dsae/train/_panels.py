@@ -51,7 +51,7 @@ class PanelStep(AutogradStep):
             and all(ops.is_native(p) and p.requires_grad for p in model.parameters())
             and set(model.extras) <= {"log_dispersion"}
             and all(record.sparse or record.name in ops.DIFFERENTIATED for record in records)
-            and loss.name in ops.COMPARED
+            and loss.kernel is not None
             and all(isinstance(shrinker, _COVERED) for shrinker in stage.shrinkers)
         )
 
