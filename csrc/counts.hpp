@@ -9,9 +9,6 @@ namespace {
 // Numbers of their records' `kernel`.
 enum CountLoss { kPoisson = 2, kNegativeBinomial, kMultinomial };
 
-// Whether a loss' output is the logarithm of a rate, so that a sample's offset is added to it.
-inline bool is_of_counts(int loss) { return loss == kPoisson || loss == kNegativeBinomial || loss == kMultinomial; }
-
 constexpr float kLargestLogRate = 15, kLargestLogDispersion = 7;  // as config/_activations.py and _losses.py have them
 
 // Rates of a multinomial sum to a total, and need no bound.
