@@ -121,7 +121,7 @@ def same(one, other):
 
 
 def main(n=20):
-    root = Path("build/kills")
+    root = Path("build/kills").resolve()
     root.mkdir(parents=True, exist_ok=True)
     whole = root / "whole"
     if not (whole / "model").exists():
