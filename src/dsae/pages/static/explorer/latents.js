@@ -109,7 +109,7 @@
     { key: "atom", title: "", width: "36px", narrow: "32px", left: true, sort: false },
     { key: "words", title: "writes", hint: "the features that its atom writes, most distinctive first", width: "minmax(0, 1fr)", left: true, sort: false },
     { key: "rate", title: "rate", width: "96px", narrow: "64px", hint: "share of the rows in which it is on; the bar is logarithmic" },
-    { key: "energy", title: "energy", width: "70px", narrow: "60px", hint: "share of E[z\u00b2]\u00b7|D|\u00b2 over all latents" },
+    { key: "energy", title: "energy", width: "84px", narrow: "72px", hint: "share of E[z\u00b2]\u00b7|D|\u00b2 over all latents" },
     { key: "mean", title: "mean on", width: "66px", wide: true, hint: "mean where it is on" },
     { key: "max", title: "max", width: "54px", wide: true },
     { key: "label", title: "label", width: "minmax(70px, 0.5fr)", wide: true, left: true, hint: "the label in which it fires most above its rate" },
