@@ -34,7 +34,7 @@ def views(seed=0, classes=CLASSES):
 
 
 def small(modalities=None, **changes):
-    settings = {"n_components": 6, "hidden_layer_sizes": (16,), "density": 0.4, "max_iter": 40, "batch_size": 32}
+    settings = {"n_components": 6, "hidden_layer_sizes": (16,), "density": 0.4, "max_iter": 25, "batch_size": 32}
     return MultimodalAutoencoder(modalities, **settings | {"learning_rate_init": 0.01, "random_state": 0} | changes)
 
 
