@@ -88,7 +88,9 @@ def test_what_joint_models_were_to_reach_is_told_of_each_bar(tmp_path):
     results |= {name: dict(scores) for name in joint.PEERS}
     results["dense twin, 10 epochs"]["fit_seconds"] = 9
     results["dsae, 30 epochs"]["real"] = {"image": 0.99}
-    reached = joint.render([{"job": {"method": name, "seed": 0}, "result": result} for name, result in results.items()], tmp_path)
+    reached = joint.render(
+        [{"job": {"method": name, "seed": 0}, "result": result} for name, result in results.items()], tmp_path
+    )
     assert reached.count("| met |") == 9
     worse = [
         ("dsae, 30 epochs", "image>text", 0.89),  # below .90, and more than 4 points below the dense twin
@@ -98,5 +100,7 @@ def test_what_joint_models_were_to_reach_is_told_of_each_bar(tmp_path):
     ]
     for method, key, value in worse:
         results[method][key] = value
-    page = joint.render([{"job": {"method": name, "seed": 0}, "result": result} for name, result in results.items()], tmp_path)
+    page = joint.render(
+        [{"job": {"method": name, "seed": 0}, "result": result} for name, result in results.items()], tmp_path
+    )
     assert page.count("**missed**") == 6  # with them, the mean of the pairs falls behind MoPoE's
