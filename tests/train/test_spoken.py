@@ -49,7 +49,7 @@ def test_what_all_raise_at_once_rank_0_says(rank, text, monkeypatch):
     monkeypatch.setenv("RANK", str(rank))
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert spoken(together(ValueError("a")), "a") == text
-    # processes that nobody looks after have no place to tell one another
+    # processes started without a launcher have no store through which to tell one another
     monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
     assert spoken(ValueError("a"), "a") == "a"
 

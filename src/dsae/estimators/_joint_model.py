@@ -37,7 +37,7 @@ def describing(
     random_state
         As the estimator's parameter.
     earlier : sequence of dict
-        The history of the fit that this one goes on from.
+        The history of the fit that this one continues.
     """
     training = {name: value for name, value in asdict(settings).items() if name != "loss"}
     if isinstance(random_state, Integral) and not isinstance(random_state, bool):

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _FAILED = "dsae failed"  # where in a store a rank that fails tells the others why
-_AGAIN = (
-    "Start all processes again; with a checkpoint they go on from it, and torchrun --max-restarts does so by itself."
-)
+_AGAIN = "Start all processes again; with a checkpoint they resume from it, and torchrun --max-restarts restarts them."
 
 
 class LostRankError(ConnectionError):

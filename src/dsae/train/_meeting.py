@@ -76,7 +76,7 @@ def among_ranks(distributed: bool, parameters: Mapping[str, Any]) -> Iterator[op
     Raises
     ------
     ValueError
-        If there is nobody to train among, or a rank has other versions or parameters than rank 0.
+        If there is no process group to join, or the versions or parameters of a rank differ from those of rank 0.
     ConnectionError
         If a rank is lost.
     """
