@@ -79,11 +79,10 @@ def test_several_files_and_subfolders_are_of_one_moment_with_two_writers_at_once
         saving(GENERATIONS, tmp_path / "joint", 0),
         saving(GENERATIONS, tmp_path / "joint", 10**6),
     ):
-        for _ in range(200):
+        while len(seen) < 5:  # a slow disk takes many reads from one commit to the next
             with contextlib.suppress(OSError):  # each time another
                 store.committed(tmp_path / "joint", "head.json", read)
     store.committed(tmp_path / "joint", "head.json", read)
-    assert len(seen) > 1
 
 
 def test_a_writer_that_commits_while_another_does_leaves_nothing(models, tmp_path, monkeypatch):
