@@ -7,7 +7,19 @@ from tests.covering import each
 
 from dsae import interpret
 from dsae.config import AutoencoderConfig, JointConfig
-from dsae.interpret import compare, describe, encoder_directions, mean_code, neighbours, responses, top_examples
+from dsae.interpret import (
+    ablate,
+    compare,
+    contributions,
+    describe,
+    encoder_directions,
+    mean_code,
+    neighbours,
+    responses,
+    steer,
+    take,
+    top_examples,
+)
 from dsae.runtime import JointRuntime, Runtime
 from dsae.store import JointModel, Model
 from dsae.topology import Layer, Topology
@@ -99,12 +111,65 @@ def test_directions_of_deep_models_stand_side_by_side(make_model, rng):
         np.testing.assert_array_equal(writes[:, span], responses(of, mean=code))
 
 
-@each(verb=["contributions", "reads", "ablate", "steer"])
-def test_verbs_of_one_modality_say_so(joint, rows, verb):
-    given = {"reads": ([0],), "ablate": ([0],), "steer": ([0],)}.get(verb, ())
-    options = {"times": 2.0} if verb == "steer" else {}
-    with pytest.raises(ValueError, match=rf"\[{verb}\] The model must have one modality; it has a and b. Read that of"):
-        getattr(interpret, verb)(joint, rows, *given, **options)
+def test_effects_are_those_of_one_model(joint, whole, rows):
+    X = np.hstack([rows["a"], rows["b"]])
+    found, expected = contributions(joint, rows), contributions(whole, X)
+    assert (found.method, found.gap.max() < 1e-5) == ("exact", True)
+    for row in (0, 41):
+        for one, other in zip(found.of(row), expected.of(row), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+        for one, other in zip(found.waterfall(row), expected.waterfall(row), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4)
+    gone, wanted = ablate(joint, rows, [2, 4]), ablate(whole, X, [2, 4])
+    for name in ("before", "after", "x_hat"):
+        np.testing.assert_allclose(getattr(gone, name), getattr(wanted, name), rtol=1e-4, atol=1e-5)
+    stronger, wanted = (steer(of, some, [2], times=3.0) for of, some in ((joint, rows), (whole, X)))
+    np.testing.assert_allclose(stronger, wanted, rtol=1e-4, atol=1e-5)
+
+
+@each(hidden=[(), (9,)])
+def test_effects_are_measured_ones_in_rows_that_lack_a_modality(make_model, rng, hidden):
+    code = {"n_components": 6, "code_activation": "relu", "live": 0.8, "hidden_layer_sizes": hidden}
+    parts = {name: make_model(n, seed=n, **code) for name, n in WIDTHS.items()}
+    parts["counts"] = make_model(
+        4, seed=4, output_activation="exp", **code, model={"training": {"loss": "poisson"}}
+    )  # fmt: skip
+    for layer in parts["counts"].layers.values():
+        layer.values[:] *= 0.3  # whose exponentials are then no larger than counts
+    config = JointConfig({name: of.config for name, of in parts.items()}, losses={"counts": "poisson"})
+    model = JointModel(config, parts, {name: np.ones(6, np.float32) for name in parts}, totals={"counts": 9.0})
+    X = {name: rng.normal(0, 1, (20, n)).astype(np.float32) for name, n in WIDTHS.items()}
+    X["counts"] = rng.poisson(2, (20, 4)).astype(np.float32)
+    X["a"][3] = X["counts"][5] = np.nan
+    found, runtime = contributions(model, X), JointRuntime(model)
+    for row in (3, 5, 8):
+        latents, rise = found.effects(row)
+        base, x = found.base_code[latents], np.concatenate([rows[row] for rows in X.values()])
+        code = np.repeat(found.codes[row].toarray(), latents.size + 1, 0)
+        code[np.arange(latents.size), latents] = base
+        made = np.hstack([runtime.decode(code, name, totals=X[name][[row] * len(code)]) for name in X])
+        errors = np.nansum(np.square(x - made), axis=1)
+        np.testing.assert_allclose(rise, errors[:-1] - errors[-1], rtol=1e-3, atol=1e-3)
+        gone = ablate(model, take(model, X, [row]), latents[:1], to=base[0])
+        there = ~np.isnan(x)
+        np.testing.assert_allclose(gone.x_hat[0, there], made[0, there], rtol=1e-4, atol=1e-5)
+    lacking = steer(model, take(model, X, [5]), [0], add=0.0)[0, 12:]
+    np.testing.assert_allclose(lacking, runtime.decode(found.codes[5], "counts")[0], rtol=1e-5)  # by the mean total
+
+
+def test_errors_without_a_latent_are_means_over_what_a_row_has(joint, rows):
+    rows["b"][2] = np.nan
+    found, runtime = ablate(joint, rows, [1]), JointRuntime(joint)
+    made = {name: runtime.decode(found.codes, name) for name in rows}
+    squared = np.hstack([np.square(rows[name] - made[name]) for name in rows])
+    np.testing.assert_allclose(found.after, np.nanmean(squared, axis=1), rtol=1e-4)
+
+
+def test_what_reads_one_modality_says_so(joint, rows):
+    with pytest.raises(ValueError, match=r"\[reads\] The model must have one modality; it has a and b. Read that of"):
+        interpret.reads(joint, rows, [0])
+    with pytest.raises(ValueError, match=r"\[ablate\] target is for models of one modality"):
+        ablate(joint, rows, [0], target=rows["a"])
 
 
 @each({"names, message": [({"c": []}, "names must be by modality"), ({"a": ["x"]}, "must name 7 features; got 1")]})

@@ -51,3 +51,4 @@ from dsae.interpret._several import spans_of as spans_of
 from dsae.interpret._similar import Similar as Similar
 from dsae.interpret._similar import similar as similar
 from dsae.interpret._summary import Summary as Summary
+from dsae.interpret._take import take as take

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data import aims_of
-from dsae.interpret._codes import Csr, checked_latents, column_means, rows_in_memory, runtime_of
-from dsae.interpret._contributions import exposed_output
-from dsae.runtime import Runtime
+from dsae.interpret._codes import Csr, checked_latents, column_means
+from dsae.interpret._whole import Whole, whole_of
 
 _VALUES_AT_ONCE = 2**22  # of reconstructions
 
@@ -26,19 +24,19 @@ class Ablation:
     codes : csr_matrix of float32, shape (n_rows, n_components)
         The changed codes.
     before, after : ndarray of float64, shape (n_rows,)
-        Errors of the rows as `Runtime.reconstruction_error` measures them, a mean over features.
+        Errors of the rows as `Runtime.reconstruction_error` measures them, a mean over features: of several modalities
+        over those of all that a row has.
     """
 
     codes: Csr
     before: np.ndarray
     after: np.ndarray
-    _runtime: Runtime = field(repr=False)
-    _rows: Any = field(repr=False)
+    _whole: Whole = field(repr=False)
 
     @property
     def x_hat(self) -> np.ndarray:
         """What the changed codes give, float32 ``[n_rows, n_outputs]``; computed when it is asked for."""
-        return np.concatenate([*_reconstructed(self._runtime, self._rows, self.codes)])
+        return np.concatenate([made for _, made in _reconstructed(self._whole, self.codes)])
 
     @property
     def change(self) -> np.ndarray:
@@ -53,8 +51,9 @@ def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero", target: Any = 
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    X : array-like, DataFrame, scipy sparse or rows by modality, shape (n_samples, n_features)
+        In memory; see `take`. Outputs of several modalities stand one after another.
     latents : int or sequence of int
     to : "zero", "mean", float or array-like, shape (n_latents,)
         What they become; ``"mean"`` is each latent's mean over ``X``.
@@ -75,18 +74,16 @@ def ablate(model: Any, X: Any, latents: Any, *, to: Any = "zero", target: Any = 
     --------
     >>> ablate(runtime, X, [7]).change.mean()                                           # doctest: +SKIP
     """
-    runtime = runtime_of(model)
-    rows = rows_in_memory("ablate", runtime, X)
-    aims = aims_of("ablate", runtime.config, rows, target)
-    chosen = checked_latents("ablate", latents, runtime.config.n_components)
-    codes = runtime.encode(rows, sparse_output=True)
+    whole = whole_of("ablate", model, X, target)
+    whole.check_aims()
+    chosen, codes = checked_latents("ablate", latents, whole.n_components), whole.codes
     if isinstance(to, str) and to == "mean":
         values = column_means(codes)[chosen]
     else:
         values = _values("ablate", "to", 0.0 if isinstance(to, str) and to == "zero" else to, chosen.size)
     changed = replaced(codes, chosen, np.broadcast_to(values, (codes.shape[0], chosen.size)))
-    before, after = (_errors(runtime, rows, some, aims) for some in (codes, changed))
-    return Ablation(changed, before, after, runtime, rows)
+    before, after = (_errors(whole, some) for some in (codes, changed))
+    return Ablation(changed, before, after, whole)
 
 
 def steer(model: Any, X: Any, latents: Any, *, to: Any = None, add: Any = None, times: Any = None) -> np.ndarray:
@@ -94,8 +91,9 @@ def steer(model: Any, X: Any, latents: Any, *, to: Any = None, add: Any = None, 
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    X : array-like, DataFrame, scipy sparse or rows by modality, shape (n_samples, n_features)
+        In memory; see `take`. Outputs of several modalities stand one after another.
     latents : int or sequence of int
     to, add, times : float or array-like, shape (n_latents,), optional
         Exactly one of them: what the latents become, what is added to them, or what they are multiplied by. The result
@@ -119,14 +117,12 @@ def steer(model: Any, X: Any, latents: Any, *, to: Any = None, add: Any = None, 
     if len(given) != 1:
         raise ValueError(f"[steer] Exactly one of to, add and times must be given; got {', '.join(given) or 'none'}.")
     ((name, value),) = given.items()
-    runtime = runtime_of(model)
-    rows = rows_in_memory("steer", runtime, X)
-    chosen = checked_latents("steer", latents, runtime.config.n_components)
+    whole = whole_of("steer", model, X)
+    chosen, codes = checked_latents("steer", latents, whole.n_components), whole.codes
     values = _values("steer", name, value, chosen.size)
-    codes = runtime.encode(rows, sparse_output=True)
     old = codes[:, chosen].toarray().astype(np.float64)
     new = np.broadcast_to(values, old.shape) if name == "to" else old + values if name == "add" else old * values
-    return np.concatenate([*_reconstructed(runtime, rows, replaced(codes, chosen, new))])
+    return np.concatenate([made for _, made in _reconstructed(whole, replaced(codes, chosen, new))])
 
 
 def replaced(codes: Csr, latents: np.ndarray, values: np.ndarray) -> Csr:
@@ -153,20 +149,16 @@ def replaced(codes: Csr, latents: np.ndarray, values: np.ndarray) -> Csr:
     return sp.csr_matrix(rest + placed)
 
 
-def _reconstructed(runtime: Runtime, rows: Any, codes: Csr) -> Iterator[np.ndarray]:
+def _reconstructed(whole: Whole, codes: Csr) -> Iterator[tuple[slice, np.ndarray]]:
     """What codes give in the units of the rows, a few rows at a time."""
-    step = max(1, _VALUES_AT_ONCE // runtime.config.output_width)
+    step = max(1, _VALUES_AT_ONCE // whole.n_outputs)
     for start in range(0, codes.shape[0], step):
-        some = slice(start, start + step)
-        yield exposed_output(runtime, runtime.decode(codes[some]), rows[some])
+        some = slice(start, min(start + step, codes.shape[0]))
+        yield some, whole.exposed(whole.decode(codes[some]), some)
 
 
-def _errors(runtime: Runtime, rows: Any, codes: Csr, aims: Any) -> np.ndarray:
-    found, start = [], 0
-    for x_hat in _reconstructed(runtime, rows, codes):
-        found.append(runtime.errors_of(aims[start : start + len(x_hat)], x_hat))
-        start += len(x_hat)
-    return np.concatenate(found)
+def _errors(whole: Whole, codes: Csr) -> np.ndarray:
+    return np.concatenate([whole.errors(some, made) for some, made in _reconstructed(whole, codes)])
 
 
 def _values(verb: str, name: str, value: Any, n: int) -> np.ndarray:

@@ -7,13 +7,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
-from dsae.config import has_exposure, positive_int
-from dsae.data import aims_of
-from dsae.interpret._codes import Csr, column_means, rows_in_memory, runtime_of
-from dsae.interpret._gradients import decoder_chain, integrated, output
-from dsae.runtime import Runtime
+from dsae.config import positive_int
+from dsae.interpret._codes import Csr, column_means
+from dsae.interpret._whole import Whole, whole_of
 
 
 class Waterfall(NamedTuple):
@@ -51,16 +48,14 @@ class Contributions:
     base: np.ndarray
     method: str
     base_code: np.ndarray
-    _runtime: Runtime = field(repr=False)
-    _rows: Any = field(repr=False)
-    _target: Any = field(repr=False)
+    _whole: Whole = field(repr=False)
     _steps: int = field(repr=False)
 
     def output(self, row: int) -> np.ndarray:
         """What the code of a row gives, float64 ``[n_outputs]``; for losses with exposure without the row's total."""
         if self.method == "exact":
-            return self._runtime.decode(self.codes[row])[0].astype(np.float64)
-        return output(self._chain, self._code(row)[None])[0]
+            return self._whole.decode(self.codes[row])[0].astype(np.float64)
+        return self._whole.output(self._code(row)[None])[0]
 
     def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """The parts of one row.
@@ -80,8 +75,8 @@ class Contributions:
         if self.method == "exact":
             some = slice(*self.codes.indptr[row : row + 2])
             latents, values = self.codes.indices[some].astype(np.int64), self.codes.data[some].astype(np.float64)
-            return latents, self._atoms[latents].toarray().astype(np.float64) * values[:, None]
-        return integrated(self._chain, self.base_code, self._code(row), self._steps)
+            return latents, self._whole.atoms[latents].toarray().astype(np.float64) * values[:, None]
+        return self._whole.integrated(self.base_code, self._code(row), self._steps)
 
     @cached_property
     def gap(self) -> np.ndarray:
@@ -135,7 +130,7 @@ class Contributions:
         rise : ndarray of float64, shape (n,)
             Negative where the latent makes the reconstruction worse.
         """
-        x = self._row(row)
+        x = self._whole.aim(row)
         if self.method == "exact":
             latents, parts = self.of(row)
             residual = x - self.output(row)
@@ -167,34 +162,20 @@ class Contributions:
         if self.method == "exact":
             parts = self.of(row)[1][order]
             made = self.base + np.concatenate([np.zeros((1, self.base.size)), np.cumsum(parts, axis=0)])
-            return Waterfall(latents[order], np.nansum(np.square(self._row(row) - made), axis=1))
+            return Waterfall(latents[order], np.nansum(np.square(self._whole.aim(row) - made), axis=1))
         code = self._code(row)
         path = np.repeat(self.base_code[None], latents.size + 1, axis=0)
         for i, latent in enumerate(latents[order], 1):
             path[i:, latent] = code[latent]
         return Waterfall(latents[order], self._errors(row, path))
 
-    @cached_property
-    def _atoms(self) -> Csr:
-        return sp.csr_matrix(self._runtime.layers["decoder.0"].to_csr().T)
-
-    @cached_property
-    def _chain(self) -> list[Any]:
-        return decoder_chain(self._runtime)
-
     def _code(self, row: int) -> np.ndarray:
         return self.codes[row].toarray().astype(np.float64).ravel()
 
-    def _row(self, row: int) -> np.ndarray:
-        """What a reconstruction is compared with."""
-        x = aims_of("contributions", self._runtime.config, self._rows, self._target)[row]
-        return (x.toarray() if sp.issparse(x) else np.asarray(x)).astype(np.float64).ravel()
-
     def _errors(self, row: int, codes: np.ndarray) -> np.ndarray:
         """Squared errors of what some codes give, in the units of the rows."""
-        made = output(self._chain, codes)
-        x = self._rows[[row] * len(codes)]
-        return np.nansum(np.square(self._row(row) - exposed_output(self._runtime, made, x)), axis=1)
+        made = self._whole.exposed(self._whole.output(codes), [row] * len(codes))
+        return np.nansum(np.square(self._whole.aim(row) - made), axis=1)
 
 
 def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64, target: Any = None) -> Contributions:
@@ -206,8 +187,9 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64, targ
 
     Parameters
     ----------
-    model : Model, Runtime or fitted DeepSparseAutoencoder
-    X : array-like, DataFrame or scipy sparse, shape (n_samples, n_features)
+    model : Model, Runtime, JointModel, JointRuntime or fitted estimator
+    X : array-like, DataFrame, scipy sparse or rows by modality, shape (n_samples, n_features)
+        In memory; see `take`. Outputs of several modalities stand one after another.
     base : array-like, shape (n_components,), optional
         The code that a deep decoder's effects are taken from, such as `mean_code` gives for the training rows; by
         default the mean code of ``X``.
@@ -225,6 +207,8 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64, targ
     ValueError
         If ``X`` is not finite rows of the model's width, ``base`` has another width or is needed, or ``target`` is not
         as many rows as ``X``.
+    TypeError
+        If ``X`` comes in pieces.
 
     Examples
     --------
@@ -240,28 +224,16 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64, targ
            [0. , 0.5]])))
     """
     positive_int("[contributions] steps", steps)
-    runtime = runtime_of(model)
-    rows, config = rows_in_memory("contributions", runtime, X), runtime.config
-    if target is not None:
-        target = aims_of("contributions", config, rows, target)
-    codes = runtime.encode(rows, sparse_output=True)
-    if len(config.decoder_widths) == 2 and config.output.linear:
-        zero, bias = np.zeros(config.n_components), runtime.layers["decoder.0"].bias.astype(np.float64)
-        return Contributions(codes, bias, "exact", zero, runtime, rows, target, steps)
+    whole = whole_of("contributions", model, X, target)
+    codes, n = whole.codes, whole.n_components
+    if whole.exact:
+        return Contributions(codes, whole.bias, "exact", np.zeros(n), whole, steps)
     if base is None:
         base = _mean_of("contributions", codes)
     start = np.asarray(base, np.float64)
-    if start.shape != (config.n_components,):
-        raise ValueError(
-            f"[contributions] base must hold {config.n_components} numbers, one per latent; got shape {start.shape}."
-        )
-    given = output(decoder_chain(runtime), start[None])[0]
-    return Contributions(codes, given, "integrated gradients", start, runtime, rows, target, steps)
-
-
-def exposed_output(runtime: Runtime, made: np.ndarray, rows: Any) -> np.ndarray:
-    """A decoder's output in the units of the rows."""
-    return runtime.exposed(made, rows) if has_exposure(runtime.loss) else made
+    if start.shape != (n,):
+        raise ValueError(f"[contributions] base must hold {n} numbers, one per latent; got shape {start.shape}.")
+    return Contributions(codes, whole.output(start[None])[0], "integrated gradients", start, whole, steps)
 
 
 def _mean_of(verb: str, codes: Csr) -> np.ndarray:
