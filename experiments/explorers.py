@@ -225,7 +225,7 @@ def _docstrings() -> tuple[Any, ...]:
 
 
 def _lines(model: Path) -> dict[str, str]:
-    return {"model": f"dsae.load({str(model)!r})", "rows": "X"}
+    return {"model": f"dsae.load({str(model)!r})"}
 
 
 def _megabytes(path: Path) -> float:

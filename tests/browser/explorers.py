@@ -62,8 +62,9 @@ def told(make_model, folder, **options):
     labels = np.array([f"kind {NASTY if row % 3 else 'plain'} {row % 4}" for row in range(N_ROWS)])
     ids = [f"doc-{row} {NASTY}" for row in range(N_ROWS)]
     given = {"names": words(), "labels": labels, "texts": texts, "ids": ids, "title": NASTY}
-    path = explore(model, X, folder, **given, **options) / "index.html"
-    return Explored(path, Truth({"": model}, {"": X.toarray()}, labels), words(), Runtime(model), X, labels, texts)
+    runtime = Runtime(model)
+    path = explore(runtime, X, folder, **given, **options) / "index.html"
+    return Explored(path, Truth({"": model}, {"": X.toarray()}, labels), words(), runtime, X, labels, texts)
 
 
 def seen(make_model, folder):
@@ -78,9 +79,9 @@ def deep(make_model, folder):
     model = make_model(20, 10, live=0.6, seed=4, hidden_layer_sizes=(14,), code_activation="sigmoid")
     X = np.random.default_rng(2).normal(0, 1, (90, 20)).astype(np.float32)
     labels = np.array(["left", "right", "up"])[np.arange(90) % 3]
-    path = explore(model, X, folder, labels=labels) / "index.html"
-    names = [f"x{j}" for j in range(20)]
-    return Explored(path, Truth({"": model}, {"": X}, labels), names, Runtime(model), X, labels)
+    runtime, names = Runtime(model), [f"x{j}" for j in range(20)]
+    path = explore(runtime, X, folder, labels=labels) / "index.html"
+    return Explored(path, Truth({"": model}, {"": X}, labels), names, runtime, X, labels)
 
 
 def both(make_model, folder):
@@ -99,12 +100,12 @@ def both(make_model, folder):
     X = {name: rows.astype(np.float32) for name, rows in X.items()}
     weight = {name: rng.uniform(0.5, 2, 8).astype(np.float32) for name in models}
     config = JointConfig({name: model.config for name, model in models.items()}, losses={"counts": "poisson"})
-    model = JointModel(config, models, weight, totals={"counts": 19.0})
+    runtime = JointRuntime(JointModel(config, models, weight, totals={"counts": 19.0}))
     names = {"numbers": [f"n{j}" for j in range(16)], "counts": [f"c{j}" for j in range(24)]}
     labels = np.array(["left", "right"])[np.arange(80) % 2]
-    path = explore(model, X, folder, labels=labels, names=names) / "index.html"
+    path = explore(runtime, X, folder, labels=labels, names=names) / "index.html"
     truth = Truth(models, X, labels, {name: w.astype(np.float64) for name, w in weight.items()})
-    return Explored(path, truth, names["numbers"] + names["counts"], JointRuntime(model), X, labels)
+    return Explored(path, truth, names["numbers"] + names["counts"], runtime, X, labels)
 
 
 def downloaded(page):

@@ -4,9 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from tests.browser import explorers
 from tests.browser.explorers import cells, column, downloaded, go, numbers
 
-from dsae.explorer import read_shard
+from dsae.explorer import _stored, read_shard
 from dsae.pages import percent
 
 DIGITS = 5.1e-3  # three are shown
@@ -186,6 +187,34 @@ def test_of_a_row_without_some_latents(page_of, explored):
     near(numbers([line[2] for line in lines]), made[features], DIGITS, np.abs(made).max())
     change = np.abs(made - truth.decode(truth.codes[row], row))
     assert change[features].min() >= np.sort(change)[-len(features)] * (1 - STORED)
+
+
+@pytest.mark.parametrize("kind", ["told", "deep", "both"])
+def test_of_rows_too_wide_for_the_folder(opened, make_model, tmp_path, monkeypatch, kind):
+    """Errors without latents are known all the same: of any number of products, and of one latent of deeper models."""
+    monkeypatch.setattr(_stored, "_MOST_X", 5)
+    monkeypatch.setattr(_stored, "_ALL_X", 0)
+    explored = getattr(explorers, kind)(make_model, tmp_path / "wide")
+    truth, page, row = explored.truth, opened(explored.page, "#about"), 5  # which lacks a modality, where there are two
+    order = truth.waterfall(row)[0]
+    for off in (order[:1], order[1:3]):
+        go(page, f"row={row}&off={','.join(map(str, off))}")
+        page.wait_for_selector("[data-part=ablated] tbody tr")
+        shown = page.locator("[data-part=ablated] [data-error]").all_inner_texts()
+        assert len(shown) == (kind == "told" or len(off) == 1)
+        wanted = truth.error(row, truth.without(row, *off))
+        near(numbers(shown), [wanted] * len(shown), DIGITS, truth.error(row, truth.codes[row]))
+        if not shown:
+            assert "dsae.interpret.ablate computes it" in page.locator("[data-part=ablated]").inner_text()
+    latent, changed = order[0], truth.codes[row].copy()
+    changed[latent] = 0.5
+    go(page, f"latent={latent}&of={row}&v=0.5")
+    page.wait_for_selector("[data-part=whatif] tbody tr")
+    note = page.locator("[data-part=whatif] .note").inner_text()
+    assert (kind == "told") == ("before" in note)
+    if kind == "told":
+        wanted = [truth.error(row, truth.codes[row]), truth.error(row, changed)]
+        near(numbers(note.split("before,")), wanted, DIGITS)
 
 
 GROUPS = [("row:3", "row:8"), ("label:0", "label:1"), ("latent:7", "rest"), ("text:word5", "rest")]

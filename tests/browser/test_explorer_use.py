@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pytest
 from tests.browser import explorers
 from tests.browser.conftest import NARROW, WIDE, lightness, overflow
 from tests.browser.explorers import N_LATENTS, NASTY, PICTURED, VIEWS, column, downloaded, go, settled
@@ -183,6 +184,7 @@ LINES = {
     "row=17&off=1,2": "ablate(model, X[[17]], latents=[1, 2])",
     "compare&a=row:3&b=row:8": "compare(model, X[[3]], X[[8]])",
     "compare&a=label:0&b=latent:7": None,
+    "compare&a=text:WORD11&b=rest": None,
     "map": "neighbours(model)",
     "map&of=rows": "model.encode(X)",
     "health": "evaluate(model, X)",
@@ -191,30 +193,64 @@ LINES = {
 DEEP = {
     "latents": LINES["latents"],
     "row=17": "contributions(model, X[[17]], base=dsae.interpret.mean_code(model, X))",
+    "compare&a=label:0&b=latent:7": None,
     "map": "neighbours(model, X)",
 }
+TAKEN = "dsae.interpret.take(model, X, [17])"
 BOTH = {
-    **{"latents": LINES["latents"], "latent=5": LINES["latent=5"], "map": DEEP["map"]},
-    **{"row=17": 'read_shard("explorer", "rows/0")', "health": 'read_shard("explorer", "health")'},
+    **{"latents": LINES["latents"], "latent=5": LINES["latent=5"], "map": DEEP["map"], "about": "model"},
+    "row=17": f"contributions(model, {TAKEN}, base=dsae.interpret.mean_code(model, X))",
+    "row=17&off=1,2": f"ablate(model, {TAKEN}, latents=[1, 2])",
+    "compare&a=label:0&b=latent:7": None,
+    "compare&a=row:3&b=rest": "compare(model, dsae.interpret.take(model, X, [3]), X)",
+    "map&of=rows": "model.encode(X)",
+    "health": "(dsae.metrics.activation_rates(model.encode(X)), model.fvu_table(X))",
 }
 
 
 @each({"kind, lines": [("told", LINES), ("deep", DEEP), ("both", BOTH)]})
-def test_every_view_says_its_python(request, page_of, monkeypatch, kind, lines):
+def test_every_view_says_its_python(request, page_of, kind, lines):
     explored = request.getfixturevalue(kind)
-    monkeypatch.chdir(explored.page.parent.parent)
-    names = {"dsae": dsae, "model": explored.model, "X": explored.X, "labels": explored.labels}
+    names = {"dsae": dsae, "model": explored.model, "X": explored.X, "labels": explored.labels, "texts": explored.texts}
     for view, call in lines.items():
         page = page_of(explored, view)
         line = page.locator("[data-python]").inner_text()
         assert call is None or line.endswith(call), line
         found, table = eval(line, names), downloaded(page)
         assert found is not None
-        if view == "latents":  # the same order, and the same numbers
-            assert [at.latent for at in found] == column(table, "latent")[: len(found)].tolist()
-            np.testing.assert_allclose([at.share for at in found], column(table, "energy")[: len(found)], rtol=1e-3)
+        agrees(view, found, table)
         assert len(table) > 1
         assert all(None not in row and None not in row.values() for row in table)
+
+
+def agrees(view, found, table):
+    """What a line gives are the numbers of its view."""
+    if view == "latents":  # in the same order
+        assert [at.latent for at in found] == column(table, "latent")[: len(found)].tolist()
+        np.testing.assert_allclose([at.share for at in found], column(table, "energy")[: len(found)], rtol=1e-3)
+    elif view.startswith("compare"):
+        shown = {int(row["latent"]): row for row in table}
+        for latent, *numbers in zip(found.latents, found.mean_a, found.mean_b, found.rate_a, found.rate_b, strict=True):
+            if latent not in shown:  # which says those that differ
+                assert numbers[0] == pytest.approx(numbers[1], abs=1e-6)
+                continue
+            told = [float(shown[latent][key]) for key in ("mean_a", "mean_b", "rate_a", "rate_b")]
+            np.testing.assert_allclose(numbers, told, rtol=2e-3, atol=1e-5)
+    elif view == "row=17" and found.method == "exact":
+        latents, rise = found.effects(0)
+        shown = dict(zip(column(table, "latent"), column(table, "rise_without"), strict=True))
+        np.testing.assert_allclose(rise, [shown[i] for i in latents], rtol=2e-3, atol=1e-4 * np.abs(rise).max())
+
+
+def test_lines_choose_rows_of_what_is_no_array(page_of, told):
+    page = page_of(told, "row=17")
+    page.evaluate("dsae.index.python.array = ''; dsae.redraw()")
+    page.wait_for_function("() => document.querySelector('[data-python]').textContent.includes('take')")
+    line = page.locator("[data-python]").inner_text()
+    assert line == f"dsae.interpret.contributions(model, {TAKEN})"
+    assert len(eval(line, {"dsae": dsae, "model": told.model, "X": told.X}).of(0)[0]) > 1
+    page.evaluate("dsae.index.python.array = 'X'; dsae.redraw()")
+    page.wait_for_function("() => !document.querySelector('[data-python]').textContent.includes('take')")
 
 
 def test_formulas_in_names_do_not_run_in_a_spreadsheet(page_of, told):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.covering import each
 
+import dsae as dsae_
 from dsae.explorer import read_shard, read_values
 
 NAMER = """
@@ -37,11 +38,30 @@ def test_explore_writes_a_folder(dsae, model, data, tmp_path):
     index, rows = read_shard(folder, "index"), read_shard(folder, "rows/0")
     assert index["title"] == "Greek"
     assert index["labels"] == {"names": ["even", "odd"], "counts": [20, 20]}
-    lines = {"model": f"dsae.load({str(model)!r})", "rows": f"dsae.data.open_rows({str(data)!r})"}
-    assert lines.items() <= index["python"].items()
+    said = {name: eval(line, {"dsae": dsae_}) for name, line in index["python"].items()}
+    assert type(said["model"]) is dsae_.Runtime
+    np.testing.assert_array_equal(said["array"], said["rows"].load().X)
+    assert said["array"].shape == (40, 4)
+    assert (said["labels"][0], said["texts"][7]) == ("odd", "alpha 7")
     assert (rows["id"][7], rows["text"][7], rows["label"][7]) == ("person 7", "alpha 7", 0)
     assert read_shard(folder, "features")["name"] == ["alpha", "beta", "gamma", "delta"]
     assert {name.lower() for name in read_shard(folder, "columns")["name"]} <= {"alpha", "beta", "gamma", "delta"}
+
+
+def test_lines_read_the_rows_as_the_command_does(dsae, model, tmp_path):
+    (tmp_path / "x.csv").write_text(
+        "who;kind;alpha;beta;gamma;delta\n" + "".join(f"p{i};k{i % 2};{i};1;0;2\n" for i in range(9))
+    )
+    given = ["--id-column", "who", "--label-column", "kind", "--delimiter", ";"]
+    done = dsae("explore", model, tmp_path / "x.csv", "-o", tmp_path / "e", *given)
+    assert done.code == 0, done.err
+    said = {
+        name: eval(line, {"dsae": dsae_})
+        for name, line in read_shard(tmp_path / "e", "index")["python"].items()
+        if name != "texts"
+    }
+    np.testing.assert_array_equal(said["array"][:, 0], np.arange(9))
+    assert said["labels"].tolist() == [f"k{i % 2}" for i in range(9)]
 
 
 @each(option=["--labels", "--texts", "--ids"])

@@ -70,7 +70,7 @@ def explore(
             names=None if names is None else read_names(names),
             image_shape=image_shape or None,
             latent_names=None if namer is None else _namer(namer),
-            expressions=_expressions(runtime, model, rows),
+            expressions=_expressions(runtime, model, rows, reading, beside),
             watch=bars,
             **values,
             **given,
@@ -78,16 +78,46 @@ def explore(
     click.echo(f"explorer: {path / 'index.html'}", err=True)
 
 
-def _expressions(runtime: Any, model: str, rows: str) -> dict[str, str]:
-    """Python for the model, for its rows as they are read, and for an array of them, of which some can be chosen."""
-    found = {"model": f"dsae.load({model!r})"}
-    if is_joint(runtime) and runtime.model.encoders:
+def _expressions(
+    runtime: Any, model: str, rows: str, reading: dict[str, Any], beside: dict[str, str | None]
+) -> dict[str, str]:
+    """Python for the model, its rows, an array of which some can be chosen, and what was given beside them."""
+    loaded = f"dsae.load({model!r})"
+    opened, labels = _opened(runtime, loaded, rows, reading)
+    found = {"model": loaded, "rows": opened, "labels": labels}
+    if not is_joint(runtime):
+        found["array"] = f"{opened}.load().X"
+    return found | {
+        name: f"dsae.explorer.read_values({path!r})"
+        for name, path in beside.items()
+        if path is not None and name in ("labels", "texts")
+    }
+
+
+def _opened(runtime: Any, loaded: str, rows: str, reading: dict[str, Any]) -> tuple[str, str]:
+    """Expressions that read the rows as the command does, and the labels that travel with them."""
+    # names, which may be thousands, do not change the rows
+    options = {name: value for name, value in reading.items() if name != "feature_names"}
+    if is_joint(runtime):
         from dsae.features import is_raw
 
-        if is_raw(rows):  # pictures, sounds and texts, which no expression reads
-            return found
-    opened = f"dsae.data.open_rows({rows!r})"
-    return found | {"rows": opened, "array": f"{opened}.load().X"}
+        if runtime.model.encoders and is_raw(rows):
+            opened = f"dsae.features.read_raw('explore', {rows!r}, {loaded}.encoders{_more(options)}).source()"
+            return opened, f"{opened}.labels"
+        opened = f"dsae.data.open_rows({rows!r}{_more(options)})"
+        return opened, f"{opened}.load().labels"
+    options |= {"missing": runtime.missing} if runtime.missing != "error" else {}
+    if runtime.model.table is not None:
+        opened = f"dsae.features.open_table({rows!r}, {loaded}.model.table{_more(options)})"
+    else:
+        if ".svm" in rows or ".libsvm" in rows:  # which do not say it
+            options["n_features"] = runtime.config.n_features
+        opened = f"dsae.data.open_rows({rows!r}{_more(options)})"
+    return opened, f"{opened}.load().rows.labels"
+
+
+def _more(options: dict[str, Any]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in options.items())
 
 
 class _Bars:

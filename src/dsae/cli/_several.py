@@ -148,20 +148,13 @@ def at_once(runtime: JointRuntime) -> int:
 
 
 def _raw(runtime: JointRuntime, verb: str, path: str, reading: Mapping[str, Any]) -> JointSource:
-    import numpy as np
-
-    from dsae.data import JointSource
     from dsae.features import read_raw
 
     taken = {"id_column", "label_column", "exclude"}
     others = sorted(set(reading) - taken)
     if others:
         raise ValueError(f"--{others[0].replace('_', '-')} is for rows of numbers; {path} holds files. Leave it out.")
-    found = read_raw(verb, path, runtime.encoders, **reading)
-    labels = None
-    if found.labels is not None:  # as dsae prepare writes them
-        labels = np.array([None if label is None else str(label) for label in found.labels], object)
-    return JointSource(found.rows, found.present, ids=np.array(found.ids, object), labels=labels)
+    return read_raw(verb, path, runtime.encoders, **reading).source()
 
 
 def _opened(path: str, reading: Mapping[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from dsae.explorer._given import lengths
 from dsae.explorer._health import health
 from dsae.explorer._index import index, moments, sampled
 from dsae.explorer._latents import Atoms, Latents
+from dsae.explorer._lines import expressions as expressions_of
 from dsae.explorer._map import METHOD, layout
 from dsae.explorer._media import Media
 from dsae.explorer._network import gap, network
@@ -90,8 +91,10 @@ def explore(
     title : str, optional
         Of the page.
     expressions : mapping of str to str, optional
-        Python expressions of ``"model"`` and ``"rows"``, which the page puts in the lines that repeat its numbers, and
-        of an ``"array"`` of the rows, if some cannot be chosen from ``"rows"``.
+        Python expressions for the lines by which the page says how its numbers are computed: of the ``"model"``, the
+        ``"rows"``, an ``"array"`` of which some rows can be chosen by their numbers (`dsae.interpret.take` chooses them
+        if there is none), ``"labels"`` and ``"texts"``. By default what this function was given, as ``model``, ``X``,
+        ``labels`` and ``texts``.
     seed : int
         Of samples and maps.
     watch : callable, optional
@@ -117,7 +120,7 @@ def explore(
     >>> explore(model, X_test, "explorer", names=words, labels=y_test, texts=documents)   # doctest: +SKIP
     """
     positive_int("[explore] n_rows", n_rows)
-    view = View(model)
+    view, lines = View(model), expressions_of(model, X, labels, expressions)
     if (X is None) == (codes is None):
         raise ValueError("[explore] Either X or codes must be given; got both or neither.")
     source = None if X is None else view.source(X)
@@ -144,7 +147,6 @@ def explore(
         target.write("moments", moments(view, found, told.atoms))
         n_stored, has = told.rows.size, {"names": known, "texts": texts is not None}
         content = index(view, found, media, title, n_stored=n_stored, decoder=told.decoder, has=has)
-        lines = {"model": "model", "rows": "X", **(expressions or {})}
         target.write("index", content | {"single": single, "python": lines})
         if single:
             target.page(explorer_page(title, target.shards))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def read_shard(folder: str | Path, name: str) -> Any:
     Parameters
     ----------
     folder : str or Path
-        That `dsae.explore` wrote.
+        That `dsae.explore` wrote, with one file in it or many.
     name : str
         Such as ``"index"`` or ``"latents/0"``.
 
@@ -98,11 +99,19 @@ def read_shard(folder: str | Path, name: str) -> Any:
     >>> read_shard("explorer", "columns")["n_on"]                                       # doctest: +SKIP
     """
     path = Path(folder, "data", *f"{name}.js".split("/"))
+    page = Path(folder, "index.html")
+    inside = None if path.exists() or not page.exists() else _inside(page, name)
     try:
-        _, _, text = path.read_text("ascii").partition(",")
-        return unpacked(gzip.decompress(base64.b64decode(text[1:-3], validate=True)))
+        text = path.read_text("ascii").partition(",")[2][1:-3] if inside is None else inside
+        return unpacked(gzip.decompress(base64.b64decode(text, validate=True)))
     except (ValueError, EOFError, KeyError, gzip.BadGzipFile) as error:
         raise ValueError(f"[read_shard] {path} must be a shard that dsae explore has written; {error}.") from None
+
+
+def _inside(page: Path, name: str) -> str | None:
+    """A shard of a single file; None if it is not there."""
+    found = re.search(rf'<script type="text/plain" data-shard="{re.escape(name)}">([^<]*)<', page.read_text("utf-8"))
+    return None if found is None else found[1].strip()
 
 
 def lists(counts: Sequence[int] | np.ndarray, **entries: np.ndarray) -> dict[str, np.ndarray]:

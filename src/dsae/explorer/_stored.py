@@ -26,6 +26,7 @@ _CHECKED = 512  # rows on which what is said is tried
 # decoded in the page.
 _MOST_ON, _WHOLE_ON, _ENTRIES = 64, 128, 1_000_000
 _MOST_X, _WIDE, _FEW_X = 256, 1024, 64  # values of a row; of dense wide rows fewer, which say little one by one
+_ALL_X = 500_000  # values of all rows, from which on they are cut
 _SHOWN = 16
 _PARTS = 3  # inputs of each latent of a row
 _TEXT_BYTES = 8_000_000  # of all texts, which gzip and base64 bring to about two thirds
@@ -258,7 +259,7 @@ class StoredRows:
 
     def _values(self, rows: Any, x: np.ndarray, known: np.ndarray) -> dict[str, Any]:
         sparse, n = sp.issparse(rows), x.shape[0]
-        most = _FEW_X if not sparse and x.shape[1] > _WIDE else _MOST_X
+        most = max(_FEW_X if not sparse and x.shape[1] > _WIDE else _MOST_X, _ALL_X // max(1, self._rows.size))
         features, values, counts, n_x = [], [], [], []
         for i in range(n):
             there = np.flatnonzero(np.where(known[i], x[i] != 0, True))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dsae.data import JointSource
 from dsae.features._folders import METADATA, found_in
 from dsae.features._found import Columns, Found
 from dsae.features._items import BadItemError, Notes, is_missing
@@ -37,6 +38,13 @@ class RawRows:
     present: dict[str, np.ndarray]
     ids: list[str]
     labels: list[Any] | None
+
+    def source(self) -> JointSource:
+        """The same as one source, with labels as `prepare` writes them."""
+        labels = None
+        if self.labels is not None:
+            labels = np.array([None if label is None else str(label) for label in self.labels], object)
+        return JointSource(self.rows, self.present, ids=np.array(self.ids, object), labels=labels)
 
 
 def is_raw(path: str | Path) -> bool:

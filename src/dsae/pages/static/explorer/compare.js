@@ -106,15 +106,16 @@
   }
 
   function call(a, b) {
+    var said = dsae.said();
     function rows(text) {
       var kind = kindOf(text);
-      if (kind[0] === "row") return "ROWS[[" + dsae.rowOf(kind[1]) + "]]";
-      if (kind[0] === "label") return "ROWS[labels == " + JSON.stringify(dsae.label(Number(kind[1])) || "") + "]";
-      if (kind[0] === "latent") return "ROWS[abs(MODEL.encode(ROWS)[:, " + kind[1] + "]) > " + dsae.index.threshold + "]";
-      if (kind[0] === "text") return "ROWS[[" + JSON.stringify(kind[1]) + " in text.lower() for text in texts]]";
-      return "ROWS";
+      if (kind[0] === "row") return said.some("[" + dsae.rowOf(kind[1]) + "]");
+      if (kind[0] === "label") return said.some("[str(label) == " + JSON.stringify(dsae.label(Number(kind[1])) || "") + " for label in " + said.labels + "]");
+      if (kind[0] === "latent") return said.some("abs(" + said.model + ".encode(" + said.all + ")[:, " + kind[1] + "]) > " + dsae.index.threshold);
+      if (kind[0] === "text") return said.some("[" + JSON.stringify(kind[1].toLowerCase()) + " in (text or '').lower() for text in " + said.texts + "]");
+      return said.rows;
     }
-    return dsae.python("dsae.interpret.compare(MODEL, " + rows(a) + ", " + rows(b) + ")");
+    return "dsae.interpret.compare(" + [said.model, rows(a), rows(b)].join(", ") + ")";
   }
 
   function Result(props) {

@@ -68,19 +68,74 @@
     for (var k = 0; k < atom.feature.length; k++) to[atom.feature[k]] += factor * atom.value[k];
   }
 
+  // Whether a row has the modality with a number.
+  function has(row, i) {
+    return row.present === undefined || !!(row.present.length === undefined ? row.present : row.present[i]);
+  }
+
   // Squared error of a reconstruction over the known values of a row; null where not all of the row is in the folder.
   function errorOf(row, made) {
     if (!row.x || row.x.n < row.n_x) return null;
     var total = 0, index = dsae.index, x = new Map();
     for (var k = 0; k < row.x.n; k++) x.set(row.x.feature[k], row.x.value[k]);
     index.modalities.forEach(function (m, i) {
-      if (row.present !== undefined && !(row.present.length === undefined ? row.present : row.present[i])) return;
+      if (!has(row, i)) return;
       for (var j = m.first; j < m.first + m.n_features; j++) {
         var d = (x.has(j) ? x.get(j) : 0) - made[j];
         if (d === d) total += d * d;
       }
     });
     return total;
+  }
+
+  // Squared errors of a row before and after some latents are given other values; null where the folder has too little
+  // of the row. `made` is what `decoded` gave, or null.
+  function errors(row, made, change) {
+    var after = made ? errorOf(row, made.after) : null, rise;
+    if (after !== null) return [errorOf(row, made.before), after];
+    rise = riseOf(row, change);
+    return rise === null ? null : [row.error, row.error + rise];
+  }
+
+  // By how much the error rises, from what is stored of each latent alone: the rise without it, 2 z r.D + |z D|^2 with
+  // the residual r. Of products it tells r.D, and so the rise of any change: |r - sum d D|^2 - |r|^2.
+  function riseOf(row, change) {
+    var code = row.code, latents = Array.from(code.latent), moves = [], rise = 0;
+    if (!code.off) return null;
+    change.forEach(function (value, i) {
+      var at = latents.indexOf(i), z = at < 0 ? 0 : code.value[at];
+      if (value !== z) moves.push({ latent: i, z: z, by: value - z, off: at < 0 ? null : code.off[at] });
+    });
+    if (moves.length === 1 && moves[0].z && moves[0].by === -moves[0].z) return moves[0].off;
+    // Of values that are not known nobody here can tell which these are.
+    if (!dsae.index.exact || dsae.features.fill || moves.some(function (move) { return !move.z; })) return null;
+    var sizes = lengths(row, moves);
+    if (!sizes) return null;
+    moves.forEach(function (move, k) { rise -= move.by * (move.off - move.z * move.z * sizes.each[k]) / move.z; });
+    return rise + sizes.all;
+  }
+
+  // |D|^2 of each atom, and |sum d D|^2 of all of them, over the modalities that a row has.
+  function lengths(row, moves) {
+    var whole = dsae.index.modalities.every(function (_, i) { return has(row, i); });
+    if (moves.length === 1 && whole) {  // needs no atom
+      var norm = dsae.columns.norm[moves[0].latent], by = moves[0].by;
+      return { each: [norm * norm], all: by * by * norm * norm };
+    }
+    var atoms = dsae.index.decoder ? dsae.atoms(moves.map(function (move) { return move.latent; })) : null;
+    if (!atoms) return null;
+    var total = new Float64Array(dsae.index.n_features), known = new Uint8Array(total.length);
+    dsae.index.modalities.forEach(function (m, i) { if (has(row, i)) known.fill(1, m.first, m.first + m.n_features); });
+    var each = atoms.map(function (atom, k) {
+      var square = 0;
+      for (var p = 0; p < atom.feature.length; p++) {
+        if (!known[atom.feature[p]]) continue;
+        square += atom.value[p] * atom.value[p];
+        total[atom.feature[p]] += moves[k].by * atom.value[p];
+      }
+      return square;
+    });
+    return { each: each, all: total.reduce(function (sum, v) { return sum + v * v; }, 0) };
   }
 
   // Features that change most from one reconstruction to another, largest first.
@@ -115,7 +170,7 @@
   dsae.levels = levels;
   dsae.decoded = decoded;
   dsae.decodable = decodable;
-  dsae.errorOf = errorOf;
+  dsae.errors = errors;
   dsae.changed = changed;
   dsae.pixels = pixels;
   dsae.rangeOf = rangeOf;

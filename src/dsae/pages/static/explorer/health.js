@@ -15,6 +15,12 @@
     return html`<div class="tile" data-tile=${key}><i>${title}</i><b>${href ? html`<a href=${href}>${value}</a>` : value}</b><span>${note}</span></div>`;
   }
 
+  function measured() {
+    var said = dsae.said(), index = dsae.index, threshold = index.threshold ? ", " + index.threshold : "";
+    if (index.modalities.length === 1) return "dsae.metrics.evaluate(" + said.model + ", " + said.rows + ")";
+    return "(dsae.metrics.activation_rates(" + said.model + ".encode(" + said.rows + ")" + threshold + "), " + said.model + ".fvu_table(" + said.rows + "))";
+  }
+
   function Health() {
     var h = dsae.get("health"), index = dsae.index;
     if (!h) return html`<main><p class="loading">loading</p></main>`;
@@ -37,7 +43,7 @@
         ${h.by_label ? html`<div data-part="by-label"><h3 class="gap">By label</h3><${dsae.Table} tight=${true} rows=${h.by_label.map(function (r) { return { label: dsae.label(r[0]) || "(none)", rows: r[1], error: r[2] }; })} columns=${[{ key: "label", title: "label", left: true }, { key: "rows", title: "rows" }, { key: "error", title: "mean squared error" }]}/></div>` : null}</section>` : null}
       ${h.degrees || h.layers ? html`<section><h2>Weights</h2>${h.degrees ? html`<div class="pair"><${Hist} name="encoder" of=${h.degrees.encoder} title="Weights that each latent reads by" xLabel="weights left in the encoder"/><${Hist} name="decoder" of=${h.degrees.decoder} title="Weights that each latent writes by" xLabel="weights left in the decoder"/></div>` : null}
         ${h.layers ? html`<div class="gap" data-part="layers"><${dsae.Table} tight=${true} rows=${h.layers} columns=${[{ key: "name", title: "layer", left: true }, { key: "n_in", title: "in" }, { key: "n_out", title: "out" }, { key: "nnz", title: "weights left" }, { key: "density", title: "density", form: dsae.percent }, { key: "activation", title: "activation" }]}/></div>` : null}</section>` : null}
-      <${dsae.Foot} python=${dsae.python("dsae.metrics.evaluate(MODEL, ROWS)")} file="health" shard="health" csv=${function () {
+      <${dsae.Foot} python=${measured()} file="health" shard="health" csv=${function () {
         var rows = [];
         ["dead", "rare", "frequent", "constant", "empty", "duplicates"].forEach(function (key) { rows.push([key, h[key], null]); });
         rows.push(["mean_l0", h.mean_l0, null], ["fvu", h.fvu, null]);
@@ -62,7 +68,7 @@
         <section data-part="checks"><h2>Checks</h2>${a.checks.length ? null : html`<p class="quiet">Nothing that this page says of the model is a sum that could be checked.</p>`}<${dsae.Table} tight=${true} rows=${a.checks || []} columns=${[{ key: "name", title: "check", left: true, wrap: true }, { key: "value", title: "measured" }, { key: "limit", title: "at most" }, { key: "passed", title: "", form: function (ok) { return html`<span class=${ok ? "ok" : "bad"}>${ok ? "passed" : "failed"}</span>`; } }]}/></section>
         <${Pairs} title="Versions" of=${a.versions}/>
         <section><h2>Keys</h2><p style=${{ margin: 0 }}><kbd>/</kbd> search \u00b7 <kbd>j</kbd> <kbd>k</kbd> next and previous latent of the list, or row \u00b7 <kbd>Enter</kbd> opens what was found \u00b7 <kbd>Esc</kbd> leaves the search</p></section></div></div>
-      <${dsae.Foot} python=${dsae.python("MODEL")} file="about" csv=${function () {
+      <${dsae.Foot} python=${dsae.said().model} file="about" csv=${function () {
         var rows = [];
         ["model", "training", "data", "versions"].forEach(function (key) { (a[key] || []).forEach(function (p) { rows.push([key, p[0], p[1]]); }); });
         (a.sampled || []).forEach(function (s) { rows.push(["sampled", s, null]); });

@@ -133,27 +133,27 @@
     if (!index.exact && !dsae.decodable(row)) return html`<section><h2>What if</h2><p class="note">${index.decoder ? "Not all of this row's code is in the folder" : "The layers of the decoder are not in the folder"}; <code>dsae.interpret.steer</code> computes it.</p></section>`;
     var at = Array.from(row.code.latent).indexOf(i), z = at < 0 ? 0 : row.code.value[at];
     var most = Math.max(Math.abs(dsae.columns.max[i]) || 1, Math.abs(z)) * 1.5, low = index.signed ? -most : 0;
-    var v = params.v === undefined ? z : Number(params.v), made = dsae.decoded(row, new Map([[i, v]]));
+    var v = params.v === undefined ? z : Number(params.v), change = new Map([[i, v]]), made = dsae.decoded(row, change);
     return html`<section data-part="whatif"><h2>What if <span class="side">it was ${dsae.number(z)} in this row</span></h2>
       <label class="small">Row <select value=${number} onChange=${function (e) { dsae.set({ of: e.target.value, v: null }); }}>
         ${(examples.indexOf(number) < 0 ? [number] : []).concat(examples).map(function (r) { return html`<option value=${r}>${r}</option>`; })}</select></label>
       <input type="range" min=${low} max=${most} step=${(most - low) / 200} value=${v} data-whatif="" aria-label="value of this latent" onInput=${function (e) { dsae.set({ v: e.target.value }); }}/>
       <h3 class="small" style=${{ fontWeight: 400 }}><span>${dsae.number(low)}</span><b>if it were ${dsae.number(v)}</b><span>${dsae.number(most)}</span></h3>
-      <${Effect} row=${row} made=${made} d=${d} by=${v - z}/>
+      <${Effect} row=${row} made=${made} d=${d} by=${v - z} change=${change}/>
       ${v === z ? null : html`<button type="button" class="button gap" onClick=${function () { dsae.set({ v: null }); }}>back to ${dsae.number(z)}</button>`}</section>`;
   }
 
   function Effect(props) {
     var made = props.made, d = props.d, by = props.by, row = props.row;
     if (made === undefined) return html`<p class="quiet">loading weights</p>`;
-    var features = ordered(d.writes, 1).slice(0, 8).map(function (item) { return item.feature; });
+    var features = ordered(d.writes, 1).slice(0, 8).map(function (item) { return item.feature; }), errors = dsae.errors(row, made, props.change);
+    var note = html`<p class="note">${errors ? "Squared error " + dsae.number(errors[0]) + " before, " + dsae.number(errors[1]) + " after." : ""}</p>`;
     if (!made) {
       // The atoms, or the latents of the row, are too many for the folder; a change needs only what stands here.
       return html`<${dsae.Table} tight=${true} columns=${[{ key: "name", title: "feature", left: true, name: true }, { key: "change", title: "change" }]}
-        rows=${ordered(d.writes, 1).slice(0, 8).map(function (item) { return { name: dsae.feature(item.feature), change: by * item.value }; })}/>`;
+        rows=${ordered(d.writes, 1).slice(0, 8).map(function (item) { return { name: dsae.feature(item.feature), change: by * item.value }; })}/>${note}`;
     }
     var pictures = dsae.index.modalities.filter(function (m) { return dsae.pixels(m, made.before); });
-    var error = dsae.errorOf(row, made.after), was = dsae.errorOf(row, made.before);
     return html`${pictures.map(function (m) {
       var before = dsae.pixels(m, made.before), after = dsae.pixels(m, made.after), range = dsae.levels(m, before);
       var original = dsae.pictureOf(row, m);
@@ -163,7 +163,7 @@
     })}
     ${pictures.length ? null : html`<${dsae.Table} tight=${true} columns=${[{ key: "name", title: "feature", left: true, name: true }, { key: "before", title: "before" }, { key: "after", title: "after" }]}
       rows=${features.map(function (j) { return { name: dsae.feature(j), before: dsae.inUnits(j, made.before[j]), after: dsae.inUnits(j, made.after[j]) }; })}/>`}
-    <p class="note">${error === null ? "" : "Squared error " + dsae.number(was) + " before, " + dsae.number(error) + " after."}</p>`;
+    ${note}`;
   }
 
   function Note(props) {
@@ -190,7 +190,7 @@
     if (!(i >= 0 && i < index.n_latents && i === Math.floor(i))) {
       return html`<main><div class="title"><h1>No latent ${String(dsae.state.arg)}</h1></div><p class="lead">The model has latents 0 to ${dsae.number(index.n_latents - 1)}.</p></main>`;
     }
-    var d = dsae.latent(i), shown = dsae.list(), at = shown.indexOf(i);
+    var d = dsae.latent(i), shown = dsae.list(), at = shown.indexOf(i), said = dsae.said();
     return html`<main data-latent=${i}><div class="title"><h1>Latent ${i}</h1><span class="words">${dsae.words(i)}</span>
         <span class="steps"><span class="quiet small">${at < 0 ? "" : dsae.number(at + 1) + " of " + dsae.number(shown.length)}</span>
           <a class="button" href=${dsae.toLatent(dsae.step(i, -1))} title="before it in the list (k)">\u2190</a><a class="button" href=${dsae.toLatent(dsae.step(i, 1))} title="next in the list (j)">\u2192</a></span></div>
@@ -200,7 +200,7 @@
       ${!d ? html`<p class="loading">loading</p>` : html`<div class="columns thirds"><div><${Writes} d=${d}/><${Reads} d=${d}/></div>
         <div><${Examples} d=${d}/></div>
         <div><${Values} d=${d} i=${i}/><${Labels} d=${d} i=${i}/><${WhatIf} d=${d} i=${i}/><${Neighbours} d=${d}/><${Note} i=${i}/></div></div>
-      <${dsae.Foot} python=${dsae.python("dsae.interpret.describe(MODEL, ROWS, latents=[" + i + "])")} shard=${"latents/" + Math.floor(i / index.per.latents)} several=${true} csv=${function () { return table(i, d); }} file=${"latent-" + i}/>`}</main>`;
+      <${dsae.Foot} python=${"dsae.interpret.describe(" + said.model + ", " + said.rows + ", latents=[" + i + "])"} shard=${"latents/" + Math.floor(i / index.per.latents)} csv=${function () { return table(i, d); }} file=${"latent-" + i}/>`}</main>`;
   }
 
   dsae.ordered = ordered;

@@ -104,7 +104,7 @@
   function Plane() {
     var params = dsae.state.params, index = dsae.index, which = params.of || (index.map.latents ? "latents" : "rows");
     if (!index.map.latents && !index.map.rows) return html`<main><div class="title"><h1>Map</h1></div><p class="lead">This folder was written without a map.</p></main>`;
-    var stored = which === "rows" ? dsae.get("stored") || {} : {};
+    var stored = which === "rows" ? dsae.get("stored") || {} : {}, said = dsae.said();
     var choices = which === "latents" ? [["rate", "rate"], ["energy", "energy"], index.labels ? ["label", "label"] : null, index.labels ? ["lift", "lift"] : null, ["cosine", "cosine"]]
       : [stored.label && index.labels ? ["label", "label"] : null, stored.error ? ["error", "error"] : null, stored.n_on ? ["on", "latents on"] : null, ["latent", "value of a latent"]];
     choices = choices.filter(Boolean);
@@ -115,7 +115,7 @@
       ${by === "latent" ? html`<label class="small">latent <input type="number" min="0" max=${index.n_latents - 1} value=${params.latent || 0} onChange=${function (e) { dsae.set({ latent: e.target.value }); }}/></label>` : null}
       <span class="quiet small">wheel to zoom, drag to move, click to open</span></div>
       <section>${which === "latents" ? html`<${Latents} by=${by} key="latents"/>` : html`<${Rows} by=${by} key="rows"/>`}</section>
-      <${dsae.Foot} python=${dsae.python(which === "latents" ? "dsae.interpret.neighbours(MODEL" + (index.one_layer ? ")" : ", ROWS)") : "MODEL.encode(ROWS)")} shard="map" several=${true} csv=${function () { return table(which); }} file=${"map-" + which}/></main>`;
+      <${dsae.Foot} python=${which === "latents" ? "dsae.interpret.neighbours(" + said.model + (index.one_layer ? ")" : ", " + said.rows + ")") : said.model + ".encode(" + said.all + ")"} shard=${which === "latents" && index.one_layer ? null : "map"} csv=${function () { return table(which); }} file=${"map-" + which}/></main>`;
   }
 
   dsae.Map = Plane;

@@ -183,17 +183,18 @@
     if (navigator.clipboard) { navigator.clipboard.writeText(text).catch(function () {}); }
   }
 
-  // `ROWS[...]` are chosen ones, of an array; `ROWS` may be a file that is read in batches.
-  function python(call) {
+  // What lines of Python call the model and its rows: `all` is what it encodes, `some` those at some places.
+  function said() {
     var of = dsae.index.python;
-    return call.replace(/MODEL/g, of.model).replace(/ROWS(?=\[)/g, of.array || of.rows).replace(/ROWS/g, of.rows);
+    function some(places) {
+      return of.array ? of.array + "[" + places + "]" : "dsae.interpret.take(" + [of.model, of.rows, places].join(", ") + ")";
+    }
+    return { model: of.model, rows: of.rows, all: of.array || of.rows, labels: of.labels || "labels", texts: of.texts || "texts", some: some };
   }
 
-  // Rows of several modalities cannot be chosen by their numbers in one expression; they are read from the folder.
+  // Without rows a line reads what the folder holds.
   function lineOf(props) {
-    var index = dsae.index;
-    if (index.modalities.length === 1 || props.several || !props.shard) return python(props.python);
-    if (index.single) return python("MODEL.encode(ROWS)");
+    if (dsae.index.has_rows || !props.shard) return props.python;
     var folder = decodeURIComponent(location.pathname).split("/").slice(-2)[0];
     return "dsae.explorer.read_shard(" + JSON.stringify(folder) + ", " + JSON.stringify(props.shard) + ")";
   }
@@ -235,7 +236,7 @@
   dsae.Example = Example;
   dsae.Play = Play;
   dsae.Foot = Foot;
-  dsae.python = python;
+  dsae.said = said;
   dsae.relevance = relevance;
   dsae.spectrum = spectrum;
   dsae.hue = hue;

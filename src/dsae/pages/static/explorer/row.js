@@ -41,13 +41,13 @@
   function Ablated(props) {
     var row = props.row, chosen = off();
     if (!chosen.length || !dsae.decodable(row)) return null;
-    var made = dsae.decoded(row, new Map(chosen.map(function (i) { return [i, 0]; })));
+    var change = new Map(chosen.map(function (i) { return [i, 0]; })), made = dsae.decoded(row, change);
     if (!made) return html`<p class="quiet">loading weights</p>`;
-    var was = dsae.errorOf(row, made.before), error = dsae.errorOf(row, made.after);
+    var error = dsae.errors(row, made, change);
     return html`<section data-part="ablated"><h2>Without ${chosen.length === 1 ? "latent " + chosen[0] : chosen.length + " latents"}
         <button type="button" class="button" onClick=${function () { dsae.set({ off: null }); }}>all on again</button></h2>
-      <p class="lead" style=${{ margin: "0 0 10px" }}>${error === null ? "Not all values of this row are in the folder, so its error is not known here."
-        : html`Squared error <b data-error="">${dsae.number(error)}</b> instead of ${dsae.number(was)}.`}</p>
+      <p class="lead" style=${{ margin: "0 0 10px" }}>${error === null ? html`Not all values of this row are in the folder, so its error is not known here; <code>dsae.interpret.ablate</code> computes it.`
+        : html`Squared error <b data-error="">${dsae.number(error[1])}</b> instead of ${dsae.number(error[0])}.`}</p>
       ${dsae.index.modalities.map(function (m) {
         var after = dsae.pixels(m, made.after);
         if (!after) return null;
@@ -131,6 +131,12 @@
     return some + "choose one to see more";
   }
 
+  function call(number) {
+    var said = dsae.said(), given = said.model + ", " + said.some("[" + number + "]");
+    if (off().length) return "dsae.interpret.ablate(" + given + ", latents=[" + off().join(", ") + "])";
+    return "dsae.interpret.contributions(" + given + (dsae.index.exact ? "" : ", base=dsae.interpret.mean_code(" + said.model + ", " + said.rows + ")") + ")";
+  }
+
   function Row() {
     var index = dsae.index, stored = dsae.get("stored"), params = dsae.state.params;
     if (!stored) return html`<main><p class="loading">loading</p></main>`;
@@ -157,7 +163,7 @@
         <${Text} row=${row} of=${of}/><${Features} row=${row}/></div>
       <div><${Pictures} row=${row}/>${index.has.sounds ? html`<section><h2>Sound</h2><${dsae.Play} row=${row} both=${true}/></section>` : null}
         <${Ablated} row=${row}/>${of === null ? null : html`<${Pair} row=${row} of=${of}/>`}</div></div>
-      <${dsae.Foot} python=${dsae.python(off().length ? "dsae.interpret.ablate(MODEL, ROWS[[" + number + "]], latents=[" + off().join(", ") + "])" : "dsae.interpret.contributions(MODEL, ROWS[[" + number + "]]" + (index.exact ? "" : ", base=dsae.interpret.mean_code(MODEL, ROWS)") + ")")}
+      <${dsae.Foot} python=${call(number)}
         shard=${"rows/" + Math.floor(position / index.per.rows)} csv=${function () { return table(row); }} file=${"row-" + number}/></main>`;
   }
 
