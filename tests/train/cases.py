@@ -40,6 +40,14 @@ def _counts():
     return np.random.default_rng(3).poisson(2 * rows()).astype(np.float32)
 
 
+def _unit():
+    return np.clip(rows() / 3, 0, 1)
+
+
+def _words():
+    return sp.csr_matrix(_counts() * (rows() > 0.5))
+
+
 def _sparse():
     X = rows(n_features=40)
     X[np.random.default_rng(4).random(X.shape) < 0.9] = 0
@@ -58,15 +66,29 @@ SAME = {
     "magnitude stagewise": {"shrink": "magnitude", "schedule": "stagewise", "max_iter": 6},
     "batchtopk": {**_TOPK, "code_activation": "batchtopk", "rows": lambda: rows() - 0.2},
     "jumprelu": {**_TOPK, "code_activation": "jumprelu"},
-    "rate": {"code_activation": "sigmoid", "target_rate": 0.1},
+    "rate": {
+        "code_activation": "sigmoid",
+        "target_rate": 0.1,
+        "rows": _unit,
+        "loss": "bce",
+        "output_activation": "sigmoid",
+    },
     "dead topk": {**_TOPK, "k": 1, "n_components": 12, "hidden_layer_sizes": (), "dead_after": 40},
     "matryoshka noise": {"matryoshka": (2, 5), "noise": 0.2},
     "early": {"early_stopping": True, "n_iter_no_change": 2, "max_iter": 5},
-    "early rate": {"early_stopping": True, "max_iter": 4, "code_activation": "sigmoid", "target_rate": 0.1},
+    "early rate": {"early_stopping": True, "max_iter": 4, "code_activation": "softmax", "target_rate": 0.1},
     "missing": {"rows": _holed, "mask": (0, 0.5), "mask_rescale": False, "missing": "mask"},
     "weights rate": {"rows": _weighted, "code_activation": "sigmoid", "target_rate": 0.1, "shrink": "granet"},
     "target": {"rows": _aimed, "n_outputs": 9},
     "counts": {"rows": _counts, "loss": "nb", "input_transform": "log1p", "output_activation": "exp"},
+    "words": {"rows": _words, "loss": "poisson", "input_transform": "log1p", "output_activation": "exp"},
+    "shares": {
+        "rows": _counts,
+        "loss": "multinomial",
+        "output_activation": "softmax",
+        "shrink": "none",
+        "density": 1.0,
+    },
     "sparse": {"rows": _sparse, "shrink": "granet"},
 }
 

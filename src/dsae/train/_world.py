@@ -83,13 +83,22 @@ class World(ops.Alone):
     def _reduce(self, tensor: Tensor, how: Any) -> Tensor:
         self.traffic += tensor.numel() * tensor.element_size()
         with self._reached():
-            if tensor.device.type == "cpu" or "nccl" in str(dist.get_backend_config()):
-                dist.all_reduce(tensor, how, group=self._group if tensor.device.type == "cpu" else None)
+            if self._is_summed(tensor):
+                dist.all_reduce(tensor, how, group=self._group_of(tensor))
             else:
                 here = tensor.cpu()
                 dist.all_reduce(here, how, group=self._group)
                 tensor.copy_(here)
         return tensor
+
+    @staticmethod
+    def _is_summed(tensor: Tensor) -> bool:
+        """Whether a sum takes tensors where they are: on a GPU only by nccl."""
+        return tensor.device.type == "cpu" or "nccl" in str(dist.get_backend_config())
+
+    def _group_of(self, tensor: Tensor) -> Any:
+        """Of the processes, the group for a device: that of all has nccl, if there is any."""
+        return self._group if tensor.device.type == "cpu" else None
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every rank, in their order; it is pickled."""
@@ -215,7 +224,7 @@ class World(ops.Alone):
 
         def finished(number: int) -> None:
             values = layers[number].values
-            if values.numel() < OVERLAPPED:
+            if values.numel() < OVERLAPPED or not self._is_summed(values):
                 return
             part = self._parts.get(number)
             if part is None or part.numel() != values.numel():
@@ -223,7 +232,8 @@ class World(ops.Alone):
             torch.mul(values.grad, worth, out=part)  # type: ignore[arg-type]
             self.traffic += part.numel() * part.element_size()
             with self._reached():
-                work = dist.all_reduce(part.zero_() if self.void else part, group=self._group, async_op=True)
+                part = part.zero_() if self.void else part
+                work = dist.all_reduce(part, group=self._group_of(part), async_op=True)
             self._early[id(values)] = part, work
 
         return finished
