@@ -1,6 +1,7 @@
 """Random models of any shape, random numbers that depend on no other test, and how processes share the tests."""
 
 import gc
+import os
 import random
 import sys
 
@@ -12,6 +13,8 @@ from dsae.config import AutoencoderConfig
 from dsae.store import Model
 from dsae.topology import Layer, Topology
 
+# Servers of tests are on this machine, wherever a proxy leads.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
 STARTS = {}
 # What takes longest is begun first: then no process is left with one of these when the others have nothing more to do.
 LONGEST = (
@@ -67,6 +70,14 @@ def pytest_runtest_setup(item):
         sys.modules["torch"].manual_seed(0)
     for generator, state in STARTS.get(getattr(item, "module", None), ()):
         generator.bit_generator.state = state
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """Disks that take long to confirm what was written; a test that is about that says so itself."""
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Pages as a browser shows them, opened from files; any error in them and any request to elsewhere fails the test."""
 
+import contextlib
 import os
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 from tests.browser import explorers
 
 WIDE, NARROW = (1400, 1000), (390, 844)
+PATIENCE = 300_000  # milliseconds: other processes may have the cores
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +25,7 @@ def browser():
     # A container's root has no sandbox.
     flags = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=flags)
+        launched = playwright.chromium.launch(executable_path=path, args=flags, timeout=PATIENCE)
         yield launched
         launched.close()
 
@@ -35,12 +37,12 @@ def kept(browser):
 
     def get(key):
         if key not in found:  # in windows of their own: what lies behind another is drawn once a second
-            found[key] = _watched(browser.new_context(reduced_motion="reduce", accept_downloads=True).new_page())
+            page = stack.enter_context(page_in(browser, reduced_motion="reduce", accept_downloads=True))
+            found[key] = watched(page)
         return found[key]
 
-    yield get
-    for page, _ in found.values():
-        page.context.close()
+    with contextlib.ExitStack() as stack:
+        yield get
 
 
 @pytest.fixture
@@ -77,6 +79,15 @@ def page_of(kept):
     assert [fault for faults in used for fault in _taken(faults)] == []
 
 
+@contextlib.contextmanager
+def page_in(browser, **how):
+    """A page in a window of its own, that waits for as long as it takes."""
+    context = browser.new_context(**how)
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
 def _shaped(page, size, dark):
     page.set_viewport_size({"width": size[0], "height": size[1]})
     page.emulate_media(color_scheme="dark" if dark else "light")
@@ -88,9 +99,8 @@ def _taken(faults):
     return found
 
 
-def _watched(page):
+def watched(page):
     faults = []
-    page.set_default_timeout(60_000)  # other processes may have the cores
     page.on("console", lambda told: faults.append(told.text) if told.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda asked: faults.append(asked.url) if not is_local(asked.url) else None)

@@ -1,7 +1,9 @@
 """What watches pages can see what it watches for."""
 
+import time
+
 import pytest
-from tests.browser.conftest import NARROW, is_local, lightness, overflow
+from tests.browser.conftest import NARROW, lightness, overflow, page_in, watched
 from tests.covering import each
 
 
@@ -25,15 +27,12 @@ def written(tmp_path):
     }
 )
 def test_faults_of_a_page_are_seen(browser, written, body):
-    context = browser.new_context()
-    page, faults = context.new_page(), []
-    page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda asked: faults.append(asked.url) if not is_local(asked.url) else None)
-    page.on("requestfailed", lambda asked: faults.append(asked.url))
-    page.goto(written(body).as_uri())
-    page.wait_for_timeout(100)
-    context.close()
+    with page_in(browser) as page:
+        page, faults = watched(page)
+        page.goto(written(body).as_uri())
+        end = time.monotonic() + 300
+        while not faults and time.monotonic() < end:
+            page.wait_for_timeout(10)
     assert faults
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.browser.conftest import page_in
 from tests.covering import each
 
 from dsae import pages
@@ -12,11 +13,9 @@ def blank(browser, tmp_path_factory):
     """A page with the shared script and nothing else."""
     path = tmp_path_factory.mktemp("blank") / "page.html"
     path.write_text(pages.render("base.html.j2", title="charts", scripts=("charts", "report")), "utf-8")
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(path.as_uri())
-    yield page
-    context.close()
+    with page_in(browser) as page:
+        page.goto(path.as_uri())
+        yield page
 
 
 def drawn(page, kind, given):

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from tests.browser import explorers
-from tests.browser.conftest import NARROW, WIDE, lightness, overflow
+from tests.browser.conftest import NARROW, WIDE, lightness, overflow, page_in
 from tests.browser.explorers import N_LATENTS, NASTY, PICTURED, VIEWS, column, downloaded, go, settled
 from tests.covering import each
 
@@ -155,9 +155,10 @@ def test_no_click_is_lost_while_the_address_is_written(page_of, told):
           dsae.set({ sort: "rate" });
           await new Promise(done => setTimeout(done, 150));  // as late as the address
           dsae.set({ sort: "mean" });
-          await new Promise(done => setTimeout(done, 400));
         }"""
     )
+    page.wait_for_function("() => location.hash === '#latents&sort=mean'")
+    settled(page)
     assert page.evaluate("() => [dsae.state.params.sort, location.hash]") == ["mean", "#latents&sort=mean"]
 
 
@@ -294,10 +295,8 @@ def test_scripts_that_are_not_the_pages_own_do_not_run(browser, told):
     )
     assert planted != path.read_text("utf-8")
     (path.parent / "planted.html").write_text(planted, "utf-8")
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto((path.parent / "planted.html").as_uri())
-    page.wait_for_selector(".long .line")
-    assert page.evaluate("window.broken") is None
-    context.close()
+    with page_in(browser) as page:
+        page.goto((path.parent / "planted.html").as_uri())
+        page.wait_for_selector(".long .line")
+        assert page.evaluate("window.broken") is None
     (path.parent / "planted.html").unlink()

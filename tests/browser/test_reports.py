@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from tests.browser.conftest import NARROW, WIDE, lightness, overflow
+from tests.browser.conftest import NARROW, WIDE, lightness, overflow, page_in
 from tests.covering import each
 
 from dsae import MultimodalAutoencoder
@@ -142,9 +142,7 @@ def test_pictures_are_named_by_their_rows(opened, reports, data):
 
 @pytest.mark.parametrize("name", ["columns", "pictures"])
 def test_a_page_without_scripts_still_has_its_text_and_pictures(browser, reports, name):
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto((reports / f"{name}.html").as_uri())
-    assert "Charts are drawn by a script inside this page" in page.locator("noscript").first.inner_text()
-    assert page.locator("#worst .box").count() == 6
-    context.close()
+    with page_in(browser, java_script_enabled=False) as page:
+        page.goto((reports / f"{name}.html").as_uri())
+        assert "Charts are drawn by a script inside this page" in page.locator("noscript").first.inner_text()
+        assert page.locator("#worst .box").count() == 6

@@ -57,7 +57,8 @@ def test_a_table_with_classes_and_holes_is_scored_as_it_is(dsae, plane, tmp_path
     frame["kind"] = np.where(frame["alpha"] > 0, "up", "down")
     frame.loc[3, "beta"] = np.nan
     frame.to_csv(tmp_path / "mixed.csv", index=False)
-    done = dsae("fit-outliers", tmp_path / "mixed.csv", "-o", tmp_path / "m", "--table", "--n-estimators", 4)
+    how = ["--table", "--n-estimators", 4, "--random-state", 0]
+    done = dsae("fit-outliers", tmp_path / "mixed.csv", "-o", tmp_path / "m", *how)
     assert done.code == 0, done.err
     assert len(dsae("score", tmp_path / "m", tmp_path / "mixed.csv").text.splitlines()) == 41
     loaded = DSAOutlierDetector.load(tmp_path / "m")

@@ -13,7 +13,7 @@ from dsae.data import open_rows
 
 Image = pytest.importorskip("PIL.Image")
 WORDS = ("bright", "dark", "left", "right")
-QUICK = ("--n-components", 4, "--hidden-layer-sizes", 12, "--density", 0.5, "--verbose", 0)
+QUICK = ("--n-components", 4, "--hidden-layer-sizes", 12, "--density", 0.5, "--random-state", 0, "--verbose", 0)
 TRAINED = ("--max-iter", 100, "--batch-size", 32, "--learning-rate-init", 0.01)
 
 

@@ -7,6 +7,15 @@ from pathlib import Path
 from dsae.cluster import Encode
 
 
+def first(marker):
+    """Whether nobody has made this file before, in this process or another."""
+    try:
+        Path(marker).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
 class Victim(Encode):
     """Kills the process that encodes the ``at``-th piece of rows, the first time that one gets so far."""
 
@@ -15,8 +24,7 @@ class Victim(Encode):
     def of_rows(self, rows, sparse=False):
         made = super().of_rows(rows, sparse)
         self.at -= 1
-        if self.at == 0 and not Path(self.marker).exists():
-            Path(self.marker).touch()
+        if self.at == 0 and first(self.marker):
             os.kill(os.getpid(), signal.SIGKILL)
         return made
 
@@ -36,7 +44,6 @@ class Flaky(Encode):
     marker = ""
 
     def of_rows(self, rows, sparse=False):
-        if self.marker and not Path(self.marker).exists():
-            Path(self.marker).touch()
+        if self.marker and first(self.marker):
             raise OSError("the storage is busy")
         return super().of_rows(rows, sparse)

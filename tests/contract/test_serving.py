@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.ports import free_port
 
 import dsae
 from dsae import store
@@ -68,7 +68,7 @@ def folder(make_model, tmp_path_factory):
 
 
 def ask(port, path, content=None):
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         body = None if content is None else json.dumps(content)
         connection.request("GET" if body is None else "POST", path, body, {"Content-Type": "application/json"})
@@ -78,7 +78,7 @@ def ask(port, path, content=None):
         connection.close()
 
 
-def until(true, process, seconds=60):
+def until(true, process, seconds=300):
     """Wait for what comes in its own time; a process that has ended ends the wait, too."""
     end = time.monotonic() + seconds
     while not true():
@@ -96,8 +96,7 @@ def answers(port):
 
 @pytest.mark.parametrize("start", ["spawned", "forked"])
 def test_many_requests_are_answered_as_by_the_model(folder, start):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["-m", "uvicorn", "probed:app", "--workers", "2", "--log-level", "warning", "--port", str(port)]
     command = [sys.executable, *(options if start == "spawned" else ["forked.py", str(port)])]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
@@ -117,7 +116,7 @@ def test_many_requests_are_answered_as_by_the_model(folder, start):
         assert not ask(port, "/process")[1]["torch"]
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=300)
         process.stderr.close()
 
 

@@ -13,11 +13,18 @@ from dsae.data._prefetch import prefetched
 pytestmark = pytest.mark.usefixtures("small_pieces")
 
 
+@pytest.fixture
 def threads():
-    return [thread for thread in threading.enumerate() if thread.name == "dsae-prefetch"]
+    """The readers that the test has started: another's may end when its garbage is collected."""
+
+    def found():
+        return {thread for thread in threading.enumerate() if thread.name == "dsae-prefetch"}
+
+    before = found()
+    return lambda: found() - before
 
 
-def test_the_reader_ends_with_its_consumer(files):
+def test_the_reader_ends_with_its_consumer(files, threads):
     batches = open_rows(files["npy"]).batches(64, seed=0)
     next(batches)
     assert len(threads()) == 1
@@ -30,7 +37,7 @@ def test_the_reader_ends_with_its_consumer(files):
     assert not threads()
 
 
-def test_the_readers_error_is_raised_where_the_items_are_taken():
+def test_the_readers_error_is_raised_where_the_items_are_taken(threads):
     def items():
         yield 1
         raise OSError("gone")

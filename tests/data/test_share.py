@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("small_pieces")
 
 def together(path, world, ask):
     """What ``ask`` gives on each of several workers that run at the same time and open the file themselves."""
-    found, sent, barrier = [None] * world, [None] * world, threading.Barrier(world, timeout=60)
+    found, sent, barrier = [None] * world, [None] * world, threading.Barrier(world, timeout=600)
 
     def work(rank):
         def gather(thing):

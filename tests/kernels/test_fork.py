@@ -57,6 +57,6 @@ CHILDREN = """
 def test_a_forked_child_transforms_fits_saves_and_loads(fresh, n, density):
     pytest.importorskip("torch")
     shrink = "none" if density == 1 else "random"
-    code = textwrap.dedent(CHILDREN).format(n=n, density=density, shrink=shrink, limit=120)
+    code = textwrap.dedent(CHILDREN).format(n=n, density=density, shrink=shrink, limit=600)
     run = fresh(code)
     assert run.returncode == 0, run.stderr

@@ -151,7 +151,10 @@ def as_nobody():
     """Root may write everywhere; all others stay who they are."""
     root = os.geteuid() == 0
     if root:
-        os.seteuid(65534)
+        try:
+            os.seteuid(65534)
+        except OSError:  # a container's root may be the only user there
+            pytest.skip("this root cannot be anybody else")
     try:
         yield
     finally:

@@ -30,10 +30,12 @@ def saving(script, *args):
     """A process that writes until it is killed."""
     process = subprocess.Popen([sys.executable, "-c", script, *map(str, args)], stdout=subprocess.PIPE)
     assert process.stdout is not None
-    process.stdout.readline()
-    yield
-    process.kill()
-    process.stdout.close()
+    try:
+        process.stdout.readline()
+        yield
+    finally:
+        process.kill()
+        process.stdout.close()
     assert process.wait() == -signal.SIGKILL
 
 

@@ -10,13 +10,12 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
+from tests.ports import free_port
 from tests.train.cases import rows
 
 from dsae import load
@@ -31,38 +30,67 @@ TORCHRUN = (
 )
 
 
-def fit(folder, kill=None, after=0, command=TORCHRUN):
-    """Train by two processes, and kill a rank when so many checkpoints more than one have been seen."""
+# Every process of Python runs this first. The rank that is to go ends at a step where nobody who watches from outside
+# could be sure to find it, or a moment later; started again, it goes on.
+STARTUP = """
+import os, signal, threading
+rank, step, delay, marker = {rank!r}, {step!r}, {delay!r}, {marker!r}
+if {quick!r}:
+    os.fsync = lambda file: None  # as in all tests
+if os.environ.get("RANK") == str(rank) and not os.path.exists(marker):
+    from dsae.train import _train_step
+    whole = _train_step._of_all
+
+    def ended(run, learner, *given):
+        if learner.step == step:
+            open(marker, "x").close()
+            if delay:
+                threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return whole(run, learner, *given)
+
+    _train_step._of_all = ended
+"""
+
+
+def fit(folder, kill=None, step=0, command=TORCHRUN, delay=None):
+    """Train by two processes, of which one is killed at a step, or so many seconds after it has begun that step.
+
+    With a delay disks are waited for, as where nothing is tested.
+    """
     folder.mkdir()
     np.save(folder / "X.npy", rows(N_ROWS))
     begin, end = command
     run = [sys.executable, *begin]
-    run += ["--master-port", str(29_500 + os.getpid() % 1000), "-m", "dsae"] if command is TORCHRUN else []
+    run += ["--master-port", str(free_port()), "-m", "dsae"] if command is TORCHRUN else []
     run += ["fit", str(folder / "X.npy"), "-o", str(folder / "model"), *HOW, *end]
-    (said,) = _disturbed([(run, {})], folder, kill, after)
+    (said,) = _disturbed([(run, {})], folder, kill, step, delay)
     assert kill is None or command is PROCESSES or "(exitcode: -9)" in said, said
 
 
-def fit_on_two_machines(folder, script, kill, after):
+def fit_on_two_machines(folder, script, kill, step):
     """The same by the guide's script for several machines, of which there are two here, with a process each."""
     folder.mkdir()
     np.save(folder / "rows.npy", rows(N_ROWS))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     # torchrun of this environment, which need not be on the path, and the options of the other runs
     torchrun = f"exec {sys.executable} -m torch.distributed.run --monitor-interval 0.1 "
     script = script[: script.index("  --n-components")].replace("torchrun ", torchrun, 1)
     script = script.replace("fit rows ", "fit rows.npy ").replace("--checkpoint-every 10 ", "") + " ".join(HOW)
-    given = {"NODES": "2", "PROCESSES": "1", "MASTER": f"127.0.0.1:{port}"}
+    given = {"NODES": "2", "PROCESSES": "1", "MASTER": f"127.0.0.1:{free_port()}"}
     nodes = [(["bash", "-c", script], given | {"NODE": str(node)}) for node in range(2)]
-    said = _disturbed(nodes, folder, kill, after)
+    said = _disturbed(nodes, folder, kill, step)
     assert "(exitcode: -9)" in said[kill], said
 
 
-def _disturbed(commands, folder, kill, after):
+def _disturbed(commands, folder, kill, step, delay=None):
     """What those that start ranks say; one of the ranks is killed on the way."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    marker = folder / "killed"
+    startup = {"rank": kill, "step": step, "delay": delay, "marker": str(marker), "quick": delay is None}
+    (folder / "startup").mkdir()
+    (folder / "startup" / "sitecustomize.py").write_text(STARTUP.format_map(startup))
+    path = os.pathsep.join(filter(None, (str(folder / "startup"), os.environ.get("PYTHONPATH"))))
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": path}
     with contextlib.ExitStack() as stack:
         started = [
             stack.enter_context(
@@ -80,37 +108,15 @@ def _disturbed(commands, folder, kill, after):
         ]
         for process in started:
             stack.callback(_end, process)
-        if kill is not None:
-            _wait_for(folder / "model.checkpoint" / "checkpoint.json", after, started[0])
-            os.kill(_process_of([process.pid for process in started], kill), signal.SIGKILL)
-        said = [process.communicate(timeout=300)[0] for process in started]
+        said = [process.communicate(timeout=900)[0] for process in started]
     assert [process.returncode for process in started] == [0] * len(started), "\n".join(said)
+    assert marker.exists() == (kill is not None), said
     return said
 
 
 def _end(process):
     with contextlib.suppress(ProcessLookupError):  # with all that it has started
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait_for(kept, n, started):
-    seen, deadline = set(), time.monotonic() + 900
-    while len(seen) <= n:
-        assert started.poll() is None, started.communicate()[0]
-        assert time.monotonic() < deadline
-        with contextlib.suppress(OSError):
-            seen.add(kept.stat().st_mtime_ns)
-        time.sleep(0.001)
-
-
-def _process_of(parents, rank):
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            status = (process / "status").read_text()
-            child = any(f"PPid:\t{parent}\n" in status for parent in parents)
-            if child and f"\0RANK={rank}\0".encode() in b"\0" + (process / "environ").read_bytes():
-                return int(process.name)
-    raise AssertionError(f"no rank {rank}")
 
 
 def same(one, other):
@@ -130,10 +136,11 @@ def main(n=20):
     for number in range(int(n)):
         told = root / f"{number}.json"
         if not told.exists():
-            folder, rank, after = root / f"run{number}", number % 2, random.Random(number).randrange(40)
+            folder, rank, draws = root / f"run{number}", number % 2, random.Random(number)
+            step, delay = draws.randrange(1, 40), 0.01 * draws.random()
             shutil.rmtree(folder, ignore_errors=True)
-            fit(folder, rank, after)
-            told.write_text(json.dumps({"rank": rank, "checkpoints": after, "same": same(whole, folder)}))
+            fit(folder, rank, step, delay=delay)
+            told.write_text(json.dumps({"rank": rank, "step": step, "same": same(whole, folder)}))
             shutil.rmtree(folder)
         print(number, told.read_text(), flush=True)
     found = [json.loads((root / f"{number}.json").read_text())["same"] for number in range(int(n))]

@@ -39,7 +39,7 @@ def run_cases(folder, **plan):
     told = [f"{name.removeprefix('of_')}:{','.join(cases)}" for name, cases in plan.items()]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.train.ranks", str(folder), *told]
-    subprocess.run(command, env=env, cwd=Path(__file__).parents[2], check=True, timeout=500)
+    subprocess.run(command, env=env, cwd=Path(__file__).parents[2], check=True, timeout=1500)
     found = {}
     for size in (int(part.partition(":")[0]) for part in told):
         of = [pickle.loads((folder / f"{size}.{rank}.pickle").read_bytes()) for rank in range(size)]
@@ -67,11 +67,11 @@ def _rank(rank, size, folder, names):
     found = {}
     for number, name in enumerate(names):
         hurried = name in IN_A_HURRY
-        os.environ["DSAE_TIMEOUT"] = "2" if hurried else "60"
+        os.environ["DSAE_TIMEOUT"] = "5" if hurried else "300"
         if hurried and dist.is_initialized():  # a group keeps the time that it began with
             dist.destroy_process_group()
         if not dist.is_initialized():
-            how = {"rank": rank, "world_size": size, "timeout": timedelta(seconds=60)}
+            how = {"rank": rank, "world_size": size, "timeout": timedelta(seconds=300)}
             dist.init_process_group("gloo", init_method=f"file://{folder}/group{size}.{number}", **how)
         if name == names[-1]:  # which may end this process
             _write(folder, size, rank, found)

@@ -21,7 +21,7 @@ def said(errors):
 
     def say(rank):
         if errors[rank] is not None:
-            return spoken_among(store, rank, len(errors), errors[rank], texts[rank], 0.5 if None in errors else 20)
+            return spoken_among(store, rank, len(errors), errors[rank], texts[rank], 0.5 if None in errors else 300)
 
     with ThreadPoolExecutor(len(errors)) as pool:
         return [text for text in pool.map(say, range(len(errors))) if text is not None]

@@ -6,7 +6,6 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -247,7 +246,7 @@ def test_processes_that_start_again_do_not_meet_those_that_are_gone():
     for name, value in (("0", "a"), ("1", "b"), ("2", "c"), ("roll", "a,b,c"), ("go a,b,c", "")):
         store.set(f"dsae {name}", value)
     with ThreadPoolExecutor(3) as pool:
-        rolls = list(pool.map(lambda rank: _roll(store, rank, 3, timedelta(seconds=20)), range(3)))
+        rolls = list(pool.map(lambda rank: _roll(store, rank, 3, timedelta(seconds=300)), range(3)))
     assert len(set(rolls)) == 1
     assert set(rolls[0].split(",")).isdisjoint("abc")
     with pytest.raises(RuntimeError, match=r"2 processes have not met within 0\.1 s"):
@@ -256,7 +255,7 @@ def test_processes_that_start_again_do_not_meet_those_that_are_gone():
     with pytest.raises(
         LostRankError, match=r"ended after 0 steps: rank 0 failed with ValueError: x\.npy is empty\. Start"
     ):
-        _roll(store, 1, 2, timedelta(seconds=20))
+        _roll(store, 1, 2, timedelta(seconds=300))
 
 
 def test_the_kth_of_all_ranks_is_found_by_its_digits():
@@ -272,18 +271,16 @@ def test_the_kth_of_all_ranks_is_found_by_its_digits():
                 assert float(ops.kth_over_ranks(z, k, 6)) == float(wanted)
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 def test_processes_of_one_command_make_the_model_of_ranks_though_one_is_killed(found, tmp_path):
     assert found[2]["command"] == [0, 0]
-    kills.fit(tmp_path / "killed", kill=0, after=5, command=kills.PROCESSES)
+    kills.fit(tmp_path / "killed", kill=0, step=7, command=kills.PROCESSES)
     assert kills.same(found["folder"], tmp_path / "killed")
     assert not (tmp_path / "killed" / "model.checkpoint").exists()
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 def test_two_machines_make_the_model_of_ranks_though_one_is_killed(found, tmp_path):
     assert found[2]["command"] == [0, 0]
-    kills.fit_on_two_machines(tmp_path / "killed", SCRIPTS["node.sh"], kill=1, after=5)
+    kills.fit_on_two_machines(tmp_path / "killed", SCRIPTS["node.sh"], kill=1, step=7)
     assert kills.same(found["folder"], tmp_path / "killed")
 
 
