@@ -5,7 +5,9 @@ from tests.browser import explorers
 from tests.browser.explorers import N_LATENTS, N_ROWS, column, downloaded, go, settled
 from tests.covering import each
 
+from dsae.config import JointConfig
 from dsae.explorer import _latents, explore
+from dsae.store import JointModel
 
 
 def spot(page, table, at):
@@ -122,3 +124,22 @@ def test_a_code_decoded_in_the_page_is_the_picture_of_the_reconstruction(opened,
     assert len(rebuilt) == 4 * shape[-2] * shape[-1]
     np.testing.assert_allclose(whole, rebuilt, atol=1)
     assert np.abs(without - rebuilt).max() > 5
+
+
+def test_a_picture_that_a_row_lacks_is_not_shown_as_black(opened, make_model, tmp_path):
+    code = {"n_components": 4, "code_activation": "relu", "live": 0.9}
+    parts = {"seen": make_model(12, seed=1, **code), "told": make_model(5, seed=2, **code)}
+    config = JointConfig({name: of.config for name, of in parts.items()})
+    model = JointModel(config, parts, {name: np.ones(4, np.float32) for name in parts})
+    rng = np.random.default_rng(0)
+    X = {name: rng.random((9, of.config.n_features)).astype(np.float32) for name, of in parts.items()}
+    X["seen"][2] = np.nan
+    page = opened(explore(model, X, tmp_path / "e", image_shape={"seen": (3, 4)}) / "index.html", "#row=3")
+    for row, titles in ((3, ["input", "reconstruction", "residual"]), (2, ["reconstruction"])):
+        go(page, f"row={row}")
+        section = page.locator("[data-part=pictures]")
+        assert section.locator("canvas").evaluate_all("all => all.map(c => c.title)") == titles
+        assert ("this row has none" in section.inner_text()) == (row == 2)
+    go(page, "compare&a=row:2&b=row:3")
+    drawn = page.locator(".example").evaluate_all("all => all.map(e => e.querySelectorAll('canvas').length)")
+    assert drawn == [0, 1]

@@ -64,6 +64,16 @@ def test_lines_read_the_rows_as_the_command_does(dsae, model, tmp_path):
     assert said["labels"].tolist() == [f"k{i % 2}" for i in range(9)]
 
 
+def test_pictures_are_to_be_prepared_first(dsae, model, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"a picture")
+    done = dsae("explore", model, tmp_path / "in", "-o", tmp_path / "e")
+    assert done.code == 2
+    assert (
+        "in holds pictures, sounds or texts; the model takes rows of numbers. Make them as for training: " in done.err
+    )
+
+
 @each(option=["--labels", "--texts", "--ids"])
 def test_other_lengths_are_refused(dsae, model, data, tmp_path, option):
     tmp_path.mkdir(exist_ok=True)

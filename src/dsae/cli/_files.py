@@ -114,9 +114,24 @@ def source_for(model: Runtime | Wanted, verb: str, path: str, reading: dict[str,
         from dsae.features import open_table
 
         return open_table(path, wanted.table, missing=wanted.missing, **reading)
-    source = open_rows(path, n_features=wanted.n_features, missing=wanted.missing, **reading)
+    try:
+        source = open_rows(path, n_features=wanted.n_features, missing=wanted.missing, **reading)
+    except ValueError as error:
+        raise _of_files(path) or error from None
     check_source(verb, source, wanted.n_features, wanted.names)
     return source
+
+
+def _of_files(path: str) -> ValueError | None:
+    """What to do with pictures, sounds and texts, where rows of numbers are wanted."""
+    from dsae.features import is_raw
+
+    if not is_raw(path):
+        return None
+    return ValueError(
+        f"{path} holds pictures, sounds or texts; the model takes rows of numbers. Make them as for training: dsae "
+        "prepare FOLDER -o rows --encoders encoders.json, the one beside the rows that it was trained on."
+    )
 
 
 def training_rows(

@@ -142,7 +142,8 @@
       dsae.thin((props.logx ? logs : dsae.ticks)(at.xs[0], at.xs[1]), 6).forEach(function (value) {
         var x = at.x(value);
         if (x < space[0] || x > right) return;
-        context.textAlign = "center"; context.fillText((props.formX || dsae.number)(value), x, bottom + 15);
+        var text = (props.formX || dsae.number)(value), half = context.measureText(text).width / 2;
+        context.textAlign = "center"; context.fillText(text, Math.min(x, at.width - half), bottom + 15);
       });
       context.globalCompositeOperation = "source-over";
       context.beginPath(); context.moveTo(space[0], bottom + 0.5); context.lineTo(right, bottom + 0.5); context.stroke();

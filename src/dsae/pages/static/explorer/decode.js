@@ -68,18 +68,13 @@
     for (var k = 0; k < atom.feature.length; k++) to[atom.feature[k]] += factor * atom.value[k];
   }
 
-  // Whether a row has the modality with a number.
-  function has(row, i) {
-    return row.present === undefined || !!(row.present.length === undefined ? row.present : row.present[i]);
-  }
-
   // Squared error of a reconstruction over the known values of a row; null where not all of the row is in the folder.
   function errorOf(row, made) {
     if (!row.x || row.x.n < row.n_x) return null;
     var total = 0, index = dsae.index, x = new Map();
     for (var k = 0; k < row.x.n; k++) x.set(row.x.feature[k], row.x.value[k]);
     index.modalities.forEach(function (m, i) {
-      if (!has(row, i)) return;
+      if (!dsae.has(row, i)) return;
       for (var j = m.first; j < m.first + m.n_features; j++) {
         var d = (x.has(j) ? x.get(j) : 0) - made[j];
         if (d === d) total += d * d;
@@ -117,7 +112,7 @@
 
   // |D|^2 of each atom, and |sum d D|^2 of all of them, over the modalities that a row has.
   function lengths(row, moves) {
-    var whole = dsae.index.modalities.every(function (_, i) { return has(row, i); });
+    var whole = dsae.index.modalities.every(function (_, i) { return dsae.has(row, i); });
     if (moves.length === 1 && whole) {  // needs no atom
       var norm = dsae.columns.norm[moves[0].latent], by = moves[0].by;
       return { each: [norm * norm], all: by * by * norm * norm };
@@ -125,7 +120,7 @@
     var atoms = dsae.index.decoder ? dsae.atoms(moves.map(function (move) { return move.latent; })) : null;
     if (!atoms) return null;
     var total = new Float64Array(dsae.index.n_features), known = new Uint8Array(total.length);
-    dsae.index.modalities.forEach(function (m, i) { if (has(row, i)) known.fill(1, m.first, m.first + m.n_features); });
+    dsae.index.modalities.forEach(function (m, i) { if (dsae.has(row, i)) known.fill(1, m.first, m.first + m.n_features); });
     var each = atoms.map(function (atom, k) {
       var square = 0;
       for (var p = 0; p < atom.feature.length; p++) {

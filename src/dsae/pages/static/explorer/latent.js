@@ -157,7 +157,7 @@
     return html`${pictures.map(function (m) {
       var before = dsae.pixels(m, made.before), after = dsae.pixels(m, made.after), range = dsae.levels(m, before);
       var original = dsae.pictureOf(row, m);
-      return html`<div class="three">${original ? html`<figure><${dsae.Pixels} modality=${m} values=${original.x} title="input"/><figcaption>input</figcaption></figure>` : null}
+      return html`<div class="three">${original && original.x ? html`<figure><${dsae.Pixels} modality=${m} values=${original.x} title="input"/><figcaption>input</figcaption></figure>` : null}
         <figure><${dsae.Picture} values=${before} shape=${m.shape} palette=${dsae.paletteOf(m)} low=${range[0]} high=${range[1]} title="before"/><figcaption>before</figcaption></figure>
         <figure><${dsae.Picture} values=${after} shape=${m.shape} palette=${dsae.paletteOf(m)} low=${range[0]} high=${range[1]} title="after"/><figcaption>after</figcaption></figure></div>`;
     })}

@@ -104,8 +104,15 @@
     })}</p>`;
   }
 
+  // Whether a row has the modality with a number.
+  function has(row, i) {
+    return row.present === undefined || !!(row.present.length === undefined ? row.present : row.present[i]);
+  }
+
+  // Pictures of a row as it was, which is null where it lacks the modality, and as it is made.
   function pictureOf(row, modality) {
-    return row.pictures && row.pictures[modality.name];
+    var found = modality.shape && row.pictures && row.pictures[modality.name];
+    return found ? { x: has(row, dsae.index.modalities.indexOf(modality)) ? found.x : null, rebuilt: found.rebuilt } : null;
   }
 
   // Signed values of a picture in one channel: a colour's sign has no colour, the mean over the channels does.
@@ -127,7 +134,7 @@
     var row = dsae.row(props.position), index = dsae.index;
     if (!row) return html`<div class="example"><p class="quiet">loading</p></div>`;
     var parts = props.reads ? given(props.reads, row, props.parts) : [];
-    var pictures = index.modalities.filter(function (m) { return m.shape && pictureOf(row, m); });
+    var pictures = index.modalities.filter(function (m) { var p = pictureOf(row, m); return p && p.x; });
     var tag = row.label === undefined ? null : label(row.label);
     var told = row.text ? html`<${Text} text=${row.text} parts=${parts}/>` : null;
     if (!told && !pictures.length && parts.length) {
@@ -229,6 +236,7 @@
   dsae.given = given;
   dsae.marked = marked;
   dsae.Text = Text;
+  dsae.has = has;
   dsae.pictureOf = pictureOf;
   dsae.flat = flat;
   dsae.paletteOf = paletteOf;

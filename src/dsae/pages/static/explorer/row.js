@@ -76,8 +76,13 @@
 
   function Pictures(props) {
     var row = props.row;
-    return dsae.index.modalities.filter(function (m) { return m.shape && dsae.pictureOf(row, m); }).map(function (m) {
-      var p = dsae.pictureOf(row, m), n = m.shape[0] * m.shape[1], channels = m.shape[2] || 1, rest = new Float32Array(n);
+    return dsae.index.modalities.filter(function (m) { return dsae.pictureOf(row, m); }).map(function (m) {
+      var p = dsae.pictureOf(row, m);
+      if (!p.x) {
+        return html`<section data-part="pictures"><h2>${m.name || "Picture"} <span class="side">this row has none</span></h2><div class="three">
+          <figure><${dsae.Pixels} modality=${m} values=${p.rebuilt} title="reconstruction"/><figcaption>made from what it has</figcaption></figure></div></section>`;
+      }
+      var n = m.shape[0] * m.shape[1], channels = m.shape[2] || 1, rest = new Float32Array(n);
       for (var i = 0; i < n; i++) for (var c = 0; c < channels; c++) rest[i] += (p.x[channels * i + c] - p.rebuilt[channels * i + c]) / channels;
       return html`<section data-part="pictures"><h2>${m.name || "Picture"}</h2><div class="three">
         <figure><${dsae.Pixels} modality=${m} values=${p.x} title="input"/><figcaption>input</figcaption></figure>
