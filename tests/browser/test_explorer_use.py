@@ -162,6 +162,19 @@ def test_no_click_is_lost_while_the_address_is_written(page_of, told):
     assert page.evaluate("() => [dsae.state.params.sort, location.hash]") == ["mean", "#latents&sort=mean"]
 
 
+def test_where_one_goes_while_the_address_is_written_is_where_one_arrives(page_of, told):
+    """The new address is there before the page is told, and the old one might be written in between."""
+    page = page_of(told, "latents")
+    page.evaluate("""async () => {
+        dsae.set({ sort: "rate" });
+        history.replaceState(null, "", "#latent=3");  // of which nobody is told
+        await new Promise(done => setTimeout(done, 300));
+        dispatchEvent(new HashChangeEvent("hashchange"));
+    }""")
+    page.wait_for_selector("main[data-latent='3']")
+    assert page.evaluate("location.hash") == "#latent=3"
+
+
 def test_notes_are_kept_found_and_exported(page_of, told):
     page = page_of(told, "latent=3")
     page.locator("[data-note]").fill(f"a note {NASTY}")

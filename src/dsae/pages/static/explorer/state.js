@@ -50,12 +50,13 @@
   // Change some of the parameters without a step in the browser's history. The view follows at once, the address a
   // little later: browsers refuse more than 200 addresses in ten seconds, and a slider has more.
   function set(change) {
-    var state = current();
+    var state = current(), stands = location.hash;
     Object.keys(change).forEach(function (key) {
       if (change[key] === null || change[key] === "") delete state.params[key]; else state.params[key] = String(change[key]);
     });
     clearTimeout(writing);
     writing = setTimeout(function () {
+      if (location.hash !== stands) return;  // the page is about to be told of another
       written = address(state.view, state.arg, state.params);
       location.replace(written);
     }, 150);
