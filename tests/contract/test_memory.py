@@ -17,13 +17,13 @@ from dsae.nn import SparseLinear
 from dsae.shrink import METHODS, Clock, Rewire
 from dsae.train import swap_parameter
 
-width, n_rows = 200_000, 64
+width, n_rows = 200_000, 16
 layer = SparseLinear(width, width, density=1e-5)
 optimizer = torch.optim.Adam(layer.parameters(), lr=1e-3)
 for method in ("set", "rigl"):
     before = layer.topology.indices
     shrinker = Rewire(METHODS[method], final={"layer": layer.nnz}, seed=0)
-    for step in range(1, 4):
+    for step in range(1, 3):
         optimizer.zero_grad()
         x = torch.randn(n_rows, width, requires_grad=True)
         layer(x).square().mean().backward()
@@ -54,7 +54,7 @@ n_rows, width = 2048, 200_000
 columns = np.random.default_rng(0).integers(width // 20, size=(n_rows, 20)) * 20 + np.arange(20)
 X = sp.csr_matrix((np.ones(columns.size, np.float32), columns.ravel(), np.arange(0, columns.size + 1, 20)))
 X.resize(n_rows, width)
-settings = {"hidden_layer_sizes": (), "density": 0.01, "batch_size": n_rows, "max_iter": 2, "random_state": 0}
+settings = {"hidden_layer_sizes": (), "density": 0.01, "batch_size": n_rows, "max_iter": 1, "random_state": 0}
 for changes in ({"shrink": "random"}, {"shrink": "rigl", "loss": "bce", "output_activation": "sigmoid"}):
     dsa = DeepSparseAutoencoder(16, **settings, **changes).fit(X)
     assert dsa.transform(X).shape == (n_rows, 16)

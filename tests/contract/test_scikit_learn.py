@@ -25,9 +25,9 @@ def small(**changes):
 
 
 ESTIMATORS = [
-    DeepSparseAutoencoder(max_iter=30),
+    DeepSparseAutoencoder(max_iter=10),
     DeepSparseAutoencoder(missing="mask", max_iter=2),
-    DSAOutlierDetector(n_estimators=8),
+    DSAOutlierDetector(n_estimators=3),
     DSAOutlierDetector(n_estimators=1, missing="mask"),
     DSAFeatureSelector(DeepSparseAutoencoder(max_iter=3, random_state=0)),
     DSARecommender(n_neighbours=3),

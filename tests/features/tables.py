@@ -2,8 +2,15 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 
 N = 60
+CONTAINERS = {
+    "pandas": lambda table: table,
+    "polars": pl.from_pandas,
+    "arrow": lambda table: pa.Table.from_pandas(table, preserve_index=False),
+}
 
 
 def mixed(n=N, seed=0):

@@ -11,16 +11,10 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from tests.covering import covering, each
-from tests.features.tables import FEATURES, USED, N, mixed
+from tests.features.tables import CONTAINERS, FEATURES, USED, N, mixed
 
-from dsae import DeepSparseAutoencoder, DSAOutlierDetector, load
+from dsae import DeepSparseAutoencoder, DSAOutlierDetector
 from dsae.features import Schema, TableRows
-
-CONTAINERS = {
-    "pandas": lambda table: table,
-    "polars": pl.from_pandas,
-    "arrow": lambda table: pa.Table.from_pandas(table, preserve_index=False),
-}
 
 
 @parametrize_with_checks([TableRows()])
@@ -280,32 +274,6 @@ def test_names_of_features_are_unique():
     assert isinstance(TableRows().fit(table).schema_, Schema)
 
 
-@each({"container": [*CONTAINERS, "array"], "save": [False, True]})
-def test_only_holes_are_filled(container, save, tmp_path):
-    table = mixed().drop(columns="planet").set_index(pd.Index([f"row {i}" for i in range(N)]))
-    table["stairs"] = np.where(np.arange(N) % 7, 23.0 + np.arange(N) % 5, np.nan)
-    given = table.to_numpy(object) if container == "array" else CONTAINERS[container](table)
-    rows = TableRows().fit(given)
-    model = DeepSparseAutoencoder(2, hidden_layer_sizes=(8,), max_iter=2, missing="mask", random_state=0)
-    model.fit(rows.transform(given))
-    if save:
-        model = load(model.save(tmp_path / "model", table=rows))
-    whole = rows.impute(given, model)
-    assert type(whole) is type(given)
-    back = whole.to_pandas() if container in ("arrow", "polars") else pd.DataFrame(whole)
-    back.columns, back.index = table.columns, table.index if container != "pandas" else back.index
-    known = table.notna().to_numpy()
-    assert known.all(axis=1).sum() < N
-    assert back.notna().all().all()
-    assert (back.astype(object).to_numpy()[known] == table.astype(object).to_numpy()[known]).all()
-    assert (back["stairs"].to_numpy(float) % 1 == 0).all()
-    if container in ("arrow", "polars"):
-        assert whole.schema == given.schema
-    if container == "pandas":
-        assert back.dtypes.equals(table.dtypes)
-        assert back.index.equals(table.index)
-
-
 def test_whole_numbers_beside_holes_come_back_as_they_were():
     table = pd.DataFrame({"rooms": [3, 23, None, 7] * 5, "size": [0.5, 23.0, 8.25, None] * 5})
     rows = TableRows().fit(table)
@@ -313,31 +281,6 @@ def test_whole_numbers_beside_holes_come_back_as_they_were():
     pd.testing.assert_frame_equal(back[["rooms"]], table[["rooms"]], check_exact=True)
     assert TableRows.from_json(rows.to_json()).schema_ == rows.schema_
     assert [column.whole for column in rows.schema_.columns] == [True, False]
-
-
-def test_joined_classes_and_nan_fill_holes_too():
-    letters = pd.Categorical(list("aaaabbbbcd") * 6)
-    table = pd.DataFrame({"letter": letters, "size": np.arange(60) % 7 + 0.5})
-    rows = TableRows(min_frequency=10).fit(table)
-    table.iloc[0] = None
-
-    class Guesses:
-        def impute(self, X):
-            return np.where(np.isnan(X), [0, 0, 1, 0], X)
-
-    whole = rows.impute(table, Guesses())
-    assert whole["letter"].tolist() == ["(other)", *letters[1:]]
-    assert whole["size"][0] == pytest.approx(table["size"].mean(), rel=0.1)
-    holed = pa.table({"letter": ["a"] * 60, "size": table["size"].to_numpy()})  # NaN, and no null
-    assert not np.isnan(rows.impute(holed, Guesses())["size"].to_numpy()).any()
-
-
-def test_a_table_without_visible_holes_is_not_filled():
-    rows = TableRows(missing="fill").fit(mixed())
-    with pytest.raises(ValueError, match=r"\[impute\] TableRows must have missing=\"mask\""):
-        rows.impute(mixed(), None)
-    with pytest.raises(TypeError, match=r"got Pipeline\. Of a pipeline pass its last step"):
-        TableRows().fit(mixed()).impute(mixed(), make_pipeline(rows))
 
 
 def test_rows_go_back_with_their_index_and_with_what_is_missing():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.arrays import LAYERS, floats, native
 from tests.covering import each, pairs
-from tests.kernels import oracle
+from tests.kernels import oracle_bf16 as oracle
 from tests.kernels.test_kernels import close, topology
 
 from dsae import kernels

@@ -13,7 +13,7 @@ CHILDREN = """
 
     torch.set_num_threads(2)
     torch.mm(torch.ones(1000, 1000), torch.ones(1000, 1000))  # torch's threads have started
-    X = np.random.default_rng(0).normal(size=(1500, 300)).astype(np.float32)
+    X = np.random.default_rng(0).normal(size=(800, 300)).astype(np.float32)
     options = dict(hidden_layer_sizes=(512,), density={density}, shrink={shrink!r}, max_iter=2, random_state=0)
 
     def fitted():
@@ -53,7 +53,7 @@ CHILDREN = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(("n", "density"), [(1, 1.0), (8, 0.2)])
+@pytest.mark.parametrize(("n", "density"), [(1, 1.0), (4, 0.2)])
 def test_a_forked_child_transforms_fits_saves_and_loads(fresh, n, density):
     pytest.importorskip("torch")
     shrink = "none" if density == 1 else "random"

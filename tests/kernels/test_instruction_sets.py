@@ -1,8 +1,5 @@
 """The laws hold at every instruction set, and the same bits on any number of threads."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,32 +14,26 @@ LAWS = [
 ]
 
 
-def python(code, **env):
-    """Run `code` in a fresh interpreter."""
-    command = [sys.executable, "-W", "error", "-c", code]
-    return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
-
-
 @native
 @pytest.mark.parametrize("level", ["baseline", "x86-64-v3", "x86-64-v4"])
-def test_every_instruction_set_obeys_the_laws(level):
+def test_every_instruction_set_obeys_the_laws(level, fresh, monkeypatch):
     """The one in use does so in this process; the others as they were built, not only in C++ and sanitised."""
-    run = python("from dsae import _kernels; print(_kernels.isa())", DSAE_ISA=level)
+    monkeypatch.setenv("DSAE_ISA", level)
+    run = fresh("from dsae import _kernels; print(_kernels.isa())")
     if "DSAE_ISA must be one of" in run.stderr:
         pytest.skip(f"this CPU does not run {level}")
     assert run.stdout.strip() == level
     assert level in kernels.ISAS
     if level == kernels.isa():
         return
-    run = python(
-        f"import sys, pytest; sys.exit(pytest.main({['-p', 'no:cacheprovider', *map(str, LAWS)]}))", DSAE_ISA=level
-    )
+    run = fresh(f"import pytest; raise SystemExit(int(pytest.main({['-p', 'no:cacheprovider', *map(str, LAWS)]})))")
     assert run.returncode == 0, run.stdout
 
 
 @native
-def test_an_unknown_instruction_set_is_refused():
-    run = python("from dsae import _kernels", DSAE_ISA="sse9")
+def test_an_unknown_instruction_set_is_refused(fresh, monkeypatch):
+    monkeypatch.setenv("DSAE_ISA", "sse9")
+    run = fresh("from dsae import _kernels")
     assert run.returncode != 0
     assert "ImportError: DSAE_ISA must be one of" in run.stderr
     assert "baseline on this machine; got 'sse9'" in run.stderr

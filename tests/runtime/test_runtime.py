@@ -1,7 +1,6 @@
 """The runtime computes what the formula says, whatever the density, the batch and the form of the rows."""
 
 import pickle
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
@@ -10,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from tests.covering import covering, each, pairs
+from tests.covering import covering, each
 
 import dsae
 from dsae.config import CODE_ACTIVATIONS, HIDDEN_ACTIVATIONS
-from dsae.runtime import Runtime, load
-from dsae.store import Inputs
+from dsae.runtime import Runtime
 
 CODES = {name: {"k": 3} if name in ("topk", "batchtopk") else {} for name in CODE_ACTIVATIONS}
 
@@ -294,68 +292,3 @@ def test_float64_cuts_codes_to_k_and_refuses_what_float32_refuses(make_model):
         runtime.encode(pd.DataFrame([[1.0] * 12, [None] * 12]))
     with pytest.raises(ValueError, match=r"\[Runtime\] dtype must be float32 or float64; got float16"):
         Runtime(model, np.float16)
-
-
-def with_missing(make_model, **config):
-    """A model that takes NaN; its features lie in [-1, 1]."""
-    inputs = Inputs(np.linspace(-0.5, 0.5, 12, dtype=np.float32), *np.full((2, 12), [[-1], [1]], np.float32))
-    return make_model(missing="mask", model={"inputs": inputs}, **config)
-
-
-@pairs(kind=["dense", "csr"], dtype=[np.float32, np.float64], code=["identity", "topk", "batchtopk"])
-def test_the_mean_stands_for_what_is_not_known(make_model, rng, kind, dtype, code):
-    model = with_missing(make_model, code_activation=code, **({} if code == "identity" else {"k": 2}))
-    runtime, X = Runtime(model, dtype), rng.normal(size=(40, 12)).astype(np.float32)
-    X[rng.random(X.shape) < 0.3] = np.nan
-    X[3] = np.nan
-    given = sp.csr_matrix(X) if kind == "csr" else X
-    whole = np.where(np.isnan(X), model.inputs.mean, X)
-    np.testing.assert_allclose(runtime.encode(given), runtime.encode(whole), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(runtime.reconstruct(given), runtime.reconstruct(whole), rtol=1e-5, atol=1e-6)
-    errors = runtime.reconstruction_error(given, per_feature=True)
-    assert (np.isnan(errors) == np.isnan(X)).all()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        alone = np.nanmean(errors, axis=1)
-    with pytest.warns(UserWarning, match="known of 1 rows, the first of which is row 103: they get NaN"):
-        np.testing.assert_allclose(runtime.reconstruction_error(given, first_row=100), alone, rtol=1e-5)
-    with pytest.warns(UserWarning, match="known of 1 rows, the first of which is row 3: they get NaN"):
-        np.testing.assert_allclose(runtime.score_samples(given), -alone, rtol=1e-5)
-    assert np.isnan(alone[3])
-
-
-@each(kind=["dense", "csr"])
-def test_guesses_are_the_reconstruction_within_the_range_of_training(make_model, rng, kind, monkeypatch):
-    monkeypatch.setattr("dsae.runtime._layers._VALUES_AT_ONCE", 100)
-    model = with_missing(make_model)
-    runtime, X = Runtime(model), 3 * rng.normal(size=(40, 12))
-    X[rng.random(X.shape) < 0.3] = np.nan
-    X[17] = np.nan
-    X[20] = 0.1
-    given = sp.csr_matrix(X) if kind == "csr" else X
-    with pytest.warns(UserWarning, match=r"^\[impute\] No value is known of 1 rows, the first of which is row 17"):
-        found = runtime.impute(given)
-    assert type(found) is type(given)
-    found = found.toarray() if kind == "csr" else found
-    assert found.dtype == X.dtype
-    holes = np.isnan(X)
-    np.testing.assert_array_equal(found[~holes], X[~holes])
-    guessed = np.clip(runtime.reconstruct(X), -1, 1)
-    guessed[17] = model.inputs.mean
-    np.testing.assert_allclose(found[holes], guessed[holes], rtol=1e-5, atol=1e-6)
-    assert (np.abs(runtime.reconstruct(X)[holes]) > 1).any(), "the range matters"
-    whole = runtime.impute(found)
-    np.testing.assert_array_equal(whole, found)
-    assert whole is not found
-
-
-def test_a_model_that_takes_nan_is_read_with_what_stands_for_it(make_model, tmp_path, rng):
-    model = with_missing(make_model)
-    runtime = load(Runtime(model).save(tmp_path / "model"))
-    assert runtime.missing == "mask"
-    X = np.where(rng.random((9, 12)) < 0.4, np.nan, rng.normal(size=(9, 12)))
-    np.testing.assert_array_equal(runtime.impute(X), Runtime(model).impute(X))
-    with pytest.raises(ValueError, match=r"^\[encode\] X must be finite; it holds infinity"):
-        runtime.encode(np.where(np.isnan(X), np.inf, X))
-    with pytest.raises(ValueError, match=r"^\[save\] A model with missing=\"mask\", and no other, must have inputs"):
-        Runtime(replace(model, inputs=None)).save(tmp_path / "other")

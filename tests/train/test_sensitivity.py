@@ -34,7 +34,7 @@ def fitted(data=X, **changes):
     return DeepSparseAutoencoder(**settings | changes).fit(data)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_relevant_features_of_madelon_come_first(seed):
     data, _ = make_classification(
         n_samples=2000,
@@ -65,7 +65,7 @@ def test_the_relevant_features_of_madelon_come_first(seed):
     ]
 )
 def test_importances_are_shares_and_a_constant_counts_nothing(settings):
-    importances = fitted(**settings).feature_importances_
+    importances = fitted(**{"max_iter": 5} | settings).feature_importances_
     assert importances.shape == (20,)
     assert importances.min() >= 0
     assert importances.sum() == pytest.approx(1)
