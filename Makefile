@@ -183,20 +183,21 @@ lake: $(STAMP)
 # docs/results.md from scratch, some hours; a stopped run continues where it was. `make results-methods` does one table.
 # DSAE_DATA=folder reads the data sets from files instead of downloading them.
 results: $(STAMP)
-	$(BIN)/python -m experiments.run
+	$(BIN)/python -m experiments.run $(SEEDS:%=--seed=%)
 	$(BIN)/python -m experiments.publish
 
 results-%: $(STAMP)
-	$(BIN)/python -m experiments.run $*
+	$(BIN)/python -m experiments.run $* $(SEEDS:%=--seed=%)
 	$(BIN)/python -m experiments.publish
 
-# docs/tasks.md in the same way: what people use it for, beside the tools that they would use instead.
+# docs/tasks.md in the same way: what people use it for, beside the tools that they would use instead. SEEDS="0 1" runs
+# these seeds alone, of results, too.
 tasks: $(STAMP)
-	$(BIN)/python -m experiments.run tasks
+	$(BIN)/python -m experiments.run tasks $(SEEDS:%=--seed=%)
 	$(BIN)/python -m experiments.publish
 
 tasks-%: $(STAMP)
-	$(BIN)/python -m experiments.run $*
+	$(BIN)/python -m experiments.run $* $(SEEDS:%=--seed=%)
 	$(BIN)/python -m experiments.publish
 
 # Whether latents of 20 Newsgroups stand for its groups, and their words say so; docs/design/interpret.md has the figures.

@@ -1,4 +1,4 @@
-"""Run the experiments behind docs/results.md and docs/tasks.md: python -m experiments.run [TABLES] [--afresh].
+"""Run the experiments behind docs/results.md and docs/tasks.md: python -m experiments.run [TABLES].
 
 A table is a list of runs. Every finished run is a line in build/results, so that an interrupted table continues where
 it stopped. The seeds whose runs are all done are written to experiments/results, from which
@@ -48,22 +48,23 @@ console = Console(stderr=True)
 @click.command()
 @click.argument("tables", nargs=-1, type=click.Choice((*TABLES, *TASKS, "tasks")))
 @click.option("--afresh", is_flag=True, help="Forget what is in build/results.")
-def main(tables: tuple[str, ...], afresh: bool) -> None:
+@click.option("--seed", "seeds", type=int, multiple=True, help="Run this one, and others later; by default all.")
+def main(tables: tuple[str, ...], afresh: bool, seeds: tuple[int, ...]) -> None:
     """Run TABLES, by default all of docs/results.md; "tasks" are those of docs/tasks.md."""
     for table in [name for given in tables or TABLES for name in (TASKS if given == "tasks" else (given,))]:
         path = WORK / f"{table}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         if afresh:
             path.unlink(missing_ok=True)
-        _run_table(table, path)
+        _run_table(table, path, seeds)
 
 
-def _run_table(table: str, path: Path) -> None:
+def _run_table(table: str, path: Path, seeds: tuple[int, ...] = ()) -> None:
     module = import_module(f"experiments.tables.{table}")
     jobs = module.jobs()
     done = _done(path)
     path.write_text("".join(json.dumps(row) + "\n" for row in done.values()), encoding="utf-8")
-    waiting = [job for job in jobs if _key(job) not in done]
+    waiting = [job for job in jobs if _key(job) not in done and (not seeds or job["seed"] in seeds)]
     console.print(f"{table}: {len(jobs)} runs, {len(waiting)} to do")
     # timings that are compared need the machine for themselves; where errors alone count, each core takes a run
     alone = getattr(module, "ALONE", False)

@@ -65,6 +65,14 @@ def test_a_stopped_table_goes_on_where_it_was(table, tmp_path):
     assert [(row["job"]["seed"], row["result"]["error"]) for row in rows] == [(0, 0), (1, 0.5), (2, 1), (3, 1.5)]
 
 
+def test_seeds_can_be_run_one_by_one(table, tmp_path):
+    table.broken = False
+    for seeds in ((3,), (0, 2), ()):
+        run._run_table("methods", tmp_path / "methods.jsonl", seeds)
+    assert table.ran == [3, 0, 2, 1]
+    assert [row["job"]["seed"] for row in _published(tmp_path)] == [0, 1, 2, 3]
+
+
 def test_a_seed_is_published_whole_or_not_at_all(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
     jobs = [{"shrink": shrink, "seed": seed} for seed in (0, 1) for shrink in ("set", "rigl")]

@@ -117,7 +117,7 @@ class DeepSparseAutoencoder(SamplingMixin, TrainableAutoencoder):
         Whether NaN in the rows is refused, or a value that is not known. With ``mask`` (stored NaN in sparse rows, what
         is masked, NA and empty cells, too) it is left out of means, scales, the loss and every error, and the mean of
         its feature stands for it, and training hides more of what is known; see ``mask`` and `impute`. Not for
-        likelihoods of counts nor for iterators of batches.
+        iterators of batches.
     noise : float
         Standard deviation of Gaussian noise on the rows that training sees, in units of the data's spread (its root
         mean square over the features; that of each feature with ``scale``). The target stays clean (denoising
