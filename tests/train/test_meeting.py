@@ -115,21 +115,48 @@ def test_sums_of_large_layers_start_early_where_their_tensors_are_summed(monkeyp
     sums.clear()
     monkeypatch.setattr(_world, "OVERLAPPED", 4)
     kind = OnGpu if place == "gpu" else torch.Tensor
-    large, small = (torch.ones(n).as_subclass(kind) for n in (6, 2))
-    for values in (large, small):
-        values.grad = torch.full_like(values, 0.5)
-    here = world(monkeypatch, backend)
-    finished = here.starting([LayerOfValues(large), LayerOfValues(small)], Given)
-    finished(1)
-    finished(0)
+    first, small, large = layers = [LayerOfValues(torch.ones(n).as_subclass(kind)) for n in (9, 2, 6)]
+    for layer in layers:
+        layer.values.grad = torch.full_like(layer.values, 0.5)
+    here = world(monkeypatch, backend, size=3)
+    finished = here.starting(layers, Given)
+    for number in (2, 1, 0):
+        finished(number)
     early = place == "cpu" or backend == BOTH
     assert sums == [(place, None if place == "gpu" else "by cpu")] * early
     assert here.traffic == 24 * early
     assert [part.tolist() for part, _ in here._early.values()] == [[3.0] * 6] * early
-    assert here.starting([LayerOfValues(small)], Given) is None
+    assert here.starting([first, small], Given) is None  # nothing goes backward below the first
+    among_many = world(monkeypatch, backend, size=17)  # whose sums have twice the messages of those of nine
+    assert among_many.starting([first, large], Given) is None
+    assert world(monkeypatch, backend, size=9).starting([first, large], Given) is not None
 
 
-def test_two_ranks_on_gpus_do_not_send_by_the_cpu(monkeypatch, sums):
+@each(backend=["gloo", BOTH])
+def test_two_ranks_on_gpus_do_not_send_by_the_cpu(monkeypatch, sums, backend):
+    sums.clear()
     flat = torch.ones(3).as_subclass(OnGpu)
-    world(monkeypatch, BOTH)._sum_of_step(flat)
-    assert (sums, flat.tolist()) == ([("gpu", None)], [2, 2, 2])
+    world(monkeypatch, backend)._begun(flat)()
+    assert (sums, flat.tolist()) == ([("gpu", None) if backend == BOTH else ("cpu", "by cpu")], [2, 2, 2])
+
+
+def test_two_ranks_exchange_what_they_have_under_names_of_their_own(monkeypatch):
+    sent, got = [], {0: torch.full((3,), 2.0), 4: torch.full((2,), 5.0)}
+    monkeypatch.setattr(dist, "isend", lambda *how: sent.append((how[0].clone(), *how[1:])) or Work())
+    monkeypatch.setattr(dist, "irecv", lambda other, peer, group, tag: other.copy_(got[tag]) is None or Work())
+    here = world(monkeypatch, "gloo")
+    flat, part = torch.ones(3), torch.ones(2)
+    ends = [here._begun(part, 4), here._begun(flat)]
+    assert (part.tolist(), flat.tolist()) == ([1, 1], [1, 1, 1])  # not before they end
+    for end in ends:
+        end()
+    assert (part.tolist(), flat.tolist(), here.traffic) == ([6, 6], [3, 3, 3], 20)
+    assert [how[1:] for how in sent] == [(1, "by cpu", 4), (1, "by cpu", 0)]
+
+
+@each(size=[1, 3])
+def test_other_numbers_of_ranks_sum_as_one(monkeypatch, sums, size):
+    sums.clear()
+    flat = torch.ones(3)
+    world(monkeypatch, "gloo", size)._begun(flat)()
+    assert (sums, flat.tolist()) == ([("cpu", "by cpu")], [2, 2, 2])

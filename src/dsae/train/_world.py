@@ -25,7 +25,8 @@ from dsae.train._update import InMatrices
 
 _HARDLY = 1e-20
 OVERLAPPED = 1 << 18
-"""Live weights of a layer from which on its sum starts by itself: 1 MB, which 10 Gbit Ethernet sends in 1 ms."""
+"""Live weights of a layer from which on its sum starts by itself, among up to nine ranks: 1 MB, which 10 Gbit Ethernet
+sends in the time of the messages that one more sum needs. These are more with every rank (docs/design/cluster.md)."""
 
 
 class Outcome(NamedTuple):
@@ -68,9 +69,9 @@ class World(ops.Alone):
         self.rank, self.size, self._group = dist.get_rank(), dist.get_world_size(), group
         self.void, self.share, self.traffic, self.steps = False, 1.0, 0, 0
         self._flat: Tensor | None = None
-        self._other: Tensor | None = None
+        self._others: dict[int, Tensor] = {}  # what the other of two ranks has
         self._parts: dict[int, Tensor] = {}
-        self._early: dict[int, tuple[Tensor, Any]] = {}  # sums that are under way, by parameter
+        self._early: dict[int, tuple[Tensor, Callable[[], Any]]] = {}  # sums under way and their ends, by parameter
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Sum over all ranks, in place."""
@@ -197,10 +198,9 @@ class World(ops.Alone):
         flat[n_live:] = torch.tensor(tail, dtype=torch.float64).to(flat)
         if self.void:  # what stands in for rows may have no finite gradient
             flat[: n_live + 3].zero_()
-        self._sum_of_step(flat)
-        with self._reached():
-            for _, work in early.values():
-                work.wait()
+        self._begun(flat)()
+        for _, ends in early.values():
+            ends()
         loss, objective, total, n_rows, stop, due, *rest = flat[n_live:].tolist()
         weighed = total if total > 2 * _HARDLY * n_rows else 0.0
         for take, gradient, piece in zip(places, live, pieces, strict=True):
@@ -216,42 +216,64 @@ class World(ops.Alone):
     def starting(self, layers: Sequence[SparseLinear], given: Any) -> Callable[[int], None] | None:
         """What is to be told the number of a layer whose gradient is there; None where none of them is large.
 
-        That of a large layer is summed while the layers below go backward, before `step` sums the others.
+        That of a large layer is summed while the layers below go backward, before `step` sums the others. Below the
+        first there is none.
         """
-        if all(layer.nnz < OVERLAPPED for layer in layers):
+        least = OVERLAPPED * max(1.0, (self.size - 1) / 8)
+        if all(layer.nnz < least for layer in layers[1:]):
             return None
         worth = self.worth(given)
 
         def finished(number: int) -> None:
             values = layers[number].values
-            if values.numel() < OVERLAPPED or not self._is_summed(values):
+            if not number or values.numel() < least or not self._is_summed(values):
                 return
             part = self._parts.get(number)
             if part is None or part.numel() != values.numel():
                 part = self._parts[number] = torch.empty_like(values.detach())
             torch.mul(values.grad, worth, out=part)  # type: ignore[arg-type]
-            self.traffic += part.numel() * part.element_size()
-            with self._reached():
-                part = part.zero_() if self.void else part
-                work = dist.all_reduce(part, group=self._group_of(part), async_op=True)
-            self._early[id(values)] = part, work
+            part = part.zero_() if self.void else part
+            self._early[id(values)] = part, self._begun(part, 1 + number)
 
         return finished
 
-    def _sum_of_step(self, flat: Tensor) -> None:
-        """Sum in place; two ranks exchange what they have: the bytes of an all-reduce, but fewer messages."""
-        if self.size > 2 or flat.device.type != "cpu":
-            self.sum(flat)
-            return
-        if self._other is None or self._other.numel() != flat.numel() or self._other.dtype != flat.dtype:
-            self._other = torch.empty_like(flat)
+    def _begun(self, flat: Tensor, tag: int = 0) -> Callable[[], None]:
+        """Begin a sum in place, and give what ends it.
+
+        Two ranks exchange what they have: the bytes of an all-reduce, but fewer messages.
+        """
+        if self.size != 2 or flat.device.type != "cpu":
+            return self._all_reduced(flat)
         self.traffic += flat.numel() * flat.element_size()
+        other = self._others.get(tag)
+        if other is None or other.numel() != flat.numel() or other.dtype != flat.dtype:
+            other = self._others[tag] = torch.empty_like(flat)
         peer = 1 - self.rank
         with self._reached():
-            for work in (dist.isend(flat, peer, self._group), dist.irecv(self._other, peer, self._group)):
-                assert work is not None
-                work.wait()
-        flat.add_(self._other)
+            works = dist.isend(flat, peer, self._group, tag), dist.irecv(other, peer, self._group, tag)
+
+        def ends() -> None:
+            with self._reached():
+                for work in works:
+                    assert work is not None
+                    work.wait()
+            flat.add_(other)
+
+        return ends
+
+    def _all_reduced(self, flat: Tensor) -> Callable[[], None]:
+        if not self._is_summed(flat):
+            self.sum(flat)
+            return lambda: None
+        self.traffic += flat.numel() * flat.element_size()
+        with self._reached():
+            work = dist.all_reduce(flat, group=self._group_of(flat), async_op=True)
+
+        def ends() -> None:
+            with self._reached():
+                work.wait()  # pyright: ignore
+
+        return ends
 
     def leave(self) -> None:
         """Keep no connection open."""
