@@ -21,7 +21,7 @@ _SHOTS = (
     ("report_latents", "demo/report.html", "#atoms", _WIDE, False),
     ("explorer_latents", "explore-demo/texts/index.html", "#latents", _WIDE, True),
     ("explorer_latent", "explore-demo/digits/index.html", "#latent=7", _WIDE, False),
-    ("explorer_text", "explore-demo/texts/index.html", "#latent=612", _WIDE, False),
+    ("explorer_text", "explore-demo/texts/index.html", "#latent=588", _WIDE, False),
     ("explorer_several", "explore-demo/several/index.html", "#row=17", _WIDE, False),
     ("explorer_map", "explore-demo/digits/index.html", "#map&of=rows", _WIDE, False),
     ("explorer_narrow", "explore-demo/digits/index.html", "#latent=7", _NARROW, True),
