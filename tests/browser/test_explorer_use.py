@@ -222,10 +222,21 @@ BOTH = {
 }
 
 
+class Label:
+    """A label that is no text, as numbers are none."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __str__(self):
+        return self.text
+
+
 @each({"kind, lines": [("told", LINES), ("deep", DEEP), ("both", BOTH)]})
 def test_every_view_says_its_python(request, page_of, kind, lines):
     explored = request.getfixturevalue(kind)
-    names = {"dsae": dsae, "model": explored.model, "X": explored.X, "labels": explored.labels, "texts": explored.texts}
+    labels = [Label(label) for label in explored.labels]
+    names = {"dsae": dsae, "model": explored.model, "X": explored.X, "labels": labels, "texts": explored.texts}
     for view, call in lines.items():
         page = page_of(explored, view)
         line = page.locator("[data-python]").inner_text()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.covering import each
 
+from dsae import ops
 from dsae.config import SHRINK, AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource
 from dsae.nn import Autoencoder, SparseLinear, target_nnz
@@ -203,6 +204,17 @@ def test_a_terminal_sees_one_line(capsys, monkeypatch):
     assert "epoch 2" in shown
     assert "loss" in shown
     assert "density" in shown
+
+
+@each(rank=[0, 1])
+def test_of_several_processes_rank_0_draws_the_line(capsys, monkeypatch, rank):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    capsys.readouterr()
+    among = ops.Alone()
+    among.rank = rank
+    with ops.among(among):
+        fit(Autoencoder(CONFIG), ArraySource(data()), (Stage("all", 1, ("encoder.0",)),), TrainConfig(), verbose=1)
+    assert ("epoch 1" in capsys.readouterr().err) == (rank == 0)
 
 
 @each(shrink=["tempered", "random"])
