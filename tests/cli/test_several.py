@@ -1,5 +1,6 @@
 """Commands on models of several modalities, from files to files."""
 
+import contextlib
 import csv
 import io
 import json
@@ -139,6 +140,20 @@ def test_samples_are_a_folder_for_each_modality_or_one_of_them(dsae, maker, tmp_
     runtime = load(maker)
     wanted = runtime.encoders["image"].inverse_transform(runtime.sample(12, "image", random_state=3))
     assert runtime.encoders["image"].to_bytes(wanted[5]) == (tmp_path / "images" / "05.png").read_bytes()
+
+
+def test_a_bar_moves_while_files_are_written(dsae, maker, tmp_path, monkeypatch):
+    told = []
+
+    @contextlib.contextmanager
+    def progress(label):
+        yield lambda *done: told.append((label, *done))
+
+    monkeypatch.setattr("dsae.cli._sample_several.progress", progress)
+    monkeypatch.setattr("dsae.cli._translate._FILES_AT_ONCE", 5)
+    assert dsae("sample", maker, "-n", 12, "--to", "image", "-o", tmp_path / "images").code == 0
+    assert told == [("make image", 5, 12), ("make image", 10, 12), ("make image", 12, 12)]
+    assert len(list((tmp_path / "images").glob("*.png"))) == 12
 
 
 def test_modalities_without_an_encoder_are_made_as_tables(dsae, prepared, tmp_path):

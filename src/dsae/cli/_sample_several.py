@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsae.cli._encode import is_joint
-from dsae.cli._several import at_once, rows_for
-from dsae.cli._translate import Made, check_to, write_modality, writes_files
+from dsae.cli._output import progress
+from dsae.cli._several import rows_for
+from dsae.cli._translate import Made, check_to, pieces, write_modality, writes_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +55,8 @@ def write_made(runtime: JointRuntime, codes: Any, to: str | None, output: str, k
 
 
 def _decoded(runtime: JointRuntime, codes: Any, name: str) -> Made:
-    step = at_once(runtime)
-    for start in range(0, codes.shape[0], step):
-        yield None, runtime.decode(codes[start : start + step], name)
+    n, step = codes.shape[0], pieces(runtime, name)
+    with progress(f"make {name}") as told:
+        for start in range(0, n, step):
+            yield None, runtime.decode(codes[start : start + step], name)
+            told(min(start + step, n), n)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dsae.runtime import JointRuntime
 
 _LONGEST = 200  # characters of a file's name: 255 bytes are what file systems take, with the ending
+_FILES_AT_ONCE = 64
 _PLAIN = "-_.+=@, ()"  # beside letters and digits; all else means something to a file system or to a shell
 
 Made = Iterator[tuple["np.ndarray | None", "np.ndarray"]]
@@ -69,8 +70,13 @@ def write_modality(runtime: JointRuntime, name: str, made: Made, n: int, output:
         _write_rows(runtime.modalities[name].model, made, n, output, kind)
 
 
+def pieces(runtime: JointRuntime, to: str) -> int:
+    """Rows that are made at once: few where each is then written as a sound or a picture, so that a bar moves."""
+    return min(_FILES_AT_ONCE, at_once(runtime)) if writes_files(runtime, to) else at_once(runtime)
+
+
 def _made(runtime: JointRuntime, source: JointSource, to: str) -> Made:
-    for batch in watched("translate", source).batches(at_once(runtime)):
+    for batch in watched("translate", source).batches(pieces(runtime, to)):
         codes = runtime.join(runtime.latents(batch.parts), batch.present or {})
         yield batch.ids, runtime.decode(codes, to)
 
