@@ -29,8 +29,9 @@ TASK_HEAD = """# Tasks
 
 What people use an autoencoder for, against the tools that they would use instead, on the same rows in the same run.
 Settings are chosen on validation rows; every table names them and shows the figures of the defaults, too. Figures are
-medians over seeds, unless a table says otherwise. `make tasks` repeats all of it (resumable), `make tasks-TABLE` one.
-`DSAE_DATA` names the folder of the data. The first table says where dsae wins and where it loses.
+medians over seeds, unless a table says otherwise. `make tasks` repeats all of it (resumable), `make tasks-TABLE` one,
+with `SEEDS=0` a single seed. `DSAE_DATA` names the folder of the data. The first table says where dsae wins and where
+it loses.
 """
 VERDICTS = ("task", "measured by", "dsae", "best other", "which", "")
 

@@ -37,7 +37,14 @@ COLUMNS = {
 CANDIDATES: tuple[dict[str, Any], ...] = (
     {"loss": "multinomial"},
     {"loss": "multinomial", "hidden_layer_sizes": [128], "density": 0.1, "mask": 0.5},
-    {"loss": "multinomial", "hidden_layer_sizes": [128], "density": 0.1, "mask": [0.0, 0.8], "mask_rescale": False},
+    {
+        "loss": "multinomial",
+        "hidden_layer_sizes": [128],
+        "density": 0.1,
+        "mask": [0.0, 0.8],
+        "mask_rescale": False,
+        "max_iter": 40,
+    },
 )
 PEER = "DSAE_CELLS_PEER"  # the Python that has scVI
 
