@@ -26,15 +26,15 @@
       left = to;
       var span = top - bottom || 1, x0 = (Math.min(from, to) - bottom) / span * 100, width = Math.abs(from - to) / span * 100;
       return html`<tr class=${"pick" + (props.of === i ? " own" : "")} data-latent=${i} onClick=${function () { dsae.set({ of: i }); }}>
-        <td class="wrap who"><a href=${dsae.address("latent", i, {})}>${i}</a> <span class="quiet">${dsae.words(i)}</span></td>
+        ${can ? html`<td><input type="checkbox" aria-label=${"latent " + i + " off"} checked=${gone} onClick=${function (e) { e.stopPropagation(); }} onChange=${function () { toggle(i); }}/></td>` : null}
+        <td class="left wrap who"><a href=${dsae.address("latent", i, {})}>${i}</a> <span class="quiet">${dsae.words(i)}</span></td>
         <td>${dsae.number(code.value[k])}</td>
         ${drop === null ? null : html`<td style=${{ width: "34%" }}><span class=${"track" + (gone ? " off" : "")} style=${{ display: "block" }}><i class=${drop < 0 ? "plus" : ""} style=${{ left: x0.toFixed(1) + "%", width: width.toFixed(1) + "%", background: drop < 0 ? "var(--plus)" : "var(--bar)" }}></i></span></td>
         <td data-drop="">${dsae.number(drop)}</td><td data-off="">${code.off ? dsae.number(code.off[k]) : dsae.DASH}</td>`}
-        ${can ? html`<td><input type="checkbox" aria-label=${"latent " + i + " off"} checked=${gone} onClick=${function (e) { e.stopPropagation(); }} onChange=${function () { toggle(i); }}/></td>` : null}</tr>`;
+        </tr>`;
     }
-    return html`<div class="scroll"><table class="tight"><thead><tr><th class="left">latent</th><th>value</th>
-      ${code.drop ? html`<th>squared error</th><th title="by how much the error falls when it joins those above">drop</th><th title="by how much the error rises without it alone">without</th>` : null}
-      ${can ? html`<th>off</th>` : null}</tr></thead><tbody>${lines}</tbody></table></div>
+    return html`<div class="scroll"><table class="tight"><thead><tr>${can ? html`<th title="switched off">off</th>` : null}<th class="left">latent</th><th>value</th>
+      ${code.drop ? html`<th>squared error</th><th title="by how much the error falls when it joins those above">drop</th><th title="by how much the error rises without it alone">without</th>` : null}</tr></thead><tbody>${lines}</tbody></table></div>
       ${can || !code.drop ? null : html`<p class="note">${index.decoder ? "Not all of this row's code is in the folder" : "The weights of the decoder are too many for this folder"}: <code>dsae.interpret.ablate</code> switches several latents off at once.</p>`}`;
   }
 
