@@ -22,7 +22,7 @@ SOURCES := $(wildcard csrc/*.[ch]pp csrc/*/*.[ch]pp)
 # cores of the other processes.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: lake demo demo-joint explore-demo explore-news explore-scale screenshots test check twice chromium lint types pages numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop kills
+.PHONY: lake demo demo-joint explore-demo explore-news explore-scale screenshots test check twice chromium lint types pages numerical docs sanitize format stub vendor wheel wheel-test bench results tasks meaning clean formats fuzz serving interop kills gradients
 
 demo: $(STAMP)
 	$(BIN)/dsae demo -o demo
@@ -74,6 +74,12 @@ types: $(STAMP)
 
 pages: $(STAMP)
 	nice -n 10 $(BIN)/mkdocs build --strict --quiet
+
+# Gradients of the steps by hand against autograd's over fifty steps of each case, of which `make test` takes a dozen or two.
+gradients: export DSAE_STEPS = 50
+gradients: $(STAMP)
+	$(PYTEST) -k "have_the_gradients_of_autograd or have_its_gradients" $(addprefix tests/train/test_, \
+		panels.py dense_step.py sparse_step.py weights.py codes.py)
 
 # Numbers once more as another machine computes them: the plainest code of torch, MKL and our kernels, on one thread.
 numerical: export ATEN_CPU_CAPABILITY = default

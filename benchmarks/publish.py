@@ -26,6 +26,7 @@ SECTIONS = (
     "growth",
     "stream",
     "wide",
+    "overheads",
     "recommender",
     "dictionary",
     "busy",

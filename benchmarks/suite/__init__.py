@@ -12,6 +12,7 @@ PARTS = (
     "growth",
     "stream",
     "wide",
+    "overheads",
     "recommender",
     "dictionary",
     "busy",

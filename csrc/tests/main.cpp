@@ -73,6 +73,10 @@ int main() {
   for (auto level = dsae::levels(); *level; ++level)
     for (int lanes : {16, 32, 64})
       test_products(**level, wide, 2, lanes, std::string((*level)->isa) + " 5x9000, lanes " + std::to_string(lanes));
+  // More samples than a product of matrices holds at once.
+  const Matrix outputs(33, 70, 0.3);
+  for (auto level = dsae::levels(); *level; ++level)
+    test_gram(**level, outputs, 150, 1, true, std::string((*level)->isa) + " 33x70, samples 150");
   for (auto level = dsae::levels(); *level; ++level)
     for (int lanes : {16, 32, 64}) test_blocks(**level, lanes, std::string((*level)->isa));
   for (auto level = dsae::levels(); *level; ++level) {

@@ -171,6 +171,16 @@ def test_a_model_that_knows_no_more_than_the_mean_is_told():
     assert "Try another learning_rate_init (now 30), more epochs, more density, or scale=True" in message
 
 
+@each(
+    {"changes, n": [({}, 0), ({"scale": True}, 1), ({"code_activation": "topk", "k": 2, "hidden_layer_sizes": ()}, 1)]}
+)
+def test_the_mean_is_compared_where_training_has_not_told_already(monkeypatch, changes, n):
+    measured, evaluate = [], module.evaluate
+    monkeypatch.setattr(module, "evaluate", lambda *given, **how: measured.append(1) or evaluate(*given, **how))
+    fit(X, **changes)
+    assert len(measured) == n
+
+
 def test_rows_that_come_in_periods_are_sampled_from_all_of_them():
     hours = np.tile(np.arange(24, dtype=np.float32)[:, None], (1024, 2))
     assert np.unique(module._sample(ArraySource(hours)).rows).size == 24

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import os
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from dsae.train import Checkpoints, fit_rows
 from dsae.train._between import ON_CODE
 
 TIMES = ("seconds", "samples_per_second")
+# Steps whose gradients are compared with autograd's, where that is more than a test takes by itself: `make gradients`.
+STEPS = int(os.environ.get("DSAE_STEPS", "0"))
+# Below this a layer's largest gradient is a difference of far larger numbers, which float32 rounds.
+_LEAST_GRADIENT = 1e-6
 
 
 class StoppedError(Exception):
@@ -69,6 +74,21 @@ def parameters_of(run):
     """Of the layers, of the loss, and the code's thresholds."""
     layers = [p for layer in run.model.layers.values() for p in (layer.values, layer.bias)]
     return [*layers, *run.model.activations.parameters()], list(run.model.extras.values())
+
+
+def epochs(n_rows, batch_size, steps):
+    """Of at least so many steps, or of `STEPS`."""
+    return -(-max(steps, STEPS) // -(-n_rows // batch_size))
+
+
+def check_gradients(found, parameters, extras=()):
+    """Those of layers and of what the loss trains itself are autograd's to 1e-5 of the largest of a parameter."""
+    for got, parameter in zip(found, [*parameters, *extras], strict=True):
+        wanted = parameter.grad
+        # by a dispersion torch's float32 takes one digamma from another, and loses digits that the kernel has
+        share = 1e-3 if any(parameter is extra for extra in extras) else 1e-5
+        apart, largest = (got - wanted).abs().max().item(), wanted.abs().max().item()
+        assert apart <= share * max(largest, _LEAST_GRADIENT), f"{apart:.3g} of {largest:.3g}, {tuple(got.shape)}"
 
 
 def same(one, other):

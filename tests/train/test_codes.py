@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 from tests.arrays import native
 from tests.covering import covering, each, pairs
-from tests.train.runs import Killed, StoppedError, same, train
+from tests.train.runs import STEPS, Killed, StoppedError, same, train
 
 from dsae import ops
 from dsae.config import AutoencoderConfig, TrainConfig
@@ -64,7 +64,7 @@ def equal(one, other):
     dead=[False, True],
     l2=[0.0, 1e-3],
 )
-def test_two_dozen_steps_from_the_oracles_state_have_its_gradients(
+def test_steps_from_the_oracles_state_have_its_gradients(
     monkeypatch, rng, code, density, sizes, loss, sparse, dead, l2
 ):
     """AuxK with and without dead latents, the price of jumprelu's L0 and all thresholds included."""
@@ -76,7 +76,7 @@ def test_two_dozen_steps_from_the_oracles_state_have_its_gradients(
     if dead:
         shrinkers[-1].dead_after = 2 * N_ROWS
     optimizer = SparseAdam(model.layers, model.parameters(), 3e-3)
-    for _ in range(24):
+    for _ in range(max(24, STEPS)):
         x = rows(rng, sparse)
         with torch.no_grad():  # latents without inputs tie, of which torch takes any
             list(model.encoder)[-1].bias.add_(torch.from_numpy(rng.normal(0, 1e-3, LATENTS).astype(np.float32)))

@@ -12,6 +12,7 @@ from dsae.config import AutoencoderConfig
 from dsae.data import ArraySource
 from dsae.interpret import most_important
 from dsae.nn import Autoencoder
+from dsae.train import _sensitivity
 from dsae.train._sensitivity import Sensitivity
 
 
@@ -130,7 +131,8 @@ def test_inputs_that_jump_seldom_do_not_outdo_those_that_always_move(scale, dens
 
 
 @each(output=["identity", "sigmoid"])
-def test_it_is_the_usual_move_times_the_column_norm_of_the_jacobian(output):
+def test_it_is_the_usual_move_times_the_column_norm_of_the_jacobian(monkeypatch, output):
+    monkeypatch.setattr(_sensitivity, "_LEARNED", 0)
     config = AutoencoderConfig(n_features=6, n_components=4, activation="sigmoid", output_activation=output)
     model = Autoencoder(config, torch.Generator().manual_seed(0))
     data = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
@@ -158,14 +160,50 @@ def test_few_of_wide_rows_are_probed(monkeypatch):
     monkeypatch.setattr("dsae.train._sensitivity._NUMBERS", 25 * 20)
     monkeypatch.setattr(ArraySource, "sample", lambda self, n, rng: asked.append(n) or sample(self, n, rng))
     fitted(max_iter=1)
-    assert asked == [25]
+    assert set(asked) == {25}
+
+
+def model_of(n_features=20, **settings):
+    config = AutoencoderConfig(n_features=n_features, n_components=4, hidden_layer_sizes=(8,), density=0.4, **settings)
+    return Autoencoder(config, torch.Generator().manual_seed(0))
+
+
+@each(n_rows=[300, 3_000, 30_000], n_epochs=[1, 5, 40])
+def test_what_is_probed_is_little_beside_what_is_learned(monkeypatch, n_rows, n_epochs):
+    probed, behind = [], _sensitivity._behind_first
+    monkeypatch.setattr(_sensitivity, "_behind_first", lambda *given: probed.append(len(given[1])) or behind(*given))
+    data = np.random.default_rng(0).normal(size=(n_rows, 6)).astype(np.float32)
+    observer, model = Sensitivity(ArraySource(data), data.std(0), 100, 0), model_of(6)
+    for _ in range(n_epochs):
+        observer.see(model)
+    most, learned = min(512, n_rows), n_rows * n_epochs
+    assert sum(probed) * 64 <= learned
+    assert observer.of(model) is not None
+    assert most <= sum(probed) <= learned / 64 + most
+
+
+@each(n_epochs=[1, 2, 7])
+def test_what_was_learned_since_counts_as_so_many_epochs_and_is_not_kept(n_epochs):
+    observer, model = Sensitivity(ArraySource(X), X.std(0), 50, 0, earlier := np.full(20, 0.05)), model_of()
+    for _ in range(n_epochs):
+        observer.see(model)
+    before = observer.state_dict()
+    joined = observer.of(model)
+    np.testing.assert_array_equal(joined, observer.of(model))
+    assert str(before) == str(observer.state_dict())
+    np.testing.assert_allclose(observer.importance, earlier)
+    fresh = Sensitivity(ArraySource(X), X.std(0), 50, 0)
+    fresh.load_state_dict({name: value for name, value in before.items() if name != "mean"})
+    np.testing.assert_allclose(joined, 0.8**n_epochs * earlier + (1 - 0.8**n_epochs) * fresh.of(model), rtol=1e-5)
 
 
 def test_watching_changes_nothing():
     model = Autoencoder(AutoencoderConfig(n_features=20, n_components=4), torch.Generator().manual_seed(0))
     before = {name: value.detach().clone() for name, value in [*model.named_parameters(), *model.named_buffers()]}
     state = torch.get_rng_state()
-    Sensitivity(ArraySource(X), X.std(0), 50, 0).see(model)
+    observer = Sensitivity(ArraySource(X), X.std(0), 50, 0)
+    observer.see(model)
+    observer.of(model)
     assert model.training
     assert torch.equal(state, torch.get_rng_state())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())

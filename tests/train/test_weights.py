@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 from tests.arrays import native
 from tests.covering import covering, each, pairs
-from tests.train.runs import data, train
+from tests.train.runs import check_gradients, data, epochs, train
 from torch.nn import functional as F
 
 from dsae import ops
@@ -112,9 +112,7 @@ class Checked(AutogradStep):
         grads = [p.grad.clone() for layer in layers for p in (layer.values, layer.bias)]
         wanted = super().gradients(given)
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
-        for grad, p in zip(grads, (p for layer in layers for p in (layer.values, layer.bias)), strict=True):
-            size = max(p.grad.abs().max().item(), 1e-6)
-            np.testing.assert_allclose(grad / size, p.grad / size, atol=1e-5)
+        check_gradients(grads, [p for layer in layers for p in (layer.values, layer.bias)])
         Checked.steps += 1
         return wanted
 
@@ -150,8 +148,9 @@ def checked(monkeypatch, kind, loss, output, target, known, weight, batch_size, 
     monkeypatch.setattr(Beside, "more", beside(N_ROWS, target, known, weight))
     code = {} if how.get("target_rate") is None else {"code_activation": "sigmoid"}
     rows = Beside(np.clip(data(N_ROWS), 0, 1))
-    train(rows=rows, loss=loss, output_activation=output, batch_size=batch_size, max_iter=4, **code, **how)
-    assert Checked.steps == 4 * -(-N_ROWS // batch_size)
+    n_epochs = epochs(N_ROWS, batch_size, 12)
+    train(rows=rows, loss=loss, output_activation=output, batch_size=batch_size, max_iter=n_epochs, **code, **how)
+    assert Checked.steps == n_epochs * -(-N_ROWS // batch_size)
 
 
 @each(kind=["dense", "csr"], density=[0.3, 1.0])

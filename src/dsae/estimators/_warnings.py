@@ -20,6 +20,8 @@ _FEW_ROWS, _FEW_ROWS_TO_LEARN = 10, 200
 _FEW_STEPS = 100  # a schedule needs some steps between rewirings
 # Shares of the squared deviation. Features in different units often reach 0.9, one row of many does so by mistake.
 _ROW_WEIGHT, _FEATURE_WEIGHT = 0.9, 0.99
+# Share of the variance that the last epoch of training left, up to which the mean need not be compared.
+_WELL_LEARNED = 0.9
 # Shares of units without edges above which there is a warning.
 _HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
 
@@ -137,6 +139,8 @@ def _without_edges(runtime: Runtime) -> Iterator[tuple[str, int, int, float]]:
 
 def _advise_on_error(source: Source, runtime: Runtime) -> None:
     loss = loss_of(runtime.loss)
+    if _has_learned(runtime):
+        return
     some, wanted = _sample(source), [loss.score_metric]
     beside = {"target": some.target, "sample_weight": some.weight}
     found = evaluate(runtime.reconstruct, some.rows, metrics=wanted, **beside)[loss.score_metric]
@@ -148,6 +152,12 @@ def _advise_on_error(source: Source, runtime: Runtime) -> None:
             f"learning_rate_init (now {runtime.model.training['learning_rate_init']:g}), more epochs, more density, or "
             "scale=True if features differ in scale."
         )
+
+
+def _has_learned(runtime: Runtime) -> bool:
+    """Whether the loss of training tells that already: in the unit of the data, of the very network that is used."""
+    left, scaled = runtime.model.history[-1].get("fvu"), runtime.model.training["scale"]
+    return left is not None and left <= _WELL_LEARNED and not scaled and not runtime.config.code.sparse
 
 
 def _sample(source: Source) -> Batch:

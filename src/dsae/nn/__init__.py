@@ -15,5 +15,6 @@ from dsae.nn._state import as_arrays as as_arrays
 from dsae.nn._state import as_tensors as as_tensors
 from dsae.nn._state import restored as restored
 from dsae.nn._trace import Trace as Trace
+from dsae.nn._trace import activated as activated
 from dsae.ops import LOSSES as LOSSES
 from dsae.ops import TorchLoss as TorchLoss

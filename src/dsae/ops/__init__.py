@@ -50,6 +50,8 @@ from dsae.ops._native import csr_sddmm_by_input as csr_sddmm_by_input
 from dsae.ops._native import empty as empty
 from dsae.ops._native import from_input as from_input
 from dsae.ops._native import spread as spread
+from dsae.ops._norms import input_gradient as input_gradient
+from dsae.ops._norms import input_norms as input_norms
 from dsae.ops._ranks import Alone as Alone
 from dsae.ops._ranks import among as among
 from dsae.ops._ranks import kth_over_ranks as kth_over_ranks

@@ -60,7 +60,7 @@ def pays(topology: Topology, target: SparseRows) -> bool:
     per_edge, per_output = _TILED[topology.block_size]
     costs = _WINDOWS if window(topology) else _PAIRS[topology.block_size]
     met = target.values.size * nnz / max(n_out, 1)
-    gram = costs.pair * _pairs(topology) + (costs.edge + costs.column * n_in) * nnz
+    gram = costs.pair * pairs(topology) + (costs.edge + costs.column * n_in) * nnz
     gram += costs.output * n_out + costs.dense * n_rows * n_in**2 + costs.number * met
     return gram < n_rows * (per_edge * nnz + per_output * n_out)
 
@@ -73,13 +73,13 @@ def window(topology: Topology) -> int:
     (n_out, n_in), nnz = topology.shape, topology.nnz
     if topology.block_size > 1:
         return 0
-    dense, pairs = (
-        pair * _pairs(topology) + (edge + column * n_in) * nnz for pair, edge, column in (_BESIDE[True], _BESIDE[False])
+    dense, singly = (
+        pair * pairs(topology) + (edge + column * n_in) * nnz for pair, edge, column in (_BESIDE[True], _BESIDE[False])
     )
-    return 0 if pairs <= dense else min(max(_WINDOW_NUMBERS // max(n_in, 1), 1), max(n_out, 1))
+    return 0 if singly <= dense else min(max(_WINDOW_NUMBERS // max(n_in, 1), 1), max(n_out, 1))
 
 
-def _pairs(topology: Topology) -> int:
+def pairs(topology: Topology) -> int:
     """Pairs of weights of one output, summed over the outputs."""
     return topology.cached("pairs", lambda: int(np.square(topology.fan_in, dtype=np.int64).sum()))
 

@@ -94,7 +94,7 @@ def learn_rows(
         at.model.to_layers(),
         at.model.threshold(),
         history=history,
-        importance=observer.importance,
+        importance=observer.of(at.model),
         extras=at.model.to_extras(),
         inputs=seen,
         learning={**state, "seed": at.seed, "settings": settings, "deviation": at.deviation, "aimed": at.aimed},

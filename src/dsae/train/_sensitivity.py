@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
+from torch import Tensor
 
 from dsae import ops
+from dsae.config import whole_number
 from dsae.data import Rows, Source
 from dsae.metrics import CodeActivity, firing_threshold
-from dsae.nn import Autoencoder, restored
+from dsae.nn import Autoencoder, activated, restored
 
-# The work of about two training steps per epoch, since every row carries random signs (docs/design/importance.md).
-_ROWS, _NUMBERS = 512, 1 << 26
-# Of sparse rows, whose steps take less: how many numbers are probed, all in all and at a time, but at least a panel of
-# rows; and of how many rows the inputs' mean size is taken, since each input is rare.
-_PROBED, _TILE, _NARROWEST, _SIZED = 1 << 21, 1 << 20, 16, 4096
+# At most so many rows are probed, fewer of wide ones: so many numbers of dense rows, so many outputs of sparse ones and
+# so many at a time; but at least a panel of rows (docs/design/importance.md).
+_ROWS, _NUMBERS, _PROBED, _TILE, _NARROWEST = 512, 1 << 26, 1 << 21, 1 << 20, 16
+# Of how many sparse rows the inputs' mean size is taken, since each input is rare.
+_SIZED = 1 << 13
+# Rows that are learned for each one that is probed, which costs less than a row of a step, and for each whose code is
+# looked at after an epoch, a sixth of that; but at least so many.
+_LEARNED, _PASSED, _LEAST = 64, 8, 128
 # Share of the newest epoch in the running mean: averages the noise of single epochs, yet forgets the dense start.
 _NEWEST = 0.2
 
@@ -35,11 +41,14 @@ class Sensitivity:
     distinguishes an input that varies all the time from one that rarely jumps, whose weights are large but do little.
     Behind an input transform, inputs are what it makes of them.
 
+    It is measured after as many epochs as make 64 times the rows of a probe, and counts for all of them, and at the end
+    (`of`): so it takes no more than a few percent of the steps, however few there are in an epoch.
+
     Parameters
     ----------
     source : Source
-        Training rows; up to 512 are drawn for each epoch, fewer of very wide data: 2^26 numbers in all. Of sparse rows
-        the probe sees 2^21 numbers, while ``E |x_j|`` is that of up to 4096 rows.
+        Training rows. A probe has up to 512 of them, fewer of very wide data: 2^26 numbers in all. Of sparse rows it
+        has as many as have 2^21 outputs, while ``E |x_j|`` is that of up to 8192 rows, drawn once.
     deviation : ndarray of float32, shape (n_features,)
         Standard deviation of every input, in the unit of the data.
     batch_size : int
@@ -52,16 +61,26 @@ class Sensitivity:
         self, source: Source, deviation: np.ndarray, batch_size: int, seed: int, earlier: np.ndarray | None = None
     ) -> None:
         self._source, self._deviation, self._batch_size = source, deviation.astype(np.float64), batch_size
-        self._rng = np.random.default_rng(seed)
+        self._rng, self._seed = np.random.default_rng(seed), seed
         self._mean = None if earlier is None else earlier.astype(np.float64)
+        self._n_epochs = self._n_rows = 0  # learned since the mean was last added to
+        self._sizes_of_all: np.ndarray | None = None
 
     @property
     def importance(self) -> np.ndarray | None:
-        """Share of every input, float32, sum 1; None before the first epoch."""
-        return None if self._mean is None else (self._mean / self._mean.sum()).astype(np.float32)
+        """Share of every input, float32, sum 1, as it was last measured; None before that."""
+        return _shares(self._mean)
+
+    def of(self, model: Autoencoder) -> np.ndarray | None:
+        """The same with what ``model`` has learned since, of which nothing is kept; all ranks measure together."""
+        if not self._n_epochs:
+            return self.importance
+        rng = copy.deepcopy(self._rng)
+        with _only_read(model):
+            return _shares(self._joined(self._newest(model, rng)))
 
     def see(self, model: Autoencoder) -> dict[str, float]:
-        """Add one epoch to the mean; ``model`` is not changed.
+        """Count one epoch, and add to the mean where that is due; ``model`` is not changed.
 
         Returns
         -------
@@ -69,104 +88,162 @@ class Sensitivity:
             Of the rows that were drawn: ``l0``, the mean number of latents that fire, and ``dead``, the share of those
             that fire in none.
         """
-        config = model.config
+        config, n_rows = model.config, len(self._source)
+        self._n_epochs, self._n_rows = self._n_epochs + 1, self._n_rows + n_rows
+        most = min(_ROWS if self._sparse else self._most_probed, max(_LEAST, n_rows // _PASSED))
+        rows = self._source.sample(most, self._rng).rows
         activity = CodeActivity(firing_threshold(config.code_activation, config.n_components))
-        newest = self._varies(model) * self._moves(model, activity)
-        total = newest.sum()
-        if np.isfinite(total) and total > 0:
-            newest /= total
-            self._mean = newest if self._mean is None else (1 - _NEWEST) * self._mean + _NEWEST * newest
+        with _only_read(model):
+            with torch.no_grad():
+                for begin in range(0, rows.shape[0], self._batch_size):
+                    given = self._given(model, rows[begin : begin + self._batch_size])
+                    activity.update(model.encode(given).cpu().numpy())
+            if self._n_rows >= _LEARNED * min(n_rows, self._most_probed):
+                self._mean = self._joined(self._newest(model, self._rng))
+                self._n_epochs = self._n_rows = 0
         found = activity.result()
         return {"l0": found["mean_l0"], "dead": found["dead_latents"] / config.n_components}
 
     def state_dict(self) -> dict[str, Any]:
-        """The running mean and the generator's state."""
+        """The running mean, what was learned since, and the generator's state."""
         mean = {} if self._mean is None else {"mean": torch.from_numpy(self._mean)}
-        return {**mean, "rng": self._rng.bit_generator.state}
+        since = {"n_epochs": self._n_epochs, "n_rows": self._n_rows}
+        return {**mean, **since, "rng": self._rng.bit_generator.state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from an earlier `state_dict`."""
         self._rng.bit_generator.state = state["rng"]
+        self._n_epochs, self._n_rows = (whole_number(name, state[name], 2**63) for name in ("n_epochs", "n_rows"))
         like = torch.from_numpy(self._deviation)
         self._mean = restored(state["mean"], like, "the mean").numpy() if "mean" in state else None
 
-    def _varies(self, model: Autoencoder) -> np.ndarray:
-        return self._deviation > 1e-6 * np.abs(model.mean.double().cpu().numpy())  # below that it is rounding
+    @property
+    def _sparse(self) -> bool:
+        return all(part.kind == "csr" for part in self._source.parts.values())
 
-    def _moves(self, model: Autoencoder, activity: CodeActivity) -> np.ndarray:
-        """Mean absolute value times root mean square gradient, ``[n_features]``."""
-        width, sparse = self._source.n_features, all(part.kind == "csr" for part in self._source.parts.values())
-        most = _SIZED if sparse else min(_ROWS, max(_NARROWEST, _NUMBERS // width))
-        rows = self._source.sample(most, self._rng).rows
-        training, recording = model.training, [layer.tape.recording for layer in model.layers.values()]
-        model.eval()
-        for layer in model.layers.values():  # what is taped is for the next step of training
-            layer.tape.recording = False
-        size, at_once = self._sizes(model, rows), self._batch_size
-        if sparse:
-            rows, at_once = self._some(rows, _ROWS), min(at_once, max(_NARROWEST, _TILE // width))
-            with torch.no_grad():
-                activity.update(model.encode(self._given(model, rows)).cpu().numpy())
-            rows = self._some(rows, max(_NARROWEST, _PROBED // width))
-        square, world = torch.zeros(width, dtype=torch.float64), ops.ranks()
+    @property
+    def _most_probed(self) -> int:
+        """Rows."""
+        return min(_ROWS, max(_NARROWEST, (_PROBED if self._sparse else _NUMBERS) // self._source.n_features))
+
+    def _joined(self, newest: np.ndarray) -> np.ndarray | None:
+        """The running mean with what the epochs since have come to."""
+        total = newest.sum()
+        if not np.isfinite(total) or total <= 0:
+            return self._mean
+        newest, kept = newest / total, (1 - _NEWEST) ** self._n_epochs
+        return newest if self._mean is None else kept * self._mean + (1 - kept) * newest
+
+    def _newest(self, model: Autoencoder, rng: np.random.Generator) -> np.ndarray:
+        """Mean absolute value times root mean square gradient, ``[n_features]``; 0 where an input does not vary."""
+        varies = self._deviation > 1e-6 * np.abs(model.mean.double().cpu().numpy())  # below that it is rounding
+        rows = self._source.sample(self._most_probed, rng).rows
+        world, width, at_once = ops.ranks(), model.config.output_width, self._batch_size
+        if self._sparse:
+            at_once = min(at_once, max(_NARROWEST, _TILE // width))
+        square, kept = torch.zeros(self._source.n_features, dtype=torch.float64), []
         for begin in range(0, rows.shape[0], at_once):
             x = rows[begin : begin + at_once]
-            signs = self._signs((x.shape[0], model.config.output_width))
+            signs = _signs((x.shape[0], width), rng)
             x, signs = x[world.rank :: world.size], signs[world.rank :: world.size]
-            if not x.shape[0]:
-                continue
-            x = self._given(model, x.toarray() if sp.issparse(x) else x)
-            gradient = self._gradient(model, x, signs, None if sparse else activity)
-            square += gradient.square().sum(dim=0, dtype=torch.float64).cpu()
+            if x.shape[0]:
+                kept.append(_behind_first(model, self._given(model, x), signs))
+        if kept:
+            first = next(iter(model.layers.values()))
+            by_gemm = first.executor == "dense"
+            norms = ops.input_norms(first.values.detach(), torch.cat(kept), first.topology, by_gemm=by_gemm)
+            square += norms.double().square().cpu()
         world.sum(square)
-        if not sparse:
-            for other in [other for rank, other in enumerate(world.gather(activity)) if rank != world.rank]:
-                activity.add(other)
-        model.train(training)
-        for layer, before in zip(model.layers.values(), recording, strict=True):
-            layer.tape.recording = before
-        return size * np.sqrt(square.numpy() / rows.shape[0])
-
-    def _some(self, rows: Rows, n: int) -> Rows:
-        """Up to ``n`` of them."""
-        n_rows = rows.shape[0]
-        return rows if n >= n_rows else rows[np.sort(self._rng.choice(n_rows, n, replace=False))]
+        return varies * self._sizes(model, rows) * np.sqrt(square.numpy() / rows.shape[0])
 
     @staticmethod
-    def _given(model: Autoencoder, rows: np.ndarray | sp.csr_matrix) -> torch.Tensor | ops.SparseRows:
+    def _given(model: Autoencoder, rows: Rows) -> Tensor | ops.SparseRows:
         """Rows as the model takes them; what is not known is the mean."""
-        whole: Any = model.filled(rows)
-        if isinstance(whole, np.ndarray):
-            return torch.from_numpy(whole).to(model.mean.device)
-        return ops.SparseRows.of(whole)
+        return ops.rows_of(model.filled(rows), model.mean.device)
 
-    def _sizes(self, model: Autoencoder, rows: np.ndarray | sp.csr_matrix) -> np.ndarray:
-        """Mean absolute value of every input, as the model takes it."""
-        x = model.transformed(self._given(model, rows))
-        if isinstance(x, torch.Tensor):
+    def _sizes(self, model: Autoencoder, rows: Rows) -> np.ndarray:
+        """Mean absolute value of every input, as the model takes it: of dense rows of these, of sparse ones of many."""
+        if not self._sparse:
+            x = model.transformed(self._given(model, rows))
+            assert isinstance(x, Tensor)
             return ((x - model.mean) / model.scale).abs().mean(dim=0, dtype=torch.float64).cpu().numpy()
-        mean, scale = (t.cpu().numpy() for t in (model.mean, model.scale))
-        (n_rows, width), at = x.shape, x.pattern.indices
-        stored = np.bincount(at, np.abs((x.values - mean[at]) / scale[at]), width)
-        return (stored + (n_rows - np.bincount(at, minlength=width)) * np.abs(mean / scale)) / n_rows
+        if self._sizes_of_all is None:
+            some = model.filled(self._source.sample(_SIZED, np.random.default_rng(self._seed)).rows)
+            x = model.transformed(ops.SparseRows.of(some))
+            assert isinstance(x, ops.SparseRows)
+            mean, scale = (t.cpu().numpy() for t in (model.mean, model.scale))
+            (n_rows, width), at = x.shape, x.pattern.indices
+            stored = np.bincount(at, np.abs((x.values - mean[at]) / scale[at]), width)
+            absent = n_rows - np.bincount(at, minlength=width)
+            self._sizes_of_all = (stored + absent * np.abs(mean / scale)) / n_rows
+        return self._sizes_of_all
 
-    def _gradient(self, model: Autoencoder, x: Any, signs: np.ndarray, activity: CodeActivity | None) -> torch.Tensor:
-        """``v^T J`` per row for ``v`` of ``signs``, both sides of the Jacobian in the model's own unit."""
-        entering = model.transformed(x)
-        assert isinstance(entering, torch.Tensor)
-        entering = entering.clone().requires_grad_(True)
-        trace = model.trace(x, transformed=entering)
-        if activity is not None:
-            activity.update(trace.code.detach().cpu().numpy())
-        output = trace.rows(trace.output)
-        v = torch.from_numpy(signs).to(output)
-        if not model.config.output.linear:
-            v /= model.target_scale
-        (gradient,) = torch.autograd.grad(output, entering, v)
-        return gradient * model.scale
 
-    def _signs(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Random ones of both signs, float32, a bit each."""
-        size = math.prod(shape)
-        bits = np.unpackbits(np.frombuffer(self._rng.bytes(-(-size // 8)), np.uint8), count=size)
-        return (2 * bits.astype(np.float32) - 1).reshape(shape)
+def _shares(mean: np.ndarray | None) -> np.ndarray | None:
+    return None if mean is None else (mean / mean.sum()).astype(np.float32)
+
+
+@contextmanager
+def _only_read(model: Autoencoder) -> Iterator[None]:
+    """As at use, without gradients of weights, and with nothing taped, which is for the next step of training."""
+    layers, kinds, training = list(model.layers.values()), model.activations, model.training
+    recording = [layer.tape.recording for layer in layers]
+    learned = [p for layer in layers for p in (layer.values, layer.bias) if p is not None and p.requires_grad]
+    kinds.eval()  # which alone are other ones in training
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    for layer in layers:
+        layer.tape.recording = False
+    try:
+        yield
+    finally:
+        kinds.train(training)
+        for parameter in learned:
+            parameter.requires_grad_(True)
+        for layer, before in zip(layers, recording, strict=True):
+            layer.tape.recording = before
+
+
+def _behind_first(model: Autoencoder, x: Tensor | ops.SparseRows, signs: np.ndarray) -> Tensor:
+    """``v^T`` times the Jacobian by what the first layer gives, ``[n_rows, width]``, per row for ``v`` of ``signs``.
+
+    Times this layer's weights it is the gradient by the input; both in the model's own unit.
+    """
+    (first, *inner, last), kinds, n_rows = model.layers.values(), list(model.activations), x.shape[0]
+    with torch.no_grad():
+        z = _leaf(first(model.enter(model.centred(x))))
+    h = activated(kinds[0], z, n_rows)
+    for layer, kind in zip(inner, kinds[1:-1], strict=True):
+        h = activated(kind, layer(h), n_rows)
+    v = torch.from_numpy(signs).to(model.mean)
+    if not model.config.output.linear:
+        with torch.no_grad():
+            logits = _leaf(last(h))
+        output = _rows(activated(kinds[-1], logits, n_rows))
+        (v,) = torch.autograd.grad(output, ops.tensor_of(logits), v / model.target_scale)
+        v = _rows(v, logits)
+    d = ops.input_gradient(last.values.detach(), v, last.topology, by_gemm=last.executor == "dense")
+    d = ops.pack(d, h.lanes).tensor if isinstance(h, ops.Panels) else d
+    (d,) = torch.autograd.grad(ops.tensor_of(h), ops.tensor_of(z), d)
+    return _rows(d, z)
+
+
+def _leaf(t: Tensor | ops.Panels) -> Tensor | ops.Panels:
+    return ops.on_features(lambda t: t.requires_grad_(True), t)
+
+
+def _rows(t: Tensor | ops.Panels, like: Tensor | ops.Panels | None = None) -> Tensor:
+    """As rows, what is panels or, as ``like``, the tensor of panels."""
+    if isinstance(like, ops.Panels):
+        t = ops.Panels(ops.tensor_of(t), like.n_rows)
+    return ops.unpack(t) if isinstance(t, ops.Panels) else t
+
+
+def _signs(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Random ones of both signs, float32, a bit each."""
+    size = math.prod(shape)
+    bits = np.unpackbits(np.frombuffer(rng.bytes(-(-size // 8)), np.uint8), count=size)
+    signs = bits.astype(np.float32)
+    signs *= 2
+    signs -= 1
+    return signs.reshape(shape)
