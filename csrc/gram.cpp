@@ -14,22 +14,23 @@ namespace {
 constexpr int64_t kAhead = 6;  // numbers of a sample whose outputs are asked for early
 constexpr int64_t kLine = 16;  // numbers
 constexpr int kVectors = 8;    // of a row of G, held in registers
-constexpr int kMostParts = 16;
+constexpr int kMostParts = 8;
 constexpr int kLengths = 16;    // of outputs that are told apart
 constexpr int64_t kSorted = 5;  // weights an output, on average, up to which outputs go by their lengths
 
-// A G of its own: the lower triangle without its diagonal, this, and the sum c_i w_i.
+// A G of its own: the lower triangle without its diagonal, this, and the sum c_i w_i; and what the numbers of the
+// target take from dx, null where that is not asked for.
 struct Part {
-  float *lower, *diagonal, *pulled;
+  float *lower, *diagonal, *pulled, *dx;
 };
 
 template <int R>
 struct GramLoss : Gram {
   const Csr& groups() const { return layer.w.groups; }
-  int64_t part_size() const { return (x.width + 2) * stride; }
   Part part(int i) const {
     float* const at = lower + i * part_size();
-    return {at, at + x.width * stride, at + (x.width + 1) * stride};
+    float* const pulled = at + (x.width + 1) * stride;
+    return {at, at + x.width * stride, pulled, to.dx.data ? pulled + stride : nullptr};
   }
 
   // C w + c s of an output, at its edges, and w s; all hold `scale`.
@@ -168,13 +169,18 @@ struct GramLoss : Gram {
     for (int n = 0; n < V; ++n) store(to + n * kWidth, sum[n]);
   }
 
-  // An output's bias, and its part of the loss, from w s.
-  double finish(int64_t row, const Weights& w, double linear) const {
+  // An output's bias, and its part of the loss, from w s. What its numbers take from dx goes to `dx`, if that is given:
+  // here the output's weights are at hand.
+  double finish(int64_t row, const Weights& w, double linear, float* dx) const {
     const int64_t step = R == 1 ? 1 : w.step;
-    const float* const values = layer.values + w.first;
-    float* const dw = to.dw + w.first;
+    const float* __restrict values = layer.values + w.first;
+    float* __restrict dw = to.dw + w.first;
     const double constant = constants[row];
     double loss = constant * (2 * linear / factor + unseen * x.count * constant), taken_away = 0;
+    const auto back = [&](int64_t b, float change) {
+      float* __restrict own = dx + b * stride;
+      for (int64_t i = 0; i < w.count; ++i) own[w.indices[i]] -= change * values[i * step];
+    };
     numbers_of(row, [&](int64_t b, Number t) {
       const float* const h = sample(b);
       if (is_plain(t)) {
@@ -185,6 +191,7 @@ struct GramLoss : Gram {
           z += values[i * step] * number;
           dw[i * step] -= change * number;
         }
+        if (dx) back(b, change);
         loss += double{taken} * (t.value - 2 * (z + constant));
         taken_away += taken;
         return;
@@ -194,6 +201,7 @@ struct GramLoss : Gram {
       loss += (rest * z - 2.0 * t.weight * t.value) * z + double{t.weight} * t.value * t.value;
       taken_away += residual;
       for (int64_t i = 0; i < w.count; ++i) dw[i * step] -= factor * residual * h[w.indices[i]];
+      if (dx) back(b, factor * residual);
     });
     to.dbias[row] = static_cast<float>(linear + scale * (x.count * constant) - factor * taken_away);
     return loss;
@@ -209,7 +217,7 @@ struct GramLoss : Gram {
     for (int64_t r = 0; r < width; ++r) {
       const Weights w = weights_of<R>(layer.w, begin + r);
       if (R == 1 || width < R) linear[r] = pull<Pairs>(w, constants[begin + r], g);
-      loss += finish(begin + r, w, linear[r]);
+      loss += finish(begin + r, w, linear[r], g.dx);
     }
     return loss;
   }
@@ -265,7 +273,7 @@ struct GramLoss : Gram {
     const auto cut = [&](int part, int n) { return part == n ? chunks : chunk_at(all * part / n); };
     const int useful = parts_for(all), n_threads = n_parts && n_parts < useful ? n_parts : useful;
     in_parts(n_threads, [&](int thread, int n) {
-      if (!n_parts) return outputs_of<false>(cut(thread, n), cut(thread + 1, n), {});
+      if (!n_parts) return outputs_of<false>(cut(thread, n), cut(thread + 1, n), Part{});
       for (int i = n_parts * thread / n; i < n_parts * (thread + 1) / n; ++i)
         outputs_of<true>(cut(i, n_parts), cut(i + 1, n_parts), part(i));
     });
@@ -283,7 +291,8 @@ struct GramLoss : Gram {
 
   // Into the first, in their order.
   void add_parts() const {
-    parallel_range(part_size(), part_size() * n_parts, [&](int64_t begin, int64_t end) {
+    const int64_t size = (x.width + 2) * stride;
+    parallel_range(size, size * n_parts, [&](int64_t begin, int64_t end) {
       for (int i = 1; i < n_parts; ++i) {
         const float* const from = lower + i * part_size();
         int64_t at = begin;
@@ -314,11 +323,26 @@ struct GramLoss : Gram {
     for (int64_t i = 0; i < w.count; ++i) dx[w.indices[i]] -= residual * values[i * (R == 1 ? 1 : w.step)];
   }
 
+  // The gradient of every sample: from G, and what the parts have found by the way.
   void samples() const {
+    product_of({x.data, x.width, 1}, {g, x.width, x.width}, {product, x.count, x.width});
+    if (!n_parts) return numbers_of_samples();
+    parallel_range(x.count, x.count * x.width * n_parts, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) {
+        float* const dx = to.dx.data + b * x.width;
+        for (int64_t k = 0; k < x.width; ++k) dx[k] = scale * (product[b * x.width + k] + pulled[k]);
+        for (int i = 0; i < n_parts; ++i) {
+          const float* const from = part(i).dx + b * stride;
+          for (int64_t k = 0; k < x.width; ++k) dx[k] += from[k];
+        }
+      }
+    });
+  }
+
+  void numbers_of_samples() const {
     const Csr& rows = target.rows;
     const int64_t mean = layer.w.nnz() / (layer.w.n_rows + 1) + 1;
     const int64_t each = x.width / mean + n_crowded + 1, all = rows.indptr[x.count] + each * x.count;
-    product_of({x.data, x.width, 1}, {g, x.width, x.width}, {product, x.count, x.width});
     parallel(all * mean, [&](int thread, int n) {
       for (int64_t b = 0; b < x.count; ++b) {
         const int64_t middle = rows.indptr[b] + each * b;

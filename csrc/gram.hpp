@@ -42,7 +42,8 @@ struct Gram {
   const GramGradients& to;
   float *const c, *const g, *const product, *const sums, *const pulled, *const constants;
   // The lower triangle of G, rows of whole vectors, and for every thread a window. Without windows, the triangles of
-  // all parts of the outputs one after another, each with its diagonal and its sum c_i w_i.
+  // all parts of the outputs one after another, each with its diagonal, its sum c_i w_i and, where dx is asked for,
+  // what numbers of the target take from that.
   float *const lower, *const windows;
   const int64_t stride;
   int32_t* const crowded;
@@ -51,6 +52,7 @@ struct Gram {
   int64_t n_crowded = 0;
 
   const float* sample(int64_t b) const { return x.data + b * x.width; }
+  int64_t part_size() const { return (x.width + 2 + (to.dx.data ? x.count : 0)) * stride; }
   bool is_crowded(int64_t row) const {
     const int32_t* const at = target.columns.indptr + row;
     return target.shift && 2 * int64_t{at[1] - at[0]} > x.count;
@@ -129,7 +131,7 @@ void with_gram(const GramLayer& layer, Rows<const float> x, const GramTarget& ta
   const int64_t h = x.width, m = layer.w.n_rows, chunks = (m + kSumRows - 1) / kSumRows;
   const int64_t stride = (h + kWidth - 1) / kWidth * kWidth;
   const int64_t window = layer.rows ? max_threads() * layer.height * stride : 0;
-  const int64_t triangles = n_parts ? n_parts * (h + 2) * stride : h * stride;
+  const int64_t triangles = n_parts ? n_parts * (h + 2 + (to.dx.data ? x.count : 0)) * stride : h * stride;
   const size_t vectors = (triangles + window) * sizeof(float);
   const size_t bytes = vectors + chunks * sizeof(double) + (2 * h * h + x.count * h + 2 * h + 2 * m) * sizeof(float);
   float* const lower = static_cast<float*>(allocate(bytes));

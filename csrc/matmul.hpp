@@ -3,7 +3,6 @@
 
 #include "level.hpp"
 #include "parallel.hpp"
-#include "pool.hpp"
 
 namespace dsae::DSAE_LEVEL {
 namespace {
@@ -18,37 +17,19 @@ struct Left {
   int64_t by_row, by_k;
 };
 
-// Rows of the left side, a tile of them side by side: where they are long, the numbers of a column would all lie in a
-// few sets of L1 and push each other out.
-inline void pack_rows(Left a, int64_t rows, int64_t depth, float* to) {
-  for (int64_t k = 0; k < depth; ++k)
-    for (int64_t r = 0; r < kTileRows; ++r) to[k * kTileRows + r] = r < rows ? a.data[r * a.by_row + k * a.by_k] : 0;
-}
-
-inline void pack_columns(const float* from, int64_t width, int64_t columns, int64_t depth, float* to) {
-  for (int64_t k = 0; k < depth; ++k, from += width, to += kTileWidth) {
-    if (columns == kTileWidth)
-      for (int n = 0; n < kTileVecs; ++n) store(to + n * kWidth, load(from + n * kWidth));
-    else
-      for (int64_t j = 0; j < kTileWidth; ++j) to[j] = j < columns ? from[j] : 0;
-  }
-}
-
-// A tile of y, of which the first rows and columns exist.
-inline void tile(const float* __restrict left, const float* __restrict right, int64_t depth, Rows<float> y,
-                 int64_t columns, bool fresh) {
-  Vec sum[kTileRows][kTileVecs] = {};
+template <int R>
+inline void tile(Left a, const float* right, int64_t depth, float* y, int64_t width, int64_t columns, bool fresh) {
+  Vec sum[R][kTileVecs] = {};
   for (int64_t k = 0; k < depth; ++k) {
     const Vec first = load(right + k * kTileWidth), second = load(right + k * kTileWidth + kWidth);
-    for (int r = 0; r < kTileRows; ++r) {
-      const float number = left[k * kTileRows + r];
+    for (int r = 0; r < R; ++r) {
+      const float number = a.data[r * a.by_row + k * a.by_k];
       sum[r][0] += number * first;
       sum[r][1] += number * second;
     }
   }
-  for (int r = 0; r < kTileRows; ++r) {
-    if (r == y.count) return;
-    float* const row = y.data + r * y.width;
+  for (int r = 0; r < R; ++r) {
+    float* const row = y + r * width;
     if (columns == kTileWidth) {
       for (int n = 0; n < kTileVecs; ++n)
         store(row + n * kWidth, fresh ? sum[r][n] : load(row + n * kWidth) + sum[r][n]);
@@ -60,46 +41,42 @@ inline void tile(const float* __restrict left, const float* __restrict right, in
   }
 }
 
-// Of the tiles of rows, those of one thread, each packed in its place of `packed`; only columns up to the diagonal
-// where `lower`.
-inline void product_part(Left a, Rows<const float> b, Rows<float> y, float* packed, bool lower, int thread, int n) {
+// Of the tiles of rows, those of one thread; only columns up to the diagonal where `lower`.
+inline void product_part(Left a, Rows<const float> b, Rows<float> y, bool lower, int thread, int n) {
   alignas(64) float right[kDepth * kTileWidth];
-  const auto each_tile = [&](const auto& body) {
-    for (int64_t row = int64_t{thread} * kTileRows; row < y.count; row += int64_t{n} * kTileRows)
-      body(row, y.count - row < kTileRows ? y.count - row : kTileRows, packed + row * kDepth);
-  };
   for (int64_t k = 0; k < b.count; k += kDepth) {
     const int64_t depth = b.count - k < kDepth ? b.count - k : kDepth;
-    each_tile([&](int64_t row, int64_t rows, float* left) {
-      pack_rows({a.data + row * a.by_row + k * a.by_k, a.by_row, a.by_k}, rows, depth, left);
-    });
-    for (int64_t begin = 0; begin < b.width; begin += kTileWidth) {
-      const int64_t columns = b.width - begin < kTileWidth ? b.width - begin : kTileWidth;
-      pack_columns(b.data + k * b.width + begin, b.width, columns, depth, right);
-      each_tile([&](int64_t row, int64_t rows, const float* left) {
-        if (!lower || row + kTileRows > begin)
-          tile(left, right, depth, {y.data + row * y.width + begin, rows, y.width}, columns, !k);
-      });
+    for (int64_t left = 0; left < b.width; left += kTileWidth) {
+      const int64_t columns = b.width - left < kTileWidth ? b.width - left : kTileWidth;
+      for (int64_t i = 0; i < depth; ++i)
+        for (int64_t j = 0; j < kTileWidth; ++j)
+          right[i * kTileWidth + j] = j < columns ? b.data[(k + i) * b.width + left + j] : 0;
+      for (int64_t row = int64_t{thread} * kTileRows; row < y.count; row += int64_t{n} * kTileRows) {
+        if (lower && row + kTileRows <= left) continue;
+        const Left from = {a.data + row * a.by_row + k * a.by_k, a.by_row, a.by_k};
+        float* const to = y.data + row * y.width + left;
+        if (y.count - row >= kTileRows) {
+          tile<kTileRows>(from, right, depth, to, y.width, columns, !k);
+          continue;
+        }
+        for (int64_t r = 0; r < y.count - row; ++r)
+          tile<1>({from.data + r * a.by_row, a.by_row, a.by_k}, right, depth, to + r * y.width, y.width, columns, !k);
+      }
     }
   }
 }
 
-inline void product_in_parts(Left a, Rows<const float> b, Rows<float> y, bool lower) {
-  const size_t bytes = (y.count + kTileRows) * kDepth * sizeof(float);
-  float* const packed = static_cast<float*>(allocate(bytes));
-  parallel(y.count * b.count * b.width / ((lower ? 2 : 1) * kWidth),
-           [&](int thread, int n) { product_part(a, b, y, packed, lower, thread, n); });
-  release(packed, bytes);
-}
-
 // y = a b.
-inline void product_of(Left a, Rows<const float> b, Rows<float> y) { product_in_parts(a, b, y, false); }
+inline void product_of(Left a, Rows<const float> b, Rows<float> y) {
+  parallel(y.count * b.count * b.width / kWidth, [&](int thread, int n) { product_part(a, b, y, false, thread, n); });
+}
 
 // The lower triangle of the symmetric y = a b, with numbers above it; y is as wide as b.
 inline void lower_product(Left a, Rows<const float> b, float* y) {
   if (!b.count)
     for (int64_t i = 0; i < b.width * b.width; ++i) y[i] = 0;
-  product_in_parts(a, b, {y, b.width, b.width}, true);
+  parallel(b.width * b.count * b.width / (2 * kWidth),
+           [&](int thread, int n) { product_part(a, b, {y, b.width, b.width}, true, thread, n); });
 }
 
 }  // namespace
