@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from tests.browser import explorers
 from tests.browser.conftest import NARROW, WIDE, lightness, overflow, page_in
 from tests.browser.explorers import N_LATENTS, NASTY, PICTURED, VIEWS, column, downloaded, go, settled
@@ -276,6 +277,34 @@ def test_lines_choose_rows_of_what_is_no_array(page_of, told):
     assert len(eval(line, {"dsae": dsae, "model": told.model, "X": told.X}).of(0)[0]) > 1
     page.evaluate("dsae.index.python.array = 'X'; dsae.redraw()")
     page.wait_for_function("() => !document.querySelector('[data-python]').textContent.includes('take')")
+
+
+class Codes:
+    """Codes of rows that are not there."""
+
+    n_features = N_LATENTS
+
+    def __init__(self, codes):
+        self.codes = sp.csr_matrix(codes)
+
+    def __len__(self):
+        return self.codes.shape[0]
+
+    def batches(self, batch_size, seed=None):
+        yield self.codes
+
+
+def test_without_rows_lines_read_the_folder(opened, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    codes = Codes(told.model.encode(told.X))
+    page = opened(dsae.explore(told.model, None, "bare", codes=codes).absolute() / "index.html", "#latents")
+    views = {"latents": "n_on", "latent=3": "examples", "row=3": "code", "compare&a=row:1&b=row:2": "norm"}
+    for view, key in {**views, "map&of=rows": "rows", "health": "mean_l0"}.items():
+        go(page, view)
+        line = page.locator("[data-python]").inner_text()
+        assert line.startswith('dsae.explorer.read_shard("bare", "'), line
+        assert key in eval(line, {"dsae": dsae})
+        assert downloaded(page)
 
 
 def test_formulas_in_names_do_not_run_in_a_spreadsheet(page_of, told):

@@ -1,5 +1,7 @@
 """The expressions by which a page names its model and rows are what a reader of the page can run."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -47,7 +49,7 @@ KINDS = {
 }
 
 
-@each(kind=KINDS, model=MODELS)
+@each({"kind, model": list(zip(KINDS, cycle(MODELS), strict=False))})
 def test_they_name_what_was_given(make_model, tmp_path, kind, model):
     made, X = MODELS[model](make_model), KINDS[kind](tmp_path / "given")
     labels = None if kind == "named" else LABELS
