@@ -29,7 +29,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 GUIDE = sorted((ROOT / "docs" / "user").glob("*.md"))
 REFERENCE = sorted((ROOT / "docs" / "api").glob("*.md"))
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
-EPOCHS = re.compile(r"(?<=max_iter=)\d{3}\b|(?<=range\()60\b")
+EPOCHS = re.compile(r"""(?<=max_iter=)\d{2,3}\b|(?<="max_iter": )\d{2,3}\b|(?<=range\()60\b""")
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
 PLAINEST = os.environ.get("DSAE_ISA") == "baseline"  # as `make numerical` has it
 PUBLIC = re.compile(r"^(?:(?: {4})?from \S+ import \w+ as|class|def) ([A-Za-z]\w*)", re.MULTILINE)

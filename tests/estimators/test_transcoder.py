@@ -44,7 +44,7 @@ def test_a_target_of_any_width_is_predicted(kind, step, n_outputs, sparse_target
     rows = X if kind == "dense" else CSR
     target = (written_out(rows) @ RNG.normal(size=(WIDTH, n_outputs))).astype("f4")
     target = sp.csr_matrix(target * (target > 0)) if sparse_target else target
-    dsa = small(**STEPS[step]).fit(rows, target=target)
+    dsa = small(**{"max_iter": 15} | STEPS[step]).fit(rows, target=target)
     predicted = dsa.inverse_transform(dsa.transform(rows))
     assert predicted.shape == (N_ROWS, n_outputs)
     np.testing.assert_array_equal(predicted, dsa.runtime_.reconstruct(rows))
