@@ -38,7 +38,7 @@ class Checked(AutogradStep):
             grads = [p.grad.clone() for p in [*parameters, *extras]]
         wanted = super().gradients(x)
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
-        check_gradients(grads, parameters, extras, share=2e-5)
+        check_gradients(grads, parameters, extras, rounding=2e-5)
         Checked.steps += 1
         return wanted
 
