@@ -12,7 +12,7 @@ LARGEST = 0.05
 HEAD = ("rows", "epochs", "fit, s", "steps", "importances", "batches", "moments", "first model", "rest", "outside")
 WHY = """
 What is done once, moments, the first model, checks and the last look, weighs less the longer a fit is; importances take
-a probe for every 32 times as many rows that are learned, and one at the end: docs/design/importance.md.
+a probe for every 64 times as many rows that are learned, and one at the end: docs/design/importance.md.
 """
 
 
@@ -36,9 +36,8 @@ def render(part: dict[str, Any], images: Path) -> str:
     """One table."""
     text = f"""
 Processor seconds on one thread of fits with default settings at density {part["density"]:g}, batches of
-{part["batch"]},
-32 latents: digits of scikit-learn (1797 x 64), made images (10,000 x 784) and texts (11,314 x 10,000, CSR, 70 words
-each). Shares of the fit in percent; exchanges of edges are part of the steps.
+{part["batch"]}, 32 latents: digits of scikit-learn (1797 x 64), made images (10,000 x 784) and texts
+(11,314 x 10,000, CSR, 70 words each). Shares of the fit in percent; exchanges of edges are part of the steps.
 
 """
     return text + table(HEAD, [_line(row) for row in part["rows"]]) + WHY
