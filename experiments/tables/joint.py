@@ -25,6 +25,7 @@ OURS = {
     "dense twin, 10 epochs": {"max_iter": 10, **DENSE},
     "dsae, 30 epochs": {"max_iter": 30},
     "dense twin, 30 epochs": {"max_iter": 30, **DENSE},
+    "dsae, 60 epochs": {"max_iter": 60},
     "dsae, half missing": {"max_iter": 10, "missing": 0.5},
 }
 CCA, LEAST = "PCA + CCA", "PCA + least squares"
@@ -240,12 +241,13 @@ def _bars(rows: list[dict[str, Any]]) -> list[Any]:
         share("10 epochs, half missing: the worst of the six pairs", min(pairs(half)), 75),
         Bar("10 epochs: time over the dense twin's", in_time, 0.5, at_least=False),
     ]
-    for name in (peer for peer in PEERS if found[peer]):
-        ahead = fmean(pairs(ours)) / fmean(pairs(name))
-        in_time = average(ours, "fit_seconds") / average(name, "fit_seconds")
+    longer = [method for method in ("dsae, 30 epochs", "dsae, 60 epochs") if found[method]]
+    for name, method in ((peer, method) for peer in PEERS if found[peer] for method in longer):
+        ahead = fmean(pairs(method)) / fmean(pairs(name))
+        in_time = average(method, "fit_seconds") / average(name, "fit_seconds")
         bars += [
-            Bar(f"30 epochs: mean of the pairs over that of {name}", ahead, 1.0),
-            Bar(f"30 epochs: time over that of {name}", in_time, 1.0, at_least=False),
+            Bar(f"{method}: mean of the pairs over that of {name}", ahead, 1.0),
+            Bar(f"{method}: time over that of {name}", in_time, 1.0, at_least=False),
         ]
     return bars
 
