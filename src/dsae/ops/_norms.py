@@ -61,8 +61,8 @@ def _from_pairs(values: Tensor, dy: Tensor, topology: Topology) -> Tensor:
     transposed, _ = topology.transpose
     n_in, n_rows = transposed.shape[0], dy.shape[0]
     norms, none, nowhere = kernels.aligned((n_in,)), np.zeros(0, np.float32), np.zeros(0, np.int32)
-    ends = [(np.zeros(n + 1, np.int32), nowhere, none) for n in (n_in, n_rows)]
+    columns, samples = ((np.zeros(n + 1, np.int32), nowhere, none) for n in (n_in, n_rows))
     by_input = _native.array(_native.by_input(values, topology))
     layer = transposed.indptr, transposed.indices, by_input, np.zeros(n_in, np.float32)
-    kernels.gram_edges(layer, _native.array(dy), *ends, None, 1.0, None, norms)
+    kernels.gram_edges(layer, _native.array(dy), columns, samples, None, 1.0, None, norms)
     return torch.from_numpy(norms)
