@@ -10,6 +10,7 @@ import torch.distributed as dist
 from tests.train.cases import N_ROWS, STOP, rows, train
 from tests.train.shared import as_torchrun
 
+from dsae import ops
 from dsae.train import _train_step, among_ranks
 
 
@@ -58,8 +59,13 @@ def other_files(rank, folder):
     DeepSparseAutoencoder(3, max_iter=1, random_state=0, distributed=True).fit(data.open_rows(own))
 
 
+KEPT = []
+
+
 def fails(rank, folder):
-    """One rank cannot read its rows any more."""
+    """One rank cannot read its rows any more, and something still holds the ranks of an earlier fit."""
+    with among_ranks(True, {}):
+        KEPT.append(ops.ranks())
     with among_ranks(True, {}):
         step = _train_step._of_all
 

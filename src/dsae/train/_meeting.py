@@ -102,7 +102,6 @@ def _telling(world: World) -> Iterator[None]:
             with suppress(Exception):
                 if not isinstance(error, LostRankError):
                     tell_failure(dist.distributed_c10d._get_default_store(), world.rank, error)
-            world.leave()
             _leave()  # closes the connections on which the others wait
         raise
 
@@ -113,7 +112,11 @@ def of_rank_0(value: Any) -> Any:
 
 
 def _leave() -> None:
-    """Close the connections before Python ends, whose threads could end the process with an error otherwise."""
+    """Close the connections before Python ends, whose threads could end the process with an error otherwise.
+
+    They stay open as long as anything holds the group, be it garbage that is not collected yet.
+    """
+    World.leave_all()
     _GROUPS.clear()
     if dist.is_initialized():
         with suppress(Exception):

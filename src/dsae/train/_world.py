@@ -8,9 +8,10 @@ stop (docs/design/cluster.md).
 from __future__ import annotations
 
 import pickle
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -65,6 +66,8 @@ class World(ops.Alone):
         Steps that all ranks have made.
     """
 
+    _all: ClassVar[weakref.WeakSet[World]] = weakref.WeakSet()
+
     def __init__(self, group: Any = None) -> None:
         self.rank, self.size, self._group = dist.get_rank(), dist.get_world_size(), group
         self.void, self.share, self.traffic, self.steps = False, 1.0, 0, 0
@@ -72,6 +75,7 @@ class World(ops.Alone):
         self._others: dict[int, Tensor] = {}  # what the other of two ranks has
         self._parts: dict[int, Tensor] = {}
         self._early: dict[int, tuple[Tensor, Callable[[], Any]]] = {}  # sums under way and their ends, by parameter
+        self._all.add(self)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Sum over all ranks, in place."""
@@ -275,9 +279,12 @@ class World(ops.Alone):
 
         return ends
 
-    def leave(self) -> None:
-        """Keep no connection open."""
-        self._group = None
+    @classmethod
+    def leave_all(cls) -> None:
+        """Keep no connection open, in none of these."""
+        for world in list(cls._all):
+            world._group = None
+            world._early.clear()
 
     def worth(self, given: Any) -> float:
         """What the rows at hand count for: hardly anything where they weigh nothing, for penalties see them still."""
