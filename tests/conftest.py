@@ -74,7 +74,7 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk():
-    """Disks that take long to confirm what was written; a test that is about that says so itself."""
+    """Make `os.fsync` do nothing, since disks can be slow; tests of syncing patch it themselves."""
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(os, "fsync", lambda file: None)
         yield

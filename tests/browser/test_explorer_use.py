@@ -168,7 +168,7 @@ def test_where_one_goes_while_the_address_is_written_is_where_one_arrives(page_o
     page = page_of(told, "latents")
     page.evaluate("""async () => {
         dsae.set({ sort: "rate" });
-        history.replaceState(null, "", "#latent=3");  // of which nobody is told
+        history.replaceState(null, "", "#latent=3");  // sends no event
         await new Promise(done => setTimeout(done, 300));
         dispatchEvent(new HashChangeEvent("hashchange"));
     }""")

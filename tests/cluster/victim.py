@@ -8,7 +8,7 @@ from dsae.cluster import Encode
 
 
 def first(marker):
-    """Whether nobody has made this file before, in this process or another."""
+    """Create the file; return whether it did not exist yet."""
     try:
         Path(marker).touch(exist_ok=False)
     except FileExistsError:

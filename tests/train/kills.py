@@ -30,8 +30,8 @@ TORCHRUN = (
 )
 
 
-# Every process of Python runs this first. The rank that is to go ends at a step where nobody who watches from outside
-# could be sure to find it, or a moment later; started again, it goes on.
+# Python runs this at startup. The chosen rank kills itself at a given step, or shortly after, since a watcher outside
+# might find it too late; once restarted, it trains on.
 STARTUP = """
 import os, signal, threading
 rank, step, delay, marker = {rank!r}, {step!r}, {delay!r}, {marker!r}
