@@ -19,6 +19,7 @@ TITLE = "Images, sounds and texts in one code"
 ALONE = True  # its times are compared
 SEEDS = (0, 1, 2)
 CODE, HIDDEN = 64, {"image": (512,), "audio": (512,), "text": (128,)}
+WIDE = {name: (2 * widths[0],) for name, widths in HIDDEN.items()}
 DENSE = {"density": 1.0, "shrink": "none"}
 OURS = {
     "dsae, 10 epochs": {"max_iter": 10},
@@ -26,6 +27,7 @@ OURS = {
     "dsae, 30 epochs": {"max_iter": 30},
     "dense twin, 30 epochs": {"max_iter": 30, **DENSE},
     "dsae, 60 epochs": {"max_iter": 60},
+    "dsae, twice as wide, 30 epochs": {"max_iter": 30, "hidden_layer_sizes": WIDE},
     "dsae, half missing": {"max_iter": 10, "missing": 0.5},
 }
 CCA, LEAST = "PCA + CCA", "PCA + least squares"
@@ -241,12 +243,12 @@ def _bars(rows: list[dict[str, Any]]) -> list[Any]:
         share("10 epochs, half missing: the worst of the six pairs", min(pairs(half)), 75),
         Bar("10 epochs: time over the dense twin's", in_time, 0.5, at_least=False),
     ]
-    longer = [method for method in ("dsae, 30 epochs", "dsae, 60 epochs") if found[method]]
-    for name, method in ((peer, method) for peer in PEERS if found[peer] for method in longer):
-        ahead = fmean(pairs(method)) / fmean(pairs(name))
+    rivals = [method for method in ("dsae, twice as wide, 30 epochs", ours) if found[method]]
+    for name, method in ((peer, method) for peer in PEERS if found[peer] for method in rivals):
+        ahead = fmean(pairs(method)) - fmean(pairs(name))
         in_time = average(method, "fit_seconds") / average(name, "fit_seconds")
         bars += [
-            Bar(f"{method}: mean of the pairs over that of {name}", ahead, 1.0),
+            share(f"{method}: mean of the pairs, above that of {name}", ahead, 0),
             Bar(f"{method}: time over that of {name}", in_time, 1.0, at_least=False),
         ]
     return bars
@@ -260,15 +262,14 @@ def _mean(results: list[dict[str, Any]], key: str) -> str:
 TEXT = """
 60,000 MNIST images, each with one of 2,700 recordings of its digit (Free Spoken Digit Dataset, log-mel rows of 32 x
 40) and a digit word in one of five languages, half of them misspelt (tf-idf of character 1- to 3-grams, sparse).
-Networks of 784-512-64, 1280-512-64 and a text's width-128-64, mirrored, at 5 % of the weights; code 64. `i>a` is the
-share of held-out images from which a sound of their digit is made, and so on: 10,000 images and texts, 300 recordings
-of takes that were in no training row. Judges are classifiers trained on real rows and on smooth ones; on real held-out
-rows they are right in
-{judged}. mAP: recordings found by an image's code. Probe: accuracy of a linear classifier of the code of images, of
-recordings and of both. All train on the same 60,000 rows, but CCA on the codes of 10,000; PCA has 60 components for
-each modality, CCA 20. "Half missing": half of all modalities were left out in training. MultiVae's MoPoE has our
-widths, dense, and 30 epochs as we have; MultiVae's own networks are wider, with sigmoids that do not reach centred
-rows. MMVAE is left out: an epoch takes it about twenty times as long as MoPoE. One process, all cores. Means of
-{seeds}.
+Networks of 784-512-64, 1280-512-64 and a text's width-128-64, mirrored, at 5 % of the weights; code 64. *Twice as wide*
+has hidden layers of 1024, 1024 and 256, also at 5 %. `i>a` is the share of held-out images from which a sound of their
+digit is made, and so on: 10,000 images and texts, 300 recordings of takes that were in no training row. Judges are
+classifiers trained on real rows and on smooth ones; on real held-out rows they are right in {judged}.
+mAP: recordings found by an image's code. Probe: accuracy of a linear classifier of the code of images, of recordings
+and of both. All train on the same 60,000 rows, but CCA on the codes of 10,000; PCA has 60 components for each modality,
+CCA 20. "Half missing": half of all modalities were left out in training. MultiVae's MoPoE has the narrower widths,
+dense, and 30 epochs as we have; MultiVae's own networks are wider, with sigmoids that do not reach centred rows. MMVAE
+is left out: an epoch takes it about twenty times as long as MoPoE. One process, all cores. Means of {seeds}.
 
 """
