@@ -1,6 +1,7 @@
 """Every format that users have, in a file that its usual tool has written; see `make formats`."""
 
 import pytest
+from tests.covering import each
 from tests.data import formats
 
 from dsae.config import FORMATS, WRITTEN, format_of
@@ -10,7 +11,7 @@ from dsae.data import open_rows
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-@pytest.mark.parametrize("title", formats.MAKERS)
+@each(title=formats.MAKERS)
 def test_a_file_of_the_usual_tool_is_read_fitted_encoded_and_read_back(title, tmp_path, capfd):
     formats.check(title, tmp_path)
 

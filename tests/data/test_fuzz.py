@@ -1,10 +1,10 @@
 """Damaged files of every format are read or refused by name; `make fuzz` tries thousands."""
 
-import pytest
+from tests.covering import each
 from tests.data import fuzz
 
 
-@pytest.mark.parametrize("format", fuzz.FORMATS)
+@each(format=fuzz.FORMATS)
 def test_damaged_files_are_refused_by_name(format):
     assert fuzz.run(format, 50) == []
 

@@ -44,7 +44,11 @@ def together(path, world, ask):
 
 
 @covering(
-    kind=["npy", "csv", "parquet", "arrow", "h5ad", "folder"], world=[2, 3, 7], seed=[None, 1], batch_size=[64, 1000]
+    kind=["npy", "csv", "parquet", "arrow", "h5ad", "folder"],
+    world=[2, 3, 7],
+    seed=[None, 1],
+    batch_size=[64, 1000],
+    by="kind",
 )
 def test_all_workers_take_as_many_steps_and_see_every_row_once(files, rows, kind, world, seed, batch_size):
     def ask(share):

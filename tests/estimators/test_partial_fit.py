@@ -58,7 +58,7 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize("settings", EVERY, ids=lambda s: "-".join(f"{v}" for v in s.values()))
+@each(settings=EVERY)
 def test_saved_and_loaded_between_calls_is_never_saved(tmp_path, settings):
     def again(dsa):
         if not hasattr(dsa, "runtime_"):

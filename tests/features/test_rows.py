@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator
 from tests.covering import covering, each
 from tests.features.tables import CONTAINERS, FEATURES, USED, N, mixed
 
@@ -17,9 +17,9 @@ from dsae import DeepSparseAutoencoder, DSAOutlierDetector
 from dsae.features import Schema, TableRows
 
 
-@parametrize_with_checks([TableRows()])
-def test_the_transformer_keeps_the_contract(estimator, check):
-    check(estimator)
+def test_the_transformer_keeps_the_contract():
+    results = check_estimator(TableRows(), on_skip=None)
+    assert sum(result["status"] == "passed" for result in results) > 30
 
 
 @each({"container": list(CONTAINERS)})

@@ -63,6 +63,7 @@ def equal(one, other):
     sparse=[False, True],
     dead=[False, True],
     l2=[0.0, 1e-3],
+    by="code",
 )
 def test_steps_from_the_oracles_state_have_its_gradients(
     monkeypatch, rng, code, density, sizes, loss, sparse, dead, l2

@@ -103,6 +103,7 @@ def test_rates_are_bounded_and_gradients_lead_back(loss):
     code_activation=["identity", "topk"],
     scale=[False, True],
     transform=["auto", "none", "lognormalize"],
+    by="loss",
 )
 def test_a_loss_of_counts_simply_works(loss, kind, shrink, schedule, early_stopping, code_activation, scale, transform):
     changes = {"shrink": shrink, "schedule": schedule, "early_stopping": early_stopping, "scale": scale}

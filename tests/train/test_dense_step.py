@@ -69,6 +69,7 @@ OUTPUTS += [(name, loss.link, how) for name, loss in LOSSES.items() if loss.coun
     activation=["relu", "sigmoid", "identity"],
     shrink=["tempered", "magnitude", "gradient", "none"],
     l1_and_l2=[(0.0, 0.0), (0.1, 0.0), (0.0, 0.01), (0.1, 0.1)],
+    by="code, k, rate",
 )
 def test_steps_have_the_gradients_of_autograd(
     monkeypatch, code, k, rate, loss, output, transform, density, activation, shrink, l1_and_l2

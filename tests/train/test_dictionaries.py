@@ -38,6 +38,7 @@ def l0(model, rows=X):
     l1=[0.0, 0.3],
     block_size=[1, 4],
     schedule=["joint", "stagewise"],
+    by="code",
 )
 def test_no_latent_fires_that_has_no_input_or_no_atom(code, shrink, density, l1, block_size, schedule):
     settings = {"shrink": shrink, "density": density, "l1": l1, "block_size": block_size, "schedule": schedule}
@@ -106,7 +107,7 @@ WAYS = {
 
 
 @pytest.mark.filterwarnings("ignore:Training was stopped")
-@covering(way=list(WAYS), code=["batchtopk", "jumprelu"], density=[1.0, 0.3])
+@covering(way=list(WAYS), code=["batchtopk", "jumprelu"], density=[1.0, 0.3], by="code")
 def test_training_rows_have_the_asked_number_of_latents(tmp_path, way, code, density):
     model = WAYS[way](tmp_path, *configs(code, density))
     assert l0(model) == pytest.approx(K, rel=0.02)

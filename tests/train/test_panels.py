@@ -63,6 +63,7 @@ OUTPUTS = [
     batch_size=[10, 65, 200],
     scale=[False, True],
     block_size=[1, 4, 8],
+    by="code, k, rate",
 )
 def test_steps_have_the_gradients_of_autograd(
     monkeypatch, code, k, rate, loss, output, activation, shrink, penalty, batch_size, scale, block_size

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from tests.covering import pairs, pairwise
+from tests.covering import each, pairs, pairwise
 
 from dsae import DeepSparseAutoencoder
 from dsae.config import SHRINK
@@ -37,7 +37,7 @@ def fitted(rows, **changes):
     return DeepSparseAutoencoder(**settings).fit(rows)
 
 
-@pytest.mark.parametrize("changes", CASES, ids=lambda c: "-".join(map(str, c.values())))
+@each(changes=CASES)
 def test_a_fit_on_csr_equals_a_fit_on_the_same_array(changes):
     sparse, dense = fitted(X, **changes), fitted(X.toarray(), **changes)
     losses = ([row["loss"] for row in dsa.history_] for dsa in (sparse, dense))

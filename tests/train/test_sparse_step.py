@@ -71,6 +71,7 @@ CODES = [
     scale=[False, True],
     block_size=[1, 4],
     by_gram=[False, True],
+    by="code, k, rate",
 )
 def test_steps_have_the_gradients_of_autograd(
     monkeypatch, code, k, rate, loss, output, hidden, activation, density, shrink, l1_and_l2, scale, block_size, by_gram
@@ -107,7 +108,7 @@ class Moved(SparseStep):
         return losses
 
 
-@covering(shrink=["tempered", "magnitude", "gradient", "rigl"], l1=[0.0, 0.2], block_size=[1, 4])
+@covering(shrink=["tempered", "magnitude", "gradient", "rigl"], l1=[0.0, 0.2], block_size=[1, 4], by="shrink")
 def test_equal_gradients_move_weights_and_edges_alike(monkeypatch, shrink, l1, block_size):
     found = []
     for step in (Moved, AutogradStep):

@@ -50,6 +50,7 @@ KINDS = [(PanelStep, False), (DenseStep, False), (SparseStep, True)]
     loss=["mse", "bce"],
     code=["identity", "sigmoid", "softmax"],
     activation=["relu", "sigmoid"],
+    by="step, sparse",
 )
 def test_runs_in_float32_are_those_in_float64(monkeypatch, step, sparse, shrink, loss, code, activation):
     output = {"mse": "identity", "bce": "sigmoid"}[loss]

@@ -126,6 +126,7 @@ class Checked(AutogradStep):
     rate=[None, 0.2],
     penalty=[{}, {"l2": 0.01}],
     batch_size=[10, 65, 200],
+    by="loss, output",
 )
 def test_native_steps_have_the_gradients_of_autograd(
     monkeypatch, loss, output, target, known, weight, rate, penalty, batch_size
@@ -135,7 +136,12 @@ def test_native_steps_have_the_gradients_of_autograd(
 
 @native
 @covering(
-    {"loss, output": OUTPUTS}, target=[False, True], known=[False, True], weight=[False, True], batch_size=[65, 200]
+    {"loss, output": OUTPUTS},
+    target=[False, True],
+    known=[False, True],
+    weight=[False, True],
+    batch_size=[65, 200],
+    by="loss, output",
 )
 def test_steps_on_matrices_have_the_gradients_of_autograd(monkeypatch, loss, output, target, known, weight, batch_size):
     checked(monkeypatch, DenseStep, loss, output, target, known, weight, batch_size)
@@ -219,6 +225,7 @@ def test_early_stopping_weighs_validation_rows(monkeypatch):
     density=[0.3, 1.0],
     hidden=[(), (9,)],
     by_gram=[False, True],
+    by="loss, output",
 )
 def test_steps_on_sparse_rows_have_the_gradients_of_autograd(
     monkeypatch, loss, output, target, known, weight, density, hidden, by_gram
