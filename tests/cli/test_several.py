@@ -156,6 +156,36 @@ def test_a_bar_moves_while_files_are_written(dsae, maker, tmp_path, monkeypatch)
     assert len(list((tmp_path / "images").glob("*.png"))) == 12
 
 
+@pytest.fixture
+def bars(monkeypatch):
+    """What bars were told, by label."""
+    told = {}
+
+    @contextlib.contextmanager
+    def progress(label):
+        told.setdefault(label, [])
+        yield lambda *done: told[label].append(done)
+
+    for module in ("_output", "_several", "_sample", "_sample_several"):
+        monkeypatch.setattr(f"dsae.cli.{module}.progress", progress)
+    return told
+
+
+def test_bars_move_while_a_model_is_measured_and_learns_to_sample(dsae, prepared, tmp_path, bars):
+    how = (*QUICK, "--max-iter", 1, "--sampler", "mixture")
+    assert dsae("fit", prepared / "rows", "-o", tmp_path / "model", *how).code == 0
+    assert bars == {"sampler": [(160, 160), (10, 60), *bars["sampler"][2:]], "evaluate": [(160, 160)]}
+    assert bars["sampler"][-1] == (60, 60)
+
+
+def test_bars_move_while_a_model_is_looked_at(dsae, prepared, model, tmp_path, bars):
+    assert dsae("report", model, prepared / "rows", "-o", tmp_path / "report.html").code == 0
+    assert dsae("evaluate", model, prepared / "rows").code == 0
+    assert dsae("encode", model, prepared / "given", "-o", tmp_path / "codes.csv").code == 0
+    ends = {"report": 160, "evaluate": 160, "coherence": 160, "read": 320, "encode": 160}
+    assert {label: done[-1] for label, done in bars.items()} == {label: (n, n) for label, n in ends.items()}
+
+
 def test_modalities_without_an_encoder_are_made_as_tables(dsae, prepared, tmp_path):
     from dsae import MultimodalAutoencoder
 
@@ -221,6 +251,7 @@ def test_a_report_shows_pictures_and_words(dsae, prepared, model, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/png") >= 6
     assert "bright" in page
+    assert ">Of the right class<" in page
 
 
 def test_a_comparison_has_the_dense_twin_and_linear_maps(dsae, prepared, tmp_path):

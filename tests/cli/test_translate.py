@@ -63,6 +63,67 @@ def test_a_folder_of_files_is_encoded_as_it_would_be_prepared(dsae, media, tmp_p
     assert "coherence" in facts
 
 
+def on_error(folder):
+    """Four rows: whole, a damaged picture with a word, a damaged picture alone, words whose picture is missing."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, kind in {"a": 2, "b": None, "c": None}.items():
+        (folder / f"{name}.png").write_bytes(b"damaged" if kind is None else picture(kind, rng))
+    for name in "abd":
+        (folder / f"{name}.txt").write_text("left")
+    return folder
+
+
+@each(
+    {
+        "how, ids": [("raise", None), ("missing", ["a", "b", "d"]), ("skip", ["a", "d"])],
+        "command": ["encode", "evaluate", "translate", "report", "interpolate"],
+    }
+)
+def test_files_that_cannot_be_read_are_counted_and_listed(dsae, media, tmp_path, how, ids, command):
+    folder, out = (
+        on_error(tmp_path / "in"),
+        tmp_path / {"translate": "made", "report": "page.html"}.get(command, "a.csv"),
+    )
+    more = {"translate": ["--to", "text"], "interpolate": [folder, "--to", "table", "-n", 2]}.get(command, [])
+    more += ["--json"] if command == "evaluate" else ["-o", out]
+    done = dsae(command, media / "model", folder, *more, "--on-error", how)
+    if how == "raise":
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert done.err.startswith(f"dsae: [{command}] {folder / 'b.png'} must be an image")
+        assert not out.exists()
+        return
+    assert done.code == 0, done.err
+    told = f"dsae: 2 files could not be read; {4 - len(ids)} rows are left out\n"
+    times = 2 if command == "interpolate" else 1
+    assert [done.err.count(text) for text in ("b.png must be", "c.png must be", told)] == [times] * 3
+    if command == "encode":
+        assert open_rows(out).load().rows.ids.tolist() == ids
+    elif command == "translate":
+        assert sorted(path.stem for path in out.iterdir()) == ids
+    elif command == "evaluate":
+        assert json.loads(done.text)["n_samples"] == len(ids)
+
+
+@each({"args, message": [(["{rows}"], "holds rows. Leave it out."), (["{empty}"], "No row is left: ")]})
+def test_leaving_out_needs_files_of_which_some_can_be_read(dsae, media, tmp_path, args, message):
+    places = {"{rows}": media / "rows", "{empty}": tmp_path}
+    (tmp_path / "a.png").write_bytes(b"damaged")
+    done = dsae("encode", media / "model", *(places[arg] for arg in args), "--on-error", "skip")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert message in done.err
+
+
+def test_texts_of_digits_are_texts_where_the_model_has_texts(media, tmp_path):
+    from dsae.features import TextRows, read_raw
+
+    texts = TextRows(weights="counts").fit(["7", "12"])
+    (tmp_path / "metadata.csv").write_text("id,word\na,12\nb,7\nc,\n")
+    made = read_raw("encode", tmp_path, {"word": texts})
+    assert made.rows["word"].toarray().tolist() == [[1, 0], [0, 1], [0, 0]]
+    assert made.present["word"].tolist() == [True, True, False]
+
+
 def test_files_are_called_as_their_rows(dsae, media, tmp_path):
     done = dsae("translate", media / "model", media / "rows", "--to", "image", "-o", tmp_path / "made")
     assert done.code == 0, done.err

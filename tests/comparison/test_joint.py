@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from tests.estimators.test_multimodal import CLASSES, views
 
 from dsae.comparison import LinearJoint, compare_joint
@@ -69,3 +70,26 @@ def test_the_linear_map_is_exact_where_the_truth_is_linear():
     assert np.mean((made - rows["b"]) ** 2) < 0.02 * rows["b"].var()  # covariances of some rows and of all are mixed
     exact = LinearJoint.fit(JointSource(rows), 3)
     np.testing.assert_allclose(exact.decode(exact.join(exact.latents({"a": rows["a"]})), "b"), rows["b"], atol=1e-3)
+
+
+def test_counts_are_logarithms_to_the_linear_map():
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(300, 2))
+    logs = {name: np.abs(factors @ rng.normal(size=(2, width)) + 6) for name, width in (("a", 7), ("b", 5))}
+    rows = {name: np.expm1(values).astype(np.float32) for name, values in logs.items()}
+    rows["a"] = sp.csr_matrix(rows["a"])
+    model = LinearJoint.fit(JointSource(rows), 2, counts=("a", "b"))
+    made = model.decode(model.join(model.latents({"a": rows["a"]})), "b")
+    np.testing.assert_allclose(made, rows["b"], rtol=0.02)
+    far = model.decode(1e6 * np.ones((1, 4)), "b")
+    assert 0 <= far.min() <= far.max() <= 1.01 * rows["b"].max()
+
+
+def test_likelihoods_of_counts_have_a_linear_rival_too():
+    rng = np.random.default_rng(0)
+    X = {name: rng.poisson(3, (60, width)).astype(np.float32) for name, width in (("rna", 6), ("protein", 4))}
+    few = {"n_components": 2, "density": 0.6, "max_iter": 1, "random_state": 0}
+    compared = compare_joint(X, X, verbose=0, loss={"rna": "nb", "protein": "mse"}, **few)
+    assert list(compared.sizes) == NAMES
+    assert "counts (rna) are their logarithms" in compared.notes[1]
+    assert np.isfinite(list(compared.errors[NAMES[-1]]["rna"].values())).all()

@@ -83,6 +83,20 @@ def test_mudata_gives_the_union_of_its_observations():
     assert source.ids.tolist() == list(names)
 
 
+@each(
+    {
+        "inner, outer, what": [
+            (["a", "a"], ["a", "b"], r"mod\['rna'\]"),
+            (["a", "b"], ["b", "a", "b"], "MuData"),
+        ]
+    }
+)
+def test_an_observation_of_mudata_is_one_row(inner, outer, what):
+    mod = {"rna": SimpleNamespace(obs_names=inner)}
+    with pytest.raises(ValueError, match=rf"^\[fit\] {what} must name every observation differently; '[ab]' is there"):
+        as_joint("fit", SimpleNamespace(mod=mod, obs_names=outer))
+
+
 def test_anndata_is_one_modality_and_its_obsm_the_others():
     anndata = pytest.importorskip("anndata")
     cells = anndata.AnnData(TEXT, obsm={"protein": IMAGE})

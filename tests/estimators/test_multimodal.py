@@ -161,7 +161,14 @@ def test_what_training_hides_is_set_by_modality(tmp_path):
     assert (again.noise["sound"], again.noise["word"], again.mask["word"]) == (0.3, 0, 0.5)
     assert some.runtime_.modalities["word"].model.training["mask"] == 0.5
     np.testing.assert_array_equal(codes(clone(again).fit(views())), codes(some))
-    assert not np.array_equal(codes(some), codes(small(max_iter=3).fit(views())))
+    plain = small(max_iter=3).fit(views())
+    assert not np.array_equal(codes(some), codes(plain))
+    noisy = {"sound": views(3)["sound"], "word": views(3)["word"]}
+    for name, made in some.denoise(noisy).items():
+        np.testing.assert_array_equal(made, some.reconstruct(noisy)[name])
+    assert list(dsae.load(tmp_path / "model").denoise({"sound": noisy["sound"]})) == ["sound"]
+    with pytest.raises(ValueError, match=r"^\[denoise\] The model must be trained on rows with noise; it saw clean"):
+        plain.denoise(noisy)
     np.testing.assert_array_equal(codes(again.partial_fit(views(2))), codes(some.partial_fit(views(2))))
 
 
@@ -184,6 +191,10 @@ def test_counts_get_the_totals_of_their_rows():
     np.testing.assert_allclose(made.sum(1), counts.sum() / 240, rtol=1e-4)
     assert mm.score({"text": counts, "image": views()["image"]}) > 0.5
     assert np.argmax(made[0]) == np.argmax(counts[0].toarray())
+    lacking = np.arange(240) % 3 == 0
+    made = mm.reconstruct({"text": (counts, ~lacking), "image": views(1)["image"]})["text"]
+    totals = np.where(lacking, counts.sum() / 240, counts.sum(axis=1).A1)
+    np.testing.assert_allclose(made.sum(1), totals, rtol=1e-4)
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path):

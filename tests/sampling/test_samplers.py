@@ -57,6 +57,16 @@ def test_codes_that_are_all_the_same_are_drawn_as_they_are():
         assert "novelty unknown" in repr(sampler)
 
 
+def test_a_mixture_tells_its_rounds_and_is_the_same_however_often(monkeypatch):
+    codes, told = gaussian(800), []
+    one = fit_sampler(codes, n_components=8, random_state=0, progress=lambda *done: told.append(done))
+    assert told == [(min(60, 10 * i), 60) for i in range(1, len(told))] + [(60, 60)]
+    monkeypatch.setattr("dsae.sampling._mixture._AT_ONCE", 60)
+    other = fit_sampler(codes, n_components=8, random_state=0)
+    np.testing.assert_array_equal(one.factors, other.factors)
+    np.testing.assert_array_equal(one.sample(5, random_state=0), other.sample(5, random_state=0))
+
+
 def test_temperature_scales_the_way_from_the_mean():
     sampler = fit_sampler(gaussian(500), n_components=1)
     center = sampler.center + sampler.means[0] @ sampler.axes

@@ -13,8 +13,16 @@ import click
 from dsae.cli._encode import is_joint, load_model
 from dsae.cli._files import file_options, other_rows, source_for, table_option, training_rows
 from dsae.cli._options import fit_options, settings
+from dsae.cli._output import progress
 from dsae.cli._several import NAMES as SEVERAL
-from dsae.cli._several import compare_several, refuse_several, report_several, several_options
+from dsae.cli._several import (
+    compare_several,
+    on_error_option,
+    refuse_on_error,
+    refuse_several,
+    report_several,
+    several_options,
+)
 
 if TYPE_CHECKING:
     from dsae.comparison import Comparison
@@ -95,21 +103,24 @@ def compare(
 @click.argument("model")
 @click.argument("data")
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="HTML to write.")
+@on_error_option
 @file_options
 @image_shape_option
-def report(model: str, data: str, output: str, reading: dict[str, Any], image_shape: Any) -> None:
+def report(model: str, data: str, output: str, on_error: str | None, reading: dict[str, Any], image_shape: Any) -> None:
     """Write one HTML file about MODEL and its results on the rows in DATA."""
     from dsae.report import collect, render, write_report
 
     runtime = load_model(model, several=True)
     if is_joint(runtime):
-        report_several(runtime, data, output, reading)
+        report_several(runtime, data, output, reading, on_error)
         return
+    refuse_on_error(on_error)
     rows = source_for(runtime, "report", data, reading).load()
     if output == "-":
         click.echo(render(collect(runtime.model, rows, image_shape=image_shape)))
         return
-    write_report(output, runtime.model, rows, image_shape=image_shape)
+    with progress("report"):
+        write_report(output, runtime.model, rows, image_shape=image_shape)
     click.echo(f"report: {output}", err=True)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dsae.cli._compare import made
-from dsae.cli._output import show
+from dsae.cli._output import progress, show, telling, watched
 
 _WORDS = (
     ("zero", "null", "zéro", "cero", "nil", "0"),
@@ -52,9 +52,11 @@ def demo_joint(output: str, seed: int, max_iter: int, as_json: bool) -> None:
     model = MultimodalAutoencoder(encoders, max_iter=max_iter, random_state=seed, verbose=1, **_SETTINGS).fit(train)
     source = model.runtime_.source("report", test)
     source.ids = np.array([f"A {digit}" for digit in labels], object)
-    matrix = model.coherence(source, labels)
+    with progress("coherence") as told:
+        matrix = model.coherence(telling(told, source), labels)
     model.save(folder / "model")
-    report = write_joint_report(folder / "report.html", model.runtime_, source, coherence=matrix)
+    shown = watched("report", source)
+    report = write_joint_report(folder / "report.html", model.runtime_, shown, coherence=matrix)
     (folder / "sounds").mkdir(exist_ok=True)
     rows = model.translate({"text": [words[0] for words in _WORDS]}, to="audio")
     for digit, wave in enumerate(model.render("audio", rows)):

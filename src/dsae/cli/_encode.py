@@ -10,8 +10,8 @@ import click
 from dsae.cli._beside import target_of, target_option
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
-from dsae.cli._output import progress, show, show_table, text
-from dsae.cli._several import encode_several, evaluate_several
+from dsae.cli._output import progress, show, show_table, text, watched
+from dsae.cli._several import encode_several, evaluate_several, on_error_option, refuse_on_error
 from dsae.cli._translate import translate_several
 from dsae.config import WRITTEN
 
@@ -44,6 +44,7 @@ def _transformation(command: Any) -> Any:
 @click.option("--sparse", is_flag=True, help="Codes as a CSR matrix, for .npz.")
 @click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers take a file each: tcp://host:8786.")
 @click.option("--processes", type=click.IntRange(1), help="The same by so many processes of this machine.")
+@on_error_option
 def encode(
     model: str,
     data: str,
@@ -54,6 +55,7 @@ def encode(
     sparse: bool,
     cluster: str | None,
     processes: int | None,
+    on_error: str | None,
 ) -> None:
     """Codes of the rows in DATA, a file or a folder of files."""
     runtime = load_model(model, several=True)
@@ -61,8 +63,9 @@ def encode(
     if is_joint(runtime):
         if k is not None or sparse or spread:
             raise ValueError("--k, --sparse, --cluster and --processes are for models of one modality; leave them out.")
-        encode_several(runtime, data, output, kind, reading)
+        encode_several(runtime, data, output, kind, reading, on_error)
         return
+    refuse_on_error(on_error)
     if spread:
         _encode_spread(runtime, data, output, {"k": k, "format": kind, "sparse": sparse, **spread, **reading})
         return
@@ -158,6 +161,7 @@ def denoise(model: str, data: str, output: str, kind: str | None, reading: dict[
 @click.option("--train", metavar="FILE", help="Rows that MODEL was fitted to, for the novelty of what it makes.")
 @target_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@on_error_option
 @file_options
 def evaluate(
     model: str,
@@ -167,6 +171,7 @@ def evaluate(
     train: str | None,
     target: str | None,
     as_json: bool,
+    on_error: str | None,
     reading: dict[str, Any],
 ) -> None:
     """How well MODEL reconstructs DATA, as a whole and by label where there are labels, and what it costs."""
@@ -181,19 +186,21 @@ def evaluate(
                 "--target, --labels, --generation and --train are for models of one table; this one has several "
                 "modalities. Leave them out."
             )
-        evaluate_several(runtime, data, as_json, reading)
+        evaluate_several(runtime, data, as_json, reading, on_error)
         return
+    refuse_on_error(on_error)
+    if train is not None and not generation:
+        raise ValueError("[evaluate] --train is for --generation; give both, or neither.")
     rows = source_for(runtime, "evaluate", data, reading)
     source: Any = rows if target is None else with_beside("evaluate", rows, target_of(rows, target, reading))
     given = None if labels is None else read_labels(labels)
     labelled = rows.reader.label_name is not None if given is None else given
-    facts = metrics.evaluate(runtime, source, timed=True, by_label=labelled)
-    if given is not None:
-        facts |= probed(runtime, rows, given)
-    if generation:
-        facts |= generated(runtime, rows, train, reading)
-    elif train is not None:
-        raise ValueError("[evaluate] --train is for --generation; give both, or neither.")
+    with progress("evaluate"):
+        facts = metrics.evaluate(runtime, source, timed=True, by_label=labelled)
+        if given is not None:
+            facts |= probed(runtime, rows, given)
+        if generation:
+            facts |= generated(runtime, rows, train, reading)
     if as_json:
         show(facts, as_json)
         return
@@ -207,7 +214,10 @@ def evaluate(
 
 @_transformation
 @click.option("--to", required=True, metavar="NAME", help="Modality to make.")
-def translate(model: str, data: str, output: str, kind: str | None, reading: dict[str, Any], to: str) -> None:
+@on_error_option
+def translate(
+    model: str, data: str, output: str, kind: str | None, reading: dict[str, Any], to: str, on_error: str | None
+) -> None:
     """Another modality of what is in DATA: prepared rows, a picture, a sound, a text, or a folder of them.
 
     MODEL has several modalities. What is made are files or a table where the modality has an encoder (-o names a file,
@@ -216,7 +226,7 @@ def translate(model: str, data: str, output: str, kind: str | None, reading: dic
     runtime = load_model(model, several=True)
     if not is_joint(runtime):
         raise ValueError(f"{model} must have several modalities; it has one. Use dsae reconstruct.")
-    translate_several(runtime, data, to, output, kind, reading)
+    translate_several(runtime, data, to, output, kind, reading, on_error)
 
 
 def load_model(model: str, several: bool = False) -> Any:
@@ -330,7 +340,7 @@ def transform(
     for part, target in targets(source, output, kind):
         like = copied(part, target, kind) if beside else None
         with writing(target, len(part), names, part.id_name, kind, sparse, like) as writer:
-            for chunk in part.chunks(exact):
+            for chunk in watched("rows", part, output).chunks(exact):
                 writer.write(verb(chunk.rows), chunk.ids)
 
 

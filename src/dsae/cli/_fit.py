@@ -12,7 +12,7 @@ import click
 from dsae.cli._beside import target_of, target_option, weight_option, weights_of
 from dsae.cli._files import file_options, other_rows, table_option, training_rows
 from dsae.cli._options import OneOf, fit_options, settings
-from dsae.cli._output import show
+from dsae.cli._output import progress, show
 from dsae.cli._processes import process_options, rank_of, restarted, start
 from dsae.cli._sample import KINDS, check_sampler, with_sampler
 from dsae.cli._several import NAMES as SEVERAL
@@ -184,11 +184,12 @@ def _measured(runtime: Runtime, rows: dict[str, Any], output: str) -> dict[str, 
     from dsae.metrics import evaluate
 
     try:
-        return {
-            f"{which}_{name}": value
-            for which, some in rows.items()
-            for name, value in evaluate(runtime, some, metrics=_KEPT).items()
-        }
+        with progress("evaluate"):
+            return {
+                f"{which}_{name}": value
+                for which, some in rows.items()
+                for name, value in evaluate(runtime, some, metrics=_KEPT).items()
+            }
     except BaseException:
         click.echo(f"dsae: the model is in {output}; only its evaluation failed", err=True)
         raise

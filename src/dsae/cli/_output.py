@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping, Sequence
+import sys
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -52,17 +54,21 @@ def _padded(field: str, width: int, column: int) -> str:
 
 
 def progress(label: str) -> Any:
-    """A context of a bar on stderr, told how many rows are done, of how many; silent without a terminal."""
+    """A context of a bar on stderr, told how many rows are done, of how many; silent without a terminal.
+
+    Until it is told, it moves to and fro.
+    """
     from contextlib import contextmanager
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     bar = Progress(
         label,
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
@@ -77,14 +83,21 @@ def progress(label: str) -> Any:
     return shown()
 
 
-def watched(label: str, source: Any) -> Any:
-    """A source whose batches move a bar."""
-    return _Watched(label, source)
+def watched(label: str, source: Any, output: str = "") -> Any:
+    """A source whose batches and chunks move a bar; none where they are written to the terminal that it is on."""
+    if output == "-" and sys.stdout.isatty():
+        return source
+    return _Watched(source, lambda: progress(label))
+
+
+def telling(told: Callable[[int, int], object], source: Any) -> Any:
+    """A source whose batches and chunks move a bar that is there already."""
+    return _Watched(source, lambda: nullcontext(told))
 
 
 class _Watched:
-    def __init__(self, label: str, source: Any) -> None:
-        self._label, self._source = label, source
+    def __init__(self, source: Any, bar: Callable[[], Any]) -> None:
+        self._source, self._bar = source, bar
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -93,9 +106,15 @@ class _Watched:
         return len(self._source)
 
     def batches(self, *args: Any, **kwargs: Any) -> Any:
+        return self._moved(self._source.batches(*args, **kwargs))
+
+    def chunks(self, *args: Any, **kwargs: Any) -> Any:
+        return self._moved(self._source.chunks(*args, **kwargs))
+
+    def _moved(self, parts: Iterable[Any]) -> Iterator[Any]:
         done = 0
-        with progress(self._label) as told:
-            for batch in self._source.batches(*args, **kwargs):
-                yield batch
-                done += batch.n_rows
+        with self._bar() as told:
+            for part in parts:
+                yield part
+                done += part.n_rows
                 told(done, len(self._source))

@@ -11,7 +11,9 @@ import click
 from dsae.cli._encode import is_joint, load_model, output_names
 from dsae.cli._files import file_options, source_for
 from dsae.cli._options import OneOf
+from dsae.cli._output import progress
 from dsae.cli._sample_several import check_made, codes_between, write_made
+from dsae.cli._several import on_error_option, refuse_on_error
 from dsae.config import ACTIVATIONS, WRITTEN
 
 if TYPE_CHECKING:
@@ -72,9 +74,18 @@ def sample(
 @_to
 @_output
 @_format
+@on_error_option
 @file_options
 def interpolate(
-    model: str, a: str, b: str, n_rows: int, to: str | None, output: str, kind: str | None, reading: dict[str, Any]
+    model: str,
+    a: str,
+    b: str,
+    n_rows: int,
+    to: str | None,
+    output: str,
+    kind: str | None,
+    on_error: str | None,
+    reading: dict[str, Any],
 ) -> None:
     """Rows on the way from each row in A to that in B at its place, straight in the code: N for each pair in turn.
 
@@ -86,8 +97,9 @@ def interpolate(
     runtime = load_model(model, several=True)
     check_made(runtime, "interpolate", to, output)
     if is_joint(runtime):
-        write_made(runtime, codes_between(runtime, a, b, n_rows, reading), to, output, kind)
+        write_made(runtime, codes_between(runtime, a, b, n_rows, reading, on_error), to, output, kind)
         return
+    refuse_on_error(on_error)
     first = source_for(runtime, "interpolate", a, reading).load()
     second = source_for(runtime, "interpolate", b, options_for(b, reading)).load()
     rows = runtime.interpolate(first.X, second.X, n_rows)
@@ -127,7 +139,8 @@ def check_sampler(kind: str | None, parameters: dict[str, Any]) -> None:
 
 def with_sampler(runtime: Runtime, dsa: DeepSparseAutoencoder, rows: Any, kind: str) -> Runtime:
     """The model with a sampler fitted to the codes of ``rows``, and a line about it."""
-    sampler = dsa.fit_sampler(rows, kind).sampler_
+    with progress("sampler") as told:
+        sampler = dsa.fit_sampler(rows, kind, progress=told).sampler_
     assert sampler is not None
     click.echo(f"dsae: {sampler!r}", err=True)
     return runtime.with_sampler(sampler)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsae.cli._encode import is_joint
-from dsae.cli._output import progress
+from dsae.cli._output import progress, watched
 from dsae.cli._several import rows_for
 from dsae.cli._translate import Made, check_to, pieces, write_modality, writes_files
 
@@ -31,14 +31,18 @@ def check_made(runtime: Any, verb: str, to: str | None, output: str) -> None:
         )
 
 
-def codes_between(runtime: JointRuntime, a: str, b: str, n: int, reading: dict[str, Any]) -> np.ndarray:
+def codes_between(
+    runtime: JointRuntime, a: str, b: str, n: int, reading: dict[str, Any], on_error: str | None = None
+) -> np.ndarray:
     """Codes ``[n_pairs * n, n_components]`` on the way from each row of a file to its partner in another."""
     from dsae.data import options_for
     from dsae.sampling import between
 
-    first = runtime.codes(rows_for(runtime, "interpolate", a, reading))
-    second = runtime.codes(rows_for(runtime, "interpolate", b, options_for(b, reading)))
-    return between(first, second, n).reshape(-1, first.shape[1])
+    ends = [
+        runtime.codes(watched("encode", rows_for(runtime, "interpolate", path, options, on_error)))
+        for path, options in ((a, reading), (b, options_for(b, reading)))
+    ]
+    return between(ends[0], ends[1], n).reshape(-1, ends[0].shape[1])
 
 
 def write_made(runtime: JointRuntime, codes: Any, to: str | None, output: str, kind: str | None) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsae.cli._output import columns, show, text, watched
+from dsae.cli._options import OneOf
+from dsae.cli._output import columns, progress, show, telling, text, watched
 from dsae.config import plain
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ _OPTIONS = (
         "--modality-weights", metavar="NAME=NUMBER,...", callback=_pairs(True), help="How much each loss counts."
     ),
 )
+on_error_option = click.option(
+    "--on-error",
+    type=OneOf(("raise", "missing", "skip")),
+    help="Of pictures, sounds and texts that cannot be read: an error, the cell is missing, or the row is left out.  "
+    "[default: raise]",
+)
 _ONE_CLASS = "dsae: coherence is left out; it needs labels of two classes or more"
 _VALUES_AT_ONCE = 1 << 24  # of a modality, 64 MB
 NAMES = ("modality_dropout", "modality_losses", "modality_weights")
@@ -60,6 +67,12 @@ def refuse_several(several: Mapping[str, Any]) -> None:
     for name, value in several.items():
         if value is not None:
             raise ValueError(f"--{name.replace('_', '-')} is for rows of several modalities, as dsae prepare writes.")
+
+
+def refuse_on_error(on_error: str | None) -> None:
+    """Refuse ``--on-error`` where rows of one table are read."""
+    if on_error is not None:
+        raise ValueError("--on-error is for the files of models of several modalities; leave it out.")
 
 
 def estimator_of(parameters: Mapping[str, Any], several: Mapping[str, Any]) -> Any:
@@ -109,11 +122,13 @@ def fit_several(
     if checkpoints is not None and not mm.interrupted_:
         checkpoints.remove()
     if sampler is not None and not mm.interrupted_:
-        click.echo(f"dsae: {mm.fit_sampler(source, sampler).sampler_!r}", err=True)
+        with progress("sampler") as told:
+            mm.fit_sampler(source, sampler, progress=told)
+        click.echo(f"dsae: {mm.sampler_!r}", err=True)
     found = {}
     try:
         for which, rows in {"train": source, **others}.items():
-            found[f"{which}_score"] = mm.score(rows)
+            found[f"{which}_score"] = mm.score(watched("evaluate", mm.runtime_.source("score", rows)))
     except BaseException:
         click.echo(f"dsae: the model is in {output}; only its evaluation failed", err=True)
         raise
@@ -128,18 +143,23 @@ def fit_several(
         raise click.Abort
 
 
-def rows_for(runtime: JointRuntime, verb: str, path: str, reading: Mapping[str, Any]) -> JointSource:
+def rows_for(
+    runtime: JointRuntime, verb: str, path: str, reading: Mapping[str, Any], on_error: str | None = None
+) -> JointSource:
     """Rows that `dsae prepare` has written, or pictures, sounds and texts that the model has encoders for.
 
     Raises
     ------
     ValueError
-        If ``path`` is neither.
+        If ``path`` is neither, or a file cannot be read.
     """
     from dsae.features import is_raw
 
-    raw = bool(runtime.model.encoders) and is_raw(path)
-    return runtime.source(verb, _raw(runtime, verb, path, reading) if raw else _opened(path, reading))
+    if runtime.model.encoders and is_raw(path):
+        return runtime.source(verb, _raw(runtime, verb, path, reading, on_error or "raise"))
+    if on_error is not None:
+        raise ValueError(f"--on-error is for pictures, sounds and texts; {path} holds rows. Leave it out.")
+    return runtime.source(verb, _opened(path, reading))
 
 
 def at_once(runtime: JointRuntime) -> int:
@@ -147,14 +167,21 @@ def at_once(runtime: JointRuntime) -> int:
     return max(1, min(4096, _VALUES_AT_ONCE // max(of.n_features for of in runtime.config.modalities.values())))
 
 
-def _raw(runtime: JointRuntime, verb: str, path: str, reading: Mapping[str, Any]) -> JointSource:
+def _raw(runtime: JointRuntime, verb: str, path: str, reading: Mapping[str, Any], on_error: str) -> JointSource:
     from dsae.features import read_raw
 
     taken = {"id_column", "label_column", "exclude"}
     others = sorted(set(reading) - taken)
     if others:
         raise ValueError(f"--{others[0].replace('_', '-')} is for rows of numbers; {path} holds files. Leave it out.")
-    return read_raw(verb, path, runtime.encoders, **reading).source()
+    with progress("read") as told:
+        made = read_raw(verb, path, runtime.encoders, on_error=on_error, progress=told, **reading)
+    for line in (*made.problems, *made.notes):
+        click.echo(f"dsae: {line}", err=True)
+    if made.problems or made.n_dropped:
+        counts = f"{len(made.problems)} files could not be read; {made.n_dropped} rows are left out"
+        click.echo(f"dsae: {counts}", err=True)
+    return made.source()
 
 
 def _opened(path: str, reading: Mapping[str, Any]) -> Any:
@@ -169,23 +196,32 @@ def _opened(path: str, reading: Mapping[str, Any]) -> Any:
     return source
 
 
-def encode_several(runtime: JointRuntime, path: str, output: str, kind: str | None, reading: dict[str, Any]) -> None:
+def encode_several(
+    runtime: JointRuntime,
+    path: str,
+    output: str,
+    kind: str | None,
+    reading: dict[str, Any],
+    on_error: str | None = None,
+) -> None:
     """Write joint codes, with the ids of the rows."""
     from dsae.data import writing
 
-    source = rows_for(runtime, "encode", path, reading)
+    source = rows_for(runtime, "encode", path, reading, on_error)
     names = [f"dsa{i}" for i in range(runtime.config.n_components)]
     first = next(iter(source.batches(1)))
     with writing(output, len(source), names, None if first.ids is None else "id", kind) as writer:
-        for batch in watched("encode", source).batches(at_once(runtime)):
+        for batch in watched("encode", source, output).batches(at_once(runtime)):
             writer.write(runtime.join(runtime.latents(batch.parts), batch.present or {}), batch.ids)
 
 
-def evaluate_several(runtime: JointRuntime, path: str, as_json: bool, reading: dict[str, Any]) -> None:
+def evaluate_several(
+    runtime: JointRuntime, path: str, as_json: bool, reading: dict[str, Any], on_error: str | None = None
+) -> None:
     """Errors of every modality from every set of them; with labels, also how often what is made is of the class."""
     from dsae.metrics import fvu_table
 
-    source = rows_for(runtime, "evaluate", path, reading)
+    source = rows_for(runtime, "evaluate", path, reading, on_error)
     table = fvu_table(runtime, watched("evaluate", source))
     model = runtime.model
     facts: dict[str, Any] = {"n_samples": len(source), "density": model.density, "nnz": model.nnz, "fvu": table}
@@ -206,11 +242,15 @@ def matrix(title: str, table: Mapping[str, Mapping[str, float]]) -> str:
     return columns(lines + [[given, *(text(row.get(to, float("nan"))) for to in made)] for given, row in table.items()])
 
 
-def report_several(runtime: JointRuntime, path: str, output: str, reading: dict[str, Any]) -> None:
+def report_several(
+    runtime: JointRuntime, path: str, output: str, reading: dict[str, Any], on_error: str | None = None
+) -> None:
     """Write a page about a model and what it makes of rows."""
     from dsae.report import write_joint_report
 
-    write_joint_report(output, runtime, rows_for(runtime, "report", path, reading))
+    source = rows_for(runtime, "report", path, reading, on_error)
+    judged = _coherence(runtime, source).get("coherence")
+    write_joint_report(output, runtime, watched("report", source), coherence=judged)
     click.echo(f"report: {output}", err=True)
 
 
@@ -235,7 +275,7 @@ def compare_several(
     runtime.save(folder / "model")
     (folder / "comparison.json").write_text(compared.to_json() + "\n", encoding="utf-8")
     page = folder / "report.html"
-    write_joint_report(page, runtime, runtime.source("compare", test), comparison=compared)
+    write_joint_report(page, runtime, watched("report", runtime.source("compare", test)), comparison=compared)
     if as_json:
         click.echo(compared.to_json())
     else:
@@ -272,7 +312,8 @@ def _coherence(runtime: JointRuntime, source: Any) -> dict[str, Any]:
         click.echo(_ONE_CLASS, err=True)
         return facts
     try:
-        facts["coherence"] = MultimodalAutoencoder.of(runtime.model).coherence(source, labels)
+        with progress("coherence") as told:
+            facts["coherence"] = MultimodalAutoencoder.of(runtime.model).coherence(telling(told, source), labels)
     except ValueError as error:  # the errors of reconstruction are known by then
         click.echo(f"dsae: coherence is left out: {error}", err=True)
     return facts

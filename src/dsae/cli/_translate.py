@@ -29,7 +29,13 @@ Made = Iterator[tuple["np.ndarray | None", "np.ndarray"]]
 
 
 def translate_several(
-    runtime: JointRuntime, path: str, to: str, output: str, kind: str | None, reading: Mapping[str, Any]
+    runtime: JointRuntime,
+    path: str,
+    to: str,
+    output: str,
+    kind: str | None,
+    reading: Mapping[str, Any],
+    on_error: str | None = None,
 ) -> None:
     """Write a modality made from others: files or a table, where it has an encoder, else rows.
 
@@ -41,10 +47,10 @@ def translate_several(
         If something cannot be written; of several files, none is.
     """
     check_to(runtime, to)
-    source = rows_for(runtime, "translate", path, reading)
+    source = rows_for(runtime, "translate", path, reading, on_error)
     if writes_files(runtime, to) and Path(path).is_dir() and Path(output).resolve() == Path(path).resolve():
         raise ValueError(f"[write] {output} is where the data are; choose another folder.")
-    write_modality(runtime, to, _made(runtime, source, to), len(source), output, kind)
+    write_modality(runtime, to, _made(runtime, watched("translate", source, output), to), len(source), output, kind)
 
 
 def check_to(runtime: JointRuntime, to: str) -> None:
@@ -76,7 +82,7 @@ def pieces(runtime: JointRuntime, to: str) -> int:
 
 
 def _made(runtime: JointRuntime, source: JointSource, to: str) -> Made:
-    for batch in watched("translate", source).batches(pieces(runtime, to)):
+    for batch in source.batches(pieces(runtime, to)):
         codes = runtime.join(runtime.latents(batch.parts), batch.present or {})
         yield batch.ids, runtime.decode(codes, to)
 

@@ -155,7 +155,7 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     test_size : float
         That share, in (0, 1).
     verbose : int
-        1 reports on stderr which model is being fitted.
+        1 reports on stderr which model is being fitted, and how far it is.
     **params
         Parameters of `DeepSparseAutoencoder`.
 
@@ -181,7 +181,7 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     ['DSA', 'dense twin', 'narrow twin', 'PCA']
     """
     seed = int(check_random_state(params.get("random_state")).randint(np.iinfo(np.int32).max))
-    params = {**DeepSparseAutoencoder(**params).get_params(), "random_state": seed}
+    params = {**DeepSparseAutoencoder(**params).get_params(), "random_state": seed, "verbose": verbose}
     missing = params["missing"]
     source = in_memory("compare", X, training=True, missing=missing)
     rows, names = source.rows, source.column_names

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,14 +14,14 @@ from rich.table import Table
 from sklearn.utils import check_random_state
 
 from dsae.comparison._baselines import LinearModel
-from dsae.config import has_exposure, plain
+from dsae.config import has_exposure, listed, plain, transformed
 from dsae.data import JointSource
 from dsae.estimators import DeepSparseAutoencoder, MultimodalAutoencoder
 from dsae.metrics import classes_of, coherence, evaluate, fvu_table
 
 SPARSE, DENSE, SINGLE, LINEAR = "DSA", "dense twin", "single models", "PCA + least squares"
 _TWIN = {"density": 1.0, "shrink": "none", "l1": 0.0, "block_size": 1}
-_ITS_OWN = ("warm_start", "checkpoint", "checkpoint_every", "verbose")
+_ITS_OWN = ("warm_start", "checkpoint", "checkpoint_every")
 
 
 class LinearJoint:
@@ -33,10 +34,14 @@ class LinearJoint:
     models : mapping of str to LinearModel
     spread : ndarray, shape (n_all, n_all)
         Covariances of the codes of all modalities, one after another.
+    largest : mapping of str to float, optional
+        Modalities of counts, which enter as their logarithms, and the largest of these in training.
     """
 
-    def __init__(self, models: Mapping[str, LinearModel], spread: np.ndarray) -> None:
-        self.models, self.spread = dict(models), spread
+    def __init__(
+        self, models: Mapping[str, LinearModel], spread: np.ndarray, largest: Mapping[str, float] | None = None
+    ) -> None:
+        self.models, self.spread, self.largest = dict(models), spread, dict(largest or {})
         ends = np.cumsum([model.config.n_components for model in models.values()])
         starts = ends - [model.config.n_components for model in models.values()]
         self._place = {
@@ -44,19 +49,22 @@ class LinearJoint:
         }
 
     @classmethod
-    def fit(cls, source: JointSource, n_components: int, seed: int = 0) -> LinearJoint:
-        """From rows of which some may lack some modality."""
-        models = {name: LinearModel.fit(source.of(name).X, n_components, seed=seed) for name in source.parts}
-        codes = []
-        for name, model in models.items():
-            z = np.full((len(source), model.config.n_components), np.nan)
-            has = source.has(name)
-            z[has] = model.encode(source.of(name).X)
+    def fit(cls, source: JointSource, n_components: int, seed: int = 0, counts: Collection[str] = ()) -> LinearJoint:
+        """From rows of which some may lack some modality; those of ``counts`` enter as logarithms."""
+        models, largest, codes = {}, {}, []
+        for name in source.parts:
+            rows = source.of(name).X
+            if name in counts:
+                rows = transformed(rows, "log1p", 1.0)
+                largest[name] = float(rows.max())
+            models[name] = LinearModel.fit(rows, n_components, seed=seed)
+            z = np.full((len(source), models[name].config.n_components), np.nan)
+            z[source.has(name)] = models[name].encode(rows)
             codes.append(z)
         whole = np.concatenate(codes, axis=1)
         known = (~np.isnan(whole)).astype(np.float64)
         filled = np.nan_to_num(whole)
-        return cls(models, filled.T @ filled / np.maximum(known.T @ known, 1))
+        return cls(models, filled.T @ filled / np.maximum(known.T @ known, 1), largest)
 
     @property
     def nnz(self) -> int:
@@ -65,7 +73,10 @@ class LinearJoint:
 
     def latents(self, parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Codes of each modality."""
-        return {name: self.models[name].encode(rows) for name, rows in parts.items()}
+        return {
+            name: self.models[name].encode(transformed(rows, "log1p", 1.0) if name in self.largest else rows)
+            for name, rows in parts.items()
+        }
 
     def join(self, latents: Mapping[str, np.ndarray], has: Any = None) -> np.ndarray:
         """Codes of all modalities, concluded from those given."""
@@ -77,7 +88,8 @@ class LinearJoint:
 
     def decode(self, codes: np.ndarray, to: str, *, totals: Any = None) -> np.ndarray:
         """Rows of one modality."""
-        return self.models[to].decode(codes[:, self._place[to]].astype(np.float32))
+        rows = self.models[to].decode(codes[:, self._place[to]].astype(np.float32))
+        return np.expm1(np.clip(rows, 0, self.largest[to])) if to in self.largest else rows
 
 
 @dataclass
@@ -155,7 +167,7 @@ def compare_joint(
         As in `MultimodalAutoencoder.coherence`; by default classifiers fitted to the rows for training, or without
         ``y`` to the held-out ones.
     verbose : int
-        1 reports on stderr which model is being fitted.
+        1 reports on stderr which model is being fitted, and how far it is.
     **params
         Parameters of `MultimodalAutoencoder`.
 
@@ -178,7 +190,7 @@ def compare_joint(
         seen = y_test if y is None else y
         classes_of("compare", seen, len(seen))
     seed = int(check_random_state(params.get("random_state")).randint(np.iinfo(np.int32).max))
-    params = {**MultimodalAutoencoder(**params).get_params(deep=False), "random_state": seed}
+    params = {**MultimodalAutoencoder(**params).get_params(deep=False), "random_state": seed, "verbose": verbose}
     say = Console(stderr=True, quiet=not verbose).print
     warm = {"a": np.eye(16, dtype=np.float32), "b": np.eye(16, dtype=np.float32)}
     MultimodalAutoencoder(n_components=2, max_iter=1).fit(warm)  # keeps torch's first call out of the training times
@@ -191,18 +203,23 @@ def compare_joint(
     source, test = (first.runtime_.source("compare", rows) for rows in (X, X_test))
     say(f"fitting {SINGLE}")
     singles, sizes[SINGLE] = _singles(source, test, first, plan["max_iter"], seed)
+    say("measuring")
     errors = {name: fvu_table(runtime, test) for name, runtime in runtimes.items()} | {SINGLE: singles}
-    if not any(has_exposure(of.loss) for of in first.runtime_.modalities.values()):
-        say(f"fitting {LINEAR}")
-        runtimes[LINEAR] = LinearJoint.fit(_in_memory(source), first.runtime_.config.n_components, seed)
-        sizes[LINEAR] = {"nnz": runtimes[LINEAR].nnz, "density": 1.0}
-        errors[LINEAR] = fvu_table(runtimes[LINEAR], test)
+    notes = [f"Trained on {len(source):,} rows, measured on {len(test):,} others."]
+    counts = [name for name, of in first.runtime_.modalities.items() if has_exposure(of.loss)]
+    if counts:
+        notes.append(f"To {LINEAR} counts ({listed(counts)}) are their logarithms; its errors are those of counts.")
+    say(f"fitting {LINEAR}")
+    begun = time.perf_counter()
+    runtimes[LINEAR] = LinearJoint.fit(_in_memory(source), first.runtime_.config.n_components, seed, counts)
+    seconds = time.perf_counter() - begun
+    sizes[LINEAR] = {"nnz": runtimes[LINEAR].nnz, "density": 1.0, "fit_seconds": seconds}
+    errors[LINEAR] = fvu_table(runtimes[LINEAR], test)
     judged = {}
     if y_test is not None:
         if judges is None:
             judges = first.judges(test, y_test) if y is None else first.judges(source, y)
         judged = {name: coherence(of, test, y_test, judges) for name, of in runtimes.items()}
-    notes = [f"Trained on {len(source):,} rows, measured on {len(test):,} others."]
     return JointComparison(errors, sizes, judged, runtimes, notes)
 
 

@@ -124,7 +124,7 @@ def _parts_of(verb: str, X: Any, names: Sequence[str] | None) -> tuple[dict[str,
             check_modality(name)
         return dict(X), {}
     if isinstance(getattr(X, "mod", None), Mapping):
-        return _of_mudata(X)
+        return _of_mudata(verb, X)
     if hasattr(X, "obsm") and hasattr(X, "X"):
         return _of_anndata(verb, X, names)
     raise TypeError(
@@ -132,12 +132,14 @@ def _parts_of(verb: str, X: Any, names: Sequence[str] | None) -> tuple[dict[str,
     )
 
 
-def _of_mudata(X: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _of_mudata(verb: str, X: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """All observations of a MuData object; one that a modality lacks is missing there."""
     ids = np.asarray(X.obs_names, dtype=object)
+    _check_unique(verb, "MuData", ids)
     place = {name: i for i, name in enumerate(ids)}
     found = {}
     for name, part in X.mod.items():
+        _check_unique(verb, f"mod[{name!r}]", part.obs_names)
         at = np.array([place[of] for of in part.obs_names], np.int64)
         has = np.zeros(ids.size, bool)
         has[at] = True
@@ -149,6 +151,18 @@ def _of_mudata(X: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         where[at] = np.arange(at.size)
         found[str(name)] = (rows[where], has)
     return found, {"ids": ids}
+
+
+def _check_unique(verb: str, what: str, names: Any) -> None:
+    """Raise if an observation could be two rows."""
+    seen: set[Any] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(
+                f"[{verb}] {what} must name every observation differently; {name!r:.200} is there twice. Call its "
+                "obs_names_make_unique()."
+            )
+        seen.add(name)
 
 
 def _of_anndata(verb: str, X: Any, names: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,7 +13,7 @@ from dsae.runtime import JointRuntime
 
 
 class JointSamplingMixin(SamplerMixin):
-    """`sample` and `interpolate` of an estimator whose ``runtime_`` holds a trained joint model."""
+    """`sample`, `interpolate` and `denoise` of an estimator whose ``runtime_`` holds a trained joint model."""
 
     runtime_: JointRuntime
 
@@ -46,11 +46,20 @@ class JointSamplingMixin(SamplerMixin):
         check_is_fitted(self)
         return self.runtime_.interpolate(a, b, n, to)
 
-    def _some_codes(self, X: Any, rng: np.random.Generator) -> Any:
+    def denoise(self, X: Any) -> dict[str, np.ndarray]:
+        """What noisy rows have, made again from all of it in one pass; see `dsae.runtime.JointRuntime.denoise`.
+
+        The model must have been trained with ``noise`` or ``mask``, of all modalities or of some.
+        """
+        check_is_fitted(self)
+        return self.runtime_.denoise(X)
+
+    def _some_codes(self, X: Any, rng: np.random.Generator, progress: Any) -> Any:
         runtime = self.runtime_
         codes = codes_of_some(
             runtime.source("fit_sampler", X),
             lambda batch: runtime.join(runtime.latents(batch.parts), batch.present),
             rng,
+            progress,
         )
         return sp.csr_matrix(codes) if runtime.config.code.sparse else codes

@@ -78,6 +78,7 @@ class FittedMultimodal(JointSamplingMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Returns
         -------
         dict of str to ndarray of float32, shape (n_samples, n_features of the modality)
+            Counts have the total of their row, or where it lacks them the mean total of training.
 
         Raises
         ------

@@ -26,9 +26,16 @@ class SamplerMixin:
     if TYPE_CHECKING:
 
         def _seed(self) -> int: ...
-        def _some_codes(self, X: Any, rng: np.random.Generator) -> Any: ...
+        def _some_codes(self, X: Any, rng: np.random.Generator, progress: Any) -> Any: ...
 
-    def fit_sampler(self, X: Any, kind: str = "mixture", n_components: int = 100) -> Any:
+    def fit_sampler(
+        self,
+        X: Any,
+        kind: str = "mixture",
+        n_components: int = 100,
+        *,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Any:
         """Learn how codes are distributed, so that `sample` can draw new ones.
 
         Parameters
@@ -41,6 +48,8 @@ class SamplerMixin:
             one. But it keeps codes of rows in the model, and what it makes lies near them.
         n_components : int
             Gaussians of a mixture; fewer where there are less than 20 rows for each.
+        progress : callable, optional
+            Told how much is done, of how much: rows that are encoded, then rounds of a mixture's fit.
 
         Returns
         -------
@@ -67,8 +76,9 @@ class SamplerMixin:
         config = self.runtime_.config
         check_kind(kind, None if config.code.independent else config.code_activation)
         rng = np.random.default_rng(self._seed())
-        codes = self._some_codes(X, rng)
-        sampler = fit_sampler(codes, kind, n_components, bounds=_bounds(config.code), random_state=rng)
+        codes = self._some_codes(X, rng, progress)
+        how: dict[str, Any] = {"bounds": _bounds(config.code), "random_state": rng, "progress": progress}
+        sampler = fit_sampler(codes, kind, n_components, **how)
         self.runtime_ = self.runtime_.with_sampler(sampler)
         return self
 
@@ -79,12 +89,14 @@ class SamplerMixin:
         return self.runtime_.model.sampler
 
 
-def codes_of_some(source: Source | JointSource, encode: Callable[[Batch], Any], rng: np.random.Generator) -> Any:
-    """Codes of at most as many rows as a sampler takes, drawn at random."""
-    return stacked([encode(batch) for batch in _some(source, rng)])
+def codes_of_some(
+    source: Source | JointSource, encode: Callable[[Batch], Any], rng: np.random.Generator, progress: Any = None
+) -> Any:
+    """Codes of at most as many rows as a sampler takes, drawn at random; ``progress`` is told of all rows passed."""
+    return stacked([encode(batch) for batch in _some(source, rng, progress)])
 
 
-def _some(source: Source | JointSource, rng: np.random.Generator) -> Iterator[Batch]:
+def _some(source: Source | JointSource, rng: np.random.Generator, progress: Any) -> Iterator[Batch]:
     chosen = np.arange(len(source))
     if len(source) > MOST_ROWS:
         chosen = np.sort(rng.choice(len(source), MOST_ROWS, replace=False))
@@ -94,6 +106,8 @@ def _some(source: Source | JointSource, rng: np.random.Generator) -> Iterator[Ba
         if first < last:
             yield batch[chosen[first:last] - start]
         start += batch.n_rows
+        if progress is not None:
+            progress(start, len(source))
 
 
 def _bounds(code: Activation) -> Bounds:

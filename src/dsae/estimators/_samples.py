@@ -53,7 +53,7 @@ class SamplingMixin(SamplerMixin):
         """
         return np.concatenate([self.runtime_.denoise(rows) for rows in self._batches("denoise", X)])
 
-    def _some_codes(self, X: Any, rng: np.random.Generator) -> Any:
+    def _some_codes(self, X: Any, rng: np.random.Generator, progress: Any) -> Any:
         source, runtime = self._checked("fit_sampler", X, finite=False), self.runtime_
         sparse = runtime.config.code.sparse
-        return codes_of_some(source, lambda batch: runtime.encode(batch.rows, sparse_output=sparse), rng)
+        return codes_of_some(source, lambda batch: runtime.encode(batch.rows, sparse_output=sparse), rng, progress)

@@ -33,9 +33,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a table of files are."""
+    """What the columns of a table of files are; ``texts`` are columns of text where there are such columns."""
 
     id_column: str | None = None
     label_column: str | None = None
     text_columns: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()

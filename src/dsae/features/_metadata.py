@@ -84,7 +84,7 @@ def _read(path: Path, columns: Columns) -> Any:
         names = dict.fromkeys(name for row in rows for name in row)
         columns_of = {name: [row.get(name) for row in rows] for name in names}
         return pa.table({name: _one_type(path, name, values) for name, values in columns_of.items()})
-    given = (columns.id_column, columns.label_column, *columns.text_columns)
+    given = (columns.id_column, columns.label_column, *columns.text_columns, *columns.texts)
     texts = tuple(dict.fromkeys(name for name in (*given, _ID, _LABEL, _FILE, "text") if name is not None))
     ((_, table),) = read_tables(path, texts=texts)
     return table

@@ -19,14 +19,14 @@ from dsae.features._each import ItemRows
 from dsae.features._folders import found_in
 from dsae.features._found import Columns, Found
 from dsae.features._image import ImageRows
-from dsae.features._items import BadItemError, Notes, is_missing
+from dsae.features._items import BadItemError, is_missing
 from dsae.features._json import encoders_to_json
+from dsae.features._kinds import some
+from dsae.features._reading import ON_ERROR, Reading, content_of
 from dsae.features._rows import TableRows
-from dsae.features._tars import Slice
 from dsae.features._text import TextRows
 
 ENCODERS, PROBLEMS = "encoders.json", "problems.log"
-ON_ERROR = ("raise", "missing", "skip")
 _ROWS_AT_ONCE = 256  # read before they are written; any such number does
 _DEFAULTS = {"image": ImageRows, "audio": AudioRows, "text": TextRows}
 # What a column holds: 8 bits are all that a picture has; half precision moves a log-mel value by less than 0.004.
@@ -177,9 +177,11 @@ class _Work:
     """Rows of a folder being encoded."""
 
     def __init__(self, found: Found, on_error: str) -> None:
-        self.found, self._on_error = found, on_error
-        self.told = Prepared(notes=list(found.notes), present=dict.fromkeys(found.kinds, 0))
-        self._notes = {name: Notes() for name in found.kinds}
+        self.found, self._reading = found, Reading("prepare", on_error)
+        self.told = Prepared(
+            notes=list(found.notes), present=dict.fromkeys(found.kinds, 0), problems=self._reading.problems
+        )
+        self._empty: list[str] = []
         self._table: Any = None
         self._has_table = np.empty(0, bool)
 
@@ -218,9 +220,9 @@ class _Work:
         """Rows of the table, which are there where a cell is known; a joint model takes a row as a whole or not."""
         known = encoder.known(self.found.table)
         self._table = encoder.transform(self.found.table)
-        some, filled = known.any(axis=1), encoder.schema_.missing == "fill"
-        self._has_table = some & ~np.isnan(self._table).any(axis=1)
-        partly = int((some & ~known.all(axis=1)).sum())
+        there, filled = known.any(axis=1), encoder.schema_.missing == "fill"
+        self._has_table = there & ~np.isnan(self._table).any(axis=1)
+        partly = int((there & ~known.all(axis=1)).sum())
         if partly:
             done = "are filled with means" if filled else 'count as missing; TableRows(missing="fill") would keep them'
             self.told.notes.append(f"{partly} rows of {name!r} have empty cells and {done}.")
@@ -228,10 +230,10 @@ class _Work:
     def _text(self, encoder: Any, item: Any) -> str | None:
         """A text to learn from; one that cannot be read is told of when it is encoded."""
         try:
-            return None if is_missing(item) else encoder.read(_content(item))
+            return None if is_missing(item) else encoder.read(content_of(item))
         except BadItemError as error:
-            if self._on_error == "raise":
-                raise ValueError(f"[prepare] {_told(item, error)}.") from None
+            if self._reading.on_error == "raise":
+                self._reading.refused(item, error)
             return None
 
     def columns(self) -> list[Modality]:
@@ -246,10 +248,11 @@ class _Work:
             parts[name], present[name], failed = self._modality(name, rows)
             bad |= failed
         has = np.any(list(present.values()), axis=0)
-        if self._on_error == "raise" and not has.all():
+        if self._reading.on_error == "raise" and not has.all():
             row = rows[np.flatnonzero(~has)[0]]
             raise ValueError(f"[prepare] Every row must have something; {self.found.ids[row]!r:.200} has nothing.")
-        kept = np.flatnonzero(has & ~bad if self._on_error == "skip" else has)
+        self._empty += [self.found.ids[row] for row in rows[~has & ~bad]]
+        kept = self._reading.kept(has, bad)
         self.told.n_rows += kept.size
         self.told.n_dropped += len(rows) - kept.size
         for name in present:
@@ -262,36 +265,12 @@ class _Work:
         if self.found.kinds[name] == "table":
             chosen = self._table[rows]
             return chosen, self._has_table[rows], np.zeros(len(rows), bool)
-        values, failed = [], np.zeros(len(rows), bool)
-        for i, row in enumerate(rows):
-            item, value = self.found.items[name][row], None
-            if not is_missing(item):
-                try:
-                    value = encoder.value(_content(item), self._notes[name])
-                except (BadItemError, MemoryError) as error:
-                    message = f"{_told(item, error)}."
-                    if self._on_error == "raise":
-                        raise ValueError(f"[prepare] {message}") from None
-                    self.told.problems.append(message)
-                    failed[i] = True
-            values.append(value)
-        return encoder.stacked(values), np.array([value is not None for value in values], bool), failed
+        return self._reading.rows(name, encoder, (self.found.items[name][row] for row in rows))
 
     def tell(self) -> None:
         """Add what was counted to the notes."""
+        if self._empty:
+            self.told.notes.append(f"{len(self._empty)} rows have nothing and are left out: {some(self._empty)}")
         for name, encoder in self.told.encoders.items():
             if self.found.kinds[name] != "table":
-                self.told.notes += encoder.told(self._notes[name], self.told.present[name])
-
-
-def _content(item: Any) -> Any:
-    if isinstance(item, BadItemError):
-        raise item
-    return item.read() if isinstance(item, Slice) else item
-
-
-def _told(item: Any, error: Exception) -> str:
-    if item is error:
-        return str(error)
-    shown = str(item)[:300]
-    return f"{shown if shown.isprintable() else repr(shown)} {error}"
+                self.told.notes += encoder.told(self._reading.notes[name], self.told.present[name])

@@ -161,26 +161,6 @@ class JointRuntime(JointMaking, Pushed):
             return rows * np.float32(self.model.totals.get(to, 1.0))
         return exposed(rows, totals)
 
-    def reconstruct(self, X: Any) -> dict[str, np.ndarray]:
-        """All modalities from the joint code of what rows have.
-
-        Parameters
-        ----------
-        X : mapping of str to rows, MuData, AnnData with obsm, or a source
-            Of any of the modalities, as for `encode`.
-
-        Returns
-        -------
-        dict of str to ndarray of float32, shape (n_samples, n_features of the modality)
-
-        Raises
-        ------
-        ValueError
-            If a modality is unknown, lengths or widths differ, or no modality is present in a row.
-        """
-        codes = self.encode(X)
-        return {name: self.decode(codes, name) for name in self.names}
-
     def translate(self, X: Any, to: str) -> np.ndarray:
         """Rows of one modality from others.
 

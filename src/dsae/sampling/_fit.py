@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from dsae.config import one_of, positive_int
 from dsae.data import check_rows
-from dsae.sampling._mixture import Mixture, mixture_arrays
+from dsae.sampling._mixture import Mixture, Progress, mixture_arrays
 from dsae.sampling._neighbours import Neighbours, nearest_of, novelty_of
 from dsae.sampling._sampler import Bounds, Sampler, generator
 
@@ -27,6 +27,7 @@ def fit_sampler(
     *,
     bounds: Bounds = Bounds(),  # noqa: B008
     random_state: Any = None,
+    progress: Progress | None = None,
 ) -> Sampler:
     """A sampler of codes like these.
 
@@ -43,6 +44,8 @@ def fit_sampler(
     bounds : Bounds
         The range of the code's values.
     random_state : int, Generator, RandomState or None
+    progress : callable, optional
+        Told how many rounds of a mixture's fit are done, of how many.
 
     Returns
     -------
@@ -81,10 +84,10 @@ def fit_sampler(
     seed = int(rng.integers(np.iinfo(np.int32).max))
     # BLAS sums in another order on more threads, and what is drawn from a seed should not depend on them
     with threadpool_limits(1, "blas"), config_context(working_memory=_MEGABYTES):
-        return _fitted(rows, kind, n_components, bounds, seed)
+        return _fitted(rows, kind, n_components, bounds, seed, progress)
 
 
-def _fitted(codes: Any, kind: str, n_components: int, bounds: Bounds, seed: int) -> Sampler:
+def _fitted(codes: Any, kind: str, n_components: int, bounds: Bounds, seed: int, progress: Progress | None) -> Sampler:
     common: dict[str, Any] = {"bounds": bounds, "n_rows": codes.shape[0], "novelty": None}
     between = None
     if kind == "neighbours":
@@ -92,7 +95,8 @@ def _fitted(codes: Any, kind: str, n_components: int, bounds: Bounds, seed: int)
         arrays: dict[str, Any] = {"codes": codes, "nearest": nearest}
         sampler: Sampler = Neighbours(**common, **arrays)
     else:
-        arrays = mixture_arrays(codes.astype(np.float64), _affordable(n_components, codes.shape[0]), seed)
+        n_gaussians = _affordable(n_components, codes.shape[0])
+        arrays = mixture_arrays(codes.astype(np.float64), n_gaussians, seed, progress)
         sampler = Mixture(**common, **arrays)
     return type(sampler)(**common | {"novelty": novelty_of(sampler, codes, between, seed)}, **arrays)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,8 +13,11 @@ from dsae.sampling._sampler import Sampler
 
 _LEAST_SPREAD = 1e-6  # of the largest variance: dead latents and copies of others would make covariances singular
 _ITERATIONS = 60  # the likelihood has settled to what shows in samples; scikit-learn warns that it has not entirely
+_AT_ONCE = 10  # iterations between two reports: each end of a fit costs an expectation
 _RIDGE = 1e-4  # added to whitened variances, which are 1 on average
 _FIRST_RIDGE = 1e-2  # before the first iteration, when a Gaussian may have fewer rows than directions
+
+Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +58,9 @@ class Mixture(Sampler):
         return self.center + whitened @ self.axes
 
 
-def mixture_arrays(codes: np.ndarray, n_gaussians: int, seed: int) -> dict[str, np.ndarray]:
+def mixture_arrays(
+    codes: np.ndarray, n_gaussians: int, seed: int, progress: Progress | None = None
+) -> dict[str, np.ndarray]:
     """The arrays of a `Mixture` of ``codes [n_rows, n_components]``, by expectation maximisation."""
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
@@ -72,14 +78,16 @@ def mixture_arrays(codes: np.ndarray, n_gaussians: int, seed: int) -> dict[str, 
         whitened = (codes - pca.mean_) @ directions.T / deviations
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            mixture = _fitted(whitened, deviations, n_gaussians, seed)
+            mixture = _fitted(whitened, deviations, n_gaussians, seed, progress)
         weights, means = mixture.weights_, mixture.means_
         factors = np.linalg.cholesky(mixture.covariances_)
     arrays |= {"means": means, "factors": factors}
     return {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()} | {"weights": weights}
 
 
-def _fitted(whitened: np.ndarray, deviations: np.ndarray, n_gaussians: int, seed: int) -> Any:
+def _fitted(
+    whitened: np.ndarray, deviations: np.ndarray, n_gaussians: int, seed: int, progress: Progress | None
+) -> Any:
     """A mixture that starts from clusters of the codes themselves.
 
     Whitening makes every direction as wide as those in which classes lie apart: clusters of whitened codes mix classes,
@@ -99,11 +107,18 @@ def _fitted(whitened: np.ndarray, deviations: np.ndarray, n_gaussians: int, seed
     mixture: Any = GaussianMixture(
         n_gaussians,
         reg_covar=_RIDGE,
-        max_iter=_ITERATIONS,
+        max_iter=_AT_ONCE,
+        warm_start=True,  # the next iterations go on from the last, as in one fit
         init_params="random_from_data",  # the cheapest of those that the three below replace
         weights_init=counts / counts.sum(),
         means_init=clusters.cluster_centers_ / deviations,
         precisions_init=precisions,
         random_state=seed,
     )
-    return mixture.fit(whitened)
+    for done in range(_AT_ONCE, _ITERATIONS + 1, _AT_ONCE):
+        mixture.fit(whitened)
+        if progress is not None:
+            progress(_ITERATIONS if mixture.converged_ else done, _ITERATIONS)
+        if mixture.converged_:
+            break
+    return mixture
