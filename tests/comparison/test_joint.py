@@ -75,7 +75,7 @@ def test_the_linear_map_is_exact_where_the_truth_is_linear():
 def test_counts_are_logarithms_to_the_linear_map():
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(300, 2))
-    logs = {name: np.abs(factors @ rng.normal(size=(2, width)) + 6) for name, width in (("a", 7), ("b", 5))}
+    logs = {name: 6 + np.clip(factors, -2, 2) @ rng.uniform(-1, 1, (2, width)) for name, width in (("a", 7), ("b", 5))}
     rows = {name: np.expm1(values).astype(np.float32) for name, values in logs.items()}
     rows["a"] = sp.csr_matrix(rows["a"])
     model = LinearJoint.fit(JointSource(rows), 2, counts=("a", "b"))

@@ -68,6 +68,8 @@ def file_options(command: Callable) -> Callable:
     return run
 
 
+_AS_TRAINED = "dsae prepare FOLDER -o rows --encoders encoders.json, the one beside the rows that it was trained on"
+
 table_option = click.option(
     "--table", is_flag=True, help="DATA is a table of numbers, classes and dates, with empty cells perhaps."
 )
@@ -117,21 +119,18 @@ def source_for(model: Runtime | Wanted, verb: str, path: str, reading: dict[str,
     try:
         source = open_rows(path, n_features=wanted.n_features, missing=wanted.missing, **reading)
     except ValueError as error:
-        raise _of_files(path) or error from None
+        raise _of_files(path, f"as for training: {_AS_TRAINED}") or error from None
     check_source(verb, source, wanted.n_features, wanted.names)
     return source
 
 
-def _of_files(path: str) -> ValueError | None:
+def _of_files(path: str, how: str) -> ValueError | None:
     """What to do with pictures, sounds and texts, where rows of numbers are wanted."""
     from dsae.features import is_raw
 
-    if not is_raw(path):
+    if not is_raw(path, texts=False):  # which may be tables
         return None
-    return ValueError(
-        f"{path} holds pictures, sounds or texts; the model takes rows of numbers. Make them as for training: dsae "
-        "prepare FOLDER -o rows --encoders encoders.json, the one beside the rows that it was trained on."
-    )
+    return ValueError(f"{path} holds pictures, sounds or texts; the model takes rows of numbers. Make them {how}.")
 
 
 def training_rows(
@@ -144,7 +143,10 @@ def training_rows(
     if not table:
         from dsae.data import open_rows
 
-        return open_rows(path, missing=parameters.get("missing", "error"), **reading), None
+        try:
+            return open_rows(path, missing=parameters.get("missing", "error"), **reading), None
+        except ValueError as error:
+            raise _of_files(path, "by dsae prepare FOLDER -o rows") or error from None
     if "feature_names" in reading:
         raise ValueError("--feature-names does not go with --table: a table names its own features.")
     from dsae.features import fit_table

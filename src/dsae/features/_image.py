@@ -183,7 +183,8 @@ class ImageRows(ItemRows):
             return image.resize((width, height), resample)
         if self.aspect == "crop":
             scale = max(width / across, height / down)
-            cut, off = (across - width / scale) / 2, (down - height / scale) / 2
+            # rounding may leave less than nothing on one side
+            cut, off = (max(0.0, whole - kept / scale) / 2 for whole, kept in ((across, width), (down, height)))
             return image.resize((width, height), resample, (cut, off, across - cut, down - off))
         scale = min(width / across, height / down)
         inner = max(1, round(across * scale)), max(1, round(down * scale))

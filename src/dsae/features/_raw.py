@@ -57,15 +57,23 @@ class RawRows:
         return JointSource(self.rows, self.present, ids=np.array(self.ids, object), labels=labels)
 
 
-def is_raw(path: str | Path) -> bool:
-    """Whether there are pictures, sounds or texts at a path, and not rows that `prepare` has made of them."""
+def is_raw(path: str | Path, *, texts: bool = True) -> bool:
+    """Whether there are pictures, sounds or texts at a path, and not rows that `prepare` has made of them.
+
+    Without ``texts``, files of text alone do not count, which may hold numbers.
+    """
     path = Path(path)
-    if not path.is_dir():
-        return kind_of(path.name) is not None or (is_tar(path.name) and path.is_file())
-    names, _ = files_in(path)
-    if ENCODERS in names or any(name.endswith(".parquet") and name not in METADATA for name in names):
+    names = files_in(path)[0] if path.is_dir() else [path.name] if path.is_file() or not is_tar(path.name) else []
+    if path.is_dir() and (ENCODERS in names or any(_is_parquet(name) for name in names)):
         return False
-    return any(name in METADATA or is_tar(name) or kind_of(name) is not None for name in names)
+    if path.is_dir() and any(name in METADATA for name in names):
+        return True
+    kinds = {kind_of(name) for name in names} | {"tar" for name in names if is_tar(name)}
+    return bool(kinds - {None} - (set() if texts else {"text"}))
+
+
+def _is_parquet(name: str) -> bool:
+    return name.endswith(".parquet") and name not in METADATA
 
 
 def read_raw(
