@@ -257,6 +257,8 @@ def test_bad_arguments_are_refused():
         compare(data(), n_component=4, verbose=0)
     with pytest.raises(ValueError, match=r"\[compare\] X must have 20 columns"):
         compare(data(), data()[:, :5], **SETTINGS)
+    with pytest.raises(TypeError, match=r"several modalities. Use dsae.comparison.compare_joint"):
+        compare({"image": data()}, verbose=0)
     with pytest.raises(ValueError, match=r"\[compare\] X must be finite"):
         compare(np.full((9, 3), np.nan), **SETTINGS)
 

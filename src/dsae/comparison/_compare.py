@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from dsae import kernels, metrics
 from dsae.comparison._baselines import DenseEncoder, LinearModel, narrow_widths
 from dsae.config import loss_of, plain
-from dsae.data import ArraySource, check_rows, check_source, ids_of, in_memory
+from dsae.data import ArraySource, check_rows, check_source, gives_parts, ids_of, in_memory
 from dsae.estimators import DeepSparseAutoencoder
 from dsae.metrics import METRICS
 from dsae.report import write_report
@@ -183,6 +183,11 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     seed = int(check_random_state(params.get("random_state")).randint(np.iinfo(np.int32).max))
     params = {**DeepSparseAutoencoder(**params).get_params(), "random_state": seed, "verbose": verbose}
     missing = params["missing"]
+    if isinstance(X, Mapping) or gives_parts(X):
+        raise TypeError(
+            "[compare] X must be rows of one table; got several modalities. Use dsae.comparison.compare_joint(X, "
+            "X_test)."
+        )
     source = in_memory("compare", X, training=True, missing=missing)
     rows, names = source.rows, source.column_names
     if X_test is None:

@@ -147,7 +147,7 @@ class ImageRows(ItemRows):
         if is_path(item) or isinstance(item, bytes):
             image = _decoded(item, notes)
         elif hasattr(item, "getbands"):
-            image = _eight_bits(item, item.format)
+            image = _of_pillow(item)
         else:
             image = _of_array(item)
         pixels = np.asarray(self._fitted(self._converted(image)), np.uint8)
@@ -269,6 +269,15 @@ def _eight_bits(image: Any, form: str | None, bits: int = 16) -> Any:
     if "transparency" in image.info or image.mode in ("LA", "PA", "La", "RGBa"):
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB", "RGBA") else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _of_pillow(image: Any) -> Any:
+    try:
+        return _eight_bits(image, image.format)
+    except (BadItemError, MemoryError):
+        raise
+    except Exception as error:  # of a mode without a way to RGB, or a file that is closed or damaged
+        raise BadItemError(f"must be an image that can be made RGB; got mode {image.mode} ({error})") from None
 
 
 def _of_array(item: Any) -> Any:
