@@ -76,11 +76,18 @@ def on_error(folder):
 
 @each(
     {
-        "how, ids": [("raise", None), ("missing", ["a", "b", "d"]), ("skip", ["a", "d"])],
-        "command": ["encode", "evaluate", "translate", "report", "interpolate"],
+        "command, how, ids": [
+            ("encode", "raise", None),
+            ("encode", "missing", ["a", "b", "d"]),
+            ("encode", "skip", ["a", "d"]),
+            ("evaluate", "missing", ["a", "b", "d"]),
+            ("translate", "skip", ["a", "d"]),
+            ("report", "missing", ["a", "b", "d"]),
+            ("interpolate", "skip", ["a", "d"]),
+        ]
     }
 )
-def test_files_that_cannot_be_read_are_counted_and_listed(dsae, media, tmp_path, how, ids, command):
+def test_files_that_cannot_be_read_are_counted_and_listed(dsae, media, tmp_path, command, how, ids):
     folder, out = (
         on_error(tmp_path / "in"),
         tmp_path / {"translate": "made", "report": "page.html"}.get(command, "a.csv"),
