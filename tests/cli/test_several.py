@@ -174,8 +174,7 @@ def bars(monkeypatch):
 def test_bars_move_while_a_model_is_measured_and_learns_to_sample(dsae, prepared, tmp_path, bars):
     how = (*QUICK, "--max-iter", 1, "--sampler", "mixture")
     assert dsae("fit", prepared / "rows", "-o", tmp_path / "model", *how).code == 0
-    assert bars == {"sampler": [(160, 160), (10, 60), *bars["sampler"][2:]], "evaluate": [(160, 160)]}
-    assert bars["sampler"][-1] == (60, 60)
+    assert bars == {"sampler": [(160, 160), *bars["sampler"][1:-1], (60, 60)], "evaluate": [(160, 160)]}
 
 
 def test_bars_move_while_a_model_is_looked_at(dsae, prepared, model, tmp_path, bars):

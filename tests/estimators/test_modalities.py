@@ -38,8 +38,10 @@ def test_a_matrix_goes_through_the_encoder_too():
     X = {"sum": PICTURES.reshape(64, 16).astype(np.float32), "word": WORDS}
     source = _rows({"sum": Sums(4), "word": TextRows("counts")}, X)
     np.testing.assert_array_equal(source.rows["sum"], np.cumsum(X["sum"], axis=1))
-    with pytest.raises(ValueError, match="image 0, counted from 0"):
+    with pytest.raises(ValueError, match=r"^\[fit\] image 0, counted from 0"):
         short({"sum": ImageRows(4), "word": TextRows("counts")}).fit(X)
+    with pytest.raises(ValueError, match=r"^\[fit\] X has a modality 'wrd' that .* Did you mean 'word'"):
+        short({"sum": None, "word": TextRows("counts")}).fit({"sum": X["sum"], "wrd": WORDS})
 
 
 def _rows(modalities, X):

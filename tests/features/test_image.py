@@ -199,7 +199,8 @@ def test_a_bad_file_is_named_in_one_line_and_loses_nothing(name, tmp_path):
             (np.array([["a"]]), r"must be a path, bytes or an array"),
             ({"text": "a"}, r"must be a path, bytes or an array; got a mapping of text"),
             (object(), r"must be a path, bytes or an array"),
-            (Image.new("LAB", (3, 3)), r"must be an image that can be made RGB; got mode LAB"),
+            (Image.open(io.BytesIO(saved("L")[:60])), r"must be a whole image; got mode L \("),
+            (Image.new("1", (10_000, 10_000)), r"must have at most 89,478,485 pixels; got 10000 x 10000"),
         ]
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,7 @@ def as_joint(
         found = X
     else:
         given, more = _parts_of(verb, X, names)
+        _check_known(verb, given, names)
         found = _stacked(verb, given, more, encode, training)
     return _checked(verb, found, names, widths, training, blank)
 
@@ -87,10 +88,7 @@ def _checked(
     training: bool,
     blank: bool,
 ) -> JointSource:
-    for name in found.parts:
-        if names is not None and name not in names:
-            known = did_you_mean(name, names) or f" Known: {', '.join(names)}."
-            raise ValueError(f"[{verb}] X has a modality {name!r} that the model does not know.{known}")
+    _check_known(verb, found.parts, names)
     lacking = [name for name in names or () if name not in found.parts]
     if training and lacking:
         raise ValueError(f"[{verb}] X must have the modality {lacking[0]!r}; got {listed(found.parts)}.")
@@ -109,6 +107,13 @@ def _checked(
             f"row {nothing[0]}. Drop them."
         )
     return found
+
+
+def _check_known(verb: str, given: Iterable[str], names: Sequence[str] | None) -> None:
+    for name in given:
+        if names is not None and name not in names:
+            known = did_you_mean(name, names) or f" Known: {', '.join(names)}."
+            raise ValueError(f"[{verb}] X has a modality {name!r} that the model does not know.{known}")
 
 
 def _parts_of(verb: str, X: Any, names: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -204,7 +209,7 @@ def _modality(
     """Rows, which of them are there, and what their columns are."""
     has = None
     if encode is not None and not _is_masked(values):
-        values = encode(name, values)
+        values = _encoded(verb, encode, name, values)
     if _is_masked(values):
         values, has = values
     elif isinstance(values, (list, tuple)) or (getattr(values, "ndim", 2) == 1 and values.dtype.kind == "O"):
@@ -225,6 +230,18 @@ def _modality(
     if columns is not None and len(columns) == part.n_features and part.column_names is None:
         part = Part(part.kind, part.n_features, tuple(columns), part.fields)
     return source.X, _without_holes(verb, name, source.X, has), part
+
+
+def _encoded(verb: str, encode: Encode, name: str, values: Any) -> Any:
+    """What an encoder makes; what it refuses is refused by the verb that the user called."""
+    try:
+        return encode(name, values)
+    except (ValueError, TypeError) as error:
+        said = str(error)
+        for own in ("[transform] ", "[fit] "):
+            if type(error) in (ValueError, TypeError) and said.startswith(own):
+                raise type(error)(f"[{verb}] {said.removeprefix(own)}") from None
+        raise
 
 
 def _is_masked(values: Any) -> bool:

@@ -272,12 +272,18 @@ def _eight_bits(image: Any, form: str | None, bits: int = 16) -> Any:
 
 
 def _of_pillow(image: Any) -> Any:
+    """A picture of Pillow's, which may not be read yet, in 8 bits."""
+    if image.width * image.height > _LARGEST:
+        raise BadItemError(_too_large(image.size))
     try:
+        image.load()
         return _eight_bits(image, image.format)
     except (BadItemError, MemoryError):
         raise
-    except Exception as error:  # of a mode without a way to RGB, or a file that is closed or damaged
-        raise BadItemError(f"must be an image that can be made RGB; got mode {image.mode} ({error})") from None
+    except Exception as error:  # a damaged or closed file, or a mode without a way to RGB
+        raise BadItemError(
+            f"must be a whole image; got mode {image.mode} ({' '.join(str(error).split())[:200]})"
+        ) from None
 
 
 def _of_array(item: Any) -> Any:
