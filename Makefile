@@ -120,7 +120,7 @@ kills: $(STAMP)
 # Thousands of damaged files of each format, models and encoders; `make fuzz N=20000` makes more.
 N ?= 1000
 fuzz: $(STAMP)
-	DSAE_FUZZ=$$(($(N) / 30)) $(BIN)/python -m pytest tests/contract/test_hostile_model.py tests/features/test_json.py
+	DSAE_FUZZ=$$(($(N) / 15)) $(BIN)/python -m pytest tests/contract/test_hostile_model.py tests/features/test_json.py
 	$(BIN)/python -W ignore -m tests.data.fuzz $(N)
 
 # A thousand requests to the service of docs/user/serving.md, with workers that are spawned and forked.

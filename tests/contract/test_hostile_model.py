@@ -140,7 +140,7 @@ def survive(folder, cases):
 
 def test_json_with_a_changed_node(victim):
     rng, tree = random.Random(0), json.loads((victim / "config.json").read_text())
-    cases = [("config.json", json.dumps(mutated(tree, rng)).encode()) for _ in range(60 * TIMES)]
+    cases = [("config.json", json.dumps(mutated(tree, rng)).encode()) for _ in range(30 * TIMES)]
     cases += [("config.json", raw) for raw in RAW]
     assert survive(victim, cases) < len(cases)
 
@@ -149,7 +149,7 @@ def test_json_with_a_changed_node(victim):
 def test_a_tree_with_a_changed_node(victim, name):
     rng, content = random.Random(1), content_of(victim, name)
     tensors, tree = load(content), json.loads(header_of(content)["__metadata__"]["tree"])
-    texts = [json.dumps(mutated(tree, rng)) for _ in range(30 * TIMES)] + [raw.decode("latin1") for raw in RAW]
+    texts = [json.dumps(mutated(tree, rng)) for _ in range(15 * TIMES)] + [raw.decode("latin1") for raw in RAW]
     cases = [(name, tensors_to_bytes(tensors, {"tree": text})) for text in texts]
     assert survive(victim, cases) < len(cases)
 
@@ -157,13 +157,13 @@ def test_a_tree_with_a_changed_node(victim, name):
 @pytest.mark.parametrize("name", FILES)
 def test_bytes_cut_flipped_repeated_or_put_in(victim, name):
     rng, content = random.Random(name), content_of(victim, name)
-    survive(victim, [(name, bruised(content, rng)) for _ in range(25 * TIMES)] + [(name, raw) for raw in RAW])
+    survive(victim, [(name, bruised(content, rng)) for _ in range(12 * TIMES)] + [(name, raw) for raw in RAW])
 
 
 @each(name=FILES[1:])
 def test_a_header_that_lies(victim, name):
     rng, content = random.Random(name), content_of(victim, name)
-    cases = [(name, with_header(content, lying_header, rng)) for _ in range(30 * TIMES)]
+    cases = [(name, with_header(content, lying_header, rng)) for _ in range(15 * TIMES)]
     assert survive(victim, cases) < len(cases) / 2
 
 
@@ -171,7 +171,7 @@ def test_a_header_that_lies(victim, name):
 def test_tensors_that_lead_astray(victim, name):
     rng, cases, content = random.Random(name), [], content_of(victim, name)
     tensors, metadata = load(content), header_of(content).get("__metadata__")
-    for _ in range(30 * TIMES):
+    for _ in range(15 * TIMES):
         changed = {key: attacked(tensors[key], rng) for key in rng.sample(sorted(tensors), rng.choice((1, 1, 2)))}
         cases.append((name, tensors_to_bytes({**tensors, **changed}, metadata)))
     assert survive(victim, cases) < len(cases)

@@ -26,11 +26,11 @@ def small(**changes):
 
 
 ESTIMATORS = [
-    DeepSparseAutoencoder(max_iter=10),
+    DeepSparseAutoencoder(max_iter=3),
     DeepSparseAutoencoder(missing="mask", max_iter=2),
     DSAOutlierDetector(n_estimators=3),
     DSAOutlierDetector(n_estimators=1, missing="mask"),
-    DSAFeatureSelector(DeepSparseAutoencoder(max_iter=3, random_state=0)),
+    DSAFeatureSelector(DeepSparseAutoencoder(max_iter=2, random_state=0)),
     DSARecommender(n_neighbours=3),
 ]
 

@@ -29,14 +29,14 @@ def go(n_rows):
     assert len(open_rows(f"{folder}/out.{kind}")) == n_rows
     return peak()
 
-small, large = go(4000), go(30000)
+small, large = go(3000), go(22000)
 print(large - small)
 """
 
 
 @pytest.mark.parametrize("kind", ["npy", "parquet"])
 def test_ten_times_the_rows_take_no_more_memory(fresh, tmp_path, kind):
-    """53 MB more of data, read three times."""
+    """39 MB more of data, read three times."""
     run = fresh(CODE, kind, tmp_path)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 25 << 20

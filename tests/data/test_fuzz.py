@@ -6,7 +6,7 @@ from tests.data import fuzz
 
 @each(format=fuzz.FORMATS)
 def test_damaged_files_are_refused_by_name(format):
-    assert fuzz.run(format, 50) == []
+    assert fuzz.run(format, 25) == []
 
 
 def test_what_does_not_name_its_file_is_found(tmp_path):

@@ -89,7 +89,7 @@ def test_zeros_and_ones_with_holes(kind, transform):
 
 def test_a_trained_model_guesses_better_than_means(rows):
     whole, holed = rows
-    dsa = small(max_iter=150, density=1.0, shrink="none").fit(holed)
+    dsa = small(max_iter=80, density=1.0, shrink="none").fit(holed)
     holes = np.isnan(holed)
     error = np.square(dsa.impute(holed) - whole)[holes].mean()
     assert error < 0.5 * np.square(SimpleImputer().fit_transform(holed) - whole)[holes].mean()

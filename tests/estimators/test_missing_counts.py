@@ -27,7 +27,7 @@ def stored(rows):
 
 
 def small(loss, **changes):
-    how = {"hidden_layer_sizes": (24,), "density": 0.6, "max_iter": 80, "batch_size": 60, "learning_rate_init": 0.01}
+    how = {"hidden_layer_sizes": (24,), "density": 0.6, "max_iter": 40, "batch_size": 60, "learning_rate_init": 0.01}
     return DeepSparseAutoencoder(3, loss=loss, missing="mask", random_state=0, **how | changes)
 
 

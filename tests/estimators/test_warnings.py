@@ -19,7 +19,7 @@ NAMES = [f"gene {j}" for j in range(12)]
 
 def fit(rows, **changes):
     """What a fit warns of."""
-    settings = {"n_components": 4, "hidden_layer_sizes": (16,), "density": 0.5, "max_iter": 20, "batch_size": 32}
+    settings = {"n_components": 4, "hidden_layer_sizes": (16,), "density": 0.5, "max_iter": 2, "batch_size": 32}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         DeepSparseAutoencoder(**settings | {"random_state": 0, "learning_rate_init": 0.01} | changes).fit(rows)
@@ -148,7 +148,9 @@ def test_columns_of_one_name_in_a_file_are_told(tmp_path):
 
 
 def test_layers_without_edges_are_told():
-    messages = fit(X, density={"encoder.0": 0.02, "encoder.1": 0.05}, shrink="random", hidden_layer_sizes=(40,))
+    messages = fit(
+        X, density={"encoder.0": 0.02, "encoder.1": 0.05}, shrink="random", hidden_layer_sizes=(40,), max_iter=20
+    )
     assert any(
         "many units have no remaining connections:" in message and "units of encoder.0" in message
         for message in messages
@@ -157,7 +159,7 @@ def test_layers_without_edges_are_told():
 
 
 def test_latents_without_edges_are_told_sooner():
-    (message,) = fit(X, n_components=10, density=0.1, shrink="random", hidden_layer_sizes=())
+    (message,) = fit(X, n_components=10, density=0.1, shrink="random", hidden_layer_sizes=(), max_iter=20)
     assert "many units have no remaining connections: 5 of 10 latents. Raise density" in message
 
 
@@ -166,7 +168,7 @@ def test_constant_rows_are_told_as_constant_features_only():
 
 
 def test_a_model_that_knows_no_more_than_the_mean_is_told():
-    (message,) = fit(X, learning_rate_init=30.0, hidden_layer_sizes=(), density=1.0, shrink="none")
+    (message,) = fit(X, learning_rate_init=30.0, hidden_layer_sizes=(), density=1.0, shrink="none", max_iter=20)
     assert message.startswith("[fit] The reconstruction is no better than the mean of the rows (FVU ")
     assert "Try another learning_rate_init (now 30), more epochs, more density, or scale=True" in message
 
@@ -177,7 +179,7 @@ def test_a_model_that_knows_no_more_than_the_mean_is_told():
 def test_the_mean_is_compared_where_training_has_not_told_already(monkeypatch, changes, n):
     measured, evaluate = [], module.evaluate
     monkeypatch.setattr(module, "evaluate", lambda *given, **how: measured.append(1) or evaluate(*given, **how))
-    fit(X, **changes)
+    fit(X, max_iter=20, **changes)
     assert len(measured) == n
 
 

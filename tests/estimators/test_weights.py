@@ -123,7 +123,7 @@ def test_weights_and_targets_of_a_file_are_those_of_its_rows(tmp_path, verb):
 def test_a_target_is_what_is_predicted(rows, schedule):
     """And `y` is not: pipelines pass labels there."""
     target = rows[:, np.arange(WIDTH)[::-1]]
-    dsa = small(max_iter=300, learning_rate_init=0.01, schedule=schedule, density=1.0).fit(
+    dsa = small(max_iter=150, learning_rate_init=0.01, schedule=schedule, density=1.0).fit(
         rows, np.arange(N_ROWS), target=target
     )
     assert dsa.score(rows, target=target) > 0.6
@@ -136,8 +136,8 @@ def test_a_target_is_what_is_predicted(rows, schedule):
 
 def test_clean_rows_are_learned_from_noisy_ones():
     noisy = X + RNG.normal(size=X.shape).astype("f4")
-    dsa = small(max_iter=200, learning_rate_init=0.01).fit(noisy, target=X)
-    assert dsa.score(noisy, target=X) > small(max_iter=200, learning_rate_init=0.01).fit(noisy).score(noisy, target=X)
+    dsa = small(max_iter=100, learning_rate_init=0.01).fit(noisy, target=X)
+    assert dsa.score(noisy, target=X) > small(max_iter=100, learning_rate_init=0.01).fit(noisy).score(noisy, target=X)
 
 
 @KINDS

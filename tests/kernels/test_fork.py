@@ -14,7 +14,7 @@ CHILDREN = """
     torch.set_num_threads(2)
     torch.mm(torch.ones(1000, 1000), torch.ones(1000, 1000))  # torch's threads have started
     X = np.random.default_rng(0).normal(size=(800, 300)).astype(np.float32)
-    options = dict(hidden_layer_sizes=(512,), density={density}, shrink={shrink!r}, max_iter=2, random_state=0)
+    options = dict(hidden_layer_sizes=(512,), density={density}, shrink={shrink!r}, max_iter=1, random_state=0)
 
     def fitted():
         return DeepSparseAutoencoder(8, **options).fit(X)

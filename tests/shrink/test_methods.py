@@ -75,11 +75,11 @@ def test_rows_stay_sorted_and_distinct(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_seed_repeats_the_run_bit_for_bit(name):
-    one, other = (run(name, seed=5, n_steps=60) for _ in range(2))
+    one, other = (run(name, seed=5, n_steps=24) for _ in range(2))
     for a, b in zip(one.layers.values(), other.layers.values(), strict=True):
         assert np.array_equal(a.topology.indices, b.topology.indices)
         assert torch.equal(a.values, b.values)
-    different = run(name, seed=6)
+    different = run(name, seed=6, n_steps=1)
     assert not torch.equal(one.layers["encoder.0"].values[:5], different.layers["encoder.0"].values[:5])
 
 

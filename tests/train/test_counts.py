@@ -24,7 +24,7 @@ KINDS = [np.asarray, sp.csr_matrix]
 
 
 def fitted(rows, loss, **changes):
-    return DeepSparseAutoencoder(**(SETTINGS | {"loss": loss, "max_iter": 60} | changes)).fit(rows)
+    return DeepSparseAutoencoder(**(SETTINGS | {"loss": loss, "max_iter": 40} | changes)).fit(rows)
 
 
 def beside(loss, n_rows=6, width=5):
@@ -109,7 +109,7 @@ def test_a_loss_of_counts_simply_works(loss, kind, shrink, schedule, early_stopp
     changes = {"shrink": shrink, "schedule": schedule, "early_stopping": early_stopping, "scale": scale}
     changes |= {"density": 1.0} if shrink == "none" else {}
     changes |= {"k": 2} if code_activation == "topk" else {}
-    dsa = fitted(kind(X), loss, code_activation=code_activation, input_transform=transform, max_iter=20, **changes)
+    dsa = fitted(kind(X), loss, code_activation=code_activation, input_transform=transform, max_iter=10, **changes)
     rows = [row for row in dsa.history_ if row["stage"] == dsa.history_[-1]["stage"]]
     assert all(np.isfinite(row["loss"]) and row["loss"] >= 0 for row in dsa.history_)
     if schedule == "joint":

@@ -22,7 +22,10 @@ SPARSE = sp.csr_matrix(np.random.default_rng(0).random((90, 400), dtype=np.float
 # Between them: each stage, each kind of shrinker that draws or keeps something, and both kinds of rows.
 FITS = {
     "tempered": (X, {"contractive": 0.01, "early_stopping": True}),
-    "set, stagewise": (X, {"shrink": "set", "schedule": "stagewise", "l1": 0.1, "code_activation": "sigmoid"}),
+    "set, stagewise": (
+        X,
+        {"shrink": "set", "schedule": "stagewise", "l1": 0.1, "code_activation": "sigmoid", "max_iter": 6},
+    ),
     "rigl, jumprelu": (X, {"shrink": "rigl", "code_activation": "jumprelu", "k": 2, "scale": True}),
     "granet, batchtopk": (SPARSE, {"shrink": "granet", "code_activation": "batchtopk", "k": 2}),
     "none, softmax": (X, {"shrink": "none", "density": 1.0, "code_activation": "softmax", "target_rate": 0.4}),
@@ -70,7 +73,7 @@ STATES = {
 
 def everything(rows, settings):
     """Weights, codes and rows of a fit and of two partial fits."""
-    parameters = {"hidden_layer_sizes": (8,), "density": 0.3, "max_iter": 6, "batch_size": 30, "random_state": 0}
+    parameters = {"hidden_layer_sizes": (8,), "density": 0.3, "max_iter": 3, "batch_size": 30, "random_state": 0}
     dsa = DeepSparseAutoencoder(3, **(parameters | settings))
     found = []
     for learn in (dsa.fit, dsa.partial_fit, dsa.partial_fit):

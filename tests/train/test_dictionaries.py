@@ -42,7 +42,7 @@ def l0(model, rows=X):
 )
 def test_no_latent_fires_that_has_no_input_or_no_atom(code, shrink, density, l1, block_size, schedule):
     settings = {"shrink": shrink, "density": density, "l1": l1, "block_size": block_size, "schedule": schedule}
-    model, _ = train(code_activation=code, max_iter=5, **BASE, **settings)
+    model, _ = train(code_activation=code, max_iter=4, **BASE | {"batch_size": 40}, **settings)
     encoder, decoder = model.layers["encoder.0"].topology, model.layers["decoder.0"].topology
     empty = (encoder.fan_in == 0) | (np.bincount(decoder.cols, minlength=LATENTS) == 0)
     assert density == 0.3 or empty.any()
