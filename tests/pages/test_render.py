@@ -62,6 +62,10 @@ def test_the_policy_names_every_script_that_runs_and_nothing_else(make, beside):
     assert re.search(r"script-src ([^;]*)", policy)[1].split() == ["'self'"] * beside + hashes
     assert "default-src 'none'" in policy
     assert not re.search(r"unsafe-eval|https?:|\*", policy)
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)[1]
+    hashed = f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
+    of_explorer = "render" not in make.__code__.co_names
+    assert re.search(r"style-src ([^;]*)", policy)[1] == (hashed if of_explorer else "'unsafe-inline'")
 
 
 def test_a_page_without_scripts_runs_none():

@@ -16,10 +16,10 @@ from markupsafe import Markup
 
 from dsae.pages import _text
 
-# What a page may do. Scripts inside it are named by their hashes, so that none that a name or a text brought along
-# runs. Nothing may be asked of a network.
+# What a page may do. Scripts and style inside it are named by their hashes, so that none that a name or a text brought
+# along runs. Nothing may be asked of a network.
 CSP = (
-    "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; "
+    "default-src 'none'; script-src {scripts}; style-src {styles}; img-src data: blob:; "
     "media-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 _FIRST = ("vendor/preact-htm", "text")
@@ -36,6 +36,7 @@ def render(
     shards: Mapping[str, str] | None = None,
     loader: Mapping[str, str] | None = None,
     beside: bool = False,
+    styled: bool = True,
     **values: Any,
 ) -> str:
     """A page as one HTML text.
@@ -57,6 +58,8 @@ def render(
         Further templates by name, which may extend those of this package.
     beside : bool
         Whether scripts that lie beside the page may run, too: shards are such.
+    styled : bool
+        Whether elements of the template have a style of their own. Scripts may set one in either case.
     **values : object
         For the template.
 
@@ -72,12 +75,14 @@ def render(
     texts = [_script(name) for name in (*_FIRST, *scripts)] if scripts else []
     # A folder is its own origin also under file://.
     allowed = ["'self'"] if beside else []
-    allowed += [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts]
+    allowed += [_hashed(text) for text in texts]
+    style = _flush(_read("static/style.css"))
+    policy = CSP.format(scripts=" ".join(allowed) or "'none'", styles="'unsafe-inline'" if styled else _hashed(style))
     page = _environment(tuple((loader or {}).items())).get_template(template)
     made = page.render(
         title=title,
-        policy=CSP.format(scripts=" ".join(allowed) or "'none'"),
-        style=Markup(_flush(_read("static/style.css"))),
+        policy=policy,
+        style=Markup(style),
         scripts=[Markup(text) for text in texts],
         data=None if data is None else _json(data),
         shards={name: _base64(name, text) for name, text in (shards or {}).items()},
@@ -99,7 +104,8 @@ def explorer_page(title: str, shards: Mapping[str, str] | None = None, *, apart:
     """
     views = () if apart else tuple(f"explorer/{name}" for name in _VIEWS)
     scripts = (*_START, *views, "explorer/app")
-    return render("explorer.html.j2", title=title, scripts=scripts, shards=shards, beside=shards is None)
+    beside = shards is None
+    return render("explorer.html.j2", title=title, scripts=scripts, shards=shards, beside=beside, styled=False)
 
 
 def explorer_views() -> str:
@@ -135,6 +141,10 @@ def _script(name: str) -> str:
             f"[render] {name}.js cannot stand inside a page: it holds '</script' or '<!--'. Split the text."
         )
     return _flush(text)
+
+
+def _hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _flush(text: str) -> str:
