@@ -30,14 +30,14 @@ print(f"  like latents {[at.latent for at in best.alike]}, often with {[at.laten
 
 row = X[1500:1501]
 found = contributions(runtime, row)
-order, errors = found.waterfall(0)
-print(f"a {y[1500]}: squared error {errors[0]:.1f} without its latents, then {np.round(errors[1:], 1).tolist()}")
-strongest = int(order[0])
+path = found.waterfall(0)
+print(f"a {y[1500]}: error {path.errors[0]:.3f} without its latents, then {np.round(path.errors[1:], 3).tolist()}")
+strongest = int(path.latents[0])
 why = reads(runtime, row, [strongest])
 pixels, parts = why.parts(0, strongest, 3)
 print(f"latent {strongest} fires because of {', '.join(names[j] for j in pixels)}")
 gone = ablate(runtime, row, [strongest])
-print(f"without it the mean error of the row rises by {gone.change[0]:.4f}")
+print(f"without it the error of the row rises by {gone.change[0]:.4f}")
 print(f"twice as strong, pixels change by up to {np.abs(steer(runtime, row, [strongest], times=2) - row).max():.2f}")
 
 between = compare(runtime, X[:1500][y[:1500] == 4], X[:1500][y[:1500] == 9])

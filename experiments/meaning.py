@@ -91,7 +91,7 @@ def _causal(name: str, X: np.ndarray, settings: dict) -> None:
         latents, rise = found.effects(row)
         at = rng.integers(latents.size)
         to = float(found.base_code[latents[at]])
-        measured = ablate(model, X[[row]], latents[[at]], to=to).change[0] * X.shape[1]
+        measured = ablate(model, X[[row]], latents[[at]], to=to).change[0]
         effects.append(abs(rise[at] - measured))
         sizes.append(abs(measured))
         made = model.reconstruct(X[[row]])[0]

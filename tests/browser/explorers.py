@@ -19,6 +19,14 @@ PICTURED = ["latents", "latent=3", "row=5", "compare&a=row:3&b=row:8"]
 VIEWS = ["latents", "latent=3", "row=5", "compare", "map", "map&of=rows", "health", "about"]
 
 
+DIGITS = 5.1e-3  # three are shown
+STORED = 2e-3  # four are stored; answers of deeper decoders are differences of float32
+
+
+def near(found, wanted, rtol=STORED, scale=0.0):
+    np.testing.assert_allclose(found, wanted, rtol=rtol, atol=1e-6 + 2e-4 * scale)
+
+
 class Explored(NamedTuple):
     """An explorer's page, the truth about it, and what its lines of Python name."""
 
@@ -29,6 +37,21 @@ class Explored(NamedTuple):
     X: Any
     labels: Any = None
     texts: Any = None
+
+
+def counts(make_model, folder, loss):
+    """Counts alone, by a likelihood of their own."""
+    output = "softmax" if loss == "multinomial" else "exp"
+    given = {"training": {"loss": loss}}
+    if loss == "nb":
+        given["extras"] = {"log_dispersion": np.linspace(-1, 2, 18, dtype=np.float32)}
+    code = {"code_activation": "relu", "hidden_layer_sizes": ()}
+    model = make_model(18, 6, live=0.7, seed=8, output_activation=output, model=given, **code)
+    model.layers["decoder.0"].values[:] *= 0.3
+    X = np.random.default_rng(4).poisson(2, (40, 18)).astype(np.float32)
+    runtime = Runtime(model)
+    path = explore(runtime, X, folder) / "index.html"
+    return Explored(path, Truth({"": model}, {"": X}), [f"x{j}" for j in range(18)], runtime, X)
 
 
 def bits(rows=N_ROWS):
@@ -104,7 +127,7 @@ def both(make_model, folder):
     names = {"numbers": [f"n{j}" for j in range(16)], "counts": [f"c{j}" for j in range(24)]}
     labels = np.array(["left", "right"])[np.arange(80) % 2]
     path = explore(runtime, X, folder, labels=labels, names=names) / "index.html"
-    truth = Truth(models, X, labels, {name: w.astype(np.float64) for name, w in weight.items()})
+    truth = Truth(models, X, labels, {name: w.astype(np.float64) for name, w in weight.items()}, {"counts": 19.0})
     return Explored(path, truth, names["numbers"] + names["counts"], runtime, X, labels)
 
 

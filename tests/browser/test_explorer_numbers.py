@@ -5,13 +5,10 @@ import re
 import numpy as np
 import pytest
 from tests.browser import explorers
-from tests.browser.explorers import cells, column, downloaded, go, numbers
+from tests.browser.explorers import DIGITS, STORED, cells, column, downloaded, go, near, numbers
 
 from dsae.explorer import _stored, read_shard
 from dsae.pages import percent
-
-DIGITS = 5.1e-3  # three are shown
-STORED = 2e-3  # four are stored; answers of deeper decoders are differences of float32
 
 kinds = pytest.mark.parametrize("explored", ["told", "deep", "both"], indirect=True)
 
@@ -19,10 +16,6 @@ kinds = pytest.mark.parametrize("explored", ["told", "deep", "both"], indirect=T
 @pytest.fixture
 def explored(request):
     return request.getfixturevalue(request.param)
-
-
-def near(found, wanted, rtol=STORED, scale=0.0):
-    np.testing.assert_allclose(found, wanted, rtol=rtol, atol=1e-6 + 2e-4 * scale)
 
 
 def close(truth, latents, cosines):
@@ -160,7 +153,7 @@ def test_of_a_latent_in_a_row(page_of, explored):
     reads, adds = (bars.nth(at).locator("> *").all_inner_texts() for at in (0, 1))
     for texts, products in (
         (reads, truth.reads[latent] * truth.X[row]),
-        (adds, truth.writes[:, latent] * truth.codes[row, latent]),
+        (adds, truth.contributed(row, latent)),
     ):
         shown = [explored.names.index(name) for name in texts[::3]]
         assert shown
@@ -192,8 +185,8 @@ def test_of_a_row_without_some_latents(page_of, explored):
 @pytest.mark.parametrize("kind", ["told", "deep", "both"])
 def test_of_rows_too_wide_for_the_folder(opened, make_model, tmp_path, monkeypatch, kind):
     """Errors without latents are known all the same: of any number of products, and of one latent of deeper models."""
-    monkeypatch.setattr(_stored, "_MOST_X", 5)
-    monkeypatch.setattr(_stored, "_ALL_X", 0)
+    for limit, n in (("_MOST_X", 5), ("_ALL_X", 0), ("_MOST_DEEP", 5), ("_ALL_DEEP", 0)):
+        monkeypatch.setattr(_stored, limit, n)
     explored = getattr(explorers, kind)(make_model, tmp_path / "wide")
     truth, page, row = explored.truth, opened(explored.page, "#about"), 5  # which lacks a modality, where there are two
     order = truth.waterfall(row)[0]
@@ -215,6 +208,22 @@ def test_of_rows_too_wide_for_the_folder(opened, make_model, tmp_path, monkeypat
     if kind == "told":
         wanted = [truth.error(row, truth.codes[row]), truth.error(row, changed)]
         near(numbers(note.split("before,")), wanted, DIGITS)
+
+
+@pytest.mark.parametrize("loss", ["nb", "multinomial"])
+def test_of_counts_whose_errors_are_deviances(opened, make_model, tmp_path, loss):
+    explored = explorers.counts(make_model, tmp_path / loss, loss)
+    truth, page, row = explored.truth, opened(explored.page, "#about"), 7
+    order, drops, _ = truth.waterfall(row)
+    for off in (order[:1], order[:2]):
+        go(page, f"row={row}&off={','.join(map(str, off))}")
+        page.wait_for_selector("[data-part=ablated] [data-error]")
+        shown = page.locator("[data-part=ablated] [data-error]").inner_text()
+        near(numbers([shown]), [truth.error(row, truth.without(row, *off))], DIGITS)
+    near(column(downloaded(page), "drop"), drops, scale=truth.error(row, 0 * truth.codes[row]))
+    wanted = explored.model.reconstruction_error(explored.X[[row]])
+    near(numbers([page.locator("[data-fact=error]").inner_text()]), wanted, DIGITS)
+    assert "mean deviance" in page.locator(".facts").inner_text()
 
 
 GROUPS = [("row:3", "row:8"), ("label:0", "label:1"), ("latent:7", "rest"), ("text:word5", "rest")]
@@ -255,12 +264,13 @@ def test_of_comparisons(page_of, explored):
 def test_of_health(page_of, explored):
     truth, page = explored.truth, page_of(explored, "health")
     rates, errors = truth.on.mean(axis=0), truth.errors()
-    squared = np.square(truth.X - [truth.decode(code, row) for row, code in enumerate(truth.codes)])
-    by_feature = np.nanmean(squared, axis=0)
+    made = [truth.decode(code, row) for row, code in enumerate(truth.codes)]
+    unexplained = np.nanmean(np.square(truth.X - made), axis=0).sum() / np.nanvar(truth.X, axis=0).sum()
+    by_feature = np.nanmean([truth.errors_of(row, code) for row, code in enumerate(truth.codes)], axis=0)
     tiles = {
         **{"dead": (rates == 0).sum(), "rare": 0, "frequent": (rates > 0.1).sum(), "constant": (rates == 1).sum()},
         **{"empty": (truth.norms == 0).sum(), "duplicates": (truth.cosines().max(axis=0) > 0.9).sum()},
-        **{"l0": truth.on.sum(axis=1).mean(), "fvu": by_feature.sum() / np.nanvar(truth.X, axis=0).sum()},
+        **{"l0": truth.on.sum(axis=1).mean(), "fvu": unexplained},
     }
     for key, value in tiles.items():
         near(numbers([page.locator(f"[data-tile={key}] b").inner_text()]), [value], DIGITS)

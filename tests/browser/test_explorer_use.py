@@ -4,16 +4,10 @@ import json
 import re
 
 import numpy as np
-import pytest
-import scipy.sparse as sp
 from tests.browser import explorers
 from tests.browser.conftest import NARROW, WIDE, lightness, overflow, page_in
 from tests.browser.explorers import N_LATENTS, NASTY, PICTURED, VIEWS, column, downloaded, go, settled
 from tests.covering import each
-
-import dsae.explorer
-import dsae.interpret
-import dsae.metrics
 
 
 @each(
@@ -32,6 +26,9 @@ def test_every_view_fits_its_window_and_names_are_text_in_it(request, page_of, k
     for view in PICTURED if kind == "seen" else VIEWS:
         page = page_of(explored, view, size, dark)
         assert overflow(page) <= 0, view
+        if view.startswith("compare"):  # a table that is read at a glance
+            wider = "table => table.parentElement.scrollWidth - table.parentElement.clientWidth"
+            assert page.locator(".butterfly").evaluate(wider) <= 0, view
         assert (lightness(page, "background-color") < 0.3) == dark, view
         assert page.locator("main h1").count() == 1, view
         assert page.locator(".wrong, img[src=x]").count() == 0, view
@@ -190,121 +187,6 @@ def test_notes_are_kept_found_and_exported(page_of, told):
     assert (entry["latent"], entry["note"]) == (3, f"a note {NASTY}")
     assert page.evaluate("window.broken") is None
     page.evaluate("dsae.note(3, '')")
-
-
-LINES = {
-    "latents": "describe(model, X)",
-    "latent=5": "describe(model, X, latents=[5])",
-    "row=17": "contributions(model, X[[17]])",
-    "row=17&off=1,2": "ablate(model, X[[17]], latents=[1, 2])",
-    "compare&a=row:3&b=row:8": "compare(model, X[[3]], X[[8]])",
-    "compare&a=label:0&b=latent:7": None,
-    "compare&a=text:WORD11&b=rest": None,
-    "map": "neighbours(model)",
-    "map&of=rows": "model.encode(X)",
-    "health": "evaluate(model, X)",
-    "about": "model",
-}
-DEEP = {
-    "latents": LINES["latents"],
-    "row=17": "contributions(model, X[[17]], base=dsae.interpret.mean_code(model, X))",
-    "compare&a=label:0&b=latent:7": None,
-    "map": "neighbours(model, X)",
-}
-TAKEN = "dsae.interpret.take(model, X, [17])"
-BOTH = {
-    **{"latents": LINES["latents"], "latent=5": LINES["latent=5"], "map": DEEP["map"], "about": "model"},
-    "row=17": f"contributions(model, {TAKEN}, base=dsae.interpret.mean_code(model, X))",
-    "row=17&off=1,2": f"ablate(model, {TAKEN}, latents=[1, 2])",
-    "compare&a=label:0&b=latent:7": None,
-    "compare&a=row:3&b=rest": "compare(model, dsae.interpret.take(model, X, [3]), X)",
-    "map&of=rows": "model.encode(X)",
-    "health": "(dsae.metrics.activation_rates(model.encode(X)), model.fvu_table(X))",
-}
-
-
-class Label:
-    """A label that is no text, as numbers are none."""
-
-    def __init__(self, text):
-        self.text = text
-
-    def __str__(self):
-        return self.text
-
-
-@each({"kind, lines": [("told", LINES), ("deep", DEEP), ("both", BOTH)]})
-def test_every_view_says_its_python(request, page_of, kind, lines):
-    explored = request.getfixturevalue(kind)
-    labels = [Label(label) for label in explored.labels]
-    names = {"dsae": dsae, "model": explored.model, "X": explored.X, "labels": labels, "texts": explored.texts}
-    for view, call in lines.items():
-        page = page_of(explored, view)
-        line = page.locator("[data-python]").inner_text()
-        assert call is None or line.endswith(call), line
-        found, table = eval(line, names), downloaded(page)
-        assert found is not None
-        agrees(view, found, table)
-        assert len(table) > 1
-        assert all(None not in row and None not in row.values() for row in table)
-
-
-def agrees(view, found, table):
-    """What a line gives are the numbers of its view."""
-    if view == "latents":  # in the same order
-        assert [at.latent for at in found] == column(table, "latent")[: len(found)].tolist()
-        np.testing.assert_allclose([at.share for at in found], column(table, "energy")[: len(found)], rtol=1e-3)
-    elif view.startswith("compare"):
-        shown = {int(row["latent"]): row for row in table}
-        for latent, *numbers in zip(found.latents, found.mean_a, found.mean_b, found.rate_a, found.rate_b, strict=True):
-            if latent not in shown:  # which says those that differ
-                assert numbers[0] == pytest.approx(numbers[1], abs=1e-6)
-                continue
-            told = [float(shown[latent][key]) for key in ("mean_a", "mean_b", "rate_a", "rate_b")]
-            np.testing.assert_allclose(numbers, told, rtol=2e-3, atol=1e-5)
-    elif view == "row=17" and found.method == "exact":
-        latents, rise = found.effects(0)
-        shown = dict(zip(column(table, "latent"), column(table, "rise_without"), strict=True))
-        np.testing.assert_allclose(rise, [shown[i] for i in latents], rtol=2e-3, atol=1e-4 * np.abs(rise).max())
-
-
-def test_lines_choose_rows_of_what_is_no_array(page_of, told):
-    page = page_of(told, "row=17")
-    page.evaluate("dsae.index.python.array = ''; dsae.redraw()")
-    page.wait_for_function("() => document.querySelector('[data-python]').textContent.includes('take')")
-    line = page.locator("[data-python]").inner_text()
-    assert line == f"dsae.interpret.contributions(model, {TAKEN})"
-    assert len(eval(line, {"dsae": dsae, "model": told.model, "X": told.X}).of(0)[0]) > 1
-    page.evaluate("dsae.index.python.array = 'X'; dsae.redraw()")
-    page.wait_for_function("() => !document.querySelector('[data-python]').textContent.includes('take')")
-
-
-class Codes:
-    """Codes of rows that are not there."""
-
-    n_features = N_LATENTS
-
-    def __init__(self, codes):
-        self.codes = sp.csr_matrix(codes)
-
-    def __len__(self):
-        return self.codes.shape[0]
-
-    def batches(self, batch_size, seed=None):
-        yield self.codes
-
-
-def test_without_rows_lines_read_the_folder(opened, told, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    codes = Codes(told.model.encode(told.X))
-    page = opened(dsae.explore(told.model, None, "bare", codes=codes).absolute() / "index.html", "#latents")
-    views = {"latents": "n_on", "latent=3": "examples", "row=3": "code", "compare&a=row:1&b=row:2": "norm"}
-    for view, key in {**views, "map&of=rows": "rows", "health": "mean_l0"}.items():
-        go(page, view)
-        line = page.locator("[data-python]").inner_text()
-        assert line.startswith('dsae.explorer.read_shard("bare", "'), line
-        assert key in eval(line, {"dsae": dsae})
-        assert downloaded(page)
 
 
 def test_formulas_in_names_do_not_run_in_a_spreadsheet(page_of, told):

@@ -2,11 +2,15 @@
 
 import numpy as np
 
+from dsae.config import LOSSES
+
+STEPS = 64  # of integrated gradients
 ACTIVATIONS = {
     "identity": lambda z: z,
     "relu": lambda z: np.maximum(z, 0),
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     "exp": lambda z: np.exp(np.minimum(z, 15)),
+    "softmax": lambda z: np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True),
 }
 
 
@@ -27,19 +31,22 @@ class Part:
         self.encoder, self.decoder = halves.values()
         self.encoder[-1][2] = "identity"  # of the joint code
         self.one = len(self.decoder) == 1
-        self.counts = model.training.get("loss") == "poisson"
+        loss = LOSSES[model.training.get("loss", "mse")]
+        self.counts, self.extras = loss.exposure, model.extras
+        self.unit = loss.unit or (lambda x, made: np.square(x - made))
 
 
 class Truth:
-    """A model on rows: ``models``, ``rows`` and ``weights`` by modality; rows of NaN lack one."""
+    """A model on rows: ``models``, ``rows``, ``weights`` and mean ``totals`` by modality; rows of NaN lack one."""
 
-    def __init__(self, models, rows, labels=None, weights=None):
+    def __init__(self, models, rows, labels=None, weights=None, totals=None):
         self.parts = {name: Part(model) for name, model in models.items()}
         self.config = next(iter(models.values())).config
         self.rows = {name: np.asarray(X, np.float64) for name, X in rows.items()}
         self.X, self.labels = np.hstack(list(self.rows.values())), None if labels is None else np.array(labels)
         self.weights = weights or dict.fromkeys(models, 1.0)
-        there = {name: ~np.isnan(X).all(axis=1) for name, X in self.rows.items()}
+        self.totals = totals or {}
+        self.there = there = {name: ~np.isnan(X).all(axis=1) for name, X in self.rows.items()}
         shares = {name: there[name][:, None] * self.weights[name] for name in models}
         before = {name: through(part.encoder, np.nan_to_num(self.rows[name])) for name, part in self.parts.items()}
         self.codes = self._active(sum(shares[name] * before[name] for name in models) / sum(shares.values()))
@@ -64,11 +71,31 @@ class Truth:
     def decode(self, code, row):
         made = []
         for name, part in self.parts.items():
-            made.append(through(part.decoder, code) * (np.nansum(self.rows[name][row]) if part.counts else 1))
+            total = np.nansum(self.rows[name][row]) if self.there[name][row] else self.totals.get(name)
+            made.append(through(part.decoder, code) * (total if part.counts else 1))
         return np.concatenate(made)
 
+    def errors_of(self, row, code):
+        """Of each value, as the loss of its modality has them; NaN where it is not known."""
+        ends = np.cumsum([X.shape[1] for X in self.rows.values()])[:-1]
+        x, made = (np.split(of, ends) for of in (self.X[row], self.decode(code, row)))
+        each = zip(self.parts.values(), x, made, strict=True)
+        return np.concatenate([part.unit(x, made, **part.extras) for part, x, made in each])
+
     def error(self, row, code):
-        return np.nansum(np.square(self.X[row] - self.decode(code, row)))
+        return np.nanmean(self.errors_of(row, code))
+
+    def contributed(self, row, latent):
+        """What a latent adds to each feature, of counts as shares: products, or integrated gradients from zero."""
+        code = self.codes[row]
+        if self.exact:
+            return self.writes[:, latent] * code[latent]
+        points = (np.arange(STEPS)[:, None] + 0.5) / STEPS * code
+        step = 1e-6 * np.eye(self.n_latents)[latent]
+        moved = [
+            through(part.decoder, points + step) - through(part.decoder, points - step) for part in self.parts.values()
+        ]
+        return np.hstack(moved).mean(axis=0) / 2e-6 * code[latent]
 
     def errors(self):
         return np.array([self.error(row, code) for row, code in enumerate(self.codes)])
@@ -105,16 +132,16 @@ class Truth:
         return self.on[self.labels == label].mean(axis=0) / np.where(n > 0, n, np.nan)
 
     def waterfall(self, row):
-        """Latents of a row, strongest first; how the error falls as they join, and rises without each alone."""
+        """Latents of a row by how the error rises without each alone, and how it falls as they join."""
         code, left = self.codes[row], np.zeros(self.n_latents)
-        order = sorted(np.flatnonzero(code), key=lambda i: (-abs(code[i]) * self.norms[i], i))
-        drops, rises, before = [], [], self.error(row, left)
+        rise = {i: self.error(row, self.without(row, i)) - self.error(row, code) for i in np.flatnonzero(code)}
+        order = sorted(rise, key=lambda i: -rise[i])
+        drops, before = [], self.error(row, left)
         for latent in order:
             left[latent] = code[latent]
             drops.append(before - self.error(row, left))
             before = self.error(row, left)
-            rises.append(self.error(row, self.without(row, latent)) - self.error(row, code))
-        return order, drops, rises
+        return order, drops, [rise[latent] for latent in order]
 
     def without(self, row, *latents):
         code = self.codes[row].copy()

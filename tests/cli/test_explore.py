@@ -37,7 +37,7 @@ def test_explore_writes_a_folder(dsae, model, data, tmp_path):
     assert done.err == f"explorer: {folder}/index.html\n"
     index, rows = read_shard(folder, "index"), read_shard(folder, "rows/0")
     assert index["title"] == "Greek"
-    assert index["labels"] == {"names": ["even", "odd"], "counts": [20, 20]}
+    assert index["labels"] == {"names": ["even", "odd"], "counts": [20, 20], "beside": True}
     said = {name: eval(line, {"dsae": dsae_}) for name, line in index["python"].items()}
     assert type(said["model"]) is dsae_.Runtime
     np.testing.assert_array_equal(said["array"], said["rows"].load().X)

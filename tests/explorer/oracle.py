@@ -28,4 +28,4 @@ class Oracle:
         self.base = np.where(variance > 0, variance, variance[variance > 0].min())
 
     def error(self, row, code):
-        return float(((self.X[row] - code @ self.D - self.bias) ** 2).sum())
+        return float(((self.X[row] - code @ self.D - self.bias) ** 2).mean())

@@ -11,9 +11,9 @@ from tests.covering import each
 
 from dsae import MultimodalAutoencoder, Runtime, explore
 from dsae.config import ACTIVATIONS
-from dsae.data import named_rows
+from dsae.data import named_rows, open_rows
 from dsae.explorer import _folder, _network, read_shard
-from dsae.features import AudioRows, ImageRows, TextRows
+from dsae.features import AudioRows, ImageRows, TextRows, prepare
 
 
 @pytest.fixture(name="X")
@@ -56,7 +56,7 @@ def test_deep_models_have_effects_measured_by_decoding(make_model, X, tmp_path, 
     np.testing.assert_allclose(through(read_shard(folder, "network"), Z), runtime.decode(Z), rtol=1e-2, atol=1e-3)
 
     def error(row, code):
-        return float(((X[row] - runtime.decode(code[None].astype(np.float32))[0].astype(np.float64)) ** 2).sum())
+        return float(((X[row] - runtime.decode(code[None].astype(np.float32))[0].astype(np.float64)) ** 2).mean())
 
     for row in range(20):
         found, drops, offs = entries(shard["code"], row, "latent", "drop", "off")
@@ -143,8 +143,10 @@ def test_values_that_are_not_known_count_in_no_error(make_model, X, tmp_path, lo
     model = make_model(12, 9, live=0.5, code_activation="relu", missing="mask", model=given, **output)
     X[3, 4] = np.nan
     folder = explore(model, X, tmp_path / "e")
-    shard, made = read_shard(folder, "rows/0"), Runtime(model).reconstruct(X)
-    np.testing.assert_allclose(shard["error"][3], np.nansum((X[3] - made[3]) ** 2), rtol=3e-4)
+    shard = read_shard(folder, "rows/0")
+    np.testing.assert_allclose(shard["error"], Runtime(model).reconstruction_error(X), rtol=3e-4)
+    assert (shard["n_known"][3], shard["n_known"][4]) == (11, 12)
+    assert read_shard(folder, "index")["error"] == ("deviance" if loss == "multinomial" else "squared error")
     features, values = entries(shard["x"], 3, "feature", "value")
     assert np.isnan(values[features == 4]).all()
     assert 4 not in entries(shard["shown"], 3, "feature")[0]
@@ -166,6 +168,7 @@ def test_names_labels_ids_and_texts_travel_with_their_rows(topk, X, tmp_path):
     assert index["labels"] == {
         "names": ["a", "b"] if index["labels"]["names"][0] == "a" else ["b", "a"],
         "counts": index["labels"]["counts"],
+        "beside": False,
     }
     assert sorted(index["labels"]["counts"]) == [1, 57]
     assert [shard["label"][0], shard["label"][2]] == [2, 2]
@@ -268,6 +271,33 @@ def test_pictures_and_sounds_of_rows(make_model, rng, tmp_path):
         explore(model, X, tmp_path / "other", image_shape=(8, 9))
 
 
+def test_prepared_sounds_of_one_modality_can_be_heard(make_model, rng, tmp_path):
+    """Rows are bands of a spectrogram, whose encoder lies beside the files."""
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for at in range(6):
+        with wave.open(str(folder / f"{at}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 800, "NONE", ""))
+            file.writeframes(rng.integers(-9000, 9000, 800).astype("<i2").tobytes())
+    encoder = AudioRows(8000, 0.1, 8, n_iter=1)
+    prepare(folder, tmp_path / "rows", encoders={"audio": encoder})
+    source = open_rows(tmp_path / "rows")
+    model = make_model(source.n_features, 4, live=0.9, code_activation="relu")
+    heard = explore(model, source, tmp_path / "heard")
+    (modality,) = read_shard(heard, "index")["modalities"]
+    assert (modality["kind"], modality["rate"], modality["shape"][1]) == ("audio", 8000, 8)
+    for explored in (heard, explore(model, source.load(), tmp_path / "given", encoder=encoder)):
+        wav = read_shard(explored, "sounds/0")["sounds"][""]["x"][2]
+        with wave.open(io.BytesIO(base64.b64decode(wav))) as sound:
+            assert (sound.getframerate(), sound.getnframes()) == (8000, 800)
+    with pytest.raises(ValueError, match=rf"encoder must make rows of 9 features, .* it makes {source.n_features}"):
+        explore(make_model(9), np.ones((5, 9), np.float32), tmp_path / "e", encoder=encoder)
+    with pytest.raises(TypeError, match="encoder must be AudioRows, ImageRows or TextRows; got str"):
+        explore(make_model(9), np.ones((5, 9), np.float32), tmp_path / "e", encoder="audio")
+    with pytest.raises(ValueError, match="Encoders, and models of several modalities, know their own"):
+        explore(model, source.load(), tmp_path / "e", encoder=encoder, audio=8000)
+
+
 def test_several_modalities_have_one_numbering(rng, tmp_path):
     images = rng.integers(0, 255, (30, 4, 4)).astype(np.uint8)
     sounds = [rng.normal(0, 0.1, 800).astype(np.float32) for _ in range(30)]
@@ -293,8 +323,8 @@ def test_several_modalities_have_one_numbering(rng, tmp_path):
     whole = {n: np.asarray(r.toarray() if sp.issparse(r) else r) for n, r in source.rows.items()}
     there = {name: source.has(name) for name in widths}
     for row in (0, 29):
-        error = sum(((whole[n][row] - made[n][row]) ** 2).sum() for n in widths if there[n][row])
-        np.testing.assert_allclose(shard["error"][row], error, rtol=1e-3)
+        errors = [(whole[n][row] - made[n][row]) ** 2 for n in widths if there[n][row]]
+        np.testing.assert_allclose(shard["error"][row], np.concatenate(errors).mean(), rtol=1e-3)
         found, values = entries(shard["code"], row, "latent", "value")
         np.testing.assert_allclose(values, codes[row, found], rtol=1e-3)
     names = read_shard(folder, "features")["name"]

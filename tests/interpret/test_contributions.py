@@ -83,18 +83,32 @@ def test_derivatives_are_those_of_differences(activation, last):
     np.testing.assert_allclose(some[:, 0], parts[:, 2], rtol=1e-6)
 
 
-@each(kind=[np.asarray, sp.csr_matrix], changes=[{}, {"hidden_layer_sizes": (9,)}, {"output_activation": "exp"}])
-def test_effects_are_measured_ones_for_random_pairs(make_model, kind, changes):
+@each(
+    kind=[np.asarray, sp.csr_matrix],
+    changes=[{}, {"hidden_layer_sizes": (9,)}, {"output_activation": "exp"}],
+    loss=["mse", "poisson"],
+    base=[None, "zero"],
+)
+def test_effects_are_measured_ones_for_random_pairs(make_model, kind, changes, loss, base):
+    if loss == "poisson":  # whose errors are deviances
+        changes = {**changes, "output_activation": "exp", "model": {"training": {"loss": loss}}}
     model = make_model(n_components=10, code_activation="relu", live=0.7, **changes)
-    X = rows(40)
-    found = contributions(model, kind(X))
+    for layer in model.layers.values():
+        layer.values[:] *= 0.5  # exponentials of some units
+    X = np.floor(np.abs(3 * rows(40)))
+    found = contributions(model, kind(X), base=base)
     deep = found.method != "exact"
+    assert not (base and found.base_code.any())
     rng = np.random.default_rng(0)
     for row in rng.integers(0, 40, 17):  # in six cases of this test 102 pairs
+        path = found.waterfall(row)
+        assert path.errors[-1] == pytest.approx(Runtime(model).reconstruction_error(X[[row]])[0], rel=1e-4)
+        assert path.drops.sum() == pytest.approx(path.errors[0] - path.errors[-1])
         latents, rise = found.effects(row)
         latent = rng.choice(latents)
         measured = ablate(model, X[[row]], [latent], to=found.base_code[latent] if deep else "zero")
-        assert rise[latents == latent][0] == pytest.approx(measured.change[0] * 12, rel=1e-4, abs=1e-4)
+        assert rise[latents == latent][0] == pytest.approx(measured.change[0], rel=1e-4, abs=1e-5 * measured.before[0])
+        assert path.without[path.latents == latent] == rise[latents == latent]
 
 
 def test_effects_of_rows_with_values_that_are_not_known(make_model):
@@ -105,7 +119,7 @@ def test_effects_of_rows_with_values_that_are_not_known(make_model):
     X = rows()
     X[0, :4] = np.nan
     latents, rise = contributions(model, X).effects(0)
-    measured = [ablate(model, X[:1], [latent]).change[0] * 8 for latent in latents]
+    measured = [ablate(model, X[:1], [latent]).change[0] for latent in latents]
     np.testing.assert_allclose(rise, measured, rtol=1e-4, atol=1e-5)
 
 
@@ -119,7 +133,7 @@ def test_effects_of_a_model_that_predicts_other_columns(make_model, changes):
     latents, rise = found.effects(1)
     base = found.base_code[latents]
     measured = [ablate(model, X[[1]], [i], to=to, target=target[[1]]) for i, to in zip(latents, base, strict=True)]
-    np.testing.assert_allclose(rise, [4 * at.change[0] for at in measured], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(rise, [at.change[0] for at in measured], rtol=1e-4, atol=1e-5)
 
 
 @each(changes=[{}, {"hidden_layer_sizes": (9,)}])
@@ -127,14 +141,16 @@ def test_a_waterfall_goes_from_the_base_to_the_reconstruction(make_model, change
     model = make_model(n_components=10, code_activation="relu", **changes)
     X = rows()
     found = contributions(model, X)
-    latents, errors = found.waterfall(3)
-    assert errors[0] == pytest.approx(np.square(X[3] - found.base).sum())
-    assert errors[-1] == pytest.approx(np.square(X[3] - found.output(3)).sum(), rel=1e-5)
+    latents, errors, values, without = found.waterfall(3)
+    assert errors[0] == pytest.approx(np.square(X[3] - found.base).mean())
+    assert errors[-1] == pytest.approx(np.square(X[3] - found.output(3)).mean(), rel=1e-5)
     assert sorted(latents) == sorted(found.effects(3)[0])
+    assert (np.diff(without) <= 0).all()
+    np.testing.assert_array_equal(values, found.codes[3].toarray()[0, latents])
     codes = np.repeat(found.base_code[None], 2, 0)
     codes[1, latents[0]] = found.codes[3, latents[0]]
     made = Runtime(model, np.float64).decode(codes)
-    np.testing.assert_allclose(errors[:2], np.square(X[3] - made).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(errors[:2], np.square(X[3] - made).mean(1), rtol=1e-5)
 
 
 def test_parts_by_feature_are_the_largest(make_model):
@@ -155,8 +171,10 @@ def test_bad_arguments_are_refused(make_model):
     deep = make_model(hidden_layer_sizes=(9,))
     with pytest.raises(ValueError, match=r"\[contributions\] base must be given for one row.*mean_code"):
         contributions(deep, rows(1))
-    with pytest.raises(ValueError, match="base must hold 5 numbers, one per latent; got shape"):
+    with pytest.raises(ValueError, match=r'base must be "zero" or 5 numbers, one per latent; got shape \(2,\)'):
         contributions(deep, rows(), base=[1, 2])
+    with pytest.raises(ValueError, match="got 'mean'"):
+        contributions(deep, rows(), base="mean")
     with pytest.raises(ValueError, match=r"\[contributions\] X must have 12 columns"):
         contributions(deep, rows(width=11))
     with pytest.raises(ValueError, match=r"\[contributions\] target must be given, as in fit: the model predicts 3"):

@@ -49,6 +49,10 @@ def test_figures_equal_a_plain_computation(make_model, code, changes):
         assert at.highest == pytest.approx(z[np.abs(z).argmax()])
         assert at.energy == pytest.approx(energy[at.latent], rel=1e-3)
         assert at.share == pytest.approx(energy[at.latent] / energy.sum(), rel=1e-3)
+        assert at.norm * rms[at.latent] == pytest.approx(np.sqrt(energy[at.latent]), rel=1e-3)
+        for other in (*at.together, *at.against):
+            both = on & on_at_all[:, other.latent]
+            assert other.lift == pytest.approx(both.mean() / (on.mean() * on_at_all[:, other.latent].mean()))
         assert [e.row for e in at.examples] == np.argsort(-z, kind="stable")[: min(12, on.sum())].tolist()
         assert all(e.label == LABELS[e.row] and e.value == np.float32(z[e.row]) for e in at.examples)
         assert all(z[e.row] != 0 for part in at.quantiles for e in part)

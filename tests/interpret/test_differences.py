@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from tests.covering import each
 
-from dsae.interpret import compare
+from dsae.interpret import compare, mean_code, norms_of, responses
 from dsae.runtime import Runtime
 
 
@@ -28,6 +28,15 @@ def test_it_equals_a_plain_computation(make_model, rng, kind, changes, n):
     if not changes:
         norms = np.linalg.norm(model.layers["decoder.0"].to_dense(), axis=0)
         np.testing.assert_allclose(found.size, ((a.mean(0) - b.mean(0)) * norms)[at], rtol=1e-4, atol=1e-6)
+
+
+def test_atoms_of_a_deep_decoder_are_taken_around_the_rows_that_are_given(make_model, rng):
+    model = make_model(n_components=8, code_activation="relu", hidden_layer_sizes=(9,))
+    X = rng.normal(0, 1, (50, 12)).astype(np.float32)
+    rms = np.sqrt(np.square(Runtime(model).encode(X).astype(float)).mean(axis=0))
+    norms = norms_of(responses(model, mean=mean_code(model, X), rms=rms))
+    found = compare(model, X[:1], X[1:4], around=X)
+    np.testing.assert_allclose(found.size, (found.mean_a - found.mean_b) * norms[found.latents], rtol=1e-4)
 
 
 def test_groups_of_equal_rows_do_not_differ(make_model, rng):

@@ -52,14 +52,15 @@ def explore(
     FOLDER/index.html opens by double click.
     """
     from dsae.data import read_names
+    from dsae.explorer import encoder_beside, read_values
     from dsae.explorer import explore as run
-    from dsae.explorer import read_values
 
     runtime = load_model(model, several=True)
     open_ = rows_for if is_joint(runtime) else source_for
     source: Any = open_(runtime, "explore", rows, reading)
     beside = {"labels": labels, "texts": texts, "ids": ids}
     values: dict[str, Any] = {name: None if path is None else read_values(path) for name, path in beside.items()}
+    encoder = None if is_joint(runtime) or given["audio"] else encoder_beside(source)
     if getattr(source, "is_small", False):
         source = source.load()
     with _Bars() as bars:
@@ -69,6 +70,7 @@ def explore(
             output,
             names=None if names is None else read_names(names),
             image_shape=image_shape or None,
+            encoder=encoder,
             latent_names=None if namer is None else _namer(namer),
             expressions=_expressions(runtime, model, rows, reading, beside),
             watch=bars,

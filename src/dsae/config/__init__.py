@@ -33,6 +33,7 @@ from dsae.config._losses import LARGEST_LOG_DISPERSION as LARGEST_LOG_DISPERSION
 from dsae.config._losses import LOSSES as LOSSES
 from dsae.config._losses import Extra as Extra
 from dsae.config._losses import Loss as Loss
+from dsae.config._losses import dispersion as dispersion
 from dsae.config._losses import explained_variance as explained_variance
 from dsae.config._losses import exposed as exposed
 from dsae.config._losses import exposed_by_known as exposed_by_known

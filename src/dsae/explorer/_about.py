@@ -38,7 +38,7 @@ def checks(view: View, rows: Any, codes: sp.csr_matrix, gap: float, seed: int) -
     list of dict
     """
     found = []
-    if view.exact and np.isfinite(gap) and rows is not None:
+    if view.exact and view.squared and np.isfinite(gap) and rows is not None:
         found.append(check("Bias and contributions add up to the reconstruction (relative gap)", gap, _GAP))
     rng = np.random.default_rng(seed)
     if view.exact and codes.nnz:

@@ -112,10 +112,11 @@ class Measured:
     mean, variance : ndarray of float64, shape (n_features,)
         Of the values that are known; NaN without rows.
     low, high : ndarray of float64, shape (n_features,)
-    feature_errors : ndarray of float64, shape (n_features,)
-        Mean squared error over the values that are known.
+    feature_errors, feature_squares : ndarray of float64, shape (n_features,)
+        Mean over the values that are known of their errors, as `Runtime.reconstruction_error` has them, and of the
+        squared differences.
     row_errors : ndarray of float32, shape (n_rows,)
-        Sum of the squared errors of a row.
+        Mean error over the values that are known in a row.
     labels : Labels
     label_of : ndarray of int, shape (n_rows,), or None
     ids : list of str, or None
@@ -131,6 +132,7 @@ class Measured:
     low: Any = None
     high: Any = None
     feature_errors: Any = None
+    feature_squares: Any = None
     row_errors: Any = None
     labels: Labels = field(default_factory=Labels)
     label_of: Any = None
@@ -143,7 +145,7 @@ class Measured:
         if self.mean is None:
             return None
         total = np.nansum(self.variance)
-        return float(np.nansum(self.feature_errors) / total) if total > 0 else None
+        return float(np.nansum(self.feature_squares) / total) if total > 0 else None
 
 
 def measured(stream: Stream, labels: Any, ids: Any, n_examples: int, seed: int, told: Told) -> Measured:
@@ -207,7 +209,7 @@ class _Errors:
 
     def __init__(self, view: View) -> None:
         self._view, n = view, view.n_features
-        self._sums, self._squares, self._errors = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._sums, self._squares, self._errors, self._missed = (np.zeros(n) for _ in range(4))
         self._known = np.zeros(n, np.int64)
         self._low, self._high = np.full(n, np.inf), np.full(n, -np.inf)
         self._rows: list[np.ndarray] = []
@@ -217,17 +219,20 @@ class _Errors:
         rows, known = self._view.rows(batch)
         self._hash(rows)
         x = np.asarray(rows.toarray() if sp.issparse(rows) else rows, np.float64)
-        rebuilt = self._view.decode(codes, rows)
+        rebuilt = self._view.decode(codes, rows, known)
         there = np.broadcast_to(known, x.shape)
         x = np.where(there, x, 0.0)
-        squared = np.where(there, np.square(x - rebuilt), 0.0)
+        errors = self._view.errors(x, there, rebuilt)
+        squared = errors if self._view.squared else np.where(there, np.square(x - rebuilt), 0.0)
         self._known += there.sum(axis=0)
         self._sums += x.sum(axis=0)
         self._squares += np.square(x).sum(axis=0)
-        self._errors += squared.sum(axis=0)
+        self._errors += errors.sum(axis=0)
+        self._missed += squared.sum(axis=0)
         np.minimum(self._low, np.where(there, x, np.inf).min(axis=0), out=self._low)
         np.maximum(self._high, np.where(there, x, -np.inf).max(axis=0), out=self._high)
-        self._rows.append(squared.sum(axis=1).astype(np.float32))
+        n_known = np.maximum(there.sum(axis=1), 1)
+        self._rows.append((errors.sum(axis=1) / n_known).astype(np.float32))
 
     def _hash(self, rows: Any) -> None:
         if sp.issparse(rows):
@@ -241,7 +246,7 @@ class _Errors:
         n = np.where(self._known > 0, self._known, np.nan)
         found.mean = self._sums / n
         found.variance = np.maximum(self._squares / n - np.square(found.mean), 0.0)
-        found.feature_errors = self._errors / n
+        found.feature_errors, found.feature_squares = self._errors / n, self._missed / n
         found.low, found.high = (np.where(self._known > 0, v, np.nan) for v in (self._low, self._high))
         found.row_errors = np.concatenate(self._rows)
         whole = hashlib.sha256(b"".join(digest.digest() for digest in self._digests))

@@ -13,7 +13,7 @@ from dsae.config import positive_int
 from dsae.explorer._about import about, check, checks
 from dsae.explorer._collect import Measured, Stream, ids_given, measured
 from dsae.explorer._folder import Target
-from dsae.explorer._given import lengths
+from dsae.explorer._given import encoder_beside, lengths
 from dsae.explorer._health import health
 from dsae.explorer._index import index, moments, sampled
 from dsae.explorer._latents import Atoms, Latents
@@ -41,6 +41,7 @@ def explore(
     ids: Any = None,
     image_shape: Any = None,
     audio: int | None = None,
+    encoder: Any = None,
     single: bool = False,
     codes: Any = None,
     n_rows: int = 20_000,
@@ -77,6 +78,9 @@ def explore(
         Height and width, or channels, height and width, if features are pixels. Models with encoders know it.
     audio : int, optional
         Samples per second, if rows are sounds. Models with encoders know it.
+    encoder : AudioRows, ImageRows or TextRows, optional
+        What made the rows of a model of one modality: sounds are then heard, pictures seen, words named. By default
+        what `dsae.features.prepare` has left beside the files of ``X``.
     single : bool
         One file with everything inside, up to 20 MB.
     codes : source of CSR codes, optional
@@ -132,8 +136,11 @@ def explore(
     stream = Stream(view, source, codes)
     ids = ids_given(X, source, ids)
     lengths(len(stream), labels=labels, texts=texts, ids=ids)
-    media = Media(view, target, image_shape, audio, _fields(view, source))
-    named, known = feature_names("explore", view.runtime, names, getattr(source, "column_names", None))
+    if encoder is None and not view.joint and audio is None and source is not None:
+        encoder = encoder_beside(source)
+    media = Media(view, target, image_shape, audio, encoder, _fields(view, source))
+    own = media.words() or getattr(source, "column_names", None)
+    named, known = feature_names("explore", view.runtime, names, own)
     if not known:
         named = media.pixels(named)
     watch = watch or (lambda what: lambda done, total: None)
@@ -187,13 +194,13 @@ def _write(
     rows = chosen_rows(found, min(n_rows, room), seed)
     if has_rows:
         media.sounding(rows, by_rank(found))
-    stored = StoredRows(view, target, found, rows, atoms.norms, atoms.spread, texts, media)
+    layers = None if view.exact else network(view)
+    stored = StoredRows(view, target, found, rows, atoms.norms, atoms.spread, texts, media, whole=layers is not None)
     stored.write(stream, watch("stored rows"))
     held = sp.csr_matrix(sp.vstack(stored.codes, format="csr"))
     target.write("stored", {"row": rows, "n_on": view.n_on(held), **stored.known()})
     if stored.ids:
         target.write("ids", {"id": stored.ids})
-    layers = None if view.exact else network(view)
     if layers is not None:
         target.write("network", layers)
     by_size = sp.csr_matrix(held @ sp.diags(atoms.norms))

@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from dsae.runtime import folder_encoders
+
 MOST_LABELS = 255
 """Labels that are told apart; tables of latents by labels stay small, and a reader takes in no more."""
 OTHER = "(other)"
+ITEMS = ("audio", "image", "text")
+"""Kinds of encoders that make one row of one thing, unlike those of tables."""
 
 
 def lengths(n: int, **given: Any) -> None:
@@ -31,6 +35,30 @@ def lengths(n: int, **given: Any) -> None:
             )
 
 
+def encoder_beside(source: Any) -> Any:
+    """What made rows of one modality, by the file that `dsae.features.prepare` has written beside them.
+
+    Parameters
+    ----------
+    source : StreamSource or other rows
+        As `dsae.data.open_rows` gives them.
+
+    Returns
+    -------
+    AudioRows, ImageRows, TextRows or None
+        None where there is no such file, or it is of something else.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    encoders = folder_encoders("explore", source)
+    names = [field.name for part in source.parts.values() for field in part.fields] if encoders else []
+    found = encoders.get(names[0]) if len(names) == 1 else None
+    return found if getattr(found, "kind", None) in ITEMS else None
+
+
 class Labels:
     """Labels of rows as small numbers, given at once or met batch by batch.
 
@@ -43,6 +71,8 @@ class Labels:
 
     Attributes
     ----------
+    beside : bool
+        Whether they were given, and do not travel with the rows.
     merged : int
         Labels that share ``"(other)"``.
     """
@@ -50,7 +80,7 @@ class Labels:
     def __init__(self, given: Sequence[Any] | np.ndarray | None = None) -> None:
         self._numbers: dict[str, int] = {}
         self._other: set[str] = set()
-        self._given = None
+        self._given, self.beside = None, given is not None
         if given is not None:
             texts = _texts(given)
             common = Counter(text for text in texts if text is not None).most_common(MOST_LABELS)

@@ -55,9 +55,9 @@ def _errors(found: Measured) -> dict[str, Any]:
     by_feature = np.nan_to_num(found.feature_errors)
     total = by_feature.sum()
     order = np.argsort(-by_feature, kind="stable")[:_FEATURES]
-    variance = np.nan_to_num(found.variance)
+    variance, squares = np.nan_to_num(found.variance), np.nan_to_num(found.feature_squares)
     features = [
-        [int(j), by_feature[j], by_feature[j] / total if total > 0 else 0.0, _share(by_feature[j], variance[j])]
+        [int(j), by_feature[j], by_feature[j] / total if total > 0 else 0.0, _share(squares[j], variance[j])]
         for j in order
     ]
     by_label = None

@@ -109,7 +109,7 @@ def index(
         n = np.zeros(len(names), np.int64)
         if counts is not None:
             n[[int(label) for label in counts.classes]] = counts.n_rows
-        labels = {"names": names, "counts": n.tolist()}
+        labels = {"names": names, "counts": n.tolist(), "beside": found.labels.beside}
     has_rows = found.mean is not None
     return plain(
         {
@@ -128,6 +128,7 @@ def index(
             "exact": view.exact,
             "one_layer": view.one_decoder,
             "exact_reads": view.exact_reads,
+            "error": view.error,
             "decoder": decoder,
             "labels": labels,
             "has": {
@@ -154,6 +155,9 @@ def moments(view: View, found: Measured, atoms: Atoms) -> dict[str, Any]:
         **({"reads_base": atoms.spread} if view.relative.any() else {}),
         "bias": view.bias,
     }
+    dispersion = view.dispersion()
+    if dispersion is not None:
+        content["dispersion"] = dispersion
     fill = view.fill()
     if fill is not None:
         content["fill"] = fill

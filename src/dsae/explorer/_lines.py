@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dsae.data import ArraySource, JointSource, ModalityStream, StreamSource
+from dsae.runtime import JointRuntime, Runtime
 from dsae.store import JointModel, Model
 
 # How labels that travel with rows are found, and rows of which some can be chosen.
@@ -40,9 +41,9 @@ def expressions(model: Any, X: Any, labels: Any, given: Mapping[str, str] | None
 
 
 def _model(model: Any) -> str:
-    """Something that has the verbs of a runtime."""
+    """Something that has the verbs of a runtime: all that is explored beside models and runtimes are estimators."""
     if isinstance(model, Model):
         return "dsae.Runtime(model)"
     if isinstance(model, JointModel):
         return "dsae.runtime.JointRuntime(model)"
-    return "model.runtime_" if hasattr(model, "runtime_") else "model"
+    return "model" if isinstance(model, (Runtime, JointRuntime)) else "model.runtime_"

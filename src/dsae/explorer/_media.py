@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dsae.explorer._folder import Target
+from dsae.explorer._given import ITEMS
 from dsae.explorer._view import View
 
 PER_SHARD = 16
@@ -77,18 +78,23 @@ class Media:
         Height and width, or channels, height and width, of features that are pixels.
     audio : int, optional
         Samples per second, of a model whose rows are sounds.
+    encoder : AudioRows, ImageRows, TextRows or TableRows, optional
+        What made the rows of a model of one modality.
     fields : mapping of str to tuple of int
         What rows say of themselves, by modality.
     """
 
-    def __init__(self, view: View, target: Target, image_shape: Any, audio: Any, fields: Mapping[str, Any]) -> None:
+    def __init__(
+        self, view: View, target: Target, image_shape: Any, audio: Any, encoder: Any, fields: Mapping[str, Any]
+    ) -> None:
         self._view, self._target = view, target
-        self._encoders = dict(view.runtime.encoders) if view.joint and view.runtime.model.encoders else {}
+        self._encoders = _encoders(view, encoder)
         self.rate = audio
-        if audio is not None and (view.joint or isinstance(audio, bool) or not 1 <= int(audio) <= 768_000):
+        known = view.joint or encoder is not None
+        if audio is not None and (known or isinstance(audio, bool) or not 1 <= int(audio) <= 768_000):
             raise ValueError(
                 f"[explore] audio must be the samples per second of a model whose rows are sounds; got {audio!r}. "
-                "Models of several modalities know their own."
+                "Encoders, and models of several modalities, know their own."
             )
         self.shapes: dict[str, Shape] = {}
         given = image_shape if isinstance(image_shape, Mapping) else {"": image_shape} if not view.joint else {}
@@ -109,6 +115,11 @@ class Media:
         self._kept: dict[int, dict[str, Any]] = {}
         self._sounding = np.zeros(0, np.int64)
         self.n_sounds = 0
+
+    def words(self) -> list[str] | None:
+        """Names of the features that the encoder of a model of one modality gives; None if there are none."""
+        encoder: Any = self._encoders.get("")
+        return list(map(str, encoder.get_feature_names_out())) if getattr(encoder, "kind", None) == "text" else None
 
     def pixels(self, names: list[str]) -> list[str]:
         """Names of features without names, pixels by their places."""
@@ -247,6 +258,33 @@ class Media:
         low, high = self.low[name], self.high[name]
         levels = 255 * (shape.of(rows) - low) / (high - low if high > low else 1.0)
         return np.clip(np.rint(np.nan_to_num(levels)), 0, 255).astype(np.uint8).reshape(rows.shape[0], -1)
+
+
+def _encoders(view: View, given: Any) -> dict[str, Any]:
+    """By modality, the one of a model of one modality being called ``""``.
+
+    Raises
+    ------
+    ValueError
+        If the model has its own, or rows of another width.
+    TypeError
+        If it is no encoder of sounds, pictures or texts.
+    """
+    if view.joint:
+        if given is not None:
+            raise ValueError("[explore] encoder is for models of one modality; this one has its own. Leave it out.")
+        return dict(view.runtime.encoders) if view.runtime.model.encoders else {}
+    if given is None:
+        return {}
+    width = prod(given.field) if getattr(given, "kind", None) in ITEMS else None
+    if width is None:
+        raise TypeError(f"[explore] encoder must be AudioRows, ImageRows or TextRows; got {type(given).__name__}.")
+    if width != view.n_features:
+        raise ValueError(
+            f"[explore] encoder must make rows of {view.n_features:,} features, as the model takes them; it makes "
+            f"{width:,}. Give the one that made the training rows."
+        )
+    return {"": given}
 
 
 def _checked(field: Any, n_features: int) -> tuple[int, ...]:

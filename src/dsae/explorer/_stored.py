@@ -27,6 +27,9 @@ _CHECKED = 512  # rows on which what is said is tried
 _MOST_ON, _WHOLE_ON, _ENTRIES = 64, 128, 1_000_000
 _MOST_X, _WIDE, _FEW_X = 256, 1024, 64  # values of a row; of dense wide rows fewer, which say little one by one
 _ALL_X = 500_000  # values of all rows, from which on they are cut
+# The same where the page decodes through layers: it knows errors without several latents only of whole rows. The rows
+# of texts that have more words than 1024 are few; 2,000,000 values are 8 MB.
+_MOST_DEEP, _ALL_DEEP = 1024, 2_000_000
 _SHOWN = 16
 _PARTS = 3  # inputs of each latent of a row
 _TEXT_BYTES = 8_000_000  # of all texts, which gzip and base64 bring to about two thirds
@@ -90,6 +93,8 @@ class StoredRows:
         Variances, by which features are compared.
     texts : sequence of str, optional
     media : Media
+    whole : bool
+        Whether the page has use for whole rows.
     """
 
     def __init__(
@@ -102,10 +107,12 @@ class StoredRows:
         spread: np.ndarray,
         texts: Any,
         media: Media,
+        *,
+        whole: bool,
     ) -> None:
         self._view, self._target, self._found, self._rows = view, target, found, rows
         self._norms, self._spread, self._texts, self._media = norms, np.sqrt(spread), texts, media
-        self._longest = self._text_limit()
+        self._longest, self._whole = self._text_limit(), whole
         self._most_on = max(_MOST_ON, min(_WHOLE_ON, _ENTRIES // max(1, rows.size)))
         self.ids: list[str] = []
         self.n_cut = 0
@@ -173,24 +180,25 @@ class StoredRows:
     def _measured(self, batch: Any, codes: Any, first: int) -> dict[str, Any]:
         view = self._view
         rows, known = view.rows(batch)
-        rebuilt = view.decode(codes, rows).astype(np.float64)
+        rebuilt = view.decode(codes, rows, known).astype(np.float64)
         x = np.asarray(rows.toarray() if sp.issparse(rows) else rows, np.float64)
         known = np.broadcast_to(known, x.shape)
         if sum(some.shape[0] for _, some in self._checked) < _CHECKED and (whole := known.all(axis=1)).any():
             self._checked.append((rows[whole], codes[whole]))
-        squared = np.where(known, np.square(np.where(known, x, 0) - rebuilt), 0.0)
-        order = self._order(codes)
-        told = effects(view, codes, order, rows, x, known, rebuilt)
+        errors, n_known = view.errors(x, known, rebuilt), known.sum(axis=1)
+        told = effects(view, codes, self._strongest(codes), rows, x, known, rebuilt)
+        order = told.order
         self.gap = max(self.gap, told.gap)
         content: dict[str, Any] = {
             "code": self._code(codes, order)
             | {"drop": told.drop, "off": told.off}
             | self._parts(codes, order, rows, known),
             "start": told.start,
-            "error": squared.sum(axis=1),
-            "shown": self._shown(x, known, rebuilt, squared),
+            "error": errors.sum(axis=1) / np.maximum(n_known, 1),
+            "n_known": n_known,
+            "shown": self._shown(x, known, rebuilt, errors),
         } | self._values(rows, x, known)
-        totals = view.totals(rows)
+        totals = view.totals(rows, known)
         if totals is not None:
             content["total"] = totals
         if view.joint:
@@ -228,8 +236,8 @@ class StoredRows:
         errors = self._found.row_errors
         return self._labelled(self._rows) | ({} if errors is None else {"error": errors[self._rows]})
 
-    def _order(self, codes: sp.csr_matrix) -> list[np.ndarray]:
-        """Places in ``codes.data`` of each row's latents, the strongest first."""
+    def _strongest(self, codes: sp.csr_matrix) -> list[np.ndarray]:
+        """Places in ``codes.data`` of each row's latents by |z| |D|, the strongest first, as many as are listed."""
         size = np.abs(codes.data.astype(np.float64)) * self._norms[codes.indices]
         found = []
         for start, stop in zip(codes.indptr, codes.indptr[1:], strict=False):
@@ -237,7 +245,7 @@ class StoredRows:
         return found
 
     def _code(self, codes: sp.csr_matrix, order: list[np.ndarray] | None = None) -> dict[str, Any]:
-        order = self._order(codes) if order is None else order
+        order = self._strongest(codes) if order is None else order
         places = np.concatenate([*order, np.zeros(0, np.int64)]).astype(np.int64)
         entries = {"latent": codes.indices[places], "value": codes.data[places]}
         return lists([len(some) for some in order], **entries)
@@ -259,7 +267,8 @@ class StoredRows:
 
     def _values(self, rows: Any, x: np.ndarray, known: np.ndarray) -> dict[str, Any]:
         sparse, n = sp.issparse(rows), x.shape[0]
-        most = max(_FEW_X if not sparse and x.shape[1] > _WIDE else _MOST_X, _ALL_X // max(1, self._rows.size))
+        few = _FEW_X if not sparse and x.shape[1] > _WIDE else _MOST_DEEP if sparse and self._whole else _MOST_X
+        most = max(few, (_ALL_DEEP if self._whole else _ALL_X) // max(1, self._rows.size))
         features, values, counts, n_x = [], [], [], []
         for i in range(n):
             there = np.flatnonzero(np.where(known[i], x[i] != 0, True))
@@ -275,14 +284,14 @@ class StoredRows:
         entries = {"feature": np.concatenate(features), "value": np.concatenate(values)}
         return {"x": lists(counts, **entries), "n_x": np.array(n_x)}
 
-    def _shown(self, x: np.ndarray, known: np.ndarray, rebuilt: np.ndarray, squared: np.ndarray) -> dict[str, Any]:
+    def _shown(self, x: np.ndarray, known: np.ndarray, rebuilt: np.ndarray, errors: np.ndarray) -> dict[str, Any]:
         size = np.abs(np.where(known, x, 0)) / self._spread
         width = x.shape[1]
-        joined = np.unique(np.concatenate([rows * width + at for rows, at in (best(squared), best(size))]))
+        joined = np.unique(np.concatenate([rows * width + at for rows, at in (best(errors), best(size))]))
         rows, at = joined // width, joined % width
         there = known[rows, at]
         rows, at = rows[there], at[there]
-        order = np.lexsort((at, -squared[rows, at], rows))
+        order = np.lexsort((at, -errors[rows, at], rows))
         places = rows[order], at[order]
         counts = np.bincount(rows, minlength=x.shape[0])
         return lists(counts, feature=places[1], x=x[places], rebuilt=rebuilt[places])

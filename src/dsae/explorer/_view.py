@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.config import has_exposure
+from dsae.config import LOSSES, dispersion, has_exposure
 from dsae.interpret import checked_source, codes_of, encoder_directions, parts_of, responses, shares_of, spans_of
 from dsae.metrics import firing_threshold
 from dsae.runtime import JointRuntime, Runtime
@@ -56,8 +56,19 @@ class View:
         linear = all(of.config.output.linear and not has_exposure(of.loss) for of in self.models.values())
         # Contributions are then products, and add up.
         self.exact = self.one_decoder and linear
+        self._units = {name: LOSSES[of.loss].unit if of.loss in LOSSES else None for name, of in self.models.items()}
         plain = all(of.config.input_transform == "none" for of in self.models.values())
         self.exact_reads = self.one_encoder and plain
+
+    @property
+    def squared(self) -> bool:
+        """Whether the error of every value is the squared difference."""
+        return not any(self._units.values())
+
+    @property
+    def error(self) -> str:
+        """What the error of a row is a mean of."""
+        return "squared error" if self.squared else "deviance" if all(self._units.values()) else "error"
 
     @property
     def signed(self) -> bool:
@@ -125,17 +136,28 @@ class View:
             known = known & ~np.isnan(rows)
         return rows, known
 
-    def decode(self, codes: Any, rows: Any) -> np.ndarray:
+    def decode(self, codes: Any, rows: Any, known: Any = None) -> np.ndarray:
         """What is made of codes, ``[n_rows, n_features]``; counts with the totals of ``rows``, if there are rows."""
-        made = []
-        for name, of in self.models.items():
-            x = None if rows is None else rows[:, self.spans[name]] if self.joint else rows
-            if self.joint:
-                made.append(self.runtime.decode(codes, name, totals=x))
-                continue
-            out = of.decode(codes)
-            made.append(of.exposed(out, x) if has_exposure(of.loss) and x is not None else out)
-        return np.hstack(made) if len(made) > 1 else made[0]
+        if self.joint and rows is None:
+            return np.hstack([self.runtime.decode(codes, name) for name in self.models])
+        made = [of.decode(codes) for of in self.models.values()]
+        if not self.joint:
+            with_totals = has_exposure(self.runtime.loss) and rows is not None
+            return self.runtime.exposed(made[0], rows) if with_totals else made[0]
+        totals = self.totals(rows, known)
+        if totals is not None:
+            made = [some * totals[:, i, None].astype(np.float32) for i, some in enumerate(made)]
+        return np.hstack(made)
+
+    def errors(self, x: np.ndarray, known: np.ndarray, made: np.ndarray) -> np.ndarray:
+        """The error of every value as `Runtime.reconstruction_error` measures it, float64; 0 where it is not known."""
+        x = np.where(known, x, 0.0)
+        found = np.square(x - made)
+        for name, unit in self._units.items():
+            if unit is not None:
+                span = self.spans[name]
+                found[:, span] = unit(x[:, span], made[:, span], **self.models[name].model.extras)
+        return np.where(known, found, 0.0)
 
     @cached_property
     def bias(self) -> np.ndarray:
@@ -171,13 +193,20 @@ class View:
             found[self.spans[name]] = len(of.config.decoder_widths) == 2 and not of.config.output.linear
         return found
 
-    def totals(self, rows: Any) -> np.ndarray | None:
-        """By what the decoder's output is multiplied in each row, ``[n_rows, n_modalities]``; None if it never is."""
+    def totals(self, rows: Any, known: Any = None) -> np.ndarray | None:
+        """By what the decoder's output is multiplied in each row, ``[n_rows, n_modalities]``; None if it never is.
+
+        In a row that lacks a modality of counts by the mean total in training, as in `dsae.interpret.ablate`.
+        """
         found = np.ones((rows.shape[0], len(self.models)))
         for i, (name, of) in enumerate(self.models.items()):
-            if has_exposure(of.loss):
-                x = rows[:, self.spans[name]] if self.joint else of.filled(rows)
-                found[:, i] = np.asarray(x.sum(axis=1), np.float64).ravel()
+            if not has_exposure(of.loss):
+                continue
+            x = rows[:, self.spans[name]] if self.joint else of.filled(rows)
+            found[:, i] = np.asarray(x.sum(axis=1), np.float64).ravel()
+            if self.joint and known is not None:
+                has = np.broadcast_to(known, (known.shape[0], self.n_features))[:, self.spans[name].start]
+                found[:, i] = np.where(has, found[:, i], self.runtime.model.totals.get(name, 1.0))
         return found if any(has_exposure(of.loss) for of in self.models.values()) else None
 
     @cached_property
@@ -229,6 +258,14 @@ class View:
                     "density": layer.topology.density,
                     "activation": of.config.activations[key],
                 }
+
+    def dispersion(self) -> np.ndarray | None:
+        """Of each feature of a negative binomial, 0 for others; None if there is none."""
+        found = np.zeros(self.n_features)
+        for name, of in self.models.items():
+            if "log_dispersion" in of.model.extras:
+                found[self.spans[name]] = dispersion(of.model.extras["log_dispersion"].astype(np.float64))
+        return found if found.any() else None
 
     def fill(self) -> np.ndarray | None:
         """What stands in for values that are not known."""

@@ -14,7 +14,7 @@ from dsae.interpret._whole import Whole, whole_of
 
 
 class Waterfall(NamedTuple):
-    """The squared error of a row while its latents are added one after another.
+    """The error of a row while its latents are added one after another.
 
     Attributes
     ----------
@@ -22,26 +22,39 @@ class Waterfall(NamedTuple):
         In the order of their effect, the largest first.
     errors : ndarray of float64, shape (n + 1,)
         Before any, and after each of them.
+    values : ndarray of float64, shape (n,)
+        Of the latents.
+    without : ndarray of float64, shape (n,)
+        By how much the error of the whole code rises without each alone, as `Contributions.effects` has it.
     """
 
     latents: np.ndarray
     errors: np.ndarray
+    values: np.ndarray
+    without: np.ndarray
+
+    @property
+    def drops(self) -> np.ndarray:
+        """By how much the error falls as each latent joins those before it, float64 ``[n]``."""
+        return -np.diff(self.errors)
 
 
 @dataclass(frozen=True)
 class Contributions:
     """What latents add to reconstructions: ``base`` plus all parts of a row is what the decoder gives.
 
-    Only codes are held; what is said of a row is computed when it is asked for.
+    Only codes are held; what is said of a row is computed when it is asked for. Errors of rows are those of
+    `Runtime.reconstruction_error`, means over the features that are known: squared differences, or deviances for the
+    likelihoods of counts.
 
     Attributes
     ----------
     codes : csr_matrix of float32, shape (n_rows, n_components)
     base : ndarray of float64, shape (n_outputs,)
-        Without any part: the bias of a decoder of one layer, else what the mean code gives.
+        Without any part: the bias of a decoder of one layer, else what the mean code gives, or another base.
     method : {"exact", "integrated gradients"}
     base_code : ndarray of float64, shape (n_components,)
-        The code that ``base`` belongs to: zero, or the mean code.
+        The code that ``base`` belongs to: zero, the mean code, or the one that was given.
     """
 
     codes: Csr
@@ -68,8 +81,8 @@ class Contributions:
         Returns
         -------
         latents : ndarray of int64, shape (n,)
-            Those that are not zero; in a deep decoder those that differ from the mean code, the ones that are off
-            among them.
+            Those that are not zero; in a deep decoder those that differ from the base, of the mean code the ones that
+            are off among them.
         parts : ndarray of float64, shape (n, n_outputs)
         """
         if self.method == "exact":
@@ -114,10 +127,9 @@ class Contributions:
         return found
 
     def effects(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """By how much the squared error of a row rises when one latent alone is set to the base code.
+        """By how much the error of a row rises when one latent alone is set to the base code.
 
-        That code is zero for a decoder of one layer and the mean code for others. Values that are not known do not
-        count.
+        That code is zero for a decoder of one layer, and for others the mean code unless another was given.
 
         Parameters
         ----------
@@ -130,13 +142,12 @@ class Contributions:
         rise : ndarray of float64, shape (n,)
             Negative where the latent makes the reconstruction worse.
         """
-        x = self._whole.aim(row)
-        if self.method == "exact":
+        if self._by_products:
             latents, parts = self.of(row)
-            residual = x - self.output(row)
+            residual = self._whole.aim(row) - self.output(row)
             known = ~np.isnan(residual)
             parts, residual = parts[:, known], residual[known]
-            return latents, np.square(parts).sum(axis=1) + 2 * parts @ residual
+            return latents, (np.square(parts).sum(axis=1) + 2 * parts @ residual) / max(residual.size, 1)
         code = self._code(row)
         latents = np.flatnonzero(code - self.base_code)
         without = np.repeat(code[None], latents.size, axis=0)
@@ -145,7 +156,7 @@ class Contributions:
         return latents, errors[1:] - errors[0]
 
     def waterfall(self, row: int) -> Waterfall:
-        """The squared error of a row from the base to its reconstruction, latent by latent.
+        """The error of a row from the base to its reconstruction, latent by latent.
 
         Parameters
         ----------
@@ -158,24 +169,32 @@ class Contributions:
             of them depends on the ones before.
         """
         latents, rise = self.effects(row)
-        order = np.argsort(-rise, kind="stable")
-        if self.method == "exact":
+        order, code = np.argsort(-rise, kind="stable"), self._code(row)
+        chosen = latents[order]
+        if self._by_products:
             parts = self.of(row)[1][order]
             made = self.base + np.concatenate([np.zeros((1, self.base.size)), np.cumsum(parts, axis=0)])
-            return Waterfall(latents[order], np.nansum(np.square(self._whole.aim(row) - made), axis=1))
-        code = self._code(row)
-        path = np.repeat(self.base_code[None], latents.size + 1, axis=0)
-        for i, latent in enumerate(latents[order], 1):
-            path[i:, latent] = code[latent]
-        return Waterfall(latents[order], self._errors(row, path))
+            squared = np.square(self._whole.aim(row) - made)
+            errors = np.nansum(squared, axis=1) / max(int((~np.isnan(squared[0])).sum()), 1)
+        else:
+            path = np.repeat(self.base_code[None], chosen.size + 1, axis=0)
+            for i, latent in enumerate(chosen, 1):
+                path[i:, latent] = code[latent]
+            errors = self._errors(row, path)
+        return Waterfall(chosen, errors, code[chosen], rise[order])
+
+    @property
+    def _by_products(self) -> bool:
+        """Whether errors follow from the products."""
+        return self.method == "exact" and self._whole.squared
 
     def _code(self, row: int) -> np.ndarray:
         return self.codes[row].toarray().astype(np.float64).ravel()
 
     def _errors(self, row: int, codes: np.ndarray) -> np.ndarray:
-        """Squared errors of what some codes give, in the units of the rows."""
-        made = self._whole.exposed(self._whole.output(codes), [row] * len(codes))
-        return np.nansum(np.square(self._whole.aim(row) - made), axis=1)
+        """Errors of a row if its code were one of these."""
+        same = [row] * len(codes)
+        return self._whole.errors(same, self._whole.exposed(self._whole.output(codes), same))
 
 
 def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64, target: Any = None) -> Contributions:
@@ -190,9 +209,9 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64, targ
     model : Model, Runtime, JointModel, JointRuntime or fitted estimator
     X : array-like, DataFrame, scipy sparse or rows by modality, shape (n_samples, n_features)
         In memory; see `take`. Outputs of several modalities stand one after another.
-    base : array-like, shape (n_components,), optional
+    base : array-like, shape (n_components,), or "zero", optional
         The code that a deep decoder's effects are taken from, such as `mean_code` gives for the training rows; by
-        default the mean code of ``X``.
+        default the mean code of ``X``. ``"zero"`` tells what the latents that are on do, each beside being off.
     steps : int
         Points along the way from the base, for a deep decoder.
     target : array-like, DataFrame or scipy sparse, shape (n_samples, n_outputs), optional
@@ -230,9 +249,11 @@ def contributions(model: Any, X: Any, *, base: Any = None, steps: int = 64, targ
         return Contributions(codes, whole.bias, "exact", np.zeros(n), whole, steps)
     if base is None:
         base = _mean_of("contributions", codes)
-    start = np.asarray(base, np.float64)
+    named = isinstance(base, str)
+    start = np.zeros(n if base == "zero" else 0) if named else np.asarray(base, np.float64)
     if start.shape != (n,):
-        raise ValueError(f"[contributions] base must hold {n} numbers, one per latent; got shape {start.shape}.")
+        got = repr(base) if named else f"shape {np.shape(base)}"
+        raise ValueError(f'[contributions] base must be "zero" or {n} numbers, one per latent; got {got}.')
     return Contributions(codes, whole.output(start[None])[0], "integrated gradients", start, whole, steps)
 
 
@@ -240,6 +261,6 @@ def _mean_of(verb: str, codes: Csr) -> np.ndarray:
     if codes.shape[0] < 2:
         raise ValueError(
             f"[{verb}] base must be given for one row: effects in a deep decoder are taken from a code, which one row "
-            "does not have beside its own. Give base=mean_code(model, X_train)."
+            "does not have beside its own. Give base=mean_code(model, X_train), or base='zero'."
         )
     return column_means(codes)

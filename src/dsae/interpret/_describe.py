@@ -29,9 +29,9 @@ def describe(
     names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     labels: Any = None,
     ids: Any = None,
-    n_features: int = 10,
+    n_features: int = 12,
     n_examples: int = 12,
-    n_neighbours: int = 5,
+    n_neighbours: int = 8,
     weight: float = 0.5,
 ) -> list[Description]:
     """What latents stand for: how often they fire, what they write and read, in which rows, with which others.
@@ -74,7 +74,8 @@ def describe(
     runtime = runtime_of(model)
     reading = Reading.of("describe", runtime, X, labels=labels, ids=ids, n_examples=n_examples)
     summary, views = reading.summary, _Views(runtime, reading, names, weight, n_features)
-    energy = summary.energy(norms_of(views.atoms))
+    norms = norms_of(views.atoms)
+    energy = summary.energy(norms)
     if latents is None:
         order = np.argsort(-energy, kind="stable")
         chosen = order[summary.counts[order] > 0]
@@ -86,6 +87,7 @@ def describe(
         Description(
             latent,
             **views.of(latent),
+            norm=float(norms[latent]),
             energy=float(energy[latent]),
             share=float(energy[latent]) / total if total > 0 else 0.0,
             alike=_partners(near.latents[latent], near.cosines[latent]),
@@ -179,5 +181,6 @@ def _partners(latents: np.ndarray, values: np.ndarray) -> list[Partner]:
 
 
 def _pairs(pairs: Pairs, latent: int) -> list[Partner]:
-    each = zip(*(part[latent].tolist() for part in (pairs.latents, pairs.association, pairs.counts)), strict=True)
-    return [Partner(other, value, count) for other, value, count in each if other >= 0]
+    parts = pairs.latents, pairs.association, pairs.counts, pairs.lift
+    each = zip(*(part[latent].tolist() for part in parts), strict=True)
+    return [Partner(other, *told) for other, *told in each if other >= 0]

@@ -49,7 +49,7 @@ class Differences:
         return self.count_b / self.n_rows[1]
 
 
-def compare(model: Any, A: Any, B: Any) -> Differences:
+def compare(model: Any, A: Any, B: Any, *, around: Any = None) -> Differences:
     """What differs between two rows, or two groups of rows, in terms of latents.
 
     Parameters
@@ -57,6 +57,8 @@ def compare(model: Any, A: Any, B: Any) -> Differences:
     model : Model, Runtime, JointModel, JointRuntime or fitted estimator
     A, B : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features)
         Each may be one row.
+    around : array-like, DataFrame, scipy sparse, a source or rows by modality, shape (n_samples, n_features), optional
+        Rows around whose mean code a deep decoder's atoms are taken; by default A and B together.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def compare(model: Any, A: Any, B: Any) -> Differences:
     Raises
     ------
     ValueError
-        If ``A`` or ``B`` is not finite rows of the model's width.
+        If ``A``, ``B`` or ``around`` is not finite rows of the model's width.
 
     Examples
     --------
@@ -80,14 +82,16 @@ def compare(model: Any, A: Any, B: Any) -> Differences:
     """
     runtime = runtime_of(model)
     groups = []
-    for X in (A, B):
+    for X in (A, B) if around is None else (A, B, around):
         summary = Summary(runtime.config.n_components, n_examples=0, threshold=threshold_of(runtime))
         for batch, codes in coded("compare", runtime, X):
             summary.update(codes, batch.numbers)
         groups.append(summary)
-    a, b = groups
-    n = a.n_rows + b.n_rows
-    mean, rms = (a.sums + b.sums) / n, np.sqrt((a.squares + b.squares) / n)
+    a, b, *given = groups
+    at = given or (a, b)
+    n = sum(one.n_rows for one in at)
+    mean = np.sum([one.sums for one in at], axis=0) / n
+    rms = np.sqrt(np.sum([one.squares for one in at], axis=0) / n)
     norms = norms_of(responses(runtime, mean=mean, rms=rms))
     return differences((a.n_rows, b.n_rows), (a.sums, b.sums), (a.counts, b.counts), norms)
 

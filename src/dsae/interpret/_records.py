@@ -55,11 +55,14 @@ class Partner:
         The cosine of the atoms, or the correlation of the firings.
     count : int, optional
         Rows in which both fire, of those sampled.
+    lift : float, optional
+        How often both fire, over what chance gives.
     """
 
     latent: int
     value: float
     count: int | None = None
+    lift: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Description:
         Their share.
     mean, highest : float
         Its value where it fires; NaN if it never does. ``highest`` is the one of largest magnitude.
+    norm : float
+        Of its atom.
     energy : float
         ``E[z^2] |D|^2``, whatever the scale of the code.
     share : float
@@ -103,6 +108,7 @@ class Description:
     rate: float
     mean: float
     highest: float
+    norm: float
     energy: float
     share: float
     writes: list[Effect]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.config import exposed, has_exposure
+from dsae.config import LOSSES, exposed, has_exposure
 from dsae.data import JointSource, aims_of
 from dsae.interpret._codes import Csr, rows_in_memory, runtime_of
 from dsae.interpret._gradients import Step, decoder_chain, integrated, output
@@ -64,6 +64,11 @@ class Whole:
         """Whether outputs are a bias and products: decoders of one layer, with a linear output."""
         return all(len(of.config.decoder_widths) == 2 and of.config.output.linear for of in self._decoders)
 
+    @property
+    def squared(self) -> bool:
+        """Whether the error of every value is the squared difference."""
+        return all(of.loss not in LOSSES or LOSSES[of.loss].unit is None for of in self._decoders)
+
     @cached_property
     def bias(self) -> np.ndarray:
         """Of decoders of one layer, float64 ``[n_outputs]``."""
@@ -99,7 +104,7 @@ class Whole:
         """What a reconstruction is compared with, float64 ``[n_outputs]``; NaN is not known."""
         raise NotImplementedError
 
-    def errors(self, rows: slice, made: np.ndarray) -> np.ndarray:
+    def errors(self, rows: Some, made: np.ndarray) -> np.ndarray:
         """As `Runtime.reconstruction_error` measures them, means over the features that are known."""
         raise NotImplementedError
 
@@ -135,7 +140,7 @@ class _One(Whole):
         """What a reconstruction is compared with."""
         return _dense(self._aims[row])
 
-    def errors(self, rows: slice, made: np.ndarray) -> np.ndarray:
+    def errors(self, rows: Some, made: np.ndarray) -> np.ndarray:
         """As `Runtime.reconstruction_error` measures them."""
         return self._runtime.errors_of(self._aims[rows], made)
 
@@ -176,7 +181,7 @@ class _Several(Whole):
                 found[span] = _dense(self._source.rows[name][row])
         return found
 
-    def errors(self, rows: slice, made: np.ndarray) -> np.ndarray:
+    def errors(self, rows: Some, made: np.ndarray) -> np.ndarray:
         """Means over the features of all modalities that a row has."""
         total, n = np.zeros(len(made)), np.zeros(len(made))
         for name, of in self._runtime.modalities.items():

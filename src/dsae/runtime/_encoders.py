@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsae.data import gives_parts
+from dsae.data import gives_batches
 
 _ENTRIES = (list, tuple)
 
@@ -37,7 +37,7 @@ def folder_encoders(verb: str, X: Any) -> dict[str, Any]:
         If their file is damaged.
     """
     path = getattr(X, "path", None)
-    if path is None or not gives_parts(X):
+    if path is None or not gives_batches(X):
         return {}
     file = (Path(path) if Path(path).is_dir() else Path(path).parent) / "encoders.json"
     if not file.is_file():

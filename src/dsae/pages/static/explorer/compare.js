@@ -80,10 +80,10 @@
       var width = Math.abs(value) / top * 100;
       return html`<span class="track" style=${{ display: "block" }}><i style=${{ left: right ? "0" : (100 - width).toFixed(1) + "%", width: width.toFixed(1) + "%", display: value ? null : "none", background: value < 0 ? "var(--c7)" : right ? "var(--plus)" : "var(--minus)" }}></i></span>`;
     }
-    return html`<div class="scroll"><table class="tight"><thead><tr><th class="left">latent</th><th></th><th>${props.names[0]}</th><th class="left">${props.names[1]}</th><th class="left"></th><th>difference</th>${single ? null : html`<th>on</th>`}</tr></thead>
+    return html`<div class="scroll"><table class="tight butterfly"><thead><tr><th class="left">latent</th><th></th><th>${props.names[0]}</th><th class="left">${props.names[1]}</th><th class="left"></th><th>difference</th>${single ? null : html`<th class="far">on</th>`}</tr></thead>
       <tbody>${props.list.map(function (d) {
         return html`<tr data-latent=${d.i}><td class="wrap who"><${dsae.Name} i=${d.i}/></td><td>${dsae.number(d.a)}</td><td style=${{ width: "21%" }}>${bar(d.a, false)}</td><td style=${{ width: "21%" }}>${bar(d.b, true)}</td>
-          <td class="left">${dsae.number(d.b)}</td><td><b data-difference="">${dsae.number(d.difference)}</b></td>${single ? null : html`<td class="quiet">${dsae.percent(d.rateA)} / ${dsae.percent(d.rateB)}</td>`}</tr>`;
+          <td class="left">${dsae.number(d.b)}</td><td><b data-difference="">${dsae.number(d.difference)}</b></td>${single ? null : html`<td class="quiet far">${dsae.percent(d.rateA)} / ${dsae.percent(d.rateB)}</td>`}</tr>`;
       })}</tbody></table></div>`;
   }
 
@@ -115,7 +115,8 @@
       if (kind[0] === "text") return said.some("[" + JSON.stringify(kind[1].toLowerCase()) + " in (text or '').lower() for text in " + said.texts + "]");
       return said.rows;
     }
-    return "dsae.interpret.compare(" + [said.model, rows(a), rows(b)].join(", ") + ")";
+    // Lengths of a deep decoder's atoms depend on the rows around which they are taken.
+    return "dsae.interpret.compare(" + [said.model, rows(a), rows(b)].join(", ") + (dsae.index.one_layer ? "" : ", around=" + said.rows) + ")";
   }
 
   function Result(props) {

@@ -29,26 +29,40 @@
     return { before: before, after: after };
   }
 
+  // What the decoder makes of a code, without the totals of rows.
+  function through(network, code) {
+    var out = new Float64Array(dsae.index.n_features);
+    dsae.index.modalities.forEach(function (m, i) { out.set(network.layers[i].reduce(layered, code), m.first); });
+    return out;
+  }
+
+  function coded(latents, values) {
+    var code = new Float64Array(dsae.index.n_latents);
+    latents.forEach(function (latent, k) { code[latent] = values[k]; });
+    return code;
+  }
+
   // `total`: by what the output of each modality is multiplied in this row, where counts have totals.
   function byLayers(latents, values, changed, total) {
     var network = dsae.get("network");
     if (!network) return undefined;
     function made(values) {
-      var code = new Float64Array(dsae.index.n_latents), out = new Float64Array(dsae.index.n_features);
-      latents.forEach(function (latent, k) { code[latent] = values[k]; });
-      dsae.index.modalities.forEach(function (m, i) {
-        var factor = total === undefined ? 1 : total.length === undefined ? total : total[i];
-        network.layers[i].reduce(layered, code).forEach(function (value, j) { out[m.first + j] = factor * value; });
+      var out = through(network, coded(latents, values));
+      if (total !== undefined) dsae.index.modalities.forEach(function (m, i) {
+        var factor = total.length === undefined ? total : total[i];
+        for (var j = m.first; j < m.first + m.n_features; j++) out[j] *= factor;
       });
       return out;
     }
     return { before: made(values), after: made(changed) };
   }
 
-  function layered(from, layer) {
-    var to = Float64Array.from(layer.bias);
+  function layered(from, layer) { return ACTIVATIONS[layer.activation](product(layer, from, layer.bias)); }
+
+  function product(layer, from, start) {
+    var to = Float64Array.from(start);
     for (var i = 0; i < to.length; i++) for (var p = layer.ptr[i]; p < layer.ptr[i + 1]; p++) to[i] += layer.value[p] * from[layer.column[p]];
-    return ACTIVATIONS[layer.activation](to);
+    return to;
   }
 
   // As dsae.config.ACTIVATIONS has them; exp ends at its largest argument.
@@ -64,26 +78,90 @@
     }
   };
 
+  // From derivatives of what enters an activation to those of what it gives.
+  var SLOPES = {
+    identity: function (z, moved) { return moved; },
+    relu: function (z, moved) { return moved.map(function (v, i) { return z[i] > 0 ? v : 0; }); },
+    sigmoid: function (z, moved) { var s = ACTIVATIONS.sigmoid(z); return moved.map(function (v, i) { return v * s[i] * (1 - s[i]); }); },
+    exp: function (z, moved) { return moved.map(function (v, i) { return z[i] < 15 ? v * Math.exp(z[i]) : 0; }); },
+    softmax: function (z, moved) {
+      var shares = ACTIVATIONS.softmax(z), mean = shares.reduce(function (sum, share, i) { return sum + share * moved[i]; }, 0);
+      return moved.map(function (v, i) { return shares[i] * (v - mean); });
+    }
+  };
+
+  var STEPS = 64, known = { key: null };
+  // What a latent of a row adds to each feature, where that is no product: integrated gradients from the code zero, as
+  // `dsae.interpret.contributions` has them, and by how much all latents of the row together miss the output.
+  function contributed(row, latent) {
+    if (dsae.index.exact || !decodable(row)) return null;
+    var network = dsae.get("network"), key = row.row + ":" + latent;
+    if (!network) return undefined;
+    if (known.key !== key) known = { key: key, found: integrated(network, row, latent) };
+    return known.found;
+  }
+
+  function integrated(network, row, latent) {
+    var code = coded(Array.from(row.code.latent), Array.from(row.code.value)), one = new Float64Array(code.length);
+    var parts = new Float64Array(dsae.index.n_features), all = new Float64Array(parts.length), missed = 0, whole = 0;
+    one[latent] = code[latent];
+    dsae.index.modalities.forEach(function (m, i) {
+      for (var s = 0; s < STEPS; s++) {
+        var point = code.map(function (v) { return v * (s + 0.5) / STEPS; }), moved = network.layers[i].reduce(ahead, { at: point, by: [one, code] }).by;
+        for (var j = 0; j < m.n_features; j++) { parts[m.first + j] += moved[0][j] / STEPS; all[m.first + j] += moved[1][j] / STEPS; }
+      }
+    });
+    var start = through(network, new Float64Array(code.length)), stop = through(network, code);
+    stop.forEach(function (value, j) { missed += Math.pow(start[j] + all[j] - value, 2); whole += Math.pow(value - start[j], 2); });
+    return { parts: parts, gap: Math.sqrt(whole > 0 ? missed / whole : missed) };
+  }
+
+  // A point and what moves at it, through a layer.
+  function ahead(state, layer) {
+    var z = product(layer, state.at, layer.bias), none = new Float64Array(z.length);
+    var by = state.by.map(function (moved) { return SLOPES[layer.activation](z, product(layer, moved, none)); });
+    return { at: ACTIVATIONS[layer.activation](z), by: by };
+  }
+
   function add(to, atom, factor) {
     for (var k = 0; k < atom.feature.length; k++) to[atom.feature[k]] += factor * atom.value[k];
   }
 
-  // Squared error of a reconstruction over the known values of a row; null where not all of the row is in the folder.
-  function errorOf(row, made) {
-    if (!row.x || row.x.n < row.n_x) return null;
-    var total = 0, index = dsae.index, x = new Map();
-    for (var k = 0; k < row.x.n; k++) x.set(row.x.feature[k], row.x.value[k]);
-    index.modalities.forEach(function (m, i) {
-      if (!dsae.has(row, i)) return;
-      for (var j = m.first; j < m.first + m.n_features; j++) {
-        var d = (x.has(j) ? x.get(j) : 0) - made[j];
-        if (d === d) total += d * d;
-      }
-    });
-    return total;
+  function square(x, made) { return (x - made) * (x - made); }
+
+  // As dsae.config.LOSSES have it: deviances of counts, of which rates below 1e-7 count as that.
+  function deviance(x, made) {
+    var rate = Math.max(made, 1e-7);
+    return 2 * Math.max((x ? x * Math.log(x / rate) : 0) - x + rate, 0);
   }
 
-  // Squared errors of a row before and after some latents are given other values; null where the folder has too little
+  function binomial(x, made, j) {
+    var rate = Math.max(made, 1e-7), size = dsae.features.dispersion[j];
+    return 2 * Math.max((x ? x * Math.log(x / rate) : 0) - (x + size) * Math.log((x + size) / (rate + size)), 0);
+  }
+
+  // The error of one value; undefined of a loss of the user's own.
+  function unitOf(m) {
+    return dsae.index.error === "squared error" ? square : { mse: square, bce: square, poisson: deviance, multinomial: deviance, nb: binomial }[m.loss];
+  }
+
+  // Mean error of a reconstruction over the known values of a row; null where not all of the row is in the folder.
+  function errorOf(row, made) {
+    var index = dsae.index, total = 0, x = new Map();
+    if (!row.x || row.x.n < row.n_x || !index.modalities.every(unitOf)) return null;
+    for (var k = 0; k < row.x.n; k++) x.set(row.x.feature[k], row.x.value[k]);
+    index.modalities.forEach(function (m, i) {
+      var unit = unitOf(m);
+      if (!dsae.has(row, i)) return;
+      for (var j = m.first; j < m.first + m.n_features; j++) {
+        var value = x.has(j) ? x.get(j) : 0;
+        if (value === value) total += unit(value, made[j], j);
+      }
+    });
+    return total / Math.max(row.n_known, 1);
+  }
+
+  // Errors of a row before and after some latents are given other values; null where the folder has too little
   // of the row. `made` is what `decoded` gave, or null.
   function errors(row, made, change) {
     var after = made ? errorOf(row, made.after) : null, rise;
@@ -93,9 +171,10 @@
   }
 
   // By how much the error rises, from what is stored of each latent alone: the rise without it, 2 z r.D + |z D|^2 with
-  // the residual r. Of products it tells r.D, and so the rise of any change: |r - sum d D|^2 - |r|^2.
+  // the residual r. Of products it tells r.D, and so the rise of any change: |r - sum d D|^2 - |r|^2; all over the
+  // number of known values.
   function riseOf(row, change) {
-    var code = row.code, latents = Array.from(code.latent), moves = [], rise = 0;
+    var code = row.code, latents = Array.from(code.latent), moves = [], rise = 0, n = row.n_known;
     if (!code.off) return null;
     change.forEach(function (value, i) {
       var at = latents.indexOf(i), z = at < 0 ? 0 : code.value[at];
@@ -103,11 +182,11 @@
     });
     if (moves.length === 1 && moves[0].z && moves[0].by === -moves[0].z) return moves[0].off;
     // Of values that are not known nobody here can tell which these are.
-    if (!dsae.index.exact || dsae.features.fill || moves.some(function (move) { return !move.z; })) return null;
+    if (!dsae.index.exact || dsae.index.error !== "squared error" || dsae.features.fill || moves.some(function (move) { return !move.z; })) return null;
     var sizes = lengths(row, moves);
     if (!sizes) return null;
-    moves.forEach(function (move, k) { rise -= move.by * (move.off - move.z * move.z * sizes.each[k]) / move.z; });
-    return rise + sizes.all;
+    moves.forEach(function (move, k) { rise -= move.by * (n * move.off - move.z * move.z * sizes.each[k]) / move.z; });
+    return (rise + sizes.all) / n;
   }
 
   // |D|^2 of each atom, and |sum d D|^2 of all of them, over the modalities that a row has.
@@ -165,6 +244,7 @@
   dsae.levels = levels;
   dsae.decoded = decoded;
   dsae.decodable = decodable;
+  dsae.contributed = contributed;
   dsae.errors = errors;
   dsae.changed = changed;
   dsae.pixels = pixels;

@@ -17,8 +17,9 @@
 
   function measured() {
     var said = dsae.said(), index = dsae.index, threshold = index.threshold ? ", " + index.threshold : "";
-    if (index.modalities.length === 1) return "dsae.metrics.evaluate(" + said.model + ", " + said.rows + ")";
-    return "(dsae.metrics.activation_rates(" + said.model + ".encode(" + said.rows + ")" + threshold + "), " + said.model + ".fvu_table(" + said.rows + "))";
+    var given = said.model + ", " + said.rows, alike = "dsae.interpret.neighbours(" + (index.one_layer ? said.model : given) + ").cosine";
+    if (index.modalities.length === 1) return ["dsae.metrics.evaluate(" + given + ")", dsae.errorsLine(), alike];
+    return ["dsae.metrics.activation_rates(" + said.model + ".encode(" + said.rows + ")" + threshold + ")", said.model + ".fvu_table(" + said.rows + ")", dsae.errorsLine(), alike];
   }
 
   function Health() {
@@ -37,10 +38,10 @@
         <${Hist} name="l0" of=${h.l0} title="Latents on per row" xLabel="latents"/></div>
         ${(h.pairs || []).length ? html`<div data-part="pairs"><h3 class="gap">Atoms most alike</h3><${dsae.Table} tight=${true} rows=${h.pairs.map(function (p) { return { a: p[0], b: p[1], cosine: p[2] }; })}
           columns=${[{ key: "a", title: "latent", left: true, wrap: true, form: function (i) { return html`<${dsae.Name} i=${i}/>`; } }, { key: "b", title: "and", left: true, wrap: true, form: function (i) { return html`<${dsae.Name} i=${i}/>`; } }, { key: "cosine", title: "cosine" }]}/></div>` : null}</section>
-      ${h.error ? html`<section><h2>Error</h2><div class="pair"><div><${Hist} name="error" of=${h.error} title="Squared error per row" xLabel="squared error" note=${"Half of the rows lie below " + dsae.number(q["0.5"]) + ", nine in ten below " + dsae.number(q["0.9"]) + "; the largest is " + dsae.number(q["1"]) + "."}/>
+      ${h.error ? html`<section><h2>Error</h2><div class="pair"><div><${Hist} name="error" of=${h.error} title=${dsae.meanError(true) + " of each row"} xLabel=${dsae.meanError()} note=${"Half of the rows lie below " + dsae.number(q["0.5"]) + ", nine in ten below " + dsae.number(q["0.9"]) + "; the largest is " + dsae.number(q["1"]) + "."}/>
           <h3 class="gap">Worst rows</h3><${dsae.Bars} items=${(h.worst || []).map(function (w) { return { name: "row " + w[0], value: w[1], href: dsae.toRow(w[0]) }; })}/></div>
-        <div><h3>Features, by their share of the squared error</h3><${dsae.Bars} form=${dsae.percent} items=${(h.features || []).map(function (f) { return { name: dsae.feature(f[0]), value: f[2], title: dsae.feature(f[0]) + (f[3] === null ? "" : ", " + dsae.percent(f[3]) + " of its variance unexplained") }; })}/></div></div>
-        ${h.by_label ? html`<div data-part="by-label"><h3 class="gap">By label</h3><${dsae.Table} tight=${true} rows=${h.by_label.map(function (r) { return { label: dsae.label(r[0]) || "(none)", rows: r[1], error: r[2] }; })} columns=${[{ key: "label", title: "label", left: true }, { key: "rows", title: "rows" }, { key: "error", title: "mean squared error" }]}/></div>` : null}</section>` : null}
+        <div><h3>Features, by their share of the ${index.error}</h3><${dsae.Bars} form=${dsae.percent} items=${(h.features || []).map(function (f) { return { name: dsae.feature(f[0]), value: f[2], title: dsae.feature(f[0]) + (f[3] === null ? "" : ", " + dsae.percent(f[3]) + " of its variance unexplained") }; })}/></div></div>
+        ${h.by_label ? html`<div data-part="by-label"><h3 class="gap">By label</h3><${dsae.Table} tight=${true} rows=${h.by_label.map(function (r) { return { label: dsae.label(r[0]) || "(none)", rows: r[1], error: r[2] }; })} columns=${[{ key: "label", title: "label", left: true }, { key: "rows", title: "rows" }, { key: "error", title: dsae.meanError() }]}/></div>` : null}</section>` : null}
       ${h.degrees || h.layers ? html`<section><h2>Weights</h2>${h.degrees ? html`<div class="pair"><${Hist} name="encoder" of=${h.degrees.encoder} title="Weights that each latent reads by" xLabel="weights left in the encoder"/><${Hist} name="decoder" of=${h.degrees.decoder} title="Weights that each latent writes by" xLabel="weights left in the decoder"/></div>` : null}
         ${h.layers ? html`<div class="gap" data-part="layers"><${dsae.Table} tight=${true} rows=${h.layers} columns=${[{ key: "name", title: "layer", left: true }, { key: "n_in", title: "in" }, { key: "n_out", title: "out" }, { key: "nnz", title: "weights left" }, { key: "density", title: "density", form: dsae.percent }, { key: "activation", title: "activation" }]}/></div>` : null}</section>` : null}
       <${dsae.Foot} python=${measured()} file="health" shard="health" csv=${function () {
@@ -68,7 +69,7 @@
         <section data-part="checks"><h2>Checks</h2>${a.checks.length ? null : html`<p class="quiet">Nothing that this page says of the model is a sum that could be checked.</p>`}<${dsae.Table} tight=${true} rows=${a.checks || []} columns=${[{ key: "name", title: "check", left: true, wrap: true }, { key: "value", title: "measured" }, { key: "limit", title: "at most" }, { key: "passed", title: "", form: function (ok) { return html`<span class=${ok ? "ok" : "bad"}>${ok ? "passed" : "failed"}</span>`; } }]}/></section>
         <${Pairs} title="Versions" of=${a.versions}/>
         <section><h2>Keys</h2><p style=${{ margin: 0 }}><kbd>/</kbd> search \u00b7 <kbd>j</kbd> <kbd>k</kbd> next and previous latent of the list, or row \u00b7 <kbd>Enter</kbd> opens what was found \u00b7 <kbd>Esc</kbd> leaves the search</p></section></div></div>
-      <${dsae.Foot} python=${dsae.said().model} file="about" csv=${function () {
+      <${dsae.Foot} shard="about" file="about" csv=${function () {
         var rows = [];
         ["model", "training", "data", "versions"].forEach(function (key) { (a[key] || []).forEach(function (p) { rows.push([key, p[0], p[1]]); }); });
         (a.sampled || []).forEach(function (s) { rows.push(["sampled", s, null]); });

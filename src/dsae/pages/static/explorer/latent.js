@@ -147,7 +147,7 @@
     var made = props.made, d = props.d, by = props.by, row = props.row;
     if (made === undefined) return html`<p class="quiet">loading weights</p>`;
     var features = ordered(d.writes, 1).slice(0, 8).map(function (item) { return item.feature; }), errors = dsae.errors(row, made, props.change);
-    var note = html`<p class="note">${errors ? "Squared error " + dsae.number(errors[0]) + " before, " + dsae.number(errors[1]) + " after." : ""}</p>`;
+    var note = html`<p class="note">${errors ? dsae.meanError(true) + " " + dsae.number(errors[0]) + " before, " + dsae.number(errors[1]) + " after." : ""}</p>`;
     if (!made) {
       // The atoms, or the latents of the row, are too many for the folder; a change needs only what stands here.
       return html`<${dsae.Table} tight=${true} columns=${[{ key: "name", title: "feature", left: true, name: true }, { key: "change", title: "change" }]}
@@ -185,12 +185,20 @@
     return { columns: ["what", "number", "name", "value", "rows"], rows: rows };
   }
 
+  // Of the latent, with the weight of the slider, and of another value in a row.
+  function calls(i, d) {
+    var params = dsae.state.params, said = dsae.said(), weight = params.lambda === undefined ? "" : ", weight=" + lambda();
+    var row = params.of === undefined && d ? d.examples.row[0] : params.of, lines = [dsae.described(", latents=[" + i + "]" + weight)];
+    if (params.v !== undefined && row !== undefined) lines.push("dsae.interpret.ablate(" + said.model + ", " + said.some("[" + row + "]") + ", [" + i + "], to=" + Number(params.v) + ")");
+    return lines;
+  }
+
   function Latent() {
     var i = Number(dsae.state.arg), index = dsae.index, c = dsae.columns;
     if (!(i >= 0 && i < index.n_latents && i === Math.floor(i))) {
       return html`<main><div class="title"><h1>No latent ${String(dsae.state.arg)}</h1></div><p class="lead">The model has latents 0 to ${dsae.number(index.n_latents - 1)}.</p></main>`;
     }
-    var d = dsae.latent(i), shown = dsae.list(), at = shown.indexOf(i), said = dsae.said();
+    var d = dsae.latent(i), shown = dsae.list(), at = shown.indexOf(i);
     return html`<main data-latent=${i}><div class="title"><h1>Latent ${i}</h1><span class="words">${dsae.words(i)}</span>
         <span class="steps"><span class="quiet small">${at < 0 ? "" : dsae.number(at + 1) + " of " + dsae.number(shown.length)}</span>
           <a class="button" href=${dsae.toLatent(dsae.step(i, -1))} title="before it in the list (k)">\u2190</a><a class="button" href=${dsae.toLatent(dsae.step(i, 1))} title="next in the list (j)">\u2192</a></span></div>
@@ -200,7 +208,7 @@
       ${!d ? html`<p class="loading">loading</p>` : html`<div class="columns thirds"><div><${Writes} d=${d}/><${Reads} d=${d}/></div>
         <div><${Examples} d=${d}/></div>
         <div><${Values} d=${d} i=${i}/><${Labels} d=${d} i=${i}/><${WhatIf} d=${d} i=${i}/><${Neighbours} d=${d}/><${Note} i=${i}/></div></div>
-      <${dsae.Foot} python=${"dsae.interpret.describe(" + said.model + ", " + said.rows + ", latents=[" + i + "])"} shard=${"latents/" + Math.floor(i / index.per.latents)} csv=${function () { return table(i, d); }} file=${"latent-" + i}/>`}</main>`;
+      <${dsae.Foot} python=${calls(i, d)} shard=${"latents/" + Math.floor(i / index.per.latents)} csv=${function () { return table(i, d); }} file=${"latent-" + i}/>`}</main>`;
   }
 
   dsae.ordered = ordered;

@@ -177,7 +177,7 @@
   }
 
   function Latents() {
-    var params = dsae.state.params, shown = list(), index = dsae.index, columns = columnsShown(), said = dsae.said();
+    var params = dsae.state.params, shown = list(), index = dsae.index, columns = columnsShown();
     var here = params.at === undefined ? -1 : shown.indexOf(Number(params.at));
     return html`<main><div class="title"><h1>Latents</h1>
         <span class="quiet" data-count=${shown.length}>${shown.length === index.n_latents ? dsae.number(shown.length) : dsae.number(shown.length) + " of " + dsae.number(index.n_latents)}</span></div>
@@ -200,7 +200,7 @@
             e.target.files[0].text().then(dsae.importNotes).then(dsae.redraw, function () { alert("This is no file of notes."); });
           }}/></label></div></section>
       </div></div>
-      <${dsae.Foot} python=${"dsae.interpret.describe(" + said.model + ", " + said.rows + ")"} shard="columns" csv=${table} file="latents"/></main>`;
+      <${dsae.Foot} python=${dsae.described()} shard="columns" csv=${table} file="latents"/></main>`;
   }
 
   // The latent before or after another in the list; the first of the list if it is not in it.

@@ -101,10 +101,18 @@
     return { columns: [which === "rows" ? "row" : "latent", "x", "y"], rows: rows };
   }
 
+  // Of the places, and of what colours them.
+  function calls(which, by) {
+    var said = dsae.said(), index = dsae.index, codes = said.model + ".encode(" + said.all + ")", of = {
+      error: dsae.errorsLine(), on: "(abs(" + codes + ") > " + index.threshold + ").sum(axis=1)", latent: codes + "[:, " + Number(dsae.state.params.latent || 0) + "]"
+    };
+    return index.has_rows ? [dsae.shardLine("map"), which === "latents" ? dsae.described() : of[by]] : null;
+  }
+
   function Plane() {
     var params = dsae.state.params, index = dsae.index, which = params.of || (index.map.latents ? "latents" : "rows");
     if (!index.map.latents && !index.map.rows) return html`<main><div class="title"><h1>Map</h1></div><p class="lead">This folder was written without a map.</p></main>`;
-    var stored = which === "rows" ? dsae.get("stored") || {} : {}, said = dsae.said();
+    var stored = which === "rows" ? dsae.get("stored") || {} : {};
     var choices = which === "latents" ? [["rate", "rate"], ["energy", "energy"], index.labels ? ["label", "label"] : null, index.labels ? ["lift", "lift"] : null, ["cosine", "cosine"]]
       : [stored.label && index.labels ? ["label", "label"] : null, stored.error ? ["error", "error"] : null, stored.n_on ? ["on", "latents on"] : null, ["latent", "value of a latent"]];
     choices = choices.filter(Boolean);
@@ -115,7 +123,7 @@
       ${by === "latent" ? html`<label class="small">latent <input type="number" min="0" max=${index.n_latents - 1} value=${params.latent || 0} onChange=${function (e) { dsae.set({ latent: e.target.value }); }}/></label>` : null}
       <span class="quiet small">wheel to zoom, drag to move, click to open</span></div>
       <section>${which === "latents" ? html`<${Latents} by=${by} key="latents"/>` : html`<${Rows} by=${by} key="rows"/>`}</section>
-      <${dsae.Foot} python=${which === "latents" ? "dsae.interpret.neighbours(" + said.model + (index.one_layer ? ")" : ", " + said.rows + ")") : said.model + ".encode(" + said.all + ")"} shard=${which === "latents" && index.one_layer ? null : "map"} csv=${function () { return table(which); }} file=${"map-" + which}/></main>`;
+      <${dsae.Foot} python=${calls(which, by)} shard="map" csv=${function () { return table(which); }} file=${"map-" + which}/></main>`;
   }
 
   dsae.Map = Plane;

@@ -175,11 +175,11 @@
     return made.length ? html`<div>${made}</div>` : html`<p class="quiet">The sound of this row is not in the folder.</p>`;
   }
 
-  /* Below every view: the line of Python that computes it, and its numbers as a file. `shard` holds them, too. */
+  /* Below every view: lines of Python that compute it, and its numbers as a file. `shard` holds them, too. */
   function Foot(props) {
-    var line = lineOf(props);
-    return html`<div class="foot"><code data-python="">${line}</code>
-      <button type="button" class="button" onClick=${function () { copy(line); }}>copy</button>
+    var lines = linesOf(props);
+    return html`<div class="foot"><div class="lines">${lines.map(function (line) { return html`<code data-python="">${line}</code>`; })}</div>
+      <button type="button" class="button" onClick=${function () { copy(lines.join("\n")); }}>copy</button>
       <button type="button" class="button" data-csv="" onClick=${function () {
         var table = props.csv();
         dsae.download(props.file + ".csv", dsae.csv(table.columns, table.rows));
@@ -190,20 +190,40 @@
     if (navigator.clipboard) { navigator.clipboard.writeText(text).catch(function () {}); }
   }
 
+  // What the error of a row is: a mean over what is known of it.
+  function meanError(first) { return (first ? "M" : "m") + "ean " + dsae.index.error; }
+
   // What lines of Python call the model and its rows: `all` is what it encodes, `some` those at some places.
   function said() {
     var of = dsae.index.python;
     function some(places) {
       return of.array ? of.array + "[" + places + "]" : "dsae.interpret.take(" + [of.model, of.rows, places].join(", ") + ")";
     }
-    return { model: of.model, rows: of.rows, all: of.array || of.rows, labels: of.labels || "labels", texts: of.texts || "texts", some: some };
+    return { model: of.model, rows: of.rows, array: of.array, all: of.array || of.rows, labels: of.labels || "labels", texts: of.texts || "texts", some: some };
   }
 
-  // Without rows a line reads what the folder holds.
-  function lineOf(props) {
-    if (dsae.index.has_rows || !props.shard) return props.python;
+  // Without rows, and where nothing else has its numbers, a line reads what the folder holds.
+  function linesOf(props) {
+    var python = props.python ? [].concat(props.python).filter(Boolean) : [];
+    return dsae.index.has_rows && python.length ? python : [shardLine(props.shard)];
+  }
+
+  function shardLine(name) {
     var folder = decodeURIComponent(location.pathname).split("/").slice(-2)[0];
-    return "dsae.explorer.read_shard(" + JSON.stringify(folder) + ", " + JSON.stringify(props.shard) + ")";
+    return "dsae.explorer.read_shard(" + JSON.stringify(folder) + ", " + JSON.stringify(name) + ")";
+  }
+
+  // Errors of all rows.
+  function errorsLine() {
+    var of = said();
+    if (of.array && dsae.index.modalities.length === 1) return of.model + ".reconstruction_error(" + of.array + ")";
+    return "dsae.interpret.ablate(" + of.model + ", " + (of.array || of.some("range(" + dsae.index.n_rows + ")")) + ", []).before";
+  }
+
+  // Of some latents, or of all that fire.
+  function described(more) {
+    var of = said(), labels = dsae.index.labels && dsae.index.labels.beside ? ", labels=" + of.labels : "";
+    return "dsae.interpret.describe(" + of.model + ", " + of.rows + (more || "") + labels + ")";
   }
 
   // Relevance of a value of an atom: |D_ji| / base_j^(1 - lambda); 1 is large, 0 distinctive. Weights of the encoder are
@@ -244,7 +264,11 @@
   dsae.Example = Example;
   dsae.Play = Play;
   dsae.Foot = Foot;
+  dsae.meanError = meanError;
   dsae.said = said;
+  dsae.described = described;
+  dsae.shardLine = shardLine;
+  dsae.errorsLine = errorsLine;
   dsae.relevance = relevance;
   dsae.spectrum = spectrum;
   dsae.hue = hue;

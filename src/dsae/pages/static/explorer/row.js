@@ -1,4 +1,4 @@
-/* One row: its latents by the drop in squared error, each switched off at will, and what each read and wrote. */
+/* One row: its latents by the drop in its error, each switched off at will, and what each read and wrote. */
 (function (dsae) {
   "use strict";
   var html = dsae.html;
@@ -34,7 +34,7 @@
         </tr>`;
     }
     return html`<div class="scroll"><table class="tight"><thead><tr>${can ? html`<th title="switched off">off</th>` : null}<th class="left">latent</th><th>value</th>
-      ${code.drop ? html`<th>squared error</th><th title="by how much the error falls when it joins those above">drop</th><th title="by how much the error rises without it alone">without</th>` : null}</tr></thead><tbody>${lines}</tbody></table></div>
+      ${code.drop ? html`<th>${index.error}</th><th title="by how much the error falls when it joins those above">drop</th><th title="by how much the error rises without it alone">without</th>` : null}</tr></thead><tbody>${lines}</tbody></table></div>
       ${can || !code.drop ? null : html`<p class="note">${index.decoder ? "Not all of this row's code is in the folder" : "The weights of the decoder are too many for this folder"}: <code>dsae.interpret.ablate</code> switches several latents off at once.</p>`}`;
   }
 
@@ -47,7 +47,7 @@
     return html`<section data-part="ablated"><h2>Without ${chosen.length === 1 ? "latent " + chosen[0] : chosen.length + " latents"}
         <button type="button" class="button" onClick=${function () { dsae.set({ off: null }); }}>all on again</button></h2>
       <p class="lead" style=${{ margin: "0 0 10px" }}>${error === null ? html`Not all values of this row are in the folder, so its error is not known here; <code>dsae.interpret.ablate</code> computes it.`
-        : html`Squared error <b data-error="">${dsae.number(error[1])}</b> instead of ${dsae.number(error[0])}.`}</p>
+        : html`${dsae.meanError(true)} <b data-error="">${dsae.number(error[1])}</b> instead of ${dsae.number(error[0])}.`}</p>
       ${dsae.index.modalities.map(function (m) {
         var after = dsae.pixels(m, made.after);
         if (!after) return null;
@@ -96,15 +96,33 @@
     var row = props.row, i = props.of, d = dsae.latent(i), at = Array.from(row.code.latent).indexOf(i);
     if (at < 0) return null;
     if (!d) return html`<section><h2>Latent ${i}</h2><p class="quiet">loading</p></section>`;
-    var z = row.code.value[at], exact = dsae.index.exact;
+    var z = row.code.value[at], adds = added(row, i, z, d);
     var listed = row.code.parts && row.code.parts[at], reads = dsae.given(d.reads, row, listed), total = reads.reduce(function (sum, pair) { return sum + pair[1]; }, 0);
     return html`<section data-part="pair"><h2>Latent ${i} in this row <span class="side"><a href=${dsae.address("latent", i, {})}>${dsae.words(i)}</a></span></h2>
       ${row.x || listed ? html`<h3>Why it fires <span class="side">${dsae.index.exact_reads ? "weight \u00d7 value" : "gradient \u00d7 value"}</span></h3>
         ${reads.length ? html`<${dsae.Bars} signed=${true} items=${reads.slice(0, 10).map(function (pair) { return { name: dsae.feature(pair[0]), value: pair[1] }; })}/>`
           : html`<p class="quiet">None of the ${dsae.number(d.reads.n)} weights listed meets a value of this row.</p>`}
         ${dsae.index.exact_reads ? html`<p class="note">${dsae.number(total)} from ${dsae.count(reads.length, "feature")}${listed || d.reads.n < d.n_reads ? ", the largest listed" : ""}, bias ${dsae.number(d.bias)}.</p>` : null}` : null}
-      <h3 class="gap">What it adds <span class="side">${exact ? "value \u00d7 atom" : dsae.index.one_layer ? "value \u00d7 weight, in front of the activation" : "value \u00d7 response"}</span></h3>
-      <${dsae.Bars} signed=${true} items=${dsae.ordered(d.writes, 1).slice(0, 10).map(function (item) { return { name: dsae.feature(item.feature), value: z * item.value }; })}/></section>`;
+      <h3 class="gap">What it adds <span class="side">${adds.how}</span></h3>
+      ${adds.items ? html`<${dsae.Bars} signed=${true} items=${adds.items.map(function (item) { return { name: dsae.feature(item[0]), value: item[1] }; })}/>` : html`<p class="quiet">loading weights</p>`}
+      ${adds.note ? html`<p class="note">${adds.note}</p>` : null}</section>`;
+  }
+
+  // The features to which a latent adds most: pairs [feature, part].
+  function added(row, i, z, d) {
+    var index = dsae.index, found = dsae.contributed(row, i);
+    if (found === undefined) return { how: "" };
+    if (found) {
+      var shares = index.modalities.some(function (m) { return ["poisson", "nb", "multinomial"].indexOf(m.loss) >= 0; });
+      return {
+        how: "integrated gradients from the code zero", items: dsae.changed(new Float64Array(found.parts.length), found.parts, 10).map(function (j) { return [j, found.parts[j]]; }),
+        note: "Of what all latents of the row change, the sum of their parts misses " + dsae.percent(found.gap) + "." + (shares ? " Of counts these are shares of the row's total." : "")
+      };
+    }
+    return {
+      how: index.exact ? "value \u00d7 atom" : index.one_layer ? "value \u00d7 weight, in front of the activation" : "value \u00d7 response at the mean code",
+      items: dsae.ordered(d.writes, 1).slice(0, 10).map(function (item) { return [item.feature, z * item.value]; })
+    };
   }
 
   function Text(props) {
@@ -136,10 +154,17 @@
     return some + "choose one to see more";
   }
 
-  function call(number) {
-    var said = dsae.said(), given = said.model + ", " + said.some("[" + number + "]");
-    if (off().length) return "dsae.interpret.ablate(" + given + ", latents=[" + off().join(", ") + "])";
-    return "dsae.interpret.contributions(" + given + (dsae.index.exact ? "" : ", base=dsae.interpret.mean_code(" + said.model + ", " + said.rows + ")") + ")";
+  // Of the table and of what is shown beside it.
+  function calls(number, of) {
+    var said = dsae.said(), index = dsae.index, some = said.some("[" + number + "]"), given = said.model + ", " + some;
+    var found = "dsae.interpret.contributions(" + given + (index.exact ? ")" : ", base='zero')"), one = index.modalities.length === 1;
+    return [
+      found + ".waterfall(0)",
+      off().length ? "dsae.interpret.ablate(" + given + ", latents=[" + off().join(", ") + "])" : null,
+      of === null ? null : found + ".of(0)",
+      of !== null && one && index.exact_reads ? "dsae.interpret.reads(" + given + ", [" + of + "])" : null,
+      one ? said.model + ".reconstruct(" + some + ")" : null
+    ];
   }
 
   function Row() {
@@ -159,8 +184,8 @@
     return html`<main data-row=${number}><div class="title"><h1>${dsae.rowName(row)}</h1>${tag === null ? null : html`<span class="tag">${tag}</span>`}
         ${row.id !== undefined ? html`<span class="quiet">row ${number}</span>` : null}${steps}</div>
       <ul class="facts"><li><b data-fact="on">${dsae.number(row.n_on === undefined ? row.code.n : row.n_on)}</b> <span>latents on</span></li>
-        ${row.error === undefined ? null : html`<li><b data-fact="error">${dsae.number(row.error)}</b> <span>squared error</span></li><li><b data-fact="start">${dsae.number(row.start)}</b> <span>of the bias alone</span></li>
-        <li><b>${dsae.percent(row.start > 0 ? 1 - row.error / row.start : null)}</b> <span>explained</span></li>`}
+        ${row.error === undefined ? null : html`<li><b data-fact="error">${dsae.number(row.error)}</b> <span>${dsae.meanError()}</span></li><li><b data-fact="start">${dsae.number(row.start)}</b> <span>of the bias alone</span></li>
+        ${row.error > row.start ? html`<li><b>worse</b> <span>than the bias alone</span></li>` : html`<li><b>${dsae.percent(row.start > 0 ? 1 - row.error / row.start : null)}</b> <span>explained</span></li>`}`}
         <li><a href=${dsae.address("compare", null, { a: "row:" + number, b: "row:" + stepRow(number, 1) })}>compare with another</a></li></ul>
       <div class="columns main-side"><div>
         <section data-part="waterfall"><h2>Latents <span class="side">${told(row)}</span></h2>
@@ -168,7 +193,7 @@
         <${Text} row=${row} of=${of}/><${Features} row=${row}/></div>
       <div><${Pictures} row=${row}/>${index.has.sounds ? html`<section><h2>Sound</h2><${dsae.Play} row=${row} both=${true}/></section>` : null}
         <${Ablated} row=${row}/>${of === null ? null : html`<${Pair} row=${row} of=${of}/>`}</div></div>
-      <${dsae.Foot} python=${call(number)}
+      <${dsae.Foot} python=${calls(number, of)}
         shard=${"rows/" + Math.floor(position / index.per.rows)} csv=${function () { return table(row); }} file=${"row-" + number}/></main>`;
   }
 
