@@ -42,7 +42,7 @@ def test_a_tiled_likelihood_is_that_of_the_whole_output(
     shape, density, loss, by_gemm, packed, n_rows, known, weight, block_size, monkeypatch
 ):
     monkeypatch.setattr("dsae.ops._torch._TILE_NUMBERS", 20 * 7)
-    monkeypatch.setattr("dsae.ops._native._TILE_BYTES", 4 * 64 * 7)
+    monkeypatch.setattr("dsae.ops._tiled._TILE_BYTES", 4 * 64 * 7)
     rng = np.random.default_rng(1)
     dense = counted(n_rows, shape[0])
     plain = ops.SparseRows.of(sp.csr_matrix(dense))

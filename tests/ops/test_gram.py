@@ -12,7 +12,7 @@ from tests.covering import each, pairs
 
 from dsae import kernels, ops
 from dsae.config import LOSSES
-from dsae.ops import _gram, _native, _torch
+from dsae.ops import _gram, _tiled, _torch
 from dsae.ops._gram import pays
 from dsae.ops._rows import Needs, SparseRows
 from dsae.topology import Topology, random_topology
@@ -99,7 +99,7 @@ def test_it_is_the_tiled_loss(shape, density, n_rows, shift, needs, block_size):
     topology, values, bias = (t.detach() if isinstance(t, torch.Tensor) else t for t in made)
     aim, h = target(n_rows, shape[0], 0.05, shift), torch.randn(n_rows, shape[1])
     got = _gram.gram_loss(values, bias, h, topology, aim, 1.0, Needs(*needs))
-    tiled = _native.tiled_loss(values, bias, _torch.pack(h), topology, aim, LOSSES["mse"], Needs(True, True))
+    tiled = _tiled.tiled_loss(values, bias, _torch.pack(h), topology, aim, LOSSES["mse"], Needs(True, True))
     assert tiled.input is not None
     close(got, tiled._replace(input=_torch.unpack(tiled.input, n_rows)), 1e-5)
 

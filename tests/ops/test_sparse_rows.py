@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dsae import ops
 from dsae.config import LOSSES
-from dsae.ops import _native, _torch
+from dsae.ops import _native, _tiled, _torch
 from dsae.ops._rows import DENSE_ABOVE
 from dsae.topology import Topology, random_topology
 
@@ -71,7 +71,7 @@ def test_native_equals_plain_torch(shape, density, fill):
         h = _torch.pack(torch.randn(n_rows, shape[1]))
         for needs in ((True, True), (True, False), (False, False)):
             given = (values, bias, h, topology, target, LOSSES["mse"], ops._rows.Needs(*needs))
-            native, twin = _native.tiled_loss(*given), _torch.tiled_loss(*given)
+            native, twin = _tiled.tiled_loss(*given), _torch.tiled_loss(*given)
             assert [g is None for g in native[1:3]] == [g is None for g in twin[1:3]] == [not any(needs)] * 2
             assert (native.input is None) == (twin.input is None) == (not needs[1])
             assert native.extras == twin.extras == ()
@@ -92,7 +92,7 @@ def test_a_tiled_loss_is_the_loss_of_the_whole_output(
     shape, density, kind, by_gemm, packed, tile, block_size, monkeypatch
 ):
     monkeypatch.setattr("dsae.ops._torch._TILE_NUMBERS", tile)
-    monkeypatch.setattr("dsae.ops._native._TILE_BYTES", 4 * tile)
+    monkeypatch.setattr("dsae.ops._tiled._TILE_BYTES", 4 * tile)
     target, dense = batch(20, shape[0], centred=kind == "mse")
     topology, values, bias = layer(shape, density, block_size=block_size)
     h = torch.randn(20, shape[1], requires_grad=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from dsae.config import Loss, in_range, loss_of
-from dsae.ops import _gram, _native, _torch
+from dsae.ops import _gram, _native, _tiled, _torch
 from dsae.ops._autograd import LazyGradient, Tape, _backend, dense, first_derivatives, is_native
 from dsae.ops._gram import pays
 from dsae.ops._rows import Gradients, Needs, Panels, SparseRows, outputs_of, tensor_of
@@ -223,8 +223,9 @@ def _by_edges(
     needs: Needs,
     extras: Sequence[Tensor] = (),
 ) -> Gradients:
-    backend = _backend(values) if loss.kernel is not None else _torch
-    found = backend.tiled_loss(values, bias, x if packed else backend.pack(x), topology, target, loss, needs, extras)
+    native = is_native(values) and loss.kernel is not None
+    backend, by_tiles = (_native, _tiled.tiled_loss) if native else (_torch, _torch.tiled_loss)
+    found = by_tiles(values, bias, x if packed else backend.pack(x), topology, target, loss, needs, extras)
     if found.input is not None and not packed:
         return found._replace(input=backend.unpack(found.input, x.shape[0]))
     return found
