@@ -2,13 +2,16 @@
 
 import contextlib
 import copy
+import dataclasses
 import os
 
 import numpy as np
+import torch
 
 from dsae.config import AutoencoderConfig, TrainConfig
 from dsae.train import Checkpoints, fit_rows
 from dsae.train._between import ON_CODE
+from dsae.train._objective import objective_of
 
 TIMES = ("seconds", "samples_per_second")
 # Steps whose gradients are compared with autograd's, where that is more than a test takes by itself: `make gradients`.
@@ -79,22 +82,47 @@ def epochs(n_rows, batch_size, steps):
     return -(-max(steps, STEPS) // -(-n_rows // batch_size))
 
 
-# A largest gradient below this is a difference of far larger numbers, which float32 rounds: of all cases, over 50
-# steps, the worst that it excuses are 1.3e-5 of a largest one of 2.4e-6 and 1.1e-5 of 2.1e-5 (poisson).
-_LEAST_GRADIENT = 3e-5
+def exact_gradients(run, learner, given):
+    """Autograd's, of the same step in float64."""
+    twin = dataclasses.replace(run, model=copy.deepcopy(run.model).double())
+    for parameter in twin.model.parameters():
+        parameter.grad = None
+    with undone(run, learner):
+        objective_of(twin, learner.stage, None, in_float64(given))[1].backward()
+    parameters, extras = parameters_of(twin)
+    return [parameter.grad for parameter in [*parameters, *extras]]
 
 
-def check_gradients(found, parameters, extras=(), rounding=1e-5):
+def in_float64(given):
+    """A batch whose dense numbers are float64."""
+    exact = {name: getattr(given, name) for name in ("x", "target", "known", "weight")}
+    found = {name: t.double() for name, t in exact.items() if isinstance(t, torch.Tensor)}
+    return dataclasses.replace(given, **found)
+
+
+_AS_NEAR = 4  # times as far from what is exact as autograd's float32
+
+
+def check_gradients(found, parameters, extras=(), rounding=1e-5, exact=None):
     """Those of layers are autograd's to 1e-5 of the largest of a parameter, those of what the loss trains to 2e-3.
 
-    Or to a ``rounding`` that allows for other instruction sets, unless `STEPS` were asked for.
+    Or to a ``rounding`` that allows for other instruction sets, unless `STEPS` were asked for; or, where they are the
+    small difference of large numbers, about as near as autograd's to those that ``exact`` gives in float64.
     """
-    for got, parameter in zip(found, [*parameters, *extras], strict=True):
+    for i, (got, parameter) in enumerate(zip(found, [*parameters, *extras], strict=True)):
         wanted = parameter.grad
         # by a dispersion torch's float32 takes one digamma from another, and loses digits that the kernel has
         share = 2e-3 if any(parameter is extra for extra in extras) else 1e-5 if STEPS else rounding
-        apart, largest = (got - wanted).abs().max().item(), wanted.abs().max().item()
-        assert apart <= share * max(largest, _LEAST_GRADIENT), f"{apart:.3g} of {largest:.3g}, {tuple(got.shape)}"
+        apart, largest = ((got - wanted).abs().max().item(), wanted.abs().max().item())
+        if apart <= share * largest:
+            continue
+        assert exact is not None, f"{apart:.3g} of {largest:.3g}, {tuple(got.shape)}"
+        truth = exact()[i]
+        own, other = ((numbers - truth).abs().max().item() for numbers in (got, wanted))
+        said = f"{apart:.3g} of {largest:.3g}, {tuple(got.shape)}: {own:.3g} from what is exact, autograd {other:.3g}"
+        if os.environ.get("DSAE_SAY"):
+            print("ROUNDED", said)
+        assert own <= _AS_NEAR * other, said
 
 
 def same(one, other):

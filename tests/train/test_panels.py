@@ -1,11 +1,13 @@
 """The native step has autograd's gradients."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from tests.arrays import native
 from tests.covering import covering, each, pairs
-from tests.train.runs import STEPS, check_gradients, data, epochs, parameters_of, same, train, undone
+from tests.train.runs import STEPS, check_gradients, data, epochs, exact_gradients, parameters_of, same, train, undone
 
 from dsae import kernels
 from dsae.config import ACTIVATIONS, LOSSES, AutoencoderConfig
@@ -38,7 +40,8 @@ class Checked(AutogradStep):
             grads = [p.grad.clone() for p in [*parameters, *extras]]
         wanted = super().gradients(x)
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
-        check_gradients(grads, parameters, extras, rounding=2e-5)
+        exact = partial(exact_gradients, self._run, self._learner, x)
+        check_gradients(grads, parameters, extras, rounding=2e-5, exact=exact)
         Checked.steps += 1
         return wanted
 

@@ -1,12 +1,15 @@
-"""Whole runs by native steps end where runs in float64 do."""
+"""Steps in float64 are autograd's, and whole runs by native steps end where those do."""
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from tests.arrays import native
-from tests.covering import covering
+from tests.covering import covering, pairs
+from tests.train.cases import Double
+from tests.train.runs import parameters_of, train, undone
 
-from dsae.config import AutoencoderConfig, TrainConfig
+from dsae import ops
+from dsae.config import LOSSES, AutoencoderConfig, TrainConfig
 from dsae.data import ArraySource
 from dsae.nn import target_nnz
 from dsae.train import _train_step, fit, joint, start_model
@@ -63,3 +66,50 @@ def test_runs_in_float32_are_those_in_float64(monkeypatch, step, sparse, shrink,
         np.testing.assert_array_equal(one.topology.indices, other.topology.indices)
     error = np.abs(numbers(found) - numbers(exact))
     assert error.max() < 1e-3 * np.abs(numbers(exact)).max()
+
+
+class Exact(AutogradStep):
+    """Autograd's steps, each compared with that of matrices, in float64."""
+
+    n_steps = 0
+
+    def gradients(self, given):
+        parameters, extras = parameters_of(self._run)
+        step = DenseStep(self._run, self._learner)
+        with undone(self._run, self._learner):
+            found = step.gradients(given)
+            step.settle()
+            by_hand = [p.grad.clone() for p in [*parameters, *extras]]
+        losses = super().gradients(given)
+        np.testing.assert_allclose(found, losses, rtol=1e-12)
+        for got, parameter in zip(by_hand, [*parameters, *extras], strict=True):
+            assert got.dtype == torch.float64
+            torch.testing.assert_close(got, parameter.grad, rtol=0, atol=1e-10 * parameter.grad.abs().max().item())
+        Exact.n_steps += 1
+        return losses
+
+
+LINKS = [
+    ("mse", "identity"),
+    ("mse", "sigmoid"),
+    *((name, loss.link) for name, loss in LOSSES.items() if loss.needs_link),
+]
+
+
+@pairs(
+    {"loss, output": LINKS},
+    code=["identity", "relu", "sigmoid", "softmax"],
+    activation=["relu", "sigmoid"],
+    l2=[0, 0.01],
+)
+def test_what_is_derived_by_hand_is_exact(monkeypatch, loss, output, code, activation, l2):
+    """What float32's steps differ by is rounding: in float64 nothing is left of it."""
+    monkeypatch.setattr(_train_step, "step_for", Exact)
+    monkeypatch.setattr(ops, "empty", lambda *shape: torch.empty(*shape, dtype=torch.float64))
+    Exact.n_steps = 0
+    counts = np.random.default_rng(0).poisson(2, (110, 20)).astype(np.float32)
+    X = counts if LOSSES[loss].counts else counts / counts.max()
+    how = {"loss": loss, "output_activation": output, "code_activation": code, "activation": activation, "l2": l2}
+    with Double():
+        train(rows=X, density=1.0, shrink="none", max_iter=4, batch_size=25, **how)
+    assert Exact.n_steps == 20

@@ -1,6 +1,7 @@
 """Targets and weights of a batch: every way to compute a step has autograd's gradients, and these are the formula's."""
 
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from tests.arrays import native
 from tests.covering import covering, each, pairs
-from tests.train.runs import check_gradients, data, epochs, train
+from tests.train.runs import check_gradients, data, epochs, exact_gradients, train
 from torch.nn import functional as F
 
 from dsae import ops
@@ -112,7 +113,8 @@ class Checked(AutogradStep):
         grads = [p.grad.clone() for layer in layers for p in (layer.values, layer.bias)]
         wanted = super().gradients(given)
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
-        check_gradients(grads, [p for layer in layers for p in (layer.values, layer.bias)])
+        exact = partial(exact_gradients, self._run, self._learner, given)
+        check_gradients(grads, [p for layer in layers for p in (layer.values, layer.bias)], exact=exact)
         Checked.steps += 1
         return wanted
 
