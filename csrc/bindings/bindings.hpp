@@ -18,3 +18,4 @@ void bind_network(nb::module_& m);
 void bind_ridge(nb::module_& m);
 void bind_sparse_rows(nb::module_& m);
 void bind_step(nb::module_& m);
+void bind_take(nb::module_& m);

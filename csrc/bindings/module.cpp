@@ -33,4 +33,5 @@ NB_MODULE(_kernels, m) {
   bind_network(m);
   bind_ridge(m);
   bind_step(m);
+  bind_take(m);
 }

@@ -81,6 +81,7 @@ void test_rewire(const Matrix& m, const std::string& where);
 void test_draw(const Matrix& m, int64_t n, const std::string& where);
 void test_first(const Matrix& m, const std::string& where);
 void test_smallest(int64_t size, int64_t n);
+void test_taken(const Matrix& m, const std::string& where);
 void test_nan(const dsae::Kernels& k, int lanes, const std::string& where);
 void test_step(const dsae::Kernels& k, int64_t n_rows, int lanes, int64_t n_groups, double density,
                const std::string& where);

@@ -63,6 +63,7 @@ int main() {
                           std::to_string(n_rows) + ", groups " + std::to_string(n_groups) + ", density " +
                           std::to_string(density));
   test_threads();
+  for (int64_t width : {1, 40, 5000}) test_taken(Matrix(70, width, 0.2), "of " + std::to_string(width) + " columns");
   for (auto level = dsae::levels(); *level; ++level)
     for (const auto& [width, n] : {std::pair<int, int>{1, 1}, {40, 3}, {40, 40}, {700, 5}, {700, 200}})
       for (int n_rows : {0, 1, 5})

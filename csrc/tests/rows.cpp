@@ -1,5 +1,6 @@
 // What happens to rows without edges: activations, and the change to panels and back.
 #include "laws.hpp"
+#include "take.hpp"
 
 namespace dsae_tests {
 
@@ -63,6 +64,30 @@ void test_panels(const dsae::Kernels& k, int64_t n_rows, int64_t width, int lane
   const Floats panels(packed.begin(), packed.end());
   run("unpack " + where, {rows.begin(), rows.end()},
       [&](float* out) { k.unpack({panels.data(), count, width, lanes}, {out, n_rows, width}); });
+}
+
+// Some rows, dense and CSR, in any order.
+void test_taken(const Matrix& m, const std::string& where) {
+  std::vector<int64_t> chosen;
+  for (int64_t i = 0; i < 2 * m.n_rows; ++i) chosen.push_back(engine() % m.n_rows);
+  const int64_t n = chosen.size();
+  const Floats rows = floats(m.n_rows * m.n_cols), values = floats(m.nnz());
+  Floats dense(n * m.n_cols);
+  dsae::take_rows({rows.data(), m.n_rows, m.n_cols}, chosen.data(), {dense.data(), n, m.n_cols});
+  Ints indptr(n + 1);
+  dsae::count_taken(m.csr(), chosen.data(), n, indptr.data());
+  Ints indices(indptr[n]);
+  Floats taken(indptr[n]);
+  dsae::take_csr(m.csr(), values.data(), chosen.data(), {indptr.data(), nullptr, n}, indices.data(), taken.data());
+  bool good = true;
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t c = 0; c < m.n_cols; ++c) good &= dense[i * m.n_cols + c] == rows[chosen[i] * m.n_cols + c];
+    const int64_t from = m.indptr[chosen[i]], size = m.indptr[chosen[i] + 1] - from;
+    good &= indptr[i + 1] - indptr[i] == size;
+    for (int64_t e = 0; good && e < size; ++e)
+      good &= indices[indptr[i] + e] == m.indices[from + e] && taken[indptr[i] + e] == values[from + e];
+  }
+  check(good, "rows at random " + where);
 }
 
 // NaN stays NaN, and is never made an integer: the sanitizer watches.

@@ -725,3 +725,22 @@ class Step:
         """
         The gradients of the layers that `forward` has gone through, from that of ``y``.
         """
+
+def take_rows(
+    rows: Annotated[NDArray, dict(device="cpu", writable=False)],
+    chosen: Annotated[NDArray, dict(device="cpu", writable=False)],
+    out: Annotated[NDArray, dict(device="cpu")],
+) -> None:
+    """``out = rows[chosen]``, for int64 numbers of rows in any order."""
+
+def take_csr(
+    indptr: Annotated[NDArray, dict(device="cpu", writable=False)],
+    indices: Annotated[NDArray, dict(device="cpu", writable=False)],
+    values: Annotated[NDArray, dict(device="cpu", writable=False)],
+    chosen: Annotated[NDArray, dict(device="cpu", writable=False)],
+) -> tuple[
+    Annotated[NDArray[numpy.int32], dict(shape=(None,))],
+    Annotated[NDArray[numpy.int32], dict(shape=(None,))],
+    Annotated[NDArray[numpy.float32], dict(shape=(None,))],
+]:
+    """The same of CSR rows: ``indptr, indices, values`` of those chosen."""

@@ -308,3 +308,15 @@ def gram_edges(layer, x, columns, samples, shift, factor: float, edges, norms) -
         norms[:] = np.linalg.norm(dy, axis=0)
     if edges is not None:
         edges[2][:] = (dy.T @ x)[_rows(edges[0]), edges[1]]
+
+
+def take_rows(rows, chosen, out) -> None:
+    """``out = rows[chosen]``."""
+    out[:] = rows[chosen]
+
+
+def take_csr(indptr, indices, values, chosen):
+    """The same of CSR rows."""
+    at = np.concatenate([np.arange(indptr[row], indptr[row + 1]) for row in chosen] or [np.zeros(0, int)])
+    starts = np.concatenate([[0], np.cumsum(np.diff(indptr)[chosen])]).astype(np.int32)
+    return starts, indices[at], values[at]

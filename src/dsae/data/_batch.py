@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import scipy.sparse as sp
 
 # float32 ndarray or csr_matrix; scipy's annotations lack methods of both
 Rows = Any
+Take = Callable[[Any, Any], Any]
 TABLE = "X"  # name of the only part of a plain table
 
 
@@ -151,12 +153,19 @@ class Batch:
 
     def __getitem__(self, chosen: slice | np.ndarray) -> Batch:
         """The rows chosen, with all that belongs to them."""
+        return self.taken(chosen, getitem)
+
+    def taken(self, chosen: slice | np.ndarray, take: Take) -> Batch:
+        """The same with ``take(rows, chosen)`` for matrices of rows."""
         present = self.present
+        ids, labels, target, known, weight = self._by_row
         return Batch(
-            {name: rows[chosen] for name, rows in self.parts.items()},
+            {name: take(rows, chosen) for name, rows in self.parts.items()},
             self.numbers[chosen],
             None if present is None else {name: values[chosen] for name, values in present.items()},
-            *(None if values is None else values[chosen] for values in self._by_row),
+            *(None if values is None else values[chosen] for values in (ids, labels)),
+            *(None if rows is None else take(rows, chosen) for rows in (target, known)),
+            None if weight is None else weight[chosen],
         )
 
     @property

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from operator import getitem
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
 
-from dsae.data._batch import TABLE, Batch, Field, Part, Rows, drawn
+from dsae.data._batch import TABLE, Batch, Field, Part, Rows, Take, drawn
 from dsae.data._centring import check_moments
 from dsae.data._check import pieces
 from dsae.data._known import Known
@@ -221,7 +222,9 @@ class ArraySource:
         values = self.X.data if sp.issparse(self.X) else self.X
         return all(bool(np.isfinite(piece).all()) for _, piece in pieces(values))
 
-    def batches(self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    def batches(
+        self, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1, *, take: Take = getitem
+    ) -> Iterator[Batch]:
         """Batches of up to ``batch_size`` rows over all workers, of the kind that the data are; see `Source`.
 
         Parameters
@@ -229,8 +232,10 @@ class ArraySource:
         batch_size : int
         seed : int, optional
         rank, world : int
+        take : callable, optional
+            Maps rows and numbers of some of them to these; by default by indexing.
         """
-        return (self._all[mine] for mine in drawn(len(self), batch_size, seed, rank, world))
+        return (self._all.taken(mine, take) for mine in drawn(len(self), batch_size, seed, rank, world))
 
     def sample(self, n: int, rng: np.random.Generator) -> Batch:
         """Up to ``n`` distinct rows at random, in the order of the data."""

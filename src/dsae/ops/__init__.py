@@ -69,6 +69,7 @@ from dsae.ops._step import DIFFERENTIATED as DIFFERENTIATED
 from dsae.ops._step import MOST_LAYERS as MOST_LAYERS
 from dsae.ops._step import NetworkGradients as NetworkGradients
 from dsae.ops._step import StepLayer as StepLayer
+from dsae.ops._taken import taken as taken
 from dsae.ops._threads import Shared as Shared
 from dsae.ops._threads import most_threads as most_threads
 from dsae.ops._threads import share_products as share_products

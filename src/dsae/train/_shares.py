@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from dsae import ops
-from dsae.data import Batch, IteratorSource, Source, gives_parts
+from dsae.data import ArraySource, Batch, IteratorSource, Source, gives_parts
 from dsae.nn import Autoencoder, Joint, JointGiven
 from dsae.train._checkpoint import flat_run
 from dsae.train._lost import together
@@ -37,11 +37,12 @@ def check_rows(source: Sized) -> None:
 def batches_of(source: Source, batch_size: int, seed: int | None = None) -> Iterator[Batch]:
     """The share of this rank in every batch; one row of zeros that does not count stands in for one that is empty."""
     world = ops.ranks()
+    how = {"take": ops.taken} if isinstance(source, ArraySource) else {}
     if world.size == 1:
-        yield from source.batches(batch_size, seed=seed)
+        yield from source.batches(batch_size, seed=seed, **how)
         return
     try:
-        for batch in source.batches(batch_size, seed, world.rank, world.size):
+        for batch in source.batches(batch_size, seed, world.rank, world.size, **how):
             world.void = not batch.n_rows
             yield _stand_in(batch) if world.void else batch
     finally:
