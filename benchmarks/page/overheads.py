@@ -12,7 +12,7 @@ LARGEST = 0.05
 HEAD = ("rows", "epochs", "fit, s", "steps", "importances", "batches", "moments", "first model", "rest", "outside")
 WHY = """
 What is done once, moments, the first model, checks and the last look, weighs less the longer a fit is; importances take
-a probe for every 64 times as many rows that are learned, and one at the end: docs/design/importance.md.
+a probe for every 128 times as many rows that are learned, and one at the end: docs/design/importance.md.
 """
 
 

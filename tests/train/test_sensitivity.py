@@ -168,7 +168,7 @@ def model_of(n_features=20, **settings):
     return Autoencoder(config, torch.Generator().manual_seed(0))
 
 
-@each(n_rows=[300, 3_000, 30_000], n_epochs=[1, 5, 40])
+@each(n_rows=[300, 3_000, 30_000], n_epochs=[1, 5, 150])
 def test_what_is_probed_is_little_beside_what_is_learned(monkeypatch, n_rows, n_epochs):
     probed, behind = [], _sensitivity._behind_first
     monkeypatch.setattr(_sensitivity, "_behind_first", lambda *given: probed.append(len(given[1])) or behind(*given))
@@ -177,9 +177,9 @@ def test_what_is_probed_is_little_beside_what_is_learned(monkeypatch, n_rows, n_
     for _ in range(n_epochs):
         observer.see(model)
     most, learned = min(512, n_rows), n_rows * n_epochs
-    assert sum(probed) * 64 <= learned
+    assert sum(probed) * _sensitivity._LEARNED <= learned
     assert observer.of(model) is not None
-    assert most <= sum(probed) <= learned / 64 + most
+    assert most <= sum(probed) <= learned / _sensitivity._LEARNED + most
 
 
 @each(n_epochs=[1, 2, 7])

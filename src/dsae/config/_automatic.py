@@ -28,7 +28,7 @@ _PRODUCT, _DENSE_PRODUCT, _SCATTERED = 3e-11, 2.5e-11, 4e-9
 _TILED_EDGE, _TILED_OUTPUT = 1.25e-10, 7.6e-10
 _PAIR, _GRAM_EDGE, _GRAM_OUTPUT = 4e-10, 1.4e-8, 3e-8
 _EDGE, _VALUE, _WIDE_VALUE, _BESIDE = 4e-9, 1e-9, 3e-9, 1.5e-3  # batches of wide rows leave the cache
-_PROBE = 2  # steps that the importances of an epoch take
+_PROBE = 2  # steps whose time an epoch takes beside its own, at most
 # Mean density of a gradual schedule above its last one, as a share of what it starts above that: a cubic curve over
 # three quarters of the training.
 _MORE = 0.19

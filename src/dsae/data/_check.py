@@ -151,9 +151,9 @@ def _remedy(is_nan: bool, missing: str | None) -> str:
     return "Impute or drop such values first."
 
 
-def pieces(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """A few rows of an array at a time, with the number of the first, so that temporaries stay small."""
-    step = max(1, _AT_ONCE // max(1, values[:1].size))
+def pieces(values: np.ndarray, most: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """A few rows of an array at a time, ``most`` numbers, with that of the first, so that temporaries stay small."""
+    step = max(1, min(most or _AT_ONCE, _AT_ONCE) // max(1, values[:1].size))
     for start in range(0, len(values), step):
         yield start, values[start : start + step]
 

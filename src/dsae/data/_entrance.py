@@ -87,7 +87,11 @@ def as_source(
         more = {"target": X.target, "weight": X.weight}
         return with_beside(verb, ArraySource(rows, ids=X.ids, labels=X.labels, numbers=X.numbers), **more)
     names = names_of(X) or []
-    return ArraySource(rows, names if len(names) == rows.shape[1] and all(isinstance(n, str) for n in names) else None)
+    usable = len(names) == rows.shape[1] and all(isinstance(n, str) for n in names)
+    source = ArraySource(rows, names if usable else None)
+    if finite and missing != "mask":  # NaN was refused
+        source.is_finite = True
+    return source
 
 
 def in_memory(verb: str, X: Any, *, training: bool = False, missing: str | None = "error") -> ArraySource:

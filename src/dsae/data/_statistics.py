@@ -14,6 +14,7 @@ from dsae.data._check import pieces
 from dsae.data._known import Known
 
 _SAMPLE_BYTES = 1 << 24  # 16 MiB of rows kept from the pass, but within these numbers of rows:
+_IN_CACHE = 1 << 16  # numbers of a matrix whose float64 copy stays in a second-level cache
 _LEAST_SAMPLE, _LARGEST_SAMPLE = 512, 4096  # what importances (512) and reports (4096) ask for
 
 
@@ -171,13 +172,18 @@ def extremes(rows: Rows) -> tuple[float, float]:
 
 def dense_moments(rows: np.ndarray) -> Moments:
     """Of rows in memory, some at a time."""
-    mean, known = rows.mean(axis=0, dtype=np.float64), np.full(rows.shape[1], float(len(rows)))
+    mean, known = np.zeros(rows.shape[1]), np.full(rows.shape[1], float(len(rows)))
+    for _, piece in pieces(rows, _IN_CACHE):
+        mean += piece.astype(np.float64).sum(axis=0)
+    mean /= len(rows)
     whole = not np.isnan(mean).any()
     if not whole:
         mean, known = _known_mean(rows)
     square, row, row_square = np.zeros(rows.shape[1]), 0, -1.0
-    for start, piece in pieces(rows):
-        deviations = np.square(piece - mean)
+    for start, piece in pieces(rows, _IN_CACHE):
+        deviations = piece.astype(np.float64)
+        deviations -= mean
+        deviations *= deviations
         if not whole:
             np.nan_to_num(deviations, copy=False, nan=0.0)
         square += deviations.sum(axis=0)

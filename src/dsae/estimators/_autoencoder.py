@@ -170,7 +170,7 @@ class DeepSparseAutoencoder(SamplingMixin, TrainableAutoencoder):
     history_ : list of dict
         One row per epoch: ``loss``, ``density``, ``learning_rate``, ``seconds``; for mse ``fvu``, the loss over the
         variance of the rows; ``l0``, the latents that fire in a row on average, and ``dead``, the share of those that
-        fired in no row of the epoch (of a sample of up to 512 rows where the code is no dictionary); ``threshold``, the
+        fired in no row of the epoch (both of its last whole batch where the code is no dictionary); ``threshold``, the
         mean of the code's thresholds in training.
     feature_importances_ : ndarray of shape (n_features_in_,)
         How strongly the reconstruction responds to each input, gathered during training; non-negative, sum 1. See

@@ -1,4 +1,4 @@
-"""What a dictionary's code does while it trains, of what its steps have seen anyway."""
+"""What a code does while it trains, of what its steps have seen anyway."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from dsae import ops
 from dsae.config import whole_number
 from dsae.nn import Trace, restored
 
 
 class Activity:
-    """How many latents fire in a row, and which have not fired for as many rows as an epoch has.
+    """How many latents of a dictionary fire in a row, and which have not fired for as many rows as an epoch has.
 
     Parameters
     ----------
@@ -62,3 +64,52 @@ class Activity:
 def _shown(counts: tuple[int, int], dead: float) -> dict[str, float]:
     n_latents, n_rows = counts
     return {"l0": n_latents / n_rows, "dead": dead} if n_rows else {}
+
+
+class Glimpse:
+    """What any other code does in an epoch, of one batch of it.
+
+    Its steps could tell of all rows, at a price; the last whole batch tells enough. The first one stands in for it in
+    an epoch that ends before.
+
+    Parameters
+    ----------
+    n_latents : int
+    threshold : float
+        A latent fires in a row where its magnitude exceeds this; see `dsae.metrics.firing_threshold`.
+    """
+
+    def __init__(self, n_latents: int, threshold: float) -> None:
+        self.wanted, self._threshold = False, threshold
+        self._counts = torch.zeros(n_latents + 1, dtype=torch.int64, device="cpu")  # rows in which each fires; all
+
+    def look(self, batch: int, n_whole: int) -> None:
+        """Say whether the codes of this batch, counted from 0, are wanted; ``n_whole`` of an epoch have all rows."""
+        self.wanted = batch in (0, n_whole - 1)
+
+    def see(self, code: Tensor) -> None:
+        """Codes of this rank's rows, ``[n_rows, n_latents]``, if they are wanted."""
+        if self.wanted:
+            fired = (code.detach().abs() > self._threshold).sum(0).cpu()
+            self._counts = torch.cat([fired, fired.new_tensor([code.shape[0]])])
+
+    def join(self) -> None:
+        """After a step: add up what the ranks have seen, if that was wanted."""
+        if self.wanted:
+            world = ops.ranks()
+            self._counts = world.sum(torch.zeros_like(self._counts) if world.void else self._counts)
+            self.wanted = False
+
+    def of_epoch(self) -> dict[str, float]:
+        """``l0`` and ``dead``, or nothing where no codes were seen since it was asked before."""
+        *fired, n_rows = self._counts.tolist()
+        self._counts = torch.zeros_like(self._counts)
+        return _shown((sum(fired), n_rows), fired.count(0) / len(fired))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next figures depend on."""
+        return {"counts": self._counts}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from an earlier `state_dict`."""
+        self._counts = restored(state["counts"], self._counts, "counts")

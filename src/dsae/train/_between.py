@@ -56,6 +56,7 @@ class Between:
         if self._by_hand is not None:
             code, self.penalty = self._by_hand.apply(z), 0.0
             self._made = z, code, 0.0
+            self._run.show(code)
             return code
         model, activity = self._run.model, self._run.activity
         with torch.enable_grad():
@@ -68,6 +69,7 @@ class Between:
                 penalty = penalty * fair(given)
         self.penalty = penalty.item() if isinstance(penalty, Tensor) else penalty
         self._made = z, code, penalty
+        self._run.show(code)
         return code.detach()
 
     def back(self, d_code: Tensor) -> Tensor:

@@ -18,10 +18,11 @@ from torch import nn
 from dsae import ops
 from dsae.config import TrainConfig
 from dsae.data import IteratorSource, Source
+from dsae.metrics import firing_threshold
 from dsae.nn import Autoencoder, JointGiven, SparseLinear, as_arrays, as_tensors
 from dsae.shrink import DropZeros
 from dsae.store import Model
-from dsae.train._activity import Activity
+from dsae.train._activity import Activity, Glimpse
 from dsae.train._checkpoint import Checkpoints, restoring
 from dsae.train._device import plain_torch
 from dsae.train._events import Events
@@ -103,7 +104,8 @@ def fit(
     with Interrupt(terminable) as interrupt, ProgressLine(n_steps, verbose) as progress:
         run = Run(model, source, config, seed, validation, interrupt, progress, steps_per_epoch, observer)
         run.stages, run.checkpoints, run.events, run.trained = stages, checkpoints, events, trained
-        run.variance, run.activity, run.deviation = variance, _activity(model, len(source)), deviation
+        run.variance, run.deviation = variance, deviation
+        run.activity, run.glimpse = _activity(model, len(source)), _glimpse(model)
         _start_alike(run)
         saved = run.take_up()
         with run.rounding():
@@ -159,13 +161,14 @@ def learn(
     with Interrupt() as interrupt, ProgressLine(steps_per_epoch, verbose) as progress:
         run = Run(model, source, config, seed, None, interrupt, progress, steps_per_epoch, observer)
         run.stages, run.history, run.events, run.deviation = (stage,), history, events, deviation
-        run.variance, run.activity = variance, _activity(model, dead_after(model.config))
+        run.variance = variance
+        run.activity, run.glimpse = _activity(model, dead_after(model.config)), _glimpse(model)
         run.started -= seconds_of(history)
         learner = _first_or_next(run, stage, state)
         with run.rounding():
             row = _run_epoch(run, learner)
         if observer is not None:
-            row = {**row, **observer.see(model), **row}  # of a dictionary the steps know more
+            observer.see(model)
         history.append(row)
         progress.epoch(stage.name, row)
         if run.stopping:
@@ -189,6 +192,13 @@ def _start_alike(run: Run) -> None:
 def _activity(model: Autoencoder, window: int) -> Activity | None:
     followed = isinstance(model, Autoencoder) and model.config.code.sparse
     return Activity(model.config.n_components, window) if followed else None
+
+
+def _glimpse(model: Autoencoder) -> Glimpse | None:
+    if not isinstance(model, Autoencoder) or model.config.code.sparse:
+        return None
+    width = model.config.n_components
+    return Glimpse(width, firing_threshold(model.config.code_activation, width))
 
 
 def _first_or_next(run: Run, stage: Stage, state: Mapping[str, Any] | None) -> Learner:
@@ -230,7 +240,7 @@ def _run_stage(run: Run, stage: Stage, state: Mapping[str, Any] | None = None) -
         elif settled and not stage.temporary_decoder:
             patience.see(sums.mean_objective)
         if run.observer is not None and not stage.temporary_decoder:
-            row = {**row, **run.observer.see(run.model), **row}
+            run.observer.see(run.model)
         row = agree_on_epoch(run.model, row)
         run.history.append(row)
         run.progress.epoch(stage.name, row)
@@ -255,11 +265,16 @@ def _run_epoch(run: Run, learner: Learner) -> dict[str, Any]:
     run.model.train()
     sums, begun = learner.sums, time.perf_counter() - learner.sums.seconds
     batches = batches_of(run.source, run.config.batch_size, seed=run.seed + len(run.history))
+    n_whole, glimpse = max(1, len(run.source) // run.config.batch_size), run.glimpse
     for batch in itertools.islice(batches, sums.n_batches, None):
+        if glimpse is not None and not learner.stage.temporary_decoder:
+            glimpse.look(sums.n_batches, n_whole)
         given = run.corruption.part(batch, len(run.history))
         given = portions(given) if isinstance(given, JointGiven) else given
         learner.step += 1
         found = train_step(run, learner, given)
+        if glimpse is not None:
+            glimpse.join()
         sums.add(found.loss, found.objective, found.n_rows, found.worth)
         sums.add_parts(found.parts)
         sums.seconds = time.perf_counter() - begun

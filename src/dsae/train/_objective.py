@@ -26,6 +26,8 @@ def objective_of(run: Run, stage: Stage, extra: SparseLinear | None, given: ops.
     trace = run.model.trace(given)
     if run.activity is not None and run.model.training:
         run.activity.see(trace)
+    if run.looks and run.model.training:
+        run.show(trace.code)
     loss = trace.loss(run.config.loss)
     if isinstance(trace, JointTrace):
         run.part_losses = {name: found.item() for name, found in trace.losses.items()}

@@ -23,13 +23,14 @@ class ProgressLine:
 
     def __init__(self, n_steps: int, verbose: int) -> None:
         console = Console(stderr=True)
+        self._shown = bool(verbose) and console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[status]}"),
             TimeRemainingColumn(),
             console=console,
-            disable=not verbose or not console.is_terminal,
+            disable=not self._shown,
         )
         self._task = self._progress.add_task("fit", total=n_steps, status="")
 
@@ -44,7 +45,8 @@ class ProgressLine:
 
     def step(self) -> None:
         """Count one mini-batch."""
-        self._progress.advance(self._task)
+        if self._shown:
+            self._progress.advance(self._task)
 
     def skip(self, n_steps: int) -> None:
         """Start from a number of mini-batches done before."""
@@ -52,6 +54,8 @@ class ProgressLine:
 
     def epoch(self, stage: str, row: dict) -> None:
         """Show the newest history row."""
+        if not self._shown:
+            return
         validation = f" validation {row['validation_loss']:.4g}" if "validation_loss" in row else ""
         more = "".join(f" {_SHOWN[name].format(row[name])}" for name in _SHOWN if name in row)
         status = f"loss {row['loss']:.4g}{more}{validation} density {row['density']:.3f}"

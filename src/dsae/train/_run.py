@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from torch import Tensor
+
 from dsae import ops
 from dsae.config import TrainConfig, whole_number
 from dsae.data import Source
 from dsae.nn import Autoencoder, Joint, as_arrays, as_tensors
 from dsae.shrink import Shrinker
 from dsae.store import Model
-from dsae.train._activity import Activity
+from dsae.train._activity import Activity, Glimpse
 from dsae.train._checkpoint import Checkpoints
 from dsae.train._corrupt import Corruption
 from dsae.train._events import Events, TrainingResult
@@ -54,6 +56,7 @@ class Run:
     l2: int = field(default_factory=ops.l2_bytes)
     variance: float | None = None
     activity: Activity | None = None
+    glimpse: Glimpse | None = None
     part_losses: dict[str, float] = field(default_factory=dict)
     due: bool = False  # whether rank 0 says that it is time for a checkpoint
 
@@ -81,9 +84,20 @@ class Run:
             activity = {} if self.activity is None else self.activity.of_batch()
             self.events.on_step(row | {"loss": loss, "learning_rate": rate} | self._error(learner, loss) | activity)
 
+    @property
+    def looks(self) -> bool:
+        """Whether somebody wants to see the codes of the step."""
+        return self.glimpse is not None and self.glimpse.wanted
+
+    def show(self, code: Tensor) -> None:
+        """Codes of the rows of a step, ``[n_rows, n_components]``, to whoever wants to see them."""
+        if self.glimpse is not None:
+            self.glimpse.see(code)
+
     def measured(self, learner: Learner, loss: float) -> dict[str, Any]:
         """Error and activity of an epoch, as far as its steps tell."""
-        activity = {} if self.activity is None else self.activity.of_epoch()
+        seen = self.glimpse if self.activity is None else self.activity
+        activity = {} if seen is None else seen.of_epoch()
         parts = learner.sums.mean_parts
         return self._error(learner, loss) | activity | ({"losses": parts} if parts else {})
 
@@ -132,6 +146,7 @@ class Run:
             "shrinkers": {key: shrinker.state_dict() for key, shrinker in self.shrinkers.items()},
             "observer": None if self.observer is None else self.observer.state_dict(),
             "activity": None if self.activity is None else self.activity.state_dict(),
+            "glimpse": None if self.glimpse is None else self.glimpse.state_dict(),
             "learner": learner.state_dict(),
         }
 
@@ -149,6 +164,8 @@ class Run:
             self.activity.load_state_dict(activity)
         elif activity is not None:
             raise ValueError("there is no code of zeros whose activity is kept")
+        if self.glimpse is not None:
+            self.glimpse.load_state_dict(state["glimpse"])
 
     @contextlib.contextmanager
     def rounding(self) -> Iterator[None]:

@@ -15,7 +15,6 @@ from torch import Tensor
 from dsae import ops
 from dsae.config import whole_number
 from dsae.data import Rows, Source
-from dsae.metrics import CodeActivity, firing_threshold
 from dsae.nn import Autoencoder, activated, restored
 
 # At most so many rows are probed, fewer of wide ones: so many numbers of dense rows, so many outputs of sparse ones and
@@ -23,9 +22,8 @@ from dsae.nn import Autoencoder, activated, restored
 _ROWS, _NUMBERS, _PROBED, _TILE, _NARROWEST = 512, 1 << 26, 1 << 21, 1 << 20, 16
 # Of how many sparse rows the inputs' mean size is taken, since each input is rare.
 _SIZED = 1 << 13
-# Rows that are learned for each one that is probed, which costs less than a row of a step, and for each whose code is
-# looked at after an epoch, a sixth of that; but at least so many.
-_LEARNED, _PASSED, _LEAST = 64, 8, 128
+# Rows that are learned for each one that is probed, which costs less than a row of a step.
+_LEARNED = 128
 # Share of the newest epoch in the running mean: averages the noise of single epochs, yet forgets the dense start.
 _NEWEST = 0.2
 
@@ -41,8 +39,8 @@ class Sensitivity:
     distinguishes an input that varies all the time from one that rarely jumps, whose weights are large but do little.
     Behind an input transform, inputs are what it makes of them.
 
-    It is measured after as many epochs as make 64 times the rows of a probe, and counts for all of them, and at the end
-    (`of`): so it takes no more than a few percent of the steps, however few there are in an epoch.
+    It is measured after as many epochs as make 128 times the rows of a probe, and counts for all of them, and at the
+    end (`of`): so it takes little beside the steps, however few there are in an epoch.
 
     Parameters
     ----------
@@ -79,30 +77,14 @@ class Sensitivity:
         with _only_read(model):
             return _shares(self._joined(self._newest(model, rng)))
 
-    def see(self, model: Autoencoder) -> dict[str, float]:
-        """Count one epoch, and add to the mean where that is due; ``model`` is not changed.
-
-        Returns
-        -------
-        dict
-            Of the rows that were drawn: ``l0``, the mean number of latents that fire, and ``dead``, the share of those
-            that fire in none.
-        """
-        config, n_rows = model.config, len(self._source)
+    def see(self, model: Autoencoder) -> None:
+        """Count one epoch, and add to the mean where that is due; ``model`` is not changed."""
+        n_rows = len(self._source)
         self._n_epochs, self._n_rows = self._n_epochs + 1, self._n_rows + n_rows
-        most = min(_ROWS if self._sparse else self._most_probed, max(_LEAST, n_rows // _PASSED))
-        rows = self._source.sample(most, self._rng).rows
-        activity = CodeActivity(firing_threshold(config.code_activation, config.n_components))
-        with _only_read(model):
-            with torch.no_grad():
-                for begin in range(0, rows.shape[0], self._batch_size):
-                    given = self._given(model, rows[begin : begin + self._batch_size])
-                    activity.update(model.encode(given).cpu().numpy())
-            if self._n_rows >= _LEARNED * min(n_rows, self._most_probed):
+        if self._n_rows >= _LEARNED * min(n_rows, self._most_probed):
+            with _only_read(model):
                 self._mean = self._joined(self._newest(model, self._rng))
-                self._n_epochs = self._n_rows = 0
-        found = activity.result()
-        return {"l0": found["mean_l0"], "dead": found["dead_latents"] / config.n_components}
+            self._n_epochs = self._n_rows = 0
 
     def state_dict(self) -> dict[str, Any]:
         """The running mean, what was learned since, and the generator's state."""
