@@ -49,8 +49,8 @@ def test_docstring_examples_give_what_they_show(package):
 def test_examples_run(path, tmp_path, monkeypatch, capsys):
     """With fewer epochs than they have."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DSAE_EPOCHS", "5")
-    code = EPOCHS.sub("5", path.read_text("utf-8"))
+    monkeypatch.setenv("DSAE_EPOCHS", "2")
+    code = EPOCHS.sub("2", path.read_text("utf-8"))
     exec(compile(code, path.name, "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out
 

@@ -175,8 +175,8 @@ def compare(X: Any, X_test: Any = None, *, test_size: float = 0.2, verbose: int 
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> settings = dict(n_components=8, hidden_layer_sizes=(64,), density=0.1, max_iter=5, random_state=0)
-    >>> result = compare(load_digits().data / 16, verbose=0, **settings)
+    >>> settings = dict(n_components=8, hidden_layer_sizes=(64,), density=0.1, max_iter=2, random_state=0)
+    >>> result = compare(load_digits().data[:500] / 16, verbose=0, **settings)
     >>> [row.name for row in result.rows]
     ['DSA', 'dense twin', 'narrow twin', 'PCA']
     """

@@ -181,7 +181,7 @@ def compare_joint(
     >>> images, labels = load_digits(return_X_y=True)
     >>> rows = {"left": images[:, :32], "right": images[:, 32:]}
     >>> test = {name: part[1400:] for name, part in rows.items()}
-    >>> train = {name: part[:1400] for name, part in rows.items()}
+    >>> train = {name: part[1000:1400] for name, part in rows.items()}
     >>> result = compare_joint(train, test, n_components=8, density=0.3, max_iter=2, random_state=0, verbose=0)
     >>> list(result.errors)
     ['DSA', 'dense twin', 'single models', 'PCA + least squares']
