@@ -1,8 +1,9 @@
 """Two checkouts of dsae by turns: python benchmarks/versus.py OTHER_CHECKOUT [PARTS] [--rounds 3].
 
 Each checkout runs its own benchmark suite in its own environment (`make test` makes one), with dsae alone timed, in
-turns of one part. A line is the ratio of the medians over rounds, this checkout over the other; below 1 this one is
-faster. The last line of a part is the geometric mean.
+turns of one part; steps are timed by this checkout's suite in both, since it takes them from whole fits. A line is the
+ratio of the medians over rounds, this checkout over the other; below 1 this one is faster. The last line of a part is
+the geometric mean.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ timing.turns, timing.bursts = ours(timing.turns), ours(timing.bursts)
 module = import_module(f"suite.{{part}}")
 if part == "layer":
     module.NAMES = (module.OURS,)
+if part == "step":
+    module.TORCH, module.BLOCKS = (), (1,)
 print(json.dumps(module.measure(timing.Settings(threads, False))))
 """
 
@@ -86,7 +89,8 @@ def _show(part: str, mine: dict[str, list[float]], theirs: dict[str, list[float]
 
 def _measure(checkout: Path, part: str, threads: int, share: float) -> Any:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(names, str(threads)) | {"PYTHONPATH": str(checkout / "benchmarks")}
+    suite = HERE if part == "step" else checkout
+    environment = os.environ | dict.fromkeys(names, str(threads)) | {"PYTHONPATH": str(suite / "benchmarks")}
     command = [str(checkout / ".venv/bin/python"), "-c", _CHILD, part, str(threads), str(share)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=sys.stderr, text=True, check=True, env=environment)
     return json.loads(done.stdout)
@@ -109,7 +113,7 @@ def _lines(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
                 yield from _lines(value, f"{path} {key}".strip())
 
 
-_KEYS = ("n_in", "n_out", "density", "rows", "features", "kind", "format")
+_KEYS = ("widths", "n_in", "n_out", "density", "rows", "features", "kind", "format")
 
 if __name__ == "__main__":
     main()

@@ -178,6 +178,7 @@ def _impute(rows: list[dict[str, Any]], name: str, method: str) -> list[float]:
 TEXT = f"""
 **Missing values**: 30 % of the values of five tables of ADBench, standardised, are removed at random, from training
 rows (70 %) and test rows alike; the error is that of the test rows' removed values. dsae: hidden layer of 256, a code
-of half as many numbers as there are columns, `missing="mask"`, one pass. **Noise**: MNIST with Gaussian noise of {SD},
+of half as many numbers as there are columns, `missing="mask"`, one pass. IterativeImputer diverges on one draw of
+cardio. **Noise**: MNIST with Gaussian noise of {SD},
 784-1024-256-32; PCA has as many components. Ten passes reconstruct the result again and again. Means of {{seeds}}.
 """
