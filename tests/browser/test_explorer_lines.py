@@ -260,17 +260,6 @@ CHECKS = {
 }
 
 
-def test_lines_choose_rows_of_what_is_no_array(page_of, told):
-    page = page_of(told, "row=17")
-    page.evaluate("dsae.index.python.array = ''; dsae.redraw()")
-    page.wait_for_function("() => document.querySelector('[data-python]').textContent.includes('take')")
-    line = page.locator("[data-python]").first.inner_text()
-    assert line == f"dsae.interpret.contributions(model, {TAKEN.format(17)}).waterfall(0)"
-    assert len(eval(line, {"dsae": dsae, "model": told.model, "X": told.X}).latents) > 1
-    page.evaluate("dsae.index.python.array = 'X'; dsae.redraw()")
-    page.wait_for_function("() => !document.querySelector('[data-python]').textContent.includes('take')")
-
-
 class Codes:
     """Codes of rows that are not there."""
 
