@@ -20,8 +20,8 @@ _FEW_ROWS, _FEW_ROWS_TO_LEARN = 10, 200
 _FEW_STEPS = 100  # a schedule needs some steps between rewirings
 # Shares of the squared deviation. Features in different units often reach 0.9, one row of many does so by mistake.
 _ROW_WEIGHT, _FEATURE_WEIGHT = 0.9, 0.99
-# Share of the variance that the last epoch of training left, up to which the mean need not be compared.
-_WELL_LEARNED = 0.9
+# Share of the variance that the last epoch of training left, of all rows, up to which the mean need not be compared.
+_WELL_LEARNED = 0.98
 # Shares of units without edges above which there is a warning.
 _HIDDEN_LOST, _LATENTS_LOST = 0.75, 0.25
 
