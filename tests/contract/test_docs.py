@@ -106,7 +106,7 @@ def run_shell(code, _):
         if words[0] == "dsae" and not {"|", "||", ">"} & set(words):
             assert run(words[1:]) == 0, line
         elif words[0] != "pip":
-            subprocess.run(line, shell=True, check=True, timeout=600)
+            subprocess.run(line, shell=True, check=True, timeout=3600)
 
 
 def agrees(shown, printed):
