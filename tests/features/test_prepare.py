@@ -217,6 +217,13 @@ def test_progress_is_told(tmp_path):
     assert told == [(256, 300), (300, 300)]
 
 
+def test_rows_that_have_nothing_are_told_of(tmp_path):
+    folder = put(tmp_path / "in", {"metadata.csv": "id,file_name\na,1.png\nb,\n", "1.png": image(1)})
+    done = prepare(folder, tmp_path / "out", {"image": ImageRows(6)}, on_error="missing")
+    assert (done.n_rows, done.n_dropped) == (1, 1)
+    assert done.notes == ["1 rows have nothing and are left out: 'b'"]
+
+
 def test_long_sounds_are_told_of(tmp_path):
     folder = put(tmp_path / "in", {"1.wav": wav(chirp(0.5)), "2.wav": sound(300)})
     done = prepare(folder, tmp_path / "out", {"audio": SOUND})
