@@ -81,6 +81,8 @@ def test_mudata_gives_the_union_of_its_observations():
     np.testing.assert_array_equal(source.rows["rna"][:3], IMAGE[[1, 2, 0]])
     np.testing.assert_array_equal(source.rows["protein"][3].toarray(), TEXT[0].toarray())
     assert source.ids.tolist() == list(names)
+    part = SimpleNamespace(mod={"rna": rna, "protein": protein[:0]}, obs_names=names[:3])
+    assert list(as_joint("transform", part, ("rna", "protein")).parts) == ["rna"]
 
 
 @each(

@@ -144,6 +144,8 @@ def _of_mudata(verb: str, X: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     place = {name: i for i, name in enumerate(ids)}
     found = {}
     for name, part in X.mod.items():
+        if not len(part.obs_names):  # of a part of the rows, none of which has it
+            continue
         _check_unique(verb, f"mod[{name!r}]", part.obs_names)
         at = np.array([place[of] for of in part.obs_names], np.int64)
         has = np.zeros(ids.size, bool)
