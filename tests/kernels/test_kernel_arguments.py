@@ -68,6 +68,8 @@ def arguments(rng):
         "first_dead": {**w, "order": np.arange(5, dtype=np.int32), "lengths": np.full(4, 5, np.int32)},
         "activate": {"rows": floats(rng, 2, 4), "activation": 3, "k": 0, "thresholds": bias},
         "log_sums": {**w, "values": values, "bias": bias, "x": x, "sums": floats(rng, 20)},
+        "take_rows": {"rows": floats(rng, 4, 5), "chosen": np.array([3, 0]), "out": floats(rng, 2, 5)},
+        "take_csr": {**w, "values": values, "chosen": np.array([3, 0])},
         "window_edges": {**w, "n_cols": 5, "height": 2},
         "turn": {"rows": floats(rng, 3, 5), "out": floats(rng, 5, 3)},
         "code_topk": {"z": floats(rng, 3, 4), "k": 2},

@@ -159,13 +159,17 @@ class Batch:
         """The same with ``take(rows, chosen)`` for matrices of rows."""
         present = self.present
         ids, labels, target, known, weight = self._by_row
+        ids, labels, weight = (None if values is None else values[chosen] for values in (ids, labels, weight))
+        target, known = (None if rows is None else take(rows, chosen) for rows in (target, known))
         return Batch(
             {name: take(rows, chosen) for name, rows in self.parts.items()},
             self.numbers[chosen],
             None if present is None else {name: values[chosen] for name, values in present.items()},
-            *(None if values is None else values[chosen] for values in (ids, labels)),
-            *(None if rows is None else take(rows, chosen) for rows in (target, known)),
-            None if weight is None else weight[chosen],
+            ids,
+            labels,
+            target,
+            known,
+            weight,
         )
 
     @property

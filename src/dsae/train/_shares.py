@@ -37,7 +37,7 @@ def check_rows(source: Sized) -> None:
 def batches_of(source: Source, batch_size: int, seed: int | None = None) -> Iterator[Batch]:
     """The share of this rank in every batch; one row of zeros that does not count stands in for one that is empty."""
     world = ops.ranks()
-    how = {"take": ops.taken} if isinstance(source, ArraySource) else {}
+    how: dict[str, Any] = {"take": ops.taken} if isinstance(source, ArraySource) else {}
     if world.size == 1:
         yield from source.batches(batch_size, seed=seed, **how)
         return
