@@ -34,7 +34,7 @@ def with_columns(value, columns):
 
 def test_ordinary_data_are_no_reason_to_warn():
     for rows in (X, sp.csr_matrix(np.maximum(X, 0)), pd.DataFrame(X, columns=NAMES)):
-        assert fit(rows) == []
+        assert fit(rows, max_iter=20) == []
 
 
 @each(kind=[np.asarray, sp.csr_matrix])
@@ -164,7 +164,7 @@ def test_latents_without_edges_are_told_sooner():
 
 
 def test_constant_rows_are_told_as_constant_features_only():
-    assert len(fit(with_columns(0.3, range(12)), output_activation="relu")) == 1
+    assert len(fit(with_columns(0.3, range(12)), output_activation="relu", max_iter=20)) == 1
 
 
 def test_a_model_that_knows_no_more_than_the_mean_is_told():
