@@ -121,6 +121,18 @@ def test_leaving_out_needs_files_of_which_some_can_be_read(dsae, media, tmp_path
     assert message in done.err
 
 
+def test_pairs_of_which_one_cannot_be_read_are_not_mixed_up(dsae, media, tmp_path):
+    folder, other = on_error(tmp_path / "in"), on_error(tmp_path / "other")
+    for one, another in (("a.png", "b.png"), ("b.png", "a.png")):  # two rows are left of each, but not the same
+        (other / one).write_bytes((folder / another).read_bytes())
+    more = ["--to", "table", "-n", 2, "-o", tmp_path / "a.csv", "--on-error"]
+    done = dsae("interpolate", media / "model", folder, other, *more, "skip")
+    assert done.code == 2
+    assert "row 0, counted from 0, is left of one alone. Take its files out of both." in done.err
+    assert not (tmp_path / "a.csv").exists()
+    assert dsae("interpolate", media / "model", folder, other, *more, "missing").code == 0
+
+
 def test_texts_of_digits_are_texts_where_the_model_has_texts(media, tmp_path):
     from dsae.features import TextRows, read_raw
 

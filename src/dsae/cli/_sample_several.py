@@ -38,11 +38,25 @@ def codes_between(
     from dsae.data import options_for
     from dsae.sampling import between
 
-    ends = [
-        runtime.codes(watched("encode", rows_for(runtime, "interpolate", path, options, on_error)))
+    sources = [
+        rows_for(runtime, "interpolate", path, options, on_error)
         for path, options in ((a, reading), (b, options_for(b, reading)))
     ]
+    if on_error is not None:
+        _check_pairs(*(source.numbers for source in sources))
+    ends = [runtime.codes(watched("encode", source)) for source in sources]
     return between(ends[0], ends[1], n).reshape(-1, ends[0].shape[1])
+
+
+def _check_pairs(first: np.ndarray, second: np.ndarray) -> None:
+    """Refuse rows of which some have lost their partners; `between` compares how many there are."""
+    import numpy as np
+
+    if first.size == second.size and (alone := np.setxor1d(first, second)).size:
+        raise ValueError(
+            "[interpolate] A and B must have the same rows left, which are paired by their places; row "
+            f"{alone[0]}, counted from 0, is left of one alone. Take its files out of both."
+        )
 
 
 def write_made(runtime: JointRuntime, codes: Any, to: str | None, output: str, kind: str | None) -> None:

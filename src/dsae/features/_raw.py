@@ -39,6 +39,8 @@ class RawRows:
         Rows left out: with ``on_error="skip"`` those with a problem, else those of which nothing is left.
     notes : list of str
         What else there is to know.
+    numbers : ndarray of int64, shape (n_rows,), or None
+        Places of the rows among all that were found; None if all are there.
     """
 
     rows: dict[str, Any]
@@ -48,13 +50,15 @@ class RawRows:
     problems: list[str] = field(default_factory=list)
     n_dropped: int = 0
     notes: list[str] = field(default_factory=list)
+    numbers: np.ndarray | None = None
 
     def source(self) -> JointSource:
         """The same as one source, with labels as `prepare` writes them."""
         labels = None
         if self.labels is not None:
             labels = np.array([None if label is None else str(label) for label in self.labels], object)
-        return JointSource(self.rows, self.present, ids=np.array(self.ids, object), labels=labels)
+        ids = np.array(self.ids, object)
+        return JointSource(self.rows, self.present, ids=ids, labels=labels, numbers=self.numbers)
 
 
 def is_raw(path: str | Path, *, texts: bool = True) -> bool:
@@ -177,6 +181,7 @@ def _kept(verb: str, made: RawRows, reading: Reading, failed: np.ndarray) -> Raw
         ids=[made.ids[row] for row in kept],
         labels=None if made.labels is None else [made.labels[row] for row in kept],
         n_dropped=len(made.ids) - kept.size,
+        numbers=kept,
     )
 
 
