@@ -22,7 +22,14 @@ def rows(kind, width):
     if kind == "long":
         X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
         return X
+    if kind == "strided":
+        return sp.csr_matrix((np.repeat(X.data, 2)[::2], X.indices, X.indptr), X.shape)
+    if kind == "room to spare":
+        X.data, X.indices = np.r_[X.data, np.float32(7)], np.r_[X.indices, np.int32(0)]
+        return X
     dense = X.toarray()
+    if kind == "unaligned":
+        return np.frombuffer(b"x" + dense.tobytes(), np.uint8)[1:].view(np.float32).reshape(dense.shape)
     return {"csr": X, "dense": dense, "columns": np.asfortranarray(dense), "float64": dense.astype(float)}[kind]
 
 
@@ -31,7 +38,10 @@ def written_out(rows):
 
 
 @pairs(
-    kind=["dense", "csr", "csr array", "duplicates", "long", "columns", "float64"],
+    kind=[
+        *("dense", "unaligned", "columns", "float64"),
+        *("csr", "csr array", "duplicates", "long", "strided", "room to spare"),
+    ],
     chosen=[np.array([3, 3, 0, 49]), np.zeros(0, np.int64), np.arange(50)[::-2], slice(5, 40, 3)],
     width=[1, 30, 3000],
 )

@@ -106,7 +106,7 @@ def dies(rank, folder):
 
 
 def misread(rank, folder):
-    """All find the same NaN in their rows: what each says."""
+    """All find the same NaN in their rows: what each says; the folder of the model is for rank 0 alone to look at."""
     from dsae.cli import run
 
     told, store = [None], None
@@ -119,7 +119,8 @@ def misread(rank, folder):
     dist.broadcast_object_list(told)
     agent = {"TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_ADDR": "localhost", "MASTER_PORT": str(told[0])}
     with as_torchrun(rank, **agent), contextlib.redirect_stderr(io.StringIO()) as said:
-        code = run(["fit", str(folder / "nan.npy"), "-o", str(folder / "none"), "--n-components", "2", "--distributed"])
+        output = folder / ("nan.npy" if rank else "none")
+        code = run(["fit", str(folder / "nan.npy"), "-o", str(output), "--n-components", "2", "--distributed"])
     dist.barrier()  # the store is rank 0's
     return {"code": code, "said": said.getvalue()}
 

@@ -106,7 +106,9 @@ def fit(
     check_sampler(sampler, parameters)
     source, schema = training_rows(data, reading, table, parameters)
     joint = gives_parts(source)
-    (store.check_joint_target if joint else store.check_target)(output)  # what is in the way must not cost a training
+    if not rank:
+        # What is in the way must not cost a training. Only rank 0 looks, since that makes the folder for a moment.
+        (store.check_joint_target if joint else store.check_target)(output)
     if resume or checkpoint_every is not None:
         parameters |= _kept(output, checkpoint_every, resume or restarted(), rank)
     if distributed:
