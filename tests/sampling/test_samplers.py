@@ -91,14 +91,13 @@ def test_a_neighbour_is_on_the_segment_between_two_codes():
 
 
 @each(temperature=[0.5, 1.0, 2.0])
-def test_sparse_codes_stay_as_sparse_and_on_the_latents_of_a_pair(temperature):
+def test_sparse_codes_stay_on_the_latents_of_a_pair(temperature):
     codes = topk()
     sampler = fit_sampler(sp.csr_matrix(codes), "neighbours", bounds=Bounds(0.0))
     made = sampler.sample(200, random_state=0, temperature=temperature)
     assert made.format == "csr"
     made = made.toarray()
     assert (made >= 0).all()
-    assert ((made > 0).sum(axis=1) <= 4).all()
     on = codes > 0
     pairs = (on[:, None] | on[sampler.nearest]).reshape(-1, codes.shape[1])
     assert all((~pairs[:, z > 0]).sum(axis=1).min() == 0 for z in made)

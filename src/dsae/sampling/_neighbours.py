@@ -18,8 +18,7 @@ _ASKED = 1000  # codes whose distances make the novelty; its standard error is s
 class Neighbours(Sampler):
     """Codes of some rows, and which of them are near to which.
 
-    What two neighbours both have at zero stays zero, and of a sparse code as many latents stay as the fuller of the two
-    has: the largest.
+    What two neighbours both have at zero stays zero; a code between two of k latents has at most 2 k.
 
     Parameters
     ----------
@@ -44,18 +43,7 @@ class Neighbours(Sampler):
         if not sp.issparse(self.codes):
             return self.codes[at] + way[:, None] * (self.codes[other] - self.codes[at])
         made: Any = sp.diags_array(1 - way) @ self.codes[at] + sp.diags_array(way) @ self.codes[other]
-        counts = np.diff(self.codes.indptr)
-        return _largest(sp.csr_matrix(made), np.maximum(counts[at], counts[other]))
-
-
-def _largest(codes: Any, counts: np.ndarray) -> sp.csr_matrix:
-    """Each row with its ``counts [n_rows]`` largest values."""
-    row = np.repeat(np.arange(codes.shape[0]), np.diff(codes.indptr))
-    order = np.lexsort((-codes.data, row))
-    rank = np.arange(codes.nnz) - codes.indptr[row]
-    codes.data[order[rank >= counts[row]]] = 0
-    codes.eliminate_zeros()
-    return codes
+        return sp.csr_matrix(made)
 
 
 def nearest_of(codes: Any) -> tuple[np.ndarray, float]:
