@@ -108,7 +108,7 @@ def _fitted(
         n_gaussians,
         reg_covar=_RIDGE,
         max_iter=_AT_ONCE,
-        warm_start=True,  # the next iterations go on from the last, as in one fit
+        warm_start=True,  # each call continues where the last one stopped
         init_params="random_from_data",  # the cheapest of those that the three below replace
         weights_init=counts / counts.sum(),
         means_init=clusters.cluster_centers_ / deviations,

@@ -90,7 +90,7 @@ class Run:
         return self.glimpse is not None and self.glimpse.wanted
 
     def show(self, code: Tensor) -> None:
-        """Codes of the rows of a step, ``[n_rows, n_components]``, to whoever wants to see them."""
+        """Report the codes of the rows of a step, ``[n_rows, n_components]``."""
         if self.glimpse is not None:
             self.glimpse.see(code)
 
